@@ -1,0 +1,180 @@
+package actors
+
+import (
+	"time"
+
+	"dynctl/state"
+)
+
+// Input is the whole of what a decision rests on.
+type Input struct {
+	Now     time.Time
+	Policy  Policy
+	Desired Desired
+	// Observed is what the agent reports, Registered what Dynamo's etcd holds, and
+	// Frontends what the frontends list; the latter two by server.
+	Observed   state.Observed
+	Registered map[string]state.Registrations
+	Frontends  map[string]state.FrontendView
+}
+
+// Policy is what the flags of the reconciler say.
+type Policy struct {
+	StoreID      string
+	RayNamespace string
+	// PlacementTimeout is how long a group may take that does not wait for nodes.
+	PlacementTimeout time.Duration
+	// DeleteHold is how long a delete that dynctl did not make is held.
+	DeleteHold time.Duration
+	// AgentTimeout is the age of a heartbeat at which what it says is unknown.
+	AgentTimeout time.Duration
+}
+
+// Desired is what is wanted, as accepted.
+type Desired struct {
+	// Synced is true once the spec and the status bucket are fully loaded.
+	Synced  bool
+	Servers []DesiredServer // by name; also those that exist by default only
+	Models  []DesiredModel  // by server, name
+}
+
+// DesiredServer is one server with what it runs.
+type DesiredServer struct {
+	Name string
+	// Explicit is true when a Server spec exists (or is still held after a delete).
+	Explicit bool
+	Revision uint64 // of the spec entry last seen
+	Accepted uint64 // of the accepted one; 0: the defaults
+	Spec     state.ServerSpec
+	Template ServerTemplate
+	// Rejected says why the last revision is not the accepted one; nil if it is.
+	Rejected *Rejection
+	Deleted  *Deletion
+	Status   *state.Status // the previous one
+}
+
+// DesiredModel is one model with what it runs.
+type DesiredModel struct {
+	Server   string
+	Name     string
+	Revision uint64
+	Accepted uint64 // 0: never accepted; Spec and Template are zero
+	Spec     state.ModelSpec
+	Template ModelTemplate
+	// Outdated: this program would render another template for the same revision.
+	Outdated bool
+	Rejected *Rejection
+	Deleted  *Deletion
+	Router   state.RouterStatus
+	Status   *state.Status
+}
+
+// Rejection is why a revision is not accepted.
+type Rejection struct {
+	Reason  string // a constant
+	Message string
+}
+
+// Deletion is a delete marker of the spec bucket.
+type Deletion struct {
+	Revision uint64
+	At       time.Time
+	// Now: dynctl said so; the hold does not apply.
+	Now bool
+	// Confirmed: the mass-deletion guard was answered.
+	Confirmed bool
+}
+
+// Result is what to do about it. Every list is sorted, and every action carries
+// a constant reason.
+type Result struct {
+	Starts   []Start
+	Stops    []Stop
+	Sweeps   []Sweep
+	Revokes  []Revoke
+	Waits    []Wait
+	Statuses []state.Status
+	// Gone are the objects whose last unit is gone after a delete: their status is
+	// to be removed.
+	Gone []state.Key
+	// Facts are what the stream is told besides the commands.
+	Facts []Fact
+	// NextCheck is when a decision falls due by time alone; zero: never.
+	NextCheck time.Time
+}
+
+// Start asks for a unit to run, and for attempts of its actors: an actor whose
+// attempt is lower is executed (anew), in place.
+type Start struct {
+	Template UnitTemplate
+	// Attempts by actor name. An actor that is not named is left as it is, but
+	// created if it does not exist.
+	Attempts map[string]Attempt
+	// Placement is the attempt at the placement group.
+	Placement Attempt
+	Reason    string
+	Message   string
+	Revision  uint64 // of the spec
+	// Seen is the revision of the observed entry that the decision rests on.
+	Seen uint64
+}
+
+// Attempt numbers an execution. Failures is the number of exits in a row that
+// count for the backoff.
+type Attempt struct {
+	Number   int `json:"number"`
+	Failures int `json:"failures"`
+}
+
+// Stop asks for a unit of an accepted spec to end gracefully.
+type Stop struct {
+	Key         state.UnitKey
+	Model       string
+	Generation  string
+	GracePeriod time.Duration
+	Reason      string
+	Message     string
+	Revision    uint64
+	Seen        uint64
+}
+
+// Sweep asks for an orphan to end, as gracefully.
+type Sweep struct {
+	Key         state.UnitKey
+	Model       string
+	Generation  string
+	GracePeriod time.Duration
+	Reason      string
+	Message     string
+	Seen        uint64
+}
+
+// Revoke asks for the lease of a dead attempt to be revoked in a server's etcd.
+type Revoke struct {
+	Key     state.UnitKey
+	Actor   string
+	Attempt int
+	Lease   int64
+	Reason  string
+}
+
+// Wait is a unit that is wanted and cannot be started now.
+type Wait struct {
+	Key     state.UnitKey
+	Model   string
+	Reason  string
+	Message string
+	Until   time.Time // zero: until something changes
+}
+
+// Fact is something to tell the stream: a type of package events, its object and why.
+type Fact struct {
+	Type       string
+	Server     string
+	Model      string
+	Unit       string
+	Generation string
+	Revision   uint64
+	Reason     string
+	Message    string
+}

@@ -1,0 +1,187 @@
+package state
+
+import "time"
+
+// Observed is what the Ray-side agent reports. Unsynced and empty are different:
+// nothing may be stopped while Synced is false.
+type Observed struct {
+	// Synced is true once the bucket is fully loaded and the agent in charge has
+	// rebuilt its view from Ray.
+	Synced bool
+	Agent  *Agent
+	Units  []Unit // by server, then id
+	Nodes  []Node // by id
+}
+
+// Agent is the value of the key "agent": the incarnation in charge. The agent
+// rewrites it every second, as its heartbeat.
+type Agent struct {
+	Incarnation uint64 `json:"incarnation"`
+	StoreID     string `json:"storeId"`
+	// Session is the Ray session; events of another one are void.
+	Session string `json:"session"`
+	// Synced says that every actor and group that Ray holds has been reported.
+	Synced bool `json:"synced"`
+	// Epoch is the highest fencing epoch that the agent has seen.
+	Epoch uint64 `json:"epoch"`
+	// Autoscaling says that the Ray cluster adds nodes by itself.
+	Autoscaling bool   `json:"autoscaling"`
+	Version     string `json:"version"`
+	NodeIP      string `json:"nodeIp"`
+	PID         int    `json:"pid"`
+	// At is the time of the heartbeat on the clock of the KV store; not stored.
+	At time.Time `json:"-"`
+}
+
+// Node is a Ray node.
+type Node struct {
+	ID     string            `json:"id"`
+	IP     string            `json:"ip"`
+	GPUs   int               `json:"gpus"`
+	CPUs   int               `json:"cpus"`
+	Head   bool              `json:"head"`
+	Alive  bool              `json:"alive"`
+	Labels map[string]string `json:"labels,omitempty"`
+	// FreeGPUs and FreeCPUs are what Ray has not given to anybody, a second ago
+	// at most; nil when not known.
+	FreeGPUs *float64 `json:"freeGpus,omitempty"`
+	FreeCPUs *float64 `json:"freeCpus,omitempty"`
+}
+
+// UnitState is the state of a unit or of an actor as the agent reports it.
+type UnitState string
+
+// States of a unit, and of an actor unless said otherwise.
+const (
+	// UnitPending: the start has been received.
+	UnitPending UnitState = "Pending"
+	// UnitPlacing: the placement group is being created.
+	UnitPlacing UnitState = "Placing"
+	// UnitWaiting: actors exist; the exec waits for what the unit needs.
+	UnitWaiting UnitState = "Waiting"
+	// UnitStarting: executed, not yet healthy.
+	UnitStarting UnitState = "Starting"
+	// UnitRunning: executed and healthy.
+	UnitRunning UnitState = "Running"
+	// UnitExited: a process ended that was not asked to, or a placement failed.
+	UnitExited UnitState = "Exited"
+	// UnitStopping: being stopped.
+	UnitStopping UnitState = "Stopping"
+	// ActorDead (actors only): the Ray actor is gone.
+	ActorDead UnitState = "Dead"
+)
+
+// UnitKey identifies a unit.
+type UnitKey struct {
+	Server string
+	Unit   string
+}
+
+// String is "server/unit".
+func (k UnitKey) String() string { return k.Server + "/" + k.Unit }
+
+// Unit is the value of the key "unit.<server>.<unit>": one placement group with
+// its actors, as the agent sees it.
+type Unit struct {
+	Incarnation uint64 `json:"incarnation"`
+	Server      string `json:"server"`
+	Unit        string `json:"unit"`
+	Model       string `json:"model,omitempty"`
+	Role        string `json:"role,omitempty"`
+	Replica     int    `json:"replica"`
+	Generation  string `json:"generation"`
+	// Worker numbers the disaggregated workers of a server; it stays with a unit.
+	Worker int `json:"worker"`
+	// StoreID is the id of the spec store whose reconciler started the unit; empty
+	// or another one: not ours.
+	StoreID string    `json:"storeId"`
+	State   UnitState `json:"state"`
+	// Reason is a CamelCase constant of the agent, such as PlacementTimeout.
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+	// Digest is the digest of the unit's template.
+	Digest string `json:"digest,omitempty"`
+	// Restart is the model's restart text that the unit was last executed for.
+	Restart string `json:"restart,omitempty"`
+	// Attempt counts the tries to create the placement group; Failures those in a
+	// row that failed.
+	Attempt        int            `json:"attempt"`
+	Failures       int            `json:"failures"`
+	PlacementGroup PlacementGroup `json:"placementGroup"`
+	Actors         []Actor        `json:"actors"`
+	// JobAlive says, of a unit that is not ours, whether the Ray job that made it lives.
+	JobAlive bool `json:"jobAlive,omitempty"`
+	// ChangedAt is when State last changed, SentAt when the value was written, both
+	// on the agent's clock; adapters move ChangedAt and the actors' times to the
+	// clock of the KV store.
+	ChangedAt time.Time `json:"changedAt,omitzero"`
+	SentAt    time.Time `json:"sentAt,omitzero"`
+	// Revision is the revision of the KV entry; not stored in it.
+	Revision uint64 `json:"-"`
+}
+
+// Key identifies the unit.
+func (u Unit) Key() UnitKey { return UnitKey{u.Server, u.Unit} }
+
+// PlacementGroup is a Ray placement group.
+type PlacementGroup struct {
+	Name     string              `json:"name"`
+	ID       string              `json:"id,omitempty"`
+	State    string              `json:"state,omitempty"` // Ray's: PENDING, CREATED, RESCHEDULING, REMOVED
+	Strategy string              `json:"strategy,omitempty"`
+	Bundles  []BundleShape       `json:"bundles,omitempty"`
+	Selector []map[string]string `json:"bundleLabelSelector,omitempty"`
+}
+
+// BundleShape is what one bundle reserves.
+type BundleShape struct {
+	CPU int `json:"CPU"`
+	GPU int `json:"GPU,omitempty"`
+}
+
+// Actor is one Ray actor with the process that it executes.
+type Actor struct {
+	Name   string    `json:"name"`
+	Bundle int       `json:"bundle"`
+	State  UnitState `json:"state"`
+	Node   string    `json:"node,omitempty"` // Ray node id
+	IP     string    `json:"ip,omitempty"`
+	GPUs   []string  `json:"gpus,omitempty"`
+	// PID is the actor's process, ChildPID the executed one; 0 when there is none.
+	PID      int `json:"pid"`
+	ChildPID int `json:"childPid"`
+	// Attempt counts executions from 1; 0 means never executed.
+	Attempt int `json:"attempt"`
+	// Failures is the number of exits in a row that count for the backoff, as the
+	// reconciler said it with the start of this attempt.
+	Failures int `json:"failures"`
+	// Digest is the digest of the actor's template that this attempt executes.
+	Digest string         `json:"digest,omitempty"`
+	Ports  map[string]int `json:"ports,omitempty"`
+	// Uses is what the references to other units were resolved to, by placeholder:
+	// "{ip:infra/0}": "10.0.0.1".
+	Uses map[string]string `json:"uses,omitempty"`
+	// Lease is the Dynamo instance id of this attempt, which is its etcd lease id;
+	// 0 until it is known.
+	Lease int64 `json:"lease,omitempty"`
+	// StartedAt is when this attempt was executed, ReadyAt when it was first healthy.
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	ReadyAt   time.Time `json:"readyAt,omitzero"`
+	Exit      *Exit     `json:"exit,omitempty"`
+	// PreviousLease is the lease of the last attempt that ended, to be revoked; 0
+	// when none was known.
+	PreviousLease int64 `json:"previousLease,omitempty"`
+}
+
+// Exit is how an attempt ended.
+type Exit struct {
+	Attempt int       `json:"attempt"`
+	Code    int       `json:"code"`             // negative: the signal that ended it
+	Reason  string    `json:"reason,omitempty"` // Exited, Killed, Hung, StartupTimeout, PortConflict, ExecFailed
+	LogTail string    `json:"logTail,omitempty"`
+	At      time.Time `json:"at"`
+	// ReadyFor is how long the attempt had been healthy, in seconds.
+	ReadyFor float64 `json:"readyFor"`
+	// InfraAway says that etcd or NATS was not running when it ended.
+	InfraAway bool `json:"infraAway,omitempty"`
+}

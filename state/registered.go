@@ -1,0 +1,49 @@
+package state
+
+// Registrations is what Dynamo's etcd of one server holds. Unknown and empty are
+// different: while Known is false nothing may be concluded from the absence of
+// an instance.
+type Registrations struct {
+	Known bool
+	// Err says why they are not known, in one line.
+	Err       string
+	ClusterID uint64
+	Revision  int64
+	Instances []Instance // by namespace, component, lease
+}
+
+// Instance is one worker that is registered in Dynamo's etcd.
+type Instance struct {
+	Namespace string // with the generation: "curator-1a2b3c4d"
+	Component string // "{slug}" or "{slug}_{role}"
+	Endpoint  string
+	Lease     int64
+	// Card says that the worker's model card is there as well.
+	Card bool
+}
+
+// FrontendView is what a server's frontend lists.
+type FrontendView struct {
+	// Known is true when the last probe was answered.
+	Known bool
+	Err   string
+	// Models is by served name.
+	Models map[string]FrontendModel
+}
+
+// FrontendModel is the frontend's word on one model.
+type FrontendModel struct {
+	// Listed says that /v1/models names it.
+	Listed bool
+	// Ready is the answer of /v1/models/{id}/ready.
+	Ready bool
+	// Namespaces holds, by Dynamo namespace, the number of workers by worker type.
+	Namespaces map[string]FrontendNamespace
+}
+
+// FrontendNamespace is the frontend's word on one generation of a model.
+type FrontendNamespace struct {
+	Ready   bool
+	Workers map[string]int // by worker type: aggregated, prefill, decode
+	Missing []string
+}
