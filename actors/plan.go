@@ -16,6 +16,9 @@ type Input struct {
 	Observed   state.Observed
 	Registered map[string]state.Registrations
 	Frontends  map[string]state.FrontendView
+	// Suspects are the sweep candidates of earlier rounds with when they were first
+	// seen as such: nothing is swept on a first look.
+	Suspects map[state.UnitKey]time.Time
 }
 
 // Policy is what the flags of the reconciler say.
@@ -26,6 +29,8 @@ type Policy struct {
 	PlacementTimeout time.Duration
 	// DeleteHold is how long a delete that dynctl did not make is held.
 	DeleteHold time.Duration
+	// SweepLook is the least time between the two looks before a sweep.
+	SweepLook time.Duration
 	// AgentTimeout is the age of a heartbeat at which what it says is unknown.
 	AgentTimeout time.Duration
 }
@@ -61,6 +66,9 @@ type DesiredModel struct {
 	Accepted uint64 // 0: never accepted; Spec and Template are zero
 	Spec     state.ModelSpec
 	Template ModelTemplate
+	// Previous is the template of the last generation that was Ready, if it is not
+	// Template: what a failed replacement goes back to.
+	Previous *ModelTemplate
 	// Outdated: this program would render another template for the same revision.
 	Outdated bool
 	Rejected *Rejection
@@ -99,6 +107,10 @@ type Result struct {
 	Gone []state.Key
 	// Facts are what the stream is told besides the commands.
 	Facts []Fact
+	// Suspects is the Suspects of the next round's input.
+	Suspects map[state.UnitKey]time.Time
+	// Orphans are what is reported and waits for a person.
+	Orphans []Orphan
 	// NextCheck is when a decision falls due by time alone; zero: never.
 	NextCheck time.Time
 }
@@ -165,6 +177,14 @@ type Wait struct {
 	Reason  string
 	Message string
 	Until   time.Time // zero: until something changes
+}
+
+// Orphan is a unit under our names that no accepted spec asks for and that is not
+// swept by itself.
+type Orphan struct {
+	Key     state.UnitKey
+	Reason  string
+	Message string
 }
 
 // Fact is something to tell the stream: a type of package events, its object and why.

@@ -93,6 +93,10 @@ type ModelTemplate struct {
 	Roles     []RoleTemplate `json:"roles"` // decode before prefill
 	// Renderer is the version of the renderer that made it.
 	Renderer int `json:"renderer"`
+	// Revision and ServerRevision are the spec revisions that it was rendered from;
+	// ServerRevision is 0 for a server without a spec.
+	Revision       uint64 `json:"revision"`
+	ServerRevision uint64 `json:"serverRevision"`
 }
 
 // ServerTemplate is what an accepted server (or the defaults) runs as its infra
@@ -104,6 +108,10 @@ type ServerTemplate struct {
 	Actors     []ActorTemplate `json:"actors"` // etcd, NATS (where managed), frontend
 	Needs      Needs           `json:"needs"`  // CPUs per bundle; no GPU
 	Renderer   int             `json:"renderer"`
+	// Revision is the spec revision that it was rendered from; 0: the defaults.
+	Revision uint64 `json:"revision"`
+	// Router is the answer that the frontend's flags were rendered for.
+	Router state.RouterStatus `json:"router"`
 }
 
 // UnitTemplate is everything that the agent needs to make one unit; it is the

@@ -11,6 +11,9 @@ type Observed struct {
 	Agent  *Agent
 	Units  []Unit // by server, then id
 	Nodes  []Node // by id
+	// Gone holds the revision of the delete marker of units that are no more, so
+	// that a unit which starts again is told apart from its first start.
+	Gone map[UnitKey]uint64
 }
 
 // Agent is the value of the key "agent": the incarnation in charge. The agent
