@@ -1,0 +1,36 @@
+package state
+
+import "errors"
+
+// MaxValueSize is the size of the largest value of a spec, in bytes.
+const MaxValueSize = 512 << 10
+
+// Invalid is one rule that an object breaks. It is an error.
+type Invalid struct {
+	// Reason is one of the Reason constants.
+	Reason string
+	// Path is where: "spec.engineArgs.served-model-name". Empty: the whole object.
+	Path string
+	// Message says what is wrong there and what to do.
+	Message string
+}
+
+// Error is "path: message (reason)".
+func (i *Invalid) Error() string {
+	if i.Path == "" {
+		return i.Message + " (" + i.Reason + ")"
+	}
+	return i.Path + ": " + i.Message + " (" + i.Reason + ")"
+}
+
+// ReasonOf is the reason of a rejection: that of the first [*Invalid] in err,
+// ReasonInvalidSpec for any other error, empty for nil.
+func ReasonOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	if invalid, ok := errors.AsType[*Invalid](err); ok {
+		return invalid.Reason
+	}
+	return ReasonInvalidSpec
+}

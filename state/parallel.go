@@ -1,0 +1,166 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// maxParallelSize bounds one parallel size, so that a product of three fits an int.
+const maxParallelSize = 1 << 16
+
+// Roles lists the roles of the workers of a model, in the order in which they
+// start: decode before prefill.
+func (m ModelSpec) Roles() []string {
+	if m.Mode == ModeDisagg {
+		return []string{RoleDecode, RolePrefill}
+	}
+	return []string{RoleAggregated}
+}
+
+// Role is the spec of a role of a disaggregated model; nil where there is none.
+func (m ModelSpec) Role(role string) *RoleSpec {
+	switch role {
+	case RolePrefill:
+		return m.Prefill
+	case RoleDecode:
+		return m.Decode
+	}
+	return nil
+}
+
+// RoleReplicas is how many workers of a role are wanted; 0 while the model is
+// suspended.
+func (m ModelSpec) RoleReplicas(role string) int {
+	n := m.Replicas
+	if role != RoleAggregated {
+		n = nil
+		if r := m.Role(role); r != nil {
+			n = r.Replicas
+		}
+	}
+	switch {
+	case m.Suspend:
+		return 0
+	case n == nil:
+		return 1
+	}
+	return *n
+}
+
+// RoleArgs are the engine arguments of a role: the model's, overlaid by the role's.
+func (m ModelSpec) RoleArgs(role string) Args {
+	if r := m.Role(role); r != nil {
+		return m.EngineArgs.Overlay(r.EngineArgs)
+	}
+	return m.EngineArgs.Clone()
+}
+
+// ParallelSizes are the tensor, pipeline and data parallel sizes of a worker of a
+// role, 1 where an argument is absent. Keys are taken in the "_" and in the "-"
+// spelling; the last one counts, as it does on a command line. The error is an
+// [*Invalid].
+func (m ModelSpec) ParallelSizes(role string) (tp, pp, dp int, err error) {
+	names := parallelKeys(m.Engine)
+	sizes := [3]int{1, 1, 1}
+	for i, keys := range names {
+		x, ok := m.lastArg(role, keys...)
+		if !ok {
+			continue
+		}
+		n, parsed := positiveInt(x.Value)
+		if !parsed {
+			return 1, 1, 1, &Invalid{
+				Reason: ReasonBadParallelSize,
+				Path:   m.argPath(role, x.Key),
+				Message: fmt.Sprintf("%s is %s; write a whole number from 1 to %d, without quotes",
+					x.Key, x.Value, maxParallelSize),
+			}
+		}
+		sizes[i] = n
+	}
+	return sizes[0], sizes[1], sizes[2], nil
+}
+
+// parallelKeys are the names of the tensor, pipeline and data parallel size of an
+// engine, in the "-" spelling, each with its aliases.
+func parallelKeys(engine string) [3][]string {
+	switch engine {
+	case EngineSGLang:
+		return [3][]string{
+			{"tp-size", "tensor-parallel-size"},
+			{"pp-size", "pipeline-parallel-size"},
+			{"dp-size", "data-parallel-size"},
+		}
+	case EngineTRTLLM:
+		return [3][]string{{"tensor-parallel-size"}, {"pipeline-parallel-size"}, nil}
+	}
+	return [3][]string{{"tensor-parallel-size"}, {"pipeline-parallel-size"}, {"data-parallel-size"}}
+}
+
+// GPUsPerWorker is the number of whole GPUs of one worker of a role. Where
+// resources.gpus is not set it is tensor x pipeline x data parallel size, with
+// two exceptions: sglang with enable_dp_attention shares the GPUs of tensor
+// parallelism, and the mocker takes none unless it is given a tensor or pipeline
+// size, which shape its placement. The error is an [*Invalid].
+func (m ModelSpec) GPUsPerWorker(role string) (int, error) {
+	tp, pp, dp, err := m.ParallelSizes(role)
+	if err != nil {
+		return 0, err
+	}
+	if m.Resources.GPUs != nil {
+		return *m.Resources.GPUs, nil
+	}
+	switch m.Engine {
+	case EngineMocker:
+		keys := parallelKeys(m.Engine)
+		if _, ok := m.lastArg(role, append(keys[0], keys[1]...)...); !ok {
+			return 0, nil
+		}
+		return tp * pp, nil
+	case EngineSGLang:
+		if x, ok := m.lastArg(role, "enable-dp-attention"); ok && string(x.Value) == "true" {
+			return tp * pp, nil
+		}
+	}
+	return tp * pp * dp, nil
+}
+
+// HybridKVCache says that a worker of a role explicitly enables the hybrid KV
+// cache manager (disable_hybrid_kv_cache_manager is exactly false), with which
+// it cannot publish KV events.
+func (m ModelSpec) HybridKVCache(role string) bool {
+	x, ok := m.lastArg(role, "disable-hybrid-kv-cache-manager")
+	return ok && string(x.Value) == "false"
+}
+
+// lastArg finds the last of a role's engine arguments whose key, in the "-"
+// spelling, is one of keys.
+func (m ModelSpec) lastArg(role string, keys ...string) (Arg, bool) {
+	args := m.RoleArgs(role)
+	for i := len(args) - 1; i >= 0; i-- {
+		dashed := strings.ReplaceAll(args[i].Key, "_", "-")
+		for _, k := range keys {
+			if dashed == k {
+				return args[i], true
+			}
+		}
+	}
+	return Arg{}, false
+}
+
+// argPath is where a role's engine argument is written.
+func (m ModelSpec) argPath(role, key string) string {
+	if r := m.Role(role); r != nil {
+		if _, ok := r.EngineArgs.Get(key); ok {
+			return "spec." + role + ".engineArgs." + key
+		}
+	}
+	return "spec.engineArgs." + key
+}
+
+func positiveInt(value json.RawMessage) (int, bool) {
+	n, err := strconv.Atoi(string(value))
+	return n, err == nil && n > 0 && n <= maxParallelSize
+}
