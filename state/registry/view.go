@@ -1,0 +1,66 @@
+package registry
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"dynctl/state"
+)
+
+// contents is what one etcd holds, as of a revision.
+//
+// Invariant: every batch applied is newer than all before it and comes from the
+// cluster that was listed.
+type contents struct {
+	header
+	instances map[workerKey]bool
+	cards     map[workerKey]bool
+}
+
+func newContents(l listing) *contents {
+	c := &contents{header: l.header, instances: map[workerKey]bool{}, cards: map[workerKey]bool{}}
+	for _, key := range l.Keys {
+		c.apply(change{Key: key})
+	}
+	return c
+}
+
+func (c *contents) apply(ch change) {
+	k, card, ok := parseKey(ch.Key)
+	if !ok {
+		return
+	}
+	set := c.instances
+	if card {
+		set = c.cards
+	}
+	if ch.Deleted {
+		delete(set, k)
+	} else {
+		set[k] = true
+	}
+}
+
+// registrations is the contents as others read them. A card without an instance
+// is no worker: nothing can be sent to it.
+func (c *contents) registrations() state.Registrations {
+	keys := slices.SortedFunc(maps.Keys(c.instances), func(a, b workerKey) int {
+		return cmp.Or(
+			cmp.Compare(a.namespace, b.namespace),
+			cmp.Compare(a.component, b.component),
+			cmp.Compare(a.lease, b.lease),
+		)
+	})
+	r := state.Registrations{Known: true, ClusterID: c.ClusterID, Revision: c.Revision}
+	for _, k := range keys {
+		r.Instances = append(r.Instances, state.Instance{
+			Namespace: k.namespace,
+			Component: k.component,
+			Endpoint:  servedEndpoint,
+			Lease:     k.lease,
+			Card:      c.cards[k],
+		})
+	}
+	return r
+}
