@@ -1,7 +1,19 @@
-// Package router decides how requests are routed.
 package router
 
-import "dynctl/state"
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"dynctl/state"
+)
+
+// Sources of a decision.
+const (
+	SourceAuto   = "auto"   // resolved from the set of models
+	SourceServer = "server" // the server's spec says so
+	SourceModel  = "model"  // the model's own spec says so
+)
 
 // Model is a model with its spec, defaults filled in.
 type Model struct {
@@ -11,27 +23,240 @@ type Model struct {
 
 // Decision is a routing and why it was chosen.
 type Decision struct {
-	// Mode is a router mode in Dynamo's spelling; empty: no flag, Dynamo's own round-robin.
+	// Mode is a router mode in Dynamo's spelling. Empty means no flag: the
+	// frontend's own mode, which is round-robin unless it has one.
 	Mode     string
 	KVEvents bool
-	Source   string // auto | server | model
+	Source   string
 	// Because is one sentence, naming the models that caused it.
 	Because string
 	// Models are the names of those models, sorted.
 	Models []string
 }
 
-// Resolve is the server-wide answer.
-func Resolve(r state.ServerRouter, models []Model) Decision { return Decision{} }
+// Resolve is the server-wide answer: the server's mode, or where that is auto kv
+// with KV events if any model is disaggregated, else none. An automatic kv has no
+// KV events if a prefill worker runs the hybrid KV cache manager; an explicit one
+// keeps them, for [Check] to reject the model.
+func Resolve(r state.ServerRouter, models []Model) Decision {
+	if mode := serverMode(r); mode != "" {
+		return serverDecision(r, mode)
+	}
+	var disagg, hybrid []string
+	for _, m := range models {
+		if m.Spec.Mode != state.ModeDisagg {
+			continue
+		}
+		disagg = append(disagg, m.Name)
+		if m.Spec.HybridKVCache(state.RolePrefill) {
+			hybrid = append(hybrid, m.Name)
+		}
+	}
+	slices.Sort(disagg)
+	slices.Sort(hybrid)
+	if len(disagg) == 0 {
+		return Decision{
+			Source:  SourceAuto,
+			Because: "No model is disaggregated, so Dynamo's own round-robin is left as it is.",
+		}
+	}
+	return Decision{
+		Mode:     state.RouterKV,
+		KVEvents: len(hybrid) == 0,
+		Source:   SourceAuto,
+		Because:  autoSentence(disagg, hybrid),
+		Models:   disagg,
+	}
+}
 
-// ForModel is the routing that a model's own workers carry in their model card.
-func ForModel(r state.ServerRouter, m Model) (Decision, *state.Invalid) { return Decision{}, nil }
+// ForFrontend is the routing that the frontend's command line carries: an
+// explicit mode; under auto the resolved answer where the server applies it to
+// the frontend, and none where each model carries its own.
+func ForFrontend(r state.ServerRouter, models []Model) Decision {
+	if serverMode(r) != "" || r.Apply == state.ApplyFrontend {
+		return Resolve(r, models)
+	}
+	return Decision{
+		Source:  SourceAuto,
+		Because: "Each disaggregated model carries its routing in its own model card, so the frontend needs none.",
+	}
+}
 
-// ForFrontend is the routing that the frontend's command line carries.
-func ForFrontend(r state.ServerRouter, models []Model) Decision { return Decision{} }
+// ForModel is the routing that a model's own workers carry in their model card;
+// its mode is empty where they carry none. The second result is that of [Check].
+func ForModel(r state.ServerRouter, m Model) (Decision, *state.Invalid) {
+	if invalid := Check(r, m); invalid != nil {
+		return Decision{}, invalid
+	}
+	w := wantedOf(r, m)
+	switch {
+	case w.source == SourceModel:
+		return Decision{
+			Mode:     w.mode,
+			KVEvents: w.events,
+			Source:   SourceModel,
+			Because:  fmt.Sprintf("The spec of %s says %s.", m.Name, modeText(w.mode, w.events)),
+			Models:   []string{m.Name},
+		}, nil
+	case w.source == SourceServer:
+		return Decision{
+			Source:  SourceServer,
+			Because: fmt.Sprintf("The server's spec says %s, which its frontend carries.", modeText(w.mode, w.events)),
+		}, nil
+	case m.Spec.Mode != state.ModeDisagg:
+		return Decision{
+			Source:  SourceAuto,
+			Because: fmt.Sprintf("%s is aggregated, so its workers follow the frontend.", m.Name),
+		}, nil
+	case r.Apply == state.ApplyFrontend:
+		return Decision{
+			Source:  SourceAuto,
+			Because: "The server applies the resolved routing to its frontend.",
+		}, nil
+	}
+	return Resolve(r, []Model{m}), nil
+}
 
-// Publishes says whether a worker of a role publishes KV events.
-func Publishes(r state.ServerRouter, m Model, role string) bool { return false }
+// InForce is the routing that holds for one model of a server: its own where its
+// workers carry one, else the frontend's.
+func InForce(r state.ServerRouter, m Model, models []Model) Decision {
+	if d, invalid := ForModel(r, m); invalid == nil && d.Mode != "" {
+		return d
+	}
+	return ForFrontend(r, models)
+}
 
-// Check returns the routing rule that a model breaks on its server.
-func Check(r state.ServerRouter, m Model) *state.Invalid { return nil }
+// Publishes says whether a worker of a role publishes KV events: a prefill worker
+// always, a decode worker never, an aggregated one if its own spec or the server's
+// explicit mode says kv with events. None does with the hybrid KV cache manager,
+// and then it is not told about KV events at all.
+func Publishes(r state.ServerRouter, m Model, role string) bool {
+	if role == state.RoleDecode || m.Spec.HybridKVCache(role) {
+		return false
+	}
+	return role == state.RolePrefill || wantedOf(r, m).events
+}
+
+// Check returns the routing rule that a model breaks on its server: kvEvents true
+// of its own where its mode is not kv, or KV events asked for explicitly (by it or
+// by its server) of a worker that runs the hybrid KV cache manager.
+func Check(r state.ServerRouter, m Model) *state.Invalid {
+	w := wantedOf(r, m)
+	own := m.Spec.Router
+	if own.KVEvents == state.True && w.mode != state.RouterKV {
+		return &state.Invalid{
+			Reason: state.ReasonKVEventsWithoutKV,
+			Path:   "spec.router.kvEvents",
+			Message: fmt.Sprintf("only the kv router reads KV events, and the mode of this model is %s; set spec.router.mode to kv, or kvEvents to auto",
+				modeText(w.mode, false)),
+		}
+	}
+	if !w.events || w.source == SourceAuto {
+		return nil
+	}
+	role := state.RoleAggregated
+	if m.Spec.Mode == state.ModeDisagg {
+		role = state.RolePrefill
+	}
+	if !m.Spec.HybridKVCache(role) {
+		return nil
+	}
+	by := "spec.router"
+	if w.source == SourceServer {
+		by = "its server's spec.router"
+	}
+	return &state.Invalid{
+		Reason: state.ReasonHybridCacheConflict,
+		Path:   m.Spec.HybridKVCachePath(role),
+		Message: fmt.Sprintf("%s asks for KV events, which a worker with the hybrid KV cache manager cannot publish; remove this argument, or set kvEvents to false in %s",
+			by, by),
+	}
+}
+
+// wanted is the routing that holds for one model as far as its own spec and its
+// server's tell.
+type wanted struct {
+	mode   string
+	events bool // asked for, or automatic
+	source string
+}
+
+func wantedOf(r state.ServerRouter, m Model) wanted {
+	own := m.Spec.Router
+	if mode := state.NormalizeRouterMode(own.Mode); mode != "" && mode != state.RouterInherit {
+		return wanted{mode, mode == state.RouterKV && own.KVEvents == state.True, SourceModel}
+	}
+	w := wanted{source: SourceAuto}
+	if mode := serverMode(r); mode != "" {
+		w = wanted{mode, mode == state.RouterKV && r.KVEvents == state.True, SourceServer}
+	} else if m.Spec.Mode == state.ModeDisagg {
+		w = wanted{mode: state.RouterKV, events: false, source: SourceAuto}
+	}
+	if own.KVEvents.Explicit() && w.mode == state.RouterKV {
+		return wanted{w.mode, own.KVEvents == state.True, SourceModel}
+	}
+	return w
+}
+
+// serverMode is the server's explicit mode; empty under auto.
+func serverMode(r state.ServerRouter) string {
+	mode := state.NormalizeRouterMode(r.Mode)
+	if mode == state.RouterAuto {
+		return ""
+	}
+	return mode
+}
+
+func serverDecision(r state.ServerRouter, mode string) Decision {
+	events := mode == state.RouterKV && r.KVEvents == state.True
+	return Decision{
+		Mode:     mode,
+		KVEvents: events,
+		Source:   SourceServer,
+		Because:  fmt.Sprintf("The server's spec says %s.", modeText(mode, events)),
+	}
+}
+
+func modeText(mode string, events bool) string {
+	switch {
+	case mode == "":
+		return "the frontend's own"
+	case events:
+		return mode + " with KV events"
+	case mode == state.RouterKV:
+		return mode + " without KV events"
+	}
+	return mode
+}
+
+func autoSentence(disagg, hybrid []string) string {
+	s := fmt.Sprintf("%s %s disaggregated, so requests are routed by KV cache", list(disagg), isAre(disagg))
+	if len(hybrid) == 0 {
+		return s + ", with KV events."
+	}
+	runs := "runs"
+	if len(hybrid) > 1 {
+		runs = "run"
+	}
+	return fmt.Sprintf("%s, without KV events because %s %s the hybrid KV cache manager.", s, list(hybrid), runs)
+}
+
+func isAre(names []string) string {
+	if len(names) == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+// maxNamed is how many models a sentence names before it only counts the rest.
+const maxNamed = 5
+
+func list(names []string) string {
+	if n := len(names); n > maxNamed {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNamed], ", "), n-maxNamed)
+	}
+	if len(names) == 1 {
+		return names[0]
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}

@@ -131,9 +131,17 @@ func (m ModelSpec) GPUsPerWorker(role string) (int, error) {
 // cache manager (disable_hybrid_kv_cache_manager is exactly false), with which
 // it cannot publish KV events.
 func (m ModelSpec) HybridKVCache(role string) bool {
-	x, ok := m.lastArg(role, "disable-hybrid-kv-cache-manager")
+	x, ok := m.lastArg(role, hybridKVCacheKey)
 	return ok && string(x.Value) == "false"
 }
+
+// HybridKVCachePath is where the argument that HybridKVCache speaks of is written.
+func (m ModelSpec) HybridKVCachePath(role string) string {
+	x, _ := m.lastArg(role, hybridKVCacheKey)
+	return m.argPath(role, x.Key)
+}
+
+const hybridKVCacheKey = "disable-hybrid-kv-cache-manager"
 
 // lastArg finds the last of a role's engine arguments whose key, in the "-"
 // spelling, is one of keys.

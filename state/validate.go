@@ -1,19 +1,191 @@
 package state
 
-// ValidateServer returns the rules that s breaks, in the order of its fields.
-// s has its defaults filled in.
-func ValidateServer(s Server) []*Invalid { return nil }
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
-// ValidateModel returns the rules that m breaks, in the order of its fields. m
-// has its defaults filled in, and so has server, the spec of its server.
-func ValidateModel(m Model, server ServerSpec) []*Invalid { return nil }
+// faults collects what is wrong with one object.
+type faults []*Invalid
 
-// ConflictModels returns the first conflict of m with another model of its server.
-func ConflictModels(m Model, others []Model) *Invalid { return nil }
+func (f *faults) add(reason, path, format string, args ...any) {
+	*f = append(*f, &Invalid{Reason: reason, Path: path, Message: fmt.Sprintf(format, args...)})
+}
 
-// ConflictServers returns the first conflict of s with another server.
-func ConflictServers(s Server, others []Server) *Invalid { return nil }
+// oneOf adds a fault unless value is one of allowed.
+func (f *faults) oneOf(reason, path, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		f.add(reason, path, "%q is none of %s%s", value, strings.Join(allowed, ", "), didYouMean(value, allowed))
+	}
+}
 
-// CheckMove refuses a revision of a server that would move its etcd or NATS or
-// rename its namespace.
-func CheckMove(old, new Server, accepted uint64) *Invalid { return nil }
+// atLeast adds a fault if a count that is given is below its lowest value.
+func (f *faults) atLeast(path string, value *int, lowest int) {
+	if value != nil && *value < lowest {
+		f.add(ReasonNegativeCount, path, "%d is too low; the lowest is %d", *value, lowest)
+	}
+}
+
+// positive adds a fault if a duration is not above zero.
+func (f *faults) positive(path string, d Duration) {
+	if d <= 0 {
+		f.add(ReasonNegativeCount, path, "%s is too short; it has to be above 0s", d)
+	}
+}
+
+func (f *faults) tristate(path string, value Tristate) {
+	f.oneOf(ReasonUnknownValue, path, string(value), string(Auto), string(True), string(False))
+}
+
+// flagFields are the spec fields that stand for the flags that dynctl sets.
+var flagFields = map[string]string{
+	"served-model-name":   "spec.servedName",
+	"model-name":          "spec.servedName",
+	"endpoint":            "spec.servedName",
+	"model":               "spec.model",
+	"model-path":          "spec.model",
+	"discovery-backend":   "",
+	"request-plane":       "the server's spec.requestPlane",
+	"event-plane":         "the server's spec.eventPlane",
+	"router-mode":         "spec.router.mode",
+	"router-kv-events":    "spec.router.kvEvents",
+	"load-aware":          "spec.router.mode",
+	"kv-events-config":    "spec.kvEventsConfig",
+	"kv-events":           "spec.router.kvEvents",
+	"kv-transfer-config":  "spec.kvTransferConfig",
+	"disaggregation-mode": "spec.mode",
+	"headless":            "",
+	"nnodes":              "",
+	"node-rank":           "",
+	"master-addr":         "",
+	"master-port":         "",
+	"dist-init-addr":      "",
+	"http-port":           "the server's spec.frontend.port",
+	"namespace":           "the server's spec.dynamoNamespace",
+	"namespace-prefix":    "the server's spec.dynamoNamespace",
+}
+
+// workerFlags are the managed flags that the arguments of a model may not name,
+// frontendFlags those that a server's frontend and router arguments may not.
+var (
+	workerFlags = []string{
+		"served-model-name", "endpoint", "discovery-backend", "request-plane",
+		"event-plane", "router-mode", "router-kv-events", "kv-events-config",
+		"kv-events", "kv-transfer-config", "disaggregation-mode", "headless",
+		"nnodes", "node-rank", "master-addr", "master-port", "dist-init-addr",
+		"http-port", "namespace", "namespace-prefix", "model", "model-path",
+		"model-name", "load-aware",
+	}
+	frontendFlags = []string{
+		"http-port", "namespace", "namespace-prefix", "discovery-backend",
+		"request-plane", "event-plane", "router-mode", "router-kv-events",
+	}
+	routerFlags = []string{"router-mode", "router-kv-events"}
+)
+
+// managedFlag returns the managed flag that a key of arguments would set. The key
+// is compared as it reaches the command line: "_" as "-", what follows a "=" cut
+// off, a leading "no-" taken off; and since argparse takes abbreviations, any
+// prefix of a flag counts as the flag.
+func managedFlag(key string, flags []string) (string, bool) {
+	dashed, _, _ := strings.Cut(strings.ReplaceAll(key, "_", "-"), "=")
+	for _, flag := range flags {
+		if strings.HasPrefix(flag, dashed) || strings.HasPrefix(flag, strings.TrimPrefix(dashed, "no-")) {
+			return flag, true
+		}
+	}
+	return "", false
+}
+
+// managedArgs adds a fault for each key of args that sets one of flags.
+func (f *faults) managedArgs(reason, path string, args Args, flags []string) {
+	for _, x := range args {
+		flag, ok := managedFlag(x.Key, flags)
+		if !ok {
+			continue
+		}
+		way := "remove it"
+		if field := flagFields[flag]; field != "" {
+			way += " and use " + field
+		}
+		f.add(reason, path+"."+x.Key, "%q would set --%s, which dynctl sets itself; %s", x.Key, flag, way)
+	}
+}
+
+// managedVariable is a pattern of environment variables that dynctl sets itself,
+// with the field to use instead. A "*" stands for any text.
+type managedVariable struct{ pattern, field string }
+
+var managedVariables = []managedVariable{
+	{"DYN_ROUTER_MODE", "spec.router.mode"},
+	{"DYN_NAMESPACE*", "the server's spec.dynamoNamespace"},
+	{"DYN_ENDPOINT", "spec.servedName"},
+	{"DYN_DISCOVERY_BACKEND", ""},
+	{"DYN_*_PLANE", "the server's spec.requestPlane and spec.eventPlane"},
+	{"DYN_SYSTEM_*", ""},
+	{"DYN_CONNECTOR", "spec.kvTransferConfig"},
+}
+
+func (v managedVariable) matches(name string) bool {
+	before, after, wild := strings.Cut(v.pattern, "*")
+	if !wild {
+		return name == v.pattern
+	}
+	return len(name) >= len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after)
+}
+
+// env adds a fault for each variable that cannot be set or is set by dynctl.
+func (f *faults) env(path string, env Env) {
+	for _, name := range env.Names() {
+		value := env[name]
+		at := path + "." + name
+		switch {
+		case name == "" || strings.ContainsAny(name, "=\x00"):
+			f.add(ReasonInvalidEnv, at, "%q cannot name a variable; use letters, digits and _", name)
+		case strings.ContainsRune(value.Value+value.FromFile+value.FromEnv, 0):
+			f.add(ReasonInvalidEnv, at, "the value holds a NUL character, which no environment can; remove it")
+		}
+		for _, v := range managedVariables {
+			if !v.matches(name) {
+				continue
+			}
+			way := "remove it"
+			if v.field != "" {
+				way += " and use " + v.field
+			}
+			f.add(ReasonManagedEnv, at, "dynctl sets %s itself; %s", v.pattern, way)
+		}
+	}
+}
+
+// runtimeEnv adds a fault if a runtime_env asks for both installers.
+func (f *faults) runtimeEnv(path string, merged Args, whose string) {
+	has := func(key string) bool {
+		v, ok := merged.Get(key)
+		return ok && !isNull(v)
+	}
+	if has("pip") && has("uv") {
+		f.add(ReasonPipAndUV, path, "%s has both pip and uv, and Ray takes one; keep one of them", whose)
+	}
+}
+
+// metadata adds the faults of an object's names.
+func (f *faults) metadata(m Metadata, kind string) {
+	const shape = "names start and end with a-z or 0-9 and hold at most %d characters of %s"
+	if kind == KindServer {
+		if !ValidServerName(m.Name) {
+			f.add(ReasonInvalidName, "metadata.name", "%q cannot name a server; "+shape, m.Name, MaxNameLength, "a-z, 0-9 and -")
+		}
+		if m.Server != "" {
+			f.add(ReasonInvalidName, "metadata.server", "a Server belongs to no server; remove it")
+		}
+		return
+	}
+	if !ValidModelName(m.Name) {
+		f.add(ReasonInvalidName, "metadata.name", "%q cannot name a model; "+shape, m.Name, MaxNameLength, "a-z, 0-9, -, _ and .")
+	}
+	if !ValidServerName(m.Server) {
+		f.add(ReasonInvalidName, "metadata.server", "%q cannot name a server; "+shape, m.Server, MaxNameLength, "a-z, 0-9 and -")
+	}
+}

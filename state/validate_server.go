@@ -1,0 +1,77 @@
+package state
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+var namespacePattern = regexp.MustCompile(`^[A-Za-z0-9]([-_A-Za-z0-9]*[A-Za-z0-9])?$`)
+
+// ValidateServer returns the rules that s breaks, in the order of its fields.
+// s has its defaults filled in.
+func ValidateServer(s Server) []*Invalid {
+	var f faults
+	sp := s.Spec
+	f.metadata(s.Metadata, KindServer)
+	if !namespacePattern.MatchString(sp.DynamoNamespace) {
+		f.add(ReasonInvalidNamespace, "spec.dynamoNamespace",
+			"%q cannot be a Dynamo namespace; use letters, digits, - and _, and no dots", sp.DynamoNamespace)
+	}
+	f.oneOf(ReasonUnknownPlane, "spec.requestPlane", sp.RequestPlane, PlaneNATS, PlaneTCP)
+	f.oneOf(ReasonUnknownPlane, "spec.eventPlane", sp.EventPlane, PlaneNATS, PlaneZMQ)
+	f.addresses("spec.etcd.endpoint", sp.Etcd.Endpoint, "http://10.0.0.1:2379")
+	f.addresses("spec.nats.url", sp.NATS.URL, "nats://10.0.0.1:4222")
+	if sp.Frontend.Port < 1 || sp.Frontend.Port > 65535 {
+		f.add(ReasonInvalidAddress, "spec.frontend.port", "%d is not a port; use 1 to 65535", sp.Frontend.Port)
+	}
+	f.managedArgs(ReasonManagedFlag, "spec.frontend.args", sp.Frontend.Args, frontendFlags)
+	f.serverRouter(sp.Router)
+	f.env("spec.env", sp.Env)
+	f.runtimeEnv("spec.runtimeEnv", sp.RuntimeEnv, "the runtimeEnv")
+	f.tristate("spec.placement.waitForNodes", sp.Placement.WaitForNodes)
+	f.backoff(sp.Healing.Backoff)
+	return f
+}
+
+func (f *faults) serverRouter(r ServerRouter) {
+	mode := NormalizeRouterMode(r.Mode)
+	f.oneOf(ReasonUnknownRouterMode, "spec.router.mode", mode, append([]string{RouterAuto}, RouterModes()...)...)
+	f.tristate("spec.router.kvEvents", r.KVEvents)
+	if r.KVEvents == True && mode != RouterKV && mode != RouterAuto {
+		f.add(ReasonKVEventsWithoutKV, "spec.router.kvEvents",
+			"only the kv router reads KV events, and the mode is %s; set spec.router.mode to kv, or kvEvents to auto", mode)
+	}
+	f.managedArgs(ReasonReservedRouterArgs, "spec.router.args", r.Args, routerFlags)
+	f.oneOf(ReasonUnknownValue, "spec.router.apply", r.Apply, ApplyModel, ApplyFrontend)
+}
+
+func (f *faults) backoff(b BackoffSpec) {
+	const path = "spec.healing.backoff."
+	f.positive(path+"initial", b.Initial)
+	f.positive(path+"max", b.Max)
+	if b.Max < b.Initial {
+		f.add(ReasonNegativeCount, path+"max", "%s is below initial, %s; raise it", b.Max, b.Initial)
+	}
+	if !(b.Multiplier >= 1) { // also not a number
+		f.add(ReasonNegativeCount, path+"multiplier", "%v is too low; the lowest is 1", b.Multiplier)
+	}
+	if b.Jitter != nil && !(*b.Jitter >= 0 && *b.Jitter <= 1) {
+		f.add(ReasonNegativeCount, path+"jitter", "%v is not a fraction; use 0 to 1", *b.Jitter)
+	}
+	f.positive(path+"resetAfter", b.ResetAfter)
+}
+
+// addresses adds a fault for each address of a comma-separated list that cannot
+// be dialled. An empty list is a managed service.
+func (f *faults) addresses(path, list, example string) {
+	if list == "" {
+		return
+	}
+	for address := range strings.SplitSeq(list, ",") {
+		u, err := url.Parse(strings.TrimSpace(address))
+		if err != nil || u.Host == "" || u.Hostname() == "" {
+			f.add(ReasonInvalidAddress, path, "%q is not an address; write it as %s", address, example)
+		}
+	}
+}
