@@ -42,6 +42,9 @@ type EnvVar struct {
 type Needs struct {
 	GPUs int `json:"gpus"`
 	CPUs int `json:"cpus"` // per bundle
+	// Bundles is how many bundles without a GPU stand on one node; 0 means 1. How
+	// many a worker with GPUs has is chosen with its shape.
+	Bundles int `json:"bundles,omitempty"`
 	// OneNode forbids more than one bundle.
 	OneNode         bool              `json:"oneNode,omitempty"`
 	ExcludeHeadNode bool              `json:"excludeHeadNode,omitempty"`
@@ -65,6 +68,11 @@ type RoleTemplate struct {
 	Env        []EnvVar   `json:"env"`
 	RuntimeEnv state.Args `json:"runtimeEnv,omitempty"`
 	Ports      []PortRule `json:"ports,omitempty"`
+	// Ranked puts the rank into the labels of the actors also where there is one
+	// bundle: the tensor parallel size is above 1.
+	Ranked bool `json:"ranked,omitempty"`
+	// InfraActors are the Needs of each actor.
+	InfraActors []string `json:"infraActors,omitempty"`
 	// Component is the Dynamo component: "{slug}" or "{slug}_{role}".
 	Component string `json:"component"`
 	// Card says that a worker of this role publishes a model card of its own.
@@ -130,7 +138,7 @@ type UnitTemplate struct {
 	// PlacementTimeout in seconds; 0: the group waits for nodes to come.
 	PlacementTimeout float64         `json:"placementTimeout"`
 	Actors           []ActorTemplate `json:"actors"`
-	// Digest is the hash over all that stands above and below.
+	// Digest is the hash over all of it but PlacementTimeout.
 	Digest string `json:"digest"`
 }
 
@@ -154,8 +162,9 @@ type ActorTemplate struct {
 	StartupTimeout         float64 `json:"startupTimeout"`
 	TerminationGracePeriod float64 `json:"terminationGracePeriod"`
 	// KeepData says that the runtime directory's data outlives the unit.
-	KeepData bool   `json:"keepData,omitempty"`
-	Digest   string `json:"digest"`
+	KeepData bool `json:"keepData,omitempty"`
+	// Digest is the hash over all of it but Health and the timeouts.
+	Digest string `json:"digest"`
 }
 
 // Port is a port to be found on the node that runs the bundle.

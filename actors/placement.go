@@ -1,0 +1,319 @@
+package actors
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"dynctl/state"
+)
+
+// Strategies of a placement group.
+const (
+	StrictPack   = "STRICT_PACK"
+	StrictSpread = "STRICT_SPREAD"
+)
+
+// Reasons why a worker cannot be placed; those of the condition Scheduled.
+const (
+	// ReasonTPDoesNotFit: no shape of the worker fits the nodes that there are,
+	// were they empty.
+	ReasonTPDoesNotFit = "TPDoesNotFit"
+	// ReasonInsufficientGPUs: it would fit, were nothing else running.
+	ReasonInsufficientGPUs = "InsufficientGPUs"
+	// ReasonInsufficientCPUs: the same, but CPUs are what is missing.
+	ReasonInsufficientCPUs = "InsufficientCPUs"
+	// ReasonNoLabelledNodes: no node carries the labels that are asked for.
+	ReasonNoLabelledNodes = "NoLabelledNodes"
+	// ReasonWaitingForNodes: the group is asked for all the same, and waits for
+	// nodes to come.
+	ReasonWaitingForNodes = "WaitingForNodes"
+)
+
+// The label by which Ray tells head from worker nodes.
+const (
+	nodeTypeLabel  = "ray.io/node-type"
+	nodeTypeWorker = "worker"
+	nodeTypeHead   = "head"
+)
+
+// NodeRoom is a node and what is left of it in whole units, after what has been
+// promised to other units.
+type NodeRoom struct {
+	state.Node
+	FreeGPUs int
+	FreeCPUs int
+}
+
+// Rooms is what Ray says is free on the nodes; all of a node where it says nothing.
+func Rooms(nodes []state.Node) []NodeRoom {
+	rooms := make([]NodeRoom, 0, len(nodes))
+	for _, n := range nodes {
+		r := NodeRoom{Node: n, FreeGPUs: n.GPUs, FreeCPUs: n.CPUs}
+		if n.FreeGPUs != nil {
+			r.FreeGPUs = int(math.Floor(*n.FreeGPUs))
+		}
+		if n.FreeCPUs != nil {
+			r.FreeCPUs = int(math.Floor(*n.FreeCPUs))
+		}
+		rooms = append(rooms, r)
+	}
+	return rooms
+}
+
+// Shape is how a unit is laid out: one actor per bundle, the bundle's index being
+// the node rank.
+type Shape struct {
+	Bundles  []state.BundleShape
+	Strategy string
+	// Selector is the label selector of each bundle; nil when there is none.
+	Selector []map[string]string
+	// Nodes are the ids of the nodes that were counted on, by bundle; empty when
+	// the shape does not fit now. Ray may choose others of the same room.
+	Nodes []string
+}
+
+// Take reduces the room of the nodes that a shape counts on. The input is left
+// as it is.
+func (s Shape) Take(nodes []NodeRoom) []NodeRoom {
+	out := slices.Clone(nodes)
+	for bundle, id := range s.Nodes {
+		for i := range out {
+			if out[i].ID == id {
+				out[i].FreeGPUs -= s.Bundles[bundle].GPU
+				out[i].FreeCPUs -= s.Bundles[bundle].CPU
+			}
+		}
+	}
+	return out
+}
+
+// Unfit says why a shape does not fit now. The numbers are those of the eligible nodes.
+type Unfit struct {
+	Reason  string // one of the constants above
+	Message string
+	// Shape is what to ask Ray for if nodes may come.
+	Shape     *Shape
+	Needed    int // GPUs of the worker
+	FreeGPUs  int
+	TotalGPUs int
+}
+
+// Topology is the nodes that a worker with GPUs may run on: alive, with at least
+// one whole GPU, and not the head where that is excluded. The order is kept.
+func Topology(nodes []NodeRoom, excludeHead bool) []NodeRoom {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n NodeRoom) bool {
+		return !n.Alive || n.GPUs < 1 || excludeHead && n.Head
+	})
+}
+
+// ChooseShape lays out one unit against what is free, then against totals. When
+// Unfit is not nil the unit cannot run now, and the Shape is empty.
+func ChooseShape(needs Needs, nodes []NodeRoom) (Shape, *Unfit) {
+	if needs.GPUs == 0 {
+		return choosePacked(needs, nodes)
+	}
+	eligible, unfit := eligibleNodes(needs, Topology(nodes, needs.ExcludeHeadNode))
+	asked := needs.shape(1, nil)
+	unfit.Needed, unfit.Shape = needs.GPUs, &asked
+	if unfit.Reason == ReasonNoLabelledNodes {
+		return Shape{}, unfit
+	}
+	free := func(n NodeRoom) (gpus, cpus int) { return n.FreeGPUs, n.FreeCPUs }
+	if shape, ok := needs.layOut(eligible, free); ok {
+		return shape, nil
+	}
+	freeGPUs := func(n NodeRoom) (gpus, cpus int) { return n.FreeGPUs, math.MaxInt }
+	if _, ok := needs.layOut(eligible, freeGPUs); ok {
+		unfit.Reason = ReasonInsufficientCPUs
+		unfit.Message = fmt.Sprintf("needs %s beside its GPUs on each node, and no nodes with the GPUs have as many free",
+			count(needs.CPUs, "CPU"))
+	}
+	total := func(n NodeRoom) (gpus, cpus int) { return n.GPUs, math.MaxInt }
+	shape, ok := needs.layOut(eligible, total)
+	if !ok {
+		unfit.Reason, unfit.Message = ReasonTPDoesNotFit, needs.doesNotFit(eligible)
+		return Shape{}, unfit
+	}
+	shape.Nodes = nil
+	unfit.Shape = &shape
+	return Shape{}, unfit
+}
+
+// choosePacked lays out bundles without GPUs on one node.
+func choosePacked(needs Needs, nodes []NodeRoom) (Shape, *Unfit) {
+	bundles := max(needs.Bundles, 1)
+	shape := Shape{
+		Bundles:  slices.Repeat([]state.BundleShape{{CPU: needs.CPUs}}, bundles),
+		Strategy: StrictPack,
+		Selector: needs.selector(bundles),
+	}
+	alive := slices.DeleteFunc(slices.Clone(nodes), func(n NodeRoom) bool {
+		return !n.Alive || needs.ExcludeHeadNode && n.Head
+	})
+	eligible, unfit := eligibleNodes(needs, alive)
+	unfit.Shape = &shape
+	if unfit.Reason == ReasonNoLabelledNodes {
+		return Shape{}, unfit
+	}
+	want := needs.CPUs * bundles
+	// The fewest GPUs first: what needs none leaves them to those that do.
+	slices.SortFunc(eligible, func(a, b NodeRoom) int {
+		return cmp.Or(cmp.Compare(a.GPUs, b.GPUs), cmp.Compare(a.FreeCPUs, b.FreeCPUs), cmp.Compare(a.ID, b.ID))
+	})
+	for _, n := range eligible {
+		if n.FreeCPUs >= want {
+			shape.Nodes = slices.Repeat([]string{n.ID}, bundles)
+			return shape, nil
+		}
+	}
+	unfit.Reason = ReasonInsufficientCPUs
+	unfit.Message = fmt.Sprintf("needs %s on one node, and no node has as many free", count(want, "CPU"))
+	return Shape{}, unfit
+}
+
+// eligibleNodes is the nodes that carry the labels asked for, and the start of
+// an explanation, in case they do not suffice.
+func eligibleNodes(needs Needs, nodes []NodeRoom) ([]NodeRoom, *Unfit) {
+	labels := needs.labels()
+	eligible := slices.DeleteFunc(slices.Clone(nodes), func(n NodeRoom) bool {
+		return !matches(labels, n.Labels)
+	})
+	unfit := &Unfit{Reason: ReasonInsufficientGPUs}
+	for _, n := range eligible {
+		unfit.FreeGPUs += max(n.FreeGPUs, 0)
+		unfit.TotalGPUs += n.GPUs
+	}
+	unfit.Message = fmt.Sprintf("needs %s, and %d of %d are free on %s", count(needs.GPUs, "GPU"),
+		unfit.FreeGPUs, unfit.TotalGPUs, count(len(eligible), "eligible node"))
+	if len(eligible) == 0 && len(labels) > 0 {
+		unfit.Reason = ReasonNoLabelledNodes
+		unfit.Message = "no node that could run it carries the label" + describe(labels)
+	}
+	return eligible, unfit
+}
+
+// layOut finds the first shape that fits the room given: one bundle where a node
+// holds the worker, else as few equal bundles on as many nodes as hold them.
+func (n Needs) layOut(nodes []NodeRoom, room func(NodeRoom) (gpus, cpus int)) (Shape, bool) {
+	most := len(nodes)
+	if n.OneNode {
+		most = min(most, 1)
+	}
+	for parts := 1; parts <= most; parts++ {
+		if n.GPUs%parts != 0 {
+			continue
+		}
+		fits := slices.DeleteFunc(slices.Clone(nodes), func(r NodeRoom) bool {
+			gpus, cpus := room(r)
+			return gpus < n.GPUs/parts || cpus < n.CPUs
+		})
+		if len(fits) < parts {
+			continue
+		}
+		// Best fit: the fullest nodes first, so that larger workers find room later.
+		slices.SortFunc(fits, func(a, b NodeRoom) int {
+			return cmp.Or(cmp.Compare(a.FreeGPUs, b.FreeGPUs), cmp.Compare(a.ID, b.ID))
+		})
+		ids := make([]string, parts)
+		for i := range ids {
+			ids[i] = fits[i].ID
+		}
+		return n.shape(parts, ids), true
+	}
+	return Shape{}, false
+}
+
+// shape is the worker on that many equal bundles.
+func (n Needs) shape(parts int, nodes []string) Shape {
+	strategy := StrictPack
+	if parts > 1 {
+		strategy = StrictSpread
+	}
+	return Shape{
+		Bundles:  slices.Repeat([]state.BundleShape{{CPU: n.CPUs, GPU: n.GPUs / parts}}, parts),
+		Strategy: strategy,
+		Selector: n.selector(parts),
+		Nodes:    nodes,
+	}
+}
+
+func (n Needs) doesNotFit(eligible []NodeRoom) string {
+	largest := 0
+	for _, r := range eligible {
+		largest = max(largest, r.GPUs)
+	}
+	have := fmt.Sprintf("%s, the largest with %s", count(len(eligible), "eligible node"), count(largest, "GPU"))
+	if len(eligible) == 0 {
+		have = "no node with a GPU that it may use"
+	}
+	how := "nor is there an even split over several"
+	if n.OneNode {
+		how = "and it must fit one node"
+	}
+	return fmt.Sprintf("a worker of %s does not fit: there is %s, %s", count(n.GPUs, "GPU"), have, how)
+}
+
+// labels is what a node must carry.
+func (n Needs) labels() map[string]string {
+	labels := maps.Clone(n.NodeSelector)
+	if n.ExcludeHeadNode {
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels[nodeTypeLabel] = nodeTypeWorker
+	}
+	return labels
+}
+
+func (n Needs) selector(bundles int) []map[string]string {
+	labels := n.labels()
+	if len(labels) == 0 {
+		return nil
+	}
+	selector := make([]map[string]string, bundles)
+	for i := range selector {
+		selector[i] = maps.Clone(labels)
+	}
+	return selector
+}
+
+// matches follows Ray's label selectors: a value, "!value", "in(a,b)", "!in(a,b)".
+func matches(selector, labels map[string]string) bool {
+	for key, want := range selector {
+		have, there := labels[key]
+		want, negated := strings.CutPrefix(want, "!")
+		values := []string{want}
+		if list, ok := strings.CutPrefix(want, "in("); ok && strings.HasSuffix(list, ")") {
+			values = strings.Split(strings.TrimSuffix(list, ")"), ",")
+			for i := range values {
+				values[i] = strings.TrimSpace(values[i])
+			}
+		}
+		if (there && slices.Contains(values, have)) == negated {
+			return false
+		}
+	}
+	return true
+}
+
+func describe(labels map[string]string) string {
+	var b strings.Builder
+	for i, key := range slices.Sorted(maps.Keys(labels)) {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		b.WriteString(" " + key + "=" + labels[key])
+	}
+	return b.String()
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

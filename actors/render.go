@@ -1,0 +1,250 @@
+package actors
+
+import (
+	"slices"
+
+	"dynctl/router"
+	"dynctl/state"
+)
+
+// Renderer is stored with each template. It grows when this program would render
+// another template than before for the same spec.
+const Renderer = 1
+
+// What PortRule.Plus may say.
+const (
+	plusReplica = "replica"
+	plusWorker  = "worker"
+)
+
+// Seeds of the ports of a worker.
+const (
+	seedKVAggregated = 20080
+	seedKVPrefill    = 20081
+	seedNIXL         = 20097
+	seedMaster       = 29500
+	seedSystem       = 20300
+)
+
+// ModelInput is a model and what it takes from its server. Both specs have their
+// defaults filled in and are valid.
+type ModelInput struct {
+	Server     string // its name
+	ServerSpec state.ServerSpec
+	Model      string // its name
+	Spec       state.ModelSpec
+	// Revision and ServerRevision are stored with the template.
+	Revision       uint64
+	ServerRevision uint64
+}
+
+// RenderModel renders what the workers of a model run. It looks at no other model.
+// The error is a rule of routing or placement that the model breaks on its server.
+func RenderModel(in ModelInput) (ModelTemplate, *state.Invalid) {
+	slug := state.Slug(in.Spec.ServedNameOrModel())
+	blind := addresses{etcd: Lit(""), nats: Lit("")}
+	hashed, invalid := in.roles(slug, "", blind)
+	if invalid != nil {
+		return ModelTemplate{}, invalid
+	}
+	t := ModelTemplate{
+		Server:         in.Server,
+		Model:          in.Model,
+		ServedName:     in.Spec.ServedNameOrModel(),
+		Slug:           slug,
+		Generation:     modelGeneration(hashed),
+		Renderer:       Renderer,
+		Revision:       in.Revision,
+		ServerRevision: in.ServerRevision,
+	}
+	return in.inGeneration(t)
+}
+
+// inGeneration fills in what carries the generation.
+func (in ModelInput) inGeneration(t ModelTemplate) (ModelTemplate, *state.Invalid) {
+	t.Namespace = Namespace(in.ServerSpec.DynamoNamespace, t.Generation)
+	var invalid *state.Invalid
+	t.Roles, invalid = in.roles(t.Slug, t.Namespace, addressesOf(in.ServerSpec))
+	return t, invalid
+}
+
+func (in ModelInput) roles(slug, namespace string, at addresses) ([]RoleTemplate, *state.Invalid) {
+	var roles []RoleTemplate
+	for _, role := range in.Spec.Roles() {
+		r, invalid := in.role(role, Component(slug, role), namespace, at)
+		if invalid != nil {
+			return nil, invalid
+		}
+		roles = append(roles, r)
+	}
+	return roles, nil
+}
+
+func (in ModelInput) role(role, component, namespace string, at addresses) (RoleTemplate, *state.Invalid) {
+	m := router.Model{Name: in.Model, Spec: in.Spec}
+	decision, invalid := router.ForModel(in.ServerSpec.Router, m)
+	if invalid != nil {
+		return RoleTemplate{}, invalid
+	}
+	needs, invalid := in.needs(role)
+	if invalid != nil {
+		return RoleTemplate{}, invalid
+	}
+	c := command{
+		spec: in.Spec, role: role, planes: planeFlags(in.ServerSpec), router: decision,
+		publishes: router.Publishes(in.ServerSpec.Router, m, role),
+	}
+	if namespace != "" {
+		c.endpoint = Endpoint(namespace, component)
+	}
+	tp, _, dp, err := in.Spec.ParallelSizes(role)
+	if err != nil {
+		return RoleTemplate{}, asInvalid(err)
+	}
+	r := RoleTemplate{
+		Role:        role,
+		Engine:      in.Spec.Engine,
+		Needs:       needs,
+		Head:        c.head(),
+		Tail:        c.tail(),
+		RankFlags:   rankFlagsOf(in.Spec.Engine),
+		Env:         in.env(c, at),
+		RuntimeEnv:  state.MergeRuntimeEnv(in.ServerSpec.RuntimeEnv, in.Spec.RuntimeEnv),
+		Ports:       c.ports(dp, needs.OneNode),
+		Ranked:      tp > 1,
+		InfraActors: infraActors(in.ServerSpec),
+		Component:   component,
+		Card:        true,
+	}
+	if !needs.OneNode {
+		r.Headless = c.headless()
+	}
+	return r, nil
+}
+
+func (in ModelInput) needs(role string) (Needs, *state.Invalid) {
+	gpus, err := in.Spec.GPUsPerWorker(role)
+	if err != nil {
+		return Needs{}, asInvalid(err)
+	}
+	exclude := in.Spec.Placement.ExcludeHeadNode
+	if exclude == nil {
+		exclude = in.ServerSpec.Placement.ExcludeHeadNode
+	}
+	return Needs{
+		GPUs: gpus,
+		CPUs: *in.Spec.Resources.CPUs,
+		// Prefill and decode exchange KV blocks between whole workers, and trtllm
+		// would need an MPI launcher.
+		OneNode:         role != state.RoleAggregated || in.Spec.Engine == state.EngineTRTLLM,
+		ExcludeHeadNode: exclude != nil && *exclude,
+		NodeSelector:    in.Spec.Placement.NodeSelector,
+	}, nil
+}
+
+// asInvalid is the [*state.Invalid] that an error of package state is.
+func asInvalid(err error) *state.Invalid {
+	return &state.Invalid{Reason: state.ReasonOf(err), Message: err.Error()}
+}
+
+func rankFlagsOf(engine string) string {
+	switch engine {
+	case state.EngineVLLM:
+		return RanksVLLM
+	case state.EngineSGLang:
+		return RanksSGLang
+	}
+	return RanksRank0
+}
+
+// ports are what a worker listens on. An engine adds its data-parallel rank to
+// the ports that it is given itself.
+func (c command) ports(dp int, oneNode bool) []PortRule {
+	inARow := 0
+	if dp > 1 {
+		inARow = dp
+	}
+	var ports []PortRule
+	if c.hasNIXL() {
+		ports = append(ports, PortRule{Name: PortNIXL, Seed: seedNIXL, Plus: plusWorker, Count: inARow})
+	}
+	switch {
+	case !c.publishes || c.spec.Engine != state.EngineVLLM && c.spec.Engine != state.EngineSGLang:
+	case c.role == state.RoleAggregated:
+		ports = append(ports, PortRule{Name: PortKV, Seed: seedKVAggregated, Plus: plusReplica, Count: inARow})
+	default:
+		ports = append(ports, PortRule{Name: PortKV, Seed: seedKVPrefill, Plus: plusWorker, Count: inARow})
+	}
+	if !oneNode && rankFlagsOf(c.spec.Engine) != RanksRank0 {
+		ports = append(ports, PortRule{Name: PortMaster, Seed: seedMaster})
+	}
+	return append(ports, PortRule{Name: PortSystem, Seed: seedSystem})
+}
+
+// hasNIXL says that the worker opens a NIXL side channel on a port of ours.
+func (c command) hasNIXL() bool {
+	return c.role != state.RoleAggregated && c.spec.Engine == state.EngineVLLM
+}
+
+// env is a worker's environment: the server's, the model's, then what is managed.
+func (in ModelInput) env(c command, at addresses) []EnvVar {
+	managed := at.env()
+	managed = append(managed, EnvVar{Name: "FLASHINFER_WORKSPACE_BASE", Value: Exp("{RD}/flashinfer")})
+	if c.hasNIXL() {
+		managed = append(managed, EnvVar{Name: "VLLM_NIXL_SIDE_CHANNEL_PORT", Value: Exp(portOf(self, PortNIXL))})
+	}
+	if c.role != state.RoleAggregated || c.publishes {
+		managed = append(managed, EnvVar{Name: "PYTHONHASHSEED", Value: Lit("0")})
+	}
+	managed = append(managed,
+		EnvVar{Name: "DYN_SYSTEM_PORT", Value: Exp(portOf(self, PortSystem))},
+		EnvVar{Name: "DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS", Value: Lit(`["generate"]`)},
+		EnvVar{Name: "CUDA_VISIBLE_DEVICES", Value: Exp("{gpus}")},
+	)
+	return overlayEnv(managed, in.ServerSpec.Env, in.Spec.Env)
+}
+
+// overlayEnv puts managed variables after those of the users, of which the later
+// win. A name stands once.
+func overlayEnv(managed []EnvVar, users ...state.Env) []EnvVar {
+	var env []EnvVar
+	taken := map[string]bool{}
+	for _, v := range managed {
+		taken[v.Name] = true
+	}
+	for i, user := range users {
+		for _, name := range user.Names() {
+			overridden := slices.ContainsFunc(users[i+1:], func(later state.Env) bool {
+				_, ok := later[name]
+				return ok
+			})
+			if taken[name] || overridden {
+				continue
+			}
+			v := user[name]
+			env = append(env, EnvVar{Name: name, Value: Lit(v.Value), FromFile: v.FromFile, FromEnv: v.FromEnv})
+		}
+	}
+	return append(env, managed...)
+}
+
+// addresses is where Dynamo's etcd and NATS are reached.
+type addresses struct{ etcd, nats Text }
+
+func addressesOf(s state.ServerSpec) addresses {
+	a := addresses{
+		etcd: Exp("http://" + ipOf(InfraUnit, bundleEtcd) + ":" + portOf(InfraUnit, PortEtcd)),
+		nats: Exp("nats://" + ipOf(InfraUnit, bundleNATS) + ":" + portOf(InfraUnit, PortNATS)),
+	}
+	if s.Etcd.Endpoint != "" {
+		a.etcd = Lit(s.Etcd.Endpoint)
+	}
+	if s.NATS.URL != "" {
+		a.nats = Lit(s.NATS.URL)
+	}
+	return a
+}
+
+func (a addresses) env() []EnvVar {
+	return []EnvVar{{Name: "ETCD_ENDPOINTS", Value: a.etcd}, {Name: "NATS_SERVER", Value: a.nats}}
+}
