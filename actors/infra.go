@@ -47,7 +47,6 @@ type ServerInput struct {
 func RenderServer(in ServerInput) ServerTemplate {
 	needs := Needs{
 		CPUs:            1,
-		Bundles:         infraBundles,
 		ExcludeHeadNode: in.Spec.Placement.ExcludeHeadNode != nil && *in.Spec.Placement.ExcludeHeadNode,
 		NodeSelector:    in.Spec.Placement.NodeSelector,
 	}

@@ -110,11 +110,11 @@ func Topology(nodes []NodeRoom, excludeHead bool) []NodeRoom {
 	})
 }
 
-// ChooseShape lays out one unit against what is free, then against totals. When
-// Unfit is not nil the unit cannot run now, and the Shape is empty.
+// ChooseShape lays out one worker against what is free, then against totals. When
+// Unfit is not nil the worker cannot run now, and the Shape is empty.
 func ChooseShape(needs Needs, nodes []NodeRoom) (Shape, *Unfit) {
 	if needs.GPUs == 0 {
-		return choosePacked(needs, nodes)
+		return choosePacked(needs, 1, nodes)
 	}
 	eligible, unfit := eligibleNodes(needs, Topology(nodes, needs.ExcludeHeadNode))
 	asked := needs.shape(1, nil)
@@ -143,9 +143,14 @@ func ChooseShape(needs Needs, nodes []NodeRoom) (Shape, *Unfit) {
 	return Shape{}, unfit
 }
 
+// ChooseInfraShape lays out the infra unit of a server: a bundle each for etcd,
+// NATS and the frontend, on one node. Its results are those of [ChooseShape].
+func ChooseInfraShape(needs Needs, nodes []NodeRoom) (Shape, *Unfit) {
+	return choosePacked(needs, infraBundles, nodes)
+}
+
 // choosePacked lays out bundles without GPUs on one node.
-func choosePacked(needs Needs, nodes []NodeRoom) (Shape, *Unfit) {
-	bundles := max(needs.Bundles, 1)
+func choosePacked(needs Needs, bundles int, nodes []NodeRoom) (Shape, *Unfit) {
 	shape := Shape{
 		Bundles:  slices.Repeat([]state.BundleShape{{CPU: needs.CPUs}}, bundles),
 		Strategy: StrictPack,

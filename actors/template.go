@@ -42,9 +42,6 @@ type EnvVar struct {
 type Needs struct {
 	GPUs int `json:"gpus"`
 	CPUs int `json:"cpus"` // per bundle
-	// Bundles is how many bundles without a GPU stand on one node; 0 means 1. How
-	// many a worker with GPUs has is chosen with its shape.
-	Bundles int `json:"bundles,omitempty"`
 	// OneNode forbids more than one bundle.
 	OneNode         bool              `json:"oneNode,omitempty"`
 	ExcludeHeadNode bool              `json:"excludeHeadNode,omitempty"`
