@@ -1,24 +1,177 @@
 package state
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
 
 // Doc is one document of a file, or one value of the spec bucket.
 type Doc struct {
 	Object Object
 	// Raw is the document as JSON, as it was written: without defaults, in its own
-	// key order.
+	// key order, anchors resolved.
 	Raw  json.RawMessage
 	File string
 	// Line is the line of the file on which the document begins, from 1.
 	Line int
+
+	root *node
+	src  *source
 }
 
-// Decode reads one or many documents of YAML or JSON.
-func Decode(file string, data []byte) ([]Doc, error) { return nil, nil }
+// Key is the key of the document's object, with the default server where a Model
+// names none.
+func (d Doc) Key() Key {
+	if d.Object.Server != nil {
+		return ServerKey(d.Object.Server.Metadata.Name)
+	}
+	if d.Object.Model == nil {
+		return Key{}
+	}
+	m := d.Object.Model.Metadata
+	setDefault(&m.Server, DefaultServer)
+	return ModelKey(m.Server, m.Name)
+}
+
+// Locate finds the place of a path such as "spec.engineArgs.tensor_parallel_size"
+// in the document it came from, with the line and a caret below it. Where the
+// path is not written (it is missing, or a default) it is the nearest place above.
+func Locate(doc Doc, path string) (line, col int, snippet string) {
+	if doc.root == nil {
+		return 0, 0, ""
+	}
+	line, col = doc.root.locate(path)
+	return line, col, doc.src.snippet(line, col)
+}
+
+// Place turns a broken rule into an error with the place in the document.
+func (d Doc) Place(i *Invalid) *SpecError {
+	line, col, snippet := Locate(d, i.Path)
+	return &SpecError{File: d.File, Line: line, Column: col, Snippet: snippet, Message: i.Error()}
+}
+
+// Decode reads one or many documents of YAML or JSON. Empty documents are passed
+// over. The error joins a [*SpecError] for each place that cannot be read; the
+// documents returned with it are those that can.
+func Decode(file string, data []byte) ([]Doc, error) {
+	src, text, err := prepare(file, data)
+	if err != nil {
+		return nil, err
+	}
+	roots, errs := parse(src, text)
+	var docs []Doc
+	for _, root := range roots {
+		if root == nil || root.kind == nodeNull {
+			continue
+		}
+		d := &decoder{src: src}
+		doc := Doc{File: file, Line: root.line, root: root, src: src}
+		doc.Object = d.object(root)
+		if len(d.errs) > 0 {
+			errs = append(errs, d.errs...)
+			continue
+		}
+		doc.Raw = root.json()
+		docs = append(docs, doc)
+	}
+	return docs, errors.Join(errs...)
+}
 
 // DecodeValue reads the value of a key of the spec bucket: exactly one document,
-// whose metadata fit the key.
-func DecodeValue(key Key, data []byte) (Doc, error) { return Doc{}, nil }
+// whose metadata fit the key. The error holds a [*SpecError] where the value
+// cannot be read, and an [*Invalid] where it is too large or does not fit; see
+// [ReasonOf].
+func DecodeValue(key Key, data []byte) (Doc, error) {
+	if len(data) > MaxValueSize {
+		return Doc{}, &Invalid{
+			Reason:  ReasonTooLarge,
+			Message: fmt.Sprintf("the value has %d bytes; at most %d are taken", len(data), MaxValueSize),
+		}
+	}
+	docs, err := Decode(key.String(), data)
+	if err != nil {
+		return Doc{}, err
+	}
+	if len(docs) != 1 {
+		return Doc{}, &SpecError{
+			File:    key.String(),
+			Message: fmt.Sprintf("the value holds %d documents, and a key takes exactly one", len(docs)),
+			Hint:    "write each object under a key of its own",
+		}
+	}
+	if got := docs[0].Key(); got != key {
+		path := "metadata.name"
+		if got.Kind == key.Kind && got.Name == key.Name && got.Kind == KindModel {
+			path = "metadata.server"
+		} else if got.Kind != key.Kind {
+			path = "kind"
+		}
+		return Doc{}, &Invalid{
+			Reason:  ReasonKeyMismatch,
+			Path:    path,
+			Message: fmt.Sprintf("the document belongs under the key %s, and stands under %s; write it there, or correct its metadata", got, key),
+		}
+	}
+	return docs[0], nil
+}
 
-// Locate finds the place of a path such as "spec.engineArgs.tensor_parallel_size".
-func Locate(doc Doc, path string) (line, col int, snippet string) { return 0, 0, "" }
+// prepare checks the encoding of a file and takes off what editors add to it.
+func prepare(file string, data []byte) (*source, []byte, error) {
+	if len(data) > maxFileSize {
+		return nil, nil, &SpecError{
+			File:    file,
+			Message: fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), maxFileSize),
+			Hint:    "split it into several files",
+		}
+	}
+	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff}) {
+		return nil, nil, &SpecError{File: file, Line: 1, Column: 1, Message: "the file is UTF-16", Hint: "save it as UTF-8"}
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
+	data = bytes.ReplaceAll(data, []byte("\r"), []byte("\n"))
+	src := newSource(file, data)
+	for i, line := range src.lines {
+		if bad := firstBad(line); bad >= 0 {
+			col := utf8.RuneCountInString(line[:bad]) + 1
+			return nil, nil, src.errorAt(i+1, col, badCharacter(line[bad:]), "save the file as UTF-8 text")
+		}
+	}
+	return src, data, nil
+}
+
+// firstBad is the offset of the first byte that no text file holds, or -1.
+func firstBad(line string) int {
+	for i, r := range line {
+		if r == 0 {
+			return i
+		}
+		if r == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(line[i:]); size == 1 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+func badCharacter(s string) string {
+	if s[0] == 0 {
+		return "there is a NUL character here"
+	}
+	return fmt.Sprintf("the byte 0x%02x here is not UTF-8", s[0])
+}
+
+// parse reads JSON where the text is JSON, else YAML, which most JSON is as well.
+func parse(src *source, text []byte) (docs []*node, errs []error) {
+	if strings.HasPrefix(strings.TrimSpace(string(text)), "{") {
+		if docs, errs, ok := parseJSON(src, text); ok {
+			return docs, errs
+		}
+	}
+	return parseYAML(src, text)
+}

@@ -55,7 +55,8 @@ type Object struct {
 }
 
 // ServerSpec is what a server is asked to be. The zero value of a field means
-// its default; [Server.WithDefaults] fills them in.
+// its default; [Server.WithDefaults] fills them in. A field tagged spec:"nonzero"
+// may not be written as zero, which would silently mean the default.
 type ServerSpec struct {
 	// DynamoNamespace is the stem of the Dynamo namespaces; no dots. Default "curator".
 	DynamoNamespace string        `json:"dynamoNamespace,omitempty"`
@@ -86,7 +87,7 @@ type NATSSpec struct {
 // FrontendSpec describes Dynamo's HTTP frontend.
 type FrontendSpec struct {
 	// Port is a promise, not a seed: if it is taken, the frontend waits. Default 8000.
-	Port int  `json:"port,omitempty"`
+	Port int  `json:"port,omitempty" spec:"nonzero"`
 	Args Args `json:"args,omitempty"`
 }
 
@@ -125,7 +126,7 @@ type HealingSpec struct {
 type BackoffSpec struct {
 	Initial    Duration `json:"initial,omitempty"`
 	Max        Duration `json:"max,omitempty"`
-	Multiplier float64  `json:"multiplier,omitempty"`
+	Multiplier float64  `json:"multiplier,omitempty" spec:"nonzero"`
 	// Jitter is the fraction by which a delay may differ, 0 to 1.
 	Jitter *float64 `json:"jitter,omitempty"`
 	// ResetAfter is how long a process must have been ready to forget earlier exits.

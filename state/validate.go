@@ -38,78 +38,85 @@ func (f *faults) tristate(path string, value Tristate) {
 	f.oneOf(ReasonUnknownValue, path, string(value), string(Auto), string(True), string(False))
 }
 
-// flagFields are the spec fields that stand for the flags that dynctl sets.
-var flagFields = map[string]string{
-	"served-model-name":   "spec.servedName",
-	"model-name":          "spec.servedName",
-	"endpoint":            "spec.servedName",
-	"model":               "spec.model",
-	"model-path":          "spec.model",
-	"discovery-backend":   "",
-	"request-plane":       "the server's spec.requestPlane",
-	"event-plane":         "the server's spec.eventPlane",
-	"router-mode":         "spec.router.mode",
-	"router-kv-events":    "spec.router.kvEvents",
-	"load-aware":          "spec.router.mode",
-	"kv-events-config":    "spec.kvEventsConfig",
-	"kv-events":           "spec.router.kvEvents",
-	"kv-transfer-config":  "spec.kvTransferConfig",
-	"disaggregation-mode": "spec.mode",
-	"headless":            "",
-	"nnodes":              "",
-	"node-rank":           "",
-	"master-addr":         "",
-	"master-port":         "",
-	"dist-init-addr":      "",
-	"http-port":           "the server's spec.frontend.port",
-	"namespace":           "the server's spec.dynamoNamespace",
-	"namespace-prefix":    "the server's spec.dynamoNamespace",
-}
+// managedFlagSpec is a flag that dynctl sets itself, with the field to use instead.
+type managedFlagSpec struct{ name, field string }
 
 // workerFlags are the managed flags that the arguments of a model may not name,
-// frontendFlags those that a server's frontend and router arguments may not.
+// frontendFlags those that a server's frontend arguments may not, and routerFlags
+// those that its router arguments may not.
 var (
-	workerFlags = []string{
-		"served-model-name", "endpoint", "discovery-backend", "request-plane",
-		"event-plane", "router-mode", "router-kv-events", "kv-events-config",
-		"kv-events", "kv-transfer-config", "disaggregation-mode", "headless",
-		"nnodes", "node-rank", "master-addr", "master-port", "dist-init-addr",
-		"http-port", "namespace", "namespace-prefix", "model", "model-path",
-		"model-name", "load-aware",
+	workerFlags = []managedFlagSpec{
+		{"served-model-name", "spec.servedName"},
+		{"endpoint", "spec.servedName"},
+		{"discovery-backend", ""},
+		{"request-plane", "the server's spec.requestPlane"},
+		{"event-plane", "the server's spec.eventPlane"},
+		{"router-mode", "spec.router.mode"},
+		{"router-kv-events", "spec.router.kvEvents"},
+		{"kv-events-config", "spec.kvEventsConfig"},
+		{"kv-events", "spec.router.kvEvents"},
+		{"kv-transfer-config", "spec.kvTransferConfig"},
+		{"disaggregation-mode", "spec.mode"},
+		{"headless", ""},
+		{"nnodes", ""},
+		{"node-rank", ""},
+		{"master-addr", ""},
+		{"master-port", ""},
+		{"dist-init-addr", ""},
+		{"http-port", "the server's spec.frontend.port"},
+		{"namespace", "the server's spec.dynamoNamespace"},
+		{"namespace-prefix", "the server's spec.dynamoNamespace"},
+		{"model", "spec.model"},
+		{"model-path", "spec.model"},
+		{"model-name", "spec.servedName"},
+		{"load-aware", "spec.router.mode"},
 	}
-	frontendFlags = []string{
-		"http-port", "namespace", "namespace-prefix", "discovery-backend",
-		"request-plane", "event-plane", "router-mode", "router-kv-events",
+	frontendFlags = []managedFlagSpec{
+		{"http-port", "spec.frontend.port"},
+		{"namespace", "spec.dynamoNamespace"},
+		{"namespace-prefix", "spec.dynamoNamespace"},
+		{"discovery-backend", ""},
+		{"request-plane", "spec.requestPlane"},
+		{"event-plane", "spec.eventPlane"},
+		{"router-mode", "spec.router.mode"},
+		{"router-kv-events", "spec.router.kvEvents"},
 	}
-	routerFlags = []string{"router-mode", "router-kv-events"}
+	routerFlags = []managedFlagSpec{
+		{"router-mode", "spec.router.mode"},
+		{"router-kv-events", "spec.router.kvEvents"},
+	}
 )
 
 // managedFlag returns the managed flag that a key of arguments would set. The key
-// is compared as it reaches the command line: "_" as "-", what follows a "=" cut
-// off, a leading "no-" taken off; and since argparse takes abbreviations, any
-// prefix of a flag counts as the flag.
-func managedFlag(key string, flags []string) (string, bool) {
-	dashed, _, _ := strings.Cut(strings.ReplaceAll(key, "_", "-"), "=")
+// is compared as it reaches the command line: "_" as "-", a leading "no-" taken
+// off, and what follows a "=" (the value) or a "." (vllm's way into a JSON
+// argument) cut off; and since argparse takes abbreviations, any prefix of a flag
+// counts as the flag.
+func managedFlag(key string, flags []managedFlagSpec) (managedFlagSpec, bool) {
+	dashed := strings.ReplaceAll(key, "_", "-")
+	if i := strings.IndexAny(dashed, "=."); i > 0 {
+		dashed = dashed[:i]
+	}
 	for _, flag := range flags {
-		if strings.HasPrefix(flag, dashed) || strings.HasPrefix(flag, strings.TrimPrefix(dashed, "no-")) {
+		if strings.HasPrefix(flag.name, dashed) || strings.HasPrefix(flag.name, strings.TrimPrefix(dashed, "no-")) {
 			return flag, true
 		}
 	}
-	return "", false
+	return managedFlagSpec{}, false
 }
 
 // managedArgs adds a fault for each key of args that sets one of flags.
-func (f *faults) managedArgs(reason, path string, args Args, flags []string) {
+func (f *faults) managedArgs(reason, path string, args Args, flags []managedFlagSpec) {
 	for _, x := range args {
 		flag, ok := managedFlag(x.Key, flags)
 		if !ok {
 			continue
 		}
 		way := "remove it"
-		if field := flagFields[flag]; field != "" {
-			way += " and use " + field
+		if flag.field != "" {
+			way += " and use " + flag.field
 		}
-		f.add(reason, path+"."+x.Key, "%q would set --%s, which dynctl sets itself; %s", x.Key, flag, way)
+		f.add(reason, path+"."+x.Key, "%q would set --%s, which dynctl sets itself; %s", x.Key, flag.name, way)
 	}
 }
 

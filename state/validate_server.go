@@ -63,14 +63,18 @@ func (f *faults) backoff(b BackoffSpec) {
 }
 
 // addresses adds a fault for each address of a comma-separated list that cannot
-// be dialled. An empty list is a managed service.
+// be dialled, with or without a scheme. An empty list is a managed service.
 func (f *faults) addresses(path, list, example string) {
 	if list == "" {
 		return
 	}
 	for address := range strings.SplitSeq(list, ",") {
-		u, err := url.Parse(strings.TrimSpace(address))
-		if err != nil || u.Host == "" || u.Hostname() == "" {
+		full := strings.TrimSpace(address)
+		if !strings.Contains(full, "://") {
+			full = "tcp://" + full
+		}
+		u, err := url.Parse(full)
+		if err != nil || u.Hostname() == "" {
 			f.add(ReasonInvalidAddress, path, "%q is not an address; write it as %s", address, example)
 		}
 	}

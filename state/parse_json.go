@@ -1,0 +1,137 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"sort"
+	"unicode/utf8"
+)
+
+// Bounds of a document, far above any real spec, so that no input can exhaust
+// the stack or the memory.
+const (
+	maxFileSize = 16 << 20
+	maxDepth    = 100
+	maxNodes    = 1 << 18
+)
+
+// jsonParser reads JSON documents, one after the other, with the place of each
+// value.
+type jsonParser struct {
+	src   *source
+	data  []byte
+	dec   *json.Decoder
+	lines []int // offset of each line
+	errs  []error
+}
+
+// parseJSON reads one or many JSON documents; ok is false if data is not JSON.
+func parseJSON(src *source, data []byte) (docs []*node, errs []error, ok bool) {
+	p := &jsonParser{src: src, data: data, dec: json.NewDecoder(bytes.NewReader(data)), lines: []int{0}}
+	p.dec.UseNumber()
+	for i, c := range data {
+		if c == '\n' {
+			p.lines = append(p.lines, i+1)
+		}
+	}
+	for {
+		n, err := p.value(0)
+		if errors.Is(err, io.EOF) && len(docs) > 0 {
+			return docs, p.errs, true
+		}
+		if err != nil {
+			if spec, is := errors.AsType[*SpecError](err); is {
+				return nil, append(p.errs, spec), true
+			}
+			return nil, nil, false
+		}
+		docs = append(docs, n)
+	}
+}
+
+// place is the line and column of an offset.
+func (p *jsonParser) place(offset int) (line, col int) {
+	line = sort.SearchInts(p.lines, offset+1)
+	start := p.lines[line-1]
+	return line, utf8.RuneCount(p.data[start:offset]) + 1
+}
+
+// start is the offset of the next token.
+func (p *jsonParser) start() int {
+	i := int(p.dec.InputOffset())
+	for i < len(p.data) && bytes.IndexByte([]byte(" \t\r\n,:"), p.data[i]) >= 0 {
+		i++
+	}
+	return i
+}
+
+func (p *jsonParser) value(depth int) (*node, error) {
+	begin := p.start()
+	token, err := p.dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	n := &node{}
+	n.line, n.col = p.place(begin)
+	n.source = string(p.data[begin:p.dec.InputOffset()])
+	switch t := token.(type) {
+	case nil:
+		n.kind = nodeNull
+	case bool:
+		n.kind, n.text = nodeBool, n.source
+	case json.Number:
+		n.kind, n.text = nodeNumber, n.source
+	case string:
+		n.kind, n.text, n.source = nodeString, t, t
+	case json.Delim:
+		if depth >= maxDepth {
+			return nil, p.src.errorAt(n.line, n.col, "the document is nested too deeply", "no spec needs more than 100 levels")
+		}
+		if t == '[' {
+			n.kind = nodeList
+			return n, p.list(n, depth)
+		}
+		n.kind = nodeObject
+		return n, p.object(n, depth)
+	}
+	return n, nil
+}
+
+func (p *jsonParser) list(n *node, depth int) error {
+	for p.dec.More() {
+		item, err := p.value(depth + 1)
+		if err != nil {
+			return err
+		}
+		n.items = append(n.items, item)
+	}
+	_, err := p.dec.Token()
+	return err
+}
+
+func (p *jsonParser) object(n *node, depth int) error {
+	seen := map[string]int{}
+	for p.dec.More() {
+		begin := p.start()
+		token, err := p.dec.Token()
+		if err != nil {
+			return err
+		}
+		f := field{}
+		f.key, _ = token.(string)
+		f.line, f.col = p.place(begin)
+		if f.value, err = p.value(depth + 1); err != nil {
+			return err
+		}
+		if first, twice := seen[f.key]; twice {
+			p.errs = append(p.errs, duplicateKey(p.src, f, first))
+			continue
+		}
+		seen[f.key] = f.line
+		n.fields = append(n.fields, f)
+	}
+	_, err := p.dec.Token()
+	return err
+}

@@ -1,0 +1,89 @@
+package state
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// SpecError is one place of a document that cannot be read.
+type SpecError struct {
+	File string
+	// Line and Column are from 1; 0 where the whole file is meant.
+	Line, Column int
+	// Snippet is the line with a caret under the column, in two lines.
+	Snippet string
+	Message string
+	// Hint says what to do; may be empty.
+	Hint string
+}
+
+// Error is "file:line:column: message; hint", with the snippet below it.
+func (e *SpecError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
+	}
+	b.WriteString(": " + e.Message)
+	if e.Hint != "" {
+		b.WriteString("; " + e.Hint)
+	}
+	if e.Snippet != "" {
+		b.WriteString("\n" + e.Snippet)
+	}
+	return b.String()
+}
+
+// source is the text of a file, for positions and snippets.
+type source struct {
+	file  string
+	lines []string
+}
+
+func newSource(file string, data []byte) *source {
+	return &source{file: file, lines: strings.Split(string(data), "\n")}
+}
+
+// maxSnippet is how many characters of a line a snippet shows.
+const maxSnippet = 120
+
+// snippet is a line with a caret under a column; empty outside of the file.
+func (s *source) snippet(line, col int) string {
+	if s == nil || line < 1 || line > len(s.lines) {
+		return ""
+	}
+	text := []rune(strings.ToValidUTF8(s.lines[line-1], string(utf8.RuneError)))
+	col = max(1, min(col, len(text)+1))
+	// A long line (JSON may be all one line) is shown around the column.
+	start := 0
+	if col > maxSnippet*3/4 {
+		start = col - maxSnippet/2
+	}
+	end := min(len(text), start+maxSnippet)
+	var shown, pad strings.Builder
+	for i, r := range text[start:end] {
+		switch {
+		case r == '\t':
+			r = ' '
+		case r < ' ' || r == 0x7f:
+			r = utf8.RuneError
+		}
+		shown.WriteRune(r)
+		if start+i+1 < col {
+			pad.WriteByte(' ')
+		}
+	}
+	if start+len(text[start:end])+1 < col {
+		col = end + 1
+	}
+	prefix := fmt.Sprintf("%5d | ", line)
+	return prefix + shown.String() + "\n" + strings.Repeat(" ", len(prefix)-2) + "| " + pad.String() + "^"
+}
+
+func (s *source) errorAt(line, col int, message, hint string) *SpecError {
+	return &SpecError{
+		File: s.file, Line: line, Column: col,
+		Snippet: s.snippet(line, col), Message: message, Hint: hint,
+	}
+}
