@@ -1,0 +1,139 @@
+package ray
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// AgentConfig is what an agent is told; docs/protocol.md says what it does with it.
+type AgentConfig struct {
+	// NATSURL is where the agent finds the reconciler's NATS.
+	NATSURL string `json:"natsUrl"`
+	// NATSCreds is how it logs in there; nil: as nobody. Whoever may read the
+	// jobs of the Ray cluster can read it.
+	NATSCreds map[string]string `json:"natsCreds"`
+	StoreID   string            `json:"storeId"`
+	// RayNamespace is where actors and placement groups are made.
+	RayNamespace string `json:"rayNamespace"`
+	// BinDirs are searched for etcd and nats-server before PATH.
+	BinDirs []string `json:"binDirs"`
+	// Epoch is the fencing epoch at the time.
+	Epoch uint64 `json:"epoch"`
+}
+
+// settings names everything that makes a running agent the wrong one. The epoch
+// does not: it comes with each command.
+func (c AgentConfig) settings() (string, error) {
+	c.Epoch = 0
+	raw, err := json.Marshal(c)
+	if err != nil {
+		return "", fmt.Errorf("the agent's settings: %w", err)
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+func (c AgentConfig) entrypoint() (string, error) {
+	raw, err := json.Marshal(c)
+	if err != nil {
+		return "", fmt.Errorf("the agent's settings: %w", err)
+	}
+	return "python -m dynctl_agent --config " + base64.StdEncoding.EncodeToString(raw), nil
+}
+
+// Heartbeat is the last one that was seen.
+type Heartbeat struct {
+	Incarnation uint64
+	// Age is how long ago it was stored.
+	Age time.Duration
+}
+
+// Config is what a Supervisor needs.
+type Config struct {
+	Resolver Resolver
+	// Token is for Ray clusters in token mode; see TokenFromEnv.
+	Token   string
+	Package Package
+	// Agent is asked before each submission.
+	Agent func() AgentConfig
+	// Heartbeat is the last heartbeat in the store; false while the store cannot be
+	// read, and then nothing is concluded from its age. No heartbeat at all in a
+	// store that can be read is incarnation 0 with a large age.
+	Heartbeat func() (Heartbeat, bool)
+	// Log receives one line for each change of phase; nil: none.
+	Log *slog.Logger
+
+	// StartTimeout is how long a job may take to its first heartbeat; default 60 s.
+	StartTimeout time.Duration
+	// HeartbeatTimeout is the age at which an agent whose job runs is replaced;
+	// default 10 s, which a machine under full load does not reach.
+	HeartbeatTimeout time.Duration
+	// Poll is the pause between two looks at the job; default 250 ms. Ray tells
+	// nobody when a job ends, and one look costs its dashboard 2 ms.
+	Poll time.Duration
+	// The first job after a stable one is submitted at once, the others after
+	// BackoffInitial (default 500 ms), doubled each time up to BackoffMax (default
+	// 30 s), give or take a fifth. Stable is an agent that lived for ResetAfter
+	// (default 1 min).
+	BackoffInitial, BackoffMax, ResetAfter time.Duration
+}
+
+func (c *Config) setDefaults() {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.StartTimeout, time.Minute},
+		{&c.HeartbeatTimeout, 10 * time.Second},
+		{&c.Poll, 250 * time.Millisecond},
+		{&c.BackoffInitial, 500 * time.Millisecond},
+		{&c.BackoffMax, 30 * time.Second},
+		{&c.ResetAfter, time.Minute},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Phase is where a Supervisor stands.
+type Phase string
+
+// Phases of a Supervisor.
+const (
+	// PhaseWaiting: the resolver has no address.
+	PhaseWaiting Phase = "Waiting"
+	// PhaseUnreachable: the dashboard does not answer, or refuses.
+	PhaseUnreachable Phase = "Unreachable"
+	// PhaseStarting: a job is there, its first heartbeat is not.
+	PhaseStarting Phase = "Starting"
+	// PhaseRunning: heartbeats arrive.
+	PhaseRunning Phase = "Running"
+	// PhaseBackoff: the last job failed; the next one follows by itself.
+	PhaseBackoff Phase = "Backoff"
+	// PhaseStopped: Stop was called.
+	PhaseStopped Phase = "Stopped"
+)
+
+// SupervisorState is where a Supervisor stands and why, for people.
+type SupervisorState struct {
+	Phase Phase
+	// Message says in one line what is wrong, where, and what to do.
+	Message string
+	// Since is when Phase last changed.
+	Since time.Time
+	// JobID is the submission id of the agent's job; empty when there is none.
+	JobID string
+	// Address is the dashboard's.
+	Address string
+	// Failures counts the jobs in a row that did not become stable.
+	Failures int
+}

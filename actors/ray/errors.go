@@ -1,0 +1,53 @@
+package ray
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// Errors of this package, to be compared with errors.Is.
+var (
+	// ErrUnreachable: nothing answers at the dashboard's address.
+	ErrUnreachable = errors.New("Ray's dashboard does not answer")
+	// ErrUnauthorized: the cluster wants a token, or another one.
+	ErrUnauthorized = errors.New("Ray refuses the token")
+	// ErrNotRay: what answers is not Ray's dashboard.
+	ErrNotRay = errors.New("not a Ray dashboard")
+	// ErrRefused: the dashboard answered with an error.
+	ErrRefused = errors.New("Ray refuses the request")
+	// ErrNoJob: the cluster has no such job.
+	ErrNoJob = errors.New("no such Ray job")
+	// ErrNotReady: the RayCluster does not exist or its head is not ready.
+	ErrNotReady = errors.New("the RayCluster is not ready")
+	// ErrAddress: the address is not one of a dashboard.
+	ErrAddress = errors.New("not the address of a Ray dashboard")
+	// ErrNoAgent: no heartbeat came in time.
+	ErrNoAgent = errors.New("the agent sends no heartbeat")
+	// ErrDeps: a wheel that is to travel with the agent cannot be used.
+	ErrDeps = errors.New("unusable dependency of the agent")
+)
+
+// StatusError is an answer of the dashboard that is none of those expected. It
+// is ErrUnauthorized for 401 and 403, and ErrRefused otherwise.
+type StatusError struct {
+	Method, Path string
+	Code         int
+	Body         string // its beginning
+}
+
+// Error says what was asked and what was answered.
+func (e *StatusError) Error() string {
+	if e.Unwrap() == ErrUnauthorized {
+		return fmt.Sprintf("%v (%s %s: %d): set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token", ErrUnauthorized, e.Method, e.Path, e.Code)
+	}
+	return fmt.Sprintf("%v: %s %s: %d %s: %s", ErrRefused, e.Method, e.Path, e.Code, http.StatusText(e.Code), e.Body)
+}
+
+// Unwrap is ErrUnauthorized or ErrRefused.
+func (e *StatusError) Unwrap() error {
+	if e.Code == http.StatusUnauthorized || e.Code == http.StatusForbidden {
+		return ErrUnauthorized
+	}
+	return ErrRefused
+}

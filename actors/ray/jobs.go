@@ -1,0 +1,219 @@
+package ray
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+	utiltypes "github.com/ray-project/kuberay/ray-operator/controllers/ray/utils/types"
+)
+
+// What a job of ours carries as metadata, so that any reconciler can tell it.
+const (
+	metaStore    = "dynctl/store"
+	metaPackage  = "dynctl/package"
+	metaSettings = "dynctl/settings"
+)
+
+// keptRecords is how many ended jobs of ours stay in Ray's list, for people.
+const keptRecords = 5
+
+// lastLogLines is how much of its log tells how a job ended.
+const lastLogLines = 3
+
+// unreachablePause is short and constant: an address that refuses costs nothing
+// to try, and Ray is wanted back soon after a restart of its head.
+const unreachablePause = time.Second
+
+// ensure finds a living agent, or submits one.
+func (s *Supervisor) ensure(ctx context.Context) {
+	config := s.cfg.Agent()
+	settings, err := config.settings()
+	if err != nil {
+		s.failed(err)
+		return
+	}
+	all, err := s.client.list(ctx)
+	if err != nil {
+		s.retryLater(err)
+		return
+	}
+	living, ended := jobsOf(all, config.StoreID)
+	living = slices.DeleteFunc(living, func(j utiltypes.RayJobInfo) bool { return s.condemned[j.SubmissionId] })
+	for i, j := range living {
+		if j.Metadata[metaPackage] == s.cfg.Package.Hash && j.Metadata[metaSettings] == settings {
+			s.current = &job{id: j.SubmissionId, since: time.Now(), found: true, predecessors: ids(slices.Delete(living, i, i+1))}
+			s.set(PhaseStarting, "an agent of this store runs already; waiting for its heartbeat")
+			return
+		}
+	}
+	s.submit(ctx, config, settings, ids(living))
+	s.prune(ctx, ended)
+}
+
+func (s *Supervisor) submit(ctx context.Context, config AgentConfig, settings string, predecessors []string) {
+	entrypoint, err := config.entrypoint()
+	if err != nil {
+		s.failed(err)
+		return
+	}
+	if err := s.client.upload(ctx, s.cfg.Package); err != nil {
+		s.retryLater(err)
+		return
+	}
+	before, _ := s.cfg.Heartbeat()
+	next := &job{id: newJobID(config.StoreID), since: time.Now(), before: before.Incarnation, predecessors: predecessors}
+	err = s.client.submit(ctx, utiltypes.RayJobRequest{
+		SubmissionId: next.id,
+		Entrypoint:   entrypoint,
+		RuntimeEnv:   utiltypes.RuntimeEnvType{"working_dir": s.cfg.Package.URI()},
+		Metadata: map[string]string{
+			metaStore:    config.StoreID,
+			metaPackage:  s.cfg.Package.Hash,
+			metaSettings: settings,
+		},
+	})
+	if err != nil {
+		s.retryLater(err)
+		return
+	}
+	s.current = next
+	s.starting()
+}
+
+// retryLater is for requests that Ray did not carry out. Jobs are listed again
+// before the next attempt, so one whose answer was lost is found.
+func (s *Supervisor) retryLater(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	wait := unreachablePause
+	if !errors.Is(err, ErrUnreachable) {
+		wait = s.pause.NextBackOff()
+	}
+	s.notBefore = time.Now().Add(wait)
+	s.set(PhaseUnreachable, err.Error())
+}
+
+// prune removes the oldest records: a job that fails for days would fill Ray's
+// own store with them.
+func (s *Supervisor) prune(ctx context.Context, ended []utiltypes.RayJobInfo) {
+	if len(ended) <= keptRecords {
+		return
+	}
+	for _, j := range ended[keptRecords:] {
+		if err := s.client.forget(ctx, j.SubmissionId); err != nil {
+			s.cfg.Log.Debug("the record of an ended job cannot be removed", "job", j.SubmissionId, "err", err)
+			return
+		}
+		delete(s.condemned, j.SubmissionId)
+	}
+}
+
+// Stop ends every agent of the store and submits none any more. It returns once
+// their jobs have ended, or with the context's error.
+func (s *Supervisor) Stop(ctx context.Context) error {
+	s.acting.Lock()
+	defer s.acting.Unlock()
+	s.stopped = true
+	if err := s.connect(ctx); err != nil {
+		return fmt.Errorf("stop the agent: %w", err)
+	}
+	store := s.cfg.Agent().StoreID
+	for asked := map[string]bool{}; ; {
+		all, err := s.client.list(ctx)
+		if err != nil {
+			return fmt.Errorf("stop the agent: %w", err)
+		}
+		living, _ := jobsOf(all, store)
+		if len(living) == 0 {
+			s.current = nil
+			s.set(PhaseStopped, "the agent was stopped on demand")
+			return nil
+		}
+		for _, j := range living {
+			if asked[j.SubmissionId] {
+				continue
+			}
+			if err := s.client.stop(ctx, j.SubmissionId); err != nil {
+				return fmt.Errorf("stop the agent: %w", err)
+			}
+			asked[j.SubmissionId] = true
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("stop the agent: job %s still runs: %w", living[0].SubmissionId, ctx.Err())
+		case <-time.After(s.cfg.Poll):
+		}
+	}
+}
+
+// jobsOf picks the jobs of a store, the newest first.
+func jobsOf(all []utiltypes.RayJobInfo, store string) (living, ended []utiltypes.RayJobInfo) {
+	for _, j := range all {
+		switch {
+		case j.SubmissionId == "" || j.Metadata[metaStore] != store:
+		case rayv1.IsJobTerminal(j.JobStatus):
+			ended = append(ended, j)
+		default:
+			living = append(living, j)
+		}
+	}
+	newest := func(a, b utiltypes.RayJobInfo) int {
+		return cmp.Or(cmp.Compare(b.StartTime, a.StartTime), cmp.Compare(b.SubmissionId, a.SubmissionId))
+	}
+	slices.SortFunc(living, newest)
+	slices.SortFunc(ended, newest)
+	return living, ended
+}
+
+func ids(jobs []utiltypes.RayJobInfo) []string {
+	var out []string
+	for _, j := range jobs {
+		out = append(out, j.SubmissionId)
+	}
+	return out
+}
+
+// newJobID is unique: Ray refuses an id that it has seen.
+func newJobID(store string) string {
+	random := make([]byte, 4)
+	_, _ = rand.Read(random) // never fails
+	return "dynctl-agent-" + store[:min(8, len(store))] + "-" + hex.EncodeToString(random)
+}
+
+// ended says in one line how a job ended and what to do.
+func (c *client) ended(ctx context.Context, info utiltypes.RayJobInfo) error {
+	what := fmt.Sprintf("the agent's job %s ended (%s)", info.SubmissionId, info.JobStatus)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	text := info.Message
+	if log, err := c.jobs.GetJobLog(ctx, info.SubmissionId); err == nil && log != nil && strings.TrimSpace(*log) != "" {
+		text = *log
+	}
+	if strings.Contains(text, "No module named 'nats'") {
+		return fmt.Errorf("%s: %w: the cluster's Python has no nats-py and this build carries none: build it with `make`, or put nats-py into the Ray image", what, ErrDeps)
+	}
+	return fmt.Errorf("%s: %s: see `ray job logs %s`", what, tail(text), info.SubmissionId)
+}
+
+// tail is the end of a log in one line.
+func tail(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		return "it wrote no log"
+	}
+	return strings.Join(lines[max(0, len(lines)-lastLogLines):], " | ")
+}

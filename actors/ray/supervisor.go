@@ -1,0 +1,302 @@
+package ray
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+)
+
+// Supervisor keeps exactly one agent alive in a Ray cluster, as a job.
+//
+// Invariant: an agent of the same store, package and settings that lives is left
+// alone, whoever submitted it; so a restart of this program restarts nothing.
+type Supervisor struct {
+	cfg       Config
+	transport http.RoundTripper
+	poked     chan struct{}
+	changed   chan struct{}
+
+	// acting is held during a round, and by Stop: what follows is theirs.
+	acting    sync.Mutex
+	stopped   bool
+	client    *client
+	current   *job
+	condemned map[string]bool // jobs that are never taken for a living agent again
+	pause     *backoff.ExponentialBackOff
+	failures  int
+	lastEnd   error     // of the last job that failed; nil once another one runs
+	notBefore time.Time // the next submission
+
+	mu    sync.Mutex
+	state SupervisorState
+}
+
+// job is the agent's job as this program knows it.
+type job struct {
+	id    string
+	since time.Time // submitted or found
+	// before is the incarnation in charge when the job was submitted; it is known
+	// to have taken over once there is another one. Unused for a job that was found.
+	before uint64
+	found  bool
+	// healthy is when its first heartbeat was seen; zero: not yet.
+	healthy time.Time
+	// predecessors are stopped once it has taken over.
+	predecessors []string
+}
+
+// New makes a Supervisor; Run runs it.
+func New(cfg Config) *Supervisor {
+	return newSupervisor(cfg, http.DefaultTransport.(*http.Transport).Clone())
+}
+
+func newSupervisor(cfg Config, transport http.RoundTripper) *Supervisor {
+	cfg.setDefaults()
+	s := &Supervisor{
+		cfg:       cfg,
+		transport: transport,
+		poked:     make(chan struct{}, 1),
+		changed:   make(chan struct{}, 1),
+		condemned: map[string]bool{},
+		pause: backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(cfg.BackoffInitial),
+			backoff.WithMaxInterval(cfg.BackoffMax),
+			backoff.WithMultiplier(2),
+			backoff.WithRandomizationFactor(0.2),
+			backoff.WithMaxElapsedTime(0),
+		),
+	}
+	s.state = SupervisorState{Phase: PhaseWaiting, Message: "not started yet", Since: time.Now()}
+	return s
+}
+
+// Run keeps the agent alive until the context ends, and then returns nil. The
+// agent lives on.
+func (s *Supervisor) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var resolving sync.WaitGroup
+	resolving.Go(func() { _ = s.cfg.Resolver.Run(ctx) }) // it ends with the context alone
+	defer resolving.Wait()
+	defer cancel()
+	defer s.closeIdle()
+	for {
+		wait := time.NewTimer(s.round(ctx))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return nil
+		case <-s.poked:
+		case <-s.cfg.Resolver.Changed():
+		case <-wait.C:
+		}
+		wait.Stop()
+	}
+}
+
+// Poke has the job looked at now, as when the agent's connection was seen to end.
+func (s *Supervisor) Poke() { wake(s.poked) }
+
+// State is where it stands.
+func (s *Supervisor) State() SupervisorState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Changed holds a token when State has changed since the last one was taken.
+func (s *Supervisor) Changed() <-chan struct{} { return s.changed }
+
+// round looks at the job once and does what is due. It returns the pause until
+// the next one.
+func (s *Supervisor) round(ctx context.Context) time.Duration {
+	s.acting.Lock()
+	defer s.acting.Unlock()
+	if s.stopped {
+		return time.Hour
+	}
+	if err := s.connect(ctx); err != nil {
+		s.set(PhaseWaiting, err.Error())
+		return time.Second
+	}
+	if s.current != nil {
+		s.watch(ctx)
+	}
+	if s.current == nil && !s.stopped && ctx.Err() == nil {
+		if wait := time.Until(s.notBefore); wait > 0 {
+			return wait
+		}
+		s.ensure(ctx)
+	}
+	if s.current == nil {
+		return max(time.Until(s.notBefore), s.cfg.Poll)
+	}
+	return s.cfg.Poll
+}
+
+// connect follows the address. The job is kept: behind a new address may be the
+// same cluster.
+func (s *Supervisor) connect(ctx context.Context) error {
+	address, err := s.cfg.Resolver.Address(ctx)
+	if err != nil {
+		return err
+	}
+	if s.client == nil || s.client.address != address {
+		s.closeIdle()
+		s.client = newClient(address, s.cfg.Token, s.transport)
+		s.failures, s.notBefore = 0, time.Time{}
+		s.pause.Reset()
+	}
+	return nil
+}
+
+// watch looks at the current job; it leaves none if there has to be another one.
+func (s *Supervisor) watch(ctx context.Context) {
+	info, err := s.client.job(ctx, s.current.id)
+	switch {
+	case errors.Is(err, ErrNoJob):
+		s.failed(fmt.Errorf("%w: Ray's head has been started anew", err))
+	case err != nil:
+		s.unreachable(err)
+	case rayv1.IsJobTerminal(info.JobStatus):
+		s.failed(s.client.ended(ctx, info))
+	default:
+		s.judge(ctx)
+	}
+}
+
+// judge compares the heartbeat with what the living job has to deliver.
+func (s *Supervisor) judge(ctx context.Context) {
+	beat, known := s.cfg.Heartbeat()
+	if !known {
+		s.set(s.phaseOf(s.current), "the agent's job runs; its heartbeat cannot be read from the store")
+		return
+	}
+	j := s.current
+	ours := j.found || beat.Incarnation != j.before
+	switch {
+	case ours && beat.Age < s.cfg.HeartbeatTimeout:
+		if j.healthy.IsZero() {
+			j.healthy = time.Now()
+		}
+		if s.failures > 0 && time.Since(j.healthy) >= s.cfg.ResetAfter {
+			s.failures = 0
+			s.pause.Reset()
+		}
+		s.lastEnd = nil
+		s.set(PhaseRunning, "the agent is alive")
+		s.retire(ctx)
+	case !j.healthy.IsZero() && beat.Age >= s.cfg.HeartbeatTimeout:
+		s.replace(ctx, fmt.Errorf("job %s: %w for %s though it runs: it is replaced", j.id, ErrNoAgent, s.cfg.HeartbeatTimeout))
+	case j.healthy.IsZero() && time.Since(j.since) >= s.cfg.StartTimeout:
+		s.replace(ctx, fmt.Errorf("job %s: %w within %s of its start: see that the Ray cluster can reach %s, and `ray job logs %s`",
+			j.id, ErrNoAgent, s.cfg.StartTimeout, s.cfg.Agent().NATSURL, j.id))
+	case j.healthy.IsZero():
+		s.starting()
+	}
+}
+
+func (s *Supervisor) starting() {
+	message := "the agent's job is starting"
+	if s.lastEnd != nil {
+		message = fmt.Sprintf("%s, after this: %v", message, s.lastEnd)
+	}
+	s.set(PhaseStarting, message)
+}
+
+func (s *Supervisor) phaseOf(j *job) Phase {
+	if j.healthy.IsZero() {
+		return PhaseStarting
+	}
+	return PhaseRunning
+}
+
+// retire stops the agents that the current one has replaced. What cannot be
+// stopped now is tried again in the next round; it does no harm, for its
+// incarnation is refused everywhere.
+func (s *Supervisor) retire(ctx context.Context) {
+	j := s.current
+	for len(j.predecessors) > 0 {
+		if err := s.client.stop(ctx, j.predecessors[0]); err != nil {
+			s.cfg.Log.Warn("a replaced agent cannot be stopped", "job", j.predecessors[0], "err", err)
+			return
+		}
+		j.predecessors = j.predecessors[1:]
+	}
+}
+
+// replace gives up a job that lives and does nothing.
+func (s *Supervisor) replace(ctx context.Context, why error) {
+	id := s.current.id
+	s.condemned[id] = true
+	if err := s.client.stop(ctx, id); err != nil {
+		s.cfg.Log.Warn("a silent agent cannot be stopped", "job", id, "err", err)
+	}
+	s.failed(why)
+}
+
+// failed forgets the current job and says when the next one is due.
+func (s *Supervisor) failed(why error) {
+	s.current = nil
+	var wait time.Duration
+	if s.failures > 0 {
+		wait = s.pause.NextBackOff()
+	}
+	s.failures++
+	s.lastEnd = why
+	s.notBefore = time.Now().Add(wait)
+	s.set(PhaseBackoff, fmt.Sprintf("%v; the next one is submitted in %s", why, wait.Round(100*time.Millisecond)))
+}
+
+// unreachable concludes nothing about the job.
+func (s *Supervisor) unreachable(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	s.set(PhaseUnreachable, err.Error())
+}
+
+func (s *Supervisor) set(phase Phase, message string) {
+	s.mu.Lock()
+	next := s.state
+	next.Phase, next.Message, next.Failures = phase, message, s.failures
+	next.JobID, next.Address = "", ""
+	if s.current != nil {
+		next.JobID = s.current.id
+	}
+	if s.client != nil {
+		next.Address = s.client.address
+	}
+	if s.state.Phase != phase {
+		next.Since = time.Now()
+	}
+	same := s.state == next
+	entered := s.state.Phase != phase
+	s.state = next
+	s.mu.Unlock()
+	if same {
+		return
+	}
+	if entered {
+		s.cfg.Log.Info("agent", "phase", phase, "job", next.JobID, "message", message)
+	}
+	wake(s.changed)
+}
+
+func (s *Supervisor) closeIdle() {
+	if t, ok := s.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+func wake(slot chan struct{}) {
+	select {
+	case slot <- struct{}{}:
+	default:
+	}
+}
