@@ -2,10 +2,11 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -62,23 +63,37 @@ func Decode(file string, data []byte) ([]Doc, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots, errs := parse(src, text)
 	var docs []Doc
-	for _, root := range roots {
-		if root == nil || root.kind == nodeNull {
-			continue
+	var errs []error
+	for _, doc := range parse(src, text) {
+		root := doc.root
+		d := &decoder{src: src, errs: doc.errs}
+		var object Object
+		if root != nil && root.kind != nodeNull {
+			object = d.object(root)
 		}
-		d := &decoder{src: src}
-		doc := Doc{File: file, Line: root.line, root: root, src: src}
-		doc.Object = d.object(root)
-		if len(d.errs) > 0 {
-			errs = append(errs, d.errs...)
-			continue
+		errs = append(errs, d.errs...)
+		if len(d.errs) == 0 && object != (Object{}) {
+			docs = append(docs, Doc{Object: object, Raw: root.json(), File: file, Line: root.line, root: root, src: src})
 		}
-		doc.Raw = root.json()
-		docs = append(docs, doc)
 	}
-	return docs, errors.Join(errs...)
+	return docs, joinSorted(errs)
+}
+
+// joinSorted joins errors in the order of their places.
+func joinSorted(errs []error) error {
+	place := func(err error) (line, col int) {
+		if e, ok := errors.AsType[*SpecError](err); ok {
+			return e.Line, e.Column
+		}
+		return 0, 0
+	}
+	slices.SortStableFunc(errs, func(a, b error) int {
+		lineA, colA := place(a)
+		lineB, colB := place(b)
+		return cmp.Or(cmp.Compare(lineA, lineB), cmp.Compare(colA, colB))
+	})
+	return errors.Join(errs...)
 }
 
 // DecodeValue reads the value of a key of the spec bucket: exactly one document,
@@ -167,11 +182,11 @@ func badCharacter(s string) string {
 }
 
 // parse reads JSON where the text is JSON, else YAML, which most JSON is as well.
-func parse(src *source, text []byte) (docs []*node, errs []error) {
-	if strings.HasPrefix(strings.TrimSpace(string(text)), "{") {
-		if docs, errs, ok := parseJSON(src, text); ok {
-			return docs, errs
+func parse(src *source, text []byte) []parsed {
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		if docs, ok := parseJSON(src, text); ok {
+			return docs
 		}
 	}
-	return parseYAML(src, text)
+	return parseYAML(src)
 }

@@ -15,7 +15,14 @@ const (
 	maxFileSize = 16 << 20
 	maxDepth    = 100
 	maxNodes    = 1 << 18
+	tooDeepHint = "no spec needs more than 100 levels"
 )
+
+// parsed is one document as it was read; root is nil where it cannot be read at all.
+type parsed struct {
+	root *node
+	errs []error
+}
 
 // jsonParser reads JSON documents, one after the other, with the place of each
 // value.
@@ -28,7 +35,7 @@ type jsonParser struct {
 }
 
 // parseJSON reads one or many JSON documents; ok is false if data is not JSON.
-func parseJSON(src *source, data []byte) (docs []*node, errs []error, ok bool) {
+func parseJSON(src *source, data []byte) (docs []parsed, ok bool) {
 	p := &jsonParser{src: src, data: data, dec: json.NewDecoder(bytes.NewReader(data)), lines: []int{0}}
 	p.dec.UseNumber()
 	for i, c := range data {
@@ -39,15 +46,16 @@ func parseJSON(src *source, data []byte) (docs []*node, errs []error, ok bool) {
 	for {
 		n, err := p.value(0)
 		if errors.Is(err, io.EOF) && len(docs) > 0 {
-			return docs, p.errs, true
+			return docs, true
+		}
+		if spec, is := errors.AsType[*SpecError](err); is {
+			return append(docs, parsed{nil, append(p.errs, spec)}), true
 		}
 		if err != nil {
-			if spec, is := errors.AsType[*SpecError](err); is {
-				return nil, append(p.errs, spec), true
-			}
-			return nil, nil, false
+			return nil, false
 		}
-		docs = append(docs, n)
+		docs = append(docs, parsed{n, p.errs})
+		p.errs = nil
 	}
 }
 
@@ -87,7 +95,7 @@ func (p *jsonParser) value(depth int) (*node, error) {
 		n.kind, n.text, n.source = nodeString, t, t
 	case json.Delim:
 		if depth >= maxDepth {
-			return nil, p.src.errorAt(n.line, n.col, "the document is nested too deeply", "no spec needs more than 100 levels")
+			return nil, p.src.errorAt(n.line, n.col, "the document is nested too deeply", tooDeepHint)
 		}
 		if t == '[' {
 			n.kind = nodeList

@@ -15,51 +15,113 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// yamlParser turns the syntax tree of YAML documents into nodes: anchors, aliases
+// yamlParser turns the syntax tree of a YAML document into nodes: anchors, aliases
 // and merge keys are resolved, scalars become JSON.
 type yamlParser struct {
 	src     *source
+	first   int // line of the file on which the document begins, from 0
 	errs    []error
 	anchors map[string]*node
 	nodes   int
 }
 
-// parseYAML reads one or many YAML documents; an empty document gives nil.
-func parseYAML(src *source, data []byte) (docs []*node, errs []error) {
+// parseYAML reads one or many YAML documents; empty ones are left out. A document
+// that cannot be read does not keep the others from being read.
+func parseYAML(src *source) []parsed {
+	var docs []parsed
+	for _, c := range chunks(src.lines) {
+		p := &yamlParser{src: src, first: c.first, anchors: map[string]*node{}}
+		root := p.document(strings.Join(src.lines[c.first:c.end], "\n"))
+		docs = append(docs, parsed{root, p.errs})
+	}
+	return docs
+}
+
+// chunk is one document: lines from first up to end.
+type chunk struct{ first, end int }
+
+// chunks splits a file at its document markers, which no scalar can hold at the
+// start of a line. The parser of the library drops what follows an empty document.
+func chunks(lines []string) []chunk {
+	var out []chunk
+	begin := 0
+	add := func(end int) {
+		if hasContent(lines[begin:end]) {
+			out = append(out, chunk{begin, end})
+		}
+	}
+	for i, line := range lines {
+		switch {
+		case isMarker(line, "---"):
+			add(i)
+			begin = i
+		case isMarker(line, "..."):
+			add(i)
+			begin = i + 1
+		}
+	}
+	add(len(lines))
+	return out
+}
+
+func isMarker(line, marker string) bool {
+	rest, ok := strings.CutPrefix(line, marker)
+	return ok && (rest == "" || rest[0] == ' ' || rest[0] == '\t')
+}
+
+// hasContent says whether lines hold more than comments, directives and a marker.
+func hasContent(lines []string) bool {
+	for i, line := range lines {
+		if i == 0 && isMarker(line, "---") {
+			line = line[3:]
+		}
+		line = strings.TrimSpace(line)
+		if line != "" && line[0] != '#' && line[0] != '%' {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *yamlParser) document(text string) (n *node) {
 	// The YAML library is not ours; input that breaks it is refused like any other
 	// that cannot be read.
 	defer func() {
 		if r := recover(); r != nil {
-			docs, errs = nil, []error{src.errorAt(0, 0, "the file cannot be read as YAML", "check its indentation and its brackets")}
+			n = nil
+			p.errs = append(p.errs, p.src.errorAt(p.first+1, 1,
+				"the document that begins here cannot be read as YAML", "check its indentation and its brackets"))
 		}
 	}()
-	tokens := lexer.Tokenize(string(data))
-	if err := checkNesting(src, tokens); err != nil {
-		return nil, []error{err}
+	tokens := lexer.Tokenize(text)
+	if err := p.checkNesting(tokens); err != nil {
+		p.errs = append(p.errs, err)
+		return nil
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		return nil, []error{syntaxError(src, err)}
+		p.errs = append(p.errs, p.syntaxError(err))
+		return nil
 	}
-	p := &yamlParser{src: src}
 	for _, doc := range file.Docs {
-		if doc.Body == nil || doc.Body.Type() == ast.CommentType {
+		if doc.Body == nil || doc.Body.Type() == ast.CommentType || doc.Body.Type() == ast.DirectiveType {
 			continue
 		}
-		p.anchors = map[string]*node{}
-		n, err := p.value(doc.Body, 0)
-		if err != nil {
-			p.errs = append(p.errs, err)
-			n = nil
+		if n != nil {
+			p.errs = append(p.errs, p.fail(doc.Body, "put --- on a line between two documents", "a second document begins here"))
+			return nil
 		}
-		docs = append(docs, n)
+		if n, err = p.value(doc.Body, 0); err != nil {
+			p.errs = append(p.errs, err)
+			return nil
+		}
 	}
-	return docs, p.errs
+	return n
 }
 
 // checkNesting refuses what would send the recursive parser too deep: brackets,
 // and indicators that follow each other on one line.
-func checkNesting(src *source, tokens token.Tokens) error {
+func (p *yamlParser) checkNesting(tokens token.Tokens) error {
 	depth, line, inline := 0, 0, 0
 	for _, t := range tokens {
 		if t.Position == nil {
@@ -78,37 +140,38 @@ func checkNesting(src *source, tokens token.Tokens) error {
 		}
 		// Flow mappings have a colon per key, so a long line of them is no nesting.
 		if depth > maxDepth || depth == 0 && inline > maxDepth || t.Position.IndentNum > 1<<12 {
-			return src.errorAt(t.Position.Line, t.Position.Column, "the document is nested too deeply", "no spec needs more than 100 levels")
+			return p.src.errorAt(p.first+t.Position.Line, t.Position.Column, "the document is nested too deeply", tooDeepHint)
 		}
 	}
 	return nil
 }
 
-func syntaxError(src *source, err error) error {
+func (p *yamlParser) syntaxError(err error) error {
+	line, col, message := 1, 1, err.Error()
 	if yamlErr, ok := errors.AsType[yaml.Error](err); ok {
-		line, col := 0, 0
+		message = yamlErr.GetMessage()
 		if t := yamlErr.GetToken(); t != nil && t.Position != nil {
 			line, col = t.Position.Line, t.Position.Column
 		}
-		return src.errorAt(line, col, "this is not YAML: "+yamlErr.GetMessage(), "")
 	}
-	return src.errorAt(0, 0, "this is not YAML: "+err.Error(), "")
+	return p.src.errorAt(p.first+line, col, "this is not YAML: "+message,
+		"check the brackets and the indentation (by spaces) of this line and its neighbours")
 }
 
 func (p *yamlParser) fail(n ast.Node, hint, format string, args ...any) error {
-	line, col := place(n)
+	line, col := p.place(n)
 	return p.src.errorAt(line, col, fmt.Sprintf(format, args...), hint)
 }
 
-// place is the line and column of a syntax node.
-func place(n ast.Node) (line, col int) {
+// place is the line and column of a syntax node in the file.
+func (p *yamlParser) place(n ast.Node) (line, col int) {
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
 		n = m.Values[0].Key
 	}
 	if t := n.GetToken(); t != nil && t.Position != nil {
-		return t.Position.Line, t.Position.Column
+		return p.first + t.Position.Line, t.Position.Column
 	}
-	return 0, 0
+	return p.first + 1, 1
 }
 
 func (p *yamlParser) value(n ast.Node, depth int) (*node, error) {
@@ -116,10 +179,10 @@ func (p *yamlParser) value(n ast.Node, depth int) (*node, error) {
 		return nil, p.fail(n, "aliases may repeat it over and over", "the document has too many values")
 	}
 	if depth > maxDepth {
-		return nil, p.fail(n, "no spec needs more than 100 levels", "the document is nested too deeply")
+		return nil, p.fail(n, tooDeepHint, "the document is nested too deeply")
 	}
 	out := &node{}
-	out.line, out.col = place(n)
+	out.line, out.col = p.place(n)
 	switch x := n.(type) {
 	case *ast.MappingNode:
 		return out, p.mapping(out, x.Values, depth)
@@ -160,7 +223,7 @@ func (p *yamlParser) alias(x *ast.AliasNode) (*node, error) {
 		return nil, p.fail(x, "aliases may repeat it over and over", "the document has too many values")
 	}
 	out := *target
-	out.line, out.col = place(x)
+	out.line, out.col = p.place(x)
 	return &out, nil
 }
 
@@ -240,7 +303,7 @@ func (p *yamlParser) mapping(out *node, values []*ast.MappingValueNode, depth in
 
 func (p *yamlParser) key(n ast.MapKeyNode) (field, error) {
 	f := field{}
-	f.line, f.col = place(n)
+	f.line, f.col = p.place(n)
 	k := &node{}
 	if inner, ok := n.(*ast.MappingKeyNode); ok && inner.Value != nil {
 		return f, p.fail(n, "write it as text", "a key with ? in front does not fit a spec")
@@ -284,6 +347,10 @@ func (p *yamlParser) scalar(out *node, n ast.Node) error {
 		out.kind, out.text = nodeBool, strconv.FormatBool(x.Value)
 	case *ast.StringNode:
 		out.kind, out.text, out.source = nodeString, x.Value, x.Value
+		// The library takes some numbers for text: 1e5, and those beyond 64 bits.
+		if t.Type == token.StringType && isJSONNumber(t.Value) {
+			out.kind, out.text = nodeNumber, t.Value
+		}
 	case *ast.LiteralNode:
 		out.kind, out.text, out.source = nodeString, x.Value.Value, x.Value.Value
 	case *ast.IntegerNode, *ast.FloatNode:
@@ -300,9 +367,13 @@ func (p *yamlParser) scalar(out *node, n ast.Node) error {
 	return nil
 }
 
+func isJSONNumber(s string) bool {
+	return s != "" && (s[0] == '-' || '0' <= s[0] && s[0] <= '9') && json.Valid([]byte(s))
+}
+
 // jsonNumber is a YAML number as JSON: as it was written where JSON takes that.
 func jsonNumber(s string) (string, bool) {
-	if json.Valid([]byte(s)) {
+	if isJSONNumber(s) {
 		return s, true
 	}
 	plain := strings.ReplaceAll(s, "_", "")
