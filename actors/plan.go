@@ -52,6 +52,8 @@ type DesiredServer struct {
 	Accepted uint64 // of the accepted one; 0: the defaults
 	Spec     state.ServerSpec
 	Template ServerTemplate
+	// Router is the answer for the whole server, from all its accepted models.
+	Router state.RouterStatus
 	// Rejected says why the last revision is not the accepted one; nil if it is.
 	Rejected *Rejection
 	Deleted  *Deletion

@@ -100,10 +100,10 @@ func parallelKeys(engine string) [3][]string {
 }
 
 // GPUsPerWorker is the number of whole GPUs of one worker of a role. Where
-// resources.gpus is not set it is tensor x pipeline x data parallel size, with
-// two exceptions: sglang with enable_dp_attention shares the GPUs of tensor
-// parallelism, and the mocker takes none unless it is given a tensor or pipeline
-// size, which shape its placement. The error is an [*Invalid].
+// resources.gpus is not set it is tensor x pipeline x data parallel size; sglang
+// with enable_dp_attention shares the GPUs of tensor parallelism. The mocker
+// counts like the engine that it stands for, though it uses none: resources.gpus
+// 0 runs it where there are none. The error is an [*Invalid].
 func (m ModelSpec) GPUsPerWorker(role string) (int, error) {
 	tp, pp, dp, err := m.ParallelSizes(role)
 	if err != nil {
@@ -112,14 +112,7 @@ func (m ModelSpec) GPUsPerWorker(role string) (int, error) {
 	if m.Resources.GPUs != nil {
 		return *m.Resources.GPUs, nil
 	}
-	switch m.Engine {
-	case EngineMocker:
-		keys := parallelKeys(m.Engine)
-		if _, ok := m.lastArg(role, append(keys[0], keys[1]...)...); !ok {
-			return 0, nil
-		}
-		return tp * pp, nil
-	case EngineSGLang:
+	if m.Engine == EngineSGLang {
 		if x, ok := m.lastArg(role, "enable-dp-attention"); ok && string(x.Value) == "true" {
 			return tp * pp, nil
 		}

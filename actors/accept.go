@@ -1,0 +1,340 @@
+package actors
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"dynctl/router"
+	"dynctl/state"
+)
+
+// SpecEntry is one key of the spec bucket, decoded.
+type SpecEntry struct {
+	Key      state.Key
+	Revision uint64
+	// Doc is the decoded document; Err says why it could not be decoded. Neither is
+	// set for a delete marker.
+	Doc state.Doc
+	Err error
+	// Deleted: the entry is a delete or purge marker, written At; Now: dynctl did it.
+	Deleted, Now bool
+	At           time.Time
+}
+
+// AcceptInput is what acceptance rests on.
+type AcceptInput struct {
+	// Synced is true once specs and statuses are fully loaded.
+	Synced   bool
+	Entries  []SpecEntry
+	Statuses map[state.Key]state.Status
+	// Confirmed holds, by server, the revision up to which deletes are confirmed.
+	Confirmed map[string]uint64
+	// Units are the observed units: a server with workers does not move its etcd.
+	Units []state.Unit
+}
+
+// Stored is what a status keeps for the planner.
+type Stored struct {
+	Model    *ModelTemplate  `json:"model,omitempty"`
+	Previous *ModelTemplate  `json:"previous,omitempty"`
+	Server   *ServerTemplate `json:"server,omitempty"`
+}
+
+// Accept decides for every object which revision runs, and what that is. A
+// revision that is not valid, or that conflicts with what is accepted, leaves
+// the accepted one running; an entry that is missing is not deleted. What was
+// rendered for an accepted revision is taken from its status, so a new version
+// of this program changes nothing that runs.
+//
+// It returns the desired state and, by key, the accepted document and template
+// to be stored in the status.
+func Accept(in AcceptInput) (Desired, map[state.Key]Kept) {
+	a := &accepter{in: in, entries: map[state.Key]SpecEntry{}, kept: map[state.Key]Kept{}}
+	for _, e := range in.Entries {
+		a.entries[e.Key] = e
+	}
+	a.collectServers()
+	a.collectModels()
+	a.acceptServers()
+	a.acceptModels()
+	return a.desired(), a.kept
+}
+
+// Kept is what the status of an object keeps beside its conditions.
+type Kept struct {
+	Spec     json.RawMessage
+	Template json.RawMessage
+}
+
+type accepter struct {
+	in      AcceptInput
+	entries map[state.Key]SpecEntry
+	servers map[string]*acceptedServer
+	models  []*acceptedModel
+	kept    map[state.Key]Kept
+}
+
+type acceptedServer struct {
+	DesiredServer
+	object state.Server // accepted, with defaults
+	raw    json.RawMessage
+	stored Stored
+}
+
+type acceptedModel struct {
+	DesiredModel
+	key    state.Key
+	object state.Model
+	raw    json.RawMessage
+	stored Stored
+	entry  *SpecEntry
+}
+
+func (a *accepter) statusOf(k state.Key) *state.Status {
+	if s, ok := a.in.Statuses[k]; ok {
+		return &s
+	}
+	return nil
+}
+
+// collectServers finds every server that a spec, a status, a model or a unit names.
+func (a *accepter) collectServers() {
+	names := map[string]bool{}
+	for k := range a.entries {
+		names[k.Server] = true
+	}
+	for k := range a.in.Statuses {
+		names[k.Server] = true
+	}
+	a.servers = map[string]*acceptedServer{}
+	for name := range names {
+		s := &acceptedServer{object: state.DefaultedServer(name)}
+		s.Name = name
+		s.Status = a.statusOf(state.ServerKey(name))
+		if s.Status != nil {
+			s.stored = readStored(s.Status.Template)
+			s.Revision = s.Status.ObservedRevision
+			if doc, ok := keptSpec(s.Status); ok && doc.Object.Server != nil && s.Status.AcceptedRevision != 0 {
+				s.object, s.raw = doc.Object.Server.WithDefaults(), s.Status.AcceptedSpec
+				s.Accepted, s.Explicit = s.Status.AcceptedRevision, true
+			}
+		}
+		a.servers[name] = s
+	}
+}
+
+func readStored(raw json.RawMessage) (s Stored) {
+	// A template that this version cannot read is rendered again.
+	if len(raw) > 0 && json.Unmarshal(raw, &s) != nil {
+		return Stored{}
+	}
+	return s
+}
+
+// keptSpec decodes the accepted document of a status.
+func keptSpec(st *state.Status) (state.Doc, bool) {
+	if len(st.AcceptedSpec) == 0 {
+		return state.Doc{}, false
+	}
+	docs, err := state.Decode(st.Key, st.AcceptedSpec)
+	if err != nil || len(docs) != 1 {
+		return state.Doc{}, false
+	}
+	return docs[0], true
+}
+
+func (a *accepter) collectModels() {
+	keys := map[state.Key]bool{}
+	for k := range a.entries {
+		keys[k] = true
+	}
+	for k := range a.in.Statuses {
+		keys[k] = true
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(keys), state.Key.Compare) {
+		if k.Kind != state.KindModel {
+			continue
+		}
+		m := &acceptedModel{key: k}
+		m.Server, m.Name = k.Server, k.Name
+		m.Status = a.statusOf(k)
+		if m.Status != nil {
+			m.stored = readStored(m.Status.Template)
+			m.Revision = m.Status.ObservedRevision
+			if doc, ok := keptSpec(m.Status); ok && doc.Object.Model != nil {
+				m.object, m.raw, m.Accepted = doc.Object.Model.WithDefaults(), m.Status.AcceptedSpec, m.Status.AcceptedRevision
+			}
+		}
+		if e, ok := a.entries[k]; ok {
+			m.Revision = e.Revision
+			m.entry = &e
+			if e.Deleted {
+				m.Deleted = a.deletion(e)
+			}
+		}
+		a.models = append(a.models, m)
+	}
+}
+
+func (a *accepter) deletion(e SpecEntry) *Deletion {
+	return &Deletion{Revision: e.Revision, At: e.At, Now: e.Now, Confirmed: e.Revision <= a.in.Confirmed[e.Key.Server]}
+}
+
+// acceptServers takes new revisions of servers, oldest first.
+func (a *accepter) acceptServers() {
+	names := slices.SortedFunc(maps.Keys(a.servers), func(x, y string) int {
+		return cmp.Or(cmp.Compare(a.entries[state.ServerKey(x)].Revision, a.entries[state.ServerKey(y)].Revision), cmp.Compare(x, y))
+	})
+	for _, name := range names {
+		s := a.servers[name]
+		e, ok := a.entries[state.ServerKey(name)]
+		if !ok {
+			continue
+		}
+		s.Revision = e.Revision
+		if e.Deleted {
+			s.Deleted = a.deletion(e)
+			continue
+		}
+		if e.Err == nil && s.Accepted == e.Revision && sameDoc(s.raw, e.Doc.Raw) {
+			continue
+		}
+		object, rejection := a.checkServer(s, e)
+		if rejection != nil {
+			s.Rejected = rejection
+			continue
+		}
+		s.object, s.raw, s.Accepted, s.Explicit = object, e.Doc.Raw, e.Revision, true
+	}
+}
+
+func sameDoc(x, y json.RawMessage) bool {
+	var bx, by bytes.Buffer
+	if json.Compact(&bx, x) != nil || json.Compact(&by, y) != nil {
+		return false
+	}
+	return bytes.Equal(bx.Bytes(), by.Bytes())
+}
+
+func (a *accepter) checkServer(s *acceptedServer, e SpecEntry) (state.Server, *Rejection) {
+	if e.Err != nil {
+		return state.Server{}, rejectionOf(e.Err)
+	}
+	object := e.Doc.Object.Server.WithDefaults()
+	if bad := state.ValidateServer(object); len(bad) > 0 {
+		return object, joinInvalid(bad)
+	}
+	if a.hasWorkers(s.Name) {
+		if bad := state.CheckMove(s.object, object, s.Accepted); bad != nil {
+			return object, joinInvalid([]*state.Invalid{bad})
+		}
+	}
+	var others []state.Server
+	for name, o := range a.servers {
+		if name != s.Name {
+			others = append(others, o.object)
+		}
+	}
+	slices.SortFunc(others, func(x, y state.Server) int { return cmp.Compare(x.Metadata.Name, y.Metadata.Name) })
+	if bad := state.ConflictServers(object, others); bad != nil {
+		return object, joinInvalid([]*state.Invalid{bad})
+	}
+	return object, a.checkModelsUnder(s.Name, object)
+}
+
+// checkModelsUnder refuses a server under which an accepted model would no longer
+// be valid: a bad spec never stops what already runs.
+func (a *accepter) checkModelsUnder(server string, object state.Server) *Rejection {
+	for _, m := range a.models {
+		if m.Server != server || m.Accepted == 0 || m.Deleted != nil {
+			continue
+		}
+		if bad := invalidModel(m.object, object.Spec); len(bad) > 0 {
+			r := joinInvalid(bad)
+			r.Message = fmt.Sprintf("with it model %s would not be valid: %s", m.Name, r.Message)
+			return r
+		}
+	}
+	return nil
+}
+
+func (a *accepter) hasWorkers(server string) bool {
+	return slices.ContainsFunc(a.in.Units, func(u state.Unit) bool { return u.Server == server && u.Model != "" })
+}
+
+// invalidModel is every reason why a model is not valid under a server.
+func invalidModel(m state.Model, server state.ServerSpec) []*state.Invalid {
+	bad := state.ValidateModel(m, server)
+	if len(bad) > 0 {
+		return bad
+	}
+	if x := router.Check(server.Router, router.Model{Name: m.Metadata.Name, Spec: m.Spec}); x != nil {
+		return []*state.Invalid{x}
+	}
+	return nil
+}
+
+// acceptModels takes new revisions of models, oldest first: who came first keeps
+// its names.
+func (a *accepter) acceptModels() {
+	byAge := slices.Clone(a.models)
+	slices.SortFunc(byAge, func(x, y *acceptedModel) int {
+		return cmp.Or(cmp.Compare(x.Revision, y.Revision), x.key.Compare(y.key))
+	})
+	for _, m := range byAge {
+		if m.entry == nil || m.Deleted != nil {
+			continue
+		}
+		e := *m.entry
+		if e.Err == nil && m.Accepted == e.Revision && sameDoc(m.raw, e.Doc.Raw) {
+			continue
+		}
+		if e.Err != nil {
+			m.Rejected = rejectionOf(e.Err)
+			continue
+		}
+		object := e.Doc.Object.Model.WithDefaults()
+		bad := invalidModel(object, a.servers[m.Server].object.Spec)
+		if len(bad) == 0 {
+			if x := state.ConflictModels(object, a.others(m)); x != nil {
+				bad = []*state.Invalid{x}
+			}
+		}
+		if len(bad) > 0 {
+			m.Rejected = joinInvalid(bad)
+			continue
+		}
+		m.object, m.raw, m.Accepted = object, e.Doc.Raw, e.Revision
+	}
+}
+
+// others are the accepted models of the same server that hold their names.
+func (a *accepter) others(m *acceptedModel) []state.Model {
+	var out []state.Model
+	for _, o := range a.models {
+		if o != m && o.Server == m.Server && o.Accepted != 0 && (o.Deleted == nil || !o.Deleted.Now) {
+			out = append(out, o.object)
+		}
+	}
+	return out
+}
+
+func rejectionOf(err error) *Rejection {
+	return &Rejection{Reason: state.ReasonOf(err), Message: err.Error()}
+}
+
+func joinInvalid(bad []*state.Invalid) *Rejection {
+	r := &Rejection{Reason: bad[0].Reason}
+	for i, b := range bad {
+		if i > 0 {
+			r.Message += "; "
+		}
+		r.Message += b.Error()
+	}
+	return r
+}

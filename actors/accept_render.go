@@ -1,0 +1,195 @@
+package actors
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"dynctl/router"
+	"dynctl/state"
+)
+
+// desired renders what is accepted and not rendered yet, and sorts it.
+func (a *accepter) desired() Desired {
+	d := Desired{Synced: a.in.Synced}
+	for _, name := range slices.Sorted(maps.Keys(a.servers)) {
+		s := a.servers[name]
+		set := a.acceptedModels(name)
+		if !a.concerns(s) {
+			continue
+		}
+		a.renderServer(s, set)
+		s.Spec = s.object.Spec
+		for _, m := range a.models {
+			if m.Server != name {
+				continue
+			}
+			if m.Accepted != 0 {
+				a.renderModel(s, m)
+			}
+			if m.Deleted != nil && m.Status == nil && !a.hasUnits(m) {
+				continue // deleted long ago
+			}
+			m.Spec = m.object.Spec
+			d.Models = append(d.Models, m.DesiredModel)
+		}
+		d.Servers = append(d.Servers, s.DesiredServer)
+	}
+	slices.SortFunc(d.Models, func(x, y DesiredModel) int {
+		return cmp.Or(cmp.Compare(x.Server, y.Server), cmp.Compare(x.Name, y.Name))
+	})
+	return d
+}
+
+// concerns says that something of a server is wanted, known or left.
+func (a *accepter) concerns(s *acceptedServer) bool {
+	if s.Explicit || s.Rejected != nil || s.Status != nil {
+		return true
+	}
+	if slices.ContainsFunc(a.models, func(m *acceptedModel) bool {
+		return m.Server == s.Name && (m.Deleted == nil || m.Status != nil)
+	}) {
+		return true
+	}
+	return slices.ContainsFunc(a.in.Units, func(u state.Unit) bool { return u.Server == s.Name })
+}
+
+func (a *accepter) hasUnits(m *acceptedModel) bool {
+	return slices.ContainsFunc(a.in.Units, func(u state.Unit) bool { return u.Server == m.Server && u.Model == m.Name })
+}
+
+// acceptedModels are the models that the routing of a server is resolved from: all
+// accepted ones but those that are being deleted for sure.
+func (a *accepter) acceptedModels(server string) []router.Model {
+	var out []router.Model
+	for _, m := range a.models {
+		if m.Server != server || m.Accepted == 0 || m.Deleted != nil && (m.Deleted.Now || m.Deleted.Confirmed) {
+			continue
+		}
+		out = append(out, router.Model{Name: m.Name, Spec: m.object.Spec})
+	}
+	return out
+}
+
+// renderServer renders the infra unit for a new revision. A new routing alone
+// replaces the frontend and leaves etcd and NATS as they were rendered.
+func (a *accepter) renderServer(s *acceptedServer, set []router.Model) {
+	s.Router = routerStatus(router.Resolve(s.object.Spec.Router, set))
+	flags := routerStatus(router.ForFrontend(s.object.Spec.Router, set))
+	stored := s.stored.Server
+	fresh := stored == nil || stored.Revision != s.Accepted
+	if !fresh && sameAnswer(stored.Router, flags) {
+		s.Template = *stored
+		if s.Status != nil {
+			a.kept[state.ServerKey(s.Name)] = Kept{Spec: s.raw, Template: s.Status.Template}
+		}
+		return
+	}
+	t := RenderServer(ServerInput{Server: s.Name, Spec: s.object.Spec, Router: flags, Revision: s.Accepted})
+	if !fresh {
+		t.Generation = stored.Generation
+		t.Actors = withFrontend(stored.Actors, t.Actors)
+	}
+	s.Template = t
+	a.keep(state.ServerKey(s.Name), s.raw, Stored{Server: &t})
+}
+
+func sameAnswer(x, y state.RouterStatus) bool { return x.Mode == y.Mode && x.KVEvents == y.KVEvents }
+
+// withFrontend takes every actor but the frontend as it was stored.
+func withFrontend(stored, fresh []ActorTemplate) []ActorTemplate {
+	out := slices.Clone(stored)
+	for i, t := range out {
+		if !isFrontend(t) {
+			continue
+		}
+		for _, f := range fresh {
+			if isFrontend(f) {
+				out[i] = f
+			}
+		}
+	}
+	return out
+}
+
+func routerStatus(d router.Decision) state.RouterStatus {
+	return state.RouterStatus{Mode: d.Mode, KVEvents: d.KVEvents, Source: d.Source, Because: d.Because}
+}
+
+// renderModel renders a model for a new revision of it or of its server.
+func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
+	m.Router = effectiveRouter(s, m)
+	stored := m.stored.Model
+	if stored != nil && stored.Revision == m.Accepted && stored.ServerRevision == s.Accepted {
+		m.Template, m.Previous = *stored, m.stored.Previous
+		m.Outdated = a.outdated(s, m)
+		if m.Status != nil {
+			a.kept[m.key] = Kept{Spec: m.raw, Template: m.Status.Template}
+		}
+		return
+	}
+	t, bad := RenderModel(modelInput(s, m))
+	if bad != nil {
+		// Validation lets nothing through that cannot be rendered; were it otherwise,
+		// what runs is kept.
+		m.Rejected = joinInvalid([]*state.Invalid{bad})
+		if stored != nil {
+			m.Template, m.Previous = *stored, m.stored.Previous
+		} else {
+			m.Accepted = 0
+		}
+		return
+	}
+	m.Template, m.Previous = t, m.stored.Previous
+	if stored != nil && stored.Generation != t.Generation && served(m.Status) {
+		m.Previous = stored
+	}
+	a.keep(m.key, m.raw, Stored{Model: &m.Template, Previous: m.Previous})
+}
+
+func modelInput(s *acceptedServer, m *acceptedModel) ModelInput {
+	return ModelInput{Server: s.Name, ServerSpec: s.object.Spec, Model: m.Name, Spec: m.object.Spec,
+		Revision: m.Accepted, ServerRevision: s.Accepted}
+}
+
+// served says that the generation of a status has proved itself.
+func served(st *state.Status) bool {
+	if st == nil {
+		return false
+	}
+	c, _ := st.Condition(state.CondReady)
+	return c.Status == state.StatusTrue
+}
+
+// outdated says that this program would render another generation than the one
+// stored, which an older version rendered.
+func (a *accepter) outdated(s *acceptedServer, m *acceptedModel) bool {
+	if m.stored.Model.Renderer == Renderer {
+		return false
+	}
+	t, bad := RenderModel(modelInput(s, m))
+	return bad == nil && t.Generation != m.stored.Model.Generation
+}
+
+// effectiveRouter is the routing that requests for a model meet: that of its own
+// card, else the frontend's.
+func effectiveRouter(s *acceptedServer, m *acceptedModel) state.RouterStatus {
+	own, bad := router.ForModel(s.object.Spec.Router, router.Model{Name: m.Name, Spec: m.object.Spec})
+	if bad == nil && own.Mode != "" {
+		return routerStatus(own)
+	}
+	if s.Template.Router.Mode == "" && own.Because != "" {
+		return routerStatus(own)
+	}
+	return s.Template.Router
+}
+
+// keep notes what the status of an object has to store.
+func (a *accepter) keep(k state.Key, raw json.RawMessage, s Stored) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return // plain data: it marshals
+	}
+	a.kept[k] = Kept{Spec: raw, Template: b}
+}

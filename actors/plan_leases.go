@@ -1,0 +1,77 @@
+package actors
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"dynctl/state"
+)
+
+// planRevokes asks for the leases of dead attempts to be revoked, so that traffic
+// leaves them at once. Revoking the lease of a live worker would end it, so a
+// lease is revoked only
+//
+//  1. when it is that of an attempt which has ended, and no live actor has it; or
+//  2. when it stands under one of our generations, no actor claims it, and every
+//     process that could own it has told its own lease.
+func (p *planner) planRevokes() {
+	for _, s := range p.servers {
+		if !s.regs.Known || len(s.foreign) > 0 {
+			continue
+		}
+		p.revokeServer(s)
+	}
+}
+
+func (p *planner) revokeServer(s *serverView) {
+	live := map[int64]bool{}
+	registered := map[int64]bool{}
+	for _, i := range s.regs.Instances {
+		registered[i.Lease] = true
+	}
+	for _, u := range s.units {
+		for _, a := range u.Actors {
+			if a.Lease != 0 && a.ChildPID != 0 {
+				live[a.Lease] = true
+			}
+		}
+	}
+	asked := map[int64]bool{}
+	for _, u := range s.units {
+		for _, a := range u.Actors {
+			if l := a.PreviousLease; l != 0 && registered[l] && !live[l] && !asked[l] {
+				asked[l] = true
+				p.out.Revokes = append(p.out.Revokes, Revoke{Key: u.Key(), Actor: a.Name, Attempt: a.Attempt, Lease: l, Reason: ReasonDeadAttempt})
+			}
+		}
+	}
+	for _, i := range s.regs.Instances {
+		if live[i.Lease] || asked[i.Lease] || !ourNamespace(s, i.Namespace) || mayOwn(s, i) {
+			continue
+		}
+		asked[i.Lease] = true
+		p.out.Revokes = append(p.out.Revokes, Revoke{Key: state.UnitKey{Server: s.Name}, Lease: i.Lease, Reason: ReasonUnclaimed})
+	}
+}
+
+var generationSuffix = regexp.MustCompile(`^[0-9a-f]{8}$`)
+
+// ourNamespace says that a Dynamo namespace is the server's stem with a generation.
+func ourNamespace(s *serverView, namespace string) bool {
+	g, ok := strings.CutPrefix(namespace, s.Spec.DynamoNamespace+"-")
+	return ok && generationSuffix.MatchString(g)
+}
+
+// mayOwn says that some process of the instance's generation lives whose lease is
+// not known yet, or that a unit is in a state where that cannot be told.
+func mayOwn(s *serverView, i state.Instance) bool {
+	return slices.ContainsFunc(s.units, func(u state.Unit) bool {
+		if Namespace(s.Spec.DynamoNamespace, u.Generation) != i.Namespace {
+			return false
+		}
+		return slices.ContainsFunc(u.Actors, func(a state.Actor) bool {
+			return a.Bundle == 0 && a.Lease == 0 && a.State != state.UnitExited
+		})
+	})
+}

@@ -1,0 +1,391 @@
+package actors
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"dynctl/state"
+)
+
+// addModel classifies the units of one model: per role those of the wanted
+// generation (fresh) and of others (old).
+func (p *planner) addModel(s *serverView, d DesiredModel) {
+	m := &modelView{DesiredModel: d, server: s, template: d.Template}
+	s.models = append(s.models, m)
+	p.models = append(p.models, m)
+	if fellBack(d) && d.Previous != nil {
+		m.template, m.fellBack = *d.Previous, true
+	}
+	for _, r := range m.template.Roles {
+		m.roles = append(m.roles, &roleView{RoleTemplate: r, desired: desiredReplicas(d.Spec, r.Role)})
+	}
+	for _, u := range s.units {
+		if u.Model != d.Name {
+			continue
+		}
+		v := p.view(s, m, u)
+		r := m.role(u.Role)
+		switch {
+		case r == nil:
+			m.stray = append(m.stray, v)
+		case u.Generation == m.template.Generation:
+			r.fresh = append(r.fresh, v)
+		default:
+			r.old = append(r.old, v)
+		}
+	}
+}
+
+func (m *modelView) role(name string) *roleView {
+	for _, r := range m.roles {
+		if r.Role == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// units are all units of the model, in the order of their ids.
+func (m *modelView) units() []unitView {
+	out := slices.Clone(m.stray)
+	for _, r := range m.roles {
+		out = append(out, r.fresh...)
+		out = append(out, r.old...)
+	}
+	slices.SortFunc(out, func(a, b unitView) int { return cmp.Compare(a.Unit.Unit, b.Unit.Unit) })
+	return out
+}
+
+func desiredReplicas(spec state.ModelSpec, role string) int {
+	n := spec.Replicas
+	switch role {
+	case state.RolePrefill:
+		n = replicasOf(spec.Prefill)
+	case state.RoleDecode:
+		n = replicasOf(spec.Decode)
+	}
+	if n == nil {
+		return 1
+	}
+	return *n
+}
+
+func replicasOf(r *state.RoleSpec) *int {
+	if r == nil {
+		return nil
+	}
+	return r.Replicas
+}
+
+// view concludes what a unit is good for.
+func (p *planner) view(s *serverView, m *modelView, u state.Unit) unitView {
+	v := unitView{Unit: u, stopping: u.State == state.UnitStopping, running: u.State == state.UnitRunning}
+	namespace := Namespace(s.Spec.DynamoNamespace, u.Generation)
+	needCard := false
+	if r := m.role(u.Role); r != nil && u.Generation == m.template.Generation {
+		needCard = r.Card
+	}
+	lease := leaseOf(u)
+	v.registered = lease != 0 && slices.ContainsFunc(s.regs.Instances, func(i state.Instance) bool {
+		return i.Lease == lease && i.Namespace == namespace && (i.Card || !needCard)
+	})
+	if fm, ok := s.frontend.Models[m.Spec.ServedName]; ok && s.frontend.Known {
+		ns := fm.Namespaces[namespace]
+		v.listed = fm.Listed && ns.Ready
+	}
+	return v
+}
+
+// leaseOf is the Dynamo instance id of a unit: that of its first rank.
+func leaseOf(u state.Unit) int64 {
+	for _, a := range u.Actors {
+		if a.Bundle == 0 && a.State == state.UnitRunning {
+			return a.Lease
+		}
+	}
+	return 0
+}
+
+// planModels decides about every model, by priority, so that what fits runs.
+func (p *planner) planModels() {
+	for _, s := range p.servers {
+		p.decideDeletions(s)
+	}
+	// Deletions decide whether a server is wanted, so servers come after them; they
+	// come before the starts, because a model needs its infra to exist.
+	for _, s := range p.servers {
+		p.planServer(s)
+	}
+	for _, m := range p.models {
+		p.planModel(m)
+	}
+}
+
+// planModel applies, first match wins:
+//
+//  1. somebody else owns the server's names: nothing is touched
+//  2. the model is deleted: every unit stops
+//  3. no revision was ever accepted: nothing
+//  4. the server is torn down: every unit stops with it
+//  5. it is suspended: every unit stops
+//  6. otherwise: replicas beyond the count stop, missing ones start, exited ones
+//     are executed again, old generations are replaced within the budget
+func (p *planner) planModel(m *modelView) {
+	for _, v := range m.units() {
+		p.handled[v.Key()] = true
+	}
+	switch {
+	case !p.acting:
+	case m.server.blocked == WaitNotOwner, m.server.blocked == WaitCuratorAlive:
+		m.waitFor(m.server.blocked, m.server.blockedMessage)
+	case m.gone:
+		p.stopAll(m, ReasonDeleted, "the spec was deleted")
+	case m.Accepted == 0:
+	case m.server.recreating:
+		p.stopAll(m, ReasonInfraRecreated, m.server.blockedMessage)
+	case m.Spec.Suspend && !m.held:
+		p.stopAll(m, ReasonSuspended, "spec.suspend is true")
+	default:
+		p.scaleDown(m)
+		p.healModel(m)
+		if m.server.blocked != "" {
+			m.waitFor(m.server.blocked, m.server.blockedMessage)
+			return
+		}
+		p.rollModel(m)
+		m.giveUp = !m.fellBack && m.failing() && m.short() && m.canFallBack()
+	}
+}
+
+// canFallBack says that a generation is known which was Ready before this one.
+func (m *modelView) canFallBack() bool {
+	return m.Previous != nil && m.Previous.Generation != m.Template.Generation
+}
+
+// short says that fewer replicas serve than are wanted.
+func (m *modelView) short() bool {
+	for _, r := range m.roles {
+		if countIf(r.fresh, serving)+countIf(r.old, serving) < r.desired {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *modelView) waitFor(reason, message string) {
+	m.waits = append(m.waits, Wait{Key: state.UnitKey{Server: m.Server}, Model: m.Name, Reason: reason, Message: message})
+}
+
+func (p *planner) stopAll(m *modelView, reason, message string) {
+	for _, v := range m.units() {
+		p.stopUnit(m, v.Unit, reason, message)
+	}
+}
+
+func (p *planner) stopUnit(m *modelView, u state.Unit, reason, message string) {
+	grace := time.Duration(m.Spec.TerminationGracePeriod)
+	if m.Accepted == 0 {
+		grace = infraGrace
+	}
+	p.stop(u, Stop{GracePeriod: grace, Reason: reason, Message: message, Revision: m.Revision})
+}
+
+// scaleDown stops the replicas beyond the count: the highest index leaves.
+func (p *planner) scaleDown(m *modelView) {
+	for _, r := range m.roles {
+		keep := r.fresh[:0:0]
+		for _, v := range r.fresh {
+			if v.Replica >= r.desired {
+				p.stopUnit(m, v.Unit, ReasonScaledDown, "the spec asks for fewer replicas")
+				v.stopping = true
+			}
+			keep = append(keep, v)
+		}
+		r.fresh = keep
+	}
+}
+
+// healModel executes again what exited, in place.
+func (p *planner) healModel(m *modelView) {
+	backoff := m.server.Spec.Healing.Backoff
+	lost := p.registrationsLost(m.server)
+	for _, r := range m.roles {
+		for _, v := range slices.Concat(r.fresh, r.old) {
+			if v.stopping {
+				continue
+			}
+			if unplaced(v.Unit) {
+				p.replace(m, r, v, backoff)
+				continue
+			}
+			t := p.templateOf(m, r, v.Unit)
+			if t == nil {
+				continue // an old generation whose template is not kept: it is replaced, not healed
+			}
+			h := p.heal(v.Unit, t.Actors, backoff)
+			p.refreshWorker(m, v.Unit, lost, &h)
+			h.withAllRanks(v.Unit)
+			if !h.until.IsZero() {
+				m.waits = append(m.waits, h.waited)
+			}
+			p.sendHealing(h, *t, v.Unit, m.Accepted)
+		}
+	}
+}
+
+// refreshWorker executes a worker anew whose environment names an infra that
+// moved, or whose registration went with etcd's data.
+func (p *planner) refreshWorker(m *modelView, u state.Unit, lost bool, h *healing) {
+	s := m.server
+	for _, a := range u.Actors {
+		if a.State != state.UnitRunning && a.State != state.UnitStarting {
+			continue
+		}
+		next := Attempt{Number: a.Attempt + 1}
+		switch {
+		case s.infra != nil && usesStale(a, *s.infra):
+			h.ask(a.Name, next, ReasonInfraMoved, "etcd or NATS came back at another address")
+		case lost && registrationLost(u, s.regs, etcdStarted(s)):
+			h.ask(a.Name, next, ReasonRegistrationLost, "etcd came back without its data")
+		}
+	}
+}
+
+// templateOf is the template of a unit that exists, in the shape that it has.
+func (p *planner) templateOf(m *modelView, r *roleView, u state.Unit) *UnitTemplate {
+	source, role := m.template, r.RoleTemplate
+	if u.Generation != source.Generation {
+		other := m.otherTemplate(u.Generation)
+		if other == nil {
+			return nil
+		}
+		source = *other
+		i := slices.IndexFunc(source.Roles, func(x RoleTemplate) bool { return x.Role == u.Role })
+		if i < 0 {
+			return nil
+		}
+		role = source.Roles[i]
+	}
+	t := p.unitTemplate(m, source, role, unitAt{index: u.Replica, worker: u.Worker, shape: placedShape(u), restart: u.Restart})
+	return &t
+}
+
+// otherTemplate finds a kept template of another generation than the one in force.
+func (m *modelView) otherTemplate(generation string) *ModelTemplate {
+	if m.Template.Generation == generation {
+		return &m.Template
+	}
+	if m.Previous != nil && m.Previous.Generation == generation {
+		return m.Previous
+	}
+	return nil
+}
+
+// unitAt is which unit of a role is meant.
+type unitAt struct {
+	index, worker int
+	shape         Shape
+	restart       string
+}
+
+func (p *planner) unitTemplate(m *modelView, t ModelTemplate, role RoleTemplate, at unitAt) UnitTemplate {
+	timeout := p.in.Policy.PlacementTimeout
+	if p.waitsForNodes(m.server) {
+		timeout = 0
+	}
+	return t.Unit(UnitInput{
+		Role: role, Index: at.index, Worker: at.worker, Shape: at.shape, Restart: at.restart,
+		RayNamespace:           p.in.Policy.RayNamespace,
+		StartupTimeout:         time.Duration(m.Spec.StartupTimeout),
+		TerminationGracePeriod: time.Duration(m.Spec.TerminationGracePeriod),
+		PlacementTimeout:       timeout,
+	})
+}
+
+// waitsForNodes says that a group which fits nowhere is requested all the same,
+// because nodes may come.
+func (p *planner) waitsForNodes(s *serverView) bool {
+	switch s.Spec.Placement.WaitForNodes {
+	case state.True:
+		return true
+	case state.False:
+		return false
+	}
+	return p.in.Observed.Agent != nil && p.in.Observed.Agent.Autoscaling
+}
+
+// replace starts a unit anew whose group is gone: in a new group, whose shape is
+// chosen again.
+func (p *planner) replace(m *modelView, r *roleView, v unitView, backoff state.BackoffSpec) {
+	next, due := placementRetry(v.Unit, backoff)
+	if v.Reason == "" { // the group went away; it was not refused
+		next, due = Attempt{Number: v.Attempt + 1}, time.Time{}
+	}
+	if due.After(p.in.Now) {
+		m.waits = append(m.waits, Wait{Key: v.Key(), Model: m.Name, Reason: WaitPlacement, Message: v.Message, Until: due})
+		p.checkAt(due)
+		return
+	}
+	if v.Generation != m.template.Generation {
+		p.stopUnit(m, v.Unit, ReasonSuperseded, "its group is gone and another generation is wanted")
+		return
+	}
+	if m.server.blocked != "" {
+		return
+	}
+	p.startUnit(m, r, v.Replica, &v.Unit, next, ReasonPlacementRetry)
+}
+
+// startUnit starts one replica if there is room. It says whether it did.
+func (p *planner) startUnit(m *modelView, r *roleView, index int, was *state.Unit, placement Attempt, reason string) bool {
+	key := state.UnitKey{Server: m.Server, Unit: m.template.UnitID(r.Role, index)}
+	shape, unfit := ChooseShape(r.Needs, p.room.nodes)
+	if unfit != nil && !(p.waitsForNodes(m.server) && unfit.Reason == ReasonInsufficientGPUs && unfit.Shape != nil) {
+		m.waits = append(m.waits, Wait{Key: key, Model: m.Name, Reason: unfit.Reason, Message: unfit.Message})
+		return false
+	}
+	if unfit != nil {
+		shape = *unfit.Shape
+		m.waits = append(m.waits, Wait{Key: key, Model: m.Name, Reason: ReasonWaitingForNodes, Message: unfit.Message})
+	}
+	p.room.commit(shape)
+	worker, seen := p.nextWorker(m, r), uint64(0)
+	if was != nil {
+		worker, seen = was.Worker, was.Revision
+	}
+	t := p.unitTemplate(m, m.template, r.RoleTemplate, unitAt{index: index, worker: worker, shape: shape, restart: m.Spec.Restart})
+	attempts := map[string]Attempt{}
+	for _, a := range t.Actors {
+		attempts[a.Name] = Attempt{Number: 1}
+	}
+	if was != nil {
+		attempts = firstAttempts(*was, t.Actors)
+	}
+	p.start(Start{Template: t, Attempts: attempts, Placement: placement, Reason: reason, Revision: m.Accepted, Seen: seen})
+	return true
+}
+
+// nextWorker numbers a disaggregated worker: the lowest number that no other one
+// of the server has or was given in this round.
+func (p *planner) nextWorker(m *modelView, r *roleView) int {
+	if r.Role == state.RoleAggregated {
+		return 0
+	}
+	used := map[int]bool{}
+	for _, u := range m.server.units {
+		if u.Role != state.RoleAggregated {
+			used[u.Worker] = true
+		}
+	}
+	for _, s := range p.out.Starts {
+		if s.Template.Server == m.Server && s.Template.Role != state.RoleAggregated {
+			used[s.Template.Worker] = true
+		}
+	}
+	w := 0
+	for used[w] {
+		w++
+	}
+	return w
+}
