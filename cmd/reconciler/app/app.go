@@ -1,0 +1,294 @@
+// Package app is the reconciler: it wires the adapters to the planner and runs
+// the loop.
+//
+// Nothing is decided outside package actors; this package reads the whole state,
+// asks [actors.Plan], and carries the answer out while it holds the lease.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/oklog/run"
+
+	"dynctl/actors/ray"
+	"dynctl/events"
+	"dynctl/state/kv"
+	"dynctl/state/kv/natsd"
+	"dynctl/state/registry"
+)
+
+// App is one reconciler.
+type App struct {
+	cfg Config
+	log *slog.Logger
+
+	natsd     *natsd.Server
+	nc        *nats.Conn
+	store     *kv.Client
+	views     *kv.Views
+	elector   *kv.Elector
+	publisher *events.Publisher
+	registry  *registry.Registry
+	frontends *registry.Frontends
+	resolver  ray.Resolver
+	pkg       ray.Package
+	listener  net.Listener
+	metrics   *metrics
+	loop      *loop
+	revoking  inFlight
+
+	facts      atomic.Uint64
+	boot       string
+	snapshot   atomic.Pointer[snapshot]
+	supervisor atomic.Pointer[ray.Supervisor]
+	supervised sync.WaitGroup
+}
+
+// Main runs a reconciler until ctx ends.
+func Main(ctx context.Context, cfg Config) error {
+	log := newLogger(cfg)
+	a, err := New(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	err = a.Run(ctx)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, a.Close(closing))
+}
+
+func newLogger(cfg Config) *slog.Logger {
+	level := slog.LevelInfo
+	if cfg.Verbose {
+		level = slog.LevelDebug
+	}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	}
+	return slog.New(tint.NewHandler(os.Stderr, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !isTerminal(os.Stderr)}))
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == ""
+}
+
+// New opens everything that must be there from the start: the HTTP address, NATS
+// with its buckets, the package of the agent. Ray need not run yet.
+func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) {
+	a = &App{cfg: cfg, log: log, metrics: newMetrics(), boot: strconv.FormatInt(time.Now().UnixMilli(), 36)}
+	defer func() {
+		if err != nil {
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			err = errors.Join(err, a.Close(closing))
+		}
+	}()
+	if a.listener, err = net.Listen("tcp", cfg.HTTP); err != nil {
+		return a, fmt.Errorf("--http %s: %w; end what listens there or pass another address", cfg.HTTP, err)
+	}
+	if a.resolver, err = newResolver(cfg); err != nil {
+		return a, err
+	}
+	if a.pkg, err = ray.AgentPackage(); err != nil {
+		return a, err
+	}
+	if err = a.openNATS(ctx); err != nil {
+		return a, err
+	}
+	return a, a.openStore(ctx)
+}
+
+func newResolver(cfg Config) (ray.Resolver, error) {
+	if cfg.RayCluster != "" {
+		return ray.DialRayCluster(cfg.RayCluster)
+	}
+	return ray.NewStatic(cfg.RayAddress)
+}
+
+// openNATS starts the embedded server, or dials the external one and waits for
+// it: an external NATS that is down heals.
+func (a *App) openNATS(ctx context.Context) error {
+	options := []nats.Option{nats.Name("reconciler " + a.cfg.ID), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectBufSize(-1)}
+	if a.cfg.NATSURL == "" {
+		host, port, err := net.SplitHostPort(a.cfg.Listen)
+		if err != nil {
+			return err
+		}
+		number, err := strconv.Atoi(port)
+		if err != nil {
+			return fmt.Errorf("--listen %s: %w", a.cfg.Listen, err)
+		}
+		if a.natsd, err = natsd.Start(natsd.Options{Host: host, Port: number, StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Log: a.log}); err != nil {
+			return fmt.Errorf("embedded NATS on %s: %w", a.cfg.Listen, err)
+		}
+		a.nc, err = a.natsd.Connect(options...)
+		return err
+	}
+	options = append(options, nats.Timeout(2*time.Second))
+	told := false
+	for {
+		nc, err := nats.Connect(a.cfg.NATSURL, options...)
+		if err == nil {
+			a.nc = nc
+			return nil
+		}
+		if !told {
+			a.log.Error("NATS does not answer; trying until it does", "url", redact(a.cfg.NATSURL), "err", err, "fix", "start it, or correct --nats-url")
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("NATS at %s: %w", redact(a.cfg.NATSURL), err)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (a *App) openStore(ctx context.Context) error {
+	js, err := jetstream.New(a.nc)
+	if err != nil {
+		return err
+	}
+	id, err := kv.EnsureBuckets(ctx, js)
+	if err != nil {
+		return fmt.Errorf("spec store: %w", err)
+	}
+	if err := events.EnsureStream(ctx, js); err != nil {
+		return fmt.Errorf("event stream: %w", err)
+	}
+	a.log.Info("spec store", "id", id, "nats", redact(a.natsURL()))
+	a.store = kv.New(js)
+	if a.publisher, err = events.NewPublisher(js, events.PublisherOptions{Dir: filepath.Join(a.cfg.DataDir, "spool"), Log: a.log}); err != nil {
+		return err
+	}
+	a.registry = registry.New(registry.Config{Log: a.log})
+	a.frontends = registry.NewFrontends(registry.FrontendsConfig{})
+	a.loop = newLoop(a)
+	if a.views, err = kv.Watch(context.WithoutCancel(ctx), js, a.loop.Kick); err != nil {
+		return err
+	}
+	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Seen: a.seenEpoch, Log: a.log})
+	return nil
+}
+
+// seenEpoch is the highest epoch that the agent has seen: a recreated bucket
+// begins at 1 again, the agent does not.
+func (a *App) seenEpoch() uint64 {
+	if agent := a.views.Observed().Agent; agent != nil {
+		return agent.Epoch
+	}
+	return 0
+}
+
+// natsURL is where clients on this machine reach the spec store.
+func (a *App) natsURL() string {
+	if a.natsd != nil {
+		return a.natsd.URL()
+	}
+	return a.cfg.NATSURL
+}
+
+// Run reconciles until ctx ends.
+func (a *App) Run(ctx context.Context) error {
+	var g run.Group
+	add := func(name string, f func(context.Context) error) {
+		ctx, cancel := context.WithCancel(ctx)
+		g.Add(func() error {
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		}, func(error) { cancel() })
+	}
+	add("signal", func(ctx context.Context) error { <-ctx.Done(); return nil })
+	add("http", a.serveHTTP)
+	add("resolver", a.resolver.Run)
+	add("election", a.elector.Run)
+	add("loop", a.loop.run)
+	a.log.Info("reconciler is up", "id", a.cfg.ID, "http", "http://"+a.listener.Addr().String())
+	err := g.Run()
+	a.supervised.Wait()
+	return err
+}
+
+// Close releases everything. What runs in Ray keeps running.
+func (a *App) Close(ctx context.Context) error {
+	var errs []error
+	if a.listener != nil {
+		if err := a.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if a.publisher != nil {
+		errs = append(errs, a.publisher.Close(ctx))
+	}
+	if a.registry != nil {
+		a.registry.Close()
+		a.frontends.Close()
+	}
+	if a.views != nil {
+		a.views.Close()
+	}
+	if a.nc != nil {
+		a.nc.Close()
+	}
+	if a.natsd != nil {
+		errs = append(errs, a.natsd.Shutdown(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// source names this reconciler in events.
+func (a *App) source() string { return "dynctl/reconciler/" + a.cfg.ID }
+
+// record hands a fact to the publisher.
+func (a *App) record(e events.Event) {
+	if e.ID == "" {
+		e.ID = fmt.Sprintf("%s-%s-%s-%d", e.Type, a.cfg.ID, a.boot, a.facts.Add(1))
+	}
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	e.Source = a.source()
+	a.publisher.Record(e)
+}
+
+// inFlight is a set of things that are being done.
+type inFlight struct {
+	mu  sync.Mutex
+	set map[int64]bool
+}
+
+// begin says whether the caller is the one to do it.
+func (f *inFlight) begin(k int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.set[k] {
+		return false
+	}
+	if f.set == nil {
+		f.set = map[int64]bool{}
+	}
+	f.set[k] = true
+	return true
+}
+
+func (f *inFlight) end(k int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.set, k)
+}

@@ -1,0 +1,137 @@
+package app
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Config is what the flags say.
+type Config struct {
+	// NATSURL is an external NATS; empty: the embedded one.
+	NATSURL string
+	// DataDir holds the embedded NATS' store and the spool of events.
+	DataDir string
+	// Listen is the address of the embedded NATS.
+	Listen string
+	// AdvertiseNATSURL is what the agent in Ray dials; empty: the URL in use here.
+	AdvertiseNATSURL string
+	// RayAddress is the URL of Ray's dashboard. RayCluster names a KubeRay cluster
+	// ("namespace/name") instead.
+	RayAddress string
+	RayCluster string
+	// RayNamespace is the namespace of the actors and placement groups.
+	RayNamespace string
+	// HTTP is the address of /healthz, /readyz, /metrics and the ops page.
+	HTTP string
+	// BinDirs are directories on the Ray nodes that hold etcd and nats-server.
+	BinDirs []string
+	// ID names this reconciler in the lease and in events.
+	ID string
+	// LogFormat is text or json.
+	LogFormat string
+	Verbose   bool
+}
+
+// ErrUsage says that a flag is wrong.
+var ErrUsage = errors.New("usage")
+
+type listFlag struct{ list *[]string }
+
+func (f listFlag) String() string { return "" }
+func (f listFlag) Set(s string) error {
+	*f.list = append(*f.list, s)
+	return nil
+}
+
+// ParseFlags reads the command line. It fails with flag.ErrHelp when help was
+// asked for, and otherwise with an error that names the flag.
+func ParseFlags(args []string, out io.Writer) (Config, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "reconciler"
+	}
+	var c Config
+	fs := flag.NewFlagSet("reconciler", flag.ContinueOnError)
+	fs.SetOutput(out)
+	fs.StringVar(&c.NATSURL, "nats-url", "", "an external NATS with JetStream; empty: an embedded one")
+	fs.StringVar(&c.DataDir, "data-dir", "dynctl-data", "where the embedded NATS keeps specs and events")
+	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4322", "address of the embedded NATS")
+	fs.StringVar(&c.AdvertiseNATSURL, "advertise-nats-url", "", "the NATS URL that the agent in Ray dials")
+	fs.StringVar(&c.RayAddress, "ray-address", "http://127.0.0.1:8265", "URL of Ray's dashboard")
+	fs.StringVar(&c.RayCluster, "raycluster", "", "namespace/name of a KubeRay RayCluster, instead of --ray-address")
+	fs.StringVar(&c.RayNamespace, "ray-namespace", "nemo_curator_dynamo", "Ray namespace of actors and placement groups")
+	fs.StringVar(&c.HTTP, "http", "127.0.0.1:9600", "address of /healthz, /readyz, /metrics and the ops page")
+	fs.Var(listFlag{&c.BinDirs}, "bin-dir", "directory on the Ray nodes with etcd and nats-server (may be repeated)")
+	fs.StringVar(&c.ID, "id", host+"-"+strconv.Itoa(os.Getpid()), "name of this reconciler in the lease and in events")
+	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json")
+	fs.BoolVar(&c.Verbose, "v", false, "log more")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return c, err
+		}
+		return c, fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	if fs.NArg() > 0 {
+		return c, fmt.Errorf("%w: unexpected argument %q", ErrUsage, fs.Arg(0))
+	}
+	return c, c.check()
+}
+
+func (c *Config) check() error {
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		return fmt.Errorf("%w: --log-format %q: want text or json", ErrUsage, c.LogFormat)
+	}
+	if _, _, err := net.SplitHostPort(c.HTTP); err != nil {
+		return fmt.Errorf("%w: --http %q: want HOST:PORT", ErrUsage, c.HTTP)
+	}
+	if c.NATSURL == "" {
+		if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+			return fmt.Errorf("%w: --listen %q: want HOST:PORT", ErrUsage, c.Listen)
+		}
+	}
+	if c.RayCluster != "" && !strings.Contains(c.RayCluster, "/") {
+		return fmt.Errorf("%w: --raycluster %q: want NAMESPACE/NAME", ErrUsage, c.RayCluster)
+	}
+	return c.checkReach()
+}
+
+// checkReach refuses an agent that would dial itself: a loopback address means
+// the machine that dials it.
+func (c *Config) checkReach() error {
+	dials := c.AdvertiseNATSURL
+	if dials == "" {
+		dials = c.NATSURL
+	}
+	if dials == "" {
+		dials = "nats://" + c.Listen
+	}
+	remote := c.RayCluster != ""
+	if u, err := url.Parse(c.RayAddress); !remote && err == nil {
+		remote = !isLoopback(u.Hostname())
+	}
+	for one := range strings.SplitSeq(dials, ",") {
+		u, err := url.Parse(strings.TrimSpace(one))
+		if err != nil || u.Host == "" {
+			return fmt.Errorf("%w: %q is not a NATS URL: want nats://HOST:PORT", ErrUsage, one)
+		}
+		if remote && isLoopback(u.Hostname()) {
+			return fmt.Errorf("%w: Ray runs on another machine, and its agent cannot reach %s: pass --advertise-nats-url nats://HOST:PORT with an address of this machine, and --listen 0.0.0.0:PORT for the embedded NATS", ErrUsage, one)
+		}
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

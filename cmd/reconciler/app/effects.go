@@ -1,0 +1,233 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/events"
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+const (
+	// commandDeadline is how long after its publication a command may be begun.
+	commandDeadline = 30 * time.Second
+	// resendAfter is how long a command that changed nothing is believed to be on
+	// its way; then it is asked again under a new id.
+	resendAfter = 10 * time.Second
+	// revokeTimeout bounds one revocation.
+	revokeTimeout = 2 * time.Second
+)
+
+type sentCommand struct {
+	at    time.Time
+	tries int
+}
+
+// startCommand is the payload of a start event; docs/protocol.md has the shapes.
+type startCommand struct {
+	StoreID   string                    `json:"storeId"`
+	Session   string                    `json:"session"`
+	Deadline  float64                   `json:"deadline"`
+	Template  actors.UnitTemplate       `json:"template"`
+	Placement actors.Attempt            `json:"placement"`
+	Attempts  map[string]actors.Attempt `json:"attempts"`
+}
+
+// endCommand is the payload of a stop and of a sweep.
+type endCommand struct {
+	StoreID     string  `json:"storeId"`
+	Session     string  `json:"session"`
+	Deadline    float64 `json:"deadline"`
+	GracePeriod float64 `json:"gracePeriod"`
+	Generation  string  `json:"generation"`
+}
+
+// carryOut applies a plan. Revocations go first, because traffic still reaches a
+// dead worker; then commands, then what is written for people. A failure of any
+// part leaves the state as it is, and the next round sees that.
+func (l *loop) carryOut(ctx context.Context, term kv.Term, in actors.Input, r actors.Result, kept map[state.Key]actors.Kept) {
+	l.revoke(ctx, r.Revokes)
+	c := commander{loop: l, term: term, in: in}
+	for _, s := range r.Starts {
+		c.start(ctx, s)
+	}
+	for _, s := range r.Stops {
+		c.end(ctx, events.TypeStop, endOf{s.Key, s.Model, s.Generation, s.GracePeriod, s.Reason, s.Message, s.Revision, s.Seen})
+	}
+	for _, s := range r.Sweeps {
+		c.end(ctx, events.TypeSweep, endOf{s.Key, s.Model, s.Generation, s.GracePeriod, s.Reason, s.Message, 0, s.Seen})
+	}
+	l.writeStatuses(ctx, in, r, kept)
+	l.tellFacts(term, in, r, c)
+	if c.sent > 0 || len(r.Revokes) > 0 {
+		l.app.log.Info("round", "starts", len(r.Starts), "stops", len(r.Stops), "sweeps", len(r.Sweeps), "revokes", len(r.Revokes),
+			"waits", len(r.Waits), "published", c.sent, "took", time.Since(in.Now).Round(10*time.Microsecond))
+	}
+}
+
+// revoke revokes leases, each once at a time, without holding up the round.
+func (l *loop) revoke(ctx context.Context, revokes []actors.Revoke) {
+	for _, r := range revokes {
+		if !l.app.revoking.begin(r.Lease) {
+			continue
+		}
+		go func() {
+			defer l.app.revoking.end(r.Lease)
+			ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
+			defer cancel()
+			began := time.Now()
+			err := l.app.registry.Revoke(ctx, r.Key.Server, r.Lease)
+			l.app.log.Info("revoked", "server", r.Key.Server, "unit", r.Key.Unit, "lease", strconv.FormatInt(r.Lease, 16),
+				"reason", r.Reason, "took", time.Since(began), "err", err)
+			l.app.frontends.Poke(r.Key.Server)
+		}()
+	}
+}
+
+// commander publishes the commands of one round.
+type commander struct {
+	loop *loop
+	term kv.Term
+	in   actors.Input
+	sent int
+	told []string
+}
+
+type endOf struct {
+	key               state.UnitKey
+	model, generation string
+	grace             time.Duration
+	reason, message   string
+	revision, seen    uint64
+}
+
+func (c *commander) start(ctx context.Context, s actors.Start) {
+	t := s.Template
+	command := startCommand{StoreID: c.in.Policy.StoreID, Session: c.in.Observed.Agent.Session, Deadline: commandDeadline.Seconds(),
+		Template: t, Placement: s.Placement, Attempts: s.Attempts}
+	var attempts []string
+	for _, name := range slices.Sorted(maps.Keys(s.Attempts)) {
+		attempts = append(attempts, fmt.Sprintf("%s=%d", name, s.Attempts[name].Number))
+	}
+	c.publish(ctx, events.Event{Type: events.TypeStart, Object: t.Unit, Data: events.Data{
+		Server: t.Server, Model: t.Model, Unit: t.Unit, Generation: t.Generation,
+		SpecRevision: s.Revision, Reason: s.Reason, Message: s.Message,
+	}}, command, s.Seen, strings.Join(attempts, ","), strconv.Itoa(s.Placement.Number))
+}
+
+func (c *commander) end(ctx context.Context, verb string, e endOf) {
+	command := endCommand{StoreID: c.in.Policy.StoreID, Session: c.in.Observed.Agent.Session, Deadline: commandDeadline.Seconds(),
+		GracePeriod: e.grace.Seconds(), Generation: e.generation}
+	c.publish(ctx, events.Event{Type: verb, Object: e.key.Unit, Data: events.Data{
+		Server: e.key.Server, Model: e.model, Unit: e.key.Unit, Generation: e.generation,
+		SpecRevision: e.revision, Reason: e.reason, Message: e.message,
+	}}, command, e.seen)
+}
+
+// publish sends a command unless it is on its way already. What tells one command
+// from another is what it rests on: the observed revision, the attempts, the
+// agent's incarnation.
+func (c *commander) publish(ctx context.Context, e events.Event, command any, seen uint64, parts ...string) {
+	if !c.term.Held() {
+		return
+	}
+	parts = append(parts, strconv.FormatUint(seen, 10), strconv.FormatUint(c.in.Observed.Agent.Incarnation, 10))
+	id := events.CommandID(c.term.Epoch, e.Data.Server, e.Data.Unit, e.Type, e.Data.Generation, parts...)
+	was, known := c.loop.sent[id]
+	if known && c.in.Now.Sub(was.at) < resendAfter {
+		return
+	}
+	e.ID = id
+	if known {
+		was.tries++
+		e.ID = events.CommandID(c.term.Epoch, e.Data.Server, e.Data.Unit, e.Type, e.Data.Generation, append(parts, "try", strconv.Itoa(was.tries))...)
+	}
+	payload, err := json.Marshal(command)
+	if err != nil {
+		c.loop.app.log.Error("a command cannot be encoded", "unit", e.Data.Unit, "err", err)
+		return
+	}
+	e.Data.Command, e.Data.Epoch, e.Time = payload, c.term.Epoch, c.in.Now
+	e.Data.CauseID = causeID(e.Data, seen)
+	e.Source = c.loop.app.source()
+	if err := c.loop.app.publisher.Publish(ctx, e); err != nil {
+		c.loop.app.log.Error("a command was not published; it is tried again", "type", e.Type, "unit", e.Data.Unit, "err", err)
+		return
+	}
+	if len(c.loop.sent) > 16384 {
+		clear(c.loop.sent)
+	}
+	c.loop.sent[id] = sentCommand{at: c.in.Now, tries: was.tries}
+	c.sent++
+	c.told = append(c.told, e.Type+" "+e.Data.Server+"/"+e.Data.Unit+" ("+e.Data.Reason+")")
+}
+
+// causeID names what a decision rests on: a spec revision or an observed one.
+func causeID(d events.Data, seen uint64) string {
+	if seen != 0 {
+		return fmt.Sprintf("unit.%s.%s@%d", d.Server, d.Unit, seen)
+	}
+	key := state.ServerKey(d.Server)
+	if d.Model != "" {
+		key = state.ModelKey(d.Server, d.Model)
+	}
+	return fmt.Sprintf("%s@%d", key, d.SpecRevision)
+}
+
+// writeStatuses stores what changed, by compare-and-swap. On a conflict the
+// result is dropped: the next round has the newer value.
+func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Result, kept map[state.Key]actors.Kept) {
+	before := map[string]*state.Status{}
+	for _, s := range in.Desired.Servers {
+		before[state.ServerKey(s.Name).String()] = s.Status
+	}
+	for _, m := range in.Desired.Models {
+		before[state.ModelKey(m.Server, m.Name).String()] = m.Status
+	}
+	for _, s := range r.Statuses {
+		key, err := state.ParseKey(s.Key)
+		if err != nil {
+			continue
+		}
+		s.AcceptedSpec, s.Template = kept[key].Spec, kept[key].Template
+		if old := before[s.Key]; old != nil && equalStatus(*old, s) {
+			continue
+		}
+		rev, err := l.app.store.PutStatus(ctx, s)
+		switch {
+		case errors.Is(err, kv.ErrConflict):
+			delete(l.written, s.Key)
+			l.Kick()
+		case err != nil:
+			l.app.log.Warn("a status was not written; it is tried again", "key", s.Key, "err", err)
+		default:
+			s.Revision = rev
+			l.written[s.Key] = s
+			l.app.metrics.status(s)
+		}
+	}
+	for _, k := range r.Gone {
+		delete(l.written, k.String())
+		if err := l.app.store.DeleteStatus(ctx, k); err != nil && !errors.Is(err, kv.ErrNotFound) {
+			l.app.log.Warn("a status was not removed; it is tried again", "key", k, "err", err)
+		}
+		l.app.metrics.forget(k)
+	}
+}
+
+// equalStatus compares all but the revision of the entry.
+func equalStatus(a, b state.Status) bool {
+	a.Revision, b.Revision = 0, 0
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}

@@ -1,0 +1,111 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/events"
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+// tellFacts records what a round found out.
+func (l *loop) tellFacts(term kv.Term, in actors.Input, r actors.Result, c commander) {
+	for _, f := range r.Facts {
+		e := events.Event{
+			Type: f.Type, Object: objectOf(f),
+			Data: events.Data{Server: f.Server, Model: f.Model, Unit: f.Unit, Generation: f.Generation,
+				SpecRevision: f.Revision, Epoch: term.Epoch, Reason: f.Reason, Message: f.Message,
+				CauseID: causeID(events.Data{Server: f.Server, Model: f.Model, SpecRevision: f.Revision}, 0)},
+		}
+		if f.Type == events.TypeRouterResolved {
+			e.Data.Detail = routerDetail(in, f.Server)
+		}
+		l.app.record(e)
+	}
+	if c.sent > 0 {
+		l.app.record(events.Event{Type: events.TypePlan, Object: "plan", Data: events.Data{
+			Epoch: term.Epoch, Reason: "Planned", Message: strings.Join(c.told, "; "),
+		}})
+	}
+	l.tellOrphans(term, r.Orphans)
+	l.tellAgent(term, in)
+}
+
+func objectOf(f actors.Fact) string {
+	switch {
+	case f.Unit != "":
+		return f.Unit
+	case f.Model != "":
+		return f.Model
+	}
+	return f.Server
+}
+
+func routerDetail(in actors.Input, server string) json.RawMessage {
+	for _, s := range in.Desired.Servers {
+		if s.Name == server {
+			b, err := json.Marshal(s.Router)
+			if err == nil {
+				return b
+			}
+		}
+	}
+	return nil
+}
+
+// tellOrphans reports each orphan once for as long as it stands.
+func (l *loop) tellOrphans(term kv.Term, orphans []actors.Orphan) {
+	now := map[state.UnitKey]string{}
+	for _, o := range orphans {
+		now[o.Key] = o.Reason
+		if l.orphans[o.Key] == o.Reason {
+			continue
+		}
+		l.app.record(events.Event{Type: events.TypeOrphanFound, Object: o.Key.Unit, Data: events.Data{
+			Server: o.Key.Server, Unit: o.Key.Unit, Epoch: term.Epoch, Reason: o.Reason, Message: o.Message,
+		}})
+	}
+	l.orphans = now
+}
+
+// tellAgent reports an agent that comes and goes.
+func (l *loop) tellAgent(term kv.Term, in actors.Input) {
+	a := in.Observed.Agent
+	up := a != nil && in.Now.Sub(a.At) <= in.Policy.AgentTimeout && a.Synced
+	if a == nil || up == l.agentUp && a.Incarnation == l.agentInc {
+		return
+	}
+	data := events.Data{Epoch: term.Epoch, Reason: "AgentConnected",
+		Message: fmt.Sprintf("incarnation %d on %s, Ray session %s", a.Incarnation, a.NodeIP, a.Session)}
+	typ := events.TypeAgentConnected
+	if !up {
+		typ, data.Reason = events.TypeAgentLost, actors.WaitAgentLost
+		data.Message = fmt.Sprintf("incarnation %d is silent since %s; what runs keeps running", a.Incarnation, a.At.UTC().Format(time.RFC3339))
+		if !l.agentUp {
+			return // a new incarnation that has not rebuilt its view yet
+		}
+	}
+	l.agentUp, l.agentInc = up, a.Incarnation
+	l.app.record(events.Event{Type: typ, Object: fmt.Sprint(a.Incarnation), Data: data})
+}
+
+func (l *loop) becameLeader(t kv.Term) {
+	l.app.log.Info("leader", "epoch", t.Epoch)
+	l.app.metrics.leader(true)
+	clear(l.sent)
+	clear(l.written)
+	l.app.record(events.Event{Type: events.TypeLeaderElected, Object: l.app.cfg.ID,
+		Data: events.Data{Epoch: t.Epoch, Reason: "LeaderElected", Message: "reconciler " + l.app.cfg.ID + " acts"}})
+	l.app.supervise(t)
+}
+
+func (l *loop) lostLeadership(t kv.Term) {
+	l.app.log.Warn("no longer the leader", "epoch", t.Epoch)
+	l.app.metrics.leader(false)
+	l.app.record(events.Event{Type: events.TypeLeaderLost, Object: l.app.cfg.ID,
+		Data: events.Data{Epoch: t.Epoch, Reason: "LeaderLost", Message: "reconciler " + l.app.cfg.ID + " stands by"}})
+}

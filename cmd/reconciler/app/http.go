@@ -1,0 +1,93 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"dynctl/actors"
+)
+
+// snapshot is the last round, for those who ask over HTTP.
+type snapshot struct {
+	input  actors.Input
+	result actors.Result
+}
+
+func (a *App) show(in actors.Input, r actors.Result) { a.snapshot.Store(&snapshot{in, r}) }
+
+func (a *App) serveHTTP(ctx context.Context) error {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /{$}", a.page)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		<-ctx.Done()
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if server.Shutdown(closing) != nil {
+			server.Close()
+		}
+	}()
+	if err := server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// readyz answers 200 when specs would be carried out, else 503 with one line for
+// each thing that is missing.
+func (a *App) readyz(w http.ResponseWriter, _ *http.Request) {
+	missing := a.missing()
+	if len(missing) == 0 {
+		fmt.Fprintln(w, "ok")
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	fmt.Fprintln(w, strings.Join(missing, "\n"))
+}
+
+func (a *App) missing() []string {
+	var out []string
+	s := a.snapshot.Load()
+	if s == nil || !s.input.Desired.Synced {
+		out = append(out, "specs: not loaded from NATS yet")
+	}
+	if h := a.views.Health(); !h.Connected {
+		out = append(out, fmt.Sprintf("nats: not connected to %s; start it", redact(a.natsURL())))
+	}
+	lease, known := a.elector.Leader()
+	switch {
+	case !known:
+		out = append(out, "leader: none yet")
+	case lease.Holder != a.cfg.ID:
+		return out // a standby needs nothing else
+	}
+	if s != nil && !s.input.Observed.Synced {
+		line := "agent: not connected yet"
+		if sup := a.supervisor.Load(); sup != nil {
+			if st := sup.State(); st.Message != "" {
+				line = "agent: " + st.Message
+			}
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// redact takes the password out of a URL.
+func redact(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	return u.Redacted()
+}

@@ -1,0 +1,257 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/events"
+	"dynctl/state"
+	"dynctl/state/kv"
+	"dynctl/state/registry"
+)
+
+// Intervals of the loop.
+const (
+	// idleRound bounds the time between two rounds, for what no watch announces:
+	// a heartbeat that stays away.
+	idleRound = 500 * time.Millisecond
+	// deleteHold is how long a delete that dynctl did not make is held.
+	deleteHold = 10 * time.Second
+	// agentTimeout is the age at which the agent's word counts no longer.
+	agentTimeout = 3 * time.Second
+	// placementTimeout is how long a placement group may take.
+	placementTimeout = 180 * time.Second
+	// sweepLook lies between the two looks before a sweep.
+	sweepLook = time.Second
+)
+
+// loop is the reconciler proper: kicked by any watch, a timer or a change of
+// leadership, it reads the whole state, plans, and carries the plan out. Nothing
+// is decided anywhere else.
+type loop struct {
+	app  *App
+	kick chan struct{}
+	// decoded caches documents by key and revision: decoding is what costs most.
+	decoded map[string]decodedSpec
+	// written overlays the status view until the watch has caught up.
+	written  map[string]state.Status
+	suspects map[state.UnitKey]time.Time
+	sent     map[string]sentCommand
+	agentUp  bool
+	agentInc uint64
+	orphans  map[state.UnitKey]string
+	round    uint64
+}
+
+type decodedSpec struct {
+	revision uint64
+	doc      state.Doc
+	err      error
+}
+
+func newLoop(a *App) *loop {
+	return &loop{app: a, kick: make(chan struct{}, 1), decoded: map[string]decodedSpec{},
+		written: map[string]state.Status{}, sent: map[string]sentCommand{}, orphans: map[state.UnitKey]string{}}
+}
+
+// Kick asks for a round. Any number of kicks before it starts make one round.
+func (l *loop) Kick() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// run makes rounds until ctx ends.
+func (l *loop) run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var term *kv.Term
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case t := <-l.app.elector.Leadership():
+			term = &t
+			l.becameLeader(t)
+		case <-l.kick:
+		case <-l.app.registry.Kick():
+		case <-l.app.frontends.Kick():
+		case <-timer.C:
+		}
+		if term != nil && term.Ctx.Err() != nil {
+			l.lostLeadership(*term)
+			term = nil
+		}
+		next := l.once(ctx, term)
+		timer.Reset(next)
+	}
+}
+
+// once makes one round and says when the next one is due at the latest.
+func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
+	began := time.Now()
+	in, kept := l.gather(began)
+	l.aim(in)
+	result := actors.Plan(in)
+	l.app.metrics.planned(time.Since(began))
+	l.app.show(in, result)
+	if term != nil && term.Held() {
+		l.suspects = result.Suspects
+		l.carryOut(ctx, *term, in, result, kept)
+	}
+	next := idleRound
+	if !result.NextCheck.IsZero() {
+		next = min(next, max(time.Until(result.NextCheck), time.Millisecond))
+	}
+	return next
+}
+
+// gather reads the whole state as of now.
+func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
+	specs := l.app.views.Specs()
+	statuses, statusesLoaded := l.statuses()
+	observed := l.app.views.Observed()
+	desired, kept := actors.Accept(actors.AcceptInput{
+		Synced:   specs.Synced && statusesLoaded,
+		Entries:  l.decode(specs.Entries),
+		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units,
+	})
+	return actors.Input{
+		Now: now, Desired: desired, Observed: observed, Suspects: l.suspects,
+		Registered: l.app.registry.Snapshot(), Frontends: l.app.frontends.Snapshot(),
+		Policy: actors.Policy{
+			StoreID: l.app.views.StoreID(), RayNamespace: l.app.cfg.RayNamespace,
+			PlacementTimeout: placementTimeout, DeleteHold: deleteHold, SweepLook: sweepLook, AgentTimeout: agentTimeout,
+		},
+	}, kept
+}
+
+// statuses is the status view with what this process wrote since.
+func (l *loop) statuses() (map[state.Key]state.Status, bool) {
+	view, loaded := l.app.views.Statuses()
+	out := make(map[state.Key]state.Status, len(view))
+	for key, s := range view {
+		if w, ok := l.written[key]; ok && w.Revision > s.Revision {
+			s = w
+		} else {
+			delete(l.written, key)
+		}
+		if k, err := state.ParseKey(key); err == nil {
+			out[k] = s
+		}
+	}
+	for key, w := range l.written {
+		if k, err := state.ParseKey(key); err == nil {
+			out[k] = w
+		}
+	}
+	return out, loaded
+}
+
+// decode turns bucket entries into documents. A key that is none of ours is
+// reported once and left alone.
+func (l *loop) decode(entries []kv.SpecEntry) []actors.SpecEntry {
+	out := make([]actors.SpecEntry, 0, len(entries))
+	for _, e := range entries {
+		key, err := state.ParseKey(e.Key)
+		if err != nil {
+			l.badKey(e, err)
+			continue
+		}
+		x := actors.SpecEntry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, At: e.At}
+		if !e.Deleted {
+			d, ok := l.decoded[e.Key]
+			if !ok || d.revision != e.Revision {
+				d = decodedSpec{revision: e.Revision}
+				d.doc, d.err = state.DecodeValue(key, e.Value)
+				l.decoded[e.Key] = d
+			}
+			x.Doc, x.Err = d.doc, d.err
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+func (l *loop) badKey(e kv.SpecEntry, err error) {
+	if l.decoded[e.Key].revision == e.Revision {
+		return
+	}
+	l.decoded[e.Key] = decodedSpec{revision: e.Revision, err: err}
+	l.app.log.Warn("a key of the spec bucket is not an object's", "key", e.Key, "err", err)
+	l.app.record(events.Event{
+		ID:   fmt.Sprintf("spec-rejected-%s-%d", e.Key, e.Revision),
+		Type: events.TypeSpecRejected, Object: subjectToken(e.Key),
+		Data: events.Data{SpecRevision: e.Revision, Reason: state.ReasonKeyMismatch, Message: err.Error()},
+	})
+}
+
+// subjectToken makes any text fit to end a subject.
+func subjectToken(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '_'
+	}, strings.Trim(s, "."))
+}
+
+// aim points the registry and the frontend prober at what runs now.
+func (l *loop) aim(in actors.Input) {
+	etcds := map[string]string{}
+	frontends := map[string]registry.FrontendTarget{}
+	for _, s := range in.Desired.Servers {
+		etcds[s.Name] = s.Spec.Etcd.Endpoint
+		frontends[s.Name] = registry.FrontendTarget{}
+	}
+	for _, u := range in.Observed.Units {
+		if _, ok := etcds[u.Server]; !ok || u.Unit != actors.InfraUnit || u.StoreID != in.Policy.StoreID {
+			continue
+		}
+		for _, a := range u.Actors {
+			if p, ok := a.Ports[actors.PortEtcd]; ok && a.IP != "" && a.ChildPID != 0 {
+				etcds[u.Server] = fmt.Sprintf("http://%s:%d", a.IP, p)
+			}
+			if p, ok := a.Ports[actors.PortHTTP]; ok && a.IP != "" && a.ChildPID != 0 {
+				frontends[u.Server] = registry.FrontendTarget{URL: fmt.Sprintf("http://%s:%d", a.IP, p)}
+			}
+		}
+	}
+	settled := map[string]bool{}
+	for _, s := range slices.Sorted(maps.Keys(frontends)) {
+		settled[s] = true
+	}
+	for _, m := range in.Desired.Models {
+		if m.Accepted == 0 {
+			continue
+		}
+		t := frontends[m.Server]
+		t.Models = append(t.Models, m.Spec.ServedName)
+		frontends[m.Server] = t
+		if !isSettled(m) {
+			settled[m.Server] = false
+		}
+	}
+	l.app.registry.Set(etcds)
+	l.app.frontends.Set(frontends)
+	for s, ok := range settled {
+		l.app.frontends.Settle(s, ok)
+	}
+}
+
+// isSettled says that the frontend's word on a model is not expected to change.
+func isSettled(m actors.DesiredModel) bool {
+	if m.Status == nil || m.Deleted != nil || m.Status.Generation != m.Template.Generation {
+		return false
+	}
+	ready, _ := m.Status.Condition(state.CondReady)
+	current, _ := m.Status.Condition(state.CondUpToDate)
+	return ready.Status == state.StatusTrue && current.Status == state.StatusTrue ||
+		ready.Reason == actors.CondScaledToZero || ready.Reason == actors.CondSuspended
+}

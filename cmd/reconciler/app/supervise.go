@@ -1,0 +1,79 @@
+package app
+
+import (
+	"net/url"
+	"time"
+
+	"dynctl/actors/ray"
+	"dynctl/state/kv"
+)
+
+// never is the age of a heartbeat that was never sent.
+const never = 24 * time.Hour
+
+// supervise keeps the agent alive for as long as the term lasts: only the
+// reconciler that acts may submit it.
+func (a *App) supervise(t kv.Term) {
+	token, err := ray.TokenFromEnv()
+	if err != nil {
+		a.log.Error("Ray's token", "err", err)
+	}
+	s := ray.New(ray.Config{
+		Resolver: a.resolver, Token: token, Package: a.pkg, Log: a.log,
+		Agent: func() ray.AgentConfig {
+			advertised, creds := splitCredentials(a.advertisedURL())
+			return ray.AgentConfig{NATSURL: advertised, NATSCreds: creds, StoreID: a.views.StoreID(),
+				RayNamespace: a.cfg.RayNamespace, BinDirs: a.cfg.BinDirs, Epoch: t.Epoch}
+		},
+		Heartbeat: a.heartbeat,
+	})
+	a.supervisor.Store(s)
+	a.supervised.Go(func() {
+		if err := s.Run(t.Ctx); err != nil {
+			a.log.Error("supervision of the agent ended", "err", err)
+		}
+	})
+	a.supervised.Go(func() {
+		for {
+			select {
+			case <-t.Ctx.Done():
+				return
+			case <-s.Changed():
+				a.loop.Kick()
+			}
+		}
+	})
+}
+
+// heartbeat is the agent's last one as the observed bucket holds it.
+func (a *App) heartbeat() (ray.Heartbeat, bool) {
+	if h := a.views.Health(); !h.Connected {
+		return ray.Heartbeat{}, false
+	}
+	agent := a.views.Observed().Agent
+	if agent == nil {
+		return ray.Heartbeat{Age: never}, true
+	}
+	return ray.Heartbeat{Incarnation: agent.Incarnation, Age: time.Since(agent.At)}, true
+}
+
+// advertisedURL is what the agent dials.
+func (a *App) advertisedURL() string {
+	if a.cfg.AdvertiseNATSURL != "" {
+		return a.cfg.AdvertiseNATSURL
+	}
+	return a.natsURL()
+}
+
+// splitCredentials takes user and password out of a NATS URL, for they travel by
+// themselves.
+func splitCredentials(raw string) (string, map[string]string) {
+	u, err := url.Parse(raw)
+	if err != nil || u.User == nil {
+		return raw, nil
+	}
+	password, _ := u.User.Password()
+	creds := map[string]string{"user": u.User.Username(), "password": password}
+	u.User = nil
+	return u.String(), creds
+}
