@@ -1,45 +1,249 @@
-// Package natsd runs a NATS server with JetStream inside the reconciler.
+// Package natsd runs a NATS server with JetStream inside the reconciler, for
+// installations that have no NATS of their own.
+//
+// Durability: a write that was acknowledged is in the kernel's page cache, so
+// kill -9 of the process loses nothing. The files are synced to disk every second
+// (SyncInterval): a power cut or a kernel crash loses the last second at most.
+// Syncing on every write would cost nine tenths of the throughput and a disk
+// round trip per put, for a second of specs that whoever wrote them still has.
 package natsd
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
-// Sentinels of Start.
+// Errors of Start, to be compared with errors.Is.
 var (
-	ErrPortBusy  = errors.New("port in use")
-	ErrStoreDir  = errors.New("store directory not usable")
-	ErrStoreBusy = errors.New("store directory in use by another reconciler")
+	// ErrPortBusy says that the address cannot be listened on.
+	ErrPortBusy = errors.New("cannot listen")
+	// ErrStoreDir says that the store directory cannot be used.
+	ErrStoreDir = errors.New("store directory not usable")
+	// ErrStoreBusy says that another process runs on the same store directory.
+	ErrStoreBusy = errors.New("store directory in use by another process")
+)
+
+const (
+	// DefaultHost and DefaultPort are where the server listens unless told otherwise.
+	DefaultHost = "127.0.0.1"
+	DefaultPort = 4322
+	// MaxPayload is the largest message in bytes.
+	MaxPayload = 8 << 20
+	// SyncInterval is how much a power cut may lose.
+	SyncInterval = time.Second
+
+	startTimeout = 30 * time.Second
 )
 
 // Options of Start.
 type Options struct {
-	Host     string // default 127.0.0.1
-	Port     int    // 0: 4322; -1: a free one
+	// Host is the address to listen on; empty means DefaultHost.
+	Host string
+	// Port 0 means DefaultPort, -1 a free one.
+	Port int
+	// StoreDir holds the JetStream data; it is made if absent. Required.
 	StoreDir string
-	Username string // empty: no authentication
+	// Username and Password are asked of every client, in-process ones included
+	// (Connect gives them). Empty: no authentication.
+	Username string
 	Password string
-	Log      *slog.Logger
+	// Log is told what the server logs; nil: nobody is.
+	Log *slog.Logger
 }
 
-// Server is a running server.
-type Server struct{}
+// Server is a running NATS server.
+type Server struct {
+	ns   *server.Server
+	opts Options
+	lock *os.File
+}
 
-// Start starts a server and waits until it accepts connections.
-func Start(o Options) (*Server, error) { return nil, ErrStoreDir }
+// Start starts a server and returns once it accepts connections. The error is one
+// line that says what is wrong and what to do.
+func Start(o Options) (*Server, error) {
+	if o.Host == "" {
+		o.Host = DefaultHost
+	}
+	if o.Port == 0 {
+		o.Port = DefaultPort
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	lock, err := lockDir(o.StoreDir)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := run(o)
+	if err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	return &Server{ns: ns, opts: o, lock: lock}, nil
+}
 
-// URL is what a client on this machine dials.
-func (s *Server) URL() string { return "" }
+func run(o Options) (*server.Server, error) {
+	if err := tryListen(o.Host, o.Port); err != nil {
+		return nil, err
+	}
+	ns, err := server.NewServer(&server.Options{
+		ServerName: "dynctl",
+		Host:       o.Host,
+		Port:       o.Port,
+		Username:   o.Username,
+		Password:   o.Password,
+		JetStream:  true,
+		StoreDir:   o.StoreDir,
+		MaxPayload: MaxPayload,
+		// A client may fall behind by several of the largest messages.
+		MaxPending:   8 * MaxPayload,
+		SyncInterval: SyncInterval,
+		NoSigs:       true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	fatal := make(chan string, 1)
+	ns.SetLoggerV2(&logger{log: o.Log, fatal: fatal}, false, false, false)
+	ns.Start()
+	ready := make(chan bool, 1)
+	go func() { ready <- ns.ReadyForConnections(startTimeout) }()
+	select {
+	case ok := <-ready:
+		if ok && ns.JetStreamEnabled() {
+			return ns, nil
+		}
+	case msg := <-fatal:
+		err = errors.New(msg)
+	}
+	ns.Shutdown()
+	ns.WaitForShutdown()
+	switch {
+	case err == nil:
+		return nil, fmt.Errorf("embedded NATS: not ready within %s: look for its warnings in the log", startTimeout)
+	case strings.Contains(err.Error(), "listening"):
+		return nil, fmt.Errorf("embedded NATS: %w: %w: end what uses the port or choose another with --listen", ErrPortBusy, err)
+	default:
+		return nil, fmt.Errorf("embedded NATS: %w: %s: %w", ErrStoreDir, o.StoreDir, err)
+	}
+}
+
+// tryListen finds a busy port before the server does, which would say so in its
+// log alone.
+func tryListen(host string, port int) error {
+	addr := net.JoinHostPort(host, strconv.Itoa(max(port, 0)))
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("embedded NATS: %w: %w: end what uses the port or choose another with --listen", ErrPortBusy, err)
+	}
+	return l.Close()
+}
+
+// lockDir takes the directory for this process. The lock ends with the process,
+// however it ends.
+func lockDir(dir string) (*os.File, error) {
+	if dir == "" {
+		return nil, fmt.Errorf("embedded NATS: %w: no directory given: name one with --data-dir", ErrStoreDir)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w: %w: make it writable or choose another with --data-dir", ErrStoreDir, err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "dynctl.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w: %w: make it writable or choose another with --data-dir", ErrStoreDir, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		pid := make([]byte, 32)
+		n, _ := f.Read(pid)
+		_ = f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("embedded NATS: %w: %s is held by pid %s: end that reconciler, give this one another --data-dir, or let it dial the first with --nats-url",
+				ErrStoreBusy, dir, strings.TrimSpace(string(pid[:n])))
+		}
+		return nil, fmt.Errorf("embedded NATS: %w: lock %s: %w", ErrStoreDir, dir, err)
+	}
+	if err := errors.Join(f.Truncate(0), writePID(f)); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("embedded NATS: %w: %w: free some disk space", ErrStoreDir, err)
+	}
+	return f, nil
+}
+
+func writePID(f *os.File) error {
+	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+// URL is what a client on this machine dials, without credentials.
+func (s *Server) URL() string { return s.ns.ClientURL() }
 
 // Port is the port in use.
-func (s *Server) Port() int { return 0 }
+func (s *Server) Port() int { return s.ns.Addr().(*net.TCPAddr).Port }
 
-// Connect makes an in-process connection.
-func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) { return nil, nil }
+// Connect makes an in-process connection with the server's own credentials. It
+// never gives up reconnecting, and holds nothing back to send it later: a command
+// that failed must not be carried out afterwards.
+func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
+	all := append([]nats.Option{
+		nats.InProcessServer(s.ns),
+		nats.UserInfo(s.opts.Username, s.opts.Password),
+		nats.MaxReconnects(-1),
+		nats.ReconnectBufSize(-1),
+	}, opts...)
+	nc, err := nats.Connect("", all...)
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: in-process connection: %w", err)
+	}
+	return nc, nil
+}
 
-// Shutdown ends the server within ctx.
-func (s *Server) Shutdown(ctx context.Context) error { return nil }
+// Shutdown ends the server: clients are disconnected, files are written and
+// closed, the directory is free. When ctx ends first its error is returned, and
+// the directory stays locked until the process ends.
+func (s *Server) Shutdown(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.ns.Shutdown()
+		s.ns.WaitForShutdown()
+	}()
+	select {
+	case <-done:
+		return s.lock.Close()
+	case <-ctx.Done():
+		return fmt.Errorf("embedded NATS: shutdown: %w", ctx.Err())
+	}
+}
+
+// logger hands the server's log on and catches the fatal message, which would
+// otherwise end in a process exit or in nothing at all.
+type logger struct {
+	log   *slog.Logger
+	fatal chan<- string
+}
+
+func (l *logger) Noticef(f string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(f, v...)) }
+func (l *logger) Debugf(f string, v ...any)  {}
+func (l *logger) Tracef(f string, v ...any)  {}
+func (l *logger) Warnf(f string, v ...any)   { l.log.Warn("nats: " + fmt.Sprintf(f, v...)) }
+func (l *logger) Errorf(f string, v ...any)  { l.log.Error("nats: " + fmt.Sprintf(f, v...)) }
+func (l *logger) Fatalf(f string, v ...any) {
+	msg := fmt.Sprintf(f, v...)
+	l.log.Error("nats: " + msg)
+	select {
+	case l.fatal <- msg:
+	default:
+	}
+}

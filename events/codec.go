@@ -1,0 +1,132 @@
+package events
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+)
+
+// Encode renders an event as a CloudEvents 1.0 document in structured mode: one
+// line of JSON. It fails with [ErrInvalid] when a required attribute is empty or
+// when the server, the type or the object cannot stand in a NATS subject.
+func Encode(e Event) ([]byte, error) {
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	ce := cloudevents.New(cloudevents.CloudEventsVersionV1)
+	ce.SetID(e.ID)
+	ce.SetSource(e.Source)
+	ce.SetType(e.Type)
+	ce.SetSubject(e.object())
+	ce.SetTime(e.Time.UTC())
+	if err := ce.SetData(cloudevents.ApplicationJSON, e.Data); err != nil {
+		return nil, fmt.Errorf("event %s: data: %w: %w", e.ID, ErrInvalid, err)
+	}
+	b, err := json.Marshal(ce)
+	if err != nil {
+		return nil, fmt.Errorf("event %s: %w: %w", e.ID, ErrInvalid, err)
+	}
+	return b, nil
+}
+
+// Decode reads what [Encode] wrote, whoever wrote it. Sequence is left 0. Fields
+// of the data that this version does not know are ignored; everything else that
+// is wrong is [ErrInvalid].
+func Decode(b []byte) (Event, error) {
+	var ce cloudevents.Event
+	if err := json.Unmarshal(b, &ce); err != nil {
+		return Event{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if err := ce.Validate(); err != nil {
+		return Event{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if v := ce.SpecVersion(); v != cloudevents.CloudEventsVersionV1 {
+		return Event{}, fmt.Errorf("%w: specversion %q, want %q", ErrInvalid, v, cloudevents.CloudEventsVersionV1)
+	}
+	e := Event{ID: ce.ID(), Type: ce.Type(), Source: ce.Source(), Object: ce.Subject(), Time: ce.Time()}
+	// A JSON null would leave the zero Data and look like an event of the cluster.
+	if data := bytes.TrimSpace(ce.Data()); len(data) == 0 || data[0] != '{' {
+		return Event{}, fmt.Errorf("%w: event %s: data is not a JSON object", ErrInvalid, e.ID)
+	}
+	if err := json.Unmarshal(ce.Data(), &e.Data); err != nil {
+		return Event{}, fmt.Errorf("%w: event %s: data: %w", ErrInvalid, e.ID, err)
+	}
+	if err := e.check(); err != nil {
+		return Event{}, err
+	}
+	return e, nil
+}
+
+// CommandID is the message id of a command: the epoch, then a hash over all that
+// tells one command from another. Parts are what else does (the attempt, the
+// time of a repeat). Equal arguments give equal ids, so a repeat under one leader
+// is dropped by the stream.
+func CommandID(epoch uint64, server, unit, verb, generation string, parts ...string) string {
+	h := sha256.New()
+	var n [8]byte
+	for _, s := range append([]string{server, unit, verb, generation}, parts...) {
+		// The length keeps ("ab","c") and ("a","bc") apart.
+		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	return strconv.FormatUint(epoch, 10) + "-" + hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// object is what ends the subject.
+func (e Event) object() string {
+	switch {
+	case e.Object != "":
+		return e.Object
+	case e.Data.Server != "":
+		return e.Data.Server
+	default:
+		return ClusterServer
+	}
+}
+
+func (e Event) check() error {
+	for _, f := range []struct{ name, value string }{
+		{"id", e.ID}, {"source", e.Source}, {"type", e.Type},
+	} {
+		if f.value == "" {
+			return fmt.Errorf("%w: event %q of type %q has no %s", ErrInvalid, e.ID, e.Type, f.name)
+		}
+	}
+	if e.Time.IsZero() {
+		return fmt.Errorf("%w: event %s has no time", ErrInvalid, e.ID)
+	}
+	if y := e.Time.UTC().Year(); y < 0 || y > 9999 {
+		return fmt.Errorf("%w: event %s: year %d cannot be written in RFC 3339", ErrInvalid, e.ID, y)
+	}
+	if strings.ContainsAny(e.ID, "\r\n") {
+		return fmt.Errorf("%w: event id %q holds a line break", ErrInvalid, e.ID)
+	}
+	if strings.Contains(e.Type, ".") || strings.Contains(e.Data.Server, ".") {
+		return fmt.Errorf("%w: event %s: type %q and server %q are one word each, without dots", ErrInvalid, e.ID, e.Type, e.Data.Server)
+	}
+	if subject := e.Subject(); !validSubject(subject) {
+		return fmt.Errorf("%w: event %s: %q is not a NATS subject", ErrInvalid, e.ID, subject)
+	}
+	return nil
+}
+
+// validSubject says that s can be published on: non-empty words between dots,
+// without wildcards, spaces and control characters.
+func validSubject(s string) bool {
+	for word := range strings.SplitSeq(s, ".") {
+		if word == "" {
+			return false
+		}
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r == 0x7f || r == '*' || r == '>'
+	})
+}

@@ -1,0 +1,154 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// runSender sends the head of the spool, one fact at a time, until the publisher
+// is closed and all is sent, or ctx ends.
+func (p *Publisher) runSender(ctx context.Context) {
+	defer close(p.sender)
+	delay := retryFirst
+	for {
+		f, ok := p.next()
+		if !ok {
+			select {
+			case <-p.wake:
+				continue
+			case <-p.closeC:
+				if _, ok := p.next(); !ok {
+					return
+				}
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		err := p.send(ctx, f)
+		switch {
+		case err == nil:
+			delay = retryFirst
+			p.advance()
+			continue
+		case errors.Is(err, ErrInvalid):
+			p.dropped.Add(1)
+			p.log.Error("fact dropped", "id", f.id, "subject", f.subject, "error", err)
+			p.advance()
+			continue
+		}
+		if delay == retryFirst {
+			p.log.Warn("facts wait: the event stream does not take them", "spooled", p.Spooled(), "error", err)
+		}
+		select {
+		case <-time.After(delay):
+			delay = min(2*delay, retryMax)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *Publisher) send(ctx context.Context, f fact) error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	return p.store(ctx, f)
+}
+
+// next is the oldest fact. It refills the head from disk, else from the tail.
+func (p *Publisher) next() (fact, bool) {
+	p.mu.Lock()
+	if len(p.head) > 0 {
+		f := p.head[0]
+		p.mu.Unlock()
+		return f, true
+	}
+	p.mu.Unlock()
+
+	p.moveMu.Lock()
+	defer p.moveMu.Unlock()
+	for p.disk != nil && p.disk.count() > 0 {
+		facts, bad, err := p.disk.load()
+		p.dropped.Add(uint64(bad))
+		if err != nil || bad > 0 {
+			p.log.Error("event spool: lines lost", "lines", bad, "error", err)
+		}
+		if len(facts) == 0 {
+			p.disk.release()
+			continue
+		}
+		p.mu.Lock()
+		p.head = facts
+		p.mu.Unlock()
+		return facts[0], true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.tail) == 0 {
+		return fact{}, false
+	}
+	p.head, p.tail = p.tail, nil
+	return p.head[0], true
+}
+
+// advance takes the oldest fact off.
+func (p *Publisher) advance() {
+	p.moveMu.Lock()
+	defer p.moveMu.Unlock()
+	p.mu.Lock()
+	p.head = p.head[1:]
+	empty := len(p.head) == 0
+	if empty {
+		p.head = nil
+	}
+	p.mu.Unlock()
+	if empty && p.disk != nil {
+		p.disk.release()
+	}
+}
+
+// runSpiller moves the tail to disk when memory runs short. It is a goroutine of
+// its own because the sender may hang in a publish for seconds.
+func (p *Publisher) runSpiller(ctx context.Context) {
+	for {
+		select {
+		case <-p.spill:
+			p.moveMu.Lock()
+			p.spillTail()
+			p.moveMu.Unlock()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// spillTail appends the tail to disk; moveMu is held. What does not fit is
+// dropped.
+func (p *Publisher) spillTail() {
+	p.mu.Lock()
+	facts := p.tail
+	p.tail = nil
+	p.mu.Unlock()
+	stored, err := p.disk.append(facts)
+	if lost := len(facts) - stored; lost > 0 {
+		p.dropped.Add(uint64(lost))
+		p.log.Error("facts dropped: the event spool takes no more", "facts", lost, "dir", p.opts.Dir, "error", err)
+	}
+}
+
+// keep writes what is in memory to disk, in order, when the publisher ends.
+func (p *Publisher) keep() error {
+	p.moveMu.Lock()
+	defer p.moveMu.Unlock()
+	p.mu.Lock()
+	head := p.head
+	p.head = nil
+	p.mu.Unlock()
+	err := p.disk.restore(head)
+	if err != nil {
+		p.dropped.Add(uint64(len(head)))
+	}
+	p.spillTail()
+	return err
+}

@@ -1,0 +1,195 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Headers of entries in the spec bucket, besides those of NATS KV.
+const (
+	// HeaderAuthor names who wrote.
+	HeaderAuthor = "Dynctl-Author"
+	// HeaderComment is the writer's one-line reason.
+	HeaderComment = "Dynctl-Comment"
+	// HeaderDelete with the value DeleteNow on a delete marker lifts the hold.
+	HeaderDelete = "Dynctl-Delete"
+	// DeleteNow is the value of HeaderDelete.
+	DeleteNow = "now"
+)
+
+const (
+	headerOperation = "KV-Operation"
+	opDelete        = "DEL"
+	opPurge         = "PURGE"
+)
+
+// entry is one message of a bucket's stream.
+type entry struct {
+	key     string
+	rev     uint64
+	value   []byte
+	header  nats.Header
+	at      time.Time // on the clock of the store
+	deleted bool      // a delete or purge marker; nothing else deletes
+}
+
+func subject(bucket, key string) string { return "$KV." + bucket + "." + key }
+
+func streamName(bucket string) string { return "KV_" + bucket }
+
+func deletes(h nats.Header) bool {
+	op := h.Get(headerOperation)
+	return op == opDelete || op == opPurge
+}
+
+func fromMsg(bucket string, msg jetstream.Msg, meta *jetstream.MsgMetadata) entry {
+	return entry{
+		key:     strings.TrimPrefix(msg.Subject(), subject(bucket, "")),
+		rev:     meta.Sequence.Stream,
+		value:   msg.Data(),
+		header:  msg.Headers(),
+		at:      meta.Timestamp,
+		deleted: deletes(msg.Headers()),
+	}
+}
+
+// last is the newest entry of a key, which may be a delete marker.
+func last(ctx context.Context, js jetstream.JetStream, bucket, key string) (entry, error) {
+	s, err := js.Stream(ctx, streamName(bucket))
+	if err != nil {
+		return entry{}, err
+	}
+	m, err := s.GetLastMsgForSubject(ctx, subject(bucket, key))
+	if err != nil {
+		return entry{}, err
+	}
+	return entry{
+		key: key, rev: m.Sequence, value: m.Data, header: m.Header, at: m.Time,
+		deleted: deletes(m.Header) || m.Header.Get("Nats-Marker-Reason") != "",
+	}, nil
+}
+
+// write is one write of a key.
+type write struct {
+	bucket, key string
+	value       []byte
+	header      nats.Header
+	// ifRev: the revision to replace; 0: the key must not exist (or be deleted).
+	ifRev *uint64
+	ttl   time.Duration // 0: none
+}
+
+// put stores one entry. It publishes to the bucket's subject instead of using the
+// KV API, because that carries no headers and drops the TTL on updates.
+func put(ctx context.Context, js jetstream.JetStream, w write) (uint64, error) {
+	rev, err := publish(ctx, js, w)
+	conflict := isCode(err, codeWrongSequence) || isCode(err, codeWrongSequenceConstant)
+	if !conflict || w.ifRev == nil || *w.ifRev != 0 {
+		return rev, err
+	}
+	// A delete marker is in the way of a create: replace exactly that one.
+	e, lastErr := last(ctx, js, w.bucket, w.key)
+	if lastErr != nil || !e.deleted {
+		return 0, err
+	}
+	w.ifRev = &e.rev
+	return publish(ctx, js, w)
+}
+
+func publish(ctx context.Context, js jetstream.JetStream, w write) (uint64, error) {
+	if s := js.Conn().Status(); s != nats.CONNECTED {
+		return 0, fmt.Errorf("%w: connection is %s", ErrUnreachable, s)
+	}
+	h := nats.Header{}
+	for k, v := range w.header {
+		h[k] = v
+	}
+	opts := []jetstream.PublishOpt{jetstream.WithExpectStream(streamName(w.bucket))}
+	if w.ifRev != nil {
+		opts = append(opts, jetstream.WithExpectLastSequencePerSubject(*w.ifRev))
+	}
+	if w.ttl > 0 {
+		opts = append(opts, jetstream.WithMsgTTL(w.ttl))
+	}
+	ack, err := js.PublishMsg(ctx, &nats.Msg{Subject: subject(w.bucket, w.key), Data: w.value, Header: h}, opts...)
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+// scan reads the entries under a filter ("unit.>"), oldest first: the newest of
+// each key, or all that history holds.
+func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, history bool) (entries []entry, err error) {
+	s, err := js.Stream(ctx, streamName(bucket))
+	if err != nil {
+		return nil, err
+	}
+	policy := jetstream.DeliverLastPerSubjectPolicy
+	if history {
+		policy = jetstream.DeliverAllPolicy
+	}
+	cons, err := s.CreateConsumer(ctx, readerConfig(bucket, filter, policy))
+	if err != nil {
+		return nil, err
+	}
+	defer dropConsumer(s, cons)
+	pending := cons.CachedInfo().NumPending
+	if pending == 0 {
+		return nil, nil
+	}
+	msgs, err := cons.Messages()
+	if err != nil {
+		return nil, err
+	}
+	defer msgs.Stop()
+	for n := uint64(1); ; n++ {
+		ctx, cancel := context.WithTimeout(ctx, scanTimeout)
+		msg, err := msgs.Next(jetstream.NextContext(ctx))
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return nil, err
+		}
+		if meta.Sequence.Consumer != n {
+			return nil, fmt.Errorf("%w: message %s of %s was lost on the way", ErrUnreachable, strconv.FormatUint(n, 10), bucket)
+		}
+		entries = append(entries, fromMsg(bucket, msg, meta))
+		if meta.NumPending == 0 {
+			return entries, nil
+		}
+	}
+}
+
+const scanTimeout = 5 * time.Second
+
+func readerConfig(bucket, filter string, policy jetstream.DeliverPolicy) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		FilterSubject:     subject(bucket, filter),
+		DeliverPolicy:     policy,
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		InactiveThreshold: time.Minute,
+	}
+}
+
+// dropConsumer removes a consumer at once instead of after its inactivity.
+func dropConsumer(s jetstream.Stream, cons jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = s.DeleteConsumer(ctx, cons.CachedInfo().Name) // NATS drops it in a minute otherwise
+}
+
+func isNotFound(err error) bool {
+	return errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, ErrNotFound)
+}

@@ -1,0 +1,242 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/state"
+)
+
+// Client reads and writes the store. It is what dynctl uses and what any other
+// service may use. Its methods may be called from any goroutine; a context
+// without a deadline gets one of 5 s for each request to NATS.
+type Client struct {
+	js    jetstream.JetStream
+	owned *nats.Conn // nil when the connection is the caller's
+}
+
+// Connect dials a NATS ("nats://user:password@host:4222") and returns a client
+// that owns the connection. It does not look whether there is a store: see
+// [Client.Ping]. The error is [ErrUnreachable].
+func Connect(ctx context.Context, natsURL string, opts ...nats.Option) (*Client, error) {
+	all := []nats.Option{
+		nats.Name("dynctl"),
+		nats.MaxReconnects(-1),
+		// What failed must not be sent later.
+		nats.ReconnectBufSize(-1),
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		all = append(all, nats.Timeout(max(time.Until(deadline), time.Millisecond)))
+	}
+	nc, err := nats.Connect(natsURL, append(all, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("%w at %s: %w: start a reconciler there, or name another with DYNCTL_NATS_URL", ErrUnreachable, redact(natsURL), err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, redact(natsURL), err)
+	}
+	return &Client{js: js, owned: nc}, nil
+}
+
+// New makes a client on a connection of the caller's, which should have been made
+// with nats.ReconnectBufSize(-1).
+func New(js jetstream.JetStream) *Client { return &Client{js: js} }
+
+// Close ends the connection if Connect made it.
+func (c *Client) Close() {
+	if c.owned != nil {
+		c.owned.Close()
+	}
+}
+
+// JetStream is the underlying context, for package events.
+func (c *Client) JetStream() jetstream.JetStream { return c.js }
+
+// Ping says whether the store can be used: nil, [ErrUnreachable] or [ErrNotAStore].
+func (c *Client) Ping(ctx context.Context) error {
+	_, err := c.StoreID(ctx)
+	return err
+}
+
+// StoreID is the random id of the store, which every actor carries that was
+// started from it.
+func (c *Client) StoreID(ctx context.Context) (string, error) {
+	id, err := readStoreID(ctx, c.js, BucketSpecs)
+	if isNotFound(err) {
+		return "", fmt.Errorf("store id: %w: the bucket %s is there without its id: start a reconciler", ErrNotAStore, BucketSpecs)
+	}
+	return id, wrap("store id", err)
+}
+
+// SpecEntry is one spec as it was written, or the marker of its deletion.
+type SpecEntry struct {
+	// Key as in the bucket; state.ParseKey reads it. Whoever has the rights may
+	// write any key, so it may be no key of a server or a model.
+	Key      string
+	Revision uint64
+	Value    []byte // YAML or JSON; not to be changed; empty when Deleted
+	Deleted  bool
+	// DeleteNow says of a deletion that it is not to be held.
+	DeleteNow bool
+	At        time.Time // on the clock of the store
+	Author    string
+	Comment   string
+}
+
+func specEntry(e entry) SpecEntry {
+	return SpecEntry{
+		Key: e.key, Revision: e.rev, Value: e.value, At: e.at,
+		Deleted:   e.deleted,
+		DeleteNow: e.deleted && e.header.Get(HeaderDelete) == DeleteNow,
+		Author:    e.header.Get(HeaderAuthor),
+		Comment:   e.header.Get(HeaderComment),
+	}
+}
+
+// PutOptions say on what condition and in whose name to write.
+type PutOptions struct {
+	// IfRevision is the revision to replace: 0 means that the key must not exist.
+	// Nil: whatever stands there.
+	IfRevision *uint64
+	Author     string
+	Comment    string // one line
+}
+
+// DeleteOptions are as PutOptions.
+type DeleteOptions PutOptions
+
+func header(author, comment string) nats.Header {
+	h := nats.Header{}
+	for k, v := range map[string]string{HeaderAuthor: author, HeaderComment: comment} {
+		if v = strings.Join(strings.Fields(v), " "); v != "" {
+			h.Set(k, v)
+		}
+	}
+	return h
+}
+
+// PutSpec writes a document and returns its revision. It does not validate: the
+// reconciler does, and says so in the status. Errors: [ErrInvalid] (the key, or a
+// value larger than NATS takes), [ErrConflict], [ErrNotAStore], [ErrUnreachable].
+func (c *Client) PutSpec(ctx context.Context, key state.Key, value []byte, o PutOptions) (uint64, error) {
+	doing := "write " + key.String()
+	if err := checkKey(key); err != nil {
+		return 0, wrap(doing, err)
+	}
+	rev, err := put(ctx, c.js, write{
+		bucket: BucketSpecs, key: key.String(), value: value,
+		header: header(o.Author, o.Comment), ifRev: o.IfRevision,
+	})
+	return rev, wrap(doing, err)
+}
+
+// DeleteSpec deletes an object at once, without the hold that other delete
+// markers have, and returns the revision of the marker. Errors: [ErrNotFound],
+// [ErrConflict], [ErrInvalid], [ErrNotAStore], [ErrUnreachable].
+func (c *Client) DeleteSpec(ctx context.Context, key state.Key, o DeleteOptions) (uint64, error) {
+	doing := "delete " + key.String()
+	e, err := c.GetSpec(ctx, key)
+	if err != nil {
+		return 0, wrap(doing, err)
+	}
+	if o.IfRevision != nil && *o.IfRevision != e.Revision {
+		return 0, fmt.Errorf("%s: %w: it is at revision %d, not %d", doing, ErrConflict, e.Revision, *o.IfRevision)
+	}
+	h := header(o.Author, o.Comment)
+	h.Set(headerOperation, opDelete)
+	h.Set(HeaderDelete, DeleteNow)
+	rev, err := put(ctx, c.js, write{bucket: BucketSpecs, key: key.String(), header: h, ifRev: o.IfRevision})
+	return rev, wrap(doing, err)
+}
+
+// GetSpec reads the newest revision of a spec.
+func (c *Client) GetSpec(ctx context.Context, key state.Key) (SpecEntry, error) {
+	doing := "read " + key.String()
+	if err := checkKey(key); err != nil {
+		return SpecEntry{}, wrap(doing, err)
+	}
+	e, err := last(ctx, c.js, BucketSpecs, key.String())
+	if err != nil {
+		return SpecEntry{}, wrap(doing, err)
+	}
+	if e.deleted {
+		return SpecEntry{}, wrap(doing, ErrNotFound)
+	}
+	return specEntry(e), nil
+}
+
+// ListSpecs reads the newest revision of every spec, without the deleted ones,
+// by key: servers first.
+func (c *Client) ListSpecs(ctx context.Context) ([]SpecEntry, error) {
+	entries, err := scan(ctx, c.js, BucketSpecs, ">", false)
+	if err != nil {
+		return nil, wrap("list specs", err)
+	}
+	var out []SpecEntry
+	for _, e := range entries {
+		if !e.deleted && !internalKey(e.key) {
+			out = append(out, specEntry(e))
+		}
+	}
+	sortSpecs(out)
+	return out, nil
+}
+
+// SpecHistory reads the revisions of a spec that the bucket still holds (64 at
+// most), oldest first, deletions too. [ErrNotFound] when there are none.
+func (c *Client) SpecHistory(ctx context.Context, key state.Key) ([]SpecEntry, error) {
+	doing := "history of " + key.String()
+	if err := checkKey(key); err != nil {
+		return nil, wrap(doing, err)
+	}
+	entries, err := scan(ctx, c.js, BucketSpecs, key.String(), true)
+	if err != nil {
+		return nil, wrap(doing, err)
+	}
+	if len(entries) == 0 {
+		return nil, wrap(doing, ErrNotFound)
+	}
+	out := make([]SpecEntry, len(entries))
+	for i, e := range entries {
+		out[i] = specEntry(e)
+	}
+	return out, nil
+}
+
+// checkKey refuses what would not be the same key when read back, or cannot be a
+// NATS subject.
+func checkKey(key state.Key) error {
+	s := key.String()
+	back, err := state.ParseKey(s)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if back != key {
+		return fmt.Errorf("%w: key %q is not a server's or a model's", ErrInvalid, s)
+	}
+	if strings.Contains(s, "..") {
+		return fmt.Errorf("%w: key %q: NATS allows no two dots in a row", ErrInvalid, s)
+	}
+	return nil
+}
+
+// redact takes the password out of a URL, or of a list of them.
+func redact(natsURL string) string {
+	parts := strings.Split(natsURL, ",")
+	for i, p := range parts {
+		u, err := url.Parse(strings.TrimSpace(p))
+		if err != nil {
+			return "the given URL"
+		}
+		parts[i] = u.Redacted()
+	}
+	return strings.Join(parts, ",")
+}

@@ -1,0 +1,371 @@
+package kv
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	keyLeader = "leader"
+	// keyEpoch holds the last epoch that was given out. It has no TTL: the lease
+	// itself is gone after a crash, and its counter with it.
+	keyEpoch = "epoch"
+
+	// LeaseTTL is how long a lease lives that is not renewed.
+	LeaseTTL = 3 * time.Second
+	// LeaseRenew is how often it is renewed.
+	LeaseRenew = time.Second
+	// leaseMargin is how long before the end of its lease a leader steps down.
+	leaseMargin = 500 * time.Millisecond
+	// leaseTry bounds one request, so that a renewal can be tried again in time.
+	leaseTry = 800 * time.Millisecond
+)
+
+// Lease is the value of the leader key.
+type Lease struct {
+	Holder string    `json:"holder"`
+	Epoch  uint64    `json:"epoch"`
+	Since  time.Time `json:"since"` // on the holder's clock
+}
+
+// ElectorOptions of NewElector.
+type ElectorOptions struct {
+	// ID names this reconciler in the lease; it must be its alone.
+	ID string
+	// Seen returns the highest epoch that is known from elsewhere (the agent), to
+	// stay above it when the lease bucket was lost; nil: none is. It must not block.
+	Seen func() uint64
+	// Log is told about terms and trouble; nil: nobody is.
+	Log *slog.Logger
+}
+
+// Term is one leadership.
+type Term struct {
+	// Epoch is above that of every earlier term.
+	Epoch uint64
+	// Ctx ends with the term, before anybody else can begin one.
+	Ctx  context.Context
+	held *holding
+}
+
+// Held says by the monotonic clock that the lease still runs. A process that was
+// paused may ask before its Ctx has had the time to end: ask before each command.
+func (t Term) Held() bool { return t.Ctx != nil && t.Ctx.Err() == nil && t.held.left() > 0 }
+
+// holding is until when a lease is held.
+type holding struct {
+	mu    sync.Mutex
+	until time.Time // with a monotonic reading
+}
+
+func (h *holding) left() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Until(h.until)
+}
+
+// extend counts from before the request was sent: the store cannot have seen it
+// earlier.
+func (h *holding) extend(sent time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.until = sent.Add(LeaseTTL - leaseMargin)
+}
+
+// Elector takes part in the election of the one reconciler that acts.
+//
+// The lease is a key that its holder rewrites every second. A standby takes it
+// when it is deleted (the holder left) or when it has not changed for LeaseTTL on
+// the standby's own monotonic clock (the holder is gone), by compare-and-swap on
+// the revision that it saw. A holder steps down before LeaseTTL is over since it
+// sent the last renewal that succeeded. So no two clocks need agree. The store
+// drops the key by itself after LeaseTTL too.
+type Elector struct {
+	js    jetstream.JetStream
+	opts  ElectorOptions
+	terms chan Term
+
+	mu      sync.Mutex
+	leader  *Lease // as last seen; nil: none
+	highest uint64 // epoch that was ever seen in the store
+}
+
+// NewElector makes an elector; Run takes part.
+func NewElector(js jetstream.JetStream, o ElectorOptions) *Elector {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Seen == nil {
+		o.Seen = func() uint64 { return 0 }
+	}
+	return &Elector{js: js, opts: o, terms: make(chan Term, 1)}
+}
+
+// Leadership delivers each term that this elector wins. A term that nobody has
+// taken from the channel when the next one begins is replaced by it.
+func (e *Elector) Leadership() <-chan Term { return e.terms }
+
+// Leader is the lease as last seen; false: nobody held it.
+func (e *Elector) Leader() (Lease, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.leader == nil {
+		return Lease{}, false
+	}
+	return *e.leader, true
+}
+
+// Run takes part until ctx ends, then releases the lease if it is held and
+// returns nil. Trouble with NATS ends a term, not Run. It may be called once.
+func (e *Elector) Run(ctx context.Context) error {
+	wake := make(chan struct{}, 1)
+	watched, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { e.watch(watched, wake) })
+	defer wg.Wait()
+	defer stop()
+	var seen observedLease
+	for ctx.Err() == nil {
+		wait := e.look(ctx, &seen)
+		if wait <= 0 {
+			if rev, lease, held := e.campaign(ctx, seen); held != nil {
+				e.lead(ctx, rev, lease, held)
+				seen = observedLease{}
+				continue
+			}
+			// Somebody else was faster, or NATS is away: look again soon.
+			seen = observedLease{}
+			wait = LeaseRenew / 10
+		}
+		select {
+		case <-time.After(min(wait, LeaseRenew)):
+		case <-wake:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// observedLease is a revision of the lease and since when it has stood unchanged.
+type observedLease struct {
+	rev     uint64 // of the lease, or of the marker in its place; 0: there is neither
+	since   time.Time
+	present bool
+}
+
+// look reads the lease and returns how long to wait before it may be taken.
+func (e *Elector) look(ctx context.Context, seen *observedLease) time.Duration {
+	try, cancel := context.WithTimeout(ctx, leaseTry)
+	defer cancel()
+	entry, err := last(try, e.js, BucketLease, keyLeader)
+	switch {
+	case isNotFound(err):
+		*seen = observedLease{}
+		e.setLeader(nil)
+		return 0
+	case err != nil:
+		// Not to be told from a lease that stands: it has to be seen unchanged.
+		return LeaseRenew
+	case entry.deleted:
+		*seen = observedLease{rev: entry.rev}
+		e.setLeader(nil)
+		return 0
+	}
+	if !seen.present || seen.rev != entry.rev {
+		var l Lease
+		_ = json.Unmarshal(entry.value, &l) // a lease that nobody can read expires like any other
+		e.setLeader(&l)
+		// Counted from after the read: the holder sent it earlier than that.
+		*seen = observedLease{rev: entry.rev, since: time.Now(), present: true}
+	}
+	return time.Until(seen.since.Add(LeaseTTL))
+}
+
+func (e *Elector) setLeader(l *Lease) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.leader = l
+	if l != nil {
+		e.highest = max(e.highest, l.Epoch)
+	}
+}
+
+// campaign tries to take the lease at the revision that was seen.
+func (e *Elector) campaign(ctx context.Context, seen observedLease) (rev uint64, l Lease, held *holding) {
+	try, cancel := context.WithTimeout(ctx, 2*leaseTry)
+	defer cancel()
+	epoch, err := e.nextEpoch(try)
+	if err != nil {
+		e.opts.Log.Debug("no epoch to be had", "error", err)
+		return 0, Lease{}, nil
+	}
+	sent := time.Now()
+	l = Lease{Holder: e.opts.ID, Epoch: epoch, Since: sent.UTC()}
+	rev, err = e.write(try, l, seen.rev)
+	if err != nil {
+		e.opts.Log.Debug("lease not won", "epoch", epoch, "error", err)
+		return 0, Lease{}, nil
+	}
+	held = &holding{}
+	held.extend(sent)
+	return rev, l, held
+}
+
+// nextEpoch reserves an epoch above every one that is known. Reserving comes
+// before taking the lease: an epoch is given out once, even if its owner is
+// paused between the two, and one that is not used leaves a gap.
+func (e *Elector) nextEpoch(ctx context.Context) (uint64, error) {
+	entry, err := last(ctx, e.js, BucketLease, keyEpoch)
+	if err != nil && !isNotFound(err) {
+		return 0, err
+	}
+	stored, _ := strconv.ParseUint(string(entry.value), 10, 64) // unreadable or deleted: as if absent
+	e.mu.Lock()
+	next := 1 + max(stored, e.highest, e.opts.Seen())
+	e.mu.Unlock()
+	_, err = put(ctx, e.js, write{
+		bucket: BucketLease, key: keyEpoch, value: []byte(strconv.FormatUint(next, 10)), ifRev: &entry.rev,
+	})
+	return next, err
+}
+
+// write stores the lease by compare-and-swap, with its TTL.
+func (e *Elector) write(ctx context.Context, l Lease, rev uint64) (uint64, error) {
+	value, err := json.Marshal(l)
+	if err != nil {
+		return 0, err
+	}
+	// Unlike put with revision 0, publish does not look for a delete marker: the
+	// revision given is the marker's own.
+	return publish(ctx, e.js, write{bucket: BucketLease, key: keyLeader, value: value, ifRev: &rev, ttl: LeaseTTL})
+}
+
+// lead holds the lease until it is lost or ctx ends.
+func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) {
+	termCtx, end := context.WithCancel(ctx)
+	defer end()
+	e.setLeader(&l)
+	e.opts.Log.Info("leading", "epoch", l.Epoch)
+	e.announce(Term{Epoch: l.Epoch, Ctx: termCtx, held: held})
+	// The timer ends the term even while a renewal hangs.
+	expiry := time.AfterFunc(held.left(), end)
+	defer expiry.Stop()
+	next := time.NewTimer(LeaseRenew)
+	defer next.Stop()
+	for {
+		select {
+		case <-next.C:
+		case <-termCtx.Done():
+			end()
+			if ctx.Err() == nil {
+				e.opts.Log.Warn("lease ran out", "epoch", l.Epoch)
+			}
+			e.release(rev)
+			return
+		}
+		sent := time.Now()
+		try, cancel := context.WithTimeout(termCtx, leaseTry)
+		newRev, err := e.write(try, l, rev)
+		cancel()
+		switch {
+		case err == nil:
+			rev = newRev
+			held.extend(sent)
+			if !expiry.Stop() {
+				continue // it has fired: the term is over
+			}
+			expiry.Reset(held.left())
+			next.Reset(LeaseRenew)
+		case isCode(err, codeWrongSequence), isCode(err, codeWrongSequenceConstant):
+			// Another holder, or our own renewal whose answer was lost.
+			if mine, ok := e.mine(termCtx, l); ok {
+				rev = mine
+				next.Reset(0)
+				continue
+			}
+			e.opts.Log.Warn("lease lost", "epoch", l.Epoch)
+			return
+		default:
+			e.opts.Log.Warn("lease not renewed", "epoch", l.Epoch, "error", err)
+			next.Reset(LeaseRenew / 5)
+		}
+	}
+}
+
+// mine says that the lease in the store is the one of this term.
+func (e *Elector) mine(ctx context.Context, l Lease) (uint64, bool) {
+	try, cancel := context.WithTimeout(ctx, leaseTry)
+	defer cancel()
+	entry, err := last(try, e.js, BucketLease, keyLeader)
+	if err != nil || entry.deleted {
+		return 0, false
+	}
+	var stored Lease
+	if json.Unmarshal(entry.value, &stored) != nil {
+		return 0, false
+	}
+	return entry.rev, stored.Holder == l.Holder && stored.Epoch == l.Epoch
+}
+
+func (e *Elector) announce(t Term) {
+	select {
+	case <-e.terms: // one that nobody took
+	default:
+	}
+	e.terms <- t
+}
+
+// release deletes the lease, if it is still at the revision given, so that a
+// standby takes over at once.
+func (e *Elector) release(rev uint64) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaseTry)
+	defer cancel()
+	_, err := publish(ctx, e.js, write{
+		bucket: BucketLease, key: keyLeader, ifRev: &rev,
+		header: nats.Header{headerOperation: []string{opDelete}},
+	})
+	if err != nil {
+		e.opts.Log.Warn("lease not released: it expires by itself", "error", err)
+	}
+	e.setLeader(nil)
+}
+
+// watch wakes the standby when the lease changes. It only saves time: the lease
+// is read every second all the same.
+func (e *Elector) watch(ctx context.Context, wake chan<- struct{}) {
+	m := newMirror(e.js, mirrorConfig[struct{}]{
+		bucket: BucketLease,
+		kick: func() {
+			select {
+			case wake <- struct{}{}:
+			default:
+			}
+		},
+		absent: func(ctx context.Context) error { return leaseBucket.ensure(ctx, e.js) },
+	})
+	m.run(ctx)
+}
+
+// GetLeader reads the lease; [ErrNotFound] when nobody holds it.
+func (c *Client) GetLeader(ctx context.Context) (Lease, error) {
+	e, err := last(ctx, c.js, BucketLease, keyLeader)
+	if err == nil && e.deleted {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Lease{}, wrap("leader", err)
+	}
+	var l Lease
+	if err := json.Unmarshal(e.value, &l); err != nil {
+		return Lease{}, fmt.Errorf("leader: %w: %w", ErrInvalid, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,202 @@
+package kv
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/state"
+)
+
+// Buckets of the store.
+const (
+	BucketSpecs    = "dynctl_specs"
+	BucketStatus   = "dynctl_status"
+	BucketObserved = "dynctl_observed"
+	BucketLease    = "dynctl_lease"
+)
+
+// HistoryDepth is how many revisions of a spec are kept.
+const HistoryDepth = 64
+
+// keyStoreID holds the store id, in the spec bucket and as a copy in the status
+// bucket.
+const keyStoreID = "store.id"
+
+// known is what is remembered of a store whose buckets may be gone.
+type known struct {
+	id       string // empty: not known
+	revision uint64 // the highest revision seen in the spec bucket
+}
+
+// EnsureBuckets makes the buckets and the store id unless they exist, and returns
+// the id. Several callers may race. Existing buckets keep what the operator has
+// tuned, but the spec bucket's history is raised to 64.
+//
+// The id is 16 random bytes in hex, made once by a create, with a copy in the
+// status bucket: when the spec bucket is deleted and made again, the store is
+// still the same one and keeps its units. Only when both are gone is it another
+// store. Where the two differ the spec bucket is right.
+//
+// A spec bucket that is made again begins above every revision that a status
+// names, so an old revision never looks like a new one.
+func EnsureBuckets(ctx context.Context, js jetstream.JetStream) (storeID string, err error) {
+	return ensureBuckets(ctx, js, known{})
+}
+
+func ensureBuckets(ctx context.Context, js jetstream.JetStream, k known) (string, error) {
+	for _, b := range []bucketConfig{
+		{name: BucketStatus, history: 1, about: "what has become of each spec, written by the reconciler"},
+		{name: BucketObserved, history: 1, about: "what the agent sees in Ray"},
+		leaseBucket,
+	} {
+		if err := b.ensure(ctx, js); err != nil {
+			return "", err
+		}
+	}
+	specs := bucketConfig{name: BucketSpecs, history: HistoryDepth, about: "servers and models as they are wanted"}
+	if _, err := js.Stream(ctx, streamName(BucketSpecs)); errors.Is(err, jetstream.ErrStreamNotFound) {
+		highest, err := highestRevision(ctx, js)
+		if err != nil {
+			return "", err
+		}
+		specs.firstSeq = max(highest, k.revision) + 1
+	}
+	if err := specs.ensure(ctx, js); err != nil {
+		return "", err
+	}
+	return ensureStoreID(ctx, js, k.id)
+}
+
+// bucketConfig describes one bucket. The stream is made directly, because the KV
+// API cannot set the first sequence.
+type bucketConfig struct {
+	name, about string
+	history     int64
+	markerTTL   time.Duration
+	firstSeq    uint64
+}
+
+// leaseBucket alone has keys that expire: their end reaches watchers as a marker.
+var leaseBucket = bucketConfig{name: BucketLease, history: 1, markerTTL: time.Second, about: "leader election"}
+
+func (b bucketConfig) ensure(ctx context.Context, js jetstream.JetStream) error {
+	doing := "bucket " + b.name
+	_, err := js.CreateStream(ctx, jetstream.StreamConfig{
+		Name:              streamName(b.name),
+		Description:       "dynctl: " + b.about,
+		Subjects:          []string{subject(b.name, ">")},
+		Storage:           jetstream.FileStorage,
+		MaxMsgsPerSubject: b.history,
+		// Values have no bound of their own: one over the contract's 512 KiB must
+		// arrive, to be rejected with a reason.
+		MaxMsgSize:             -1,
+		MaxBytes:               -1,
+		MaxMsgs:                -1,
+		MaxConsumers:           -1,
+		Discard:                jetstream.DiscardNew,
+		AllowRollup:            true,
+		DenyDelete:             true,
+		AllowDirect:            true,
+		Duplicates:             2 * time.Minute,
+		FirstSeq:               b.firstSeq,
+		AllowMsgTTL:            b.markerTTL > 0,
+		SubjectDeleteMarkerTTL: b.markerTTL,
+	})
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return wrap(doing, err)
+	}
+	s, err := js.Stream(ctx, streamName(b.name))
+	if err != nil {
+		return wrap(doing, err)
+	}
+	cfg := s.CachedInfo().Config
+	change := false
+	if cfg.MaxMsgsPerSubject < b.history {
+		cfg.MaxMsgsPerSubject, change = b.history, true
+	}
+	if b.markerTTL > 0 && !cfg.AllowMsgTTL {
+		cfg.AllowMsgTTL, cfg.SubjectDeleteMarkerTTL, change = true, b.markerTTL, true
+	}
+	if !change {
+		return nil
+	}
+	if _, err := js.UpdateStream(ctx, cfg); err != nil {
+		return fmt.Errorf("bucket %s exists with other settings and cannot be changed to history %d: %w: delete it while it is empty", b.name, b.history, err)
+	}
+	return nil
+}
+
+// highestRevision is the highest spec revision that a status names.
+func highestRevision(ctx context.Context, js jetstream.JetStream) (uint64, error) {
+	entries, err := scan(ctx, js, BucketStatus, ">", false)
+	if err != nil {
+		return 0, wrap("read "+BucketStatus, err)
+	}
+	highest := uint64(0)
+	for _, e := range entries {
+		var s state.Status
+		if e.key == keyStoreID || e.deleted || json.Unmarshal(e.value, &s) != nil {
+			continue
+		}
+		highest = max(highest, s.ObservedRevision, s.AcceptedRevision)
+	}
+	return highest, nil
+}
+
+// ensureStoreID returns the id in the spec bucket, which it makes if absent: from
+// the copy, from what the caller remembers, else anew.
+func ensureStoreID(ctx context.Context, js jetstream.JetStream, remembered string) (string, error) {
+	id, err := readStoreID(ctx, js, BucketSpecs)
+	if isNotFound(err) {
+		id, err = readStoreID(ctx, js, BucketStatus)
+		if isNotFound(err) {
+			id, err = remembered, nil
+			if id == "" {
+				id = newStoreID()
+			}
+		}
+		if err != nil {
+			return "", wrap("store id", err)
+		}
+		zero := uint64(0)
+		_, err = put(ctx, js, write{bucket: BucketSpecs, key: keyStoreID, value: []byte(id), ifRev: &zero})
+		if errors.Is(wrap("", err), ErrConflict) {
+			id, err = readStoreID(ctx, js, BucketSpecs)
+		}
+	}
+	if err != nil {
+		return "", wrap("store id", err)
+	}
+	if copied, err := readStoreID(ctx, js, BucketStatus); err == nil && copied == id {
+		return id, nil
+	}
+	_, err = put(ctx, js, write{bucket: BucketStatus, key: keyStoreID, value: []byte(id)})
+	return id, wrap("store id", err)
+}
+
+func readStoreID(ctx context.Context, js jetstream.JetStream, bucket string) (string, error) {
+	e, err := last(ctx, js, bucket, keyStoreID)
+	if err != nil {
+		return "", err
+	}
+	if e.deleted || len(e.value) == 0 {
+		return "", ErrNotFound
+	}
+	return string(e.value), nil
+}
+
+func newStoreID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

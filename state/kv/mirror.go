@@ -1,0 +1,344 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// verifyEvery is how often a mirror is compared with its stream.
+	verifyEvery   = 2 * time.Second
+	verifyTimeout = 3 * time.Second
+	// heartbeat of the consumer; two missed ones end a session.
+	heartbeat = 1 * time.Second
+	pullBatch = 1000
+	retryMin  = 50 * time.Millisecond
+	retryMax  = 2 * time.Second
+)
+
+// mirrorConfig says what to mirror and whom to tell. The functions are called
+// from the goroutine that drains the subscription: they must not block.
+type mirrorConfig[T any] struct {
+	bucket string
+	// keepMissing keeps entries that a reload no longer finds, marked missing: a
+	// missing key is not a delete.
+	keepMissing bool
+	parse       func(entry) (T, error) // may be nil
+	each        func(e entry, initial bool)
+	kick        func() // something changed
+	// absent is called, and may block, when the bucket does not exist.
+	absent func(context.Context) error
+}
+
+// item is an entry with what was made of it.
+type item[T any] struct {
+	entry
+	val     T
+	err     error
+	missing bool // not in the bucket as it is now
+}
+
+// mirror is an in-memory copy of a bucket, read from its stream: KV watches carry
+// no headers, and have been seen to stop in silence.
+//
+// One session loads the newest entry of each key, then follows. It ends, and the
+// next one loads anew, when the connection was lost, the consumer is gone, a
+// message was lost, the stream is another one, or the stream has moved on and
+// nothing arrives. The copy stays in force until the next load is complete.
+type mirror[T any] struct {
+	js  jetstream.JetStream
+	cfg mirrorConfig[T]
+
+	mu    sync.Mutex
+	items map[string]item[T]
+	// created is when the stream was made that the items come from or, while
+	// synced is false, that is being loaded.
+	created   time.Time
+	synced    bool
+	connected bool
+	verified  time.Time // when the copy was last known to be complete
+	seen      uint64    // everything up to this sequence has arrived
+	version   uint64    // raised with every change of what the views show
+	err       error     // why the last session ended; nil while connected
+}
+
+func newMirror[T any](js jetstream.JetStream, cfg mirrorConfig[T]) *mirror[T] {
+	return &mirror[T]{js: js, cfg: cfg, items: map[string]item[T]{}}
+}
+
+// run mirrors until ctx ends.
+func (m *mirror[T]) run(ctx context.Context) {
+	reconnects := m.js.Conn().StatusChanged(nats.CONNECTED)
+	defer m.js.Conn().RemoveStatusListener(reconnects)
+	delay := retryMin
+	for ctx.Err() == nil {
+		s := &session[T]{m: m, fresh: map[string]item[T]{}, failed: make(chan error, 1)}
+		err := s.run(ctx, reconnects)
+		if ctx.Err() != nil {
+			return
+		}
+		if s.isLoaded() {
+			delay = retryMin
+		}
+		if errors.Is(err, errReload) {
+			continue
+		}
+		m.fail(err)
+		if errors.Is(err, jetstream.ErrStreamNotFound) && m.cfg.absent != nil && m.cfg.absent(ctx) == nil {
+			continue
+		}
+		select {
+		case <-time.After(delay):
+			delay = min(2*delay, retryMax)
+		case <-reconnects:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// errReload ends a session that did nothing wrong.
+var errReload = errors.New("load anew")
+
+func (m *mirror[T]) fail(err error) {
+	m.mu.Lock()
+	changed := m.connected || m.err == nil
+	m.connected, m.err = false, err
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		// The copy is of a bucket that is no more; the next one has another age.
+		m.synced = false
+	}
+	if changed {
+		m.version++
+	}
+	m.mu.Unlock()
+	if changed {
+		m.cfg.kick()
+	}
+}
+
+// session is one consumer's life.
+type session[T any] struct {
+	m      *mirror[T]
+	failed chan error
+
+	// Under m.mu.
+	fresh  map[string]item[T] // until loaded
+	loaded bool
+	target uint64 // loaded once everything up to here has arrived
+	count  uint64 // messages delivered
+}
+
+func (s *session[T]) isLoaded() bool {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	return s.loaded
+}
+
+func (s *session[T]) run(ctx context.Context, reconnects <-chan nats.Status) error {
+	m := s.m
+	stream, err := openStream(ctx, m.js, m.cfg.bucket)
+	if err != nil {
+		return err
+	}
+	info := stream.CachedInfo()
+	m.begin(info.Created)
+	s.target = info.State.LastSeq
+	create, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	cons, err := stream.CreateConsumer(create, readerConfig(m.cfg.bucket, ">", jetstream.DeliverLastPerSubjectPolicy))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if m.js.Conn().IsConnected() {
+			dropConsumer(stream, cons)
+		}
+	}()
+	if cons.CachedInfo().NumPending == 0 {
+		m.mu.Lock()
+		s.finish()
+		m.mu.Unlock()
+		m.cfg.kick()
+	}
+	cc, err := cons.Consume(s.handle,
+		jetstream.PullMaxMessages(pullBatch), jetstream.PullExpiry(10*heartbeat), jetstream.PullHeartbeat(heartbeat),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { s.end(err) }))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		cc.Stop()
+		<-cc.Closed()
+	}()
+	return s.follow(ctx, reconnects)
+}
+
+// follow compares the copy with the stream until the session has to end.
+func (s *session[T]) follow(ctx context.Context, reconnects <-chan nats.Status) error {
+	tick := time.NewTicker(verifyEvery)
+	defer tick.Stop()
+	lag := uint64(0) // what had arrived at the last look, if that was behind
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-s.failed:
+			return err
+		case <-reconnects:
+			return errReload
+		case <-tick.C:
+			behind, seen, err := s.verify(ctx)
+			if err != nil {
+				return err
+			}
+			if behind && seen == lag {
+				return fmt.Errorf("%w: the watch of %s has stopped", errReload, s.m.cfg.bucket)
+			}
+			lag = 0
+			if behind {
+				lag = seen
+			}
+		}
+	}
+}
+
+// verify says whether the stream has more than what has arrived.
+func (s *session[T]) verify(ctx context.Context) (behind bool, seen uint64, err error) {
+	m := s.m
+	stream, err := openStream(ctx, m.js, m.cfg.bucket)
+	if err != nil {
+		return false, 0, err
+	}
+	info := stream.CachedInfo()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !info.Created.Equal(m.created) {
+		return false, 0, errReload
+	}
+	if s.loaded && info.State.LastSeq <= m.seen {
+		m.verified = time.Now()
+		return false, m.seen, nil
+	}
+	return true, m.seen, nil
+}
+
+func openStream(ctx context.Context, js jetstream.JetStream, bucket string) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	return js.Stream(ctx, streamName(bucket))
+}
+
+// begin starts a load. From another stream than before nothing is known until it
+// is complete.
+func (m *mirror[T]) begin(created time.Time) {
+	m.mu.Lock()
+	changed := !created.Equal(m.created)
+	if changed {
+		m.created, m.synced, m.seen = created, false, 0
+		m.version++
+	}
+	m.mu.Unlock()
+	if changed {
+		m.cfg.kick()
+	}
+}
+
+// handle takes one message: it stores and kicks, nothing else.
+func (s *session[T]) handle(msg jetstream.Msg) {
+	m := s.m
+	meta, err := msg.Metadata()
+	if err != nil {
+		s.end(err)
+		return
+	}
+	e := fromMsg(m.cfg.bucket, msg, meta)
+	it := item[T]{entry: e}
+	if m.cfg.parse != nil && !e.deleted {
+		it.val, it.err = m.cfg.parse(e)
+	}
+	m.mu.Lock()
+	s.count++
+	if meta.Sequence.Consumer != s.count {
+		m.mu.Unlock()
+		s.end(fmt.Errorf("%w: a message of %s was lost on the way", errReload, m.cfg.bucket))
+		return
+	}
+	initial := !s.loaded
+	if initial {
+		s.fresh[e.key] = it
+		if meta.NumPending == 0 || e.rev >= s.target {
+			s.finish()
+		}
+	} else {
+		m.items[e.key] = it
+		m.version++
+	}
+	if s.loaded {
+		m.seen = max(m.seen, e.rev)
+		m.verified = time.Now()
+	}
+	loaded := s.loaded
+	m.mu.Unlock()
+	if m.cfg.each != nil {
+		m.cfg.each(e, initial)
+	}
+	if loaded || m.cfg.each != nil {
+		m.cfg.kick()
+	}
+}
+
+// finish puts the loaded entries in force; m.mu is held.
+func (s *session[T]) finish() {
+	m := s.m
+	if m.cfg.keepMissing {
+		for key, old := range m.items {
+			if _, ok := s.fresh[key]; !ok {
+				old.missing = true
+				s.fresh[key] = old
+			}
+		}
+	}
+	m.items, s.fresh, s.loaded = s.fresh, nil, true
+	m.synced, m.connected, m.err = true, true, nil
+	m.seen = max(m.seen, s.target)
+	m.verified = time.Now()
+	m.version++
+}
+
+// end ends the session; the first reason counts.
+func (s *session[T]) end(err error) {
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// snapshot is a copy of what is in force.
+func (m *mirror[T]) snapshot() (items map[string]item[T], synced bool, version uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.items), m.synced, m.version
+}
+
+func (m *mirror[T]) currentVersion() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.version
+}
+
+// health is the connection, when the copy was last complete, and what is wrong.
+func (m *mirror[T]) health() (connected bool, verified time.Time, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		err = fmt.Errorf("%s: %w", m.cfg.bucket, m.err)
+	}
+	return m.connected && m.js.Conn().IsConnected(), m.verified, err
+}
