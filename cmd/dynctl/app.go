@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// app is one run of the program.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	now      func() time.Time
+	conn     connFlags
+	style    palette
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
+	return &app{
+		in: stdin, out: stdout, err: stderr,
+		now:   time.Now,
+		style: palette{on: colourful(stdout)},
+	}
+}
+
+// run carries out one command line, prints the error if there is one, and
+// returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var e *exitError
+	if !errors.As(err, &e) && isUsage(err) {
+		text, _, _ := strings.Cut(err.Error(), "\n")
+		err = usageErr("%s (see %q)", text, cmd.CommandPath()+" --help")
+	}
+	if text := err.Error(); text != "" && exitCode(err) != exitInterrupted {
+		fmt.Fprintln(a.err, "error:", strings.TrimRight(text, "\n"))
+	}
+	return exitCode(err)
+}
+
+const rootLong = `dynctl declares, shows and explains what Dynamo serves on Ray.
+
+Exit codes: 0 done or no difference; 1 difference found (diff, plan) or fault
+found (doctor); 2 wrong usage or invalid spec; 3 not found; 4 conflict;
+5 timed out; 6 unreachable.
+
+Objects are named model/NAME or server/NAME. A model is looked for on every
+server unless --server says which.`
+
+const rootExample = `  dynctl set model.yaml --wait
+  dynctl status
+  dynctl chat qwen3-8b "Why is the sky blue?"`
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "dynctl",
+		Short:         "Declare, show and explain what Dynamo serves on Ray",
+		Long:          rootLong,
+		Example:       rootExample,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	a.conn.register(root.PersistentFlags())
+	const declare, look, act, offline = "declare", "look", "act", "offline"
+	root.AddGroup(
+		&cobra.Group{ID: declare, Title: "Declare:"},
+		&cobra.Group{ID: look, Title: "Look:"},
+		&cobra.Group{ID: act, Title: "Act:"},
+		&cobra.Group{ID: offline, Title: "Without a server:"},
+	)
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add(declare, a.setCmd(), a.diffCmd(), a.planCmd(), a.scaleCmd(), a.suspendCmd(), a.resumeCmd(),
+		a.restartCmd(), a.historyCmd(), a.rollbackCmd(), a.deleteCmd())
+	add(look, a.statusCmd(), a.getCmd(), a.eventsCmd(), a.watchCmd(), a.logsCmd(), a.routerCmd(), a.doctorCmd())
+	add(act, a.waitCmd(), a.chatCmd(), a.confirmDeletionsCmd(), a.sweepCmd())
+	add(offline, a.renderCmd(), a.convertCmd(), a.schemaCmd(), a.explainCmd(), a.versionCmd())
+	root.SetHelpCommandGroupID(offline)
+	root.SetCompletionCommandGroupID(offline)
+	return root
+}
+
+// isTerminal says that a stream is a terminal, and therefore a person's.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// width is the number of columns to write in: the terminal's, else 80.
+func (a *app) width() int {
+	if f, ok := a.out.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			return max(w, 40)
+		}
+	}
+	return 80
+}
+
+// progress tells a person who waits what goes on; scripts never see it.
+func (a *app) progress(format string, args ...any) {
+	if isTerminal(a.err) {
+		fmt.Fprintf(a.err, format+"\n", args...)
+	}
+}

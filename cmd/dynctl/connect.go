@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/pflag"
+
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+const (
+	defaultNATSURL = "nats://127.0.0.1:4322"
+	envNATSURL     = "DYNCTL_NATS_URL"
+	envContext     = "DYNCTL_CONTEXT"
+	dialTimeout    = 5 * time.Second
+)
+
+// connFlags say which store to talk to and which server's models are meant.
+type connFlags struct {
+	natsURL string
+	context string
+	server  string
+}
+
+func (c *connFlags) register(fs *pflag.FlagSet) {
+	fs.StringVar(&c.natsURL, "nats-url", "", "NATS that holds the specs (default $"+envNATSURL+", else "+defaultNATSURL+")")
+	fs.StringVar(&c.context, "context", "", "named connection in "+contextPath("NAME")+" (default $"+envContext+")")
+	fs.StringVarP(&c.server, "server", "s", "", "the server that a model belongs to (default: whichever has it)")
+}
+
+// connection is a named connection: the content of a context file.
+type connection struct {
+	NATSURL  string `json:"natsUrl"`
+	User     string `json:"user,omitempty"`
+	Password string `json:"password,omitempty"`
+	Token    string `json:"token,omitempty"`
+	// CredsFile is a NATS credentials file (JWT and seed), CAFile the certificate
+	// authority of the server.
+	CredsFile string `json:"credsFile,omitempty"`
+	CAFile    string `json:"caFile,omitempty"`
+}
+
+// contextPath is where the context of a name is kept.
+func contextPath(name string) string {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		dir = "~/.config"
+	} else if home, err := os.UserHomeDir(); err == nil && name == "NAME" {
+		dir = strings.Replace(dir, home, "~", 1)
+	}
+	return filepath.Join(dir, "dynctl", "contexts", name+".json")
+}
+
+// resolve finds the connection: a flag before the environment, a URL before a
+// context.
+func (c *connFlags) resolve() (connection, error) {
+	name := c.context
+	switch {
+	case c.natsURL != "" && name != "":
+		return connection{}, usageErr("--nats-url and --context both name a connection: give one")
+	case c.natsURL != "":
+		return connection{NATSURL: c.natsURL}, nil
+	case name == "" && os.Getenv(envNATSURL) != "":
+		return connection{NATSURL: os.Getenv(envNATSURL)}, nil
+	case name == "":
+		name = os.Getenv(envContext)
+	}
+	if name == "" {
+		return connection{NATSURL: defaultNATSURL}, nil
+	}
+	path := contextPath(name)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return connection{}, usageErr(`no context %q: write %s, such as {"natsUrl": %q}`, name, path, defaultNATSURL)
+	}
+	if err != nil {
+		return connection{}, usageErr("context %q: %w", name, err)
+	}
+	var conn connection
+	if err := json.Unmarshal(data, &conn); err != nil {
+		return connection{}, usageErr("context %q: %s: %w", name, path, err)
+	}
+	if conn.NATSURL == "" {
+		return connection{}, usageErr("context %q: %s names no natsUrl", name, path)
+	}
+	return conn, nil
+}
+
+func (c connection) options() []nats.Option {
+	opts := []nats.Option{nats.Name("dynctl"), nats.Timeout(dialTimeout)}
+	if c.User != "" {
+		opts = append(opts, nats.UserInfo(c.User, c.Password))
+	}
+	if c.Token != "" {
+		opts = append(opts, nats.Token(c.Token))
+	}
+	if c.CredsFile != "" {
+		opts = append(opts, nats.UserCredentials(c.CredsFile))
+	}
+	if c.CAFile != "" {
+		opts = append(opts, nats.RootCAs(c.CAFile))
+	}
+	return opts
+}
+
+// redacted is a NATS URL without its password.
+func redacted(natsURL string) string {
+	if u, err := url.Parse(natsURL); err == nil {
+		return u.Redacted()
+	}
+	return natsURL
+}
+
+// connect dials the store. The caller closes the client.
+func (a *app) connect(ctx context.Context) (*kv.Client, error) {
+	conn, err := a.conn.resolve()
+	if err != nil {
+		return nil, err
+	}
+	dial, cancel := context.WithTimeout(ctx, 2*dialTimeout)
+	defer cancel()
+	client, err := kv.Connect(dial, conn.NATSURL, conn.options()...)
+	if err == nil {
+		return client, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, fail(exitUnreachable, "cannot reach NATS at %s: %w; is the reconciler running? (start it with `make up`, or set %s)",
+		redacted(conn.NATSURL), cause(err), envNATSURL)
+}
+
+// cause is the last of the errors that a failed connection wraps: what the network
+// said.
+func cause(err error) error {
+	for {
+		switch x := err.(type) {
+		case interface{ Unwrap() []error }:
+			all := x.Unwrap()
+			err = all[len(all)-1]
+		case interface{ Unwrap() error }:
+			if x.Unwrap() == nil {
+				return err
+			}
+			err = x.Unwrap()
+		default:
+			return err
+		}
+	}
+}
+
+// stored gives an error of the store or the stream its exit code; the text says
+// already what was being done.
+func stored(err error) error {
+	var e *exitError
+	switch {
+	case err == nil || errors.As(err, &e) || errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, kv.ErrNotFound):
+		return fail(exitNotFound, "%w", err)
+	case errors.Is(err, kv.ErrConflict):
+		return fail(exitConflict, "%w", err)
+	case errors.Is(err, kv.ErrInvalid):
+		return fail(exitUsage, "%w", err)
+	}
+	return fail(exitUnreachable, "%w", err)
+}
+
+// serverName is the server that --server names, or the default one.
+func (a *app) serverName() string {
+	if a.conn.server != "" {
+		return a.conn.server
+	}
+	return state.DefaultServer
+}
+
+// author signs what is written: who, and where.
+func author() string {
+	name := os.Getenv("USER")
+	if u, err := user.Current(); err == nil && name == "" {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return name
+	}
+	return name + "@" + host
+}

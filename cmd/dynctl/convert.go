@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"dynctl/state"
+)
+
+const convertLong = `Read NeMo Curator's flat Dynamo configuration and print the specs for it.
+
+A document is one model (model_identifier, model_name, num_replicas, mode,
+engine_kwargs, dynamo_kwargs, prefill, decode, kv_events_config,
+kv_transfer_config, runtime_env), a list of models, or a whole server: models,
+server (name, port, health_check_timeout_s) and backend (namespace,
+request_plane, event_plane, etcd_endpoint, nats_url, subprocess_env,
+runtime_env, router); router_mode, router_kv_events and router_kwargs may stand
+flat. The kwargs may be mappings or lists of pairs. What has no counterpart is
+told on stderr; nothing is written to the store.`
+
+func (a *app) convertCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "convert FILE...",
+		Short:   "Turn a NeMo Curator configuration into specs",
+		Long:    convertLong,
+		Example: "  dynctl convert curator.yaml\n  dynctl convert curator.json | dynctl set -",
+		Args:    cobra.MinimumNArgs(1),
+	}
+	out := outputFlag(cmd, formatYAML, formatJSON)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		sources, err := a.readSources(args)
+		if err != nil {
+			return err
+		}
+		c := curatorSpecs{names: map[string]bool{}}
+		for _, src := range sources {
+			if err := c.read(src); err != nil {
+				return err
+			}
+		}
+		for _, note := range c.notes {
+			fmt.Fprintln(a.err, "note:", note)
+		}
+		docs, err := c.documents()
+		if err != nil {
+			return err
+		}
+		return a.writeDocuments(out.value, docs)
+	}
+	return cmd
+}
+
+// writeDocuments prints specs in a form that set reads: a YAML stream, or one
+// JSON document a line.
+func (a *app) writeDocuments(f string, docs []json.RawMessage) error {
+	for i, doc := range docs {
+		if f == formatJSON {
+			fmt.Fprintf(a.out, "%s\n", doc)
+			continue
+		}
+		text, err := jsonToYAML(doc)
+		if err != nil {
+			return fmt.Errorf("encode spec: %w", err)
+		}
+		if i > 0 {
+			fmt.Fprintln(a.out, "---")
+		}
+		fmt.Fprintf(a.out, "%s\n", bytes.TrimSpace(text))
+	}
+	return nil
+}
+
+// curatorSpecs collects what a Curator configuration asks for.
+type curatorSpecs struct {
+	server state.Server
+	// explicit: something was said about the server that is not the default.
+	explicit bool
+	timeout  state.Duration
+	models   []state.Model
+	names    map[string]bool
+	notes    []string
+}
+
+func (c *curatorSpecs) note(format string, args ...any) {
+	c.notes = append(c.notes, fmt.Sprintf(format, args...))
+}
+
+// documents are the specs, the server first.
+func (c *curatorSpecs) documents() ([]json.RawMessage, error) {
+	var objects []any
+	if c.explicit {
+		c.server.APIVersion, c.server.Kind = state.APIVersion, state.KindServer
+		if c.server.Metadata.Name == "" {
+			c.server.Metadata.Name = state.DefaultServer
+		}
+		objects = append(objects, c.server)
+	}
+	for _, m := range c.models {
+		if name := c.server.Metadata.Name; name != "" && name != state.DefaultServer {
+			m.Metadata.Server = name
+		}
+		m.Spec.StartupTimeout = c.timeout
+		objects = append(objects, m)
+	}
+	var docs []json.RawMessage
+	for _, o := range objects {
+		doc, err := json.Marshal(o)
+		if err != nil {
+			return nil, fmt.Errorf("encode spec: %w", err)
+		}
+		docs = append(docs, doc)
+	}
+	return docs, validateConverted(docs)
+}
+
+// validateConverted checks the specs as set would on an empty store.
+func validateConverted(docs []json.RawMessage) error {
+	var decoded []state.Doc
+	for i, doc := range docs {
+		found, err := state.Decode(fmt.Sprintf("document %d", i+1), doc)
+		if err != nil {
+			return usageErr("the converted configuration is not valid: %w", err)
+		}
+		decoded = append(decoded, found...)
+	}
+	return newDeclared().validate(decoded)
+}
+
+// fields calls f for each key of a JSON object, in order.
+func fields(raw json.RawMessage, where string, f func(key string, value json.RawMessage) error) error {
+	var args state.Args
+	if err := json.Unmarshal(raw, &args); err != nil {
+		return usageErr("%s: want a mapping", where)
+	}
+	for _, arg := range args {
+		if err := f(arg.Key, arg.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// into decodes one value; null leaves the default.
+func into(raw json.RawMessage, where string, dst any) error {
+	if string(raw) == "null" {
+		return nil
+	}
+	if err := json.Unmarshal(raw, dst); err != nil {
+		return usageErr("%s: %s is not of the right type", where, raw)
+	}
+	return nil
+}
+
+// kwargs decodes a mapping, or a list of pairs whose order counts.
+func kwargs(raw json.RawMessage, where string, dst *state.Args) error {
+	if len(raw) == 0 || raw[0] != '[' {
+		return into(raw, where, dst)
+	}
+	var pairs [][2]json.RawMessage
+	if err := json.Unmarshal(raw, &pairs); err != nil {
+		return usageErr("%s: want a mapping, or a list of [key, value]", where)
+	}
+	for _, p := range pairs {
+		var key string
+		if err := into(p[0], where, &key); err != nil {
+			return err
+		}
+		*dst = append(*dst, state.Arg{Key: key, Value: p[1]})
+	}
+	return nil
+}

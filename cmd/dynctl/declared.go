@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"dynctl/router"
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+// declared is a set of specs, with defaults: what the store holds, and what files
+// would change of it.
+type declared struct {
+	servers map[string]state.Server
+	models  map[state.Key]state.Model
+	stored  map[state.Key]kv.SpecEntry
+	// raw holds the stored documents as JSON.
+	raw map[state.Key][]byte
+}
+
+func newDeclared() *declared {
+	return &declared{
+		servers: map[string]state.Server{},
+		models:  map[state.Key]state.Model{},
+		stored:  map[state.Key]kv.SpecEntry{},
+		raw:     map[state.Key][]byte{},
+	}
+}
+
+// loadDeclared reads the store. A value that is no valid document asks for
+// nothing, and clashes with nothing.
+func loadDeclared(ctx context.Context, c *kv.Client) (*declared, error) {
+	entries, err := c.ListSpecs(ctx)
+	if err != nil {
+		return nil, stored(err)
+	}
+	d := newDeclared()
+	for _, e := range entries {
+		key, err := state.ParseKey(e.Key)
+		if err != nil || e.Deleted {
+			continue
+		}
+		d.stored[key] = e
+		if doc, err := state.DecodeValue(key, e.Value); err == nil {
+			d.put(doc)
+			d.raw[key] = doc.Raw
+		}
+	}
+	return d, nil
+}
+
+func (d *declared) put(doc state.Doc) {
+	key := doc.Key()
+	if s := doc.Object.Server; s != nil {
+		d.servers[key.Server] = s.WithDefaults()
+		return
+	}
+	d.models[key] = doc.Object.Model.WithDefaults()
+}
+
+// server is the spec of a server, or the defaults of one that no spec describes.
+func (d *declared) server(name string) state.Server {
+	if s, ok := d.servers[name]; ok {
+		return s
+	}
+	return state.DefaultedServer(name).WithDefaults()
+}
+
+// othersOf are the models of m's server except m, by name.
+func (d *declared) othersOf(key state.Key) []state.Model {
+	var others []state.Model
+	for _, k := range slices.SortedFunc(maps.Keys(d.models), state.Key.Compare) {
+		if k.Server == key.Server && k != key {
+			others = append(others, d.models[k])
+		}
+	}
+	return others
+}
+
+// validate puts the documents into the set and returns every rule that they
+// break, each with its place; nil when they break none.
+func (d *declared) validate(docs []state.Doc) error {
+	for _, doc := range docs {
+		d.put(doc)
+	}
+	var errs []error
+	for _, doc := range docs {
+		for _, invalid := range d.check(doc.Key()) {
+			errs = append(errs, doc.Place(invalid))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return usageErr("%w", err)
+	}
+	return nil
+}
+
+// check returns the rules that one object of the set breaks.
+func (d *declared) check(key state.Key) []*state.Invalid {
+	if key.Kind == state.KindServer {
+		return d.checkServer(d.servers[key.Server])
+	}
+	m, server := d.models[key], d.server(key.Server)
+	if found := checkModel(key.Name, m, server); len(found) > 0 {
+		return found
+	}
+	if invalid := state.ConflictModels(m, d.othersOf(key)); invalid != nil {
+		return []*state.Invalid{invalid}
+	}
+	return nil
+}
+
+func (d *declared) checkServer(s state.Server) []*state.Invalid {
+	found := state.ValidateServer(s)
+	if len(found) > 0 {
+		return found
+	}
+	var others []state.Server
+	for _, name := range slices.Sorted(maps.Keys(d.servers)) {
+		if name != s.Metadata.Name {
+			others = append(others, d.servers[name])
+		}
+	}
+	if invalid := state.ConflictServers(s, others); invalid != nil {
+		return []*state.Invalid{invalid}
+	}
+	return d.checkModelsUnder(s)
+}
+
+// checkModelsUnder finds the first model that would no longer be valid under a
+// server: the reconciler refuses such a server.
+func (d *declared) checkModelsUnder(s state.Server) []*state.Invalid {
+	for _, key := range slices.SortedFunc(maps.Keys(d.models), state.Key.Compare) {
+		if key.Server != s.Metadata.Name {
+			continue
+		}
+		if found := checkModel(key.Name, d.models[key], s); len(found) > 0 {
+			return []*state.Invalid{{
+				Reason:  found[0].Reason,
+				Path:    "spec",
+				Message: fmt.Sprintf("with it %s would not be valid: %s", refOf(key), found[0].Message),
+			}}
+		}
+	}
+	return nil
+}
+
+func checkModel(name string, m state.Model, server state.Server) []*state.Invalid {
+	found := state.ValidateModel(m, server.Spec)
+	if len(found) > 0 {
+		return found
+	}
+	if invalid := router.Check(server.Spec.Router, router.Model{Name: name, Spec: m.Spec}); invalid != nil {
+		return []*state.Invalid{invalid}
+	}
+	return nil
+}
+
+// validateEdit checks a document that this program made of a stored one, against
+// the store. It has no file whose line could be named.
+func validateEdit(ctx context.Context, c *kv.Client, key state.Key, raw []byte) error {
+	doc, err := state.DecodeValue(key, raw)
+	if err != nil {
+		return usageErr("%s: %w", refOf(key), err)
+	}
+	d, err := loadDeclared(ctx, c)
+	if err != nil {
+		return err
+	}
+	d.put(doc)
+	var errs []error
+	for _, invalid := range d.check(key) {
+		errs = append(errs, invalid)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return usageErr("%s: %w", refOf(key), err)
+	}
+	return nil
+}

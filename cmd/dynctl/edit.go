@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+// edit changes fields of the stored document of an object and writes it back on
+// the condition that nobody else wrote in the meantime. It keeps the rest as the
+// user wrote it.
+func (a *app) edit(ctx context.Context, arg, comment string, change func(*document) error) error {
+	return a.onObject(ctx, arg, func(c *kv.Client, key state.Key) error {
+		if key.Kind != state.KindModel {
+			return usageErr("%s: only a model has this setting", refOf(key))
+		}
+		entry, err := c.GetSpec(ctx, key)
+		if err != nil {
+			return stored(err)
+		}
+		doc, err := newDocument(entry.Value)
+		if err != nil {
+			return usageErr("%s: the stored document cannot be read: %w; write it anew with `dynctl set`", refOf(key), err)
+		}
+		before := string(doc.bytes())
+		if err := change(doc); err != nil {
+			return err
+		}
+		if string(doc.bytes()) == before {
+			_, err = fmt.Fprintf(a.out, "%s unchanged\n", refOf(key))
+			return err
+		}
+		if err := validateEdit(ctx, c, key, doc.bytes()); err != nil {
+			return err
+		}
+		revision, err := c.PutSpec(ctx, key, doc.bytes(), kv.PutOptions{IfRevision: &entry.Revision, Author: author(), Comment: comment})
+		if err != nil {
+			return stored(err)
+		}
+		_, err = fmt.Fprintf(a.out, "%s configured (revision %d)\n", refOf(key), revision)
+		return err
+	})
+}
+
+// document is a JSON object that is edited without losing the order of its keys.
+type document struct{ root state.Args }
+
+func newDocument(value []byte) (*document, error) {
+	raw, err := toJSON(value)
+	if err != nil {
+		return nil, err
+	}
+	d := &document{}
+	if err := json.Unmarshal(raw, &d.root); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *document) bytes() []byte {
+	raw, err := d.root.MarshalJSON()
+	if err != nil {
+		panic("document of decoded JSON does not encode: " + err.Error())
+	}
+	return raw
+}
+
+// get decodes the value at a path into dst and says whether there is one.
+func (d *document) get(dst any, path ...string) bool {
+	args := d.root
+	for i, key := range path {
+		raw, ok := args.Get(key)
+		if !ok {
+			return false
+		}
+		if i == len(path)-1 {
+			return json.Unmarshal(raw, dst) == nil
+		}
+		args = nil
+		if json.Unmarshal(raw, &args) != nil {
+			return false
+		}
+	}
+	return false
+}
+
+// set puts a value at a path and makes the objects on the way.
+func (d *document) set(value any, path ...string) error {
+	root, err := setIn(d.root, value, path)
+	if err == nil {
+		d.root = root
+	}
+	return err
+}
+
+func setIn(args state.Args, value any, path []string) (state.Args, error) {
+	key := path[0]
+	if len(path) == 1 {
+		raw, err := json.Marshal(value)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s: %w", key, err)
+		}
+		return args.Clone().With(key, raw), nil
+	}
+	var inner state.Args
+	if old, ok := args.Get(key); ok {
+		if err := json.Unmarshal(old, &inner); err != nil {
+			return nil, usageErr("%s is no mapping", key)
+		}
+	}
+	inner, err := setIn(inner, value, path[1:])
+	if err != nil {
+		return nil, err
+	}
+	raw, err := inner.MarshalJSON()
+	return args.Clone().With(key, raw), err
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+// find turns a reference into the key of an object that has a spec or still has a
+// status. A model is looked for on every server unless --server says which.
+func (a *app) find(ctx context.Context, c *kv.Client, r ref) (state.Key, error) {
+	if r.kind == state.KindServer {
+		key := state.ServerKey(r.name)
+		return key, a.exists(ctx, c, key)
+	}
+	if a.conn.server != "" {
+		key := state.ModelKey(a.conn.server, r.name)
+		return key, a.exists(ctx, c, key)
+	}
+	keys, err := allKeys(ctx, c)
+	if err != nil {
+		return state.Key{}, err
+	}
+	var found []state.Key
+	for _, k := range keys {
+		if k.Kind == state.KindModel && k.Name == r.name {
+			found = append(found, k)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return state.Key{}, missing(r.String(), keys)
+	}
+	var servers []string
+	for _, k := range found {
+		servers = append(servers, k.Server)
+	}
+	return state.Key{}, usageErr("%s exists on servers %s: say which with --server", r, strings.Join(servers, ", "))
+}
+
+func (a *app) exists(ctx context.Context, c *kv.Client, key state.Key) error {
+	keys, err := allKeys(ctx, c)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(keys, key) {
+		return nil
+	}
+	name := refOf(key).String()
+	if key.Kind == state.KindModel {
+		name += " on server " + key.Server
+	}
+	return missing(name, keys)
+}
+
+// missing says what there is instead of what was asked for.
+func missing(name string, keys []state.Key) error {
+	var have []string
+	for _, k := range keys {
+		have = append(have, refOf(k).String())
+	}
+	have = slices.Compact(slices.Sorted(slices.Values(have)))
+	switch {
+	case len(have) == 0:
+		return notFoundErr("%s not found: nothing is declared yet (see %q)", name, "dynctl set --help")
+	case len(have) > 8:
+		return notFoundErr("%s not found: there are %s and %d more (see %q)", name, strings.Join(have[:8], ", "), len(have)-8, "dynctl get models")
+	}
+	return notFoundErr("%s not found: there is %s", name, strings.Join(have, ", "))
+}
+
+// allKeys are the keys that have a spec or a status, sorted.
+func allKeys(ctx context.Context, c *kv.Client) ([]state.Key, error) {
+	specs, err := c.ListSpecs(ctx)
+	if err != nil {
+		return nil, stored(err)
+	}
+	statuses, err := c.ListStatuses(ctx)
+	if err != nil && !errors.Is(err, kv.ErrNotFound) {
+		return nil, stored(err)
+	}
+	seen := map[state.Key]bool{}
+	for _, e := range specs {
+		if k, err := state.ParseKey(e.Key); err == nil && !e.Deleted {
+			seen[k] = true
+		}
+	}
+	for _, s := range statuses {
+		if k, err := state.ParseKey(s.Key); err == nil {
+			seen[k] = true
+		}
+	}
+	var keys []state.Key
+	for k := range seen {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, state.Key.Compare)
+	return keys, nil
+}
+
+// withClient connects, calls f and closes the connection.
+func (a *app) withClient(ctx context.Context, f func(*kv.Client) error) error {
+	c, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return f(c)
+}
+
+// onObject connects, finds the object that arg names and calls f.
+func (a *app) onObject(ctx context.Context, arg string, f func(*kv.Client, state.Key) error) error {
+	r, err := parseRef(arg)
+	if err != nil {
+		return err
+	}
+	return a.withClient(ctx, func(c *kv.Client) error {
+		key, err := a.find(ctx, c, r)
+		if err != nil {
+			return err
+		}
+		return f(c, key)
+	})
+}
+
+// completeRefs offers the names of objects to the shell.
+func (a *app) completeRefs(ctx context.Context, kinds ...string) []string {
+	var refs []string
+	_ = a.withClient(ctx, func(c *kv.Client) error {
+		keys, err := allKeys(ctx, c)
+		for _, k := range keys {
+			if slices.Contains(kinds, k.Kind) {
+				refs = append(refs, refOf(k).String())
+			}
+		}
+		return err
+	})
+	return refs
+}
+
+// completing offers the names of objects of some kinds to the shell.
+func (a *app) completing(kinds ...string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return a.completeRefs(cmd.Context(), kinds...), cobra.ShellCompDirectiveNoFileComp
+	}
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+const getExample = `  dynctl get models
+  dynctl get model qwen3-8b -o yaml
+  dynctl get units -o json
+  dynctl get nodes`
+
+// kinds are what get lists, by every spelling.
+var kinds = map[string]string{
+	"servers": "servers", "server": "servers",
+	"models": "models", "model": "models",
+	"units": "units", "unit": "units",
+	"nodes": "nodes", "node": "nodes",
+}
+
+func (a *app) getCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "get servers|models|units|nodes [NAME...]",
+		Short:   "List objects, units or nodes",
+		Long:    "List what is declared (servers, models), what runs (units) and where (nodes).\n\nThe shapes of -o json are published: see `dynctl schema`.",
+		Example: getExample,
+		Args:    cobra.MinimumNArgs(1),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return []string{"servers", "models", "units", "nodes"}, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	out := outputFlag(cmd, formatTable, formatJSON, formatYAML, formatName)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		kind, names := args[0], args[1:]
+		if k, name, ok := strings.Cut(kind, "/"); ok {
+			kind, names = k, append([]string{name}, names...)
+		}
+		plural, ok := kinds[kind]
+		if !ok {
+			return usageErr("cannot get %q: want servers, models, units or nodes", kind)
+		}
+		return a.withClient(cmd.Context(), func(c *kv.Client) error {
+			return a.get(cmd.Context(), c, plural, names, out.value)
+		})
+	}
+	return cmd
+}
+
+// listing is what one kind of get prints, in every format.
+type listing struct {
+	items any // what -o json prints
+	names []string
+	table table
+}
+
+func (a *app) get(ctx context.Context, c *kv.Client, kind string, names []string, f string) error {
+	var l listing
+	var err error
+	switch kind {
+	case "units":
+		l, err = a.getUnits(ctx, c, names)
+	case "nodes":
+		l, err = a.getNodes(ctx, c, names)
+	case "servers":
+		l, err = a.getObjects(ctx, c, state.KindServer, names)
+	default:
+		l, err = a.getObjects(ctx, c, state.KindModel, names)
+	}
+	switch {
+	case err != nil:
+		return err
+	case f == formatJSON || f == formatYAML:
+		return a.encode(f, l.items)
+	case f == formatName:
+		for _, n := range l.names {
+			fmt.Fprintln(a.out, n)
+		}
+	case len(l.names) == 0:
+		a.progress("no %s", kind)
+	default:
+		l.table.write(a.out)
+	}
+	return nil
+}
+
+// selectNamed keeps the items that are named; without names, all. A name that
+// nothing bears is an error.
+func selectNamed[T any](kind string, items []T, names []string, nameOf func(T) string) ([]T, error) {
+	if len(names) == 0 {
+		return items, nil
+	}
+	var kept []T
+	for _, item := range items {
+		if slices.Contains(names, nameOf(item)) {
+			kept = append(kept, item)
+		}
+	}
+	for _, n := range names {
+		if !slices.ContainsFunc(kept, func(i T) bool { return nameOf(i) == n }) {
+			return nil, notFoundErr("%s/%s not found (see `dynctl get %ss`)", kind, n, kind)
+		}
+	}
+	return kept, nil
+}
+
+func (a *app) getNodes(ctx context.Context, c *kv.Client, names []string) (listing, error) {
+	nodes, err := c.ListNodes(ctx)
+	if err != nil {
+		return listing{}, stored(err)
+	}
+	nodes, err = selectNamed("node", nodes, names, func(n state.Node) string { return n.ID })
+	l := listing{items: orEmpty(nodes)}
+	l.table.add("NODE", "IP", "GPUS", "FREE", "CPUS", "FREE", "HEAD", "ALIVE")
+	for _, n := range nodes {
+		l.names = append(l.names, "node/"+n.ID)
+		l.table.add(short(n.ID), n.IP, fmt.Sprint(n.GPUs), free(n.FreeGPUs), fmt.Sprint(n.CPUs), free(n.FreeCPUs), yesNo(n.Head), yesNo(n.Alive))
+	}
+	return l, err
+}
+
+// short is the part of a Ray id that people compare.
+func short(id string) string { return id[:min(12, len(id))] }
+
+func free(n *float64) string {
+	if n == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%g", *n)
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// orEmpty keeps a list without items from becoming null in JSON.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"slices"
+
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+// unitInfo is one item of `dynctl get units -o json`.
+type unitInfo struct {
+	Unit           string          `json:"unit"`
+	Server         string          `json:"server"`
+	Model          string          `json:"model"`
+	Role           string          `json:"role"`
+	Replica        int             `json:"replica"`
+	Generation     string          `json:"generation"`
+	State          state.UnitState `json:"state"`
+	Node           string          `json:"node"`
+	PlacementGroup string          `json:"placementGroup"`
+	Actors         []actorInfo     `json:"actors"`
+}
+
+// actorInfo is one actor of a unit.
+type actorInfo struct {
+	Name     string          `json:"name"`
+	State    state.UnitState `json:"state"`
+	PID      int             `json:"pid"`
+	ChildPID int             `json:"childPid"`
+	Attempt  int             `json:"attempt"`
+	Ports    map[string]int  `json:"ports"`
+	// Lease is the Dynamo instance id (an etcd lease) of the process; 0 until known.
+	Lease int64 `json:"lease"`
+}
+
+func newUnitInfo(u state.Unit) unitInfo {
+	info := unitInfo{
+		Unit: u.Unit, Server: u.Server, Model: u.Model, Role: u.Role, Replica: u.Replica,
+		Generation: u.Generation, State: u.State, PlacementGroup: u.PlacementGroup.Name,
+		Actors: []actorInfo{},
+	}
+	for _, actor := range u.Actors {
+		if info.Node == "" {
+			info.Node = actor.Node
+		}
+		ports := actor.Ports
+		if ports == nil {
+			ports = map[string]int{}
+		}
+		info.Actors = append(info.Actors, actorInfo{
+			Name: actor.Name, State: actor.State, PID: actor.PID, ChildPID: actor.ChildPID,
+			Attempt: actor.Attempt, Ports: ports, Lease: actor.Lease,
+		})
+	}
+	return info
+}
+
+func (a *app) getUnits(ctx context.Context, c *kv.Client, names []string) (listing, error) {
+	units, err := c.ListUnits(ctx)
+	if err != nil {
+		return listing{}, stored(err)
+	}
+	if a.conn.server != "" {
+		units = slices.DeleteFunc(units, func(u state.Unit) bool { return u.Server != a.conn.server })
+	}
+	units, err = selectNamed("unit", units, names, func(u state.Unit) string { return u.Unit })
+	infos := []unitInfo{}
+	l := listing{}
+	l.table.add("UNIT", "SERVER", "MODEL", "ROLE", "STATE", "NODE", "ATTEMPT", "AGE", "REASON")
+	for _, u := range units {
+		info := newUnitInfo(u)
+		infos = append(infos, info)
+		l.names = append(l.names, "unit/"+u.Unit)
+		attempt := 0
+		for _, actor := range u.Actors {
+			attempt = max(attempt, actor.Attempt)
+		}
+		role := u.Role
+		if role == "" && u.Model != "" {
+			role = state.ModeAggregated
+		}
+		l.table.add(u.Unit, u.Server, orDash(u.Model), orDash(role), a.style.unitState(u.State), orDash(short(info.Node)),
+			count(attempt), age(a.now(), u.ChangedAt), orDash(u.Reason))
+	}
+	l.items = infos
+	return l, err
+}
+
+// unitState gives a unit's state its colour.
+func (p palette) unitState(s state.UnitState) string {
+	switch s {
+	case state.UnitRunning:
+		return p.good(string(s))
+	case state.UnitExited, state.ActorDead:
+		return p.bad(string(s))
+	}
+	return p.warn(string(s))
+}

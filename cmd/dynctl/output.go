@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"charm.land/lipgloss/v2"
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+)
+
+// format is the value of -o.
+type format struct {
+	value   string
+	allowed []string
+}
+
+// Formats of -o.
+const (
+	formatTable = "table"
+	formatJSON  = "json"
+	formatYAML  = "yaml"
+	formatName  = "name"
+)
+
+// outputFlag adds -o to a command; the first format is the default.
+func outputFlag(cmd *cobra.Command, allowed ...string) *format {
+	f := &format{value: allowed[0], allowed: allowed}
+	cmd.Flags().VarP(f, "output", "o", "output format: "+strings.Join(allowed, ", "))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp))
+	return f
+}
+
+// String is the chosen format.
+func (f *format) String() string { return f.value }
+
+// Type names the flag's value in help texts.
+func (f *format) Type() string { return "FORMAT" }
+
+// Set takes one of the allowed formats.
+func (f *format) Set(s string) error {
+	for _, a := range f.allowed {
+		if a == s {
+			f.value = s
+			return nil
+		}
+	}
+	return fmt.Errorf("want one of %s", strings.Join(f.allowed, ", "))
+}
+
+// encode writes v as JSON or YAML; YAML has the same shape, because it is made
+// from the JSON.
+func (a *app) encode(f string, v any) error {
+	doc, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode output: %w", err)
+	}
+	if f == formatYAML {
+		if doc, err = jsonToYAML(doc); err != nil {
+			return fmt.Errorf("encode output: %w", err)
+		}
+	}
+	_, err = fmt.Fprintln(a.out, strings.TrimRight(string(doc), "\n"))
+	return err
+}
+
+// jsonToYAML keeps the order of the keys.
+func jsonToYAML(doc []byte) ([]byte, error) {
+	var v any
+	if err := yaml.UnmarshalWithOptions(doc, &v, yaml.UseOrderedMap()); err != nil {
+		return nil, err
+	}
+	return yaml.MarshalWithOptions(v, yaml.Indent(2), yaml.IndentSequence(true), yaml.UseLiteralStyleIfMultiline(true))
+}
+
+// table is text in columns; cells may hold colours.
+type table struct {
+	rows [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// write prints the columns two blanks apart. Empty trailing cells leave no blanks.
+func (t *table) write(w io.Writer) {
+	var widths []int
+	for _, row := range t.rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], lipgloss.Width(cell))
+		}
+	}
+	for _, row := range t.rows {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(cell)
+			if i < len(row)-1 {
+				line.WriteString(strings.Repeat(" ", widths[i]-lipgloss.Width(cell)+2))
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+	}
+}
+
+// age is how long ago t was, in one unit that a person can take in: 12s, 5m, 3h,
+// 4d. An unknown time has no age.
+func age(now, t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	d := max(now.Sub(t), 0)
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// orDash stands in for an empty cell.
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// wrap breaks text into lines of at most width columns, each indented.
+func wrap(text string, indent string, width int) string {
+	var out []string
+	for _, line := range strings.Split(lipgloss.Wrap(text, max(width-len(indent), 20), ""), "\n") {
+		out = append(out, indent+strings.TrimRight(line, " "))
+	}
+	return strings.Join(out, "\n")
+}

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dynctl/state"
+)
+
+func (a *app) restartCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "restart model/NAME",
+		Short: "Execute a model's workers anew, in place",
+		Long: `Execute a model's workers anew, in their actors, within the model's update
+budget. It also brings up to date what an older version of the reconciler
+rendered.`,
+		Example:           "  dynctl restart model/qwen3-8b",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completing(state.KindModel),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.edit(cmd.Context(), args[0], "restart", func(d *document) error {
+				return d.set(a.now().UTC().Format(time.RFC3339Nano), "spec", "restart")
+			})
+		},
+	}
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// schemaFiles are the published JSON Schemas: of the specs, and of everything
+// that -o json prints. They are generated from the Go types (go test -run
+// TestSchemas -update).
+//
+//go:embed schemas/*.json
+var schemaFiles embed.FS
+
+// schemaNames are the names that schema prints, sorted.
+func schemaNames() []string {
+	files, err := fs.Glob(schemaFiles, "schemas/*.json")
+	if err != nil {
+		panic("embedded schemas: " + err.Error())
+	}
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(strings.TrimPrefix(f, "schemas/"), ".json")
+	}
+	slices.Sort(files)
+	return files
+}
+
+func readSchema(name string) ([]byte, error) {
+	doc, err := schemaFiles.ReadFile("schemas/" + name + ".json")
+	if err != nil {
+		return nil, notFoundErr("no schema %q: there are %s", name, strings.Join(schemaNames(), ", "))
+	}
+	return doc, nil
+}
+
+func (a *app) schemaCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema [NAME]",
+		Short: "Print the JSON Schema of a spec or of an output",
+		Long: `Print the JSON Schema of a spec (model, server) or of what a verb prints with
+-o json (models, servers, units, nodes, status, ...). Without a name: the names.`,
+		Example:   "  dynctl schema\n  dynctl schema model > model.schema.json\n  dynctl schema units",
+		Args:      cobra.MaximumNArgs(1),
+		ValidArgs: schemaNames(),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				_, err := fmt.Fprintln(a.out, strings.Join(schemaNames(), "\n"))
+				return err
+			}
+			doc, err := readSchema(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = a.out.Write(doc)
+			return err
+		},
+	}
+}
+
+// schemaNode is the part of a JSON Schema that explain reads.
+type schemaNode struct {
+	Ref         string                `json:"$ref"`
+	Defs        map[string]schemaNode `json:"$defs"`
+	Type        string                `json:"type"`
+	Description string                `json:"description"`
+	Default     json.RawMessage       `json:"default"`
+	Enum        []json.RawMessage     `json:"enum"`
+	Required    []string              `json:"required"`
+	Properties  properties            `json:"properties"`
+	Items       *schemaNode           `json:"items"`
+}
+
+// properties keep the order of the schema, which is that of the fields.
+type properties []property
+
+type property struct {
+	name string
+	node schemaNode
+}
+
+// UnmarshalJSON keeps the order of the keys.
+func (p *properties) UnmarshalJSON(data []byte) error {
+	return fields(data, "properties", func(key string, v json.RawMessage) error {
+		var n schemaNode
+		if err := json.Unmarshal(v, &n); err != nil {
+			return err
+		}
+		*p = append(*p, property{key, n})
+		return nil
+	})
+}
+
+func (p properties) names() []string {
+	var names []string
+	for _, x := range p {
+		names = append(names, x.name)
+	}
+	return names
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+const setLong = `Declare servers and models: write the documents of files, directories, glob
+patterns or standard input (-) to the store. A file may hold many documents, in
+YAML or JSON.
+
+Everything is checked before anything is written, also against what the store
+holds: one bad document, and nothing changes. Documents are stored as they are
+written; defaults are not filled in.`
+
+const setExample = `  dynctl set model.yaml
+  dynctl set models/ --dry-run
+  dynctl set model.yaml --wait --timeout 10m
+  dynctl convert curator.yaml | dynctl set -`
+
+type setFlags struct {
+	dryRun   bool
+	wait     bool
+	timeout  time.Duration
+	revision uint64
+	comment  string
+}
+
+func (a *app) setCmd() *cobra.Command {
+	var f setFlags
+	cmd := &cobra.Command{
+		Use:     "set FILE...",
+		Aliases: []string{"apply"},
+		Short:   "Declare servers and models",
+		Long:    setLong,
+		Example: setExample,
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sources, err := a.readSources(args)
+			if err != nil {
+				return err
+			}
+			docs, err := decodeSources(sources)
+			if err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("if-revision") && len(docs) != 1 {
+				return usageErr("--if-revision goes with one document, got %d", len(docs))
+			}
+			return a.withClient(cmd.Context(), func(c *kv.Client) error {
+				s := setter{app: a, client: c, setFlags: f, conditional: cmd.Flags().Changed("if-revision")}
+				return s.set(cmd.Context(), docs)
+			})
+		},
+	}
+	fs := cmd.Flags()
+	fs.BoolVar(&f.dryRun, "dry-run", false, "check and say what would change, but write nothing")
+	fs.BoolVar(&f.wait, "wait", false, "wait until every model is ready")
+	fs.DurationVar(&f.timeout, "timeout", 10*time.Minute, "how long to wait")
+	fs.Uint64Var(&f.revision, "if-revision", 0, "write only if this is still the revision; 0: only if there is none")
+	fs.StringVarP(&f.comment, "comment", "m", "", "why; shown by history")
+	return cmd
+}
+
+// setter writes documents.
+type setter struct {
+	*app
+	setFlags
+	client      *kv.Client
+	conditional bool
+}
+
+func (s *setter) set(ctx context.Context, docs []state.Doc) error {
+	have, err := loadDeclared(ctx, s.client)
+	if err != nil {
+		return err
+	}
+	before := map[state.Key][]byte{}
+	for key := range have.stored {
+		before[key] = have.raw[key]
+	}
+	if err := have.validate(docs); err != nil {
+		return err
+	}
+	for _, doc := range docs {
+		if err := s.checkRevision(doc.Key(), have.stored); err != nil {
+			return err
+		}
+	}
+	for _, doc := range docs {
+		key := doc.Key()
+		old, exists := before[key]
+		if err := s.write(ctx, doc, verbFor(exists, bytes.Equal(old, doc.Raw))); err != nil {
+			return err
+		}
+	}
+	if !s.wait || s.dryRun {
+		return nil
+	}
+	return s.waitReady(ctx, docs)
+}
+
+func verbFor(exists, same bool) string {
+	switch {
+	case !exists:
+		return "created"
+	case same:
+		return "unchanged"
+	}
+	return "configured"
+}
+
+// checkRevision refuses before anything is written; PutSpec refuses again if
+// somebody is faster.
+func (s *setter) checkRevision(key state.Key, stored map[state.Key]kv.SpecEntry) error {
+	if have := stored[key].Revision; s.conditional && have != s.revision {
+		return fail(exitConflict, "%s is at revision %d, not %d: look at it with `dynctl history %s`, then set it again", refOf(key), have, s.revision, refOf(key))
+	}
+	return nil
+}
+
+func (s *setter) write(ctx context.Context, doc state.Doc, verb string) error {
+	key := doc.Key()
+	suffix := ""
+	if s.dryRun {
+		suffix = " (dry run)"
+	} else if verb != "unchanged" {
+		o := kv.PutOptions{Author: author(), Comment: s.comment}
+		if s.conditional {
+			o.IfRevision = &s.revision
+		}
+		if _, err := s.client.PutSpec(ctx, key, doc.Raw, o); err != nil {
+			if errors.Is(err, kv.ErrConflict) {
+				return fail(exitConflict, "%s was changed by somebody else in the meantime: look at it with `dynctl history %s`, then set it again", refOf(key), refOf(key))
+			}
+			return stored(err)
+		}
+	}
+	_, err := fmt.Fprintf(s.out, "%s %s%s\n", refOf(key), verb, suffix)
+	return err
+}
+
+// waitReady waits for the models; what is suspended only has to be seen as such.
+func (s *setter) waitReady(ctx context.Context, docs []state.Doc) error {
+	w := waiter{app: s.app, client: s.client, timeout: s.timeout}
+	var ready, suspended []state.Key
+	for _, doc := range docs {
+		switch key := doc.Key(); {
+		case doc.Object.Model == nil:
+		case doc.Object.Model.Spec.Suspend:
+			suspended = append(suspended, key)
+		default:
+			ready = append(ready, key)
+		}
+	}
+	if err := w.all(ctx, ready, goal{typ: state.CondReady, status: state.StatusTrue}); err != nil {
+		return err
+	}
+	return w.all(ctx, suspended, goal{typ: state.CondSuspended, status: state.StatusTrue})
+}

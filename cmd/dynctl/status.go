@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+// agentSilence is the age of a heartbeat from which the agent counts as lost.
+const agentSilence = 3 * time.Second
+
+func (a *app) statusCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status [model/NAME|server/NAME...]",
+		Short: "Show what serves, what does not, why, and what comes next",
+		Long: `Show on one screen what serves, what does not, why, since when, and what comes
+next. For one object also its conditions, units and last exit.`,
+		Example:           "  dynctl status\n  dynctl status model/qwen3-8b\n  dynctl status -o json",
+		ValidArgsFunction: a.completing(state.KindModel, state.KindServer),
+	}
+	out := outputFlag(cmd, formatTable, formatJSON, formatYAML)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.withClient(cmd.Context(), func(c *kv.Client) error {
+			ctx := cmd.Context()
+			v, err := a.overview(ctx, c)
+			if err != nil {
+				return err
+			}
+			if len(args) > 0 {
+				if err := v.narrow(ctx, a, c, args); err != nil {
+					return err
+				}
+			}
+			if out.value != formatTable {
+				return a.encode(out.value, v.info())
+			}
+			for _, line := range v.lines(a.style, a.width()) {
+				fmt.Fprintln(a.out, line)
+			}
+			return nil
+		})
+	}
+	return cmd
+}
+
+// overview is everything that status shows, at one moment.
+type overview struct {
+	now     time.Time
+	servers []objectInfo
+	models  []objectInfo
+	nodes   []state.Node
+	agent   *state.Agent
+	// details: the objects were asked for by name.
+	details bool
+}
+
+func (a *app) overview(ctx context.Context, c *kv.Client) (*overview, error) {
+	v := &overview{now: a.now()}
+	var err error
+	if v.servers, err = a.objects(ctx, c, state.KindServer); err != nil {
+		return nil, err
+	}
+	if v.models, err = a.objects(ctx, c, state.KindModel); err != nil {
+		return nil, err
+	}
+	if v.nodes, err = c.ListNodes(ctx); err != nil && !errors.Is(err, kv.ErrNotFound) {
+		return nil, stored(err)
+	}
+	switch agent, err := c.GetAgent(ctx); {
+	case err == nil:
+		v.agent = &agent
+	case !errors.Is(err, kv.ErrNotFound):
+		return nil, stored(err)
+	}
+	return v, nil
+}
+
+// narrow keeps the objects that are named.
+func (v *overview) narrow(ctx context.Context, a *app, c *kv.Client, args []string) error {
+	var keys []state.Key
+	for _, arg := range args {
+		r, err := parseRef(arg)
+		if err != nil {
+			return err
+		}
+		key, err := a.find(ctx, c, r)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
+	}
+	v.details = true
+	v.models = slices.DeleteFunc(v.models, func(o objectInfo) bool {
+		return !slices.Contains(keys, state.ModelKey(o.Server, o.Name))
+	})
+	v.servers = slices.DeleteFunc(v.servers, func(o objectInfo) bool {
+		return !slices.Contains(keys, state.ServerKey(o.Server))
+	})
+	return nil
+}
+
+// statusInfo is the shape of `dynctl status -o json`.
+type statusInfo struct {
+	Servers []summary `json:"servers"`
+	Models  []summary `json:"models"`
+	// Agent is null when no agent has ever reported.
+	Agent *agentInfo `json:"agent"`
+	Nodes int        `json:"nodes"`
+	GPUs  int        `json:"gpus"`
+}
+
+// summary is one object of a status.
+type summary struct {
+	Name   string `json:"name"`
+	Server string `json:"server"`
+	// State is one of serving, degraded, stale, suspended, rejected, waiting,
+	// failing, starting, unknown.
+	State   string    `json:"state"`
+	Since   time.Time `json:"since,omitzero"`
+	Reason  string    `json:"reason"`
+	Message string    `json:"message"`
+	Next    string    `json:"next"`
+	// Endpoint is the OpenAI base URL.
+	Endpoint   string            `json:"endpoint"`
+	Conditions []state.Condition `json:"conditions"`
+}
+
+type agentInfo struct {
+	Incarnation uint64    `json:"incarnation"`
+	Synced      bool      `json:"synced"`
+	Connected   bool      `json:"connected"`
+	HeartbeatAt time.Time `json:"heartbeatAt,omitzero"`
+}
+
+func (v *overview) info() statusInfo {
+	info := statusInfo{Servers: []summary{}, Models: []summary{}}
+	for _, o := range v.servers {
+		info.Servers = append(info.Servers, v.summary(o))
+	}
+	for _, o := range v.models {
+		info.Models = append(info.Models, v.summary(o))
+	}
+	for _, n := range v.nodes {
+		if n.Alive {
+			info.Nodes++
+			info.GPUs += n.GPUs
+		}
+	}
+	if v.agent != nil {
+		info.Agent = &agentInfo{v.agent.Incarnation, v.agent.Synced, v.connected(), v.agent.At}
+	}
+	return info
+}
+
+func (v *overview) connected() bool {
+	return v.agent != nil && v.now.Sub(v.agent.At) <= agentSilence
+}
+
+func (v *overview) summary(o objectInfo) summary {
+	s := summary{Name: o.Name, Server: o.Server, State: wordUnknown, Conditions: []state.Condition{}}
+	if o.Status == nil {
+		s.Message = "the reconciler has not seen it yet"
+		return s
+	}
+	verdict := judge(o.Status, v.now)
+	s.State, s.Since, s.Next = verdict.word, verdict.since, verdict.next
+	s.Endpoint, s.Conditions = o.Status.Endpoint, orEmpty(o.Status.Conditions)
+	if c := verdict.blocking; c != nil {
+		s.Reason, s.Message = c.Reason, c.Message
+	}
+	return s
+}
+
+// serverNames are the servers that a Server or a Model names, sorted.
+func (v *overview) serverNames() []string {
+	var names []string
+	for _, o := range append(slices.Clone(v.servers), v.models...) {
+		names = append(names, o.Server)
+	}
+	return slices.Compact(slices.Sorted(slices.Values(names)))
+}
+
+// footer is the state of the Ray side in one line.
+func (v *overview) footer(p palette) string {
+	gpus, free, nodes, known := 0, 0.0, 0, true
+	for _, n := range v.nodes {
+		if !n.Alive {
+			continue
+		}
+		nodes++
+		gpus += n.GPUs
+		if n.FreeGPUs == nil {
+			known = false
+		} else {
+			free += *n.FreeGPUs
+		}
+	}
+	parts := []string{fmt.Sprintf("Ray: %d nodes, %d GPUs", nodes, gpus)}
+	if known && gpus > 0 {
+		parts[0] += fmt.Sprintf(", %g free", free)
+	}
+	switch {
+	case v.agent == nil:
+		parts = append(parts, p.bad("no agent has reported yet (see dynctl doctor)"))
+	case !v.connected():
+		parts = append(parts, p.bad(fmt.Sprintf("agent silent for %s (see dynctl doctor)", age(v.now, v.agent.At))))
+	case !v.agent.Synced:
+		parts = append(parts, p.warn("agent is reading the cluster"))
+	default:
+		parts = append(parts, "agent connected")
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"dynctl/state"
+)
+
+// lines is the screen that status prints, at most width columns wide except
+// where a single word is wider.
+func (v *overview) lines(p palette, width int) []string {
+	if len(v.servers) == 0 && len(v.models) == 0 {
+		return []string{"Nothing is declared yet: dynctl set FILE", "", v.footer(p)}
+	}
+	var lines []string
+	for _, server := range v.serverNames() {
+		lines = append(lines, v.serverLines(server, p, width)...)
+		lines = append(lines, v.modelLines(server, p, width)...)
+		lines = append(lines, "")
+	}
+	return append(lines, v.footer(p))
+}
+
+func (v *overview) serverLines(server string, p palette, width int) []string {
+	var status *state.Status
+	for _, o := range v.servers {
+		if o.Server == server {
+			status = o.Status
+		}
+	}
+	head := "server " + p.bold(server)
+	if status == nil {
+		return []string{head}
+	}
+	if status.Endpoint != "" {
+		head += "  " + status.Endpoint
+	}
+	verdict := judge(status, v.now)
+	lines := []string{head + "  " + p.coloured(verdict.word)}
+	if status.Router != nil {
+		text := "router: " + routing(status.Router)
+		if status.Router.Because != "" {
+			text += " (" + strings.TrimSuffix(status.Router.Because, ".") + ")"
+		}
+		lines = append(lines, p.dim(wrap(text, "  ", width)))
+	}
+	return append(lines, v.reasonLines(status, verdict, p, width)...)
+}
+
+func (v *overview) modelLines(server string, p palette, width int) []string {
+	var t table
+	var reasons [][]string
+	for _, o := range v.models {
+		if o.Server != server {
+			continue
+		}
+		if o.Status == nil {
+			t.add("  "+o.Name, p.dim(wordUnknown), "-", "-")
+			reasons = append(reasons, []string{"      the reconciler has not seen it yet"})
+			continue
+		}
+		verdict := judge(o.Status, v.now)
+		t.add("  "+o.Name, p.coloured(verdict.word), workers(o.Status.Roles), age(v.now, verdict.since))
+		lines := v.reasonLines(o.Status, verdict, p, width)
+		if v.details {
+			lines = append(lines, v.detailLines(o, p, width)...)
+		}
+		reasons = append(reasons, lines)
+	}
+	var text strings.Builder
+	t.write(&text)
+	var lines []string
+	for i, row := range strings.Split(strings.TrimRight(text.String(), "\n"), "\n") {
+		if i < len(reasons) {
+			lines = append(lines, row)
+			lines = append(lines, reasons[i]...)
+		}
+	}
+	return lines
+}
+
+// reasonLines say why, and what comes next; nothing for what is as it should be.
+func (v *overview) reasonLines(s *state.Status, verdict verdict, p palette, width int) []string {
+	const indent = "      "
+	var lines []string
+	if c := verdict.blocking; c != nil {
+		text := c.Reason
+		if c.Message != "" {
+			text = strings.TrimPrefix(text+": "+firstLine(c.Message), ": ")
+		}
+		if since := age(v.now, c.LastTransitionTime); since != "-" {
+			text += " (for " + since + ")"
+		}
+		lines = append(lines, wrap("why: "+text, indent, width))
+	}
+	for _, role := range roleNames(s.Roles) {
+		if e := s.Roles[role].LastExit; e != nil && verdict.word != wordServing && verdict.word != wordSuspended {
+			text := fmt.Sprintf("last exit: %s, code %d, %s, %s ago, %d restarts", e.Unit, e.Code, e.Reason, age(v.now, e.At), s.Roles[role].Restarts)
+			lines = append(lines, wrap(text, indent, width))
+			if tail := lastLine(e.LogTail); tail != "" && !v.details {
+				lines = append(lines, p.dim(wrap("log: "+tail, indent, width)))
+			}
+		}
+	}
+	if verdict.next != "" {
+		lines = append(lines, wrap("next: "+verdict.next, indent, width))
+	}
+	return lines
+}
+
+func lastLine(s string) string {
+	s = strings.TrimRight(s, "\n ")
+	return s[strings.LastIndex(s, "\n")+1:]
+}
+
+// detailLines are the conditions, the units and the log of the last exit of one
+// model.
+func (v *overview) detailLines(o objectInfo, p palette, width int) []string {
+	const indent = "    "
+	s := o.Status
+	lines := []string{"", fmt.Sprintf("%srevision %s, generation %s", indent, revisions(o), orDash(s.Generation))}
+	if s.Router != nil {
+		lines = append(lines, wrap("router: "+routing(s.Router)+" ("+strings.TrimSuffix(s.Router.Because, ".")+")", indent, width))
+	}
+	var t table
+	t.add(indent+"CONDITION", "STATUS", "SINCE", "REASON")
+	for _, c := range s.Conditions {
+		text := c.Reason
+		if c.Message != "" && c.Status != state.StatusTrue {
+			text = strings.TrimPrefix(text+": "+firstLine(c.Message), ": ")
+		}
+		t.add(indent+c.Type, c.Status, age(v.now, c.LastTransitionTime), text)
+	}
+	lines = append(lines, tableLines(t)...)
+	if len(s.Placements) > 0 {
+		var units table
+		units.add(indent+"UNIT", "STATE", "NODE", "GENERATION")
+		for _, u := range s.Placements {
+			units.add(indent+u.Unit, u.State, orDash(short(u.Node)), orDash(u.Generation))
+		}
+		lines = append(append(lines, ""), tableLines(units)...)
+	}
+	for _, role := range roleNames(s.Roles) {
+		if e := s.Roles[role].LastExit; e != nil && e.LogTail != "" {
+			lines = append(lines, "", indent+"log of "+e.Unit+" at its last exit:")
+			for _, line := range strings.Split(strings.TrimRight(e.LogTail, "\n"), "\n") {
+				lines = append(lines, p.dim(indent+"| "+line))
+			}
+		}
+	}
+	return lines
+}
+
+func tableLines(t table) []string {
+	var text strings.Builder
+	t.write(&text)
+	return strings.Split(strings.TrimRight(text.String(), "\n"), "\n")
+}

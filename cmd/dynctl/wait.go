@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+const waitLong = `Wait until a condition of an object holds for the spec as it stands now.
+
+--for is a condition (Ready, Available, Scheduled, ...), a condition with a
+status (Ready=False, Suspended=True), or deleted. A spec that is rejected ends
+the wait at once: it would never come true.
+
+Exit code 5: the time is over; the message names what is missing.`
+
+const waitExample = `  dynctl wait model/qwen3-8b --for Ready --timeout 5m
+  dynctl wait model/qwen3-8b --for Suspended
+  dynctl wait model/qwen3-8b --for deleted`
+
+// conditionTypes are the conditions that can be waited for.
+var conditionTypes = []string{
+	state.CondAccepted, state.CondScheduled, state.CondWorkersReady, state.CondPrefillReady, state.CondDecodeReady,
+	state.CondRegistered, state.CondRouterReady, state.CondReady, state.CondAvailable, state.CondUpToDate, state.CondSuspended,
+}
+
+// goal is what --for asks for.
+type goal struct {
+	deleted bool
+	typ     string
+	status  string
+}
+
+func parseGoal(s string) (goal, error) {
+	if strings.EqualFold(s, "deleted") || strings.EqualFold(s, "delete") {
+		return goal{deleted: true}, nil
+	}
+	typ, status, given := strings.Cut(s, "=")
+	if !given {
+		status = state.StatusTrue
+	}
+	for _, t := range conditionTypes {
+		if !strings.EqualFold(t, typ) {
+			continue
+		}
+		for _, want := range []string{state.StatusTrue, state.StatusFalse, state.StatusUnknown} {
+			if strings.EqualFold(want, status) {
+				return goal{typ: t, status: want}, nil
+			}
+		}
+		return goal{}, usageErr("--for: %q is no status: want True, False or Unknown", status)
+	}
+	return goal{}, usageErr("--for: %q is no condition: want deleted or one of %s", typ, strings.Join(conditionTypes, ", "))
+}
+
+func (a *app) waitCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:               "wait model/NAME|server/NAME...",
+		Short:             "Wait until an object is ready, or gone",
+		Long:              waitLong,
+		Example:           waitExample,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completing(state.KindModel, state.KindServer),
+	}
+	what := cmd.Flags().String("for", state.CondReady, "condition, condition=status, or deleted")
+	timeout := cmd.Flags().Duration("timeout", 5*time.Minute, "how long to wait")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		g, err := parseGoal(*what)
+		if err != nil {
+			return err
+		}
+		ctx := cmd.Context()
+		return a.withClient(ctx, func(c *kv.Client) error {
+			var keys []state.Key
+			for _, arg := range args {
+				r, err := parseRef(arg)
+				if err != nil {
+					return err
+				}
+				key, err := a.find(ctx, c, r)
+				if g.deleted && exitCode(err) == exitNotFound {
+					fmt.Fprintf(a.out, "%s deleted\n", r)
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				keys = append(keys, key)
+			}
+			w := waiter{app: a, client: c, timeout: *timeout}
+			return w.all(ctx, keys, g)
+		})
+	}
+	return cmd
+}
+
+// waiter waits for statuses.
+type waiter struct {
+	*app
+	client  *kv.Client
+	timeout time.Duration
+	said    string
+}
+
+// all waits for every key; the time is for all of them together.
+func (w *waiter) all(ctx context.Context, keys []state.Key, g goal) error {
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	for _, key := range keys {
+		if err := w.one(ctx, key, g); err != nil {
+			return err
+		}
+		if g.deleted {
+			fmt.Fprintf(w.out, "%s deleted\n", refOf(key))
+		} else {
+			fmt.Fprintf(w.out, "%s %s=%s\n", refOf(key), g.typ, g.status)
+		}
+	}
+	return nil
+}
+
+func (w *waiter) deleted(ctx context.Context, key state.Key) error {
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	return w.one(ctx, key, goal{deleted: true})
+}
+
+// recheck is how often a wait looks again although nothing woke it.
+const recheck = time.Second
+
+// one waits for one key: changes of the status wake it, what stands in the store
+// decides.
+func (w *waiter) one(ctx context.Context, key state.Key, g goal) error {
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer stop()
+	wake := make(chan struct{}, 1)
+	watch.Go(func() {
+		for change := range w.client.WatchStatuses(watching) {
+			if change.Key != key {
+				continue
+			}
+			select {
+			case wake <- struct{}{}:
+			default:
+			}
+		}
+	})
+	again := time.NewTicker(recheck)
+	defer again.Stop()
+	for {
+		done, err := w.reached(ctx, key, g)
+		if ctx.Err() == nil && (done || err != nil) {
+			return err
+		}
+		select {
+		case <-wake:
+		case <-again.C:
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return fail(exitTimeout, "timed out after %s: %s", w.timeout, w.said)
+			}
+			return ctx.Err()
+		}
+	}
+}
+
+// reached says whether the goal is reached by the spec as it stands now.
+func (w *waiter) reached(ctx context.Context, key state.Key, g goal) (bool, error) {
+	entry, err := w.client.GetSpec(ctx, key)
+	gone := errors.Is(err, kv.ErrNotFound)
+	if err != nil && !gone {
+		return false, stored(err)
+	}
+	var s *state.Status
+	switch found, err := w.client.GetStatus(ctx, key); {
+	case err == nil:
+		s = &found
+	case !errors.Is(err, kv.ErrNotFound):
+		return false, stored(err)
+	}
+	name := refOf(key)
+	switch {
+	case g.deleted && !gone:
+		return false, fail(exitConflict, "%s is not deleted (revision %d): delete it with `dynctl delete %s`", name, entry.Revision, name)
+	case g.deleted && s == nil:
+		return true, nil
+	case g.deleted:
+	case gone && key.Kind == state.KindModel:
+		return false, notFoundErr("%s was deleted while waiting for it", name)
+	case s == nil:
+	case !gone && s.ObservedRevision != entry.Revision:
+		w.say("%s: the reconciler has not seen revision %d yet", name, entry.Revision)
+		return false, nil
+	case condition(s, g.typ) == g.status:
+		return true, nil
+	case condition(s, state.CondAccepted) == state.StatusFalse && g.status == state.StatusTrue && g.typ != state.CondAvailable:
+		c, _ := s.Condition(state.CondAccepted)
+		return false, usageErr("%s: revision %d is rejected: %s: %s", name, entry.Revision, c.Reason, c.Message)
+	}
+	w.say("%s", w.missing(key, g, s))
+	return false, nil
+}
+
+// say prints progress that is new.
+func (w *waiter) say(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); text != w.said {
+		w.said = text
+		w.progress("%s", text)
+	}
+}
+
+// missing says what stands between a status and the goal.
+func (w *waiter) missing(key state.Key, g goal, s *state.Status) string {
+	name := refOf(key).String()
+	switch {
+	case s == nil && g.deleted:
+		return name + " is still there"
+	case s == nil:
+		return name + " has no status yet: is the reconciler running? (see `dynctl doctor`)"
+	case g.deleted:
+		var units []string
+		for _, p := range s.Placements {
+			units = append(units, p.Unit+" ("+p.State+")")
+		}
+		return fmt.Sprintf("%s still has %s", name, orDash(strings.Join(units, ", ")))
+	}
+	var lacking []string
+	for _, typ := range blockingOrder {
+		c, ok := s.Condition(typ)
+		if ok && c.Status != state.StatusTrue && (typ == g.typ || slices.Index(blockingOrder, typ) < slices.Index(blockingOrder, state.CondReady)) {
+			lacking = append(lacking, describe(c))
+		}
+	}
+	if len(lacking) == 0 || g.status != state.StatusTrue {
+		c, _ := s.Condition(g.typ)
+		return fmt.Sprintf("%s: %s is %s", name, g.typ, orDash(c.Status))
+	}
+	return name + ": " + strings.Join(lacking, "; ")
+}
+
+// describe is a condition in one line: "Scheduled=False InsufficientGPUs: needs 8, 4 are free".
+func describe(c state.Condition) string {
+	text := c.Type + "=" + c.Status
+	if c.Reason != "" {
+		text += " " + c.Reason
+	}
+	if c.Message != "" {
+		text += ": " + firstLine(c.Message)
+	}
+	return text
+}

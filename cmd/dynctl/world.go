@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+// Policy of a reconciler that was given no flags.
+const (
+	defaultRayNamespace  = "nemo_curator_dynamo"
+	planPlacementTimeout = 180 * time.Second
+	planDeleteHold       = 10 * time.Second
+	planSweepLook        = time.Second
+)
+
+// world is what the store and the agent say, read for one decision.
+type world struct {
+	now          time.Time
+	rayNamespace string
+	storeID      string
+	entries      []actors.SpecEntry
+	statuses     map[state.Key]state.Status
+	observed     state.Observed
+}
+
+// loadWorld reads everything that a decision rests on.
+func loadWorld(ctx context.Context, c *kv.Client) (*world, error) {
+	w := &world{statuses: map[state.Key]state.Status{}}
+	var err error
+	if w.storeID, err = c.StoreID(ctx); err != nil {
+		return nil, stored(err)
+	}
+	if err := w.loadSpecs(ctx, c); err != nil {
+		return nil, err
+	}
+	agent, err := c.GetAgent(ctx)
+	if errors.Is(err, kv.ErrNotFound) {
+		return nil, fail(exitUnreachable, "no agent has reported, so nothing is known of the cluster: see `dynctl doctor`")
+	}
+	if err != nil {
+		return nil, stored(err)
+	}
+	w.observed = state.Observed{Synced: true, Agent: &agent}
+	if w.observed.Units, err = c.ListUnits(ctx); err != nil {
+		return nil, stored(err)
+	}
+	if w.observed.Nodes, err = c.ListNodes(ctx); err != nil {
+		return nil, stored(err)
+	}
+	return w, nil
+}
+
+// loadSpecs reads specs and statuses. What has a status and no spec was deleted;
+// its history says how.
+func (w *world) loadSpecs(ctx context.Context, c *kv.Client) error {
+	entries, err := c.ListSpecs(ctx)
+	if err != nil {
+		return stored(err)
+	}
+	known := map[state.Key]bool{}
+	for _, e := range entries {
+		key, err := state.ParseKey(e.Key)
+		if err != nil {
+			continue
+		}
+		known[key] = true
+		doc, err := state.DecodeValue(key, e.Value)
+		w.entries = append(w.entries, actors.SpecEntry{Key: key, Revision: e.Revision, Doc: doc, Err: err, At: e.At})
+	}
+	statuses, err := c.ListStatuses(ctx)
+	if err != nil {
+		return stored(err)
+	}
+	for _, s := range statuses {
+		key, err := state.ParseKey(s.Key)
+		if err != nil {
+			continue
+		}
+		w.statuses[key] = s
+		if known[key] {
+			continue
+		}
+		history, err := c.SpecHistory(ctx, key)
+		if err != nil && !errors.Is(err, kv.ErrNotFound) {
+			return stored(err)
+		}
+		if n := len(history); n > 0 && history[n-1].Deleted {
+			last := history[n-1]
+			w.entries = append(w.entries, actors.SpecEntry{Key: key, Revision: last.Revision, Deleted: true, Now: last.DeleteNow, At: last.At})
+		}
+	}
+	return nil
+}
+
+// input is what the planner would see if the documents were written now.
+func (w *world) input(docs []state.Doc) actors.Input {
+	entries := append([]actors.SpecEntry(nil), w.entries...)
+	var newest uint64
+	for _, e := range entries {
+		newest = max(newest, e.Revision)
+	}
+	for i, doc := range docs {
+		fresh := actors.SpecEntry{Key: doc.Key(), Revision: newest + uint64(i) + 1, Doc: doc, At: w.now}
+		at := -1
+		for j, e := range entries {
+			if e.Key == fresh.Key {
+				at = j
+			}
+		}
+		switch {
+		case at < 0:
+			entries = append(entries, fresh)
+		case entries[at].Deleted || string(entries[at].Doc.Raw) != string(doc.Raw):
+			entries[at] = fresh
+		}
+	}
+	desired, _ := actors.Accept(actors.AcceptInput{Synced: true, Entries: entries, Statuses: w.statuses, Units: w.observed.Units})
+	in := actors.Input{
+		Now: w.now,
+		Policy: actors.Policy{
+			StoreID: w.storeID, RayNamespace: w.rayNamespace, PlacementTimeout: planPlacementTimeout,
+			DeleteHold: planDeleteHold, SweepLook: planSweepLook, AgentTimeout: agentSilence,
+		},
+		Desired:    desired,
+		Observed:   w.observed,
+		Registered: map[string]state.Registrations{},
+		Frontends:  map[string]state.FrontendView{},
+	}
+	for _, s := range desired.Servers {
+		in.Registered[s.Name], in.Frontends[s.Name] = w.serving(s, desired.Models)
+	}
+	return in
+}
+
+// serving stands in for what only the reconciler can ask: every worker that runs
+// counts as registered, and every model with workers as listed.
+func (w *world) serving(s actors.DesiredServer, models []actors.DesiredModel) (state.Registrations, state.FrontendView) {
+	regs := state.Registrations{Known: true}
+	frontend := state.FrontendView{Known: true, Models: map[string]state.FrontendModel{}}
+	served := map[string]string{}
+	for _, m := range models {
+		if m.Server == s.Name {
+			served[m.Name] = m.Spec.ServedNameOrModel()
+		}
+	}
+	for _, u := range w.observed.Units {
+		if u.Server != s.Name || u.Model == "" || u.State != state.UnitRunning || len(u.Actors) == 0 {
+			continue
+		}
+		namespace := actors.Namespace(s.Spec.DynamoNamespace, u.Generation)
+		regs.Instances = append(regs.Instances, state.Instance{Namespace: namespace, Lease: u.Actors[0].Lease, Card: true})
+		role := u.Role
+		if role == state.RoleAggregated {
+			role = state.ModeAggregated
+		}
+		fm := frontend.Models[served[u.Model]]
+		fm.Listed, fm.Ready = true, true
+		if fm.Namespaces == nil {
+			fm.Namespaces = map[string]state.FrontendNamespace{}
+		}
+		ns := fm.Namespaces[namespace]
+		if ns.Ready = true; ns.Workers == nil {
+			ns.Workers = map[string]int{}
+		}
+		ns.Workers[role]++
+		fm.Namespaces[namespace] = ns
+		frontend.Models[served[u.Model]] = fm
+	}
+	return regs, frontend
+}
