@@ -1,0 +1,541 @@
+package actors
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"dynctl/router"
+	"dynctl/state"
+)
+
+func TestVectorsEndpoint(t *testing.T) {
+	type input struct {
+		Namespace, Component string
+		Role                 *string
+	}
+	forVectors(t, "endpoint", func(t *testing.T, v vector, in input) {
+		role := state.RoleAggregated
+		if in.Role != nil {
+			role = *in.Role
+		}
+		if got, want := Endpoint(in.Namespace, Component(in.Component, role)), wantOK[string](t, v); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestVectorsFlags(t *testing.T) {
+	type input struct{ Kwargs pairs }
+	forVectors(t, "cli_flags", func(t *testing.T, v vector, in input) {
+		if got, want := Flags(state.Args(in.Kwargs)), wantOK[[]string](t, v); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+type recordedShape struct {
+	Bundles  []state.BundleShape
+	Strategy string
+	Selector []map[string]string `json:"bundle_label_selector"`
+}
+
+type shapeInput struct {
+	Nodes      []curatorNode
+	TP         json.RawMessage
+	Role       string
+	IgnoreHead *string `json:"ignore_head_env"`
+}
+
+func TestVectorsPlanReplica(t *testing.T) { forVectors(t, "plan_replica", checkShape) }
+
+func TestVectorsPlanDisagg(t *testing.T) { forVectors(t, "plan_disagg", checkShape) }
+
+var positiveInteger = regexp.MustCompile(`^[1-9][0-9]*$`)
+
+// checkShape goes through the spec, where sizes are checked, to the shape.
+func checkShape(t *testing.T, v vector, in shapeInput) {
+	spec := state.ModelSpec{Engine: state.EngineVLLM, EngineArgs: state.Args{{Key: "tensor_parallel_size", Value: in.TP}}}
+	gpus, err := spec.GPUsPerWorker(in.Role)
+	var shape Shape
+	reason := state.ReasonOf(err)
+	if err == nil {
+		var unfit *Unfit
+		needs := Needs{GPUs: gpus, CPUs: 1, OneNode: in.Role != "", ExcludeHeadNode: ignoreHead(in.IgnoreHead)}
+		shape, unfit = ChooseShape(needs, rooms(in.Nodes))
+		if unfit != nil {
+			reason = unfit.Reason
+		}
+	}
+	if reason == state.ReasonBadParallelSize {
+		// FIX: the anchor takes a fraction and True for a size.
+		if positiveInteger.Match(in.TP) {
+			t.Errorf("%s is refused: %v", in.TP, err)
+		}
+		return
+	}
+	if wantReason(t, v) != reason {
+		t.Fatalf("got reason %q, want %q", reason, wantReason(t, v))
+	}
+	if reason != "" {
+		return
+	}
+	want := wantOK[recordedShape](t, v)
+	got := recordedShape{Bundles: shape.Bundles, Strategy: shape.Strategy, Selector: shape.Selector}
+	if g, w := mustJSON(t, got), mustJSON(t, want); g != w {
+		t.Errorf("got %s, want %s", g, w)
+	}
+}
+
+// wantReason is our reason for the error that a vector wants; empty for none.
+func wantReason(t *testing.T, v vector) string {
+	t.Helper()
+	if v.Want.Error == nil {
+		return ""
+	}
+	reason, ok := reasonOfKind(v.Want.Error.Kind)
+	if !ok {
+		t.Fatalf("no rule for the error %q", v.Want.Error.Kind)
+	}
+	return reason
+}
+
+func TestVectorsTopology(t *testing.T) {
+	type input struct {
+		Nodes      []curatorNode
+		IgnoreHead *string `json:"ignore_head_env"`
+	}
+	type recordedNode struct {
+		ID   string `json:"node_id"`
+		GPUs int    `json:"num_gpus"`
+		Head bool   `json:"is_head"`
+	}
+	forVectors(t, "topology", func(t *testing.T, v vector, in input) {
+		got := []recordedNode{}
+		for _, n := range Topology(rooms(in.Nodes), ignoreHead(in.IgnoreHead)) {
+			got = append(got, recordedNode{n.ID, n.GPUs, n.Head})
+		}
+		if want := wantOK[[]recordedNode](t, v); !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
+// TestVectorsGPURequirements: the anchor compares sums, so what it accepts may
+// still not fit node by node; what it refuses leaves something pending here.
+func TestVectorsGPURequirements(t *testing.T) {
+	type input struct {
+		Nodes      []curatorNode
+		Models     []curatorModel
+		Available  *int    `json:"gpus_available"`
+		IgnoreHead *string `json:"ignore_head_env"`
+	}
+	forVectors(t, "gpu_requirements", func(t *testing.T, v vector, in input) {
+		nodes := freeOf(rooms(in.Nodes), in.Available)
+		free := 0
+		for _, n := range Topology(nodes, ignoreHead(in.IgnoreHead)) {
+			free += n.FreeGPUs
+		}
+		needed, reason := 0, ""
+		for _, c := range in.Models {
+			spec := c.model().Spec
+			for _, role := range spec.Roles() {
+				gpus, err := spec.GPUsPerWorker(role)
+				if err != nil {
+					// FIX: the anchor multiplies what is not a positive number.
+					if !slices.Contains([]string{"type", "tp_lt_1", ""}, kindOf(v)) {
+						t.Fatalf("%v, where the anchor says %q", err, kindOf(v))
+					}
+					return
+				}
+				needs := Needs{GPUs: gpus, CPUs: 1, OneNode: role != "", ExcludeHeadNode: ignoreHead(in.IgnoreHead)}
+				for range spec.RoleReplicas(role) {
+					needed += gpus
+					shape, unfit := ChooseShape(needs, nodes)
+					if unfit != nil {
+						reason = unfit.Reason
+						continue
+					}
+					nodes = shape.Take(nodes)
+				}
+			}
+		}
+		switch want := wantReason(t, v); {
+		case want != "" && reason != want:
+			t.Errorf("got %q, want %q", reason, want)
+		case want == "" && reason != "" && needed <= free && len(in.Nodes) == 1:
+			t.Errorf("got %q, where %d GPUs of %d on one node suffice", reason, needed, free)
+		}
+	})
+}
+
+func kindOf(v vector) string {
+	if v.Want.Error == nil {
+		return ""
+	}
+	return v.Want.Error.Kind
+}
+
+// freeOf spreads the number of free GPUs over the nodes, head nodes first, as the
+// anchor takes a head node's GPUs off what is free.
+func freeOf(nodes []NodeRoom, available *int) []NodeRoom {
+	if available == nil {
+		return nodes
+	}
+	left := *available
+	for _, head := range []bool{true, false} {
+		for i := range nodes {
+			if nodes[i].Head == head {
+				nodes[i].FreeGPUs = min(nodes[i].GPUs, left)
+				left -= nodes[i].FreeGPUs
+			}
+		}
+	}
+	return nodes
+}
+
+func TestVectorsKVEvents(t *testing.T) {
+	type input struct {
+		Fn         string
+		Template   pairs `json:"kv_events_config"`
+		Enabled    bool
+		Seed       int              `json:"port_seed"`
+		Busy       map[string][]int `json:"busy_ports"`
+		EngineArgs pairs            `json:"engine_kwargs"`
+		Model      curatorModel
+		Mode       *string `json:"router_mode"`
+		KVEvents   bool    `json:"router_kv_events"`
+	}
+	forVectors(t, "kv_events", func(t *testing.T, v vector, in input) {
+		switch in.Fn {
+		case "build_worker_kv_events_config":
+			book := newPortBook(nil).server()
+			for _, p := range in.Busy["10.0.1.1"] {
+				book.taken[p] = true
+			}
+			book.given["self/kv"] = book.free(in.Seed, 1)
+			if got, want := book.text(KVEventsConfig(state.Args(in.Template), in.Enabled)), wantOK[string](t, v); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		case "explicit_hybrid_kv_cache_manager_enabled":
+			spec := state.ModelSpec{Engine: state.EngineVLLM, EngineArgs: state.Args(in.EngineArgs)}
+			if got, want := spec.HybridKVCache(""), wantOK[bool](t, v); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		case "aggregated_model_uses_exact_kv_events":
+			r := curatorRouter{Mode: in.Mode, KVEvents: &in.KVEvents}.spec(state.ApplyFrontend)
+			m := router.Model{Name: "m", Spec: in.Model.model().Spec}
+			got := m.Spec.Mode != state.ModeDisagg && router.Publishes(r, m, state.RoleAggregated)
+			if want := wantOK[bool](t, v); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		default:
+			t.Fatalf("no rule for the function %q", in.Fn)
+		}
+	})
+}
+
+func TestVectorsFrontend(t *testing.T) {
+	type input struct {
+		Backend curatorBackend
+		Port    int
+		BaseEnv map[string]string `json:"base_env"`
+	}
+	forVectors(t, "frontend", func(t *testing.T, v vector, in input) {
+		in.Backend.SubprocessEnv = in.BaseEnv
+		in.Backend.EtcdEndpoint, in.Backend.NATSURL = in.BaseEnv["ETCD_ENDPOINTS"], in.BaseEnv["NATS_SERVER"]
+		spec := in.Backend.server("default", in.Port, state.ApplyFrontend).Spec
+		d := router.ForFrontend(spec.Router, nil)
+		template := RenderServer(ServerInput{Server: "default", Spec: spec, Router: routerStatus(d)})
+		got := worldOf(renderedUnit(template.Unit("", infraShape())))
+		want := applyRules(recorded(v.Want.Ops), caseContext{
+			server: "default", infra: template.Generation, runtimeDir: "/rt", apply: state.ApplyFrontend,
+			book: newPortBook(nil).server(),
+		})
+		for _, a := range want.Actors {
+			alwaysAddressed(a, addressesOf(spec))
+		}
+		got.Actors = got.Actors[len(got.Actors)-1:]
+		got.Groups = nil
+		sameWorld(t, got, want)
+	})
+}
+
+// alwaysAddressed gives both addresses to an actor that was recorded without:
+// ours has those of the infra unit.
+func alwaysAddressed(a worldActor, at addresses) {
+	given := (&portBook{given: map[string]int{"infra/etcd": seedEtcd, "infra/nats": seedNATS}})
+	for _, v := range at.env() {
+		if _, ok := a.Env[v.Name]; !ok {
+			a.Env[v.Name] = given.text(v.Value)
+		}
+	}
+}
+
+func infraShape() Shape {
+	shape, _ := ChooseInfraShape(Needs{CPUs: 1}, offlineRooms([]state.Node{{ID: "n", Alive: true}}))
+	return shape
+}
+
+func renderedUnit(u UnitTemplate) Rendered {
+	var out Rendered
+	book := newPortBook(nil).server()
+	book.give(u)
+	book.actors(&out, u, u.Actors)
+	g := u.PlacementGroup
+	out.PlacementGroups = []RenderedGroup{{Name: g.Name, Strategy: g.Strategy, Bundles: g.Bundles, Selector: g.Selector}}
+	return out
+}
+
+func TestVectorsInfraServices(t *testing.T) {
+	type input struct {
+		Service    string
+		Port       int
+		Busy       map[string][]int `json:"busy_ports"`
+		Bundles    int              `json:"num_bundles"`
+		IgnoreHead *string          `json:"ignore_head_env"`
+	}
+	forVectors(t, "infra_services", func(t *testing.T, v vector, in input) {
+		exclude := ignoreHead(in.IgnoreHead)
+		spec := state.ServerSpec{Placement: state.PlacementSpec{ExcludeHeadNode: &exclude}}
+		spec = state.Server{Spec: spec}.WithDefaults().Spec
+		template := RenderServer(ServerInput{Server: "default", Spec: spec})
+		shape, unfit := ChooseInfraShape(template.Needs, rooms([]curatorNode{{ID: "n", Alive: true}}))
+		if unfit != nil {
+			t.Fatal(unfit.Message)
+		}
+		unit := template.Unit("", shape)
+		want := recorded(v.Want.Ops)
+		if in.Bundles > 0 {
+			// The infra unit always has its three bundles, whatever runs in them.
+			g := want.Groups[0]
+			g.Bundles = slices.Repeat(g.Bundles[:1], infraBundles)
+			if g.Selector != nil {
+				g.Selector = slices.Repeat(g.Selector[:1], infraBundles)
+			}
+			got := renderedUnit(unit).PlacementGroups[0]
+			got.Name = g.Name
+			if a, b := mustJSON(t, got), mustJSON(t, g); a != b {
+				t.Errorf("got %s, want %s", a, b)
+			}
+			return
+		}
+		label := map[string]string{"etcd": LabelEtcd, "nats": LabelNATS}[in.Service]
+		book := newPortBook(nil).server()
+		for _, p := range in.Busy["10.0.0.1"] {
+			book.taken[p] = true
+		}
+		book.given["infra/"+in.Service] = in.Port
+		book.given["infra/etcd-peer"] = book.free(in.Port+1, 1)
+		var out Rendered
+		book.actors(&out, unit, slices.DeleteFunc(unit.Actors, func(a ActorTemplate) bool { return a.Label != label }))
+		want.ports = nil
+		sameWorld(t, worldOf(out), applyRules(want, caseContext{server: "default", infra: template.Generation, runtimeDir: "/tmp/rt"}))
+	})
+}
+
+type workersInput struct {
+	Model        curatorModel
+	Nodes        []curatorNode
+	RouterMode   *string           `json:"router_mode"`
+	KVEvents     bool              `json:"router_kv_events"`
+	IgnoreHead   *string           `json:"ignore_head_env"`
+	Offset       int               `json:"worker_index_offset"`
+	BaseEnv      map[string]string `json:"base_env"`
+	Namespace    string
+	RequestPlane string              `json:"request_plane"`
+	EventPlane   string              `json:"event_plane"`
+	RuntimeDir   string              `json:"runtime_dir"`
+	Busy         map[string][]int    `json:"busy_ports"`
+	Fail         []map[string]string `json:"fail"`
+}
+
+func TestVectorsWorkerAggregated(t *testing.T) { forVectors(t, "worker_aggregated", checkWorkers) }
+
+func TestVectorsWorkerDisagg(t *testing.T) { forVectors(t, "worker_disagg", checkWorkers) }
+
+func checkWorkers(t *testing.T, v vector, in workersInput) {
+	backend := curatorBackend{
+		Namespace: in.Namespace, RequestPlane: in.RequestPlane, EventPlane: in.EventPlane,
+		EtcdEndpoint: in.BaseEnv["ETCD_ENDPOINTS"], NATSURL: in.BaseEnv["NATS_SERVER"], SubprocessEnv: in.BaseEnv,
+		Router: curatorRouter{Mode: in.RouterMode, KVEvents: &in.KVEvents},
+	}
+	server := backend.server("default", 0, state.ApplyFrontend)
+	exclude := ignoreHead(in.IgnoreHead)
+	server.Spec.Placement.ExcludeHeadNode = &exclude
+	model := in.Model.model()
+	if in.Model.Mode != "" && in.Model.Mode != state.ModeAggregated && in.Model.Mode != state.ModeDisagg {
+		// FIX: the anchor takes an unknown mode for aggregated.
+		if bad := state.ValidateModel(model, server.Spec); len(bad) == 0 || bad[0].Reason != state.ReasonUnknownMode {
+			t.Errorf("mode %q is accepted: %v", in.Model.Mode, bad)
+		}
+		return
+	}
+	book := newPortBook(nil).server()
+	for _, p := range slices.Concat(slices.Collect(valuesOf(in.Busy))...) {
+		book.taken[p] = true
+	}
+	m := ModelInput{Server: "default", ServerSpec: server.Spec, Model: "m", Spec: model.Spec}
+	got, generation, reason := renderWorkers(m, in, book)
+	if reason == state.ReasonHybridCacheConflict {
+		// Contract 6: such a spec is rejected. The record shows what runs all the same
+		// where KV events are automatic.
+		m.ServerSpec.Router.KVEvents = state.Auto
+		got, generation, reason = renderWorkers(m, in, book)
+	}
+	record := recorded(v.Want.Ops).worthy()
+	if overridesGPUs(t, model.Spec) {
+		// FIX: the anchor counts tensor parallelism alone.
+		checkGPUs(t, got, reason, model.Spec)
+		return
+	}
+	if want := wantReason(t, v); want != reason {
+		t.Fatalf("got reason %q, want %q", reason, want)
+	}
+	if reason != "" {
+		return
+	}
+	want := applyRules(record, caseContext{
+		server: "default", generations: map[string]string{state.Slug(in.Model.servedName()): generation},
+		models: []curatorModel{in.Model}, apply: state.ApplyFrontend, routerMode: server.Spec.Router.Mode,
+		runtimeDir: in.RuntimeDir, external: true, firstSystem: seedSystem, book: freshBook(in.Busy),
+	})
+	for _, a := range want.Actors {
+		alwaysAddressed(a, addressesOf(server.Spec))
+	}
+	if len(in.Fail) > 0 {
+		got, want = cutTo(got, want), cutTo(want, got)
+	}
+	sameWorld(t, got, want)
+}
+
+func freshBook(busy map[string][]int) *portBook {
+	book := newPortBook(nil).server()
+	for p := range valuesOf(busy) {
+		for _, port := range p {
+			book.taken[port] = true
+		}
+	}
+	return book
+}
+
+func valuesOf[K comparable, V any](m map[K]V) func(func(V) bool) {
+	return func(yield func(V) bool) {
+		for _, v := range m {
+			if !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// renderWorkers renders every worker of a model, each on nodes that are empty: the
+// anchor plans once per model from totals (FIX).
+func renderWorkers(m ModelInput, in workersInput, book *portBook) (w *world, generation, reason string) {
+	template, invalid := RenderModel(m)
+	if invalid != nil {
+		return nil, "", invalid.Reason
+	}
+	var out Rendered
+	book.given["infra/etcd"], book.given["infra/nats"] = seedEtcd, seedNATS
+	worker := in.Offset
+	for _, role := range template.Roles {
+		for index := range m.Spec.RoleReplicas(role.Role) {
+			shape, unfit := ChooseShape(role.Needs, rooms(in.Nodes))
+			if unfit != nil {
+				return nil, template.Generation, unfit.Reason
+			}
+			u := template.Unit(UnitInput{Role: role, Index: index, Worker: worker, Shape: shape})
+			worker++
+			book.give(u)
+			book.actors(&out, u, u.Actors)
+			g := u.PlacementGroup
+			out.PlacementGroups = append(out.PlacementGroups, RenderedGroup{Name: g.Name, Strategy: g.Strategy, Bundles: g.Bundles, Selector: g.Selector})
+		}
+	}
+	return worldOf(out), template.Generation, ""
+}
+
+// overridesGPUs says that a worker has other GPUs than its tensor parallel size.
+func overridesGPUs(t *testing.T, spec state.ModelSpec) bool {
+	t.Helper()
+	for _, role := range spec.Roles() {
+		tp, _, _, err := spec.ParallelSizes(role)
+		gpus, _ := spec.GPUsPerWorker(role)
+		if err == nil && gpus != tp {
+			return true
+		}
+	}
+	return false
+}
+
+func checkGPUs(t *testing.T, got *world, reason string, spec state.ModelSpec) {
+	t.Helper()
+	for _, role := range spec.Roles() {
+		tp, pp, dp, _ := spec.ParallelSizes(role)
+		if gpus, _ := spec.GPUsPerWorker(role); gpus != tp*pp*dp {
+			t.Errorf("role %q has %d GPUs, want %d*%d*%d", role, gpus, tp, pp, dp)
+		}
+	}
+	if (got == nil) != (reason == ReasonTPDoesNotFit) {
+		t.Errorf("rendered %v, reason %q", got, reason)
+	}
+}
+
+type deployInput struct {
+	Server struct {
+		Name string
+		Port int
+	}
+	Backend    curatorBackend
+	Models     []curatorModel
+	Nodes      []curatorNode
+	IgnoreHead *string `json:"ignore_head_env"`
+}
+
+func TestVectorsDeploy(t *testing.T) {
+	for _, apply := range []string{state.ApplyFrontend, state.ApplyModel} {
+		t.Run(apply, func(t *testing.T) {
+			forVectors(t, "deploy", func(t *testing.T, v vector, in deployInput) { checkDeploy(t, v, in, apply) })
+		})
+	}
+}
+
+func checkDeploy(t *testing.T, v vector, in deployInput, apply string) {
+	if in.Server.Name == "" {
+		in.Server.Name = state.DefaultServer
+	}
+	server := in.Backend.server(in.Server.Name, in.Server.Port, apply)
+	exclude := ignoreHead(in.IgnoreHead)
+	server.Spec.Placement.ExcludeHeadNode = &exclude
+	docs := []state.Doc{{Object: state.Object{Server: &server}}}
+	generations := map[string]string{}
+	for _, m := range in.Models {
+		model := m.model()
+		model.Metadata.Server = in.Server.Name
+		docs = append(docs, state.Doc{Object: state.Object{Model: &model}})
+		generations[state.Slug(m.servedName())] = recordedGeneration
+	}
+	got := Offline(OfflineInput{Docs: docs, Nodes: stateNodes(in.Nodes), Generation: recordedGeneration})
+	if bad := state.ValidateServer(server); len(bad) > 0 {
+		// FIX: the anchor takes any server name, and kv_events without the mode kv.
+		if len(got.Rejected) == 0 || got.Rejected[0].Reason != bad[0].Reason {
+			t.Errorf("rejected %v, want %s", got.Rejected, bad[0].Reason)
+		}
+		return
+	}
+	if len(got.Rejected)+len(got.Pending) > 0 {
+		t.Fatalf("rejected %v, pending %v", got.Rejected, got.Pending)
+	}
+	want := applyRules(recorded(v.Want.Ops).worthy(), caseContext{
+		server: in.Server.Name, infra: recordedGeneration, generations: generations, models: in.Models, apply: apply,
+		routerMode: server.Spec.Router.Mode, runtimeDir: "/tmp/ray/session_test/nemo_curator_dynamo_" + recordedGeneration,
+		firstSystem: seedSystem, book: newPortBook(nil).server(),
+	})
+	sameWorld(t, worldOf(got), want)
+	if !strings.HasPrefix(got.Actors[len(got.Actors)-1].Name, Prefix(in.Server.Name, recordedGeneration)) {
+		t.Errorf("the last actor is %s", got.Actors[len(got.Actors)-1].Name)
+	}
+}
