@@ -1,0 +1,311 @@
+"""The Ray actor: one process of a unit, and all that is known about it.
+
+It is detached: it outlives the driver that made it and serves the next one, which
+learns everything from `describe`. Every call names the caller's store and
+incarnation; within one store a lower incarnation than seen is refused with
+{"stale": highest}, so that an agent that was paused and wakes does no harm.
+
+All methods are coroutines on one event loop, which is also the thread that forks:
+PR_SET_PDEATHSIG is about that thread, and it lives as long as the actor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+import ray
+
+from . import environ, logs, ports
+from .health import HUNG, Monitor
+from .process import Command, Process
+from .reaper import Reaper
+
+ROTATE_EVERY = 5.0
+# What is left of the group of a process that ended by itself gets this long: its
+# work is lost anyway, and the next attempt waits for its memory and its ports.
+LEFTOVER_TERM = 1.0
+STOP_TERM = 5.0
+
+
+class UnitActor:
+    """See the module. header: storeId, template (of the whole unit), actor (name),
+    placement ({number, failures}), goals (the attempts asked for, by actor name),
+    binDirs."""
+
+    def __init__(self, header: Dict[str, Any]) -> None:
+        self._store = header["storeId"]
+        self._incarnation = 0
+        self._name = header["actor"]
+        self._unit_template: Dict[str, Any] = header["template"]
+        self._placement = header["placement"]
+        self._goals: Dict[str, Dict[str, int]] = header["goals"]
+        self._bin_dirs: List[str] = header.get("binDirs") or []
+        self._created_at = time.time()
+        # What the goals refer to; the unit's own template until there are newer ones.
+        self._goal_template = self._unit_template
+        self._reaper = Reaper()
+        self._process: Optional[Process] = None
+        self._tasks: List[asyncio.Task] = []
+        self._lock = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._stopping = False
+        self._asked_to_end = False
+        self._failure = ""
+        context = ray.get_runtime_context()
+        self._node = context.get_node_id()
+        self._ip = ray.util.get_node_ip_address()
+        self._session_dir = ray._private.worker._global_node.get_session_dir_path()
+        gpus = context.get_accelerator_ids().get("GPU") or []
+        self._gpus = [str(g) for g in gpus]
+        self._version = 0
+        self._snap: Dict[str, Any] = {
+            "state": "Waiting", "childPid": 0, "attempt": 0, "failures": 0, "digest": "",
+            "ports": {}, "uses": {}, "lease": 0, "startedAt": 0.0, "readyAt": 0.0,
+            "exit": None, "previousLease": 0,
+        }
+
+    # Calls of the agent.
+
+    async def describe(self, caller: Dict[str, Any]) -> Dict[str, Any]:
+        """Everything, at once."""
+        if caller["storeId"] == self._store:
+            if caller["incarnation"] < self._incarnation:
+                return {"stale": self._incarnation}
+            self._admit(caller)
+        return {
+            "storeId": self._store, "actor": self._name, "template": self._unit_template,
+            "goalTemplate": self._goal_template, "placement": self._placement,
+            "goals": self._goals, "createdAt": self._created_at, "node": self._node, "ip": self._ip,
+            "pid": os.getpid(), "gpus": self._gpus, "snapshot": self._snapshot(),
+        }
+
+    async def wait(self, caller: Dict[str, Any], seen: int) -> Dict[str, Any]:
+        """The state once it is another than the one of version seen."""
+        while True:
+            if not self._admit(caller):
+                return {"stale": self._incarnation}
+            if self._version != seen:
+                return self._snapshot()
+            await self._changed.wait()
+
+    async def aim(self, caller: Dict[str, Any], template: Dict[str, Any], goals: Dict[str, Any]) -> Dict[str, Any]:
+        """Remember what is to be executed, for an agent that takes over meanwhile."""
+        if not self._admit(caller):
+            return {"stale": self._incarnation}
+        self._goal_template, self._goals = template, goals
+        return self._snapshot()
+
+    async def find_ports(self, caller: Dict[str, Any], rules: List[dict], taken: List[int], previous: Dict[str, int]) -> Dict[str, Any]:
+        """Find the ports of the next attempt and record them."""
+        if not self._admit(caller):
+            return {"stale": self._incarnation}
+        if self._process is not None:
+            return self._snapshot()
+        known = {**previous, **self._snap["ports"]}
+        try:
+            found = ports.assign(rules, frozenset(taken), known)
+        except ports.PortConflict as err:
+            return {"conflict": str(err)}
+        self._change(ports=found)
+        return self._snapshot()
+
+    async def execute(self, caller: Dict[str, Any], request: Dict[str, Any]) -> Dict[str, Any]:
+        """Execute an attempt. request: template (of the unit), goals, attempt ({number,
+        failures}), resolved ({placeholder: value}), uses, previousLease (of an actor
+        before this one), failure ({reason, message}: the attempt has failed before it
+        could be executed). An attempt that is not higher than the last one changes
+        nothing."""
+        if not self._admit(caller):
+            return {"stale": self._incarnation}
+        async with self._lock:
+            if self._stopping or self._snap["attempt"] >= request["attempt"]["number"]:
+                return self._snapshot()
+            await self._end_process(self._grace())
+            self._execute(request)
+        return self._snapshot()
+
+    async def terminate(self, caller: Dict[str, Any], grace: float) -> Dict[str, Any]:
+        """End the process gracefully, to be executed anew."""
+        if not self._admit(caller):
+            return {"stale": self._incarnation}
+        async with self._lock:
+            await self._end_process(grace)
+        return self._snapshot()
+
+    async def stop(self, caller: Dict[str, Any], grace: float) -> Dict[str, Any]:
+        """End the process gracefully, for good. Agents of another store may ask: a
+        sweep is not bound to the store."""
+        if not self._admit(caller) and caller["storeId"] == self._store:
+            return {"stale": self._incarnation}
+        self._stopping = True
+        async with self._lock:
+            await self._end_process(grace)
+            self._change(state="Stopping")
+        return self._snapshot()
+
+    async def clean(self, caller: Dict[str, Any]) -> Dict[str, Any]:
+        """Remove the unit's runtime directory on this node: all but logs, and data
+        that is to be kept."""
+        if not self._admit(caller) and caller["storeId"] == self._store:
+            return {"stale": self._incarnation}
+        directory, _ = self._paths()
+        keep = any(a.get("keepData") for a in self._unit_template["actors"])
+        await asyncio.get_running_loop().run_in_executor(None, remove_directory, directory, keep)
+        return {}
+
+    # The process.
+
+    def _execute(self, request: Dict[str, Any]) -> None:
+        self._unit_template = self._goal_template = request["template"]
+        template, attempt = self._template(), request["attempt"]
+        self._goals = request["goals"]
+        self._failure, self._asked_to_end = "", False
+        self._change(
+            attempt=attempt["number"], failures=attempt["failures"], digest=template.get("digest", ""),
+            uses=request["uses"], lease=0, previousLease=self._snap["previousLease"] or request["previousLease"],
+            startedAt=time.time(), readyAt=0.0, exit=None,
+        )
+        failed = request.get("failure")
+        if failed is None:
+            try:
+                self._process = self._spawn(template, request["resolved"])
+            except (environ.ExecError, OSError) as err:
+                failed = {"reason": "ExecFailed", "message": f"{template['label']}: {err}"}
+        if failed is not None:
+            self._exited(127, failed["reason"], failed["message"])
+            return
+        self._change(state="Starting", childPid=self._process.pid)
+        self._tasks = [
+            asyncio.ensure_future(self._watch_exit(self._process)),
+            asyncio.ensure_future(self._rotate()),
+        ]
+        if self._process.exited.done():
+            return
+        monitor = Monitor(template, self._snap["ports"], ["127.0.0.1", self._ip])
+        monitor.on_ready = lambda: self._change(state="Running", readyAt=time.time())
+        monitor.on_lease = lambda lease: self._change(lease=lease)
+        monitor.on_failure = self._fail
+        self._tasks.append(asyncio.ensure_future(monitor.run()))
+
+    def _spawn(self, template: Dict[str, Any], resolved: Dict[str, str]) -> Process:
+        directory, log_path = self._paths()
+        os.makedirs(directory, exist_ok=True)
+        logs.keep_previous(log_path)
+        values = {"{py}": sys.executable, "{RD}": directory, "{gpus}": ",".join(self._gpus), **resolved}
+        env = environ.child_environment(template.get("env") or [], values, os.environ, self._bin_dirs)
+        program, argv = environ.command_line(template["argv"], values, env["PATH"])
+        return Process.spawn(Command(program, argv, env, log_path), self._reaper)
+
+    async def _watch_exit(self, process: Process) -> None:
+        code = await asyncio.shield(process.exited)
+        self._cancel_watchers()
+        if self._asked_to_end:
+            return  # _end_process does the rest
+        async with self._lock:
+            if self._process is not process:
+                return
+            await process.end_group(0 if self._failure == HUNG else LEFTOVER_TERM)
+            self._process = None
+            reason = self._failure or ("Killed" if code < 0 else "Exited")
+            _, log_path = self._paths()
+            self._exited(code, reason, logs.last_lines(logs.read_tail(log_path)))
+
+    def _exited(self, code: int, reason: str, log_tail: str) -> None:
+        now, ready = time.time(), self._snap["readyAt"]
+        self._change(
+            state="Exited", childPid=0, previousLease=self._snap["lease"], lease=0,
+            exit={
+                "attempt": self._snap["attempt"], "code": code, "reason": reason, "logTail": log_tail,
+                "at": now, "readyFor": now - ready if ready else 0.0,
+            },
+        )
+
+    def _fail(self, reason: str) -> None:
+        """End a process that hangs or does not come up. A stopped one hears no SIGTERM."""
+        if self._process is not None and not self._asked_to_end:
+            self._failure = reason
+            self._process.signal_group(signal.SIGKILL)
+
+    async def _end_process(self, grace: float) -> None:
+        """Graceful, and final for the process: no exit is recorded, for it was asked for."""
+        process = self._process
+        if process is None:
+            return
+        self._asked_to_end = True
+        self._cancel_watchers()
+        self._change(state="Stopping")
+        process.signal(signal.SIGTERM)
+        await asyncio.wait([process.exited], timeout=grace)
+        await process.end_group(STOP_TERM)
+        self._process = None
+        self._change(state="Waiting", childPid=0, previousLease=self._snap["lease"], lease=0)
+
+    def _cancel_watchers(self) -> None:
+        current = asyncio.current_task()
+        for task in self._tasks:
+            if task is not current:
+                task.cancel()
+
+    async def _rotate(self) -> None:
+        _, log_path = self._paths()
+        while True:
+            await asyncio.sleep(ROTATE_EVERY)
+            await asyncio.get_running_loop().run_in_executor(None, logs.rotate_if_large, log_path)
+
+    # Bookkeeping.
+
+    def _admit(self, caller: Dict[str, Any]) -> bool:
+        if caller["storeId"] != self._store or caller["incarnation"] < self._incarnation:
+            return False
+        if caller["incarnation"] > self._incarnation:
+            self._incarnation = caller["incarnation"]
+            self._wake()  # pending waits of older agents return
+        return True
+
+    def _template(self) -> Dict[str, Any]:
+        return next(a for a in self._unit_template["actors"] if a["name"] == self._name)
+
+    def _grace(self) -> float:
+        return float(self._template().get("terminationGracePeriod") or 0)
+
+    def _paths(self) -> tuple:
+        t = self._unit_template
+        return logs.runtime_paths(self._session_dir, t["server"], t["unit"], self._template()["label"])
+
+    def _snapshot(self) -> Dict[str, Any]:
+        return {**self._snap, "version": self._version}
+
+    def _change(self, **fields: Any) -> None:
+        self._snap.update(fields)
+        self._version += 1
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def remove_directory(directory: str, keep_data: bool) -> None:
+    """Remove a runtime directory but for *.log* and, where asked, *_data."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if ".log" in name or (keep_data and name.endswith("_data")):
+            continue
+        path = os.path.join(directory, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            os.unlink(path)
+    try:
+        os.rmdir(directory)
+    except OSError:
+        pass  # something was kept

@@ -1,0 +1,280 @@
+"""The agent: takes charge, rebuilds its view from Ray, carries out commands."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+from .bus import APIError, Bus
+from .charge import Charge, Superseded
+from .commands import START, STOP, SWEEP, Command, Gate, parse
+from .config import Config
+from .log import log
+from .nodes import Nodes
+from .ray_api import Ray
+from .rebuild import INFRA, Stale, discover, remember
+from .runner import Runner
+from .units import PENDING, UnitView
+from .world import World
+
+FETCH_TIMEOUT = 5.0
+RESCAN_EVERY = 3.0
+
+
+class Agent:
+    """See docs/protocol.md, "Start of an agent"."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._bus = Bus()
+        self._ray = Ray(config.ray_namespace)
+        self._world = World(config, self._ray, self._bus)
+        self._nodes = Nodes(self._world)
+        self._charge: Charge
+        self._last_sequence = 0
+        self._failed: "asyncio.Future[str]"
+
+    async def run(self) -> int:
+        """Until superseded (exit code 0) or until Ray is lost (1)."""
+        self._failed = asyncio.get_running_loop().create_future()
+        await self._bus.connect(self._config)
+        self._charge = Charge(self._config, self._bus, self._ray.session(), self._ray.node_ip())
+        self._world.in_charge, self._world.stale = self._charge.check, self._on_stale
+        self._world.accept = self._accept
+        try:
+            beat = await self._take_charge()
+            work = [beat, self._nodes.run(), self._read_commands(), self._rescan(), self._after_reconnect()]
+            tasks = [asyncio.ensure_future(w) for w in work]
+            ends: List[Any] = [*tasks, self._charge.lost, self._failed]
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in done:
+                if end is not self._charge.lost and end is not self._failed:
+                    end.result()  # raises what ended it
+            if self._charge.lost.done():
+                raise Superseded(self._charge.lost.result())
+            log("error", "the agent ends", reason=self._failed.result())
+            return 1
+        except Superseded as err:
+            log("info", "the agent ends", reason=str(err))
+            return 0
+        finally:
+            await self._bus.close()
+
+    # The start.
+
+    async def _take_charge(self) -> "asyncio.Task[None]":
+        above, beat = 0, None
+        while True:
+            await self._charge.take(above)
+            self._world.incarnation = self._charge.incarnation
+            if beat is None:
+                beat = asyncio.ensure_future(self._charge.beat())
+            self._subscription = await self._bus.subscribe(f"agent-{self._world.incarnation}", 0)
+            try:
+                await self._rebuild()
+                break
+            except Stale as err:
+                # Its actors outlived the bucket in which we counted.
+                await self._charge.check()
+                above = int(err.args[0])
+        self._world.facts.begin(self._world.incarnation)
+        self._charge.autoscaling = await self._ray.autoscaling()
+        self._charge.synced = True
+        self._charge.kick()
+        log("info", "in charge", incarnation=self._world.incarnation, units=len(self._world.units))
+        return beat
+
+    async def _rebuild(self) -> None:
+        old: Dict[str, Tuple[Optional[Dict[str, Any]], int]] = {}
+        for key in await self._bus.keys():
+            if key.startswith(("unit.", "node.")):
+                old[key] = await self._bus.read(key)
+        await self._nodes.load({k: rev for k, (_, rev) in old.items() if k.startswith("node.")})
+        found = await discover(self._world, set(), set())
+        self._world.units.clear()
+        for unit in found.units:
+            value, _ = old.get(f"unit.{unit.server}.{unit.unit}", (None, 0))
+            remember(unit, value, self._config.store_id)
+            resumed = found.resume.get((unit.server, unit.unit))
+            for name in [n for n, a in unit.actors.items() if a.phase == PENDING]:
+                if resumed is None or name not in resumed.attempts:
+                    del unit.actors[name]  # Ray has never heard of it
+            self._add(unit)
+        for key, (_, revision) in old.items():
+            if not key.startswith("unit."):
+                continue
+            _, server, unit_id = key.split(".", 2)
+            runner = self._world.units.get((server, unit_id))
+            if runner is not None:
+                runner.writer.revision = revision
+            else:
+                await self._bus.delete(key, revision)
+        await asyncio.gather(*(r.writer.flush() for r in list(self._world.units.values())))
+        for unit_key, command in found.resume.items():
+            self._world.units[unit_key].submit(command)
+
+    def _add(self, unit: UnitView) -> Runner:
+        runner = Runner(self._world, unit)
+        self._world.units[(unit.server, unit.unit)] = runner
+        for actor in unit.actors.values():
+            if actor.handle is not None and hasattr(actor.handle, "wait") and not unit.foreign:
+                runner.watch(actor)
+        return runner
+
+    # While it runs.
+
+    async def _rescan(self) -> None:
+        """Find what others have made or removed under our names."""
+        while True:
+            await asyncio.sleep(RESCAN_EVERY)
+            try:
+                await self._rescan_once()
+            except Stale as err:
+                self._on_stale(int(err.args[0]))
+            except Exception as err:  # the next look may succeed; the nodes' look judges Ray
+                log("warn", "no look at what Ray holds", error=repr(err)[:300])
+
+    async def _rescan_once(self) -> None:
+        held = [(r, r.unit.group_handle) for r in list(self._world.units.values())]
+        rows = {r["placement_group_id"]: r for r in await self._ray.groups()}
+        names = set(await self._ray.actor_names())
+        for runner, handle in held:
+            unit = runner.unit
+            if handle is not None and unit.group_handle is handle:
+                runner.take_group_row(rows.get(handle.id.hex(), {}))
+            if unit.foreign and not unit.stopping:
+                await self._look_at_foreign(runner, names)
+        found = await discover(self._world, *self._known())
+        actors, groups = self._known()
+        for unit in found.units:
+            # What has begun since the look is known better by its own runner.
+            if not actors & set(unit.actors) and unit.group["name"] not in groups:
+                self._add(unit).changed()
+
+    def _known(self) -> Tuple[Set[str], Set[str]]:
+        units = [r.unit for r in self._world.units.values()]
+        return {a for u in units for a in u.actors}, {u.group["name"] for u in units if u.group["name"]}
+
+    async def _look_at_foreign(self, runner: Runner, names: Set[str]) -> None:
+        unit = runner.unit
+        for name in [n for n in unit.actors if n not in names]:
+            del unit.actors[name]
+            runner.changed()
+        if unit.job_alive and unit.store_id == "" and unit.jobs:
+            unit.job_alive = bool(unit.jobs & set(await self._ray.live_jobs()))
+            runner.changed()
+        if not unit.actors and unit.group.get("state", "REMOVED") == "REMOVED":
+            await runner.forget()
+
+    async def _after_reconnect(self) -> None:
+        while True:
+            await self._bus.reconnected.wait()
+            self._bus.reconnected.clear()
+            await self._charge.check()
+            self._charge.kick()
+
+    def _on_stale(self, seen: int) -> None:
+        """An actor has seen a higher incarnation: whose turn it is says the key."""
+        log("warn", "an actor refuses this incarnation", seen=seen, incarnation=self._world.incarnation)
+        self._world.spawn(self._end_stale(seen))
+
+    async def _end_stale(self, seen: int) -> None:
+        try:
+            await self._charge.check()
+        except Superseded:
+            return
+        if not self._failed.done():
+            self._failed.set_result(f"an actor has seen incarnation {seen}; starting anew above it")
+
+    # Commands.
+
+    async def _read_commands(self) -> None:
+        while True:
+            try:
+                messages = await self._subscription.fetch(1, timeout=FETCH_TIMEOUT)
+            except asyncio.TimeoutError:
+                continue
+            except Exception as err:
+                log("warn", "the consumer is gone; making it again", error=repr(err))
+                await asyncio.sleep(0.5)
+                await self._subscribe_again()
+                continue
+            for message in messages:
+                await self._handle(message)
+
+    async def _subscribe_again(self) -> None:
+        try:
+            await self._charge.check()
+            name = f"agent-{self._world.incarnation}"
+            self._subscription = await self._bus.subscribe(name, self._last_sequence)
+        except Superseded:
+            raise
+        except (APIError, OSError, asyncio.TimeoutError) as err:
+            log("warn", "no consumer yet", error=repr(err))
+
+    async def _handle(self, message: Any) -> None:
+        self._last_sequence = message.metadata.sequence.stream
+        try:
+            command = parse(message.data, message.metadata.timestamp.timestamp())
+        except ValueError as err:
+            log("error", "a command that cannot be read", subject=message.subject, error=str(err))
+            await message.ack()
+            return
+        refusal = self._gate().refusal(command, self._bus.server_time())
+        fields = {"unit": f"{command.server}/{command.unit}", "causeId": command.cause_id, "epoch": command.epoch}
+        if refusal:
+            log("warn", f"{command.verb} refused", reason=refusal, **fields)
+            await message.ack()
+            return
+        log("info", command.verb, **fields)
+        self._charge.saw_epoch(command.epoch)
+        if command.verb == SWEEP and (command.server, command.unit) not in self._world.units:
+            await self._rescan_once()
+        runner = self._accept(command)
+        self._world.spawn(self._acknowledge(message, runner))
+
+    def _gate(self) -> Gate:
+        return Gate(self._config.store_id, self._ray.session(), self._charge.epoch)
+
+    def _accept(self, command: Command) -> Optional[Runner]:
+        """Hand a command to its unit; the unit whose first report comes before the ack."""
+        runner = self._world.units.get((command.server, command.unit))
+        if command.verb == START:
+            return self._accept_start(command, runner)
+        if runner is None or (command.generation and runner.unit.generation not in ("", command.generation)):
+            log("info", "nothing to stop", unit=command.unit, causeId=command.cause_id)
+            return None
+        if command.verb == STOP and runner.unit.store_id != self._config.store_id:
+            log("warn", "not ours; sweep it", unit=command.unit, storeId=runner.unit.store_id)
+            return None
+        runner.submit(command)
+        return None
+
+    def _accept_start(self, command: Command, runner: Optional[Runner]) -> Optional[Runner]:
+        wanted = command.template["placementGroup"]["name"]
+        if runner is not None and runner.unit.group.get("name") not in ("", wanted) and command.unit == INFRA:
+            self._rename(runner)
+            runner = None
+        if runner is not None and runner.unit.store_id != self._config.store_id:
+            log("warn", "the name is taken by others; sweep them", unit=command.unit, storeId=runner.unit.store_id)
+            return None
+        created = runner is None
+        if runner is None:
+            unit = UnitView(command.server, command.unit, self._config.store_id)
+            unit.identify(command.template, command.placement)
+            runner = self._add(unit)
+            runner.changed()
+        runner.submit(command)
+        return runner if created else None
+
+    def _rename(self, runner: Runner) -> None:
+        """An older generation's infra unit makes room for the one that is wanted."""
+        unit = runner.unit
+        self._world.units.pop((unit.server, unit.unit), None)
+        runner.move(f"{unit.generation}_{INFRA}")
+        self._world.units[(unit.server, unit.unit)] = runner
+
+    async def _acknowledge(self, message: Any, runner: Optional[Runner]) -> None:
+        if runner is not None:
+            await runner.writer.flush()
+        await message.ack()

@@ -1,0 +1,151 @@
+"""NATS: the bucket that the agent writes, the stream that it reads and tells facts to."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+import nats
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError, NotFoundError
+
+from .config import Config
+from .log import log
+
+BUCKET = "dynctl_observed"
+STREAM = "DYNCTL_EVENTS"
+SUBJECTS = [f"dynctl.events.*.{verb}.>" for verb in ("start", "stop", "sweep")]
+REQUEST_TIMEOUT = 2.0
+
+
+class Conflict(Exception):
+    """Somebody else has written the key."""
+
+
+class Bus:
+    """One connection, which is made again for ever when it is lost."""
+
+    def __init__(self) -> None:
+        self.reconnected = asyncio.Event()
+        self.clock_offset = 0.0  # seconds to add to this clock for the server's
+
+    async def connect(self, config: Config) -> None:
+        """Connect, however long it takes: the reconciler may be on its way up."""
+
+        async def on_reconnect() -> None:
+            log("info", "reconnected to NATS")
+            self.reconnected.set()
+
+        async def on_disconnect() -> None:
+            log("warn", "lost NATS; units go on")
+
+        async def on_error(err: Exception) -> None:
+            log("warn", "NATS error", error=repr(err))
+
+        while True:
+            try:
+                self._nc = await nats.connect(
+                    config.nats_url, name="dynctl-agent", max_reconnect_attempts=-1, reconnect_time_wait=0.25,
+                    ping_interval=5, max_outstanding_pings=2, allow_reconnect=True,
+                    reconnected_cb=on_reconnect, disconnected_cb=on_disconnect, error_cb=on_error,
+                    **config.nats_options(),
+                )
+                self._js = self._nc.jetstream(timeout=REQUEST_TIMEOUT)
+                self._kv = await self._js.key_value(BUCKET)
+                return
+            except (OSError, asyncio.TimeoutError, nats.errors.Error) as err:
+                log("warn", "no NATS yet", url=config.nats_url, error=repr(err))
+                await asyncio.sleep(0.5)
+
+    async def close(self) -> None:
+        """Close the connection; what was published is flushed."""
+        try:
+            await asyncio.wait_for(self._nc.drain(), 2)
+        except (OSError, asyncio.TimeoutError, nats.errors.Error):
+            pass
+
+    # The bucket.
+
+    async def read(self, key: str) -> Tuple[Optional[Dict[str, Any]], int]:
+        """The value and its revision; (None, revision of the marker or 0) if absent."""
+        try:
+            entry = await self._kv.get(key)
+        except KeyNotFoundError as err:
+            return None, err.entry.revision if err.entry else 0
+        return json.loads(entry.value or b"null"), entry.revision or 0
+
+    async def write(self, key: str, value: Dict[str, Any], revision: int) -> int:
+        """Write over that revision (0: absent); the new revision. Raises Conflict."""
+        try:
+            return await self._kv.update(key, json.dumps(value).encode(), last=revision)
+        except KeyWrongLastSequenceError as err:
+            raise Conflict(key) from err
+
+    async def delete(self, key: str, revision: int) -> None:
+        """Delete that revision. Raises Conflict."""
+        try:
+            await self._kv.delete(key, last=revision)
+        except KeyWrongLastSequenceError as err:
+            raise Conflict(key) from err
+        except APIError as err:
+            if err.err_code in (10071, 10164):
+                raise Conflict(key) from err
+            raise
+
+    async def keys(self) -> List[str]:
+        """The keys that exist."""
+        try:
+            return await self._kv.keys()
+        except NoKeysError:
+            return []
+
+    async def learn_clock(self, revision: int, written: float) -> None:
+        """Learn the server's clock from an entry written at that time of ours."""
+        reply = await self._nc.request(
+            f"$JS.API.STREAM.MSG.GET.KV_{BUCKET}", json.dumps({"seq": revision}).encode(), timeout=REQUEST_TIMEOUT
+        )
+        stored = json.loads(reply.data).get("message", {}).get("time")
+        if stored:
+            self.clock_offset = parse_time(stored) - written
+
+    def server_time(self) -> float:
+        """Now, on the clock that stamps messages."""
+        return time.time() + self.clock_offset
+
+    # The stream.
+
+    async def subscribe(self, name: str, after: int) -> Any:
+        """A pull consumer for commands: those to come, or those after a sequence."""
+        policy = DeliverPolicy.BY_START_SEQUENCE if after else DeliverPolicy.NEW
+        await self._js.add_consumer(
+            STREAM,
+            ConsumerConfig(
+                name=name, ack_policy=AckPolicy.EXPLICIT, ack_wait=10, inactive_threshold=60,
+                deliver_policy=policy, opt_start_seq=after + 1 if after else None, filter_subjects=SUBJECTS,
+            ),
+        )
+        return await self._js.pull_subscribe_bind(consumer=name, stream=STREAM)
+
+    async def publish(self, subject: str, message_id: str, document: Dict[str, Any]) -> None:
+        """Store one event."""
+        await self._js.publish(subject, json.dumps(document).encode(), headers={"Nats-Msg-Id": message_id})
+
+
+def parse_time(text: str) -> float:
+    """Seconds of an RFC 3339 time; nanoseconds are cut to microseconds."""
+    head, _, rest = text.partition(".")
+    if not rest:
+        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    digits = ""
+    for c in rest:
+        if not c.isdigit():
+            break
+        digits += c
+    zone = rest[len(digits) :].replace("Z", "+00:00")
+    return datetime.datetime.fromisoformat(f"{head}.{digits[:6]:0<6}{zone}").timestamp()
+
+
+__all__ = ["APIError", "Bus", "Conflict", "NotFoundError", "parse_time"]

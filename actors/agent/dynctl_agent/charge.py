@@ -1,0 +1,111 @@
+"""Who is in charge: the key `agent`, which is also the heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any, Dict, Optional
+
+from . import VERSION
+from .bus import Bus, Conflict
+from .config import Config
+from .log import log
+
+KEY = "agent"
+EVERY = 1.0
+CLOCK_EVERY = 30.0
+
+
+class Superseded(Exception):
+    """Another agent is in charge; its argument is why."""
+
+
+class Charge:
+    """Takes the key, rewrites it every second, and ends when somebody else has it."""
+
+    def __init__(self, config: Config, bus: Bus, session: str, node_ip: str) -> None:
+        self._config, self._bus, self._session, self._node_ip = config, bus, session, node_ip
+        self.incarnation = 0
+        self.epoch = config.epoch
+        self.synced = False
+        self.autoscaling = False
+        self.lost: "asyncio.Future[str]" = asyncio.get_running_loop().create_future()
+        self._revision = 0
+        self._clock_at = -CLOCK_EVERY
+        self._kicked = asyncio.Event()
+
+    async def take(self, above: int = 0) -> None:
+        """Take the key with an incarnation above all that were seen."""
+        while True:
+            value, revision = await self._bus.read(KEY)
+            value = value or {}
+            self.incarnation = max(int(value.get("incarnation") or 0), above, self._config.incarnation - 1) + 1
+            self.epoch = max(self.epoch, int(value.get("epoch") or 0))
+            try:
+                self._revision = await self._bus.write(KEY, self._value(), revision)
+                return
+            except Conflict:
+                continue
+
+    def saw_epoch(self, epoch: int) -> None:
+        """Remember the highest fencing epoch, and say so at once."""
+        if epoch > self.epoch:
+            self.epoch = epoch
+            self.kick()
+
+    def kick(self) -> None:
+        """Write the key now."""
+        self._kicked.set()
+
+    async def check(self) -> None:
+        """Raises Superseded if another agent has the key; waits while NATS is away."""
+        while True:
+            try:
+                value, revision = await self._bus.read(KEY)
+                break
+            except Exception as err:
+                log("warn", "cannot read who is in charge", error=repr(err))
+                await asyncio.sleep(0.2)
+        self._judge(value, revision)
+
+    async def beat(self) -> None:
+        """Rewrite the key for ever."""
+        while True:
+            await self._beat_once()
+            try:
+                await asyncio.wait_for(self._kicked.wait(), EVERY)
+            except asyncio.TimeoutError:
+                pass
+            self._kicked.clear()
+
+    async def _beat_once(self) -> None:
+        written = time.time()
+        try:
+            self._revision = await self._bus.write(KEY, self._value(), self._revision)
+            if time.monotonic() - self._clock_at > CLOCK_EVERY:
+                await self._bus.learn_clock(self._revision, (written + time.time()) / 2)
+                self._clock_at = time.monotonic()
+        except Conflict:
+            await self.check()
+        except Exception as err:  # NATS is away; the units go on
+            log("warn", "no heartbeat", error=repr(err))
+            await asyncio.sleep(0.1)
+
+    def _judge(self, value: Optional[Dict[str, Any]], revision: int) -> None:
+        holder = int((value or {}).get("incarnation") or 0)
+        mine = value is not None and (value.get("nodeIp"), value.get("pid")) == (self._node_ip, os.getpid())
+        if holder > self.incarnation or (holder == self.incarnation and not mine):
+            reason = f"incarnation {holder} is in charge"
+            if not self.lost.done():
+                self.lost.set_result(reason)
+            raise Superseded(reason)
+        # Ours (an answer was lost), an older one's, or a bucket that was made anew.
+        self._revision = revision
+
+    def _value(self) -> Dict[str, Any]:
+        return {
+            "incarnation": self.incarnation, "storeId": self._config.store_id, "session": self._session,
+            "synced": self.synced, "epoch": self.epoch, "autoscaling": self.autoscaling, "version": VERSION,
+            "nodeIp": self._node_ip, "pid": os.getpid(),
+        }

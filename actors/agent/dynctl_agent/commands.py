@@ -1,0 +1,91 @@
+"""Commands of the reconciler, and which of them are void."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Dict
+
+START, STOP, SWEEP = "start", "stop", "sweep"
+
+
+@dataclass
+class Command:
+    """One command. payload is the protocol's `command` object."""
+
+    verb: str
+    server: str
+    unit: str
+    generation: str
+    epoch: int
+    cause_id: str
+    payload: Dict[str, Any]
+    stored_at: float  # on the server's clock
+    attempts: Dict[str, Dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def grace(self) -> float:
+        """Seconds from SIGTERM on."""
+        return float(self.payload.get("gracePeriod") or 0)
+
+    @property
+    def template(self) -> Dict[str, Any]:
+        """The unit's template, of a start."""
+        return self.payload["template"]
+
+    @property
+    def placement(self) -> Dict[str, int]:
+        """The placement's number and failures, of a start."""
+        return counts(self.payload.get("placement"))
+
+
+def counts(raw: Any) -> Dict[str, int]:
+    """{number, failures} with zeros for what is missing."""
+    raw = raw or {}
+    return {"number": int(raw.get("number") or 0), "failures": int(raw.get("failures") or 0)}
+
+
+def parse(body: bytes, stored_at: float) -> Command:
+    """A command from a CloudEvent. Raises ValueError."""
+    try:
+        event = json.loads(body)
+        data, verb = event["data"], event["type"]
+        payload = data["command"]
+        command = Command(
+            verb=verb, server=data["server"], unit=data["unit"], epoch=int(data.get("epoch") or 0),
+            generation=payload.get("generation") or data.get("generation") or "",
+            cause_id=data.get("causeId") or event.get("id", ""), payload=payload, stored_at=stored_at,
+        )
+        if verb == START:
+            template = payload["template"]
+            command.unit, command.server = template["unit"], template["server"]
+            command.generation = template["generation"]
+            names = {a["name"] for a in template["actors"]}
+            command.attempts = {k: counts(v) for k, v in (payload.get("attempts") or {}).items() if k in names}
+        elif verb not in (STOP, SWEEP):
+            raise ValueError(f"unknown verb {verb!r}")
+        return command
+    except (KeyError, TypeError, AttributeError) as err:
+        raise ValueError(f"not a command: {err!r}") from err
+
+
+@dataclass
+class Gate:
+    """What a command must match: this store, this Ray session, no lower epoch."""
+
+    store_id: str
+    session: str
+    epoch: int
+
+    def refusal(self, command: Command, now: float) -> str:
+        """A constant reason to refuse the command, or "". now: the server's clock."""
+        if command.payload.get("storeId") != self.store_id:
+            return "RefusedStore"
+        if command.payload.get("session") != self.session:
+            return "RefusedSession"
+        if command.epoch < self.epoch:
+            return "RefusedEpoch"
+        deadline = float(command.payload.get("deadline") or 0)
+        if deadline > 0 and now > command.stored_at + deadline:
+            return "RefusedDeadline"
+        return ""

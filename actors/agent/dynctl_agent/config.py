@@ -1,0 +1,43 @@
+"""The settings that the entrypoint carries."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+
+@dataclass
+class Config:
+    """See docs/protocol.md, "Who makes what"."""
+
+    nats_url: str
+    store_id: str
+    ray_namespace: str
+    nats_creds: Optional[Dict[str, str]] = None
+    incarnation: int = 0
+    bin_dirs: List[str] = field(default_factory=list)
+    epoch: int = 0
+
+    @classmethod
+    def decode(cls, text: str) -> "Config":
+        """From base64 of JSON. Raises ValueError that says what is missing."""
+        raw = json.loads(base64.b64decode(text, validate=True))
+        missing = [k for k in ("natsUrl", "storeId", "rayNamespace") if not raw.get(k)]
+        if missing:
+            raise ValueError(f"--config lacks {', '.join(missing)}")
+        return cls(
+            nats_url=raw["natsUrl"],
+            store_id=raw["storeId"],
+            ray_namespace=raw["rayNamespace"],
+            nats_creds=raw.get("natsCreds"),
+            incarnation=int(raw.get("incarnation") or 0),
+            bin_dirs=list(raw.get("binDirs") or []),
+            epoch=int(raw.get("epoch") or 0),
+        )
+
+    def nats_options(self) -> Dict[str, Any]:
+        """The credentials as nats.connect takes them: user and password, or token."""
+        creds = self.nats_creds or {}
+        return {k: creds[k] for k in ("user", "password", "token") if creds.get(k)}

@@ -1,0 +1,100 @@
+"""The command line and the environment of a process, from its template."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from typing import Dict, List, Mapping, Sequence, Tuple, Union
+
+# What a child must not inherit: settings of another Dynamo, and Ray's own, with
+# which the child would take itself for a part of the actor's job.
+DROPPED = ("ETCD_", "NATS_", "DYN_", "RAY_")
+PLACEHOLDER = re.compile(r"\{(?:py|RD|gpus|(?:ip|port):[^{}/]+/[^{}/]+)\}")
+
+Text = Union[str, dict]
+
+
+class ExecError(Exception):
+    """The process cannot be executed as its template says; the message says why."""
+
+
+def references(template: dict) -> List[str]:
+    """The placeholders of a template that name a unit, each once, in order."""
+    found: Dict[str, None] = {}
+    for text in [*template["argv"], *(v.get("value") for v in template.get("env") or [])]:
+        if isinstance(text, dict):
+            for match in PLACEHOLDER.findall(text.get("expand", "")):
+                if match.startswith(("{ip:", "{port:")):
+                    found[match] = None
+    return list(found)
+
+
+def expand(text: Text, values: Mapping[str, str]) -> str:
+    """The text with its placeholders replaced; a plain string is taken as it is."""
+    if isinstance(text, str):
+        return text
+
+    def value(match: re.Match) -> str:
+        if match[0] not in values:
+            raise ExecError(f"placeholder {match[0]} has no value")
+        return values[match[0]]
+
+    return PLACEHOLDER.sub(value, text.get("expand", ""))
+
+
+def child_environment(
+    variables: Sequence[dict],
+    values: Mapping[str, str],
+    inherited: Mapping[str, str],
+    bin_dirs: Sequence[str],
+) -> Dict[str, str]:
+    """What the process sees: the actor's environment without DROPPED, the GPUs, then
+    the template's variables in order. Secrets are read here and nowhere else."""
+    env = {k: v for k, v in inherited.items() if not k.startswith(DROPPED)}
+    path = [os.path.dirname(sys.executable), *bin_dirs, env.get("PATH", os.defpath)]
+    env["PATH"] = os.pathsep.join(path)
+    # Ray leaves an empty value in actors without a GPU, which would hide the GPUs
+    # from tools that only look.
+    env.pop("CUDA_VISIBLE_DEVICES", None)
+    if values.get("{gpus}"):
+        env["CUDA_VISIBLE_DEVICES"] = values["{gpus}"]
+    for var in variables:
+        env[var["name"]] = _value(var, values, inherited)
+    return env
+
+
+def _value(var: dict, values: Mapping[str, str], inherited: Mapping[str, str]) -> str:
+    name = var["name"]
+    if var.get("fromFile"):
+        try:
+            with open(var["fromFile"], encoding="utf-8") as f:
+                return f.read().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as err:
+            reason = getattr(err, "strerror", None) or "not UTF-8"
+            raise ExecError(
+                f"variable {name}: file {var['fromFile']} on node {os.uname().nodename}: {reason}; "
+                "put it there or change fromFile"
+            ) from None
+    if var.get("fromEnv"):
+        if var["fromEnv"] not in inherited:
+            raise ExecError(
+                f"variable {name}: {var['fromEnv']} is not set where the process starts "
+                f"(node {os.uname().nodename}); set it for Ray's workers or change fromEnv"
+            )
+        return inherited[var["fromEnv"]]
+    return expand(var.get("value", ""), values)
+
+
+def command_line(argv: Sequence[Text], values: Mapping[str, str], path: str) -> Tuple[str, List[str]]:
+    """The program's file and the words it is executed with."""
+    words = [expand(word, values) for word in argv]
+    if not words:
+        raise ExecError("the template has no command")
+    program = shutil.which(words[0], path=path)
+    if program is None:
+        raise ExecError(
+            f"{words[0]}: not found on node {os.uname().nodename}; put it on PATH or pass --bin-dir"
+        )
+    return program, words

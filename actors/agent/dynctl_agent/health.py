@@ -1,0 +1,123 @@
+"""Whether a process is ready, which lease it has, and whether it hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Callable, Mapping, Optional, Sequence
+
+from . import httpget
+
+# How often a starting process is asked: at once while most start, seldom while an
+# engine loads its weights.
+FIRST_POLL, SLOW_POLL, SLOW_AFTER = 0.05, 0.5, 30.0
+TIMEOUT = 2.0
+WORKER_ID = re.compile(rb'worker_id="([0-9a-fA-F]{1,16})"')
+
+HUNG = "Hung"
+STARTUP_TIMEOUT = "StartupTimeout"
+
+
+def parse_lease(metrics: bytes) -> int:
+    """The lease in the worker_id label (hex) as etcd's signed 64-bit integer; 0: none."""
+    match = WORKER_ID.search(metrics)
+    if match is None:
+        return 0
+    value = int(match[1], 16)
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+class Monitor:
+    """Watches one attempt and tells what it finds through its callbacks."""
+
+    def __init__(
+        self,
+        template: dict,
+        ports: Mapping[str, int],
+        hosts: Sequence[str],
+    ) -> None:
+        rule = template["health"]
+        self._kind: str = rule.get("kind", "none")
+        self._port: int = ports.get(rule.get("port", ""), 0)
+        self._path: str = rule.get("path") or "/"
+        self._wants_lease: bool = bool(rule.get("lease"))
+        self._every: float = rule.get("every") or 0
+        self._failures: int = rule.get("failures") or 0
+        limits = [x for x in (rule.get("firstWithin"), template.get("startupTimeout")) if x]
+        self._limit: Optional[float] = min(limits) if limits else None
+        # 127.0.0.1 first; a program that listens on one address only is asked there.
+        self._hosts = hosts
+        self.on_ready: Callable[[], None] = lambda: None
+        self.on_lease: Callable[[int], None] = lambda lease: None
+        self.on_failure: Callable[[str], None] = lambda reason: None
+
+    async def run(self) -> None:
+        """Until cancelled, or until a failure has been told."""
+        lease = asyncio.ensure_future(self._find_lease()) if self._wants_lease else None
+        try:
+            if not await self._first_success():
+                self.on_failure(STARTUP_TIMEOUT)
+                return
+            self.on_ready()
+            if self._kind != "none" and self._every > 0 and self._failures > 0:
+                await self._until_hung()
+                self.on_failure(HUNG)
+            elif lease is not None:
+                await lease
+        finally:
+            if lease is not None:
+                lease.cancel()
+
+    async def _first_success(self) -> bool:
+        start = time.monotonic()
+        while True:
+            elapsed = time.monotonic() - start
+            left = TIMEOUT if self._limit is None else self._limit - elapsed
+            if left <= 0:
+                return False
+            if await self._healthy(min(TIMEOUT, left)):
+                return True
+            await asyncio.sleep(FIRST_POLL if elapsed < SLOW_AFTER else SLOW_POLL)
+
+    async def _until_hung(self) -> None:
+        failed = 0
+        while True:
+            asked = time.monotonic()
+            failed = 0 if await self._healthy(TIMEOUT) else failed + 1
+            if failed >= self._failures:
+                return
+            await asyncio.sleep(max(0.0, asked + self._every - time.monotonic()))
+
+    async def _find_lease(self) -> None:
+        start = time.monotonic()
+        while True:
+            for host in self._hosts:
+                try:
+                    status, body = await httpget.get(host, self._port, "/metrics", TIMEOUT)
+                except (OSError, ValueError, EOFError, asyncio.TimeoutError):
+                    continue
+                lease = parse_lease(body) if status == 200 else 0
+                if lease:
+                    self.on_lease(lease)
+                    return
+                break
+            slow = time.monotonic() - start > SLOW_AFTER
+            await asyncio.sleep(SLOW_POLL if slow else FIRST_POLL)
+
+    async def _healthy(self, timeout: float) -> bool:
+        if self._kind == "none":
+            return True
+        for host in self._hosts:
+            if self._kind == "tcp":
+                if await httpget.connects(host, self._port, timeout):
+                    return True
+                continue
+            try:
+                status, _ = await httpget.get(host, self._port, self._path, timeout)
+                return status == 200
+            except (ValueError, EOFError, asyncio.TimeoutError):
+                return False
+            except OSError:
+                continue  # nobody listens on this address
+        return False

@@ -1,0 +1,76 @@
+"""Log files of processes: the end of one, and what keeps them small."""
+
+from __future__ import annotations
+
+import os
+from typing import Tuple
+
+ROTATE_BYTES = 64 << 20
+TAIL_BYTES = 64 << 10
+TAIL_LINES = 50
+
+
+def read_tail(path: str, num_bytes: int = TAIL_BYTES) -> str:
+    """The last num_bytes of a file as text; "" when there is none.
+
+    What is not UTF-8 (also a character cut in two) becomes U+FFFD.
+    """
+    if num_bytes <= 0:
+        return ""
+    try:
+        with open(path, "rb") as f:
+            size = f.seek(0, os.SEEK_END)
+            f.seek(max(0, size - num_bytes))
+            return f.read(num_bytes).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def last_lines(text: str, count: int = TAIL_LINES) -> str:
+    """The last count lines, without the newline at the end."""
+    return "\n".join(text.splitlines()[-count:])
+
+
+def exit_message(label: str, log_tail: str) -> str:
+    """What is told about a process that ended by itself."""
+    tail = last_lines(log_tail) or "(no log output)"
+    return (
+        f"Dynamo {label} subprocess exited unexpectedly.\n\n"
+        f"--- {label} log (last {TAIL_LINES} lines) ---\n{tail}"
+    )
+
+
+def keep_previous(path: str) -> None:
+    """Keep the log of the attempt before as .1."""
+    try:
+        if os.path.getsize(path) > 0:
+            os.replace(path, path + ".1")
+    except FileNotFoundError:
+        pass
+
+
+def rotate_if_large(path: str, limit: int = ROTATE_BYTES) -> bool:
+    """Copy a log past the limit to .1 and empty it; the writer appends, so it goes on.
+
+    What is written between the last read and the truncation is lost: a moment, since
+    the copy goes on until it has caught up.
+    """
+    try:
+        if os.path.getsize(path) < limit:
+            return False
+        with open(path, "r+b") as src, open(path + ".1", "wb") as dst:
+            while True:
+                chunk = src.read(1 << 20)
+                if not chunk:
+                    break
+                dst.write(chunk)
+            src.truncate(0)
+        return True
+    except FileNotFoundError:
+        return False
+
+
+def runtime_paths(session_dir: str, server: str, unit: str, label: str) -> Tuple[str, str]:
+    """The runtime directory of a unit and the log of one of its processes."""
+    directory = os.path.join(session_dir, f"nemo_curator_dynamo_{server}_{unit}")
+    return directory, os.path.join(directory, f"{label}.log")

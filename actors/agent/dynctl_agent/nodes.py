@@ -1,0 +1,82 @@
+"""The nodes of the cluster, looked at once a second and written when they change."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Awaitable, Callable, Dict, Optional
+
+from .log import log
+from .observe import Writer
+from .world import World
+
+EVERY = 1.0
+# Ray's GCS away for this many looks in a row: the job fails, and is submitted again.
+PATIENCE = 30
+HEAD = "node:__internal_head__"
+
+
+class Nodes:
+    """Keeps node.<id> current."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._values: Dict[str, Dict[str, Any]] = {}
+        self._writers: Dict[str, Writer] = {}
+        self._failures = 0
+
+    async def load(self, revisions: Dict[str, int]) -> None:
+        """The first look; keys of nodes that are gone are deleted."""
+        await self._look()
+        for key, revision in revisions.items():
+            node = key[len("node.") :]
+            writer = self._writer(node)
+            writer.revision = revision
+            writer.mark()
+        for node in self._values:
+            await self._writer(node).flush()
+
+    async def run(self) -> None:
+        """Look for ever. Raises when Ray does not answer any more."""
+        while True:
+            await asyncio.sleep(EVERY)
+            try:
+                await self._look()
+                self._failures = 0
+            except Exception as err:
+                self._failures += 1
+                log("warn", "Ray does not tell its nodes", error=repr(err)[:300])
+                if self._failures >= PATIENCE:
+                    raise
+
+    async def _look(self) -> None:
+        rows, free = await asyncio.gather(self._world.ray.nodes(), self._world.ray.free())
+        for row in rows:
+            node = row["NodeID"]
+            if not row.get("Alive") and node not in self._values:
+                continue
+            value = self._value(row, free.get(node))
+            self._world.node_ips[node] = value["ip"]
+            if self._values.get(node) != value:
+                self._values[node] = value
+                self._writer(node).mark()
+                self._world.changed.fire()
+
+    def _value(self, row: Dict[str, Any], free: Optional[Dict[str, float]]) -> Dict[str, Any]:
+        old, resources = self._values.get(row["NodeID"], {}), row.get("Resources") or {}
+        alive = bool(row.get("Alive"))
+        value = {
+            "id": row["NodeID"], "ip": row.get("NodeManagerAddress") or old.get("ip", ""), "alive": alive,
+            "gpus": int(resources.get("GPU", 0)), "cpus": int(resources.get("CPU", 0)),
+            "head": HEAD in resources or old.get("head", False),
+            "labels": row.get("Labels") or old.get("labels", {}),
+        }
+        if alive and free is not None:
+            value["freeGpus"], value["freeCpus"] = free.get("GPU", 0.0), free.get("CPU", 0.0)
+        return value
+
+    def _writer(self, node: str) -> Writer:
+        if node not in self._writers:
+            render: Callable[[], Optional[Dict[str, Any]]] = lambda: self._values.get(node)
+            in_charge: Callable[[], Awaitable[None]] = self._world.in_charge
+            self._writers[node] = Writer(self._world.bus, f"node.{node}", render, in_charge)
+        return self._writers[node]

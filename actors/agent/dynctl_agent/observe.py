@@ -1,0 +1,81 @@
+"""Writes what is true into the bucket: by compare-and-swap, at once, coalesced."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Awaitable, Callable, Dict, Optional
+
+from .bus import Bus, Conflict
+from .log import log, timestamp
+
+RETRY = 0.2
+
+
+class Writer:
+    """Keeps one key equal to what render() returns; None deletes the key."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        key: str,
+        render: Callable[[], Optional[Dict[str, Any]]],
+        in_charge: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._bus, self.key, self._render, self._in_charge = bus, key, render, in_charge
+        self.revision = 0
+        self._last: Optional[Dict[str, Any]] = None
+        self._dirty = self._closed = False
+        self._task: Optional[asyncio.Task] = None
+
+    def mark(self) -> None:
+        """Something has changed."""
+        self._dirty = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self._write_all())
+
+    def close(self) -> None:
+        """Leave the key to another writer."""
+        self._closed = True
+
+    async def flush(self) -> None:
+        """Until what is true now is written."""
+        self.mark()
+        while self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+
+    async def _write_all(self) -> None:
+        while self._dirty and not self._closed:
+            self._dirty = False
+            value = self._render()
+            if value is not None and value == self._last:
+                continue
+            try:
+                await self._write(value)
+                self._last = value
+            except Conflict:
+                self._dirty = True
+                await self._in_charge()
+                _, self.revision = await self._read_revision()
+            except asyncio.CancelledError:
+                raise
+            except Exception as err:  # NATS is away, or slow: what is true is written when it is back
+                self._dirty = True
+                log("warn", "not written yet", key=self.key, error=repr(err))
+                await asyncio.sleep(RETRY)
+
+    async def _write(self, value: Optional[Dict[str, Any]]) -> None:
+        if value is not None:
+            stamped = {**value, "sentAt": timestamp(time.time())}
+            self.revision = await self._bus.write(self.key, stamped, self.revision)
+        elif self.revision:
+            await self._bus.delete(self.key, self.revision)
+            _, self.revision = await self._read_revision()
+
+    async def _read_revision(self) -> tuple:
+        while True:
+            try:
+                return await self._bus.read(self.key)
+            except Exception as err:
+                log("warn", "not read yet", key=self.key, error=repr(err))
+                await asyncio.sleep(RETRY)

@@ -1,0 +1,77 @@
+"""Free ports on this node."""
+
+from __future__ import annotations
+
+import socket
+from typing import AbstractSet, Callable, Dict, List, Mapping
+
+# Ray's own workers listen here.
+RAY_FIRST, RAY_LAST = 10002, 19999
+LAST = 65535
+
+
+class PortConflict(Exception):
+    """A port that must be this one is taken, or none is left."""
+
+
+def is_free(port: int) -> bool:
+    """True if a server could listen on the port on every address of this node.
+
+    With SO_REUSEADDR, as servers do: connections in TIME_WAIT are no conflict.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+        return True
+
+
+def find(seed: int, count: int, taken: AbstractSet[int], free: Callable[[int], bool] = is_free) -> int:
+    """The first of count ports in a row from seed on, none of them taken or Ray's."""
+    port = seed
+    while port + count - 1 <= LAST:
+        if port <= RAY_LAST and port + count - 1 >= RAY_FIRST:
+            port = RAY_LAST + 1
+            continue
+        bad = [p for p in range(port, port + count) if p in taken or not free(p)]
+        if not bad:
+            return port
+        port = bad[-1] + 1
+    raise PortConflict(f"no {count} free port(s) in a row from {seed} to {LAST}")
+
+
+def assign(
+    rules: List[dict],
+    taken: AbstractSet[int],
+    previous: Mapping[str, int],
+    free: Callable[[int], bool] = is_free,
+) -> Dict[str, int]:
+    """The ports of one process by name.
+
+    rules are the template's; taken is what other units on this node hold or were
+    promised; previous are the ports of the last attempt. Raises PortConflict.
+    """
+    found: Dict[str, int] = {}
+    used = set(taken)
+    for rule in rules:
+        name, count = rule["name"], rule.get("count") or 1
+        want = rule["seed"] if rule.get("exact") else previous.get(name, 0) if rule.get("sticky") else 0
+        if want:
+            for port in range(want, want + count):
+                if port in used:
+                    raise PortConflict(f"port {port} ({name}) belongs to another unit on this node")
+                if not free(port):
+                    raise PortConflict(f"port {port} ({name}) is in use on this node; free it or choose another")
+        else:
+            want = find(rule["seed"], count, used, free)
+        found[name] = want
+        used.update(range(want, want + count))
+    return found
+
+
+def span(rules: List[dict], ports: Mapping[str, int]) -> List[int]:
+    """Every port that a process with these rules holds, those in a row included."""
+    counts = {r["name"]: r.get("count") or 1 for r in rules}
+    return [p + i for name, p in sorted(ports.items()) for i in range(counts.get(name, 1))]

@@ -1,0 +1,211 @@
+"""What the agent asks of Ray, off the event loop.
+
+Ray's own calls block; they run in a pool of threads. Calls of actors do not block:
+their ObjectRefs are awaited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Dict, List, Optional
+
+import ray
+from ray import cloudpickle
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
+from ray.util.placement_group import PlacementGroup, placement_group_table
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+
+JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+# Enough for describe, stop, the waits of this agent and of a few paused ones.
+ACTOR_CONCURRENCY = 100
+
+
+def connect(namespace: str) -> None:
+    """Connect to the cluster that this job belongs to, with a runtime environment for
+    nobody: a worker process with one costs every actor a second."""
+    if os.environ.get(JOB_CONFIG):
+        config = json.loads(os.environ[JOB_CONFIG])
+        config.pop("runtime_env", None)
+        os.environ[JOB_CONFIG] = json.dumps(config)
+    ray.init(address="auto", namespace=namespace, log_to_driver=False, logging_level="warning")
+    # The nodes do not have this package: the classes travel by value.
+    import dynctl_agent
+
+    cloudpickle.register_pickle_by_value(dynctl_agent)
+
+
+class Ray:
+    """The Ray cluster, from one namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="ray")
+        from .actor import UnitActor
+
+        self._actor_class = ray.remote(UnitActor)
+
+    async def run(self, fn: Callable, *args: Any) -> Any:
+        """fn(*args) in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: fn(*args))
+
+    def session(self) -> str:
+        """The name of the Ray session, such as session_2026-11-24_03-20-00_000000_1."""
+        return ray.get_runtime_context().get_session_name()
+
+    def node_ip(self) -> str:
+        """The address of the node that the agent runs on."""
+        return ray.util.get_node_ip_address()
+
+    # Placement groups.
+
+    async def find_group(self, name: str) -> Optional[PlacementGroup]:
+        """The group of that name in our namespace, or None."""
+
+        def find() -> Optional[PlacementGroup]:
+            try:
+                return ray.util.get_placement_group(name)
+            except ValueError:
+                return None
+
+        return await self.run(find) if name else None
+
+    async def create_group(self, template: Dict[str, Any]) -> PlacementGroup:
+        """Ask for a detached group as the template says; does not wait for it."""
+        bundles = [{k: float(v) for k, v in b.items() if v} for b in template["bundles"]]
+        selector = template.get("bundleLabelSelector")
+
+        def create() -> PlacementGroup:
+            return ray.util.placement_group(
+                bundles,
+                strategy=template["strategy"],
+                name=template["name"],
+                lifetime="detached",
+                bundle_label_selector=selector or None,
+            )
+
+        return await self.run(create)
+
+    async def group_row(self, group: PlacementGroup) -> Dict[str, Any]:
+        """Ray's row about a group: name, state, bundles, bundles_to_node_id, ..."""
+        return await self.run(placement_group_table, group)
+
+    async def groups(self) -> List[Dict[str, Any]]:
+        """Ray's rows about all groups of all namespaces."""
+        return list((await self.run(placement_group_table)).values())
+
+    async def remove_group(self, group: PlacementGroup) -> None:
+        """Remove a group; what is gone is no error."""
+        await self.run(ray.util.remove_placement_group, group)
+
+    # Actors.
+
+    async def create_actor(self, template: Dict[str, Any], group: PlacementGroup, header: Dict[str, Any]) -> Any:
+        """A detached actor in its bundle; does not wait for it."""
+        options: Dict[str, Any] = {
+            "name": template["name"],
+            "namespace": self.namespace,
+            "lifetime": "detached",
+            "num_cpus": template.get("cpus") or 0,
+            "num_gpus": template.get("gpus") or 0,
+            "max_concurrency": ACTOR_CONCURRENCY,
+            "scheduling_strategy": PlacementGroupSchedulingStrategy(
+                placement_group=group, placement_group_bundle_index=template["bundle"]
+            ),
+        }
+        if template.get("runtimeEnv"):
+            options["runtime_env"] = template["runtimeEnv"]
+        return await self.run(lambda: self._actor_class.options(**options).remote(header))
+
+    async def find_actor(self, name: str) -> Optional[Any]:
+        """The living actor of that name, or None."""
+
+        def find() -> Optional[Any]:
+            try:
+                return ray.get_actor(name, namespace=self.namespace)
+            except ValueError:
+                return None
+
+        return await self.run(find)
+
+    async def actor_names(self) -> List[str]:
+        """The names of the living actors of our namespace."""
+        rows = await self.run(lambda: ray.util.list_named_actors(all_namespaces=True))
+        return sorted(r["name"] for r in rows if r["namespace"] == self.namespace)
+
+    async def kill(self, handle: Any) -> None:
+        """End an actor; what is dead is no error."""
+        await self.run(lambda: ray.kill(handle, no_restart=True))
+
+    async def on_node(self, node: str, fn: Callable, *args: Any) -> Any:
+        """fn(*args) as a task on a node."""
+        strategy = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+        task = await self.run(lambda: ray.remote(fn).options(num_cpus=0, max_retries=0, scheduling_strategy=strategy))
+        return await ask(task.remote(*args))
+
+    # Nodes.
+
+    async def nodes(self) -> List[Dict[str, Any]]:
+        """Ray's rows about all nodes, dead ones included."""
+        return await self.run(ray.nodes)
+
+    async def free(self) -> Dict[str, Dict[str, float]]:
+        """What is free by node id; empty when this version of Ray does not tell."""
+
+        def free() -> Dict[str, Dict[str, float]]:
+            try:
+                return ray._private.state.available_resources_per_node()
+            except AttributeError:
+                return {}
+
+        return await self.run(free)
+
+    async def autoscaling(self) -> bool:
+        """Whether the cluster adds nodes by itself: an autoscaler has reported to it."""
+
+        def reported() -> bool:
+            from ray.experimental.internal_kv import _internal_kv_get
+
+            return bool(_internal_kv_get(b"__autoscaling_status"))
+
+        try:
+            return await self.run(reported)
+        except Exception:  # whatever a version of Ray does there, it is no reason to end
+            return False
+
+    # Foreign actors.
+
+    async def actor_rows(self) -> List[Dict[str, Any]]:
+        """The State API's rows about living named actors of our namespace: name,
+        actor_id, job_id, node_id, pid, placement_group_id."""
+
+        def rows() -> List[Dict[str, Any]]:
+            from ray.util.state import list_actors
+
+            found = list_actors(
+                filters=[("ray_namespace", "=", self.namespace), ("state", "!=", "DEAD")],
+                limit=10_000, detail=True, raise_on_missing_output=False,
+            )
+            return [vars(r) if not isinstance(r, dict) else r for r in found]
+
+        return await self.run(rows)
+
+    async def live_jobs(self) -> List[str]:
+        """The ids of the jobs whose driver lives."""
+
+        def jobs() -> List[str]:
+            from ray._private.state import state
+
+            return [j["JobID"] for j in state.job_table() if not j.get("IsDead")]
+
+        return await self.run(jobs)
+
+
+async def ask(ref: Any, timeout: Optional[float] = None) -> Any:
+    """The result of an ObjectRef; a cancelled or late caller leaves the call running."""
+    return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(ref.future())), timeout)
+
+
+__all__ = ["ActorDiedError", "ActorUnavailableError", "Ray", "RayActorError", "ask", "connect"]

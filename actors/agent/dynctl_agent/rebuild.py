@@ -1,0 +1,216 @@
+"""What Ray holds under our names: at the start of an agent, and later what is new."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+from .commands import START, Command
+from .log import log
+from .ray_api import RayActorError, ask
+from .units import RUNNING, ActorView, UnitView
+from .world import World
+
+NAME = re.compile(r"^dynamo_([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)_([0-9a-f]{8})_(.+)$")
+GROUP = "pg_"
+INFRA = "infra"
+DESCRIBE_TIMEOUT = 5.0
+
+
+class Stale(Exception):
+    """An actor of our store has seen a higher incarnation, its argument."""
+
+
+class Found:
+    """One actor that Ray holds. described is None when it is not of our class, does
+    not answer, or is dying."""
+
+    def __init__(self, name: str, handle: Any, described: Optional[Dict[str, Any]]) -> None:
+        self.name, self.handle, self.described = name, handle, described
+        match = NAME.match(name)
+        assert match is not None
+        self.server, self.generation, self.label = match.groups()
+
+
+class Discovered:
+    """Units with, for those of ours that have not reached their goals, a start that
+    goes on where the last agent ended."""
+
+    def __init__(self) -> None:
+        self.units: List[UnitView] = []
+        self.resume: Dict[Tuple[str, str], Command] = {}
+
+
+async def discover(world: World, known_actors: set, known_groups: set) -> Discovered:
+    """Everything under our names that is not known. Raises Stale."""
+    names = [n for n in await world.ray.actor_names() if NAME.match(n) and n not in known_actors]
+    groups = await _groups(world, known_groups)
+    found = [f for f in await asyncio.gather(*(_describe(world, n) for n in names)) if f is not None]
+    out = Discovered()
+    ours = [f for f in found if f.described is not None]
+    strangers = [f for f in found if f.described is None]
+    _add_described(world, out, ours, groups)
+    if strangers or groups:
+        await _add_strangers(world, out, strangers, groups)
+    return out
+
+
+async def _groups(world: World, known: set) -> Dict[str, Dict[str, Any]]:
+    """Rows by name, with the handle: groups of our namespace only, which rows do not tell."""
+    rows = {}
+    for row in await world.ray.groups():
+        match = NAME.match(row.get("name") or "")
+        if match and match[3].startswith(GROUP) and row["state"] != "REMOVED" and row["name"] not in known:
+            handle = await world.ray.find_group(row["name"])
+            if handle is not None and handle.id.hex() == row["placement_group_id"]:
+                rows[row["name"]] = {**row, "handle": handle}
+    return rows
+
+
+async def _describe(world: World, name: str) -> Optional[Found]:
+    handle = await world.ray.find_actor(name)
+    if handle is None:
+        return None
+    if not hasattr(handle, "describe"):
+        return Found(name, handle, None)
+    try:
+        described = await ask(handle.describe.remote(world.caller()), DESCRIBE_TIMEOUT)
+        if "stale" in described:
+            raise Stale(described["stale"])
+        return Found(name, handle, described if "snapshot" in described else None)
+    except Stale:
+        raise
+    except RayActorError:
+        return None  # it has died meanwhile
+    except Exception as err:  # a class of others, or one that is stuck
+        log("warn", "an actor does not describe itself", actor=name, error=repr(err)[:300])
+        return Found(name, handle, None)
+
+
+def _add_described(world: World, out: Discovered, found: List[Found], groups: Dict[str, Any]) -> None:
+    by_group: Dict[str, List[Found]] = {}
+    for f in found:
+        by_group.setdefault(f.described["template"]["placementGroup"]["name"], []).append(f)
+    # The newest infra unit of a server has that name; an older generation's gets its own.
+    taken = set(world.units)
+    for group, members in sorted(by_group.items(), key=lambda kv: -max(f.described["createdAt"] for f in kv[1])):
+        newest = max(members, key=lambda f: (f.described["snapshot"]["startedAt"], f.described["createdAt"]))
+        d, t = newest.described, newest.described["template"]
+        store, unit_id = d["storeId"], t["unit"]
+        foreign = store != world.config.store_id
+        if unit_id == INFRA and (foreign or (t["server"], INFRA) in taken):
+            unit_id = f"{t['generation']}_{INFRA}"
+        taken.add((t["server"], unit_id))
+        unit = UnitView(t["server"], unit_id, store)
+        unit.foreign, unit.job_alive = foreign, foreign
+        unit.identify(t, d["placement"])
+        unit.executes(t)
+        _take_group(unit, groups.pop(group, None), t["placementGroup"])
+        for f in members:
+            actor = unit.actors.setdefault(f.name, ActorView(f.name))
+            actor.template = next((a for a in f.described["template"]["actors"] if a["name"] == f.name), {})
+            actor.adopt(f.handle, f.described)
+        out.units.append(unit)
+        if not foreign:
+            command = _resume(unit, members)
+            if command is not None:
+                out.resume[(unit.server, unit.unit)] = command
+
+
+def _resume(unit: UnitView, members: List[Found]) -> Optional[Command]:
+    """The start that was under way, from what it told the actors."""
+    goals: Dict[str, Dict[str, int]] = {}
+    for f in members:
+        for name, goal in f.described["goals"].items():
+            if goal["number"] > goals.get(name, {"number": 0})["number"]:
+                goals[name] = goal
+    newest = max(members, key=lambda f: max([g["number"] for g in f.described["goals"].values()] or [0]))
+    template = newest.described["goalTemplate"]
+    names = {a["name"] for a in template["actors"]}
+    open_goals = {
+        n: g for n, g in goals.items() if n in names and unit.actors[n].snap["attempt"] < g["number"]
+    }
+    if not open_goals:
+        return None
+    payload = {"template": template, "placement": newest.described["placement"]}
+    return Command(
+        START, unit.server, unit.unit, unit.generation, 0, "resumed", payload, 0.0, attempts=open_goals
+    )
+
+
+def _take_group(unit: UnitView, row: Optional[Dict[str, Any]], wanted: Dict[str, Any]) -> None:
+    unit.pending = False
+    if row is None:
+        unit.group = {**wanted, "state": "REMOVED"}
+        return
+    unit.group_handle = row["handle"]
+    unit.group = {**wanted, "id": row["placement_group_id"], "state": row["state"]}
+
+
+# What is not ours, or cannot say so.
+
+
+async def _add_strangers(world: World, out: Discovered, found: List[Found], groups: Dict[str, Any]) -> None:
+    rows: Dict[str, Dict[str, Any]] = {}
+    live: List[str] = []
+    try:
+        if found:
+            rows = {r["name"]: r for r in await world.ray.actor_rows() if r.get("name")}
+        live = await world.ray.live_jobs()
+    except Exception as err:  # without the State API they are still reported, less exactly
+        log("warn", "no State API", error=repr(err)[:300])
+        live = [r.get("job_id", "") for r in rows.values()]
+    units: Dict[str, UnitView] = {}
+    for name, row in groups.items():
+        units[row["placement_group_id"]] = _group_unit(row)
+    for f in found:
+        r = rows.get(f.name, {})
+        unit = units.get(r.get("placement_group_id") or "")
+        if unit is None:
+            unit = units[f"actor {f.name}"] = UnitView(f.server, f"{f.generation}_{f.label}", "")
+            unit.generation, unit.foreign, unit.pending = f.generation, True, False
+        unit.jobs.add(r.get("job_id", ""))
+        unit.job_alive = bool(unit.jobs & set(live))
+        actor = ActorView(f.name)
+        actor.handle, actor.phase = f.handle, ""
+        actor.node, actor.pid = r.get("node_id") or "", int(r.get("pid") or 0)
+        actor.ip = world.node_ips.get(actor.node, "")
+        actor.snap["state"] = RUNNING
+        unit.actors[f.name] = actor
+    out.units += units.values()
+
+
+def _group_unit(row: Dict[str, Any]) -> UnitView:
+    match = NAME.match(row["name"])
+    assert match is not None
+    server, generation, rest = match.groups()
+    unit = UnitView(server, f"{generation}_{rest[len(GROUP):]}", "")
+    unit.generation, unit.foreign = generation, True
+    bundles = row.get("bundles") or {}
+    shapes = [{k: int(v) for k, v in bundles[i].items() if k in ("CPU", "GPU")} for i in sorted(bundles, key=int)]
+    _take_group(unit, row, {"name": row["name"], "strategy": row.get("strategy", ""), "bundles": shapes})
+    return unit
+
+
+def remember(unit: UnitView, value: Optional[Dict[str, Any]], store_id: str) -> None:
+    """Complete a unit with what was reported of it last: actors that have died since,
+    and whose a group without living actors is."""
+    if value is None or value.get("storeId") != store_id:
+        return
+    if unit.foreign:
+        if unit.actors or unit.group.get("name") != value["placementGroup"]["name"]:
+            return
+        unit.foreign, unit.store_id = False, store_id
+        for k in ("model", "role", "replica", "worker", "digest", "restart", "attempt", "failures"):
+            setattr(unit, k, value.get(k, getattr(unit, k)))
+    for old in value.get("actors") or []:
+        actor = unit.actors.setdefault(old["name"], ActorView(old["name"], {"bundle": old.get("bundle", 0)}))
+        if actor.live or not old.get("attempt"):
+            continue
+        actor.snap.update({k: old[k] for k in ("attempt", "failures", "digest", "ports", "lease", "previousLease") if k in old})
+        actor.snap["state"] = old["state"]
+        actor.node, actor.ip = old.get("node", ""), old.get("ip", "")
+        actor.die("it died while no agent looked", time.time())
+

@@ -1,0 +1,96 @@
+"""A stop or a sweep: processes, then actors, then the group, then the directory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, List
+
+from .commands import SWEEP, Command
+from .foreign import end_children
+from .log import log
+from .ray_api import RayActorError
+from .units import DEAD, ActorView
+
+if TYPE_CHECKING:
+    from .runner import Runner
+
+# What an actor may take beyond the grace period: two rounds for the rest of the group.
+MARGIN = 15.0
+DEATH = 10.0
+
+
+async def stop(runner: "Runner", command: Command) -> None:
+    """End a unit; what is gone already is no error."""
+    unit = runner.unit
+    unit.stopping = True
+    for actor in unit.actors.values():
+        actor.stopping = True
+    runner.changed()
+    await remove(runner, command.grace)
+    await runner.forget()
+    kind = "orphan-swept" if command.verb == SWEEP else "unit-stopped"
+    runner.world.facts.tell(kind, unit.fact("Stopped", "nothing of it is left"))
+
+
+async def remove(runner: "Runner", grace: float) -> None:
+    """Processes, actors, group. Repeats what fails: a stop has no other end."""
+    unit, ray = runner.unit, runner.world.ray
+    for phase in _phases(runner):
+        await asyncio.gather(*(_end_process(runner, a, grace) for a in phase))
+    await asyncio.gather(*(_clean_and_kill(runner, a) for a in unit.actors.values()))
+    pause = 0.1
+    while True:
+        try:
+            group = unit.group_handle or await ray.find_group(unit.group.get("name", ""))
+            if group is not None:
+                await ray.remove_group(group)
+                while (await ray.group_row(group)).get("state", "REMOVED") != "REMOVED":
+                    await asyncio.sleep(0.05)
+            unit.group_handle = None
+            return
+        except Exception as err:  # Ray may be busy; nothing else will remove the group
+            log("error", "group not removed yet", unit=unit.unit, error=repr(err))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+
+def _phases(runner: "Runner") -> List[List[ActorView]]:
+    """Actors by the order of their end: infra one by one, the frontend first and etcd
+    last; the ranks of a worker together."""
+    unit = runner.unit
+    actors = list(unit.actors.values())
+    if unit.foreign or unit.model or unit.template is None:
+        return [actors]
+    order = {a["name"]: i for i, a in enumerate(unit.template["actors"])}
+    actors.sort(key=lambda a: order.get(a.name, len(order)), reverse=True)
+    actors.sort(key=lambda a: not a.name.endswith("_Frontend"))
+    return [[a] for a in actors]
+
+
+async def _end_process(runner: "Runner", actor: ActorView, grace: float) -> None:
+    if actor.handle is None:
+        return
+    if runner.unit.foreign and not hasattr(actor.handle, "describe"):
+        await end_children(runner.world.ray, actor, grace)
+        return
+    try:
+        await runner.call(actor, "stop", grace, timeout=grace + MARGIN)
+    except (RayActorError, asyncio.TimeoutError) as err:
+        # Its reaper ends the group when the actor goes.
+        log("warn", "an actor did not stop its process", actor=actor.name, error=repr(err)[:300])
+
+
+async def _clean_and_kill(runner: "Runner", actor: ActorView) -> None:
+    handle = actor.handle
+    if handle is None:
+        return
+    try:
+        if hasattr(handle, "clean"):
+            await runner.call(actor, "clean", timeout=MARGIN)
+    except (RayActorError, asyncio.TimeoutError) as err:
+        log("warn", "runtime directory not removed", actor=actor.name, error=repr(err)[:300])
+    await runner.world.ray.kill(handle)
+    if actor.watch is not None:
+        await asyncio.wait([actor.watch], timeout=DEATH)
+    if actor.phase != DEAD:
+        runner.died(actor, handle, "killed")

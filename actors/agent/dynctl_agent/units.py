@@ -1,0 +1,209 @@
+"""Units and actors as the agent sees them, and the values that it reports."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, List, Optional, Set
+
+from .log import timestamp
+
+PENDING, PLACING, WAITING, STARTING = "Pending", "Placing", "Waiting", "Starting"
+RUNNING, EXITED, STOPPING, DEAD = "Running", "Exited", "Stopping", "Dead"
+# A unit is in the worst state of its actors.
+WORST = (STOPPING, DEAD, EXITED, PENDING, PLACING, WAITING, STARTING, RUNNING)
+# An exit counts as one without infra if that was away this long before it.
+INFRA_AWAY = 30.0
+
+NO_SNAPSHOT: Dict[str, Any] = {
+    "state": PENDING, "childPid": 0, "attempt": 0, "failures": 0, "digest": "", "ports": {}, "uses": {},
+    "lease": 0, "startedAt": 0.0, "readyAt": 0.0, "exit": None, "previousLease": 0, "version": -1,
+}
+
+
+class ActorView:
+    """One actor. `snap` is what it said last; it survives the actor's death."""
+
+    def __init__(self, name: str, template: Optional[Dict[str, Any]] = None) -> None:
+        self.name = name
+        self.template = template or {}
+        self.handle: Any = None
+        self.actor_id = ""
+        self.phase = PENDING  # until the actor has answered; DEAD after its death
+        self.snap: Dict[str, Any] = dict(NO_SNAPSHOT)
+        self.node = self.ip = ""
+        self.gpus: List[str] = []
+        self.pid = 0
+        self.aimed = 0  # the attempt that is being prepared
+        self.ported = 0  # the attempt that its ports were found for
+        self.stopping = False
+        self.died = False
+        self.watch: Any = None
+
+    @property
+    def live(self) -> bool:
+        """True from the first answer of the actor until its death."""
+        return self.phase == ""
+
+    @property
+    def state(self) -> str:
+        """The state to report."""
+        if self.phase == DEAD:
+            return DEAD
+        if self.stopping:
+            return STOPPING
+        if self.phase:
+            return self.phase
+        state = self.snap["state"]
+        if state in (WAITING, EXITED):  # no process: it waits only if it was told to execute
+            return WAITING if self.aimed > self.snap["attempt"] else EXITED
+        return state
+
+    def adopt(self, handle: Any, described: Dict[str, Any]) -> None:
+        """Take over a living actor. What an earlier actor of this name did is kept
+        until this one has executed something."""
+        self.handle, self.phase, self.died = handle, "", False
+        self.node, self.ip, self.gpus = described["node"], described["ip"], described["gpus"]
+        self.pid = described["pid"]
+        snap = described["snapshot"]
+        if snap["attempt"] == 0 and self.snap["attempt"] > 0:
+            kept = ("attempt", "failures", "digest", "exit", "previousLease", "ports")
+            snap = {**snap, **{k: self.snap[k] for k in kept}}
+        self.snap = snap
+
+    def absorb(self, snap: Dict[str, Any]) -> bool:
+        """Take a newer snapshot; says whether it was newer."""
+        if snap["version"] <= self.snap["version"]:
+            return False
+        if snap["attempt"] < self.snap["attempt"]:
+            kept = ("attempt", "failures", "digest", "exit", "previousLease")
+            snap = {**snap, **{k: self.snap[k] for k in kept}}
+        self.snap = snap
+        return True
+
+    def die(self, message: str, now: float) -> None:
+        """The actor is gone, and with it its process."""
+        ready = self.snap["readyAt"]
+        attempt = max(self.snap["attempt"], self.aimed)
+        running = self.snap["state"] in (STARTING, RUNNING, STOPPING)
+        if self.snap["exit"] is None or running or attempt > self.snap["attempt"]:
+            self.snap["exit"] = {
+                "attempt": attempt, "code": -9, "reason": "ActorDied", "logTail": message[:2000],
+                "at": now, "readyFor": now - ready if ready else 0.0,
+            }
+        self.snap.update(
+            state=DEAD, childPid=0, attempt=attempt, lease=0, readyAt=0.0, version=-1,
+            previousLease=self.snap["lease"] or self.snap["previousLease"],
+        )
+        self.phase, self.handle, self.pid, self.died = DEAD, None, 0, True
+
+    def value(self) -> Dict[str, Any]:
+        """state.Actor."""
+        s = self.snap
+        out = {
+            "name": self.name, "bundle": self.template.get("bundle", 0), "state": self.state,
+            "node": self.node, "ip": self.ip, "gpus": self.gpus, "pid": self.pid,
+            "childPid": s["childPid"], "attempt": s["attempt"], "failures": s["failures"],
+            "digest": s["digest"], "ports": s["ports"], "uses": s["uses"], "lease": s["lease"],
+            "previousLease": s["previousLease"],
+        }
+        if s["startedAt"]:
+            out["startedAt"] = timestamp(s["startedAt"])
+        if s["readyAt"]:
+            out["readyAt"] = timestamp(s["readyAt"])
+        if s["exit"]:
+            out["exit"] = {**s["exit"], "at": timestamp(s["exit"]["at"])}
+        return out
+
+
+class UnitView:
+    """One unit. `template` is what it executes, as far as it is known."""
+
+    def __init__(self, server: str, unit: str, store_id: str) -> None:
+        self.server, self.unit, self.store_id = server, unit, store_id
+        self.model = self.role = self.generation = self.digest = self.restart = ""
+        self.replica = self.worker = 0
+        self.attempt = self.failures = 0  # of the placement
+        self.template: Optional[Dict[str, Any]] = None
+        self.group: Dict[str, Any] = {"name": ""}
+        self.group_handle: Any = None
+        self.actors: Dict[str, ActorView] = {}
+        self.reason = self.message = ""
+        self.failed = self.stopping = False
+        self.pending = True  # until Ray has been asked for the group
+        self.foreign = self.job_alive = False
+        self.jobs: Set[str] = set()  # ids of the Ray jobs that made what is foreign
+        self.cause_id = ""
+        self._state, self._changed_at = "", time.time()
+
+    def identify(self, template: Dict[str, Any], placement: Dict[str, int]) -> None:
+        """Take the identity from a template that is to run."""
+        self.model, self.role = template.get("model", ""), template.get("role", "")
+        self.replica, self.worker = template.get("replica", 0), template.get("worker", 0)
+        self.generation = template["generation"]
+        self.attempt, self.failures = placement["number"], placement["failures"]
+        if self.template is None or not self.executed:
+            self.executes(template)
+        wanted = template["placementGroup"]
+        if self.group.get("name") != wanted["name"]:
+            self.group = dict(wanted)
+        for actor in template["actors"]:
+            self.actors.setdefault(actor["name"], ActorView(actor["name"], actor))
+
+    @property
+    def executed(self) -> bool:
+        """True if any of its actors has executed anything."""
+        return any(a.snap["attempt"] for a in self.actors.values())
+
+    def executes(self, template: Dict[str, Any]) -> None:
+        """The template that an actor of the unit executes from now on."""
+        self.template = template
+        self.digest, self.restart = template.get("digest", ""), template.get("restart", "")
+
+    @property
+    def state(self) -> str:
+        """The worst state of its actors."""
+        if self.stopping:
+            return STOPPING
+        if self.failed:
+            return EXITED
+        if self.pending:
+            return PENDING
+        states = {a.state for a in self.actors.values()}
+        for state in WORST:
+            if state in states:
+                return EXITED if state == DEAD else state
+        return PLACING if self.group.get("state") == "PENDING" else EXITED
+
+    def value(self, incarnation: int) -> Dict[str, Any]:
+        """state.Unit, without sentAt."""
+        state = self.state
+        if state != self._state:
+            self._state, self._changed_at = state, time.time()
+        out = {
+            "incarnation": incarnation, "server": self.server, "unit": self.unit, "model": self.model,
+            "role": self.role, "replica": self.replica, "generation": self.generation, "worker": self.worker,
+            "storeId": self.store_id, "state": state, "reason": self.reason, "message": self.message,
+            "digest": self.digest, "restart": self.restart, "attempt": self.attempt, "failures": self.failures,
+            "placementGroup": self.group, "actors": [a.value() for a in self._ordered()],
+            "changedAt": timestamp(self._changed_at),
+        }
+        if self.foreign:
+            out["jobAlive"] = self.job_alive
+        return out
+
+    def _ordered(self) -> List[ActorView]:
+        order = [a["name"] for a in (self.template or {}).get("actors", [])]
+        rank = {name: i for i, name in enumerate(order)}
+        return sorted(self.actors.values(), key=lambda a: (rank.get(a.name, len(rank)), a.name))
+
+    def fact(self, reason: str = "", message: str = "") -> Dict[str, Any]:
+        """The data of a fact about this unit."""
+        return {
+            "server": self.server, "unit": self.unit, "model": self.model, "generation": self.generation,
+            "causeId": self.cause_id, "reason": reason, "message": message,
+        }
+
+
+def was_away(actor: Optional[ActorView], since: float) -> bool:
+    """Whether an actor that another one needs was not Running at some moment since."""
+    return actor is None or actor.state != RUNNING or actor.snap["readyAt"] > since

@@ -1,0 +1,110 @@
+"""What all units share: Ray, NATS, each other."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Optional, Set, Tuple
+
+from . import ports
+from .bus import Bus
+from .config import Config
+from .events import Facts
+from .log import log
+from .ray_api import Ray
+from .units import DEAD, ActorView
+
+if TYPE_CHECKING:
+    from .commands import Command
+    from .runner import Runner
+
+
+class Signal:
+    """Something has changed: wakes all who wait."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def fire(self) -> None:
+        """Wake who waits now."""
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return once the condition holds; it is asked after each change."""
+        while not condition():
+            await self._event.wait()
+
+
+class World:
+    """Shared by the runners of all units."""
+
+    def __init__(self, config: Config, ray: Ray, bus: Bus) -> None:
+        self.config, self.ray, self.bus = config, ray, bus
+        self.facts = Facts(bus)
+        self.units: Dict[Tuple[str, str], "Runner"] = {}
+        self.changed = Signal()
+        self.node_ips: Dict[str, str] = {}
+        self.incarnation = 0
+        self.in_charge: Callable[[], Awaitable[None]]  # raises or ends the agent if it is not
+        self.stale: Callable[[int], None]  # an actor has seen that higher incarnation
+        self.accept: Callable[["Command"], Any]  # a start for a unit that is gone by now
+        self._node_locks: Dict[str, asyncio.Lock] = {}
+        self._tasks: Set[asyncio.Task] = set()
+
+    def caller(self) -> Dict[str, Any]:
+        """Who calls, for actors."""
+        return {"storeId": self.config.store_id, "incarnation": self.incarnation}
+
+    def spawn(self, work: Awaitable[Any]) -> "asyncio.Task[Any]":
+        """A task that is not forgotten before it ends."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log("error", "a task failed", error=repr(task.exception()))
+
+    def node_lock(self, node: str) -> asyncio.Lock:
+        """Held while ports are found on a node, so that no two processes get one."""
+        return self._node_locks.setdefault(node, asyncio.Lock())
+
+    def taken_ports(self, node: str, but: ActorView) -> List[int]:
+        """The ports that all other actors on a node hold or were promised."""
+        taken: List[int] = []
+        for runner in self.units.values():
+            for actor in runner.unit.actors.values():
+                if actor is not but and actor.node == node and actor.phase != DEAD:
+                    taken += ports.span(actor.template.get("ports") or [], actor.snap["ports"])
+        return taken
+
+    def find(self, server: str, need: str) -> Optional[ActorView]:
+        """The actor of ours that "unit/label" names."""
+        unit, _, label = need.partition("/")
+        runner = self.units.get((server, unit))
+        if runner is None or runner.unit.foreign:
+            return None
+        for actor in runner.unit.actors.values():
+            if actor.template.get("label") == label:
+                return actor
+        return None
+
+    def resolve(self, server: str, placeholder: str) -> Optional[str]:
+        """The value of {ip:UNIT/BUNDLE} or {port:UNIT/NAME}; None until it is known."""
+        kind, _, rest = placeholder[1:-1].partition(":")
+        unit_id, _, what = rest.partition("/")
+        runner = self.units.get((server, unit_id))
+        if runner is None or runner.unit.foreign:
+            return None
+        for actor in runner.unit.actors.values():
+            # Ports of an attempt that is to be replaced may be others soon.
+            settled = actor.live and actor.aimed <= max(actor.snap["attempt"], actor.ported)
+            if kind == "port" and settled and what in actor.snap["ports"]:
+                return str(actor.snap["ports"][what])
+            if kind == "ip" and actor.live and str(actor.template.get("bundle", 0)) == what:
+                return actor.ip
+        if kind == "ip":
+            return self.node_ips.get(runner.bundle_nodes.get(what, ""))
+        return None

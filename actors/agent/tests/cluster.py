@@ -1,0 +1,264 @@
+"""A real Ray head, a real nats-server, and the reconciler's part of the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from typing import Any, Callable, Dict, List, Optional
+
+import nats
+from nats.js.api import KeyValueConfig, StreamConfig
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+PACKAGE = REPOSITORY / "actors" / "agent"
+NAMESPACE = "nemo_curator_dynamo"
+STORE = "store-1"
+FIRST_PORT = int(os.environ.get("DYNCTL_TEST_PORT", "21000"))
+
+
+def tool(name: str) -> str:
+    """A program of the repository's bin, or of PATH."""
+    path = shutil.which(name, path=f"{REPOSITORY / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
+    if path is None:
+        raise RuntimeError(f"{name} is missing: run `make tools`")
+    return path
+
+
+def wait_for_port(port: int, timeout: float) -> None:
+    """Until something listens."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        with socket.socket() as s:
+            s.settimeout(0.5)
+            if s.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing listens on {port} after {timeout} s")
+
+
+class Machines:
+    """The servers that tests share; `close` ends what was started, by pid."""
+
+    def __init__(self) -> None:
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dynctl-agent-"))
+        self.nats_port, self.gcs_port = FIRST_PORT, FIRST_PORT + 1
+        self.nats: Optional[subprocess.Popen] = None
+        self.start_nats()
+        p = FIRST_PORT
+        self._ray = subprocess.Popen(
+            [
+                os.path.join(os.path.dirname(sys.executable), "ray"), "start", "--head", "--block",
+                f"--port={self.gcs_port}", f"--dashboard-port={p + 2}", f"--ray-client-server-port={p + 3}",
+                f"--dashboard-agent-listen-port={p + 4}", f"--dashboard-agent-grpc-port={p + 5}",
+                f"--metrics-export-port={p + 6}", f"--min-worker-port={p + 100}", f"--max-worker-port={p + 399}",
+                f"--node-manager-port={p + 7}", f"--object-manager-port={p + 8}", "--include-log-monitor=false",
+                f"--temp-dir={self.dir / 'ray'}", "--num-cpus=32", "--num-gpus=8", "--object-store-memory=100000000",
+                "--node-ip-address=127.0.0.1", "--disable-usage-stats",
+            ],
+            stdout=open(self.dir / "ray.log", "wb"), stderr=subprocess.STDOUT,
+            env={k: v for k, v in os.environ.items() if not k.startswith("RAY_")}, start_new_session=True,
+        )
+        self.agents: List[subprocess.Popen] = []
+        wait_for_port(self.gcs_port, 60)
+        wait_for_port(p + 2, 60)
+
+    def start_nats(self) -> None:
+        """Start nats-server, on the data that it had."""
+        self.nats = subprocess.Popen(
+            [tool("nats-server"), "-a", "127.0.0.1", "-p", str(self.nats_port), "-js", "-sd", str(self.dir / "nats")],
+            stdout=open(self.dir / "nats.log", "ab"), stderr=subprocess.STDOUT,
+        )
+        wait_for_port(self.nats_port, 20)
+
+    @property
+    def environment(self) -> Dict[str, str]:
+        """For a driver."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        return {**env, "RAY_ADDRESS": f"127.0.0.1:{self.gcs_port}", "PYTHONPATH": str(PACKAGE)}
+
+    def start_agent(self, **config: Any) -> subprocess.Popen:
+        """An agent as its job would start it."""
+        settings = {
+            "natsUrl": f"nats://127.0.0.1:{self.nats_port}", "natsCreds": None, "storeId": STORE,
+            "rayNamespace": NAMESPACE, "binDirs": [str(REPOSITORY / "bin")], "epoch": 1, **config,
+        }
+        text = base64.b64encode(json.dumps(settings).encode()).decode()
+        log = self.dir / f"agent-{len(self.agents)}.log"
+        agent = subprocess.Popen(
+            [sys.executable, "-m", "dynctl_agent", "--config", text],
+            stdout=open(log, "wb"), stderr=subprocess.STDOUT, env=self.environment, cwd=PACKAGE,
+        )
+        agent.log = log  # type: ignore[attr-defined]
+        self.agents.append(agent)
+        return agent
+
+    def close(self) -> None:
+        """End everything."""
+        for p in self.agents:
+            if p.poll() is None:
+                p.send_signal(signal.SIGCONT)
+                p.kill()
+                p.wait()
+        self._ray.terminate()
+        try:
+            self._ray.wait(20)
+        except subprocess.TimeoutExpired:
+            self._ray.kill()
+        if self.nats is not None:
+            self.nats.kill()
+            self.nats.wait()
+        if not os.environ.get("DYNCTL_TEST_KEEP"):
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Reconciler:
+    """Says commands and reads what is observed."""
+
+    def __init__(self, machines: Machines) -> None:
+        self._machines = machines
+        self.units: Dict[str, Dict[str, Any]] = {}
+        self.nodes: Dict[str, Dict[str, Any]] = {}
+        self.agent: Dict[str, Any] = {}
+        self.facts: List[Dict[str, Any]] = []
+        self.history: List[tuple] = []  # (seconds, key, value or None)
+        self._changed = asyncio.Event()
+
+    async def open(self) -> None:
+        """Connect, make buckets and stream, watch."""
+        self.nc = await nats.connect(f"nats://127.0.0.1:{self._machines.nats_port}", max_reconnect_attempts=-1)
+        self.js = self.nc.jetstream()
+        self.kv = await self.js.create_key_value(KeyValueConfig(bucket="dynctl_observed", history=1))
+        await self.js.add_stream(StreamConfig(name="DYNCTL_EVENTS", subjects=["dynctl.events.>"], duplicate_window=120))
+        await self.nc.subscribe("$KV.dynctl_observed.>", cb=self._observe)
+        await self.nc.subscribe("dynctl.events.>", cb=self._event)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self.nc.close()
+
+    async def _observe(self, msg: Any) -> None:
+        key = msg.subject[len("$KV.dynctl_observed.") :]
+        deleted = bool(msg.headers and msg.headers.get("KV-Operation"))
+        value = None if deleted else json.loads(msg.data)
+        self.history.append((time.time(), key, value))
+        kind, _, rest = key.partition(".")
+        if kind == "agent":
+            self.agent = value or {}
+        table = self.units if kind == "unit" else self.nodes
+        if kind in ("unit", "node"):
+            table[rest] = value
+            if value is None:
+                table.pop(rest)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _event(self, msg: Any) -> None:
+        event = json.loads(msg.data)
+        if "command" not in event["data"]:
+            self.facts.append(event)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, condition: Callable[[], Any], timeout: float = 30.0) -> Any:
+        """What condition() answers once that is true."""
+        end = time.monotonic() + timeout
+        while True:
+            answer = condition()
+            if answer:
+                return answer
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"not within {timeout} s; units: {json.dumps(self.units)[:3000]}")
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except asyncio.TimeoutError:
+                pass
+
+    async def synced(self, incarnation: int = 0) -> int:
+        """Until an agent of at least that incarnation is synced."""
+        await self.until(lambda: self.agent.get("synced") and self.agent["incarnation"] >= incarnation, 60)
+        return self.agent["incarnation"]
+
+    async def command(self, verb: str, server: str, unit: str, payload: Dict[str, Any], **data: Any) -> str:
+        """Publish one command; the fields of the protocol are filled in."""
+        message_id = uuid.uuid4().hex
+        body = {
+            "server": server, "model": "", "unit": unit, "generation": "", "specRevision": 1, "epoch": 1,
+            "causeId": f"test@{message_id[:6]}", "reason": "Test", "message": "", **data,
+            "command": {"storeId": STORE, "session": self.agent["session"], "deadline": 30, **payload},
+        }
+        event = {
+            "specversion": "1.0", "id": message_id, "type": verb, "source": "test", "subject": unit,
+            "time": "2026-01-01T00:00:00Z", "datacontenttype": "application/json", "data": body,
+        }
+        await self.js.publish(f"dynctl.events.{server}.{verb}.{unit}", json.dumps(event).encode())
+        return message_id
+
+    async def start(self, template: Dict[str, Any], number: int = 1, **data: Any) -> None:
+        """A start with that attempt for all actors."""
+        payload = {
+            "template": template, "placement": {"number": 1, "failures": 0},
+            "attempts": {a["name"]: {"number": number, "failures": number - 1} for a in template["actors"]},
+        }
+        await self.command("start", template["server"], template["unit"], payload, **data)
+
+    async def stop(self, template: Dict[str, Any], grace: float = 5.0, verb: str = "stop") -> None:
+        """A stop (or sweep)."""
+        payload = {"gracePeriod": grace, "generation": template["generation"]}
+        await self.command(verb, template["server"], template["unit"], payload)
+
+    def state(self, template: Dict[str, Any]) -> str:
+        """The unit's state, "" when it is gone."""
+        return self.units.get(f"{template['server']}.{template['unit']}", {}).get("state", "")
+
+    def actor(self, template: Dict[str, Any], index: int = 0) -> Dict[str, Any]:
+        """The observed actor of a unit."""
+        unit = self.units.get(f"{template['server']}.{template['unit']}") or {"actors": []}
+        name = template["actors"][index]["name"]
+        return next((a for a in unit["actors"] if a["name"] == name), {})
+
+    async def running(self, template: Dict[str, Any], timeout: float = 60.0) -> Dict[str, Any]:
+        """Until the unit runs; its first actor."""
+        await self.until(lambda: self.state(template) == "Running", timeout)
+        return self.actor(template)
+
+
+def worker(server: str, generation: str, index: int, argv: List[Any], **fields: Any) -> Dict[str, Any]:
+    """The template of a one-actor unit."""
+    slug = "m"
+    label = f"Dynamo_DP{index}_{slug}"
+    actor = {
+        "name": f"dynamo_{server}_{generation}_{label}", "label": label, "bundle": 0, "gpus": 0, "cpus": 1,
+        "argv": argv, "env": [], "ports": [], "health": {"kind": "none"}, "startupTimeout": 30,
+        "terminationGracePeriod": 5, "digest": "d1", **fields,
+    }
+    return {
+        "server": server, "unit": f"{generation}_{slug}_DP{index}", "model": "m", "role": "aggregated",
+        "replica": index, "worker": index, "generation": generation, "rayNamespace": NAMESPACE,
+        "placementGroup": {
+            "name": f"dynamo_{server}_{generation}_pg_{slug}_DP{index}", "strategy": "STRICT_PACK",
+            "bundles": [{"CPU": 1, "GPU": actor["gpus"]} if actor["gpus"] else {"CPU": 1}],
+        },
+        "placementTimeout": 60, "actors": [actor], "digest": f"u-{generation}-{index}",
+    }
+
+
+def http_worker(server: str, generation: str, index: int = 0, **fields: Any) -> Dict[str, Any]:
+    """A worker that is ready once it answers over HTTP."""
+    argv = [{"expand": "{py}"}, "-m", "http.server", {"expand": "{port:%s_m_DP%d/system}" % (generation, index)}]
+    rest = {
+        "ports": [{"name": "system", "seed": FIRST_PORT + 500}],
+        "health": {"kind": "http", "port": "system", "path": "/"}, **fields,
+    }
+    return worker(server, generation, index, argv, **rest)
