@@ -1,0 +1,182 @@
+# Everything is made from what the repository pins: Go modules (go.mod,
+# deploy/*/go.mod) and Python packages with their hashes (deploy/python).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Of up, demo and smoke.
+NODES ?= 1
+GPUS ?= 8
+CPUS ?= 16
+RAY_PORT ?= 6379
+DASHBOARD_PORT ?= 8265
+NATS_PORT ?= 4322
+HTTP_PORT ?= 9600
+FRONTEND_PORT ?= 8000
+
+# Of test: -run for both, and how long the integration tests may take.
+RUN ?= .
+INTEGRATION_TIMEOUT ?= 40m
+FUZZTIME ?= 20s
+
+GO ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+STATIC := CGO_ENABLED=0 $(GO) build -trimpath
+REQUIREMENTS := deploy/python/requirements.txt
+UV_VERSION := 0.13.9
+VENV := .venv
+VENV_STAMP := $(VENV)/.made-from-requirements
+NATS_PY_VERSION := $(shell sed -n 's/^nats-py==\([^ ]*\).*/\1/p' $(REQUIREMENTS))
+AGENT_WHEEL := actors/ray/deps/nats_py-$(NATS_PY_VERSION)-py3-none-any.whl
+TINY_MODEL := /tmp/dynctl-tiny-model
+LOCAL = bin/local $(1) --nodes $(NODES) --gpus $(GPUS) --cpus $(CPUS) --ray-port $(RAY_PORT) --dashboard-port $(DASHBOARD_PORT) --nats-port $(NATS_PORT) --http-port $(HTTP_PORT) --frontend-port $(FRONTEND_PORT)
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo "  make up NODES=2 GPUS=4 starts two Ray nodes of 4 logical GPUs; RAY_PORT, DASHBOARD_PORT, NATS_PORT,"
+	@echo "  HTTP_PORT and FRONTEND_PORT move ports; make test RUN=TestName runs one test."
+
+##### Building
+
+.PHONY: build
+build: need-go agent-deps bin/nats-server bin/etcd ## Build everything into bin/
+	@echo "build: dynctl, reconciler, local ($(VERSION))"
+	@$(STATIC) -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/dynctl ./cmd/reconciler ./deploy/local/cmd/local
+
+bin/nats-server: go.mod
+	@echo "build: nats-server"
+	@$(STATIC) -ldflags "-s -w" -o $@ github.com/nats-io/nats-server/v2
+	@touch $@
+
+bin/etcd: deploy/infra/go.mod deploy/infra/go.sum
+	@echo "build: etcd (about a minute the first time)"
+	@cd deploy/infra && $(STATIC) -ldflags "-s -w" -o ../../$@ go.etcd.io/etcd/server/v3
+	@touch $@
+
+bin/golangci-lint: deploy/tools/go.mod deploy/tools/go.sum
+	@echo "build: golangci-lint (about two minutes the first time)"
+	@cd deploy/tools && $(STATIC) -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+.PHONY: agent-deps
+agent-deps: $(AGENT_WHEEL) ## Fetch the wheel of nats-py that travels with the agent
+
+$(AGENT_WHEEL): $(REQUIREMENTS) | $(VENV_STAMP)
+	@echo "agent-deps: nats-py $(NATS_PY_VERSION)"
+	@rm -f actors/ray/deps/*.whl
+	@awk '/^[^ #]/ {of_nats = /^nats-py==/} of_nats && !/#/' $(REQUIREMENTS) > $(VENV)/nats-py.txt
+	@$(VENV)/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r $(VENV)/nats-py.txt -d actors/ray/deps
+	@touch $@
+
+.PHONY: venv
+venv: $(VENV_STAMP) ## Make the Python environment with Ray and Dynamo (.venv)
+
+# Entries without a hash have a marker that never holds (overrides.txt).
+$(VENV_STAMP): $(REQUIREMENTS)
+	@python=; for p in $${PYTHON:-} python3.11 python3; do \
+	  if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then python=$$p; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo "venv: no Python 3.11 with venv found (tried python3.11 and python3)." >&2; \
+	  echo "      install it, for example: apt-get install python3.11 python3.11-venv; or name one: make venv PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	echo "venv: Ray and Dynamo from $(REQUIREMENTS) with $$($$python --version) (820 MB, about a minute)"; \
+	"$$python" -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(VENV)/bin/uv pip install --python $(VENV)/bin/python --no-deps --require-hashes -r $(REQUIREMENTS) 2>&1 | awk '!/^ [+~-] /'
+	@$(VENV)/bin/python -c 'import dynamo.mocker, nats, ray, tokenizers'
+	@touch $@
+
+.PHONY: lock
+lock: $(VENV_STAMP) ## Compile deploy/python/requirements.txt again
+	$(VENV)/bin/uv pip compile --python-version 3.11 --generate-hashes --overrides deploy/python/overrides.txt --no-header -o $(REQUIREMENTS) deploy/python/requirements.in
+
+.PHONY: examples
+examples: $(TINY_MODEL)/config.json ## Make the tokenizer that the mocker examples serve
+
+$(TINY_MODEL)/config.json: | $(VENV_STAMP)
+	@echo "examples: $(TINY_MODEL)"
+	@$(VENV)/bin/python examples/tiny_model.py $(TINY_MODEL)
+
+##### Running
+
+.PHONY: up
+up: venv build ## Start Ray and the reconciler on this machine: make up [NODES=1 GPUS=8]
+	@$(call LOCAL,up)
+
+.PHONY: down
+down: ## End what up started; nothing is left
+	@if [ -x bin/local ]; then bin/local down; else echo "down: nothing was ever built here"; fi
+
+.PHONY: demo
+demo: venv build examples ## Serve the examples and show them, until Ctrl-C
+	@$(call LOCAL,demo)
+
+.PHONY: smoke
+smoke: venv build examples ## The demo without a person: ends by itself, fails if anything is wrong
+	@$(call LOCAL,smoke)
+
+##### Testing
+
+.PHONY: check
+check: need-go lint python-check ## Format, vet, lint, tidy
+	@echo "check: gofmt"; out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt'ed:"; echo "$$out"; exit 1; fi
+	@echo "check: go vet"; $(GO) vet ./...; $(GO) vet -tags integration ./integration/...
+	@echo "check: go mod tidy"; $(GO) mod tidy -diff
+	@for m in deploy/infra deploy/tools; do (cd $$m && $(GO) mod tidy -diff); done
+
+.PHONY: lint
+lint: bin/golangci-lint ## Run golangci-lint with the project's rules
+	@echo "check: golangci-lint"; bin/golangci-lint run
+
+.PHONY: lint-test
+lint-test: bin/golangci-lint ## Prove that the project's own lint rules fire
+	@$(GO) test -count=1 -tags lint ./integration/ -run TestLint -v
+
+.PHONY: python-check
+python-check: $(VENV_STAMP)
+	@echo "check: python"; git ls-files '*.py' | xargs $(VENV)/bin/python -c 'import ast, sys; [ast.parse(open(f, encoding="utf-8").read(), f) for f in sys.argv[1:]]'
+
+.PHONY: test
+test: venv build examples need-cc bin/testsum ## Run every test: unit with the race detector, then integration
+	@{ rc=0; \
+	  $(GO) test -json -race -run '$(RUN)' ./... || rc=1; \
+	  $(GO) test -json -race -tags integration -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' ./integration/... || rc=1; \
+	  exit $$rc; } | bin/testsum
+
+.PHONY: test-unit
+test-unit: need-go need-cc bin/testsum ## Run the unit tests alone
+	@$(GO) test -json -race -run '$(RUN)' ./... | bin/testsum
+
+.PHONY: test-integration
+test-integration: venv build examples need-cc bin/testsum ## Run the integration tests alone
+	@$(GO) test -json -race -tags integration -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' ./integration/... | bin/testsum
+
+.PHONY: bench
+bench: need-go ## Run the benchmarks
+	@$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: need-go ## Run every fuzz test for FUZZTIME
+	@$(GO) list ./... | while read -r pkg; do \
+	  { $(GO) test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true; } | while read -r name; do \
+	    echo "fuzz: $$pkg $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; done; done
+
+bin/testsum: $(wildcard deploy/testsum/*.go)
+	@$(GO) build -o $@ ./deploy/testsum
+
+.PHONY: chromium
+chromium: ## Install Chromium, for the tests of the ops page
+	@command -v chromium >/dev/null || { echo "chromium: apt-get install chromium"; apt-get update -q && apt-get install -qy --no-install-recommends chromium; }
+
+##### Help for what is missing
+
+.PHONY: need-go need-cc
+need-go:
+	@command -v $(GO) >/dev/null || { echo "no Go: install Go 1.26 or later from https://go.dev/dl/ and put its bin directory on PATH" >&2; exit 1; }
+need-cc:
+	@command -v cc >/dev/null || { echo "no C compiler, which the race detector needs: apt-get install gcc libc6-dev" >&2; exit 1; }
+
+.PHONY: clean
+clean: down ## Remove what was made here: bin/, .run/, .venv/ and the agent's wheel
+	rm -rf bin .run .venv actors/ray/deps/*.whl

@@ -1,0 +1,89 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// objectStoreMemory in bytes: nothing of ours goes through Ray's object store,
+// and several raylets share one /dev/shm.
+const objectStoreMemory = 100_000_000
+
+// rayStartTimeout bounds one `ray start`, which takes about 10 s on 2 cores.
+const rayStartTimeout = 90 * time.Second
+
+// StartRay starts the head and then, one after the other (side by side they time
+// out on a small machine), the raylets. It returns when all have joined.
+func (s *Stack) StartRay(ctx context.Context) error {
+	head := []string{
+		"--head", "--port=" + strconv.Itoa(s.cfg.Ports.Ray),
+		"--dashboard-host=127.0.0.1", "--dashboard-port=" + strconv.Itoa(s.cfg.Ports.Dashboard),
+		"--ray-client-server-port=" + strconv.Itoa(s.cfg.Ports.Client),
+		"--temp-dir=" + s.cfg.TempDir,
+	}
+	gpus := s.cfg.GPUs
+	if s.cfg.Nodes > 1 {
+		gpus = 0
+	}
+	s.progress("ray: starting the head (%d GPUs, %d CPUs, dashboard %s)", gpus, s.cfg.CPUs, s.DashboardURL())
+	if err := s.rayStart(ctx, "head", gpus, head...); err != nil {
+		return err
+	}
+	if s.cfg.Nodes == 1 {
+		return nil
+	}
+	for i := range s.cfg.Nodes {
+		s.progress("ray: starting node %d of %d (%d GPUs)", i+1, s.cfg.Nodes, s.cfg.GPUs)
+		if err := s.AddNode(ctx, fmt.Sprintf("node-%d", i+1), s.cfg.GPUs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AddNode starts one more raylet, labelled as a worker node. name tells its log
+// file; it must be new.
+func (s *Stack) AddNode(ctx context.Context, name string, gpus int) error {
+	return s.rayStart(ctx, name, gpus,
+		"--address="+loopback(s.cfg.Ports.Ray), "--labels=ray.io/node-type=worker")
+}
+
+func (s *Stack) rayStart(ctx context.Context, name string, gpus int, args ...string) error {
+	agent, err := FreePorts(1)
+	if err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(s.cfg.RunDir, "ray-"+name+".log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	args = append([]string{
+		"start", "--disable-usage-stats",
+		"--num-cpus=" + strconv.Itoa(s.cfg.CPUs), "--num-gpus=" + strconv.Itoa(gpus),
+		"--object-store-memory=" + strconv.Itoa(objectStoreMemory),
+		// The default is one fixed port: a second raylet could not listen on it.
+		"--dashboard-agent-listen-port=" + strconv.Itoa(agent[0]),
+		// Any free port, where the default is one range that all raylets share.
+		"--min-worker-port=0", "--max-worker-port=0",
+	}, args...)
+	ctx, cancel := context.WithTimeout(ctx, rayStartTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(s.cfg.Venv, "bin", "ray"), args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, log, log
+	// An interrupt at the terminal is for the caller, who ends all in order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return fmt.Errorf("ray %s: %w: %w; the end of %s:\n%s", name, ErrStart, err, log.Name(), tail(log.Name()))
+	}
+	return nil
+}
