@@ -17,10 +17,9 @@ import (
 // serve until the new generation has a ready prefill and a ready decode, and no
 // generation is left with one role only.
 func (p *planner) rollModel(m *modelView) {
-	blocked := map[string]bool{} // roles where a new one is missing and cannot be started
+	blocked := map[string]bool{} // roles where a new one cannot stand beside the old ones
 	for _, r := range m.roles {
-		started, missing := p.startMissing(m, r)
-		blocked[r.Role] = missing > 0 && started == 0 && !r.freshUnderway()
+		blocked[r.Role] = p.startMissing(m, r) && !r.freshUnderway()
 	}
 	if !m.rolling() {
 		p.restartInPlace(m)
@@ -72,35 +71,34 @@ func (m *modelView) surge() int {
 	return 1
 }
 
-// startMissing starts replicas of the wanted generation that do not exist, and
-// says how many it started and how many were missing.
-func (p *planner) startMissing(m *modelView, r *roleView) (started, missing int) {
+// startMissing starts replicas of the wanted generation that do not exist. It
+// says whether old ones would have to make room: none could be started, for want
+// of GPUs or of surge.
+func (p *planner) startMissing(m *modelView, r *roleView) (blocked bool) {
 	have := map[int]bool{}
 	for _, v := range r.fresh {
 		have[v.Replica] = true // also one that is stopping: its name is taken
 	}
-	allowed := r.desired
-	reason := ReasonWanted
+	allowed, reason := r.desired, ReasonWanted
 	if len(r.old) > 0 {
-		allowed = r.desired + m.surge() - countIf(r.fresh, alive) - countIf(r.old, alive)
-		reason = ReasonRollNew
+		total := countIf(r.fresh, alive) + countIf(r.old, alive)
+		allowed, reason = r.desired+m.surge()-total, ReasonRollNew
+		blocked = m.surge() == 0 && total == r.desired && len(have) < r.desired
 	}
 	if m.fellBack {
 		reason = ReasonRollBack
 	}
 	for i := range r.desired {
-		if have[i] {
+		if have[i] || allowed <= 0 {
 			continue
 		}
-		missing++
-		if started >= allowed {
-			continue
+		if !p.startUnit(m, r, i, nil, Attempt{Number: 1}, reason) {
+			return true // the others need as much
 		}
-		if p.startUnit(m, r, i, nil, Attempt{Number: 1}, reason) {
-			started++
-		}
+		allowed--
+		blocked = false
 	}
-	return started, missing
+	return blocked
 }
 
 // stopUseless stops old units that do not serve and will not be needed: those
@@ -144,10 +142,10 @@ func (p *planner) stopOld(m *modelView, blocked map[string]bool) {
 	}
 	chosen := map[string][]unitView{}
 	for _, r := range m.roles {
-		if disagg && !pair && !makeRoom {
-			continue
-		}
 		budget := countIf(r.fresh, ready) + countIf(r.old, serving) - (r.desired - p.unavailable(m, makeRoom))
+		if disagg && !pair && !makeRoom { // the old ones serve alone; only what is beyond the count may go
+			budget = countIf(r.old, serving) - max(r.desired, 1)
+		}
 		old := slices.DeleteFunc(slices.Clone(r.old), func(v unitView) bool { return !v.serving() })
 		slices.SortFunc(old, func(a, b unitView) int {
 			return cmp.Or(cmp.Compare(b.Replica, a.Replica), cmp.Compare(a.Unit.Unit, b.Unit.Unit))

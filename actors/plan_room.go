@@ -59,13 +59,24 @@ func (r *room) take(i int, b state.BundleShape) {
 	r.nodes[i].FreeCPUs -= b.CPU
 }
 
+// takeAnywhere takes from the first node with room; if there is none, from the
+// one with most, for the group waits there and has the older claim.
 func (r *room) takeAnywhere(b state.BundleShape) {
-	for i := range r.nodes {
-		n := r.nodes[i]
-		if n.Alive && n.FreeGPUs >= b.GPU && n.FreeCPUs >= b.CPU {
+	most := -1
+	for i, n := range r.nodes {
+		if !n.Alive {
+			continue
+		}
+		if n.FreeGPUs >= b.GPU && n.FreeCPUs >= b.CPU {
 			r.take(i, b)
 			return
 		}
+		if most < 0 || n.FreeGPUs > r.nodes[most].FreeGPUs {
+			most = i
+		}
+	}
+	if most >= 0 {
+		r.take(most, b)
 	}
 }
 

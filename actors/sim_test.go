@@ -241,7 +241,7 @@ func (w *world) apply(s actors.Start) {
 			continue
 		}
 		w.unregister(u.Server, x.Lease)
-		*x = state.Actor{Name: a.Name, Bundle: a.Bundle, State: state.UnitWaiting, Attempt: want.Number, Failures: want.Failures, Digest: a.Digest, Ports: map[string]int{}}
+		*x = state.Actor{Name: a.Name, Bundle: a.Bundle, Node: x.Node, IP: x.IP, State: state.UnitWaiting, Attempt: want.Number, Failures: want.Failures, Digest: a.Digest, Ports: map[string]int{}}
 		for _, p := range a.Ports {
 			x.Ports[p.Name] = p.Seed
 		}
@@ -318,16 +318,6 @@ func (w *world) place(u *state.Unit) {
 }
 
 func (w *world) advance(u *state.Unit, a *state.Actor) {
-	if a.Node == "" { // an actor made anew in its group
-		for _, o := range u.Actors {
-			if o.Node != "" {
-				a.Node, a.IP = o.Node, o.IP
-			}
-		}
-		if a.Node == "" {
-			a.Node, a.IP = w.nodes[0].ID, w.nodes[0].IP
-		}
-	}
 	switch a.State {
 	case state.UnitWaiting:
 		if u.Unit != actors.InfraUnit && !w.infraUp(u.Server) {
