@@ -73,7 +73,7 @@ func jsonToYAML(doc []byte) ([]byte, error) {
 	if err := yaml.UnmarshalWithOptions(doc, &v, yaml.UseOrderedMap()); err != nil {
 		return nil, err
 	}
-	return yaml.MarshalWithOptions(v, yaml.Indent(2), yaml.IndentSequence(true), yaml.UseLiteralStyleIfMultiline(true))
+	return yaml.MarshalWithOptions(v, yaml.Indent(2), yaml.UseLiteralStyleIfMultiline(true))
 }
 
 // table is text in columns; cells may hold colours.

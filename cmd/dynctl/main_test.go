@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"dynctl/events"
+	"dynctl/state"
+	"dynctl/state/kv"
+	"dynctl/state/kv/natsd"
+)
+
+var update = flag.Bool("update", false, "write the golden files and the schemas anew")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"dynctl": main})
+}
+
+// TestScripts runs the stories in testdata/script, each against a NATS of its own
+// that holds an empty store. What a reconciler and an agent would write, a story
+// writes itself:
+//
+//	status KEY FILE   writes a status; its revisions default to the spec's
+//	observed FILE     writes keys of the observed bucket
+//	event FILE        publishes events, one JSON object a line
+//	raw KEY FILE      writes a spec without dynctl
+//	frontend FILE     serves FILE as the answer of /v1/chat/completions and
+//	                  sets $ENDPOINT
+//
+// In all of them {{ago 5m}} is the time 5 minutes ago.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		Setup:               startStore,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":   putStatus,
+			"observed": putObserved,
+			"event":    putEvents,
+			"raw":      putRaw,
+			"frontend": serveFrontend,
+			"exits":    exits,
+			"valid":    valid,
+		},
+	})
+}
+
+func startStore(env *testscript.Env) error {
+	server, err := natsd.Start(natsd.Options{Port: -1, StoreDir: filepath.Join(env.WorkDir, ".nats")})
+	if err != nil {
+		return err
+	}
+	env.Defer(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			env.T().Log(err)
+		}
+	})
+	ctx := context.Background()
+	client, err := kv.Connect(ctx, server.URL())
+	if err != nil {
+		return err
+	}
+	env.Defer(client.Close)
+	if _, err := kv.EnsureBuckets(ctx, client.JetStream()); err != nil {
+		return err
+	}
+	if err := events.EnsureStream(ctx, client.JetStream()); err != nil {
+		return err
+	}
+	env.Values["client"] = client
+	env.Setenv("DYNCTL_NATS_URL", server.URL())
+	env.Setenv("USER", "tester")
+	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, ".config"))
+	return nil
+}
+
+func clientOf(ts *testscript.TestScript) *kv.Client { return ts.Value("client").(*kv.Client) }
+
+var agoPattern = regexp.MustCompile(`\{\{ago ([0-9a-z.]+)\}\}`)
+
+// fixture reads a file of the story with its times and variables filled in.
+func fixture(ts *testscript.TestScript, name string) []byte {
+	now := time.Now()
+	text := agoPattern.ReplaceAllStringFunc(ts.ReadFile(name), func(s string) string {
+		d, err := time.ParseDuration(agoPattern.FindStringSubmatch(s)[1])
+		ts.Check(err)
+		return now.Add(-d).UTC().Format(time.RFC3339)
+	})
+	return []byte(strings.ReplaceAll(text, "$ENDPOINT", ts.Getenv("ENDPOINT")))
+}
+
+// exits runs dynctl and checks its exit code: exits 2 set bad.yaml.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	err := ts.Exec("dynctl", args[1:]...)
+	code := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if args[0] != strconv.Itoa(code) {
+		ts.Fatalf("dynctl %s: exit code %d, want %s", strings.Join(args[1:], " "), code, args[0])
+	}
+}
+
+func putStatus(ts *testscript.TestScript, neg bool, args []string) {
+	key, err := state.ParseKey(args[0])
+	ts.Check(err)
+	var s state.Status
+	ts.Check(json.Unmarshal(fixture(ts, args[1]), &s))
+	s.Key, s.Kind, s.Server, s.Name = key.String(), key.Kind, key.Server, key.Name
+	client, ctx := clientOf(ts), context.Background()
+	if entry, err := client.GetSpec(ctx, key); err == nil {
+		if s.ObservedRevision == 0 {
+			s.ObservedRevision = entry.Revision
+		}
+		if condition(&s, state.CondAccepted) != state.StatusFalse {
+			s.AcceptedRevision, s.AcceptedSpec = entry.Revision, entry.Value
+		}
+	}
+	if old, err := client.GetStatus(ctx, key); err == nil {
+		s.Revision = old.Revision
+	}
+	_, err = client.PutStatus(ctx, s)
+	ts.Check(err)
+}
+
+func putObserved(ts *testscript.TestScript, neg bool, args []string) {
+	var values map[string]json.RawMessage
+	ts.Check(json.Unmarshal(fixture(ts, args[0]), &values))
+	ctx := context.Background()
+	bucket, err := clientOf(ts).JetStream().KeyValue(ctx, kv.BucketObserved)
+	ts.Check(err)
+	for key, value := range values {
+		_, err := bucket.Put(ctx, key, value)
+		ts.Check(err)
+	}
+}
+
+func putRaw(ts *testscript.TestScript, neg bool, args []string) {
+	ctx := context.Background()
+	bucket, err := clientOf(ts).JetStream().KeyValue(ctx, kv.BucketSpecs)
+	ts.Check(err)
+	_, err = bucket.Put(ctx, args[0], fixture(ts, args[1]))
+	ts.Check(err)
+}
+
+func putEvents(ts *testscript.TestScript, neg bool, args []string) {
+	ctx := context.Background()
+	p, err := events.NewPublisher(clientOf(ts).JetStream(), events.PublisherOptions{})
+	ts.Check(err)
+	for _, line := range strings.Split(strings.TrimSpace(string(fixture(ts, args[0]))), "\n") {
+		var e events.Event
+		ts.Check(json.Unmarshal([]byte(line), &e))
+		ts.Check(p.Publish(ctx, e))
+	}
+	ts.Check(p.Close(ctx))
+}
+
+// serveFrontend answers like Dynamo's frontend: with a file, as a stream of events
+// where its name says so, and an error otherwise.
+func serveFrontend(ts *testscript.TestScript, neg bool, args []string) {
+	body := ts.ReadFile(args[0])
+	asked := ts.MkAbs("asked.json")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			var b bytes.Buffer
+			_, _ = b.ReadFrom(r.Body)
+			_ = os.WriteFile(asked, append(b.Bytes(), '\n'), 0o600)
+		}
+		if strings.HasSuffix(args[0], ".json") {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = w.Write([]byte(body))
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("ENDPOINT", server.URL+"/v1")
+}
