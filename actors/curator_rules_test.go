@@ -3,7 +3,6 @@ package actors
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -370,13 +369,4 @@ func cutTo(w, record *world) *world {
 func (w *world) worthy() *world {
 	w.Actors = slices.DeleteFunc(w.Actors, func(a worldActor) bool { return a.Argv == nil })
 	return w
-}
-
-func cloneWorld(w *world) *world {
-	out := &world{Groups: slices.Clone(w.Groups), ports: slices.Clone(w.ports)}
-	for _, a := range w.Actors {
-		a.Argv, a.Env = slices.Clone(a.Argv), maps.Clone(a.Env)
-		out.Actors = append(out.Actors, a)
-	}
-	return out
 }

@@ -123,8 +123,9 @@ func rejectionsOf(d Desired) []RenderedRejection {
 }
 
 func offlineRooms(nodes []state.Node) []NodeRoom {
-	rooms := Rooms(nodes)
-	for i := range rooms {
+	rooms := make([]NodeRoom, len(nodes))
+	for i, node := range nodes {
+		rooms[i] = NodeRoom{Node: node, FreeGPUs: node.GPUs, FreeCPUs: node.CPUs}
 		n := &rooms[i]
 		if n.Labels == nil {
 			kind := nodeTypeWorker

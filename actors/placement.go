@@ -48,22 +48,6 @@ type NodeRoom struct {
 	FreeCPUs int
 }
 
-// Rooms is what Ray says is free on the nodes; all of a node where it says nothing.
-func Rooms(nodes []state.Node) []NodeRoom {
-	rooms := make([]NodeRoom, 0, len(nodes))
-	for _, n := range nodes {
-		r := NodeRoom{Node: n, FreeGPUs: n.GPUs, FreeCPUs: n.CPUs}
-		if n.FreeGPUs != nil {
-			r.FreeGPUs = int(math.Floor(*n.FreeGPUs))
-		}
-		if n.FreeCPUs != nil {
-			r.FreeCPUs = int(math.Floor(*n.FreeCPUs))
-		}
-		rooms = append(rooms, r)
-	}
-	return rooms
-}
-
 // Shape is how a unit is laid out: one actor per bundle, the bundle's index being
 // the node rank.
 type Shape struct {
