@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,7 +35,7 @@ func dialEtcd(endpoint string) (store, error) {
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: time.Second,
-		})},
+		}), grpc.WithChainUnaryInterceptor(failFast)},
 		Logger: zap.NewNop(),
 	})
 	if err != nil {
@@ -44,6 +45,12 @@ func dialEtcd(endpoint string) (store, error) {
 	s := &etcdStore{client: client, lost: make(chan struct{}, 1), cancel: cancel}
 	s.wg.Go(func() { s.followConnection(ctx) })
 	return s, nil
+}
+
+// failFast has a request to a dead etcd answered with the reason ("connection
+// refused"); etcd's client lets it wait until its context ends.
+func failFast(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(ctx, method, req, reply, cc, append(slices.Clip(opts), grpc.WaitForReady(false))...)
 }
 
 // followConnection reports every connection that ends. A restarted etcd has no

@@ -116,7 +116,8 @@ func (r *Registry) Snapshot() map[string]state.Registrations {
 func (r *Registry) Kick() <-chan struct{} { return r.kick }
 
 // Revoke revokes a lease in a server's etcd. A lease that does not exist is a
-// success. Errors: ErrUnknownServer, ErrUnreachable, or the context's.
+// success. It takes UnknownAfter at most. Errors: ErrUnknownServer,
+// ErrUnreachable, or the context's.
 func (r *Registry) Revoke(ctx context.Context, server string, lease int64) error {
 	r.mu.Lock()
 	w := r.watchers[server]

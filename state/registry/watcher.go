@@ -184,7 +184,9 @@ func (w *watcher) revoke(ctx context.Context, lease int64) error {
 	if w.store == nil {
 		return fmt.Errorf("revoke lease %x of server %q: %w: %q is no address", lease, w.server, ErrUnreachable, w.endpoint)
 	}
-	if err := w.store.Revoke(ctx, lease); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, w.registry.cfg.UnknownAfter)
+	defer cancel()
+	if err := w.store.Revoke(bounded, lease); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("revoke lease %x at etcd %s: %w", lease, w.endpoint, ctx.Err())
 		}

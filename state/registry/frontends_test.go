@@ -1,0 +1,223 @@
+package registry
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dynctl/state"
+)
+
+// fakeFrontend answers as the real one of Dynamo 1.6.0 was recorded to, without a
+// network, so that time in a test is the test's.
+type fakeFrontend struct {
+	mu      sync.Mutex
+	answers map[string]recorded // by escaped path
+	err     error
+	asked   []string
+}
+
+type recorded struct {
+	status int
+	body   string
+}
+
+func recording(t *testing.T, status int, file string) recorded {
+	t.Helper()
+	body, err := os.ReadFile("testdata/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recorded{status, string(body)}
+}
+
+func (f *fakeFrontend) RoundTrip(req *http.Request) (*http.Response, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, req.URL.EscapedPath())
+	if f.err != nil {
+		return nil, f.err
+	}
+	a, ok := f.answers[req.URL.EscapedPath()]
+	if !ok {
+		a = recorded{http.StatusNotFound, `{"message":"Model not found","type":"Not Found","code":404}`}
+	}
+	w := httptest.NewRecorder()
+	w.WriteHeader(a.status)
+	_, err := w.WriteString(a.body)
+	return w.Result(), err
+}
+
+func (f *fakeFrontend) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+// rounds is how often the list was asked for since the last call.
+func (f *fakeFrontend) rounds() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, path := range f.asked {
+		if path == "/v1/models" {
+			n++
+		}
+	}
+	f.asked = nil
+	return n
+}
+
+const (
+	qwen      = "Qwen/Qwen3-8B"
+	big       = "acme/big"
+	qwenReady = "/v1/models/Qwen%2FQwen3-8B/ready"
+	bigReady  = "/v1/models/acme%2Fbig/ready"
+)
+
+func TestFrontendView(t *testing.T) {
+	ok := func(file string) recorded { return recording(t, http.StatusOK, file) }
+	aggregated := state.FrontendNamespace{Ready: true, Workers: map[string]int{"aggregated": 1}, Missing: []string{}}
+	tests := []struct {
+		name    string
+		models  []string
+		answers map[string]recorded
+		want    state.FrontendView
+		errHas  string
+	}{
+		{
+			name: "aggregated", models: []string{qwen},
+			answers: map[string]recorded{"/v1/models": ok("models.json"), qwenReady: ok("ready_aggregated.json")},
+			want: state.FrontendView{Known: true, Models: map[string]state.FrontendModel{
+				big:  {Listed: true},
+				qwen: {Listed: true, Ready: true, Namespaces: map[string]state.FrontendNamespace{"curator-1a2b3c4d": aggregated}},
+			}},
+		},
+		{
+			name: "two generations side by side", models: []string{qwen},
+			answers: map[string]recorded{"/v1/models": ok("models_missing_prefill.json"), qwenReady: ok("ready_two_generations.json")},
+			want: state.FrontendView{Known: true, Models: map[string]state.FrontendModel{
+				qwen: {Listed: true, Ready: true, Namespaces: map[string]state.FrontendNamespace{
+					"curator-1a2b3c4d": aggregated, "curator-aaaabbbb": aggregated,
+				}},
+			}},
+		},
+		{
+			name: "disaggregated", models: []string{big},
+			answers: map[string]recorded{"/v1/models": ok("models.json"), bigReady: ok("ready_disagg.json")},
+			want: state.FrontendView{Known: true, Models: map[string]state.FrontendModel{
+				qwen: {Listed: true},
+				big: {Listed: true, Ready: true, Namespaces: map[string]state.FrontendNamespace{
+					"curator-5e6f7a8b": {Ready: true, Workers: map[string]int{"decode": 1, "prefill": 1}, Missing: []string{}},
+				}},
+			}},
+		},
+		{
+			name: "disaggregated without prefill: 503, and not listed", models: []string{big},
+			answers: map[string]recorded{"/v1/models": ok("models_missing_prefill.json"), bigReady: recording(t, 503, "ready_missing_prefill.json")},
+			want: state.FrontendView{Known: true, Models: map[string]state.FrontendModel{
+				qwen: {Listed: true},
+				big: {Namespaces: map[string]state.FrontendNamespace{
+					"curator-5e6f7a8b": {Workers: map[string]int{"decode": 1}, Missing: []string{"prefill"}},
+				}},
+			}},
+		},
+		{
+			name: "no worker of the model: 404", models: []string{big},
+			answers: map[string]recorded{"/v1/models": ok("models_missing_prefill.json"), bigReady: recording(t, 404, "ready_unknown.json")},
+			want: state.FrontendView{Known: true, Models: map[string]state.FrontendModel{
+				qwen: {Listed: true},
+				big:  {Namespaces: map[string]state.FrontendNamespace{}},
+			}},
+		},
+		{name: "not a frontend", answers: map[string]recorded{"/v1/models": {200, "<html>"}}, errHas: "not what Dynamo's frontend says"},
+		{name: "an error of the frontend", answers: map[string]recorded{"/v1/models": {500, ""}}, errHas: "answers 500"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFrontends(FrontendsConfig{}, &fakeFrontend{answers: test.answers})
+				defer f.Close()
+				f.Set(map[string]FrontendTarget{"default": {URL: "http://10.0.0.1:8000/", Models: test.models}})
+				synctest.Wait()
+				got := f.Snapshot()["default"]
+				if test.errHas != "" {
+					if got.Known || !strings.Contains(got.Err, test.errHas) {
+						t.Errorf("got %+v, want unknown with %q", got, test.errHas)
+					}
+					return
+				}
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+func TestFrontendPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := &fakeFrontend{answers: map[string]recorded{"/v1/models": recording(t, 200, "models.json")}}
+		f := newFrontends(FrontendsConfig{}, fake)
+		defer f.Close()
+		f.Set(map[string]FrontendTarget{"default": {URL: "http://10.0.0.1:8000"}, "other": {}})
+		if got := f.Snapshot()["other"]; got.Known || got.Err == "" {
+			t.Errorf("no address: %+v", got)
+		}
+		time.Sleep(950 * time.Millisecond)
+		if got := fake.rounds(); got != 10 {
+			t.Errorf("unsettled: asked %d times in 0.95 s, want 10", got)
+		}
+		f.Settle("default", true)
+		time.Sleep(100 * time.Millisecond) // the one that was due
+		fake.rounds()
+		time.Sleep(10 * time.Second)
+		if got := fake.rounds(); got != 5 {
+			t.Errorf("settled: asked %d times in 10 s, want 5", got)
+		}
+		f.Poke("default")
+		synctest.Wait()
+		if got := fake.rounds(); got != 1 {
+			t.Errorf("poked: asked %d times, want 1 at once", got)
+		}
+		f.Settle("default", false)
+		synctest.Wait()
+		if got := fake.rounds(); got != 1 {
+			t.Errorf("unsettled again: asked %d times, want 1 at once", got)
+		}
+	})
+}
+
+func TestFrontendChangesKick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := &fakeFrontend{answers: map[string]recorded{"/v1/models": recording(t, 200, "models.json")}}
+		f := newFrontends(FrontendsConfig{}, fake)
+		defer f.Close()
+		target := map[string]FrontendTarget{"default": {URL: "http://10.0.0.1:8000", Models: []string{qwen}}}
+		f.Set(target)
+		synctest.Wait()
+		drained(f.Kick())
+		f.Set(target)
+		time.Sleep(time.Second)
+		if drained(f.Kick()) {
+			t.Error("the same answers kick")
+		}
+		fake.set(func() { fake.err = errors.New("connection refused") })
+		time.Sleep(150 * time.Millisecond)
+		if got := f.Snapshot()["default"]; got.Known || !strings.Contains(got.Err, "connection refused") || !drained(f.Kick()) {
+			t.Errorf("a frontend that is gone: %+v", got)
+		}
+		f.Set(map[string]FrontendTarget{})
+		if len(f.Snapshot()) != 0 || !drained(f.Kick()) {
+			t.Error("a server that is left out stays")
+		}
+	})
+}

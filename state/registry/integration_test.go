@@ -1,0 +1,179 @@
+//go:build integration
+
+package registry
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"dynctl/state"
+)
+
+// realEtcd is an etcd of its own, on ports that stay the same over restarts.
+type realEtcd struct {
+	t            *testing.T
+	binary, data string
+	client, peer int
+	cmd          *exec.Cmd
+}
+
+func startEtcd(t *testing.T) *realEtcd {
+	t.Helper()
+	binary, err := filepath.Abs("../../bin/etcd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(binary); err != nil {
+		t.Fatalf("no etcd to test with (%v): run `make bin/etcd`", err)
+	}
+	e := &realEtcd{t: t, binary: binary, data: t.TempDir(), client: freePort(t), peer: freePort(t)}
+	e.start()
+	t.Cleanup(e.kill)
+	return e
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func (e *realEtcd) url() string { return fmt.Sprintf("http://127.0.0.1:%d", e.client) }
+
+func (e *realEtcd) start() {
+	e.t.Helper()
+	peer := fmt.Sprintf("http://127.0.0.1:%d", e.peer)
+	e.cmd = exec.Command(e.binary, "--listen-client-urls", e.url(), "--advertise-client-urls", e.url(),
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+		"--initial-cluster", "default="+peer, "--data-dir", e.data, "--log-level", "error")
+	if err := e.cmd.Start(); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+func (e *realEtcd) kill() {
+	_ = e.cmd.Process.Kill() // it may be dead already
+	_ = e.cmd.Wait()
+}
+
+func (e *realEtcd) dial() *clientv3.Client {
+	e.t.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{e.url()}, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// register does what a worker does.
+func register(t *testing.T, c *clientv3.Client) int64 {
+	t.Helper()
+	lease, err := c.Grant(t.Context(), 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, prefix := range []string{instancePrefix, cardPrefix} {
+		key := fmt.Sprintf("%scurator-1a2b3c4d/m/generate/%x", prefix, lease.ID)
+		if _, err := c.Put(t.Context(), key, "{}", clientv3.WithLease(lease.ID)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return int64(lease.ID)
+}
+
+// eventually waits for a view, woken by the registry alone, and says how long it took.
+func eventually(t *testing.T, r *Registry, within time.Duration, what string, holds func(state.Registrations) bool) time.Duration {
+	t.Helper()
+	start := time.Now()
+	late := time.After(within)
+	for {
+		view := r.Snapshot()["default"]
+		if holds(view) {
+			return time.Since(start)
+		}
+		select {
+		case <-r.Kick():
+		case <-late:
+			t.Fatalf("%s: not within %s: %+v", what, within, view)
+		}
+	}
+}
+
+func leases(view state.Registrations) []int64 {
+	var out []int64
+	for _, i := range view.Instances {
+		if i.Card {
+			out = append(out, i.Lease)
+		}
+	}
+	return out
+}
+
+func TestRealEtcd(t *testing.T) {
+	e := startEtcd(t)
+	c := e.dial()
+	r := New(Config{})
+	defer r.Close()
+	r.Set(map[string]string{"default": e.url()})
+	eventually(t, r, 10*time.Second, "known", func(v state.Registrations) bool { return v.Known })
+
+	lease := register(t, c)
+	has := func(want ...int64) func(state.Registrations) bool {
+		return func(v state.Registrations) bool {
+			got := leases(v)
+			return v.Known && fmt.Sprint(got) == fmt.Sprint(want)
+		}
+	}
+	t.Logf("registration seen in %s", eventually(t, r, 2*time.Second, "registered", has(lease)))
+
+	start := time.Now()
+	if err := r.Revoke(t.Context(), "default", lease); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("lease revoked in %s", time.Since(start))
+	eventually(t, r, time.Second, "revoked", has())
+	if err := r.Revoke(t.Context(), "default", lease); err != nil {
+		t.Errorf("a lease that is gone: %v", err)
+	}
+
+	lease = register(t, c)
+	eventually(t, r, 2*time.Second, "registered again", has(lease))
+	e.kill()
+	took := eventually(t, r, 3*time.Second, "dead etcd", func(v state.Registrations) bool { return !v.Known && v.Err != "" })
+	t.Logf("death noticed in %s: %s", took, r.Snapshot()["default"].Err)
+	if err := r.Revoke(t.Context(), "default", lease); err == nil {
+		t.Error("a lease was revoked in a dead etcd")
+	}
+	e.start()
+	eventually(t, r, 10*time.Second, "back with its data", has(lease))
+
+	// Back without its data, under the same cluster id, and beyond the revision
+	// that was seen before anybody looks.
+	e.kill()
+	if err := os.RemoveAll(e.data); err != nil {
+		t.Fatal(err)
+	}
+	e.start()
+	var last int64
+	for range 10 {
+		last = register(t, c)
+		if _, err := c.Revoke(t.Context(), clientv3.LeaseID(last)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last = register(t, c)
+	eventually(t, r, 10*time.Second, "back without its data", has(last))
+}
