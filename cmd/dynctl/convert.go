@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -118,15 +119,28 @@ func (c *curatorSpecs) documents() ([]json.RawMessage, error) {
 
 // validateConverted checks the specs as set would on an empty store.
 func validateConverted(docs []json.RawMessage) error {
+	d := newDeclared()
 	var decoded []state.Doc
-	for i, doc := range docs {
-		found, err := state.Decode(fmt.Sprintf("document %d", i+1), doc)
+	for _, doc := range docs {
+		found, err := state.Decode("converted", doc)
 		if err != nil {
 			return usageErr("the converted configuration is not valid: %w", err)
 		}
 		decoded = append(decoded, found...)
 	}
-	return newDeclared().validate(decoded)
+	for _, doc := range decoded {
+		d.put(doc)
+	}
+	var errs []error
+	for _, doc := range decoded {
+		for _, invalid := range d.check(doc.Key()) {
+			errs = append(errs, fmt.Errorf("%s: %w", refOf(doc.Key()), invalid))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return usageErr("%w", err)
+	}
+	return nil
 }
 
 // fields calls f for each key of a JSON object, in order.

@@ -151,9 +151,9 @@ func (d *doctor) nodes(ctx context.Context) {
 	case alive == 0:
 		d.found("nodes", resultFail, "start Ray, or point the reconciler at it (--ray-address)", "no Ray node is alive")
 	case gpus == 0:
-		d.found("nodes", resultWarn, "add GPU nodes; only the mocker runs without", "%d nodes, no GPU", alive)
+		d.found("nodes", resultWarn, "add GPU nodes; only the mocker runs without", "%s, no GPU", plural(alive, "node"))
 	default:
-		d.found("nodes", resultOK, "", "%d nodes, %d GPUs", alive, gpus)
+		d.found("nodes", resultOK, "", "%s, %s", plural(alive, "node"), plural(gpus, "GPU"))
 	}
 }
 

@@ -120,7 +120,7 @@ func (a *app) getNodes(ctx context.Context, c *kv.Client, names []string) (listi
 	}
 	nodes, err = selectNamed("node", nodes, names, func(n state.Node) string { return n.ID })
 	l := listing{items: orEmpty(nodes)}
-	l.table.add("NODE", "IP", "GPUS", "FREE", "CPUS", "FREE", "HEAD", "ALIVE")
+	l.table.add("NODE", "IP", "GPUS", "FREE GPUS", "CPUS", "FREE CPUS", "HEAD", "ALIVE")
 	for _, n := range nodes {
 		l.names = append(l.names, "node/"+n.ID)
 		l.table.add(short(n.ID), n.IP, fmt.Sprint(n.GPUs), free(n.FreeGPUs), fmt.Sprint(n.CPUs), free(n.FreeCPUs), yesNo(n.Head), yesNo(n.Alive))

@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 //	observed FILE     writes keys of the observed bucket
 //	event FILE        publishes events, one JSON object a line
 //	raw KEY FILE      writes a spec without dynctl
+//	leader EPOCH      makes somebody lead
 //	frontend FILE     serves FILE as the answer of /v1/chat/completions and
 //	                  sets $ENDPOINT
 //
@@ -54,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"observed": putObserved,
 			"event":    putEvents,
 			"raw":      putRaw,
+			"leader":   putLeader,
 			"frontend": serveFrontend,
 			"exits":    exits,
 			"valid":    valid,
@@ -95,7 +97,7 @@ func startStore(env *testscript.Env) error {
 
 func clientOf(ts *testscript.TestScript) *kv.Client { return ts.Value("client").(*kv.Client) }
 
-var agoPattern = regexp.MustCompile(`\{\{ago ([0-9a-z.]+)\}\}`)
+var agoPattern = regexp.MustCompile(`\{\{ago (-?[0-9a-z.]+)\}\}`)
 
 // fixture reads a file of the story with its times and variables filled in.
 func fixture(ts *testscript.TestScript, name string) []byte {
@@ -161,6 +163,14 @@ func putRaw(ts *testscript.TestScript, neg bool, args []string) {
 	bucket, err := clientOf(ts).JetStream().KeyValue(ctx, kv.BucketSpecs)
 	ts.Check(err)
 	_, err = bucket.Put(ctx, args[0], fixture(ts, args[1]))
+	ts.Check(err)
+}
+
+func putLeader(ts *testscript.TestScript, neg bool, args []string) {
+	ctx := context.Background()
+	bucket, err := clientOf(ts).JetStream().KeyValue(ctx, kv.BucketLease)
+	ts.Check(err)
+	_, err = bucket.Put(ctx, "leader", []byte(`{"holder": "r1", "epoch": `+args[0]+`, "since": "2026-11-24T00:00:00Z"}`))
 	ts.Check(err)
 }
 

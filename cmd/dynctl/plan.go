@@ -175,7 +175,7 @@ func (a *app) printPlan(info planInfo) {
 		}
 	}
 	for _, r := range info.Rolls {
-		t.add(a.style.warn("roll"), "model/"+r.Model, fmt.Sprintf("%d units, %s -> %s", len(r.Units), strings.Join(r.From, ", "), r.To))
+		t.add(a.style.warn("roll"), "model/"+r.Model, fmt.Sprintf("%s, %s -> %s", plural(len(r.Units), "unit"), strings.Join(r.From, ", "), r.To))
 	}
 	list := func(verb string, actions []planAction) {
 		for _, x := range actions {

@@ -203,7 +203,7 @@ func (v *overview) footer(p palette) string {
 			free += *n.FreeGPUs
 		}
 	}
-	parts := []string{fmt.Sprintf("Ray: %d nodes, %d GPUs", nodes, gpus)}
+	parts := []string{"Ray: " + plural(nodes, "node") + ", " + plural(gpus, "GPU")}
 	if known && gpus > 0 {
 		parts[0] += fmt.Sprintf(", %g free", free)
 	}

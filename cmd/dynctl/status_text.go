@@ -96,7 +96,7 @@ func (v *overview) reasonLines(s *state.Status, verdict verdict, p palette, widt
 	}
 	for _, role := range roleNames(s.Roles) {
 		if e := s.Roles[role].LastExit; e != nil && verdict.word != wordServing && verdict.word != wordSuspended {
-			text := fmt.Sprintf("last exit: %s, code %d, %s, %s ago, %d restarts", e.Unit, e.Code, e.Reason, age(v.now, e.At), s.Roles[role].Restarts)
+			text := fmt.Sprintf("last exit: %s, code %d, %s, %s ago, %s", e.Unit, e.Code, e.Reason, age(v.now, e.At), plural(s.Roles[role].Restarts, "restart"))
 			lines = append(lines, wrap(text, indent, width))
 			if tail := lastLine(e.LogTail); tail != "" && !v.details {
 				lines = append(lines, p.dim(wrap("log: "+tail, indent, width)))

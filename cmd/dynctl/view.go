@@ -137,7 +137,7 @@ func next(s *state.Status, v verdict, now time.Time) string {
 		return text
 	}
 	if wait := backoff(s, now); wait > 0 {
-		return fmt.Sprintf("executed again in %s", wait.Round(time.Second))
+		return "executed again in " + span(wait)
 	}
 	return ""
 }
