@@ -117,7 +117,7 @@ func fixLabels(w *world, c caseContext) {
 	}
 }
 
-func fixNamespaces(w *world, c caseContext) {
+func fixNamespaces(w *world, _ caseContext) {
 	for i := range w.Actors {
 		a := &w.Actors[i]
 		if at := a.index("--endpoint"); at >= 0 && a.isWorker() {
@@ -221,7 +221,7 @@ func fixPorts(w *world, c caseContext) {
 			addresses[strconv.Itoa(op.Got)] = strconv.Itoa(now)
 		}
 	}
-	number := regexp.MustCompile(`\b[0-9]{4,5}\b`)
+	number := regexp.MustCompile(`\b\d{4,5}\b`)
 	for i := range w.Actors {
 		a := &w.Actors[i]
 		for j, word := range a.Argv {

@@ -173,7 +173,7 @@ func ParseActorName(name, server string) (Owned, bool) {
 
 func parseName(name, server string) (Owned, string, bool) {
 	m := nameForm.FindStringSubmatch(name)
-	if m == nil || server != "" && m[1] != server {
+	if len(m) == 0 || server != "" && m[1] != server {
 		return Owned{}, "", false
 	}
 	return Owned{Server: m[1], Generation: m[2]}, m[3], true

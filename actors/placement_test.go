@@ -177,8 +177,8 @@ func fits(needs Needs, nodes []NodeRoom) bool {
 		}
 		holds := 0
 		for _, n := range nodes {
-			if n.Alive && !(needs.ExcludeHeadNode && n.Head) && (needs.GPUs == 0 || n.GPUs > 0) &&
-				n.FreeGPUs >= needs.GPUs/parts && n.FreeCPUs >= needs.CPUs {
+			allowed := n.Alive && (!n.Head || !needs.ExcludeHeadNode)
+			if allowed && (needs.GPUs == 0 || n.GPUs > 0) && n.FreeGPUs >= needs.GPUs/parts && n.FreeCPUs >= needs.CPUs {
 				holds++
 			}
 		}

@@ -184,6 +184,12 @@ func checkDeploy(t *testing.T, v vector, in deployInput, apply string) {
 		}
 		return
 	}
+	if want := wantReason(t, v); want != "" {
+		if len(got.Pending) == 0 && len(got.Rejected) == 0 {
+			t.Errorf("all of it runs, want %s", want)
+		}
+		return
+	}
 	if len(got.Rejected)+len(got.Pending) > 0 {
 		t.Fatalf("rejected %v, pending %v", got.Rejected, got.Pending)
 	}

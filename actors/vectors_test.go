@@ -52,7 +52,7 @@ func TestVectorsPlanReplica(t *testing.T) { forVectors(t, "plan_replica", checkS
 
 func TestVectorsPlanDisagg(t *testing.T) { forVectors(t, "plan_disagg", checkShape) }
 
-var positiveInteger = regexp.MustCompile(`^[1-9][0-9]*$`)
+var positiveInteger = regexp.MustCompile(`^[1-9]\d*$`)
 
 // checkShape goes through the spec, where sizes are checked, to the shape.
 func checkShape(t *testing.T, v vector, in shapeInput) {
