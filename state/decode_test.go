@@ -32,7 +32,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"a field of Curator's", modelHead + "  num_replicas: 2\n", `6:3: spec has no field "num_replicas"; did you mean replicas?`},
 		{"unknown field far from any", modelHead + "  resources: {zzz: 1}\n", `6:15: spec.resources has no field "zzz"; it has cpus, gpus`},
 		{"Curator's flat shape", "model_identifier: m\n", `1:1: apiVersion is missing; this looks like Curator's flat shape; turn it into a spec with dynctl convert`},
-		{"unknown kind", "apiVersion: dynctl/v1alpha1\nkind: Modle\n", `2:7: kind "Modle" is not known; it is Server or Model; did you mean Model?`},
+		{"unknown kind", "apiVersion: dynctl/v1alpha1\nkind: Moodel\n", `2:7: kind "Moodel" is not known; it is Server or Model; did you mean Model?`},
 		{"unknown apiVersion", "apiVersion: v1\nkind: Model\n", `1:13: apiVersion "v1" is not known; it is dynctl/v1alpha1`},
 		{"text for a number", modelHead + "  replicas: \"2\"\n", `6:13: spec.replicas takes a number, and this is text`},
 		{"number for text", modelHead + "  restart: 2\n", `6:12: spec.restart takes text, and this is a number; put it in quotes: "2"`},
@@ -61,6 +61,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"nested too deeply", strings.Repeat("[", 1000), `1:101: the document is nested too deeply; no spec needs more than 100 levels`},
 		{"nested too deeply in JSON", strings.Repeat(`{"a":`, 1000), `1:501: the document is nested too deeply; no spec needs more than 100 levels`},
 		{"nested too deeply in a line", strings.Repeat("- ", 1000), `1:201: the document is nested too deeply; no spec needs more than 100 levels`},
+		{"too many values", strings.Repeat("\"\"", 1<<15), `1:1: the document that begins here has too many values; a YAML document may have about 6666, a JSON document more`},
 		{"merge of a list of text", modelHead + "  engineArgs: {<<: [a]}\n", `6:20: << merges objects, and this is text; write <<: *anchor`},
 		{"a complex key", "? a\n: 2\n", `1:1: a key with ? in front does not fit a spec; write it as text`},
 	}

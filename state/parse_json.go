@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
-	"sort"
 	"unicode/utf8"
 )
 
@@ -15,6 +13,7 @@ const (
 	maxFileSize = 16 << 20
 	maxDepth    = 100
 	maxNodes    = 1 << 18
+	maxTokens   = 20_000 // of one YAML document; the library's parser is not linear
 	tooDeepHint = "no spec needs more than 100 levels"
 )
 
@@ -27,27 +26,21 @@ type parsed struct {
 // jsonParser reads JSON documents, one after the other, with the place of each
 // value.
 type jsonParser struct {
-	src   *source
-	data  []byte
-	dec   *json.Decoder
-	lines []int // offset of each line
-	errs  []error
+	src  *source
+	data []byte
+	dec  *json.Decoder
+	errs []error
+	// at is the place that was last asked for; places are asked for in their order.
+	at struct{ offset, line, col int }
 }
 
 // parseJSON reads one or many JSON documents; ok is false if data is not JSON.
 func parseJSON(src *source, data []byte) (docs []parsed, ok bool) {
-	p := &jsonParser{src: src, data: data, dec: json.NewDecoder(bytes.NewReader(data)), lines: []int{0}}
+	p := &jsonParser{src: src, data: data, dec: json.NewDecoder(bytes.NewReader(data))}
 	p.dec.UseNumber()
-	for i, c := range data {
-		if c == '\n' {
-			p.lines = append(p.lines, i+1)
-		}
-	}
-	for {
+	p.at.line, p.at.col = 1, 1
+	for len(bytes.TrimSpace(data[p.dec.InputOffset():])) > 0 {
 		n, err := p.value(0)
-		if errors.Is(err, io.EOF) && len(docs) > 0 {
-			return docs, true
-		}
 		if spec, is := errors.AsType[*SpecError](err); is {
 			return append(docs, parsed{nil, append(p.errs, spec)}), true
 		}
@@ -57,13 +50,20 @@ func parseJSON(src *source, data []byte) (docs []parsed, ok bool) {
 		docs = append(docs, parsed{n, p.errs})
 		p.errs = nil
 	}
+	return docs, len(docs) > 0
 }
 
-// place is the line and column of an offset.
+// place is the line and column of an offset at or after the last one.
 func (p *jsonParser) place(offset int) (line, col int) {
-	line = sort.SearchInts(p.lines, offset+1)
-	start := p.lines[line-1]
-	return line, utf8.RuneCount(p.data[start:offset]) + 1
+	passed := p.data[p.at.offset:offset]
+	if i := bytes.LastIndexByte(passed, '\n'); i >= 0 {
+		p.at.line += bytes.Count(passed, []byte("\n"))
+		p.at.col = 1
+		passed = passed[i+1:]
+	}
+	p.at.col += utf8.RuneCount(passed)
+	p.at.offset = offset
+	return p.at.line, p.at.col
 }
 
 // start is the offset of the next token.

@@ -94,7 +94,7 @@ func (p *yamlParser) document(text string) (n *node) {
 		}
 	}()
 	tokens := lexer.Tokenize(text)
-	if err := p.checkNesting(tokens); err != nil {
+	if err := p.checkTokens(tokens); err != nil {
 		p.errs = append(p.errs, err)
 		return nil
 	}
@@ -119,9 +119,13 @@ func (p *yamlParser) document(text string) (n *node) {
 	return n
 }
 
-// checkNesting refuses what would send the recursive parser too deep: brackets,
-// and indicators that follow each other on one line.
-func (p *yamlParser) checkNesting(tokens token.Tokens) error {
+// checkTokens refuses what would send the recursive parser too deep (brackets,
+// and indicators that follow each other on one line) or keep it too long.
+func (p *yamlParser) checkTokens(tokens token.Tokens) error {
+	if len(tokens) > maxTokens {
+		return p.src.errorAt(p.first+1, 1, "the document that begins here has too many values",
+			fmt.Sprintf("a YAML document may have about %d, a JSON document more", maxTokens/3))
+	}
 	depth, line, inline := 0, 0, 0
 	for _, t := range tokens {
 		if t.Position == nil {
@@ -175,7 +179,8 @@ func (p *yamlParser) place(n ast.Node) (line, col int) {
 }
 
 func (p *yamlParser) value(n ast.Node, depth int) (*node, error) {
-	if p.nodes++; p.nodes > maxNodes {
+	p.nodes++
+	if p.nodes > maxNodes {
 		return nil, p.fail(n, "aliases may repeat it over and over", "the document has too many values")
 	}
 	if depth > maxDepth {

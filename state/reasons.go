@@ -110,7 +110,7 @@ var reasonTexts = map[string]string{
 	ReasonSlugConflict:        "Two served names come to the same slug, which names their actors; choose a spec.servedName that differs in its letters or digits.",
 	ReasonEndpointConflict:    "A role of one model would register where another model does; choose another spec.servedName.",
 	ReasonNamespaceConflict:   "Two servers on one etcd whose namespaces are equal, or one the other's followed by -, see each other's workers; choose another spec.dynamoNamespace.",
-	ReasonMovesInfra:          "The change would cut off workers that are registered; set the annotation dynctl/recreate to the revision that it replaces to accept the gap, or delete the models first.",
+	ReasonMovesInfra:          "The change would cut off registered workers; set the annotation dynctl/recreate to the revision that it replaces, or delete the models first.",
 }
 
 // ReasonText says in one sentence what a reason means and what to do about it;

@@ -1,9 +1,6 @@
 package state
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // Router modes of Dynamo's frontend, as they are written on its command line.
 const (
@@ -32,7 +29,3 @@ func RouterModes() []string {
 // NormalizeRouterMode returns mode in the spelling that Dynamo takes:
 // "round_robin" becomes "round-robin".
 func NormalizeRouterMode(mode string) string { return strings.ReplaceAll(mode, "_", "-") }
-
-func knownRouterMode(mode string) bool {
-	return slices.Contains(RouterModes(), NormalizeRouterMode(mode))
-}

@@ -155,9 +155,9 @@ func describeField(kind, path string) (fieldSchema, bool) {
 	return f, ok
 }
 
-// modeEnum lists router modes in both spellings after the words before them.
-func modeEnum(words ...string) []string {
-	out := append(words, RouterModes()...)
+// modeEnum lists a word and the router modes, in both spellings.
+func modeEnum(word string) []string {
+	out := append([]string{word}, RouterModes()...)
 	for _, mode := range RouterModes() {
 		if other := strings.ReplaceAll(mode, "-", "_"); !slices.Contains(out, other) {
 			out = append(out, other)

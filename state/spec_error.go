@@ -74,9 +74,6 @@ func (s *source) snippet(line, col int) string {
 			pad.WriteByte(' ')
 		}
 	}
-	if start+len(text[start:end])+1 < col {
-		col = end + 1
-	}
 	prefix := fmt.Sprintf("%5d | ", line)
 	return prefix + shown.String() + "\n" + strings.Repeat(" ", len(prefix)-2) + "| " + pad.String() + "^"
 }

@@ -1,9 +1,10 @@
 package state
 
 import (
-	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 var namespacePattern = regexp.MustCompile(`^[A-Za-z0-9]([-_A-Za-z0-9]*[A-Za-z0-9])?$`)
@@ -69,13 +70,31 @@ func (f *faults) addresses(path, list, example string) {
 		return
 	}
 	for address := range strings.SplitSeq(list, ",") {
-		full := strings.TrimSpace(address)
-		if !strings.Contains(full, "://") {
-			full = "tcp://" + full
-		}
-		u, err := url.Parse(full)
-		if err != nil || u.Hostname() == "" {
+		if !dialable(strings.TrimSpace(address)) {
 			f.add(ReasonInvalidAddress, path, "%q is not an address; write it as %s", address, example)
 		}
 	}
+}
+
+// dialable says whether an address has a host, and a port that is one if it has any.
+func dialable(address string) bool {
+	if _, rest, ok := strings.Cut(address, "://"); ok {
+		address = rest
+	}
+	host, _, _ := strings.Cut(address, "/")
+	if i := strings.LastIndexByte(host, '@'); i >= 0 { // user and password
+		host = host[i+1:]
+	}
+	if strings.ContainsFunc(address, unicode.IsSpace) {
+		return false
+	}
+	// The colons of an IPv6 address stand in brackets.
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		port, err := strconv.Atoi(host[i+1:])
+		if err != nil || port < 1 || port > 65535 {
+			return false
+		}
+		host = host[:i]
+	}
+	return strings.Trim(host, "[]") != ""
 }

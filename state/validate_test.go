@@ -149,6 +149,19 @@ func TestValidateServer(t *testing.T) {
 	}
 }
 
+func TestDialable(t *testing.T) {
+	for _, good := range []string{"http://a:2379", "a:1", "a", "nats://user:p@ss@10.0.0.1:4222", "http://[::1]:2379/", "[::1]"} {
+		if !dialable(good) {
+			t.Errorf("%q is refused", good)
+		}
+	}
+	for _, bad := range []string{"", "http://", ":2379", "a:b", "a:0", "a:70000", "a b", "http://[]:1", "/a"} {
+		if dialable(bad) {
+			t.Errorf("%q passes", bad)
+		}
+	}
+}
+
 func TestManagedFlag(t *testing.T) {
 	managed := []string{
 		"served_model_name", "served-model-name", "served", "endpoint", "e", "no_router_kv_events", "router_m", "model",
