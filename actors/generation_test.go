@@ -231,6 +231,17 @@ func unitIsPure(t *testing.T, template ModelTemplate, role RoleTemplate) {
 	}
 }
 
+func TestUnitWithoutShape(t *testing.T) {
+	for _, engine := range []string{state.EngineVLLM, state.EngineSGLang, state.EngineTRTLLM, state.EngineMocker} {
+		in := modelInputs(t)[state.ModeAggregated]
+		in.Spec.Engine = engine
+		template := render(t, in)
+		if u := template.Unit(UnitInput{Role: template.Roles[0]}); len(u.Actors) != 0 {
+			t.Errorf("%s: %d actors on no bundle", engine, len(u.Actors))
+		}
+	}
+}
+
 func TestInfraGeneration(t *testing.T) {
 	base := func() ServerInput {
 		return ServerInput{Server: "s", Spec: state.DefaultedServer("s").Spec}

@@ -68,10 +68,11 @@ func (s Shape) group(name string) state.PlacementGroup {
 	return state.PlacementGroup{Name: name, Strategy: s.Strategy, Bundles: s.Bundles, Selector: s.Selector}
 }
 
-// ranks is the number of actors.
+// ranks is the number of actors: none on the shape of a unit whose group is not
+// known yet.
 func (in UnitInput) ranks() int {
 	if in.Role.RankFlags == RanksRank0 {
-		return 1
+		return min(len(in.Shape.Bundles), 1)
 	}
 	return len(in.Shape.Bundles)
 }
