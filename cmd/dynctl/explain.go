@@ -55,7 +55,7 @@ func lookup(path string) (schemaNode, error) {
 	if err := json.Unmarshal(doc, &root); err != nil {
 		return schemaNode{}, fmt.Errorf("schema %s: %w", parts[0], err)
 	}
-	node := root.resolve(root)
+	node := root
 	for i, part := range parts[1:] {
 		j := slices.IndexFunc(node.Properties, func(p property) bool { return p.name == part })
 		if j < 0 {
@@ -65,27 +65,9 @@ func lookup(path string) (schemaNode, error) {
 			}
 			return schemaNode{}, notFoundErr("%s has no field %q: it has %s", at, part, strings.Join(node.Properties.names(), ", "))
 		}
-		node = root.resolve(node.Properties[j].node)
-	}
-	for i, p := range node.Properties {
-		node.Properties[i].node = root.resolve(p.node)
+		node = node.Properties[j].node
 	}
 	return node, nil
-}
-
-// resolve follows a $ref; what stands beside it wins.
-func (root schemaNode) resolve(n schemaNode) schemaNode {
-	if n.Ref == "" {
-		return n
-	}
-	target := root.Defs[strings.TrimPrefix(n.Ref, "#/$defs/")]
-	if n.Description != "" {
-		target.Description = n.Description
-	}
-	if n.Default != nil {
-		target.Default = n.Default
-	}
-	return target
 }
 
 func (a *app) explain(path string, n schemaNode) {
@@ -106,31 +88,40 @@ func (a *app) explain(path string, n schemaNode) {
 		if slices.Contains(n.Required, p.name) {
 			required = " (required)"
 		}
-		t.add("  "+p.name, typeText(p.node)+required, defaultText(p.node))
+		t.add("  "+p.name, shortened(typeText(p.node))+required, defaultText(p.node))
 	}
 	t.write(a.out)
 }
 
 // typeText is the type of a field, or the values that it may have.
 func typeText(n schemaNode) string {
-	if len(n.Enum) > 0 {
-		var values []string
-		for _, v := range n.Enum {
-			values = append(values, strings.Trim(string(v), `"`))
+	var values []string
+	for _, v := range n.Enum {
+		if text := strings.Trim(string(v), `"`); text != "null" {
+			values = append(values, text)
 		}
-		return strings.Join(values, " | ")
 	}
 	switch {
-	case n.Type == "":
+	case len(values) > 0:
+		return strings.Join(values, " | ")
+	case len(n.Type) == 0:
 		return "any"
-	case n.Type == "array" && n.Items != nil && n.Items.Type != "":
-		return "list of " + n.Items.Type
 	}
-	return n.Type
+	return strings.Join(n.Type, " | ")
+}
+
+// shortened keeps a long list of values from making the table too wide; explaining
+// the field itself shows all.
+func shortened(text string) string {
+	const most = 40
+	if len(text) <= most {
+		return text
+	}
+	return text[:strings.LastIndex(text[:most], " | ")] + " | ..."
 }
 
 func defaultText(n schemaNode) string {
-	if n.Default == nil {
+	if n.Default == nil || string(n.Default) == `""` {
 		return ""
 	}
 	return "default " + string(n.Default)

@@ -9,11 +9,14 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"dynctl/events"
+	"dynctl/state"
 )
 
-// schemaFiles are the published JSON Schemas: of the specs, and of everything
-// that -o json prints. They are generated from the Go types (go test -run
-// TestSchemas -update).
+// schemaFiles are the published JSON Schemas of what -o json prints, generated from
+// the Go types (go test ./cmd/dynctl -run TestSchemas -update). Those of the specs
+// come from package state, that of an event from package events.
 //
 //go:embed schemas/*.json
 var schemaFiles embed.FS
@@ -27,11 +30,28 @@ func schemaNames() []string {
 	for i, f := range files {
 		files[i] = strings.TrimSuffix(strings.TrimPrefix(f, "schemas/"), ".json")
 	}
+	for name := range specKinds {
+		files = append(files, name)
+	}
+	files = append(files, eventSchema)
 	slices.Sort(files)
 	return files
 }
 
+// eventSchema is the name of the schema of one line of `dynctl events -o json`.
+const eventSchema = "event"
+
+// specKinds are the kinds of specs by the names of their schemas.
+var specKinds = map[string]string{"model": state.KindModel, "server": state.KindServer, "spec": ""}
+
 func readSchema(name string) ([]byte, error) {
+	if kind, ok := specKinds[name]; ok {
+		doc, err := state.JSONSchema(kind)
+		return append(doc, '\n'), err
+	}
+	if name == eventSchema {
+		return events.Schema(), nil
+	}
 	doc, err := schemaFiles.ReadFile("schemas/" + name + ".json")
 	if err != nil {
 		return nil, notFoundErr("no schema %q: there are %s", name, strings.Join(schemaNames(), ", "))
@@ -43,7 +63,7 @@ func (a *app) schemaCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema [NAME]",
 		Short: "Print the JSON Schema of a spec or of an output",
-		Long: `Print the JSON Schema of a spec (model, server) or of what a verb prints with
+		Long: `Print the JSON Schema of a spec (model, server, or spec for either) or of what a verb prints with
 -o json (models, servers, units, nodes, status, ...). Without a name: the names.`,
 		Example:   "  dynctl schema\n  dynctl schema model > model.schema.json\n  dynctl schema units",
 		Args:      cobra.MaximumNArgs(1),
@@ -63,17 +83,30 @@ func (a *app) schemaCmd() *cobra.Command {
 	}
 }
 
-// schemaNode is the part of a JSON Schema that explain reads.
+// schemaNode is the part of the schema of a spec that explain reads.
 type schemaNode struct {
-	Ref         string                `json:"$ref"`
-	Defs        map[string]schemaNode `json:"$defs"`
-	Type        string                `json:"type"`
-	Description string                `json:"description"`
-	Default     json.RawMessage       `json:"default"`
-	Enum        []json.RawMessage     `json:"enum"`
-	Required    []string              `json:"required"`
-	Properties  properties            `json:"properties"`
-	Items       *schemaNode           `json:"items"`
+	Type        typeNames         `json:"type"`
+	Description string            `json:"description"`
+	Default     json.RawMessage   `json:"default"`
+	Enum        []json.RawMessage `json:"enum"`
+	Required    []string          `json:"required"`
+	Properties  properties        `json:"properties"`
+}
+
+// typeNames are the types that a value may have, without null.
+type typeNames []string
+
+// UnmarshalJSON takes one name or a list.
+func (t *typeNames) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*t = typeNames{one}
+		return nil
+	}
+	var many []string
+	err := json.Unmarshal(data, &many)
+	*t = slices.DeleteFunc(many, func(s string) bool { return s == "null" })
+	return err
 }
 
 // properties keep the order of the schema, which is that of the fields.

@@ -21,8 +21,6 @@ import (
 
 // published are the shapes that have a schema, by its name.
 var published = map[string]any{
-	"model":   state.Model{},
-	"server":  state.Server{},
 	"models":  []objectInfo{},
 	"servers": []objectInfo{},
 	"units":   []unitInfo{},
@@ -34,57 +32,22 @@ var published = map[string]any{
 	"plan":    planInfo{},
 	"render":  actors.Rendered{},
 	"version": versionInfo{},
-	"event":   cloudEvent{},
-}
-
-// cloudEvent is the shape of one line of `dynctl events -o json`.
-type cloudEvent struct {
-	SpecVersion     string          `json:"specversion"`
-	ID              string          `json:"id"`
-	Source          string          `json:"source"`
-	Type            string          `json:"type"`
-	Subject         string          `json:"subject"`
-	Time            string          `json:"time"`
-	DataContentType string          `json:"datacontenttype,omitempty"`
-	Data            json.RawMessage `json:"data"`
 }
 
 // special are the types whose JSON is not what reflection sees.
 func special(t reflect.Type) *generator.Schema {
 	switch t {
-	case reflect.TypeFor[state.Args](), reflect.TypeFor[state.Env]():
-		s := &generator.Schema{Type: "object"}
-		if t == reflect.TypeFor[state.Env]() {
-			s.AdditionalProperties = special(reflect.TypeFor[state.EnvValue]())
-		}
-		return s
+	case reflect.TypeFor[state.Args]():
+		return &generator.Schema{Type: "object"}
 	case reflect.TypeFor[state.EnvValue]():
 		return &generator.Schema{OneOf: []*generator.Schema{
-			{Type: "string"}, {Type: "number"}, {Type: "boolean"},
+			{Type: "string"},
 			{Type: "object", Description: "read from a file, or from the environment, where the process starts"},
 		}}
-	case reflect.TypeFor[state.Duration]():
-		return &generator.Schema{Type: "string", Description: `such as "30s", "5m" or "1h30m"`}
-	case reflect.TypeFor[state.Tristate]():
-		return &generator.Schema{Enum: []any{"auto", true, false}}
 	case reflect.TypeFor[json.RawMessage]():
 		return &generator.Schema{}
 	}
 	return nil
-}
-
-// enums are the values that fields may have, by type and field.
-var enums = map[string][]any{
-	"Model.kind":              {state.KindModel},
-	"Server.kind":             {state.KindServer},
-	"Model.apiVersion":        {state.APIVersion},
-	"Server.apiVersion":       {state.APIVersion},
-	"ModelSpec.engine":        {"vllm", "sglang", "trtllm", "mocker"},
-	"ModelSpec.mode":          {"aggregated", "disagg"},
-	"ServerSpec.requestPlane": {"nats", "tcp"},
-	"ServerSpec.eventPlane":   {"nats", "zmq"},
-	"ServerRouter.apply":      {"model", "frontend"},
-	"UpdateSpec.type":         {"RollingUpdate"},
 }
 
 // nullable are the fields that may be null, because nothing is known of them.
@@ -115,17 +78,11 @@ func generate(t *testing.T, name string, v any) []byte {
 	for typ, def := range s.Definitions {
 		for pair := def.Properties.Oldest(); pair != nil; pair = pair.Next() {
 			field := typ + "." + pair.Key
-			if e := enums[field]; e != nil {
-				pair.Value.Enum = e
-			}
 			if nullable[field] {
 				inner := *pair.Value
 				*pair.Value = generator.Schema{Description: inner.Description}
 				inner.Description = ""
 				pair.Value.AnyOf = []*generator.Schema{&inner, {Type: "null"}}
-			}
-			if d, ok := defaults[name][field]; ok {
-				pair.Value.Default = d
 			}
 		}
 	}
@@ -134,51 +91,6 @@ func generate(t *testing.T, name string, v any) []byte {
 		t.Fatal(err)
 	}
 	return append(doc, '\n')
-}
-
-// defaults are the defaults of the specs, by schema, type and field, taken from
-// the code that fills them in.
-var defaults = map[string]map[string]any{
-	"model":  defaultsOf(state.Model{}.WithDefaults().Spec),
-	"server": defaultsOf(state.DefaultedServer(state.DefaultServer).WithDefaults().Spec),
-}
-
-func defaultsOf(spec any) map[string]any {
-	found := map[string]any{}
-	collectDefaults(reflect.ValueOf(spec), found)
-	return found
-}
-
-func collectDefaults(v reflect.Value, found map[string]any) {
-	for i := range v.NumField() {
-		f, name := v.Field(i), strings.Split(v.Type().Field(i).Tag.Get("json"), ",")[0]
-		if f.Kind() == reflect.Pointer && !f.IsNil() {
-			f = f.Elem()
-		}
-		field := v.Type().Name() + "." + name
-		switch x := f.Interface().(type) {
-		case state.Args, state.Env:
-			continue
-		case state.Duration, state.Tristate:
-			found[field] = json.RawMessage(mustJSON(x))
-			continue
-		}
-		switch {
-		case f.Kind() == reflect.Struct:
-			collectDefaults(f, found)
-		case f.Kind() == reflect.Map || f.Kind() == reflect.Pointer || f.IsZero():
-		default:
-			found[field] = f.Interface()
-		}
-	}
-}
-
-func mustJSON(v any) []byte {
-	doc, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return doc
 }
 
 // TestSchemas: the published schemas are those of the types.
