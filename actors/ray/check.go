@@ -2,10 +2,8 @@ package ray
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 )
 
 // ClusterInfo is what a Ray cluster says about itself.
@@ -68,24 +66,24 @@ func (c *client) check(ctx context.Context) (ClusterInfo, error) {
 		}
 	}
 
-	// The autoscaler reports here each few seconds; the process that would run it
-	// is there without it as well, and then reports nothing.
+	// The read-only autoscaler of a cluster that never grows reports as well, and
+	// calls each node's type "node_" and the node's id.
 	var status struct {
 		Data struct {
-			Legacy  json.RawMessage `json:"autoscalingStatus"`
 			Cluster struct {
-				Report json.RawMessage `json:"autoscalerReport"`
+				Report struct {
+					Types map[string]string `json:"nodeTypeMapping"`
+				} `json:"autoscalerReport"`
 			} `json:"clusterStatus"`
 		} `json:"data"`
 	}
 	if err := c.get(ctx, "/api/cluster_status", &status); err != nil {
 		return ClusterInfo{}, err
 	}
-	info.Autoscaling = present(status.Data.Legacy) || present(status.Data.Cluster.Report)
+	for node, typ := range status.Data.Cluster.Report.Types {
+		if typ != "node_"+node {
+			info.Autoscaling = true
+		}
+	}
 	return info, nil
-}
-
-func present(raw json.RawMessage) bool {
-	text := strings.TrimSpace(string(raw))
-	return text != "" && text != "null" && text != `""`
 }

@@ -1,0 +1,399 @@
+package ray
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+)
+
+func statusOf(s string) rayv1.JobStatus { return rayv1.JobStatus(s) }
+
+const storeID = "0123456789abcdef"
+
+func packageOf(t *testing.T, content string) Package {
+	t.Helper()
+	p, err := NewPackage(fstest.MapFS{"dynctl_agent/__main__.py": {Data: []byte(content)}}, fstest.MapFS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func configFor(t *testing.T, f *fakeRay) Config {
+	t.Helper()
+	resolver, err := NewStatic("http://ray:8265/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Config{
+		Resolver:  resolver,
+		Package:   packageOf(t, "one"),
+		Agent:     func() AgentConfig { return AgentConfig{NATSURL: "nats://n:4222", StoreID: storeID, Epoch: 3} },
+		Heartbeat: f.heartbeat,
+	}
+}
+
+// start runs a supervisor and returns what ends it.
+func start(t *testing.T, cfg Config, f http.RoundTripper) (*Supervisor, func()) {
+	t.Helper()
+	s := newSupervisor(cfg, f)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	synctest.Wait()
+	return s, func() { cancel(); <-done }
+}
+
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestFirstSubmission(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		cfg := configFor(t, f)
+		s, end := start(t, cfg, f)
+		defer end()
+		pass(time.Second)
+		state := s.State()
+		if state.Phase != PhaseRunning || !strings.HasPrefix(state.JobID, "dynctl-agent-01234567-") || state.Address != "http://ray:8265" {
+			t.Errorf("state %+v", state)
+		}
+		if f.submitted() != 1 || string(f.packages[cfg.Package.name()]) != string(cfg.Package.Zip) {
+			t.Errorf("%d jobs, packages %v", f.submitted(), f.packages)
+		}
+		job := f.jobs[state.JobID].info
+		if job.RuntimeEnv["working_dir"] != "gcs://_ray_pkg_"+cfg.Package.Hash+".zip" {
+			t.Errorf("runtime_env %v", job.RuntimeEnv)
+		}
+		if got := configOf(t, job.Entrypoint); got.StoreID != storeID || got.Epoch != 3 {
+			t.Errorf("agent config %+v", got)
+		}
+	})
+}
+
+// The agent's job ends, in any way: another one at once, and backoff if it goes on.
+func TestResubmission(t *testing.T) {
+	for _, status := range []string{"FAILED", "STOPPED", "SUCCEEDED", "missing"} {
+		t.Run(status, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeRay()
+				s, end := start(t, configFor(t, f), f)
+				defer end()
+				pass(time.Second)
+				if status == "missing" {
+					f.set(func() { clear(f.jobs) })
+				} else {
+					f.end(t, status, "Traceback\nKeyError: 'x'\n")
+				}
+				pass(300 * time.Millisecond)
+				if got := f.submitted(); got != 2 {
+					t.Fatalf("%d jobs 0.3 s after the end of the first, want 2: %+v", got, s.State())
+				}
+				pass(time.Second)
+				if s.State().Phase != PhaseRunning {
+					t.Errorf("state %+v", s.State())
+				}
+			})
+		})
+	}
+}
+
+func TestBackoffGrowsAndResets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		s, end := start(t, configFor(t, f), f)
+		defer end()
+		pass(time.Second)
+		var gaps []time.Duration
+		for range 9 {
+			f.end(t, "FAILED", "boom")
+			ended, before := time.Now(), f.submitted()
+			for f.submitted() == before {
+				pass(50 * time.Millisecond)
+			}
+			gaps = append(gaps, time.Since(ended))
+		}
+		if gaps[0] > 300*time.Millisecond || gaps[8] < 20*time.Second || gaps[8] > 37*time.Second {
+			t.Errorf("gaps %v: want the first at once, the last about 30 s", gaps)
+		}
+		pass(2 * time.Minute)
+		if s.State().Failures != 0 {
+			t.Errorf("failures after two good minutes: %d", s.State().Failures)
+		}
+		f.end(t, "FAILED", "boom")
+		before := f.submitted()
+		pass(300 * time.Millisecond)
+		if f.submitted() != before+1 {
+			t.Error("the first failure after a stable time waits")
+		}
+		pass(time.Second)
+		if got := len(f.jobs); got > keptRecords+2 {
+			t.Errorf("%d records of jobs are kept", got)
+		}
+	})
+}
+
+func TestFailureSaysWhatToDo(t *testing.T) {
+	tests := []struct {
+		name, log, want string
+	}{
+		{"the last lines of the log", "a\nb\nKeyError: 'x'\n", "b | KeyError: 'x': see `ray job logs dynctl-agent-"},
+		{"no nats-py anywhere", "ModuleNotFoundError: No module named 'nats'\n", "put nats-py into the Ray image"},
+		{"no log at all", "", "it wrote no log"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeRay()
+				cfg := configFor(t, f)
+				cfg.BackoffInitial = time.Minute
+				s, end := start(t, cfg, f)
+				defer end()
+				for range 2 { // the first is replaced at once
+					pass(time.Second)
+					f.end(t, "FAILED", test.log)
+				}
+				pass(time.Second)
+				if got := s.State(); got.Phase != PhaseBackoff || !strings.Contains(got.Message, test.want) || strings.Contains(got.Message, "\n") {
+					t.Errorf("state %+v", got)
+				}
+			})
+		})
+	}
+}
+
+func TestSilentAgentIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		s, end := start(t, configFor(t, f), f)
+		defer end()
+		pass(time.Second)
+		first := s.State().JobID
+		f.set(func() { f.jobs[first].muted = true })
+		pass(500 * time.Millisecond)
+		if got := f.living(); len(got) != 1 || got[0] == first {
+			t.Errorf("living %v: want another one than %s", got, first)
+		}
+	})
+}
+
+func TestAgentThatNeverBeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		cfg := configFor(t, f)
+		cfg.Heartbeat = func() (Heartbeat, bool) { return Heartbeat{Age: time.Hour}, true }
+		s, end := start(t, cfg, f)
+		defer end()
+		pass(59 * time.Second)
+		if f.submitted() != 1 || s.State().Phase != PhaseStarting {
+			t.Errorf("before StartTimeout: %d jobs, %+v", f.submitted(), s.State())
+		}
+		pass(2 * time.Second)
+		if f.submitted() != 2 || len(f.living()) != 1 || !strings.Contains(s.State().Message, "nats://n:4222") {
+			t.Errorf("after it: %d jobs, %v, %+v", f.submitted(), f.living(), s.State())
+		}
+	})
+}
+
+func TestUnreadableStoreConcludesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		cfg := configFor(t, f)
+		cfg.Heartbeat = func() (Heartbeat, bool) { return Heartbeat{}, false }
+		_, end := start(t, cfg, f)
+		defer end()
+		pass(10 * time.Minute)
+		if f.submitted() != 1 {
+			t.Errorf("%d jobs", f.submitted())
+		}
+	})
+}
+
+// A new reconciler: what it finds decides what it does.
+func TestTakingOver(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(t *testing.T, c *Config)
+		same   bool
+	}{
+		{"the same: left alone", func(*testing.T, *Config) {}, true},
+		{"another epoch: left alone", func(_ *testing.T, c *Config) {
+			old := c.Agent()
+			c.Agent = func() AgentConfig { old.Epoch = 9; return old }
+		}, true},
+		{"another package: replaced", func(t *testing.T, c *Config) { c.Package = packageOf(t, "two") }, false},
+		{"another NATS address: replaced", func(_ *testing.T, c *Config) {
+			old := c.Agent()
+			c.Agent = func() AgentConfig { old.NATSURL = "nats://elsewhere"; return old }
+		}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeRay()
+				first, end := start(t, configFor(t, f), f)
+				pass(time.Second)
+				end()
+				old := first.State().JobID
+				cfg := configFor(t, f)
+				test.change(t, &cfg)
+				s, end := start(t, cfg, f)
+				defer end()
+				pass(time.Second)
+				got := s.State()
+				if got.Phase != PhaseRunning || (got.JobID == old) != test.same {
+					t.Errorf("state %+v, the old job was %s", got, old)
+				}
+				if living := f.living(); len(living) != 1 || living[0] != got.JobID {
+					t.Errorf("living %v", living)
+				}
+			})
+		})
+	}
+}
+
+func TestOldVersionServesUntilTheNewOneBeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		_, end := start(t, configFor(t, f), f)
+		pass(time.Second)
+		end()
+		cfg := configFor(t, f)
+		cfg.Package = packageOf(t, "two")
+		mute := true
+		cfg.Heartbeat = func() (Heartbeat, bool) {
+			b, ok := f.heartbeat()
+			if mute && b.Incarnation == 2 {
+				return Heartbeat{Incarnation: 1, Age: 100 * time.Millisecond}, ok
+			}
+			return b, ok
+		}
+		s, end := start(t, cfg, f)
+		defer end()
+		pass(10 * time.Second)
+		if got := f.living(); len(got) != 2 || s.State().Phase != PhaseStarting {
+			t.Errorf("living %v, %+v: the old agent has to serve on", got, s.State())
+		}
+		mute = false
+		pass(time.Second)
+		if got := f.living(); len(got) != 1 || s.State().Phase != PhaseRunning {
+			t.Errorf("living %v, %+v", got, s.State())
+		}
+	})
+}
+
+func TestOtherStoresAreLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		other := configFor(t, f)
+		other.Agent = func() AgentConfig { return AgentConfig{StoreID: "fedcba9876543210"} }
+		_, end := start(t, other, f)
+		pass(time.Second)
+		end()
+		s, end := start(t, configFor(t, f), f)
+		defer end()
+		pass(time.Second)
+		if got := f.living(); len(got) != 2 {
+			t.Errorf("living %v", got)
+		}
+		if err := s.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		if got := f.living(); len(got) != 1 || s.State().Phase != PhaseStopped {
+			t.Errorf("after Stop: living %v, %+v", got, s.State())
+		}
+	})
+}
+
+func TestRayAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		f.down = true
+		s, end := start(t, configFor(t, f), f)
+		defer end()
+		pass(time.Minute)
+		if got := s.State(); got.Phase != PhaseUnreachable || !strings.Contains(got.Message, "http://ray:8265") || !strings.Contains(got.Message, "--ray-address") {
+			t.Errorf("state %+v", got)
+		}
+		f.set(func() { f.down = false })
+		pass(1500 * time.Millisecond)
+		job := s.State().JobID
+		if s.State().Phase != PhaseRunning {
+			t.Fatalf("Ray is there: %+v", s.State())
+		}
+		f.set(func() { f.down = true })
+		pass(time.Minute)
+		f.set(func() { f.down = false })
+		pass(time.Second)
+		if got := s.State(); got.Phase != PhaseRunning || got.JobID != job || f.submitted() != 1 {
+			t.Errorf("after a gap: %+v, %d jobs: the agent lived on", got, f.submitted())
+		}
+	})
+}
+
+func TestLostAnswerStartsNoSecondAgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		f.dropAnswer = true
+		s, end := start(t, configFor(t, f), f)
+		defer end()
+		pass(3 * time.Second)
+		if f.submitted() != 1 || s.State().Phase != PhaseRunning {
+			t.Errorf("%d jobs, %+v", f.submitted(), s.State())
+		}
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	tests := []struct {
+		name  string
+		setUp func(f *fakeRay)
+		token string
+		is    error
+		has   string
+	}{
+		{"nothing there", func(f *fakeRay) { f.down = true }, "", ErrUnreachable, "--ray-address"},
+		{"a token is wanted", func(f *fakeRay) { f.token = "secret" }, "", ErrUnauthorized, "RAY_AUTH_TOKEN"},
+		{"another token is wanted", func(f *fakeRay) { f.token = "secret" }, "wrong", ErrUnauthorized, "RAY_AUTH_TOKEN"},
+		{"500 with JSON", func(f *fakeRay) { f.refuse, f.body = 500, `{"status": "RUNNING"}` }, "", ErrRefused, "500"},
+		{"something else answers", func(f *fakeRay) { f.refuse, f.body = 200, "<html>" }, "", ErrNotRay, "http://ray:8265"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFakeRay()
+			test.setUp(f)
+			c := newClient("http://ray:8265", test.token, f)
+			_, check := c.check(t.Context())
+			_, list := c.list(t.Context())
+			_, job := c.job(t.Context(), "x")
+			for what, err := range map[string]error{"check": check, "list": list, "job": job, "forget": c.forget(t.Context(), "x")} {
+				if what == "forget" && test.is == ErrNotRay {
+					continue // it reads no answer
+				}
+				if !errors.Is(err, test.is) || !strings.Contains(err.Error(), test.has) || strings.Contains(err.Error(), "secret") {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+		})
+	}
+	f := newFakeRay()
+	f.token = "secret"
+	if _, err := newClient("http://ray:8265", "secret", f).list(t.Context()); err != nil {
+		t.Errorf("the right token: %v", err)
+	}
+}
