@@ -27,7 +27,8 @@ const (
 
 // PublisherOptions are the bounds of a Publisher's spool.
 type PublisherOptions struct {
-	// Memory is the number of facts that wait in memory; 0 means DefaultMemory.
+	// Memory is the number of facts that wait in memory; 0 means DefaultMemory. With
+	// a Dir, those that are being sent come on top.
 	Memory int
 	// Dir is a directory of this publisher's own where facts wait once half of
 	// Memory is used, and over a restart; it is made if absent. Empty: none.
@@ -134,7 +135,11 @@ func (p *Publisher) Record(e Event) {
 		return
 	}
 	p.mu.Lock()
-	if p.closed || len(p.head)+len(p.tail) >= p.opts.Memory {
+	waiting := len(p.tail)
+	if p.disk == nil {
+		waiting += len(p.head)
+	}
+	if p.closed || waiting >= p.opts.Memory {
 		p.mu.Unlock()
 		p.dropped.Add(1)
 		return
@@ -153,6 +158,8 @@ func (p *Publisher) Dropped() uint64 { return p.dropped.Load() }
 
 // Spooled counts the facts that are not stored yet.
 func (p *Publisher) Spooled() int {
+	p.moveMu.Lock() // or facts on their way from disk to head would not be counted
+	defer p.moveMu.Unlock()
 	n := 0
 	if p.disk != nil {
 		n = p.disk.count()

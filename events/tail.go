@@ -65,10 +65,10 @@ func (t *tail) run(ctx context.Context, yield func(Event, error) bool) error {
 	for {
 		again, err := t.read(ctx, yield)
 		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
 		case errors.Is(err, errStopped):
 			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case err != nil && !t.opts.Follow:
 			return fmt.Errorf("read %s: %w: %w", Stream, ErrUnavailable, err)
 		case err == nil && !again:

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"dynctl/state"
 )
 
@@ -132,11 +130,7 @@ func TestWatchStatuses(t *testing.T) {
 			if change.Key.Name != "b" || change.Initial {
 				t.Errorf("second: %+v", change)
 			}
-			st.stop()
-			st.start()
-			for c.js.Conn().Status() != nats.CONNECTED {
-				time.Sleep(time.Millisecond)
-			}
+			st.restart(c.js)
 			if err := c.DeleteStatus(ctx, change.Key); err != nil {
 				t.Fatal(err)
 			}

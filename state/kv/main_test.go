@@ -52,6 +52,26 @@ func (s *store) stop() {
 	s.srv = nil
 }
 
+// restart ends the server and starts it on the same directory and port, and
+// returns once the connections are back.
+func (s *store) restart(conns ...jetstream.JetStream) {
+	s.t.Helper()
+	var back []chan nats.Status
+	for _, js := range conns {
+		back = append(back, js.Conn().StatusChanged(nats.CONNECTED))
+	}
+	s.stop()
+	s.start()
+	for i, c := range back {
+		select {
+		case <-c:
+		case <-time.After(10 * time.Second):
+			s.t.Fatal("no reconnect within 10 s")
+		}
+		conns[i].Conn().RemoveStatusListener(c)
+	}
+}
+
 // dial makes a TCP connection that outlives restarts of the server.
 func (s *store) dial() jetstream.JetStream {
 	s.t.Helper()

@@ -118,26 +118,38 @@ func run(o Options) (*server.Server, error) {
 	fatal := make(chan string, 1)
 	ns.SetLoggerV2(&logger{log: o.Log, fatal: fatal}, false, false, false)
 	ns.Start()
-	ready := make(chan bool, 1)
-	go func() { ready <- ns.ReadyForConnections(startTimeout) }()
-	select {
-	case ok := <-ready:
-		if ok && ns.JetStreamEnabled() {
-			return ns, nil
-		}
-	case msg := <-fatal:
-		err = errors.New(msg)
+	err = awaitReady(ns, fatal)
+	if err == nil {
+		return ns, nil
 	}
 	ns.Shutdown()
 	ns.WaitForShutdown()
 	switch {
-	case err == nil:
-		return nil, fmt.Errorf("embedded NATS: not ready within %s: look for its warnings in the log", startTimeout)
+	case errors.Is(err, errNotReady):
+		return nil, fmt.Errorf("embedded NATS: %w", err)
 	case strings.Contains(err.Error(), "listening"):
 		return nil, fmt.Errorf("embedded NATS: %w: %w: end what uses the port or choose another with --listen", ErrPortBusy, err)
 	default:
 		return nil, fmt.Errorf("embedded NATS: %w: %s: %w", ErrStoreDir, o.StoreDir, err)
 	}
+}
+
+var errNotReady = fmt.Errorf("not ready within %s: look for its warnings in the log", startTimeout)
+
+// awaitReady waits in short turns, because the server's own wait does not end
+// when the server has given up.
+func awaitReady(ns *server.Server, fatal <-chan string) error {
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); {
+		if ns.ReadyForConnections(100*time.Millisecond) && ns.JetStreamEnabled() {
+			return nil
+		}
+		select {
+		case msg := <-fatal:
+			return errors.New(msg)
+		default:
+		}
+	}
+	return errNotReady
 }
 
 // tryListen finds a busy port before the server does, which would say so in its

@@ -1,0 +1,208 @@
+package events
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+func full() Event {
+	return Event{
+		ID: "7-ab", Type: TypeStart, Source: "dynctl/reconciler/r1", Object: "1a2b3c4d_qwen3_DP0",
+		Time: time.Date(2026, 11, 1, 12, 0, 0, 5000, time.UTC),
+		Data: Data{
+			Server: "default", Model: "qwen3", Unit: "1a2b3c4d_qwen3_DP0", Generation: "1a2b3c4d",
+			SpecRevision: 12, Epoch: 7, CauseID: "c", Reason: "Wanted", Message: "it is \"wanted\"\n<>",
+			Command: json.RawMessage(`{"deadline":30}`), Detail: json.RawMessage(`[1,2]`),
+		},
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	cluster := Event{ID: "l", Type: TypeLeaderElected, Source: "s", Object: ClusterServer, Time: time.Unix(1, 0).UTC()}
+	dotted := full()
+	dotted.Object = "qwen3-0.6b"
+	for _, e := range []Event{full(), cluster, dotted} {
+		b, err := Encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.ContainsAny(b, "\n") {
+			t.Errorf("more than one line: %s", b)
+		}
+		got, err := Decode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, e) {
+			t.Errorf("%+v came back as %+v", e, got)
+		}
+		if got.Subject() != e.Subject() {
+			t.Errorf("subject %s came back as %s", e.Subject(), got.Subject())
+		}
+	}
+}
+
+func TestEncodeRefuses(t *testing.T) {
+	rows := map[string]func(*Event){
+		"no id":                func(e *Event) { e.ID = "" },
+		"line break in id":     func(e *Event) { e.ID = "a\r\nb" },
+		"no type":              func(e *Event) { e.Type = "" },
+		"type of two words":    func(e *Event) { e.Type = "unit.ready" },
+		"no source":            func(e *Event) { e.Source = "" },
+		"no time":              func(e *Event) { e.Time = time.Time{} },
+		"time out of range":    func(e *Event) { e.Time = time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"dotted server":        func(e *Event) { e.Data.Server = "a.b" },
+		"wildcard in server":   func(e *Event) { e.Data.Server = "*" },
+		"space in object":      func(e *Event) { e.Object = "a b" },
+		"empty word in object": func(e *Event) { e.Object = "a..b" },
+		"detail is no JSON":    func(e *Event) { e.Data.Detail = json.RawMessage("{") },
+	}
+	for name, spoil := range rows {
+		t.Run(name, func(t *testing.T) {
+			e := full()
+			spoil(&e)
+			if _, err := Encode(e); !errors.Is(err, ErrInvalid) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	const good = `{"specversion":"1.0","id":"a","source":"s","type":"plan","subject":"o","time":"2026-11-01T12:00:00Z","datacontenttype":"application/json","data":{"server":"d"}}`
+	if _, err := Decode([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for name, repl := range map[string][2]string{
+		"another version":      {`"1.0"`, `"0.3"`},
+		"no id":                {`"id":"a",`, ``},
+		"no time":              {`"time":"2026-11-01T12:00:00Z",`, ``},
+		"bad time":             {`2026-11-01T12:00:00Z`, `noon`},
+		"no data":              {`,"data":{"server":"d"}`, ``},
+		"data is null":         {`{"server":"d"}`, `null`},
+		"data is a list":       {`{"server":"d"}`, `[]`},
+		"data of another type": {`"server":"d"`, `"server":1`},
+		"truncated":            {`}}`, ``},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc := strings.Replace(good, repl[0], repl[1], 1)
+			if _, err := Decode([]byte(doc)); doc == good || !errors.Is(err, ErrInvalid) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func TestCommandID(t *testing.T) {
+	id := CommandID(7, "s", "u", TypeStart, "g", "1", "2")
+	if id != CommandID(7, "s", "u", TypeStart, "g", "1", "2") {
+		t.Error("not the same again")
+	}
+	if !strings.HasPrefix(id, "7-") {
+		t.Errorf("%s does not contain the epoch", id)
+	}
+	seen := map[string]bool{id: true}
+	for _, other := range []string{
+		CommandID(8, "s", "u", TypeStart, "g", "1", "2"), CommandID(7, "su", "", TypeStart, "g", "1", "2"),
+		CommandID(7, "s", "u", TypeStop, "g", "1", "2"), CommandID(7, "s", "u", TypeStart, "g", "12"),
+		CommandID(7, "s", "u", TypeStart, "g", "1", "2", ""), CommandID(7, "s", "u", TypeStart, "", "g", "1", "2"),
+	} {
+		if seen[other] {
+			t.Errorf("%s twice", other)
+		}
+		seen[other] = true
+	}
+}
+
+func TestSchema(t *testing.T) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	if err := c.AddResource("event.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("event.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid := func(b []byte) error {
+		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Validate(v)
+	}
+	root := doc.(map[string]any)["properties"].(map[string]any)
+	for _, typ := range root["type"].(map[string]any)["enum"].([]any) {
+		e := full()
+		e.Type = typ.(string)
+		b, err := Encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := valid(b); err != nil {
+			t.Errorf("%s: %v", typ, err)
+		}
+	}
+	b, _ := Encode(full())
+	for _, required := range doc.(map[string]any)["required"].([]any) {
+		var m map[string]any
+		if err := json.Unmarshal(b, &m); err != nil {
+			t.Fatal(err)
+		}
+		delete(m, required.(string))
+		without, _ := json.Marshal(m)
+		if valid(without) == nil {
+			t.Errorf("valid without %s", required)
+		}
+	}
+	// Every field of Data is described, and nothing else is.
+	described := root["data"].(map[string]any)["properties"].(map[string]any)
+	fields := reflect.VisibleFields(reflect.TypeFor[Data]())
+	for _, f := range fields {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if described[name] == nil {
+			t.Errorf("data.%s is not described", name)
+		}
+	}
+	if len(described) != len(fields) {
+		t.Errorf("%d fields are described, there are %d", len(described), len(fields))
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	b, _ := Encode(full())
+	f.Add(b)
+	f.Add([]byte(`{"specversion":"1.0","id":"a","source":"s","type":"plan","time":"2026-11-01T12:00:00Z","data_base64":"e30="}`))
+	f.Add([]byte(`{"specversion":"1.0","data":null}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := Decode(b)
+		if err != nil {
+			if !errors.Is(err, ErrInvalid) {
+				t.Fatalf("%v is not ErrInvalid", err)
+			}
+			return
+		}
+		again, err := Encode(e)
+		if err != nil {
+			t.Fatalf("decoded but not encoded: %v", err)
+		}
+		e2, err := Decode(again)
+		if err != nil {
+			t.Fatalf("encoded but not decoded: %v", err)
+		}
+		if e2.Subject() != e.Subject() || e2.ID != e.ID || !e2.Time.Equal(e.Time) {
+			t.Fatalf("%+v became %+v", e, e2)
+		}
+	})
+}

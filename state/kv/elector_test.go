@@ -1,0 +1,277 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// candidate is an elector that runs.
+type candidate struct {
+	*Elector
+	t    *testing.T
+	stop func()
+}
+
+func runElector(t *testing.T, js jetstream.JetStream, o ElectorOptions) *candidate {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &candidate{Elector: NewElector(js, o), t: t}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := c.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	c.stop = func() { cancel(); wg.Wait() }
+	t.Cleanup(c.stop)
+	return c
+}
+
+func (c *candidate) term() Term {
+	c.t.Helper()
+	select {
+	case term := <-c.Leadership():
+		return term
+	case <-time.After(15 * time.Second):
+		c.t.Fatal("no term within 15 s")
+		return Term{}
+	}
+}
+
+func TestRacingElectors(t *testing.T) {
+	st := newStore(t)
+	st.ready()
+	const n = 32
+	type won struct {
+		who  int
+		term Term
+	}
+	wins := make(chan won, n)
+	stops := make([]func(), n)
+	for i := range n {
+		js := st.dial()
+		c := runElector(t, js, ElectorOptions{ID: fmt.Sprint("r", i)})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				select {
+				case term := <-c.Leadership():
+					wins <- won{i, term}
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		stops[i] = c.stop
+		t.Cleanup(func() { cancel(); <-done })
+	}
+	var last won
+	for round := range 5 {
+		var w won
+		start := time.Now()
+		select {
+		case w = <-wins:
+		case <-time.After(15 * time.Second):
+			t.Fatal("no leader within 15 s")
+		}
+		t.Logf("round %d: r%d leads with epoch %d after %s", round, w.who, w.term.Epoch, time.Since(start))
+		if w.term.Epoch <= last.term.Epoch {
+			t.Errorf("epoch %d after %d", w.term.Epoch, last.term.Epoch)
+		}
+		if !w.term.Held() || round > 0 && last.term.Held() {
+			t.Errorf("held: new %v, old %v", w.term.Held(), last.term.Held())
+		}
+		if round > 0 && time.Since(start) > 2*time.Second {
+			t.Errorf("a released lease was taken after %s", time.Since(start))
+		}
+		select {
+		case other := <-wins:
+			t.Fatalf("r%d leads beside r%d", other.who, w.who)
+		case <-time.After(2 * LeaseRenew): // several renewals
+		}
+		if !w.term.Held() {
+			t.Error("a lease that is renewed ran out")
+		}
+		last = w
+		stops[w.who]()
+	}
+}
+
+func TestTakeoverAfterACrash(t *testing.T) {
+	st := newStore(t)
+	st.ready()
+	// The leader's connection runs through a gate that can be shut: it neither
+	// answers nor closes, as with a dead machine.
+	gate := newGate(t, strings.TrimPrefix(st.srv.URL(), "nats://"))
+	nc := must(nats.Connect("nats://"+gate.addr, nats.ReconnectBufSize(-1), nats.MaxReconnects(-1)))(t)
+	defer nc.Close()
+	leader := runElector(t, must(jetstream.New(nc))(t), ElectorOptions{ID: "first"})
+	first := leader.term()
+	standby := runElector(t, st.dial(), ElectorOptions{ID: "second"})
+	client := New(st.dial())
+	if l := must(client.GetLeader(t.Context()))(t); l.Holder != "first" || l.Epoch != first.Epoch {
+		t.Errorf("lease %+v", l)
+	}
+	gate.shut()
+	start := time.Now()
+	<-first.Ctx.Done()
+	if d := time.Since(start); d > LeaseTTL {
+		t.Errorf("the leader stepped down after %s, its lease lives %s", d, LeaseTTL)
+	}
+	select {
+	case <-standby.Leadership():
+		t.Fatal("the standby led before the leader had stepped down")
+	default:
+	}
+	second := standby.term()
+	took := time.Since(start)
+	t.Logf("takeover after %s", took)
+	if took > LeaseTTL+LeaseRenew+500*time.Millisecond || second.Epoch <= first.Epoch || first.Held() {
+		t.Errorf("takeover after %s, epoch %d after %d, old one held: %v", took, second.Epoch, first.Epoch, first.Held())
+	}
+	// What the old leader wrote late does not count.
+	stale := Lease{Holder: "first", Epoch: first.Epoch}
+	if _, err := NewElector(st.dial(), ElectorOptions{}).write(t.Context(), stale, 1); !errors.Is(wrap("", err), ErrConflict) {
+		t.Errorf("late renewal: %v", err)
+	}
+}
+
+// A paused process finds on waking that its lease is over, although no timer has
+// run yet.
+func TestPausedLeaderKnows(t *testing.T) {
+	h := &holding{}
+	h.extend(time.Now().Add(-LeaseTTL))
+	if (Term{Epoch: 1, Ctx: t.Context(), held: h}).Held() {
+		t.Error("held after its time")
+	}
+	h.extend(time.Now())
+	if !(Term{Epoch: 1, Ctx: t.Context(), held: h}).Held() {
+		t.Error("not held right after a renewal")
+	}
+}
+
+func TestEpochOverLossOfTheBucket(t *testing.T) {
+	st := newStore(t)
+	js := st.ready()
+	ctx := t.Context()
+	c := runElector(t, st.dial(), ElectorOptions{ID: "a", Seen: func() uint64 { return 41 }})
+	first := c.term()
+	if first.Epoch != 42 {
+		t.Errorf("epoch %d, want 42: the agent has seen 41", first.Epoch)
+	}
+	if err := js.DeleteStream(ctx, streamName(BucketLease)); err != nil {
+		t.Fatal(err)
+	}
+	second := c.term()
+	if second.Epoch <= first.Epoch || first.Held() {
+		t.Errorf("epoch %d after %d, old one held: %v", second.Epoch, first.Epoch, first.Held())
+	}
+	c.stop()
+	if _, ok := c.Leader(); ok {
+		t.Error("a leader after the release")
+	}
+	again := runElector(t, st.dial(), ElectorOptions{ID: "b"})
+	if third := again.term(); third.Epoch <= second.Epoch {
+		t.Errorf("epoch %d after %d", third.Epoch, second.Epoch)
+	}
+}
+
+func TestLeaseExpiresInTheStore(t *testing.T) {
+	js := newStore(t).ready()
+	e := NewElector(js, ElectorOptions{ID: "a"})
+	rev := must(e.write(t.Context(), Lease{Holder: "a"}, 0))(t)
+	must(e.write(t.Context(), Lease{Holder: "a"}, rev))(t) // a renewal keeps the TTL
+	kv := must(js.KeyValue(t.Context(), BucketLease))(t)
+	w := must(kv.Watch(t.Context(), keyLeader))(t)
+	defer func() { _ = w.Stop() }()
+	deadline := time.After(10 * time.Second)
+	for {
+		select {
+		case entry := <-w.Updates():
+			if entry != nil && entry.Operation() != jetstream.KeyValuePut {
+				return
+			}
+		case <-deadline:
+			t.Fatal("the lease did not expire within 10 s")
+		}
+	}
+}
+
+// gate is a TCP proxy that can stop passing anything on.
+type gate struct {
+	addr string
+	mu   sync.RWMutex
+	once sync.Once
+	l    net.Listener
+}
+
+func newGate(t *testing.T, target string) *gate {
+	t.Helper()
+	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	g := &gate{addr: l.Addr().String(), l: l}
+	var wg sync.WaitGroup
+	var conns []net.Conn
+	wg.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", target)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			conns = append(conns, in, out)
+			wg.Go(func() { g.pass(out, in) })
+			wg.Go(func() { g.pass(in, out) })
+		}
+	})
+	t.Cleanup(func() {
+		g.open()
+		_ = l.Close()
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		wg.Wait()
+	})
+	return g
+}
+
+func (g *gate) pass(to io.WriteCloser, from io.Reader) {
+	defer to.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		g.mu.RLock()
+		_, err = to.Write(buf[:n])
+		g.mu.RUnlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (g *gate) shut() { g.mu.Lock() }
+
+func (g *gate) open() {
+	g.once.Do(func() {
+		g.mu.TryLock() // it may never have been shut
+		g.mu.Unlock()
+	})
+}
