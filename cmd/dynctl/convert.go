@@ -130,6 +130,7 @@ func validateConverted(docs []json.RawMessage) error {
 	}
 	for _, doc := range decoded {
 		d.put(doc)
+		d.given[doc.Key()] = true
 	}
 	var errs []error
 	for _, doc := range decoded {

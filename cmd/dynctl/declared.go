@@ -20,6 +20,8 @@ type declared struct {
 	stored  map[state.Key]kv.SpecEntry
 	// raw holds the stored documents as JSON.
 	raw map[state.Key][]byte
+	// given are the objects that the files declare.
+	given map[state.Key]bool
 }
 
 func newDeclared() *declared {
@@ -28,6 +30,7 @@ func newDeclared() *declared {
 		models:  map[state.Key]state.Model{},
 		stored:  map[state.Key]kv.SpecEntry{},
 		raw:     map[state.Key][]byte{},
+		given:   map[state.Key]bool{},
 	}
 }
 
@@ -86,6 +89,7 @@ func (d *declared) othersOf(key state.Key) []state.Model {
 func (d *declared) validate(docs []state.Doc) error {
 	for _, doc := range docs {
 		d.put(doc)
+		d.given[doc.Key()] = true
 	}
 	var errs []error
 	for _, doc := range docs {
@@ -131,11 +135,11 @@ func (d *declared) checkServer(s state.Server) []*state.Invalid {
 	return d.checkModelsUnder(s)
 }
 
-// checkModelsUnder finds the first model that would no longer be valid under a
-// server: the reconciler refuses such a server.
+// checkModelsUnder finds the first stored model that would no longer be valid under
+// a server: the reconciler refuses such a server.
 func (d *declared) checkModelsUnder(s state.Server) []*state.Invalid {
 	for _, key := range slices.SortedFunc(maps.Keys(d.models), state.Key.Compare) {
-		if key.Server != s.Metadata.Name {
+		if key.Server != s.Metadata.Name || d.given[key] {
 			continue
 		}
 		if found := checkModel(key.Name, d.models[key], s); len(found) > 0 {

@@ -106,6 +106,7 @@ func backoff(s *state.Status, now time.Time) time.Duration {
 // condition.
 var remedies = map[string]string{
 	"InsufficientGPUs":  "starts by itself when enough GPUs are free; or scale another model down",
+	"InsufficientCPUs":  "starts by itself when enough CPUs are free; or lower resources.cpus",
 	"WaitingForNodes":   "starts by itself when nodes join the Ray cluster",
 	"NoGPUNodes":        "add a GPU node to the Ray cluster; it starts by itself then",
 	"TPDoesNotFit":      "lower tensor_parallel_size, or add nodes with more GPUs",
@@ -118,6 +119,10 @@ var remedies = map[string]string{
 	"AgentLost":         "see `dynctl doctor`: the agent's Ray job does not answer",
 	"NoAgent":           "see `dynctl doctor`: the agent's Ray job is not there yet",
 	"RendererChanged":   "runs on as it is; `dynctl restart` brings it up to date",
+	"InfraStarting":     "starts by itself when etcd, NATS and the frontend run",
+	"EtcdUnreachable":   "see `dynctl status server/NAME` and `dynctl logs server/NAME`; what serves goes on",
+	"RolledBack":        "the previous generation serves; correct the spec with `dynctl set`",
+	"DeletionHeld":      "`dynctl confirm-deletions SERVER` if it is meant, else set the models again",
 	"RolloutStalled":    "correct the spec, or go back with `dynctl rollback`",
 }
 
