@@ -22,7 +22,11 @@ FUZZTIME ?= 20s
 
 GO ?= go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-STATIC := CGO_ENABLED=0 $(GO) build -trimpath
+STATIC := $(GO) build -ldflags
+# One setting for build, vet and lint, so that they share the build cache; the
+# race detector needs the other.
+export CGO_ENABLED := 0
+RACE := CGO_ENABLED=1 $(GO) test -json -race
 REQUIREMENTS := deploy/python/requirements.txt
 UV_VERSION := 0.13.9
 VENV := .venv
@@ -43,21 +47,21 @@ help: ## List the targets
 .PHONY: build
 build: need-go agent-deps bin/nats-server bin/etcd ## Build everything into bin/
 	@echo "build: dynctl, reconciler, local ($(VERSION))"
-	@$(STATIC) -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/dynctl ./cmd/reconciler ./deploy/local/cmd/local
+	@$(STATIC) "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/dynctl ./cmd/reconciler ./deploy/local/cmd/local
 
 bin/nats-server: go.mod
 	@echo "build: nats-server"
-	@$(STATIC) -ldflags "-s -w" -o $@ github.com/nats-io/nats-server/v2
+	@$(STATIC) "-s -w" -o $@ github.com/nats-io/nats-server/v2
 	@touch $@
 
 bin/etcd: deploy/infra/go.mod deploy/infra/go.sum
 	@echo "build: etcd (about a minute the first time)"
-	@cd deploy/infra && $(STATIC) -ldflags "-s -w" -o ../../$@ go.etcd.io/etcd/server/v3
+	@cd deploy/infra && $(STATIC) "-s -w" -o ../../$@ go.etcd.io/etcd/server/v3
 	@touch $@
 
 bin/golangci-lint: deploy/tools/go.mod deploy/tools/go.sum
 	@echo "build: golangci-lint (about two minutes the first time)"
-	@cd deploy/tools && $(STATIC) -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@cd deploy/tools && $(STATIC) "-s -w" -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
 .PHONY: agent-deps
@@ -140,17 +144,17 @@ python-check: $(VENV_STAMP)
 .PHONY: test
 test: venv build examples need-cc bin/testsum ## Run every test: unit with the race detector, then integration
 	@{ rc=0; \
-	  $(GO) test -json -race -run '$(RUN)' ./... || rc=1; \
-	  $(GO) test -json -race -tags integration -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' ./integration/... || rc=1; \
+	  $(RACE) -run '$(RUN)' ./... || rc=1; \
+	  $(RACE) -tags integration -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' ./integration/... || rc=1; \
 	  exit $$rc; } | bin/testsum
 
 .PHONY: test-unit
 test-unit: need-go need-cc bin/testsum ## Run the unit tests alone
-	@$(GO) test -json -race -run '$(RUN)' ./... | bin/testsum
+	@$(RACE) -run '$(RUN)' ./... | bin/testsum
 
 .PHONY: test-integration
 test-integration: venv build examples need-cc bin/testsum ## Run the integration tests alone
-	@$(GO) test -json -race -tags integration -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' ./integration/... | bin/testsum
+	@$(RACE) -tags integration -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' ./integration/... | bin/testsum
 
 .PHONY: bench
 bench: need-go ## Run the benchmarks

@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -114,10 +116,10 @@ func (s *summary) pkg(e event, output string) {
 
 // close prints what was never finished, as after a crash, and the numbers.
 func (s *summary) close() bool {
-	for key, text := range s.pending {
+	for _, key := range slices.Sorted(maps.Keys(s.pending)) {
 		if pkg, test, _ := strings.Cut(key, "\x00"); test != "" {
 			s.tests.failed++
-			fmt.Fprintf(s.out, "--- UNFINISHED: %s %s\n%s", pkg, test, text)
+			fmt.Fprintf(s.out, "--- UNFINISHED: %s %s\n%s\n", pkg, test, strings.TrimSpace(s.pending[key].String()))
 		}
 	}
 	if s.broken > 0 {

@@ -1,0 +1,188 @@
+package local
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// spawn runs a shell script in a session of its own and returns what it prints
+// first, a pid.
+func spawn(t *testing.T, script string, env ...string) int {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", script)
+	cmd.Env = append(env, "PATH="+os.Getenv("PATH"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // gone already, where the test went well
+		_ = cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+func contains(t *testing.T, dir string, pid int) bool {
+	t.Helper()
+	all, err := Processes(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		if p.PID == pid {
+			return true
+		}
+	}
+	return false
+}
+
+func TestEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name, script string
+		marked, ours bool
+	}{
+		{"a process with the mark", `echo $$; exec sleep 60 >/dev/null`, true, true},
+		{"one that ignores SIGTERM", `trap "" TERM; echo $$; exec sleep 60 >/dev/null`, true, true},
+		{"one that is stopped", `echo $$; kill -STOP $$`, true, true},
+		{"an orphan in a session of its own", `setsid sleep 60 >/dev/null & echo $!`, true, true},
+		{"one that overwrote its environment and writes a log below the directory", `exec 3>"$DIR/log"; echo $$; exec sleep 60 >/dev/null`, false, true},
+		{"somebody who reads a log", `: >"$DIR/log"; exec 3<"$DIR/log"; echo $$; exec sleep 60 >/dev/null`, false, false},
+		{"somebody else", `echo $$; exec sleep 60 >/dev/null`, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			env := []string{"DIR=" + dir}
+			if tt.marked {
+				env = append(env, MarkEnv+"="+dir)
+			}
+			pid := spawn(t, tt.script, env...)
+			if got := contains(t, dir, pid); got != tt.ours {
+				t.Fatalf("listed: %v, want %v", got, tt.ours)
+			}
+			if err := End(t.Context(), dir); err != nil {
+				t.Fatal(err)
+			}
+			if contains(t, dir, pid) {
+				t.Error("still listed after End")
+			}
+			if alive := syscall.Kill(pid, 0) == nil && !zombie(pid); alive == tt.ours {
+				t.Errorf("alive: %v, want %v", alive, !tt.ours)
+			}
+		})
+	}
+}
+
+func zombie(pid int) bool {
+	stat, err := os.ReadFile(procPath(pid, "stat"))
+	return err == nil && strings.Contains(string(stat), ") Z ")
+}
+
+func TestEndOfNothing(t *testing.T) {
+	if err := End(t.Context(), t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMarkOfAnotherStack(t *testing.T) {
+	dir := t.TempDir()
+	pid := spawn(t, `echo $$; exec sleep 60 >/dev/null`, MarkEnv+"="+dir+"2")
+	if contains(t, dir, pid) {
+		t.Error("a longer directory name with the same beginning is another stack")
+	}
+}
+
+func TestNew(t *testing.T) {
+	dir := t.TempDir()
+	good := Config{
+		Bin: filepath.Join(dir, "bin"), Venv: filepath.Join(dir, "venv"), RunDir: filepath.Join(dir, "run"),
+		DataDir: filepath.Join(dir, "data"), TempDir: "/tmp/dynctl-unit-" + strconv.Itoa(os.Getpid()), Nodes: 1, CPUs: 1,
+	}
+	t.Run("says which tools are missing", func(t *testing.T) {
+		_, err := New(good)
+		if !errors.Is(err, ErrMissingTool) || !strings.Contains(err.Error(), "make venv") || !strings.Contains(err.Error(), "make build") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("refuses a directory too long for sockets", func(t *testing.T) {
+		c := good
+		c.TempDir = "/tmp/" + strings.Repeat("x", maxTempDir)
+		if _, err := New(c); err == nil {
+			t.Error("no error")
+		}
+	})
+	t.Run("refuses a taken port by name", func(t *testing.T) {
+		for _, f := range []string{"bin/reconciler", "bin/dynctl", "bin/etcd", "bin/nats-server", "venv/bin/ray"} {
+			path := filepath.Join(dir, f)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, nil, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ports, err := FreePorts(4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := good
+		c.Ports = Ports{Ray: ports[0], Dashboard: ports[1], NATS: ports[2], HTTP: ports[3]}
+		l := listen(t, ports[1])
+		defer l.Close()
+		_, err = New(c)
+		if !errors.Is(err, ErrPortTaken) || !strings.Contains(err.Error(), "DASHBOARD_PORT") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestGuardWatchesItsInput(t *testing.T) {
+	dir := t.TempDir()
+	pid := spawn(t, `echo $$; exec sleep 60 >/dev/null`, MarkEnv+"="+dir)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- Watch(t.Context(), r, dir) }()
+	if !contains(t, dir, pid) {
+		t.Fatal("ended before its input did")
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the guard does not end")
+	}
+	if contains(t, dir, pid) {
+		t.Error("left over")
+	}
+}

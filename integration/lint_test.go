@@ -1,0 +1,115 @@
+//go:build lint
+
+package integration
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestLintRulesFire proves the project's own lint rules: each row is a file that
+// breaks one of them, put into an otherwise empty module of the same name.
+func TestLintRulesFire(t *testing.T) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	linter := filepath.Join(root, "bin", "golangci-lint")
+	if _, err := os.Stat(linter); err != nil {
+		t.Fatalf("%v; run `make bin/golangci-lint`", err)
+	}
+	for _, tt := range []struct {
+		name, file, code string
+		want             string // in the linter's output; empty: the file is fine
+	}{
+		{"state may not read a file", "state/x.go", imports("state", "os"), "import 'os' is not allowed"},
+		{"state may not log", "state/x.go", imports("state", "log/slog"), "import 'log/slog' is not allowed"},
+		{"state may not take a context", "state/x.go", imports("state", "context"), "import 'context' is not allowed"},
+		{"state may not import router", "state/x.go", imports("state", "dynctl/router"), "import 'dynctl/router' is not allowed"},
+		{"router may not import actors", "router/x.go", imports("router", "dynctl/actors"), "import 'dynctl/actors' is not allowed"},
+		{"router may not use the network", "router/x.go", imports("router", "net"), "import 'net' is not allowed"},
+		{"router may import state", "router/x.go", imports("router", "dynctl/state"), ""},
+		{"actors may not import an adapter", "actors/x.go", imports("actors", "dynctl/actors/ray"), "import 'dynctl/actors/ray' is not allowed"},
+		{"actors may not use randomness", "actors/x.go", imports("actors", "math/rand/v2"), "import 'math/rand/v2' is not allowed"},
+		{"actors may import state and router", "actors/x.go", imports("actors", "dynctl/router", "dynctl/state"), ""},
+		{"a pure package may not ask the time", "actors/x.go", clock("actors", "Now()"), "use of `time.Now` forbidden"},
+		{"a pure package may not sleep", "state/x.go", clock("state", "Tick(1)"), "use of `time.Tick` forbidden"},
+		{"an adapter may ask the time", "actors/ray/x.go", clock("ray", "Now()"), ""},
+		{"state/kv may not import state/registry", "state/kv/x.go", imports("kv", "dynctl/state/registry"), "state/kv and state/registry import state alone"},
+		{"state/registry may not import actors", "state/registry/x.go", imports("registry", "dynctl/actors"), "state/kv and state/registry import state alone"},
+		{"state/kv may import state", "state/kv/x.go", imports("kv", "dynctl/state"), ""},
+		{"actors/ray may not import state/kv", "actors/ray/x.go", imports("ray", "dynctl/state/kv"), "actors/ray imports actors and state alone"},
+		{"events may not import state", "events/x.go", imports("events", "dynctl/state"), "events imports no other package"},
+		{"nothing imports cmd", "integration/x.go", imports("integration", "dynctl/cmd/tool"), "nothing imports cmd"},
+		{"deploy links none of ours", "deploy/x.go", imports("deploy", "dynctl/state"), "it does not link them"},
+		{"what is exported has a comment", "events/x.go", "// Package events is a test.\npackage events\n\nfunc Bare() {}\n", "exported: exported function Bare should have comment"},
+		{"errors are compared with errors.Is", "events/x.go", "// Package events is a test.\npackage events\n\nimport \"io\"\n\n// End says whether err is io.EOF.\nfunc End(err error) bool { return err == io.EOF }\n", "errorlint"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			out := lint(t, linter, filepath.Join(root, ".golangci.yml"), tt.file, tt.code)
+			if tt.want == "" && !strings.Contains(out, "0 issues") {
+				t.Errorf("want no issue, got:\n%s", out)
+			}
+			if !strings.Contains(out, tt.want) {
+				t.Errorf("want %q in:\n%s", tt.want, out)
+			}
+		})
+	}
+}
+
+// packages are the stubs that the files under test import.
+var packages = map[string]string{
+	"state": "state", "router": "router", "actors": "actors", "events": "events", "state/kv": "kv",
+	"state/registry": "registry", "actors/ray": "ray", "cmd/tool": "tool",
+}
+
+func imports(pkg string, paths ...string) string {
+	code := "// Package " + pkg + " is a test.\npackage " + pkg + "\n\nimport (\n"
+	for _, p := range paths {
+		code += "\t_ \"" + p + "\"\n"
+	}
+	return code + ")\n"
+}
+
+func clock(pkg, call string) string {
+	return "// Package " + pkg + " is a test.\npackage " + pkg + "\n\nimport \"time\"\n\nvar _ = time." + call + "\n"
+}
+
+// lint runs the linter on one file and returns what it prints.
+func lint(t *testing.T, linter, config, file, code string) string {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, text string) {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Rules name paths relative to the file that holds them.
+	rules, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(".golangci.yml", string(rules))
+	write("go.mod", "module dynctl\n\ngo 1.26.0\n")
+	for path, name := range packages {
+		write(path+"/doc.go", "// Package "+name+" is a stub.\npackage "+name+"\n")
+	}
+	write(file, code)
+	cmd := exec.Command(linter, "run", "--allow-parallel-runners", "./"+filepath.Dir(file))
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(out)
+}
