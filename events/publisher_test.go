@@ -178,14 +178,19 @@ func TestDiskBound(t *testing.T) {
 	b.stop()
 	p := newPublisher(t, js, PublisherOptions{Memory: 8, Dir: t.TempDir(), MaxBytes: 2000})
 	deadline := time.Now().Add(10 * time.Second)
-	for i := 0; p.disk.count() == 0 || p.Dropped() < 8; i++ {
+	bytes := func() int64 {
+		p.disk.mu.Lock()
+		defer p.disk.mu.Unlock()
+		return p.disk.bytes
+	}
+	for i := 0; bytes() == 0 || p.Dropped() < 8; i++ {
 		p.Record(testEvent(i))
 		if time.Now().After(deadline) {
 			t.Fatalf("dropped %d, spooled %d", p.Dropped(), p.Spooled())
 		}
 	}
-	if p.disk.bytes > 2000 {
-		t.Errorf("%d bytes on disk", p.disk.bytes)
+	if bytes() > 2000 {
+		t.Errorf("%d bytes on disk", bytes())
 	}
 }
 

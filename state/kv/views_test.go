@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -16,6 +17,12 @@ func TestSpecsShowHeadersAndMarkers(t *testing.T) {
 	js := st.ready()
 	c, ctx := New(js), t.Context()
 	kv := must(js.KeyValue(ctx, BucketSpecs))(t)
+	after := func(do func(key string) error) func(key string) error {
+		return func(key string) error {
+			_, err := kv.Put(ctx, key, []byte("v"))
+			return errors.Join(err, do(key))
+		}
+	}
 	rows := []struct {
 		name string
 		do   func(key string) error
@@ -27,27 +34,12 @@ func TestSpecsShowHeadersAndMarkers(t *testing.T) {
 			_, err := c.PutSpec(ctx, must(state.ParseKey(key))(t), []byte("v"), PutOptions{Author: "ann", Comment: "why"})
 			return err
 		}, SpecEntry{Value: []byte("v"), Author: "ann", Comment: "why"}},
-		{"delete by another tool", func(key string) error {
-			_, err := kv.Put(ctx, key, []byte("v"))
-			if err == nil {
-				err = kv.Delete(ctx, key)
-			}
+		{"delete by another tool", after(func(key string) error { return kv.Delete(ctx, key) }), SpecEntry{Deleted: true}},
+		{"purge by another tool", after(func(key string) error { return kv.Purge(ctx, key) }), SpecEntry{Deleted: true}},
+		{"delete by dynctl", after(func(key string) error {
+			_, err := c.DeleteSpec(ctx, must(state.ParseKey(key))(t), DeleteOptions{Author: "bob"})
 			return err
-		}, SpecEntry{Deleted: true}},
-		{"purge by another tool", func(key string) error {
-			_, err := kv.Put(ctx, key, []byte("v"))
-			if err == nil {
-				err = kv.Purge(ctx, key)
-			}
-			return err
-		}, SpecEntry{Deleted: true}},
-		{"delete by dynctl", func(key string) error {
-			_, err := kv.Put(ctx, key, []byte("v"))
-			if err == nil {
-				_, err = c.DeleteSpec(ctx, must(state.ParseKey(key))(t), DeleteOptions{Author: "bob"})
-			}
-			return err
-		}, SpecEntry{Deleted: true, DeleteNow: true, Author: "bob"}},
+		}), SpecEntry{Deleted: true, DeleteNow: true, Author: "bob"}},
 	}
 	check := func(w *watched, name, key string, want SpecEntry) {
 		t.Helper()
