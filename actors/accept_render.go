@@ -88,8 +88,8 @@ func (a *accepter) renderServer(s *acceptedServer, set []router.Model) {
 	}
 	t := RenderServer(ServerInput{Server: s.Name, Spec: s.object.Spec, Router: flags, Revision: s.Accepted})
 	if !fresh {
+		t.Actors = withFrontend(stored.Actors, t.inGeneration(stored.Generation).Actors)
 		t.Generation = stored.Generation
-		t.Actors = withFrontend(stored.Actors, t.Actors)
 	}
 	s.Template = t
 	a.keep(state.ServerKey(s.Name), s.raw, Stored{Server: &t})

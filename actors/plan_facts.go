@@ -62,9 +62,11 @@ func wasReason(was *state.Status, typ, reason string) bool {
 	return ok && c.Reason == reason
 }
 
+// backoffFacts tells of each wait for a next attempt. They stay the same for as
+// long as the wait lasts, and are to be told once.
 func (p *planner) backoffFacts(m *modelView, base Fact) {
 	for _, w := range m.waits {
-		if w.Until.IsZero() || p.toldBackoff(m, w) {
+		if w.Until.IsZero() {
 			continue
 		}
 		f := base
@@ -72,19 +74,6 @@ func (p *planner) backoffFacts(m *modelView, base Fact) {
 		f.Message = fmt.Sprintf("%s; next attempt at %s", w.Message, w.Until.UTC().Format("15:04:05.000"))
 		p.fact(f)
 	}
-}
-
-// toldBackoff says that the previous status names this very wait.
-func (p *planner) toldBackoff(m *modelView, w Wait) bool {
-	if m.Status == nil {
-		return false
-	}
-	for _, r := range m.Status.Roles {
-		if r.BackoffUntil != nil && r.BackoffUntil.Equal(w.Until) {
-			return true
-		}
-	}
-	return false
 }
 
 // rolloutFacts follows the condition UpToDate from one reason to another.

@@ -341,7 +341,7 @@ func (p *planner) replace(m *modelView, r *roleView, v unitView, backoff state.B
 func (p *planner) startUnit(m *modelView, r *roleView, index int, was *state.Unit, placement Attempt, reason string) bool {
 	key := state.UnitKey{Server: m.Server, Unit: m.template.UnitID(r.Role, index)}
 	shape, unfit := ChooseShape(r.Needs, p.room.nodes)
-	if unfit != nil && !(p.waitsForNodes(m.server) && unfit.Reason == ReasonInsufficientGPUs && unfit.Shape != nil) {
+	if unfit != nil && !p.waitsForNodes(m.server) {
 		m.waits = append(m.waits, Wait{Key: key, Model: m.Name, Reason: unfit.Reason, Message: unfit.Message})
 		return false
 	}

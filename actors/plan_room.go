@@ -27,14 +27,8 @@ func newRoom(nodes []state.Node, units []state.Unit) *room {
 		if len(u.PlacementGroup.Bundles) == 0 || u.PlacementGroup.State == "REMOVED" {
 			continue
 		}
-		at := map[int]string{}
-		for _, a := range u.Actors {
-			if a.Node != "" {
-				at[a.Bundle] = a.Node
-			}
-		}
 		for b, shape := range u.PlacementGroup.Bundles {
-			if i, ok := index[at[b]]; ok {
+			if i, ok := index[nodeOf(u, b)]; ok {
 				r.take(i, shape)
 			} else {
 				r.takeAnywhere(shape)
@@ -52,6 +46,19 @@ func newRoom(nodes []state.Node, units []state.Unit) *room {
 		n.FreeGPUs, n.FreeCPUs = max(n.FreeGPUs, 0), max(n.FreeCPUs, 0)
 	}
 	return r
+}
+
+// nodeOf is the node that holds a bundle; empty while that is not known.
+func nodeOf(u state.Unit, bundle int) string {
+	if bundle < len(u.PlacementGroup.Nodes) {
+		return u.PlacementGroup.Nodes[bundle]
+	}
+	for _, a := range u.Actors {
+		if a.Bundle == bundle {
+			return a.Node
+		}
+	}
+	return ""
 }
 
 func (r *room) take(i int, b state.BundleShape) {

@@ -225,7 +225,7 @@ func (w *world) apply(s actors.Start) {
 	if u == nil || u.PlacementGroup.State != "CREATED" {
 		u = &state.Unit{Server: t.Server, Unit: t.Unit, Model: t.Model, Role: t.Role, Replica: t.Replica, Worker: t.Worker,
 			Generation: t.Generation, StoreID: "store", PlacementGroup: t.PlacementGroup, Attempt: s.Placement.Number, Failures: s.Placement.Failures}
-		u.PlacementGroup.State = "PENDING"
+		u.PlacementGroup.State, u.PlacementGroup.Nodes = "PENDING", nil
 		w.units[k] = u
 	}
 	u.Restart = t.Restart
@@ -289,10 +289,11 @@ func (w *world) tick() {
 func (w *world) place(u *state.Unit) {
 	used := map[string]int{}
 	for _, o := range w.units {
-		for _, a := range o.Actors {
-			if a.Node != "" && a.Bundle < len(o.PlacementGroup.Bundles) {
-				used[a.Node] += o.PlacementGroup.Bundles[a.Bundle].GPU
-			}
+		if o.PlacementGroup.State != "CREATED" {
+			continue
+		}
+		for b, id := range o.PlacementGroup.Nodes {
+			used[id] += o.PlacementGroup.Bundles[b].GPU
 		}
 	}
 	var nodes []string
@@ -309,7 +310,7 @@ func (w *world) place(u *state.Unit) {
 	if len(nodes) < len(u.PlacementGroup.Bundles) {
 		return
 	}
-	u.PlacementGroup.State = "CREATED"
+	u.PlacementGroup.State, u.PlacementGroup.Nodes = "CREATED", nodes
 	for i := range u.Actors {
 		u.Actors[i].Node = nodes[u.Actors[i].Bundle]
 		u.Actors[i].IP = "10.0.0." + nodes[u.Actors[i].Bundle]

@@ -117,7 +117,7 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	what := "ask Ray for " + path
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.address+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.address+path, http.NoBody)
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", what, ErrAddress, err)
 	}
@@ -143,7 +143,7 @@ func (c *client) upload(ctx context.Context, p Package) error {
 	const what = "upload the agent's package"
 	target := c.address + "/api/packages/gcs/" + p.name()
 	for _, method := range []string{http.MethodGet, http.MethodPut} {
-		var body io.Reader
+		var body io.Reader = http.NoBody
 		if method == http.MethodPut {
 			body = bytes.NewReader(p.Zip)
 		}

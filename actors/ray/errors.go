@@ -9,15 +9,17 @@ import (
 // Errors of this package, to be compared with errors.Is.
 var (
 	// ErrUnreachable: nothing answers at the dashboard's address.
-	ErrUnreachable = errors.New("Ray's dashboard does not answer")
+	ErrUnreachable = errors.New("the Ray dashboard does not answer")
 	// ErrUnauthorized: the cluster wants a token, or another one.
-	ErrUnauthorized = errors.New("Ray refuses the token")
+	ErrUnauthorized = errors.New("the Ray cluster refuses the token")
 	// ErrNotRay: what answers is not Ray's dashboard.
 	ErrNotRay = errors.New("not a Ray dashboard")
 	// ErrRefused: the dashboard answered with an error.
-	ErrRefused = errors.New("Ray refuses the request")
+	ErrRefused = errors.New("the Ray cluster refuses the request")
 	// ErrNoJob: the cluster has no such job.
 	ErrNoJob = errors.New("no such Ray job")
+	// ErrNoPackage: Ray has collected the agent's package before its job started.
+	ErrNoPackage = errors.New("the Ray cluster no longer has the agent's package")
 	// ErrNotReady: the RayCluster does not exist or its head is not ready.
 	ErrNotReady = errors.New("the RayCluster is not ready")
 	// ErrAddress: the address is not one of a dashboard.
@@ -38,7 +40,7 @@ type StatusError struct {
 
 // Error says what was asked and what was answered.
 func (e *StatusError) Error() string {
-	if e.Unwrap() == ErrUnauthorized {
+	if errors.Is(e, ErrUnauthorized) {
 		return fmt.Sprintf("%v (%s %s: %d): set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token", ErrUnauthorized, e.Method, e.Path, e.Code)
 	}
 	return fmt.Sprintf("%v: %s %s: %d %s: %s", ErrRefused, e.Method, e.Path, e.Code, http.StatusText(e.Code), e.Body)

@@ -35,7 +35,6 @@ type fakeRay struct {
 	dropAnswer  bool
 	deleted     []string
 	incarnation uint64 // of the newest job
-
 }
 
 type fakeJob struct {

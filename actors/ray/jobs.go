@@ -201,6 +201,9 @@ func (c *client) ended(ctx context.Context, info utiltypes.RayJobInfo) error {
 	if strings.Contains(text, "No module named 'nats'") {
 		return fmt.Errorf("%s: %w: the cluster's Python has no nats-py and this build carries none: build it with `make`, or put nats-py into the Ray image", what, ErrDeps)
 	}
+	if strings.Contains(text, "Failed to download runtime_env file package") {
+		return fmt.Errorf("%s: %w: it is uploaded again with the next job", what, ErrNoPackage)
+	}
 	return fmt.Errorf("%s: %s: see `ray job logs %s`", what, tail(text), info.SubmissionId)
 }
 

@@ -185,19 +185,16 @@ func (r *RayCluster) dashboard(cluster *rayv1.RayCluster) (string, error) {
 	return "http://" + net.JoinHostPort(host, port), nil
 }
 
-// headNotReady says why the head is not ready. KubeRay before 1.3 sets no
-// conditions: then the state of the whole cluster counts.
+// headNotReady says why the head is not ready. KubeRay sets the condition since 1.3.
 func headNotReady(status rayv1.RayClusterStatus) string {
 	condition := meta.FindStatusCondition(status.Conditions, string(rayv1.HeadPodReady))
 	switch {
-	case condition != nil && condition.Status == metav1.ConditionTrue:
-		return ""
-	case condition != nil:
+	case condition == nil:
+		return "its status has no condition HeadPodReady yet"
+	case condition.Status != metav1.ConditionTrue:
 		return fmt.Sprintf("its head is not ready (%s: %s)", condition.Reason, condition.Message)
-	case status.State == rayv1.Ready:
-		return ""
 	default:
-		return fmt.Sprintf("its state is %q", status.State)
+		return ""
 	}
 }
 

@@ -64,13 +64,12 @@ func TestRayClusterAddress(t *testing.T) {
 		{"another port", func(s *rayv1.RayClusterStatus) { s.Endpoints["dashboard"] = "9000" }, "http://10.96.0.9:9000"},
 		{"no endpoints yet: Ray's own port", func(s *rayv1.RayClusterStatus) { s.Endpoints = nil }, "http://10.96.0.9:8265"},
 		{"the head is not ready", func(s *rayv1.RayClusterStatus) { s.Conditions[0].Status = metav1.ConditionFalse }, ""},
-		{"an old KubeRay: state ready", func(s *rayv1.RayClusterStatus) { s.Conditions = nil; s.State = rayv1.Ready }, "http://10.96.0.9:8265"},
-		{"an old KubeRay: no state", func(s *rayv1.RayClusterStatus) { s.Conditions = nil }, ""},
+		{"no condition yet", func(s *rayv1.RayClusterStatus) { s.Conditions = nil }, ""},
 		{"no address", func(s *rayv1.RayClusterStatus) { s.Head = rayv1.HeadInfo{} }, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			r := NewRayCluster(fake.NewSimpleClientset(cluster("prod", test.change)), "ml", "prod")
+			r := NewRayCluster(fake.NewClientset(cluster("prod", test.change)), "ml", "prod")
 			got, err := r.Address(t.Context())
 			if test.want == "" {
 				if !errors.Is(err, ErrNotReady) || !strings.Contains(err.Error(), "ml/prod") {
@@ -86,7 +85,7 @@ func TestRayClusterAddress(t *testing.T) {
 }
 
 func TestRayClusterIsFollowed(t *testing.T) {
-	client := fake.NewSimpleClientset(cluster("another", nil))
+	client := fake.NewClientset(cluster("another", nil))
 	r := NewRayCluster(client, "ml", "prod")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -153,6 +153,7 @@ func TestFailureSaysWhatToDo(t *testing.T) {
 	}{
 		{"the last lines of the log", "a\nb\nKeyError: 'x'\n", "b | KeyError: 'x': see `ray job logs dynctl-agent-"},
 		{"no nats-py anywhere", "ModuleNotFoundError: No module named 'nats'\n", "put nats-py into the Ray image"},
+		{"Ray lost the package", "OSError: Failed to download runtime_env file package gcs://x.zip from the GCS", "uploaded again"},
 		{"no log at all", "", "it wrote no log"},
 	}
 	for _, test := range tests {
@@ -382,7 +383,7 @@ func TestRefusals(t *testing.T) {
 			_, list := c.list(t.Context())
 			_, job := c.job(t.Context(), "x")
 			for what, err := range map[string]error{"check": check, "list": list, "job": job, "forget": c.forget(t.Context(), "x")} {
-				if what == "forget" && test.is == ErrNotRay {
+				if what == "forget" && errors.Is(test.is, ErrNotRay) {
 					continue // it reads no answer
 				}
 				if !errors.Is(err, test.is) || !strings.Contains(err.Error(), test.has) || strings.Contains(err.Error(), "secret") {

@@ -129,6 +129,7 @@ class Agent:
             await asyncio.sleep(RESCAN_EVERY)
             try:
                 await self._rescan_once()
+                self._charge.autoscaling = await self._ray.autoscaling()
             except Stale as err:
                 self._on_stale(int(err.args[0]))
             except Exception as err:  # the next look may succeed; the nodes' look judges Ray

@@ -12,6 +12,10 @@ from . import httpget
 # How often a starting process is asked: at once while most start, seldom while an
 # engine loads its weights.
 FIRST_POLL, SLOW_POLL, SLOW_AFTER = 0.05, 0.5, 30.0
+# A worker logs an error for each 503 that it answers, which would bury the reason
+# why it does not start. It tells its lease when it serves, so that is asked for
+# first and health rarely until then.
+PATIENCE = 2.0
 TIMEOUT = 2.0
 WORKER_ID = re.compile(rb'worker_id="([0-9a-fA-F]{1,16})"')
 
@@ -48,6 +52,7 @@ class Monitor:
         self._limit: Optional[float] = min(limits) if limits else None
         # 127.0.0.1 first; a program that listens on one address only is asked there.
         self._hosts = hosts
+        self._leased = asyncio.Event()
         self.on_ready: Callable[[], None] = lambda: None
         self.on_lease: Callable[[int], None] = lambda lease: None
         self.on_failure: Callable[[str], None] = lambda reason: None
@@ -76,9 +81,17 @@ class Monitor:
             left = TIMEOUT if self._limit is None else self._limit - elapsed
             if left <= 0:
                 return False
+            if self._wants_lease and not self._leased.is_set():
+                await self._patience(min(PATIENCE, left))
             if await self._healthy(min(TIMEOUT, left)):
                 return True
             await asyncio.sleep(FIRST_POLL if elapsed < SLOW_AFTER else SLOW_POLL)
+
+    async def _patience(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._leased.wait(), seconds)
+        except asyncio.TimeoutError:
+            pass
 
     async def _until_hung(self) -> None:
         failed = 0
@@ -100,6 +113,7 @@ class Monitor:
                 lease = parse_lease(body) if status == 200 else 0
                 if lease:
                     self.on_lease(lease)
+                    self._leased.set()
                     return
                 break
             slow = time.monotonic() - start > SLOW_AFTER

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, List, Optional
 
@@ -19,6 +20,8 @@ from ray.util.placement_group import PlacementGroup, placement_group_table
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+# The type that Ray's monitor makes up for each node of a cluster that it only looks at.
+READ_ONLY = re.compile(r"^(node_[0-9a-f]{40,})?$")
 # Enough for describe, stop, the waits of this agent and of a few paused ones.
 ACTOR_CONCURRENCY = 100
 
@@ -163,15 +166,9 @@ class Ray:
         return await self.run(free)
 
     async def autoscaling(self) -> bool:
-        """Whether the cluster adds nodes by itself: an autoscaler has reported to it."""
-
-        def reported() -> bool:
-            from ray.experimental.internal_kv import _internal_kv_get
-
-            return bool(_internal_kv_get(b"__autoscaling_status"))
-
+        """Whether the cluster adds nodes by itself."""
         try:
-            return await self.run(reported)
+            return any(not READ_ONLY.match(t) for t in await self.run(_node_types))
         except Exception:  # whatever a version of Ray does there, it is no reason to end
             return False
 
@@ -201,6 +198,19 @@ class Ray:
             return [j["JobID"] for j in state.job_table() if not j.get("IsDead")]
 
         return await self.run(jobs)
+
+
+def _node_types() -> List[str]:
+    """The node types that the cluster's autoscaler reports, if it has one."""
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    if _internal_kv_get(b"__autoscaler_v2_enabled") == b"1":
+        from ray.autoscaler.v2.sdk import get_cluster_status
+
+        status = get_cluster_status(ray.get_runtime_context().gcs_address)
+        return [n.ray_node_type_name for n in (*status.active_nodes, *status.idle_nodes)]
+    report = json.loads(_internal_kv_get(b"__autoscaling_status") or b"{}").get("autoscaler_report") or {}
+    return list((report.get("node_type_mapping") or {}).values())
 
 
 async def ask(ref: Any, timeout: Optional[float] = None) -> Any:

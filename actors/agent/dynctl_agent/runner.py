@@ -169,8 +169,11 @@ class Runner:
         """Take over Ray's row about the group."""
         state = row.get("state", "REMOVED") if row else "REMOVED"
         self.bundle_nodes = {str(k): v for k, v in (row.get("bundles_to_node_id") or {}).items() if v}
-        if self.unit.group.get("state") != state:
-            self.unit.group = {**self.unit.group, "state": state}
+        bundles = range(len(self.unit.group.get("bundles") or []))
+        nodes = [self.bundle_nodes[str(i)] for i in bundles if str(i) in self.bundle_nodes]
+        group = {**self.unit.group, "state": state, "nodes": nodes if len(nodes) == len(bundles) else []}
+        if self.unit.group != group:
+            self.unit.group = group
             self.changed()
 
     def move(self, unit_id: str) -> None:

@@ -187,7 +187,7 @@ class Reconciler:
 
     async def synced(self, incarnation: int = 0) -> int:
         """Until an agent of at least that incarnation is synced."""
-        await self.until(lambda: self.agent.get("synced") and self.agent["incarnation"] >= incarnation, 60)
+        await self.until(lambda: self.agent.get("synced") and self.agent["incarnation"] >= incarnation, 180)
         return self.agent["incarnation"]
 
     async def command(self, verb: str, server: str, unit: str, payload: Dict[str, Any], **data: Any) -> str:

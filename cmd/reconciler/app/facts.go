@@ -12,9 +12,21 @@ import (
 	"dynctl/state/kv"
 )
 
-// tellFacts records what a round found out.
+// maxTold bounds the memory of facts told.
+const maxTold = 16384
+
+// tellFacts records what a round found out, each fact once: a round that runs
+// before the status of the last one has come back finds the same.
 func (l *loop) tellFacts(term kv.Term, in actors.Input, r actors.Result, c commander) {
 	for _, f := range r.Facts {
+		id := fmt.Sprintf("%d-%v", term.Epoch, f)
+		if l.told[id] {
+			continue
+		}
+		if len(l.told) > maxTold {
+			clear(l.told)
+		}
+		l.told[id] = true
 		e := events.Event{
 			Type: f.Type, Object: objectOf(f),
 			Data: events.Data{Server: f.Server, Model: f.Model, Unit: f.Unit, Generation: f.Generation,

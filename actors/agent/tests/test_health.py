@@ -1,0 +1,130 @@
+"""Readiness, leases and hangs, against real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import unittest
+
+from dynctl_agent import health, httpget
+
+
+class Server:
+    """An HTTP server whose answers a test sets: a status, or None for silence."""
+
+    def __init__(self):
+        self.answers = {}
+        self.asked = 0
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+
+    async def _serve(self, reader, writer):
+        path = (await reader.readline()).split()[1].decode()
+        self.asked += 1
+        status, body = self.answers.get(path, (404, b""))
+        if status is None:
+            await asyncio.sleep(60)
+        writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body)
+        writer.close()
+
+
+class Lease(unittest.TestCase):
+    def test_parse(self):
+        for name, metrics, want in (
+            ("none", b"x 1\n", 0),
+            ("hex", b'a{worker_id="694d9c2f0a7b3c15",x="1"} 2\n', 0x694D9C2F0A7B3C15),
+            ("short", b'a{worker_id="ff"} 2\n', 255),
+            ("above 2**63 it is negative, as etcd's int64", b'a{worker_id="ffffffffffffffff"} 2\n', -1),
+        ):
+            with self.subTest(name):
+                self.assertEqual(health.parse_lease(metrics), want)
+
+
+class Http(unittest.IsolatedAsyncioTestCase):
+    async def raw(self, answer: bytes):
+        async def serve(reader, writer):
+            await reader.readline()
+            writer.write(answer)
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            return await httpget.get("127.0.0.1", server.sockets[0].getsockname()[1], "/", 2)
+
+    async def test_bodies(self):
+        for name, answer, want in (
+            ("length", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", (200, b"ab")),
+            ("until the end", b"HTTP/1.0 503 No\r\n\r\nabc", (503, b"abc")),
+            ("chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", (200, b"abc")),
+        ):
+            with self.subTest(name):
+                self.assertEqual(await self.raw(answer), want)
+
+    async def test_no_http(self):
+        with self.assertRaises(ValueError):
+            await self.raw(b"SSH-2.0\r\n")
+
+
+class Monitor(unittest.IsolatedAsyncioTestCase):
+    def monitor(self, port: int, rule: dict, **template):
+        self.told = []
+        m = health.Monitor({"health": {"port": "p", **rule}, **template}, {"p": port}, ["127.0.0.1"])
+        m.on_ready = lambda: self.told.append("ready")
+        m.on_lease = lambda lease: self.told.append(lease)
+        m.on_failure = self.told.append
+        return m
+
+    async def test_none_is_ready_at_once(self):
+        await asyncio.wait_for(self.monitor(0, {"kind": "none"}).run(), 2)
+        self.assertEqual(self.told, ["ready"])
+
+    async def test_tcp(self):
+        async with Server() as server:
+            await asyncio.wait_for(self.monitor(server.port, {"kind": "tcp"}).run(), 2)
+        self.assertEqual(self.told, ["ready"])
+
+    async def test_ready_only_at_200_then_the_lease(self):
+        async with Server() as server:
+            server.answers = {"/health": (503, b""), "/metrics": (200, b"")}
+            run = asyncio.ensure_future(self.monitor(server.port, {"kind": "http", "path": "/health", "lease": True}).run())
+            await asyncio.sleep(0.3)
+            self.assertEqual(self.told, [])
+            server.answers["/health"] = (200, b"")
+            await asyncio.sleep(0.3)
+            self.assertEqual(self.told, ["ready"])
+            server.answers["/metrics"] = (200, b'x{worker_id="10"} 1')
+            await asyncio.wait_for(run, 2)
+        self.assertEqual(self.told, ["ready", 16])
+
+    async def test_startup_timeouts(self):
+        for name, template in (("startupTimeout", {"startupTimeout": 0.3}), ("firstWithin", {"startupTimeout": 60})):
+            with self.subTest(name):
+                async with Server() as server:
+                    server.answers = {"/": (None, b"")}
+                    rule = {"kind": "http", "path": "/", "firstWithin": 0.3 if name == "firstWithin" else 0}
+                    begun = time.monotonic()
+                    await asyncio.wait_for(self.monitor(server.port, rule, **template).run(), 2)
+                self.assertEqual(self.told, [health.STARTUP_TIMEOUT])
+                self.assertLess(time.monotonic() - begun, 1.5)
+
+    async def test_hung_after_failures_in_a_row(self):
+        async with Server() as server:
+            server.answers = {"/": (200, b"")}
+            rule = {"kind": "http", "path": "/", "every": 0.05, "failures": 3}
+            run = asyncio.ensure_future(self.monitor(server.port, rule).run())
+            await asyncio.sleep(0.2)
+            self.assertEqual(self.told, ["ready"])
+            asked, server.answers["/"] = server.asked, (503, b"")
+            await asyncio.wait_for(run, 5)
+            self.assertEqual(self.told, ["ready", health.HUNG])
+            self.assertIn(server.asked - asked, (3, 4))
+
+
+if __name__ == "__main__":
+    unittest.main()
