@@ -98,7 +98,7 @@ lock: $(VENV_STAMP) ## Compile deploy/python/requirements.txt again
 .PHONY: examples
 examples: $(TINY_MODEL)/config.json ## Make the tokenizer that the mocker examples serve
 
-$(TINY_MODEL)/config.json: | $(VENV_STAMP)
+$(TINY_MODEL)/config.json: examples/tiny_model.py | $(VENV_STAMP)
 	@echo "examples: $(TINY_MODEL)"
 	@$(VENV)/bin/python examples/tiny_model.py $(TINY_MODEL)
 

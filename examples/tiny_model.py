@@ -18,12 +18,28 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}assistant: {% endif %}"
 )
+# The mocker answers with random token ids; these make words of them.
+SYLLABLES = [c + v for c in "bcdfghjklmnprstvwz" for v in "aeiou"]
+VOCABULARY = 32768
 CORPUS = "The quick brown fox jumps over the lazy dog while Ray starts actors and Dynamo serves tokens."
 
 
 def write_json(directory: str, name: str, value: dict) -> None:
     with open(os.path.join(directory, name), "w", encoding="utf-8") as f:
         json.dump(value, f, indent=1, sort_keys=True)
+
+
+def add_words(path: str) -> int:
+    """Fills the vocabulary of a tokenizer up with made-up words; returns its size."""
+    with open(path, encoding="utf-8") as f:
+        tokenizer = json.load(f)
+    vocabulary = tokenizer["model"]["vocab"]
+    words = (f"\u0120{a}{b}{c}" for c in ["", *SYLLABLES] for a in SYLLABLES for b in SYLLABLES)
+    while len(vocabulary) < VOCABULARY:
+        vocabulary.setdefault(next(words), len(vocabulary))
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(tokenizer, f)
+    return len(vocabulary)
 
 
 def write_model(directory: str) -> None:
@@ -38,7 +54,9 @@ def write_model(directory: str) -> None:
         show_progress=False,
     )
     tokenizer.train_from_iterator([CORPUS], trainer)
-    tokenizer.save(os.path.join(directory, "tokenizer.json"))
+    path = os.path.join(directory, "tokenizer.json")
+    tokenizer.save(path)
+    vocabulary = add_words(path)
     end_id = tokenizer.token_to_id(END)
     write_json(directory, "tokenizer_config.json", {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -49,7 +67,7 @@ def write_model(directory: str) -> None:
     write_json(directory, "config.json", {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
-        "vocab_size": tokenizer.get_vocab_size(),
+        "vocab_size": vocabulary,
         "hidden_size": 64,
         "intermediate_size": 128,
         "num_hidden_layers": 2,
