@@ -14,14 +14,8 @@ func (p *planner) modelFacts(m *modelView, st *state.Status) {
 	was := m.Status
 	base := Fact{Server: m.Server, Model: m.Name, Generation: st.Generation, Revision: m.Accepted}
 	p.specFacts(base, was, st, m.Rejected)
-	before := map[string]string{}
-	if was != nil {
-		for _, x := range was.Placements {
-			before[x.Unit] = x.State
-		}
-	}
 	for _, x := range st.Placements {
-		if x.State == "Ready" && before[x.Unit] != "Ready" {
+		if x.State == placementReady && !wasReady(was, x.Unit) {
 			f := base
 			f.Type, f.Unit, f.Generation, f.Reason = FactUnitReady, x.Unit, x.Generation, CondOK
 			f.Message = "registered, and listed by the frontend"

@@ -105,7 +105,7 @@ func (p *planner) modelStatus(m *modelView) {
 		st.Roles[RoleName(r.Role)] = p.roleStatus(m, r)
 	}
 	for _, v := range units {
-		st.Placements = append(st.Placements, placement(v.Unit, v.ready()))
+		st.Placements = append(st.Placements, placement(v.Unit, v.ready() || v.running && m.unheard() && wasReady(m.Status, v.Unit.Unit)))
 	}
 	c := &conditions{now: p.in.Now, was: m.Status}
 	p.acceptedCondition(c, m.Rejected, m.Accepted)
@@ -123,10 +123,22 @@ func RoleName(role string) string {
 	return role
 }
 
+// unheard says that it cannot be told whether a unit is registered or listed.
+func (m *modelView) unheard() bool { return !m.server.regs.Known || !m.server.frontend.Known }
+
+func wasReady(was *state.Status, unit string) bool {
+	return was != nil && slices.ContainsFunc(was.Placements, func(x state.PlacementStatus) bool {
+		return x.Unit == unit && x.State == placementReady
+	})
+}
+
+// placementReady is the state of a unit that serves.
+const placementReady = "Ready"
+
 func placement(u state.Unit, ready bool) state.PlacementStatus {
 	s := state.PlacementStatus{Unit: u.Unit, Generation: u.Generation, State: string(u.State), PlacementGroup: u.PlacementGroup.Name}
 	if ready {
-		s.State = "Ready"
+		s.State = placementReady
 	}
 	for _, a := range u.Actors {
 		if a.Bundle == 0 && s.Node == "" {
