@@ -12,6 +12,7 @@ import (
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
 	"github.com/ray-project/kuberay/ray-operator/pkg/client/clientset/versioned/fake"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 func TestStatic(t *testing.T) {
@@ -51,6 +52,11 @@ func cluster(name string, change func(*rayv1.RayClusterStatus)) *rayv1.RayCluste
 	return c
 }
 
+// newFake is an API server in memory.
+func newFake(clusters ...runtime.Object) *fake.Clientset {
+	return fake.NewSimpleClientset(clusters...) //nolint:staticcheck // its successor lacks KubeRay's schema
+}
+
 func TestRayClusterAddress(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -69,7 +75,7 @@ func TestRayClusterAddress(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			r := NewRayCluster(fake.NewClientset(cluster("prod", test.change)), "ml", "prod")
+			r := NewRayCluster(newFake(cluster("prod", test.change)), "ml", "prod")
 			got, err := r.Address(t.Context())
 			if test.want == "" {
 				if !errors.Is(err, ErrNotReady) || !strings.Contains(err.Error(), "ml/prod") {
@@ -85,7 +91,7 @@ func TestRayClusterAddress(t *testing.T) {
 }
 
 func TestRayClusterIsFollowed(t *testing.T) {
-	client := fake.NewClientset(cluster("another", nil))
+	client := newFake(cluster("another", nil))
 	r := NewRayCluster(client, "ml", "prod")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -49,6 +49,8 @@ func dialEtcd(endpoint string) (store, error) {
 
 // failFast has a request to a dead etcd answered with the reason ("connection
 // refused"); etcd's client lets it wait until its context ends.
+//
+//nolint:revive // the signature is gRPC's
 func failFast(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	return invoke(ctx, method, req, reply, cc, append(slices.Clip(opts), grpc.WaitForReady(false))...)
 }

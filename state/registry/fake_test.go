@@ -77,7 +77,7 @@ func (f *fakeEtcd) List(ctx context.Context) (listing, error) {
 	return l, nil
 }
 
-func (f *fakeEtcd) Watch(ctx context.Context, from int64) <-chan batch {
+func (f *fakeEtcd) Watch(_ context.Context, from int64) <-chan batch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	w := &fakeWatch{from: from, batches: make(chan batch, 16)}

@@ -162,7 +162,7 @@ func (p *prober) list() ([]string, error) {
 func (p *prober) get(path string, into any) (int, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.frontends.cfg.Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, http.NoBody)
 	if err != nil {
 		return 0, fmt.Errorf("the frontend's URL %q: %w", p.url, err)
 	}

@@ -1,0 +1,46 @@
+package ray
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestRefusals(t *testing.T) {
+	tests := []struct {
+		name  string
+		setUp func(f *fakeRay)
+		token string
+		is    error
+		has   string
+	}{
+		{"nothing there", func(f *fakeRay) { f.down = true }, "", ErrUnreachable, "--ray-address"},
+		{"a token is wanted", func(f *fakeRay) { f.token = "secret" }, "", ErrUnauthorized, "RAY_AUTH_TOKEN"},
+		{"another token is wanted", func(f *fakeRay) { f.token = "secret" }, "wrong", ErrUnauthorized, "RAY_AUTH_TOKEN"},
+		{"500 with JSON", func(f *fakeRay) { f.refuse, f.body = 500, `{"status": "RUNNING"}` }, "", ErrRefused, "500"},
+		{"something else answers", func(f *fakeRay) { f.refuse, f.body = 200, "<html>" }, "", ErrNotRay, "http://ray:8265"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFakeRay()
+			test.setUp(f)
+			c := newClient("http://ray:8265", test.token, f)
+			_, check := c.check(t.Context())
+			_, list := c.list(t.Context())
+			_, job := c.job(t.Context(), "x")
+			for what, err := range map[string]error{"check": check, "list": list, "job": job, "forget": c.forget(t.Context(), "x")} {
+				if what == "forget" && errors.Is(test.is, ErrNotRay) {
+					continue // it reads no answer
+				}
+				if !errors.Is(err, test.is) || !strings.Contains(err.Error(), test.has) || strings.Contains(err.Error(), "secret") {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+		})
+	}
+	f := newFakeRay()
+	f.token = "secret"
+	if _, err := newClient("http://ray:8265", "secret", f).list(t.Context()); err != nil {
+		t.Errorf("the right token: %v", err)
+	}
+}
