@@ -9,6 +9,14 @@ import unittest
 from dynctl_agent import health, httpget
 
 
+async def until(condition, timeout=20.0):
+    limit = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > limit:
+            raise TimeoutError
+        await asyncio.sleep(0.005)
+
+
 class Server:
     """An HTTP server whose answers a test sets: a status, or None for silence."""
 
@@ -25,11 +33,11 @@ class Server:
         self._server.close()
 
     async def _serve(self, reader, writer):
-        path = (await reader.readline()).split()[1].decode()
+        line = await reader.readline()
         self.asked += 1
-        status, body = self.answers.get(path, (404, b""))
+        status, body = self.answers.get(line.split()[1].decode() if line else "", (404, b""))
         if status is None:
-            await asyncio.sleep(60)
+            await reader.read()  # silence, until the client gives up
         writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body)
         writer.close()
 
@@ -81,25 +89,25 @@ class Monitor(unittest.IsolatedAsyncioTestCase):
         return m
 
     async def test_none_is_ready_at_once(self):
-        await asyncio.wait_for(self.monitor(0, {"kind": "none"}).run(), 2)
+        await asyncio.wait_for(self.monitor(0, {"kind": "none"}).run(), 20)
         self.assertEqual(self.told, ["ready"])
 
     async def test_tcp(self):
         async with Server() as server:
-            await asyncio.wait_for(self.monitor(server.port, {"kind": "tcp"}).run(), 2)
+            await asyncio.wait_for(self.monitor(server.port, {"kind": "tcp"}).run(), 20)
         self.assertEqual(self.told, ["ready"])
 
     async def test_ready_only_at_200_then_the_lease(self):
         async with Server() as server:
             server.answers = {"/health": (503, b""), "/metrics": (200, b"")}
             run = asyncio.ensure_future(self.monitor(server.port, {"kind": "http", "path": "/health", "lease": True}).run())
-            await asyncio.sleep(0.3)
+            await until(lambda: server.asked >= 6)
             self.assertEqual(self.told, [])
             server.answers["/health"] = (200, b"")
-            await asyncio.sleep(0.3)
+            await until(lambda: self.told)
             self.assertEqual(self.told, ["ready"])
             server.answers["/metrics"] = (200, b'x{worker_id="10"} 1')
-            await asyncio.wait_for(run, 2)
+            await asyncio.wait_for(run, 20)
         self.assertEqual(self.told, ["ready", 16])
 
     async def test_startup_timeouts(self):
@@ -109,19 +117,19 @@ class Monitor(unittest.IsolatedAsyncioTestCase):
                     server.answers = {"/": (None, b"")}
                     rule = {"kind": "http", "path": "/", "firstWithin": 0.3 if name == "firstWithin" else 0}
                     begun = time.monotonic()
-                    await asyncio.wait_for(self.monitor(server.port, rule, **template).run(), 2)
+                    await asyncio.wait_for(self.monitor(server.port, rule, **template).run(), 20)
                 self.assertEqual(self.told, [health.STARTUP_TIMEOUT])
-                self.assertLess(time.monotonic() - begun, 1.5)
+                self.assertGreaterEqual(time.monotonic() - begun, 0.3)
 
     async def test_hung_after_failures_in_a_row(self):
         async with Server() as server:
             server.answers = {"/": (200, b"")}
             rule = {"kind": "http", "path": "/", "every": 0.05, "failures": 3}
             run = asyncio.ensure_future(self.monitor(server.port, rule).run())
-            await asyncio.sleep(0.2)
+            await until(lambda: server.asked >= 4)
             self.assertEqual(self.told, ["ready"])
             asked, server.answers["/"] = server.asked, (503, b"")
-            await asyncio.wait_for(run, 5)
+            await asyncio.wait_for(run, 20)
             self.assertEqual(self.told, ["ready", health.HUNG])
             self.assertIn(server.asked - asked, (3, 4))
 

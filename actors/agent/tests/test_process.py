@@ -18,7 +18,7 @@ from dynctl_agent.reaper import Reaper
 from .vectors import rows
 
 # A shell with a child and a grandchild that hear no SIGTERM.
-STUBBORN = "trap '' TERM; sh -c \"trap '' TERM; sleep 300 & echo $! >&2; wait\" & wait"
+STUBBORN = "trap '' TERM; sh -c \"trap '' TERM; sleep 300 & echo \\$! >&2; wait\" & wait"
 
 
 def command(script: str, log_path=None) -> Command:
@@ -117,9 +117,9 @@ import asyncio, os, sys, time
 from dynctl_agent.process import Command, Process
 from dynctl_agent.reaper import Reaper
 async def main():
-    process = Process.spawn(Command("/bin/sh", ["sh", "-c", sys.argv[1]], dict(os.environ)), Reaper())
+    process = Process.spawn(Command("/bin/sh", ["sh", "-c", sys.argv[1]], dict(os.environ), sys.argv[2]), Reaper())
     print(process.pid, flush=True)
-    await asyncio.sleep(600)
+    await asyncio.sleep(60)
 asyncio.run(main())
 """
 
@@ -128,18 +128,22 @@ class Death(unittest.TestCase):
     """The parent of a process is killed with SIGKILL."""
 
     def start(self, script: str):
+        log = tempfile.NamedTemporaryFile()
+        self.addCleanup(log.close)
         parent = subprocess.Popen(
-            [sys.executable, "-c", PARENT, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-c", PARENT, script, log.name], stdout=subprocess.PIPE, text=True,
             cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
         )
         self.addCleanup(parent.stdout.close)
-        self.addCleanup(parent.stderr.close)
+        self.addCleanup(parent.kill)
         child = int(parent.stdout.readline())
-        return parent, child
+        if script != STUBBORN:
+            return parent, child, 0
+        until(lambda: os.path.getsize(log.name) > 0)
+        return parent, child, int(log.read())
 
     def test_children_and_grandchildren_end(self):
-        parent, child = self.start(STUBBORN)
-        grandchild = int(parent.stderr.readline())
+        parent, child, grandchild = self.start(STUBBORN)
         parent.kill()
         parent.wait()
         until(lambda: not procfs.alive(child), 5)
@@ -147,8 +151,7 @@ class Death(unittest.TestCase):
 
     def test_also_when_the_direct_children_are_killed_first(self):
         # As Ray does when it ends an actor.
-        parent, child = self.start(STUBBORN)
-        grandchild = int(parent.stderr.readline())
+        parent, child, grandchild = self.start(STUBBORN)
         os.kill(parent.pid, signal.SIGSTOP)
         for p in list(procfs.processes()):
             if p.ppid == parent.pid:
@@ -159,7 +162,7 @@ class Death(unittest.TestCase):
         until(lambda: not procfs.alive(grandchild), 5)
 
     def test_the_reaper_ends_itself(self):
-        parent, child = self.start("exec sleep 300")
+        parent, child, _ = self.start("exec sleep 300")
 
         def reapers():
             marker = b"groups, rest = set()"
