@@ -162,6 +162,9 @@ func (p *planner) serverStatus(s *serverView) {
 	if s.Status != nil {
 		st.Revision = s.Status.Revision
 	}
+	if s.Status != nil && !p.in.Observed.Synced {
+		st.Placements, st.Endpoint = s.Status.Placements, s.Status.Endpoint
+	}
 	if s.infra != nil {
 		st.Placements = append(st.Placements, placement(*s.infra, s.infra.State == state.UnitRunning))
 	}

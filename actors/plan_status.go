@@ -101,12 +101,22 @@ func (p *planner) modelStatus(m *modelView) {
 	if m.Status != nil {
 		st.Revision = m.Status.Revision
 	}
+	if m.Status != nil && !p.in.Observed.Synced { // what runs is not known, which is not nothing
+		st.Roles, st.Placements, st.Endpoint = m.Status.Roles, m.Status.Placements, m.Status.Endpoint
+		p.finishModelStatus(m, st)
+		return
+	}
 	for _, r := range m.roles {
 		st.Roles[RoleName(r.Role)] = p.roleStatus(m, r)
 	}
 	for _, v := range units {
 		st.Placements = append(st.Placements, placement(v.Unit, v.ready() || v.running && m.unheard() && wasReady(m.Status, v.Unit.Unit)))
 	}
+	p.finishModelStatus(m, st)
+}
+
+// finishModelStatus judges the conditions and tells what changed.
+func (p *planner) finishModelStatus(m *modelView, st state.Status) {
 	c := &conditions{now: p.in.Now, was: m.Status}
 	p.acceptedCondition(c, m.Rejected, m.Accepted)
 	p.modelConditions(c, m)

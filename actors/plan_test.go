@@ -421,3 +421,26 @@ func TestNextCheckFollowsTheBackoff(t *testing.T) {
 	}
 	t.Error("it never backed off")
 }
+
+func TestWhatIsNotKnownIsNotNothing(t *testing.T) {
+	w := newWorld(node("1", 8))
+	key := w.put(model("a", "  replicas: 2\n"))
+	w.run(8)
+	before := w.statuses[key]
+	w.unsynced = true
+	units := w.units
+	w.units = map[state.UnitKey]*state.Unit{} // a new agent has not told them yet
+	r := w.round()
+	after := w.statuses[key]
+	if d := cmp.Diff(before.Placements, after.Placements); d != "" {
+		t.Errorf("placements changed:\n%s", d)
+	}
+	if d := cmp.Diff(before.Roles, after.Roles); d != "" {
+		t.Errorf("roles changed:\n%s", d)
+	}
+	w.unsynced, w.units = false, units
+	r = w.round()
+	for _, f := range r.Facts {
+		t.Errorf("told again: %+v", f)
+	}
+}

@@ -46,7 +46,7 @@ type loop struct {
 	agentUp  bool
 	agentInc uint64
 	orphans  map[state.UnitKey]string
-	round    uint64
+	reached  map[string]reach
 }
 
 type decodedSpec struct {
@@ -203,26 +203,53 @@ func subjectToken(s string) string {
 	}, strings.Trim(s, "."))
 }
 
-// aim points the registry and the frontend prober at what runs now.
-func (l *loop) aim(in actors.Input) {
-	etcds := map[string]string{}
-	frontends := map[string]registry.FrontendTarget{}
+// reach is where a server's etcd and frontend are.
+type reach struct{ etcd, frontend string }
+
+// locate says where the etcd and the frontend of each server are. While the agent
+// is away its units are not known, and that is no reason to look away from what
+// still runs: the last places count, after a restart those of the status.
+func (l *loop) locate(in actors.Input) map[string]reach {
+	out := map[string]reach{}
 	for _, s := range in.Desired.Servers {
-		etcds[s.Name] = s.Spec.Etcd.Endpoint
-		frontends[s.Name] = registry.FrontendTarget{}
+		r := reach{}
+		if !in.Observed.Synced {
+			r = l.reached[s.Name]
+			if r.frontend == "" && s.Status != nil {
+				r.frontend = strings.TrimSuffix(s.Status.Endpoint, "/v1")
+			}
+		}
+		if s.Spec.Etcd.Endpoint != "" {
+			r.etcd = s.Spec.Etcd.Endpoint
+		}
+		out[s.Name] = r
 	}
 	for _, u := range in.Observed.Units {
-		if _, ok := etcds[u.Server]; !ok || u.Unit != actors.InfraUnit || u.StoreID != in.Policy.StoreID {
+		r, ok := out[u.Server]
+		if !ok || u.Unit != actors.InfraUnit || u.StoreID != in.Policy.StoreID {
 			continue
 		}
 		for _, a := range u.Actors {
 			if p, ok := a.Ports[actors.PortEtcd]; ok && a.IP != "" && a.ChildPID != 0 {
-				etcds[u.Server] = fmt.Sprintf("http://%s:%d", a.IP, p)
+				r.etcd = fmt.Sprintf("http://%s:%d", a.IP, p)
 			}
 			if p, ok := a.Ports[actors.PortHTTP]; ok && a.IP != "" && a.ChildPID != 0 {
-				frontends[u.Server] = registry.FrontendTarget{URL: fmt.Sprintf("http://%s:%d", a.IP, p)}
+				r.frontend = fmt.Sprintf("http://%s:%d", a.IP, p)
 			}
 		}
+		out[u.Server] = r
+	}
+	return out
+}
+
+// aim points the registry and the frontend prober at what runs now.
+func (l *loop) aim(in actors.Input) {
+	l.reached = l.locate(in)
+	etcds := map[string]string{}
+	frontends := map[string]registry.FrontendTarget{}
+	for server, r := range l.reached {
+		etcds[server] = r.etcd
+		frontends[server] = registry.FrontendTarget{URL: r.frontend}
 	}
 	settled := map[string]bool{}
 	for _, s := range slices.Sorted(maps.Keys(frontends)) {
