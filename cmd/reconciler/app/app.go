@@ -49,6 +49,7 @@ type App struct {
 	metrics   *metrics
 	loop      *loop
 	revoking  inFlight
+	beat      beat
 
 	facts      atomic.Uint64
 	boot       string

@@ -118,6 +118,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 	specs := l.app.views.Specs()
 	statuses, statusesLoaded := l.statuses()
 	observed := l.app.views.Observed()
+	observed.Agent = l.app.beat.local(observed.Agent, now)
 	desired, kept := actors.Accept(actors.AcceptInput{
 		Synced:   specs.Synced && statusesLoaded,
 		Entries:  l.decode(specs.Entries),

@@ -2,9 +2,11 @@ package app
 
 import (
 	"net/url"
+	"sync"
 	"time"
 
 	"dynctl/actors/ray"
+	"dynctl/state"
 	"dynctl/state/kv"
 )
 
@@ -50,11 +52,34 @@ func (a *App) heartbeat() (ray.Heartbeat, bool) {
 	if h := a.views.Health(); !h.Connected {
 		return ray.Heartbeat{}, false
 	}
-	agent := a.views.Observed().Agent
+	agent := a.beat.local(a.views.Observed().Agent, time.Now())
 	if agent == nil {
 		return ray.Heartbeat{Age: never}, true
 	}
 	return ray.Heartbeat{Incarnation: agent.Incarnation, Age: time.Since(agent.At)}, true
+}
+
+// beat remembers when a heartbeat was received here. Its own time is on the clock
+// of the store, which another machine may keep.
+type beat struct {
+	mu       sync.Mutex
+	last     time.Time // the heartbeat's own time
+	received time.Time
+}
+
+// local returns a copy of the agent with the time of its heartbeat on this clock.
+func (b *beat) local(agent *state.Agent, now time.Time) *state.Agent {
+	if agent == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !agent.At.Equal(b.last) {
+		b.last, b.received = agent.At, now
+	}
+	out := *agent
+	out.At = b.received
+	return &out
 }
 
 // advertisedURL is what the agent dials.

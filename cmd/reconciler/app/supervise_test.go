@@ -1,0 +1,56 @@
+package app
+
+import (
+	"testing"
+	"time"
+
+	"dynctl/state"
+)
+
+func TestHeartbeatsAreAgedOnThisClock(t *testing.T) {
+	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	there := now.Add(-time.Hour) // the store's clock is an hour behind
+	var b beat
+	first := b.local(&state.Agent{At: there}, now)
+	if !first.At.Equal(now) {
+		t.Errorf("a first heartbeat is aged %v", now.Sub(first.At))
+	}
+	silent := b.local(&state.Agent{At: there}, now.Add(5*time.Second))
+	if age := now.Add(5 * time.Second).Sub(silent.At); age != 5*time.Second {
+		t.Errorf("a silent agent is aged %v, want 5s", age)
+	}
+	again := b.local(&state.Agent{At: there.Add(6 * time.Second)}, now.Add(6*time.Second))
+	if !again.At.Equal(now.Add(6 * time.Second)) {
+		t.Error("a new heartbeat is not fresh")
+	}
+	if b.local(nil, now) != nil {
+		t.Error("no agent is some agent")
+	}
+}
+
+func TestSplitCredentials(t *testing.T) {
+	url, creds := splitCredentials("nats://u:p@host:4222")
+	if url != "nats://host:4222" || creds["user"] != "u" || creds["password"] != "p" {
+		t.Errorf("got %s %v", url, creds)
+	}
+}
+
+func TestRemoteRayWantsAnAddressThatItCanReach(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		args []string
+		ok   bool
+	}{
+		{"all local", nil, true},
+		{"remote Ray, loopback NATS", []string{"--ray-address", "http://10.1.2.3:8265"}, false},
+		{"remote Ray, advertised", []string{"--ray-address", "http://10.1.2.3:8265", "--advertise-nats-url", "nats://10.1.2.4:4322"}, true},
+		{"RayCluster, loopback NATS", []string{"--raycluster", "a/b"}, false},
+		{"remote Ray, external NATS", []string{"--ray-address", "http://10.1.2.3:8265", "--nats-url", "nats://n:4222"}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if _, err := ParseFlags(tc.args, t.Output()); (err == nil) != tc.ok {
+				t.Errorf("err = %v", err)
+			}
+		})
+	}
+}
