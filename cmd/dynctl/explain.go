@@ -8,12 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dynctl/state"
+	"dynctl/actors"
 )
 
 const explainLong = `Explain a field of a spec: what it means, its type, its default, the values that
-it may have, and the fields below it. A reason of a rejection can be explained
-as well.`
+it may have, and the fields below it. A reason of a condition, an event or an
+exit can be explained as well.`
 
 func (a *app) explainCmd() *cobra.Command {
 	return &cobra.Command{
@@ -23,11 +23,7 @@ func (a *app) explainCmd() *cobra.Command {
 		Example: "  dynctl explain model\n  dynctl explain model.spec.router.mode\n  dynctl explain SlugConflict",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if text := state.ReasonText(args[0]); text != "" {
-				_, err := fmt.Fprintf(a.out, "%s\n%s\n", args[0], wrap(text, "  ", a.width()))
-				return err
-			}
-			if text, ok := remedies[args[0]]; ok {
+			if text := actors.ReasonText(args[0]); text != "" {
 				_, err := fmt.Fprintf(a.out, "%s\n%s\n", args[0], wrap(text, "  ", a.width()))
 				return err
 			}
