@@ -47,16 +47,18 @@ type hashedService struct {
 }
 
 // infraGeneration hashes etcd and NATS alone: a frontend whose command line
-// changed is executed anew beside them.
+// changed is executed anew beside them. The Dynamo namespace counts too, because
+// every worker of the server is named by it: a rename starts all of them again.
 func infraGeneration(services []ActorTemplate, spec state.ServerSpec, needs Needs) string {
 	hashed := []hashedService{{External: spec.Etcd.Endpoint}, {External: spec.NATS.URL}}
 	for _, a := range services {
 		hashed = append(hashed, hashedService{Label: a.Label, Argv: a.Argv, Env: a.Env})
 	}
 	return digestOf(struct {
-		Needs    Needs           `json:"needs"`
-		Services []hashedService `json:"services"`
-	}{needs, hashed})[:generationLength]
+		Needs     Needs           `json:"needs"`
+		Services  []hashedService `json:"services"`
+		Namespace string          `json:"namespace"`
+	}{needs, hashed, spec.DynamoNamespace})[:generationLength]
 }
 
 // digestLength is the number of hex digits of a digest.

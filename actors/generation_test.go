@@ -253,13 +253,12 @@ func TestInfraGeneration(t *testing.T) {
 	}
 	old := generation(func(*ServerInput) {})
 	same := map[string]func(*ServerInput){
-		"name":      func(in *ServerInput) { in.Server = "t" },
-		"port":      func(in *ServerInput) { in.Spec.Frontend.Port = 9 },
-		"namespace": func(in *ServerInput) { in.Spec.DynamoNamespace = "x" },
-		"planes":    func(in *ServerInput) { in.Spec.RequestPlane = state.PlaneTCP },
-		"env":       func(in *ServerInput) { in.Spec.Env = state.Env{"A": {Value: "1"}} },
-		"router":    func(in *ServerInput) { in.Router.Mode = state.RouterKV },
-		"revision":  func(in *ServerInput) { in.Revision = 3 },
+		"name":     func(in *ServerInput) { in.Server = "t" },
+		"port":     func(in *ServerInput) { in.Spec.Frontend.Port = 9 },
+		"planes":   func(in *ServerInput) { in.Spec.RequestPlane = state.PlaneTCP },
+		"env":      func(in *ServerInput) { in.Spec.Env = state.Env{"A": {Value: "1"}} },
+		"router":   func(in *ServerInput) { in.Router.Mode = state.RouterKV },
+		"revision": func(in *ServerInput) { in.Revision = 3 },
 	}
 	for name, edit := range same {
 		if got := generation(edit); got != old {
@@ -267,6 +266,7 @@ func TestInfraGeneration(t *testing.T) {
 		}
 	}
 	other := map[string]func(*ServerInput){
+		"namespace":       func(in *ServerInput) { in.Spec.DynamoNamespace = "x" },
 		"etcd":            func(in *ServerInput) { in.Spec.Etcd.Endpoint = "http://e:1" },
 		"NATS":            func(in *ServerInput) { in.Spec.NATS.URL = "nats://n:1" },
 		"excludeHeadNode": func(in *ServerInput) { in.Spec.Placement.ExcludeHeadNode = ptr(true) },

@@ -148,10 +148,12 @@ func (w *walk) check(t interface{ Fatalf(string, ...any) }) {
 	for _, s := range r.Starts {
 		starts[state.UnitKey{Server: s.Template.Server, Unit: s.Template.Unit}] = true
 	}
+	stops := map[state.UnitKey]bool{}
 	for _, s := range r.Stops {
-		if starts[s.Key] {
-			t.Fatalf("%s is started and stopped in one plan", s.Key)
+		if starts[s.Key] || stops[s.Key] {
+			t.Fatalf("%s is started and stopped, or stopped twice, in one plan", s.Key)
 		}
+		stops[s.Key] = true
 	}
 	live := map[int64]bool{}
 	for _, u := range w.units {
@@ -186,17 +188,21 @@ func (w *walk) check(t interface{ Fatalf(string, ...any) }) {
 // for one node to have enough holds none yet.
 func (w *walk) checkRoom(t interface{ Fatalf(string, ...any) }, r actors.Result) {
 	total, used := 0, 0
+	alive := map[string]bool{}
 	for _, n := range w.nodes {
 		if n.Alive {
 			total += n.GPUs
+			alive[n.ID] = true
 		}
 	}
 	for _, u := range w.units {
 		if u.PlacementGroup.State != "CREATED" {
 			continue
 		}
-		for _, b := range u.PlacementGroup.Bundles {
-			used += b.GPU
+		for b, id := range u.PlacementGroup.Nodes {
+			if alive[id] {
+				used += u.PlacementGroup.Bundles[b].GPU
+			}
 		}
 	}
 	asked := 0
@@ -210,7 +216,7 @@ func (w *walk) checkRoom(t interface{ Fatalf(string, ...any) }, r actors.Result)
 		}
 	}
 	if asked > 0 && used+asked > total {
-		t.Fatalf("%d GPUs are used, %d more are asked for, there are %d", used, asked, total)
+		t.Fatalf("%d GPUs are used, %d more are asked for, there are %d: %v\n%s", used, asked, total, starts(r), strings.Join(w.journal, "\n"))
 	}
 }
 

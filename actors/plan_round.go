@@ -212,6 +212,9 @@ func (p *planner) start(s Start) {
 		return
 	}
 	key := state.UnitKey{Server: s.Template.Server, Unit: s.Template.Unit}
+	if p.ending(key) {
+		return
+	}
 	p.handled[key] = true
 	if s.Seen == 0 {
 		s.Seen = p.in.Observed.Gone[key]
@@ -220,12 +223,21 @@ func (p *planner) start(s Start) {
 	p.out.Starts = append(p.out.Starts, s)
 }
 
-// stop emits a stop unless the unit is being stopped.
+// ending says that this round stops the unit already.
+func (p *planner) ending(k state.UnitKey) bool {
+	return slices.ContainsFunc(p.out.Stops, func(s Stop) bool { return s.Key == k })
+}
+
+// stop emits a stop unless the unit is being stopped. It takes back what an
+// earlier rule asked of the unit: what is to end is not healed first.
 func (p *planner) stop(u state.Unit, s Stop) {
 	p.handled[u.Key()] = true
-	if !p.acting || u.State == state.UnitStopping {
+	if !p.acting || u.State == state.UnitStopping || p.ending(u.Key()) {
 		return
 	}
+	p.out.Starts = slices.DeleteFunc(p.out.Starts, func(x Start) bool {
+		return x.Template.Server == u.Server && x.Template.Unit == u.Unit
+	})
 	s.Key, s.Model, s.Generation, s.Seen = u.Key(), u.Model, u.Generation, u.Revision
 	p.out.Stops = append(p.out.Stops, s)
 }

@@ -59,8 +59,6 @@ func (c *conditions) get(typ string) state.Condition {
 	return state.Condition{}
 }
 
-func (c *conditions) isTrue(typ string) bool { return c.get(typ).Status == state.StatusTrue }
-
 // planStatuses writes what is known of every object, whether or not anything may
 // be done about it.
 func (p *planner) planStatuses() {

@@ -444,3 +444,39 @@ func TestWhatIsNotKnownIsNotNothing(t *testing.T) {
 		t.Errorf("told again: %+v", f)
 	}
 }
+
+func TestARenamedNamespaceStartsEverythingAgain(t *testing.T) {
+	server := func(extra, namespace string) string {
+		return "apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default" + extra + "}\nspec: {dynamoNamespace: " + namespace + "}\n"
+	}
+	w := newWorld(node("1", 8))
+	skey := w.put(server("", "curator"))
+	key := w.put(model("a", "  replicas: 2\n"))
+	w.run(8)
+	ready(t, w, key)
+	w.put(server("", "other"))
+	w.run(4)
+	if c := w.condition(skey, state.CondAccepted); c.Reason != state.ReasonMovesInfra {
+		t.Fatalf("a rename under workers was accepted: %+v", c)
+	}
+	if len(w.of("a")) != 2 {
+		t.Fatal("a refused rename stopped workers")
+	}
+	revision := w.statuses[skey].AcceptedRevision
+	w.put(server(fmt.Sprintf(", annotations: {dynctl/recreate: %q}", fmt.Sprint(revision)), "other"))
+	for range 20 {
+		w.round()
+		w.tick()
+	}
+	if c := w.condition(skey, state.CondAccepted); c.Status != state.StatusTrue {
+		t.Fatalf("Accepted = %+v", c)
+	}
+	for _, u := range w.of("a") {
+		if u.Actors[0].Attempt != 1 || u.State != state.UnitRunning {
+			t.Errorf("%s: attempt %d, %s", u.Unit, u.Actors[0].Attempt, u.State)
+		}
+	}
+	if !strings.Contains(strings.Join(w.journal, "\n"), actors.ReasonInfraRecreated) {
+		t.Errorf("infra was not recreated:\n%s", strings.Join(w.journal, "\n"))
+	}
+}
