@@ -134,6 +134,9 @@ type PlacementGroup struct {
 	Strategy string              `json:"strategy,omitempty"`
 	Bundles  []BundleShape       `json:"bundles,omitempty"`
 	Selector []map[string]string `json:"bundleLabelSelector,omitempty"`
+	// Nodes are the ids of the nodes that hold the bundles, by bundle, once Ray has
+	// placed them. A bundle may have no actor.
+	Nodes []string `json:"nodes,omitempty"`
 }
 
 // BundleShape is what one bundle reserves.
