@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from .bus import APIError, Bus
@@ -41,24 +42,36 @@ class Agent:
         self._charge = Charge(self._config, self._bus, self._ray.session(), self._ray.node_ip())
         self._world.in_charge, self._world.stale = self._charge.check, self._on_stale
         self._world.accept = self._accept
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
         try:
             beat = await self._take_charge()
             work = [beat, self._nodes.run(), self._read_commands(), self._rescan(), self._after_reconnect()]
-            tasks = [asyncio.ensure_future(w) for w in work]
-            ends: List[Any] = [*tasks, self._charge.lost, self._failed]
-            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for end in done:
-                if end is not self._charge.lost and end is not self._failed:
+            ends: List[Any] = [*map(asyncio.ensure_future, work), self._charge.lost, self._failed]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in ends:
+                if end.done() and end not in (self._charge.lost, self._failed):
                     end.result()  # raises what ended it
             if self._charge.lost.done():
                 raise Superseded(self._charge.lost.result())
-            log("error", "the agent ends", reason=self._failed.result())
-            return 1
+            reason, code = self._failed.result(), 1
         except Superseded as err:
-            log("info", "the agent ends", reason=str(err))
-            return 0
-        finally:
-            await self._bus.close()
+            reason, code = str(err), 0
+        await self._end()
+        log("info" if code == 0 else "error", "the agent ends", reason=reason)
+        return code
+
+    def _terminate(self) -> None:
+        if not self._charge.lost.done():
+            self._charge.lost.set_result("SIGTERM: the job was stopped; the units go on")
+
+    async def _end(self) -> None:
+        """Stop all that is under way: from here on nothing is written."""
+        await self._world.facts.drain()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.wait([*others, asyncio.ensure_future(asyncio.sleep(0))], timeout=2)
+        await self._bus.close()
 
     # The start.
 
@@ -214,6 +227,7 @@ class Agent:
             log("warn", "no consumer yet", error=repr(err))
 
     async def _handle(self, message: Any) -> None:
+        await self._charge.confirm()
         self._last_sequence = message.metadata.sequence.stream
         try:
             command = parse(message.data, message.metadata.timestamp.timestamp())

@@ -61,11 +61,12 @@ class Bus:
                 await asyncio.sleep(0.5)
 
     async def close(self) -> None:
-        """Close the connection; what was published is flushed."""
+        """Close the connection; what was published is flushed, if NATS is there."""
         try:
-            await asyncio.wait_for(self._nc.drain(), 2)
+            await self._nc.flush(1)
         except (OSError, asyncio.TimeoutError, nats.errors.Error):
             pass
+        await self._nc.close()
 
     # The bucket.
 
@@ -119,6 +120,13 @@ class Bus:
 
     async def subscribe(self, name: str, after: int) -> Any:
         """A pull consumer for commands: those to come, or those after a sequence."""
+        if not after:
+            # In a store that was made anew incarnations begin at 1 again, and the
+            # first one's consumer may still be there with what it has not read.
+            try:
+                await self._js.delete_consumer(STREAM, name)
+            except NotFoundError:
+                pass
         policy = DeliverPolicy.BY_START_SEQUENCE if after else DeliverPolicy.NEW
         await self._js.add_consumer(
             STREAM,

@@ -15,6 +15,7 @@ from .log import log
 KEY = "agent"
 EVERY = 1.0
 CLOCK_EVERY = 30.0
+OLD = 2.0
 
 
 class Superseded(Exception):
@@ -33,6 +34,7 @@ class Charge:
         self.lost: "asyncio.Future[str]" = asyncio.get_running_loop().create_future()
         self._revision = 0
         self._clock_at = -CLOCK_EVERY
+        self._beat_at = 0.0
         self._kicked = asyncio.Event()
 
     async def take(self, above: int = 0) -> None:
@@ -57,6 +59,12 @@ class Charge:
     def kick(self) -> None:
         """Write the key now."""
         self._kicked.set()
+
+    async def confirm(self) -> None:
+        """Check if the last heartbeat is old: a process that was paused must not act
+        before it knows what it has missed. Raises Superseded."""
+        if time.monotonic() - self._beat_at > OLD:
+            await self.check()
 
     async def check(self) -> None:
         """Raises Superseded if another agent has the key; waits while NATS is away."""
@@ -83,6 +91,7 @@ class Charge:
         written = time.time()
         try:
             self._revision = await self._bus.write(KEY, self._value(), self._revision)
+            self._beat_at = time.monotonic()
             if time.monotonic() - self._clock_at > CLOCK_EVERY:
                 await self._bus.learn_clock(self._revision, (written + time.time()) / 2)
                 self._clock_at = time.monotonic()

@@ -32,6 +32,16 @@ def prctl(option: int, value: int) -> None:
         raise OSError(err, f"prctl({option}): {os.strerror(err)}")
 
 
+def childless() -> bool:
+    """True if this process has no child, not even one that waits to be reaped. It
+    spares a walk through /proc in the common case."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True
+    return False
+
+
 class Command(NamedTuple):
     """What is executed, with exactly this environment; output goes to the end of
     log_path, or nowhere."""
@@ -72,9 +82,11 @@ class Process:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         parent = os.getpid()
         set_death_signal, kill = ctypes.CDLL(None).prctl, int(signal.SIGKILL)
-        siblings = frozenset(p.pid for p in processes() if p.ppid == parent)
+        siblings = frozenset() if childless() else frozenset(p.pid for p in processes() if p.ppid == parent)
 
         def before_exec() -> None:
+            # Ray blocks SIGINT in the threads of its workers.
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
             set_death_signal(PR_SET_PDEATHSIG, kill, 0, 0, 0)
             os.write(announce, b"+%d\n" % os.getpid())
             if os.getppid() != parent:
@@ -102,6 +114,9 @@ class Process:
     def members(self) -> list:
         """Pids of what lives of the group: its members, those of its session, and
         orphans that came to this process. Ended ones are reaped on the way."""
+        if childless():
+            # Whatever this process has started and lost would be its child by now.
+            return []
         own, left = os.getpid(), []
         for p in processes():
             adopted = p.ppid == own and p.pid not in self._siblings

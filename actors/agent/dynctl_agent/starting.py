@@ -10,7 +10,7 @@ from . import environ
 from .commands import Command
 from .log import log
 from .ray_api import RayActorError, ask
-from .units import DEAD, PENDING, PLACING, RUNNING, ActorView
+from .units import DEAD, PENDING, PLACING, RUNNING, ActorView, UnitView
 
 if TYPE_CHECKING:
     from .runner import Runner
@@ -55,8 +55,8 @@ async def start(runner: "Runner", command: Command) -> None:
 
 
 async def _make_it_so(runner: "Runner", command: Command) -> None:
-    await _ensure_group(runner, command)
-    work = [asyncio.ensure_future(_placed(runner, command))]
+    created = await _ensure_group(runner, command)
+    work = [asyncio.ensure_future(_placed(runner, command, created))]
     work += [asyncio.ensure_future(_drive(runner, command, t)) for t in command.template["actors"]]
     try:
         await asyncio.gather(*work)
@@ -68,16 +68,20 @@ async def _make_it_so(runner: "Runner", command: Command) -> None:
 # The group.
 
 
-async def _ensure_group(runner: "Runner", command: Command) -> None:
+async def _ensure_group(runner: "Runner", command: Command) -> bool:
+    """The group asked for; says whether it is a new one."""
     unit, ray = runner.unit, runner.world.ray
     wanted = command.template["placementGroup"]
+    if _has_group(unit, wanted):
+        return False
     group = await ray.find_group(wanted["name"])
     row: Dict[str, Any] = await ray.group_row(group) if group else {}
     living = any(a.live for a in unit.actors.values())
     if row and not living and (row["state"] in ("REMOVED", "RESCHEDULING") or _other_shape(row, wanted)):
         await ray.remove_group(group)
         group, row = None, {}
-    if group is None:
+    created = group is None
+    if created:
         unit.group = {**wanted, "state": "PENDING"}
         group = await ray.create_group(wanted)
     unit.group_handle = group
@@ -87,6 +91,14 @@ async def _ensure_group(runner: "Runner", command: Command) -> None:
         if actor.phase == PENDING:
             actor.phase = PLACING
     runner.changed()
+    return created
+
+
+def _has_group(unit: UnitView, wanted: Dict[str, Any]) -> bool:
+    """Living actors prove a group; to ask Ray again would cost more than an exec."""
+    living = any(a.live for a in unit.actors.values())
+    same = unit.group.get("name") == wanted["name"] and unit.group.get("state") == "CREATED"
+    return living and same and unit.group_handle is not None
 
 
 def _other_shape(row: Dict[str, Any], wanted: Dict[str, Any]) -> bool:
@@ -98,18 +110,18 @@ def _other_shape(row: Dict[str, Any], wanted: Dict[str, Any]) -> bool:
     return row.get("strategy") != wanted["strategy"] or have != [shape(b) for b in wanted["bundles"]]
 
 
-async def _placed(runner: "Runner", command: Command) -> None:
+async def _placed(runner: "Runner", command: Command, created: bool) -> None:
     """Until the group is ready. Actors that answer prove it sooner than Ray's table."""
     limit = float(command.template.get("placementTimeout") or 0)
     begun, pause, unit = time.monotonic(), 0.05, runner.unit
-    if unit.group.get("state") == "CREATED":
-        await runner.refresh_group()
+    if _has_group(unit, command.template["placementGroup"]):
         return
     while True:
         await runner.refresh_group()
         if unit.group.get("state") == "CREATED":
-            message = f"in {time.monotonic() - begun:.2f} s"
-            runner.world.facts.tell("placement-created", unit.fact("Created", message))
+            if created:
+                message = f"in {time.monotonic() - begun:.2f} s"
+                runner.world.facts.tell("placement-created", unit.fact("Created", message))
             return
         left = limit - (time.monotonic() - begun) if limit else pause
         if left <= 0:
@@ -208,7 +220,7 @@ async def _attempt(runner: "Runner", command: Command, template: Dict[str, Any])
     actor.template = template
     failure = await _find_ports(runner, actor)
     actor.ported = goal["number"]
-    runner.changed()
+    world.changed.fire()
     resolved: Dict[str, str] = {}
     if failure is None:
         resolved = await _resolve(runner, actor)

@@ -53,6 +53,7 @@ class Machines:
     def __init__(self) -> None:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dynctl-agent-"))
         self.nats_port, self.gcs_port = FIRST_PORT, FIRST_PORT + 1
+        self._logs: List[int] = []
         self.nats: Optional[subprocess.Popen] = None
         self.start_nats()
         p = FIRST_PORT
@@ -66,18 +67,23 @@ class Machines:
                 f"--temp-dir={self.dir / 'ray'}", "--num-cpus=32", "--num-gpus=8", "--object-store-memory=100000000",
                 "--node-ip-address=127.0.0.1", "--disable-usage-stats",
             ],
-            stdout=open(self.dir / "ray.log", "wb"), stderr=subprocess.STDOUT,
+            stdout=self._log("ray"), stderr=subprocess.STDOUT,
             env={k: v for k, v in os.environ.items() if not k.startswith("RAY_")}, start_new_session=True,
         )
         self.agents: List[subprocess.Popen] = []
         wait_for_port(self.gcs_port, 60)
         wait_for_port(p + 2, 60)
 
+    def _log(self, name: str) -> int:
+        descriptor = os.open(self.dir / f"{name}.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+        self._logs.append(descriptor)
+        return descriptor
+
     def start_nats(self) -> None:
         """Start nats-server, on the data that it had."""
         self.nats = subprocess.Popen(
             [tool("nats-server"), "-a", "127.0.0.1", "-p", str(self.nats_port), "-js", "-sd", str(self.dir / "nats")],
-            stdout=open(self.dir / "nats.log", "ab"), stderr=subprocess.STDOUT,
+            stdout=self._log("nats"), stderr=subprocess.STDOUT,
         )
         wait_for_port(self.nats_port, 20)
 
@@ -94,12 +100,12 @@ class Machines:
             "rayNamespace": NAMESPACE, "binDirs": [str(REPOSITORY / "bin")], "epoch": 1, **config,
         }
         text = base64.b64encode(json.dumps(settings).encode()).decode()
-        log = self.dir / f"agent-{len(self.agents)}.log"
+        name = f"agent-{len(self.agents)}"
         agent = subprocess.Popen(
             [sys.executable, "-m", "dynctl_agent", "--config", text],
-            stdout=open(log, "wb"), stderr=subprocess.STDOUT, env=self.environment, cwd=PACKAGE,
+            stdout=self._log(name), stderr=subprocess.STDOUT, env=self.environment, cwd=PACKAGE,
         )
-        agent.log = log  # type: ignore[attr-defined]
+        agent.log = self.dir / f"{name}.log"  # type: ignore[attr-defined]
         self.agents.append(agent)
         return agent
 
@@ -118,8 +124,14 @@ class Machines:
         if self.nats is not None:
             self.nats.kill()
             self.nats.wait()
+        for descriptor in self._logs:
+            os.close(descriptor)
         if not os.environ.get("DYNCTL_TEST_KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
+
+
+async def quiet(_: Exception) -> None:
+    """Tests take NATS away; that it is away is no news."""
 
 
 class Reconciler:
@@ -136,21 +148,31 @@ class Reconciler:
 
     async def open(self) -> None:
         """Connect, make buckets and stream, watch."""
-        self.nc = await nats.connect(f"nats://127.0.0.1:{self._machines.nats_port}", max_reconnect_attempts=-1)
+        self.nc = await nats.connect(f"nats://127.0.0.1:{self._machines.nats_port}", max_reconnect_attempts=-1, error_cb=quiet)
         self.js = self.nc.jetstream()
         self.kv = await self.js.create_key_value(KeyValueConfig(bucket="dynctl_observed", history=1))
         await self.js.add_stream(StreamConfig(name="DYNCTL_EVENTS", subjects=["dynctl.events.>"], duplicate_window=120))
-        await self.nc.subscribe("$KV.dynctl_observed.>", cb=self._observe)
+        self._watcher = await self.kv.watchall()
+        self._watch = asyncio.ensure_future(self._follow())
         await self.nc.subscribe("dynctl.events.>", cb=self._event)
+
+    async def refresh(self) -> None:
+        """Read the bucket: what was written while this side was away is not told."""
+        for key in await self.kv.keys():
+            self._observe(key, json.loads((await self.kv.get(key)).value))
 
     async def close(self) -> None:
         """Disconnect."""
+        self._watch.cancel()
         await self.nc.close()
 
-    async def _observe(self, msg: Any) -> None:
-        key = msg.subject[len("$KV.dynctl_observed.") :]
-        deleted = bool(msg.headers and msg.headers.get("KV-Operation"))
-        value = None if deleted else json.loads(msg.data)
+    async def _follow(self) -> None:
+        # What is stored, not what is published: a write that lost the race is no news.
+        async for entry in self._watcher:
+            if entry is not None:
+                self._observe(entry.key, None if entry.operation else json.loads(entry.value))
+
+    def _observe(self, key: str, value: Optional[Dict[str, Any]]) -> None:
         self.history.append((time.time(), key, value))
         kind, _, rest = key.partition(".")
         if kind == "agent":
@@ -194,7 +216,7 @@ class Reconciler:
         """Publish one command; the fields of the protocol are filled in."""
         message_id = uuid.uuid4().hex
         body = {
-            "server": server, "model": "", "unit": unit, "generation": "", "specRevision": 1, "epoch": 1,
+            "server": server, "model": "", "unit": unit, "generation": "", "specRevision": 1, "epoch": self.agent["epoch"] or 1,
             "causeId": f"test@{message_id[:6]}", "reason": "Test", "message": "", **data,
             "command": {"storeId": STORE, "session": self.agent["session"], "deadline": 30, **payload},
         }
