@@ -16,7 +16,7 @@ import (
 const objectStoreMemory = 100_000_000
 
 // rayStartTimeout bounds one `ray start`, which takes about 10 s on 2 cores.
-const rayStartTimeout = 90 * time.Second
+const rayStartTimeout = 180 * time.Second
 
 // StartRay starts the head and then, one after the other (side by side they time
 // out on a small machine), the raylets. It returns when all have joined.
