@@ -166,10 +166,11 @@ func TestNoMachinePaths(t *testing.T) {
 // thought of.
 func TestDecisions(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "docs/adr/[0-9]*.md"))
+	files = slices.DeleteFunc(files, func(f string) bool { return filepath.Base(f) == "0000-template.md" })
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no decision records: %v", err)
 	}
-	dated := regexp.MustCompile(`(?m)^Date: 20\d\d-\d\d-\d\d$`)
+	dated := regexp.MustCompile(`(?m)^Date: 20\d\d-\d\d-\d\d\. Status: (accepted|superseded by \d{4})\.$`)
 	index := read(t, "docs/adr/README.md")
 	for i, f := range files {
 		name := filepath.Base(f)
@@ -178,9 +179,9 @@ func TestDecisions(t *testing.T) {
 		}
 		text := read(t, "docs/adr/"+name)
 		if !dated.MatchString(text) {
-			t.Errorf("%s has no line `Date: YYYY-MM-DD`", name)
+			t.Errorf("%s has no line `Date: YYYY-MM-DD. Status: accepted.`", name)
 		}
-		for _, heading := range []string{"## Context", "## Decision", "## Alternatives", "## Consequences"} {
+		for _, heading := range []string{"## Why a decision was needed", "## Decision", "## What else was considered", "## What follows"} {
 			if !strings.Contains(text, "\n"+heading+"\n") {
 				t.Errorf("%s has no heading %q", name, heading)
 			}
