@@ -19,8 +19,21 @@ const objectStoreMemory = 100_000_000
 const rayStartTimeout = 180 * time.Second
 
 // StartRay starts the head and then, one after the other (side by side they time
-// out on a small machine), the raylets. It returns when all have joined.
+// out on a small machine), the raylets. It returns when all have joined. Ray gives
+// a raylet 30 s, which a busy machine may exceed: all of it is tried twice.
 func (s *Stack) StartRay(ctx context.Context) error {
+	err := s.startRay(ctx)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	s.progress("ray: once more from the start, because of: %v", err)
+	if err := End(ctx, s.cfg.TempDir); err != nil {
+		return err
+	}
+	return s.startRay(ctx)
+}
+
+func (s *Stack) startRay(ctx context.Context) error {
 	head := []string{
 		"--head", "--port=" + strconv.Itoa(s.cfg.Ports.Ray),
 		"--dashboard-host=127.0.0.1", "--dashboard-port=" + strconv.Itoa(s.cfg.Ports.Dashboard),

@@ -195,6 +195,8 @@ func (s show) dynctl(ctx context.Context, out io.Writer, args ...string) error {
 func (s show) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.cfg.Bin, "dynctl"), args...)
 	cmd.Env = append(os.Environ(), "DYNCTL_NATS_URL="+s.stack.NATSURL())
+	// An interrupt at the terminal reaches it through the context, like any other.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Second
 	return cmd
