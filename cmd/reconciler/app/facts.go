@@ -12,21 +12,25 @@ import (
 	"dynctl/state/kv"
 )
 
-// maxTold bounds the memory of facts told.
-const maxTold = 16384
+// newFacts are those of a round that the round before did not find: one that runs
+// before the status of the last one has come back finds the same. What comes to
+// pass again later is told again.
+func newFacts(found []actors.Fact, before map[actors.Fact]bool) (fresh []actors.Fact, now map[actors.Fact]bool) {
+	now = make(map[actors.Fact]bool, len(found))
+	for _, f := range found {
+		if !before[f] && !now[f] {
+			fresh = append(fresh, f)
+		}
+		now[f] = true
+	}
+	return fresh, now
+}
 
-// tellFacts records what a round found out, each fact once: a round that runs
-// before the status of the last one has come back finds the same.
+// tellFacts records what a round found out.
 func (l *loop) tellFacts(term kv.Term, in actors.Input, r actors.Result, c commander) {
-	for _, f := range r.Facts {
-		id := fmt.Sprintf("%d-%v", term.Epoch, f)
-		if l.told[id] {
-			continue
-		}
-		if len(l.told) > maxTold {
-			clear(l.told)
-		}
-		l.told[id] = true
+	fresh, now := newFacts(r.Facts, l.told)
+	l.told = now
+	for _, f := range fresh {
 		e := events.Event{
 			Type: f.Type, Object: objectOf(f),
 			Data: events.Data{Server: f.Server, Model: f.Model, Unit: f.Unit, Generation: f.Generation,
@@ -110,6 +114,7 @@ func (l *loop) becameLeader(t kv.Term) {
 	l.app.metrics.leader(true)
 	clear(l.sent)
 	clear(l.written)
+	l.told = nil
 	l.app.record(events.Event{Type: events.TypeLeaderElected, Object: l.app.cfg.ID,
 		Data: events.Data{Epoch: t.Epoch, Reason: "LeaderElected", Message: "reconciler " + l.app.cfg.ID + " acts"}})
 	l.app.supervise(t)

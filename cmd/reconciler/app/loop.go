@@ -42,7 +42,7 @@ type loop struct {
 	written  map[string]state.Status
 	suspects map[state.UnitKey]time.Time
 	sent     map[string]sentCommand
-	told     map[string]bool
+	told     map[actors.Fact]bool // by the round before
 	agentUp  bool
 	agentInc uint64
 	orphans  map[state.UnitKey]string
@@ -57,7 +57,7 @@ type decodedSpec struct {
 
 func newLoop(a *App) *loop {
 	return &loop{app: a, kick: make(chan struct{}, 1), decoded: map[string]decodedSpec{},
-		written: map[string]state.Status{}, sent: map[string]sentCommand{}, told: map[string]bool{}, orphans: map[state.UnitKey]string{}}
+		written: map[string]state.Status{}, sent: map[string]sentCommand{}, orphans: map[state.UnitKey]string{}}
 }
 
 // Kick asks for a round. Any number of kicks before it starts make one round.
