@@ -17,25 +17,25 @@ import (
 // needsRay are the commands that are not run here, each with what covers it. A
 // page may use them as they stand, or with variables after them.
 var needsRay = map[string]string{
-	"git clone":          "nothing to test",
-	"make build":         "every run of `make test`",
-	"make up":            "integration/: each environment is started as `make up` does, by deploy/local",
-	"make down":          "integration/: each environment is ended as `make down` does; deploy/local's own tests",
-	"make demo":          "`make smoke` is the demo without a person",
-	"make smoke":         "it is a test: run by hand before a release",
-	"make examples":      "a prerequisite of `make test`",
-	"make test":          "it runs this",
-	"make check":         "run before every commit",
-	"make bench":         "the benchmarks compile with every `go vet`",
-	"make fuzz":          "the fuzz tests run with their seeds in every `go test`",
-	"bin/reconciler":     "integration/: every environment runs one; its flags: cmd/reconciler/app",
-	"bin/nats-server":    "integration/: every infra unit runs one",
-	"ray start":          "deploy/local starts every node so; integration/",
-	"ray job":            "needs a cluster; Ray's own command line",
-	"curl":               "cmd/reconciler/app: the handlers; integration/: the frontend",
-	"kill":               "integration/: processes are killed in every manner",
-	"bin/dynctl watch":   "needs a terminal; its screen is that of status",
-	"dynctl watch":       "needs a terminal; its screen is that of status",
+	"git clone":        "nothing to test",
+	"make build":       "every run of `make test`",
+	"make up":          "integration/: each environment is started as `make up` does, by deploy/local",
+	"make down":        "integration/: each environment is ended as `make down` does; deploy/local's own tests",
+	"make demo":        "`make smoke` is the demo without a person",
+	"make smoke":       "it is a test: run by hand before a release",
+	"make examples":    "a prerequisite of `make test`",
+	"make test":        "it runs this",
+	"make check":       "run before every commit",
+	"make bench":       "the benchmarks compile with every `go vet`",
+	"make fuzz":        "the fuzz tests run with their seeds in every `go test`",
+	"bin/reconciler":   "integration/: every environment runs one; its flags: cmd/reconciler/app",
+	"bin/nats-server":  "integration/: every infra unit runs one",
+	"ray start":        "deploy/local starts every node so; integration/",
+	"ray job":          "needs a cluster; Ray's own command line",
+	"curl":             "cmd/reconciler/app: the handlers; integration/: the frontend",
+	"kill":             "integration/: processes are killed in every manner",
+	"bin/dynctl watch": "needs a terminal; its screen is that of status",
+	"dynctl watch":     "needs a terminal; its screen is that of status",
 }
 
 // endless are commands that end when they are interrupted.
@@ -97,7 +97,7 @@ func (s step) covered() bool {
 // that holds the examples.
 func TestCommands(t *testing.T) {
 	tools := buildTools(t)
-	python := mustAbs(t, filepath.Join(root, ".venv/bin"))
+	python := mustAbs(t, filepath.Join(root, ".venv", "bin"))
 	if _, err := os.Stat(filepath.Join(python, "python")); err != nil {
 		t.Fatalf("no Python with nats-py for the examples (%v): run `make venv`", err)
 	}
@@ -143,17 +143,17 @@ func (s *standIn) prepare(t *testing.T, dir string, env []string) {
 	s.tell(t)
 }
 
-func (x step) run(t *testing.T, dir string, env []string) {
+func (s step) run(t *testing.T, dir string, env []string) {
 	t.Helper()
 	limit := 60 * time.Second
-	if endless(x.command) {
+	if endless(s.command) {
 		limit = 2 * time.Second
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-c", "set -o pipefail; exec 0</dev/null; "+x.command)
+	cmd := exec.CommandContext(ctx, "bash", "-c", "set -o pipefail; exec 0</dev/null; "+s.command)
 	cmd.Dir, cmd.Env = dir, env
-	if strings.HasPrefix(x.command, "go ") { // a module's own directory
+	if strings.HasPrefix(s.command, "go ") { // a module's own directory
 		cmd.Dir = root
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -161,7 +161,7 @@ func (x step) run(t *testing.T, dir string, env []string) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
-	if endless(x.command) && ctx.Err() != nil {
+	if endless(s.command) && ctx.Err() != nil {
 		return
 	}
 	code := 0
@@ -169,12 +169,12 @@ func (x step) run(t *testing.T, dir string, env []string) {
 	if errors.As(err, &exit) {
 		code = exit.ExitCode()
 	} else if err != nil {
-		t.Errorf("%s:%d: %s: %v", x.page, x.line, x.command, err)
+		t.Errorf("%s:%d: %s: %v", s.page, s.line, s.command, err)
 		return
 	}
-	if code != x.exitCode {
+	if code != s.exitCode {
 		t.Errorf("%s:%d: $ %s\nexit code %d, want %d\n%s\n(a command that needs Ray or a person goes into needsRay)",
-			x.page, x.line, x.command, code, x.exitCode, out.String())
+			s.page, s.line, s.command, code, s.exitCode, out.String())
 	}
 }
 
@@ -183,7 +183,7 @@ func buildTools(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	build(t, root, filepath.Join(dir, "dynctl"), "./cmd/dynctl")
-	build(t, filepath.Join(root, "examples/clients/natscli"), filepath.Join(dir, "nats"), "github.com/nats-io/natscli/nats")
+	build(t, filepath.Join(root, "examples", "clients", "natscli"), filepath.Join(dir, "nats"), "github.com/nats-io/natscli/nats")
 	return dir
 }
 

@@ -49,7 +49,8 @@ func constants(t *testing.T, file string, block int, prefix string) []string {
 		if !ok || g.Tok != token.CONST {
 			continue
 		}
-		if n++; block != 0 && n != block {
+		n++
+		if block != 0 && n != block {
 			continue
 		}
 		for _, spec := range g.Specs {

@@ -99,10 +99,10 @@ func startStandIn(t *testing.T) *standIn {
 func startFrontend(t *testing.T) *net.TCPAddr {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
-			fmt.Fprint(w, "data: {\"choices\":[{\"delta\":{\"content\":\"Hello.\"}}]}\n\ndata: [DONE]\n\n")
+			_, _ = fmt.Fprint(w, "data: {\"choices\":[{\"delta\":{\"content\":\"Hello.\"}}]}\n\ndata: [DONE]\n\n")
 			return
 		}
-		fmt.Fprint(w, `{"object": "list", "data": []}`)
+		_, _ = fmt.Fprint(w, `{"object": "list", "data": []}`)
 	}))
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().(*net.TCPAddr)
@@ -277,8 +277,9 @@ func (s *standIn) orphan(ctx context.Context, t *testing.T, unit string) {
 }
 
 func (s *standIn) swept(ctx context.Context, key state.UnitKey) bool {
-	for range events.Tail(ctx, s.client.JetStream(), events.TailOptions{Server: key.Server, Types: []string{events.TypeSweep}, Object: key.Unit}) {
-		return true
+	options := events.TailOptions{Server: key.Server, Types: []string{events.TypeSweep}, Object: key.Unit}
+	for _, err := range events.Tail(ctx, s.client.JetStream(), options) {
+		return err == nil
 	}
 	return false
 }

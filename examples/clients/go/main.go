@@ -27,8 +27,9 @@ func main() {
 	count := flag.Int("events", 0, "end after so many events; 0: never")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *url, state.ModelKey(state.DefaultServer, *name), *file, consumer{*durable, *count}); err != nil && !errors.Is(err, context.Canceled) {
+	err := run(ctx, *url, state.ModelKey(state.DefaultServer, *name), *file, consumer{*durable, *count})
+	stop()
+	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
