@@ -102,9 +102,9 @@ func (s *summary) test(e event, output string) {
 
 // pkg prints a package's line. A package without tests is no skipped test.
 func (s *summary) pkg(e event, output string) {
-	switch {
-	case e.Action == "skip":
-	case e.Action == "pass":
+	switch e.Action {
+	case "skip":
+	case "pass":
 		fmt.Fprintf(s.out, "ok    %s (%.1f s)\n", e.Package, e.Elapsed)
 	default:
 		if !s.failing[e.Package] {
