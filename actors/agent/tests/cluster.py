@@ -68,11 +68,11 @@ class Machines:
                 "--node-ip-address=127.0.0.1", "--disable-usage-stats",
             ],
             stdout=self._log("ray"), stderr=subprocess.STDOUT,
-            env={k: v for k, v in os.environ.items() if not k.startswith("RAY_")}, start_new_session=True,
+            # A busy machine needs longer than Ray's half a minute.
+            env={**self._bare_environment(), "RAY_raylet_start_wait_time_s": "180"}, start_new_session=True,
         )
         self.agents: List[subprocess.Popen] = []
-        wait_for_port(self.gcs_port, 60)
-        wait_for_port(p + 2, 60)
+        self._wait_for_ray(200)
 
     def _log(self, name: str) -> int:
         descriptor = os.open(self.dir / f"{name}.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
@@ -87,11 +87,23 @@ class Machines:
         )
         wait_for_port(self.nats_port, 20)
 
+    def _wait_for_ray(self, timeout: float) -> None:
+        end, log = time.monotonic() + timeout, self.dir / "ray.log"
+        while "will now block" not in log.read_text():
+            if self._ray.poll() is not None or time.monotonic() > end:
+                text = log.read_text()
+                self.close()
+                raise RuntimeError(f"Ray did not start:\n{text}")
+            time.sleep(0.1)
+
+    @staticmethod
+    def _bare_environment() -> Dict[str, str]:
+        return {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+
     @property
     def environment(self) -> Dict[str, str]:
         """For a driver."""
-        env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-        return {**env, "RAY_ADDRESS": f"127.0.0.1:{self.gcs_port}", "PYTHONPATH": str(PACKAGE)}
+        return {**self._bare_environment(), "RAY_ADDRESS": f"127.0.0.1:{self.gcs_port}", "PYTHONPATH": str(PACKAGE)}
 
     def start_agent(self, **config: Any) -> subprocess.Popen:
         """An agent as its job would start it."""
