@@ -24,6 +24,7 @@ import (
 	"github.com/oklog/run"
 
 	"dynctl/actors/ray"
+	"dynctl/cmd/reconciler/app/ops"
 	"dynctl/events"
 	"dynctl/state/kv"
 	"dynctl/state/kv/natsd"
@@ -47,6 +48,7 @@ type App struct {
 	pkg       ray.Package
 	listener  net.Listener
 	metrics   *metrics
+	page      *ops.Page
 	loop      *loop
 	revoking  inFlight
 	beat      beat
@@ -91,6 +93,7 @@ func isTerminal(f *os.File) bool {
 // with its buckets, the package of the agent. Ray need not run yet.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) {
 	a = &App{cfg: cfg, log: log, metrics: newMetrics(), boot: strconv.FormatInt(time.Now().UnixMilli(), 36)}
+	a.page = ops.New(a.opsInput, log)
 	defer func() {
 		if err != nil {
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

@@ -212,7 +212,6 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 		default:
 			s.Revision = rev
 			l.written[s.Key] = s
-			l.app.metrics.status(s)
 		}
 	}
 	for _, k := range r.Gone {
@@ -220,7 +219,6 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 		if err := l.app.store.DeleteStatus(ctx, k); err != nil && !errors.Is(err, kv.ErrNotFound) {
 			l.app.log.Warn("a status was not removed; it is tried again", "key", k, "err", err)
 		}
-		l.app.metrics.forget(k)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,15 +21,29 @@ type snapshot struct {
 	result actors.Result
 }
 
-func (a *App) show(in actors.Input, r actors.Result) { a.snapshot.Store(&snapshot{in, r}) }
+// show makes a round visible.
+func (a *App) show(in actors.Input, r actors.Result) {
+	a.snapshot.Store(&snapshot{in, r})
+	a.metrics.round(in, r)
+	a.page.Changed()
+}
 
 func (a *App) serveHTTP(ctx context.Context) error {
+	a.metrics.watch(a)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.HandleFunc("GET /sd", a.serveTargets)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /{$}", a.page)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	a.page.Routes(mux)
+	// The streams of the ops page end with ctx: Shutdown would wait for them.
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		a.followEvents(ctx)
+	}()
+	defer func() { <-followed }()
 	go func() {
 		<-ctx.Done()
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

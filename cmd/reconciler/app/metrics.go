@@ -2,37 +2,60 @@ package app
 
 import (
 	"runtime/debug"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"dynctl/actors"
+	"dynctl/events"
 	"dynctl/state"
 )
 
-// metrics are what Prometheus is told.
+// metrics are what Prometheus is told. Gauges are read from the last round when
+// they are asked for, so that nothing is left of what is gone; counters move only
+// in the reconciler that acts, so that several of them add up.
 type metrics struct {
-	registry   *prometheus.Registry
-	rounds     *prometheus.CounterVec
-	duration   prometheus.Histogram
-	conditions *prometheus.GaugeVec
-	replicas   *prometheus.GaugeVec
-	isLeader   prometheus.Gauge
+	registry    *prometheus.Registry
+	rounds      *prometheus.CounterVec
+	duration    prometheus.Histogram
+	isLeader    prometheus.Gauge
+	restarts    *prometheus.CounterVec
+	timeToReady *prometheus.HistogramVec
+	rejected    *prometheus.CounterVec
+	swept       *prometheus.CounterVec
+
+	mu      sync.Mutex
+	leads   bool
+	changes *changes
+	// sweeps are why units are being swept, from the command to its end.
+	sweeps map[state.UnitKey]string
 }
+
+// maxSweeps bounds the sweeps that are remembered.
+const maxSweeps = 1024
 
 func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		rounds:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_reconcile_total", Help: "Rounds of the reconciler."}, []string{"result"}),
+		rounds:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_reconcile_total", Help: "Rounds of the reconciler, by what came of them: acted, idle, blind (what runs is not known), loading (the specs are not)."}, []string{"result"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "dynctl_reconcile_duration_seconds", Help: "Time to read the state and plan.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 3, 10)}),
-		conditions: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dynctl_condition", Help: "1 True, 0 False, -1 Unknown."}, []string{"server", "model", "type"}),
-		replicas:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dynctl_replicas", Help: "Workers by state."}, []string{"server", "model", "role", "state"}),
-		isLeader:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "dynctl_leader", Help: "1 while this reconciler acts."}),
+		isLeader: prometheus.NewGauge(prometheus.GaugeOpts{Name: "dynctl_leader", Help: "1 while this reconciler acts."}),
+		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_restarts_total",
+			Help: "Executions after the first of an actor, by how the one before ended or why it was replaced. The model is empty for etcd, NATS and the frontend."}, []string{"server", "model", "role", "reason"}),
+		timeToReady: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "dynctl_time_to_ready_seconds",
+			Help:    "From the execution of a worker to its being registered and listed by the frontend.",
+			Buckets: []float64{0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}}, []string{"role"}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_spec_rejected_total", Help: "Revisions of specs that were rejected."}, []string{"reason"}),
+		swept:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_orphans_swept_total", Help: "Units that were swept, by why."}, []string{"kind"}),
+		changes:  newChanges(), sweeps: map[state.UnitKey]string{},
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dynctl_build_info", Help: "Always 1."}, []string{"version"})
 	build.WithLabelValues(Version()).Set(1)
-	m.registry.MustRegister(m.rounds, m.duration, m.conditions, m.replicas, m.isLeader, build,
+	m.registry.MustRegister(m.rounds, m.duration, m.isLeader, m.restarts, m.timeToReady, m.rejected, m.swept, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -45,32 +68,72 @@ func Version() string {
 	return "unknown"
 }
 
-func (m *metrics) planned(d time.Duration) {
-	m.rounds.WithLabelValues("planned").Inc()
-	m.duration.Observe(d.Seconds())
-}
+func (m *metrics) planned(d time.Duration) { m.duration.Observe(d.Seconds()) }
 
 func (m *metrics) leader(yes bool) {
+	m.mu.Lock()
+	m.leads = yes
+	m.mu.Unlock()
 	m.isLeader.Set(0)
 	if yes {
 		m.isLeader.Set(1)
 	}
 }
 
-func (m *metrics) status(s state.Status) {
-	for _, c := range s.Conditions {
-		v := map[string]float64{state.StatusTrue: 1, state.StatusFalse: 0, state.StatusUnknown: -1}[c.Status]
-		m.conditions.WithLabelValues(s.Server, s.Name, c.Type).Set(v)
+// round counts what changed since the round before.
+func (m *metrics) round(in actors.Input, r actors.Result) {
+	result := "idle"
+	switch {
+	case !in.Desired.Synced:
+		result = "loading"
+	case !in.Observed.Synced:
+		result = "blind"
+	case len(r.Starts)+len(r.Stops)+len(r.Sweeps)+len(r.Revokes) > 0:
+		result = "acted"
 	}
-	for role, r := range s.Roles {
-		for name, n := range map[string]int{"desired": r.Desired, "running": r.Running, "ready": r.Ready, "updated": r.Updated} {
-			m.replicas.WithLabelValues(s.Server, s.Name, role, name).Set(float64(n))
-		}
+	m.rounds.WithLabelValues(result).Inc()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	restarts, ready := m.changes.since(in, r)
+	if !m.leads {
+		return
+	}
+	for _, x := range restarts {
+		m.restarts.WithLabelValues(x.server, x.model, x.role, x.reason).Add(float64(x.n))
+	}
+	for _, x := range ready {
+		m.timeToReady.WithLabelValues(x.role).Observe(x.took.Seconds())
 	}
 }
 
-func (m *metrics) forget(k state.Key) {
-	labels := prometheus.Labels{"server": k.Server, "model": k.Name}
-	m.conditions.DeletePartialMatch(labels)
-	m.replicas.DeletePartialMatch(labels)
+// happened counts an event of the stream.
+func (m *metrics) happened(e events.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := state.UnitKey{Server: e.Data.Server, Unit: e.Data.Unit}
+	switch e.Type {
+	case events.TypeSpecRejected:
+		if m.leads {
+			m.rejected.WithLabelValues(constant(e.Data.Reason, state.Reasons())).Inc()
+		}
+	case events.TypeSweep:
+		if len(m.sweeps) >= maxSweeps {
+			clear(m.sweeps)
+		}
+		m.sweeps[key] = e.Data.Reason
+	case events.TypeOrphanSwept:
+		if m.leads {
+			m.swept.WithLabelValues(constant(m.sweeps[key], actors.Reasons())).Inc()
+		}
+		delete(m.sweeps, key)
+	}
+}
+
+// constant is a reason as a label: anybody may write into the stream, and a set
+// of labels must not grow without bound.
+func constant(reason string, known []string) string {
+	if slices.Contains(known, reason) {
+		return reason
+	}
+	return "Other"
 }

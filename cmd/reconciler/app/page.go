@@ -1,34 +1,110 @@
 package app
 
 import (
-	"embed"
-	"html/template"
-	"net/http"
+	"context"
+	"errors"
+	"net/url"
+	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/actors"
+	"dynctl/cmd/reconciler/app/ops"
+	"dynctl/events"
 	"dynctl/state"
 )
 
-//go:embed page.html
-var pageFS embed.FS
+const (
+	// timelineLength is how many stored events the page begins with.
+	timelineLength = 300
+	// timelineRetry is the pause before the events are read again.
+	timelineRetry = time.Second
+)
 
-var pageTemplate = template.Must(template.ParseFS(pageFS, "page.html"))
-
-// pageData is what the ops page shows.
-type pageData struct {
-	Missing  []string
-	Statuses []state.Status
-	Units    []state.Unit
-	Nodes    []state.Node
+// opsInput is the last round as the ops page shows it.
+func (a *App) opsInput() ops.Input {
+	in := ops.Input{
+		Now: time.Now(), ID: a.cfg.ID, Version: Version(), Missing: a.missing(),
+		NATSURL: withoutSecret(a.natsURL()), Leader: a.leadership(), Specs: map[string]ops.Spec{},
+	}
+	s := a.snapshot.Load()
+	if s == nil {
+		return in
+	}
+	in.Loaded, in.StoreID = s.input.Desired.Synced, s.input.Policy.StoreID
+	in.Agent = s.input.Observed.Agent
+	in.Observed = s.input.Observed.Synced && in.Agent != nil && s.input.Now.Sub(in.Agent.At) <= s.input.Policy.AgentTimeout
+	in.Units, in.Nodes = s.input.Observed.Units, s.input.Observed.Nodes
+	in.Statuses, in.Waits, in.Orphans = s.result.Statuses, s.result.Waits, s.result.Orphans
+	for _, m := range s.input.Desired.Models {
+		if m.Accepted == 0 {
+			continue
+		}
+		in.Specs[state.ModelKey(m.Server, m.Name).String()] = ops.Spec{
+			ServedName: m.Spec.ServedName, Engine: m.Spec.Engine, Mode: m.Spec.Mode, GPUs: gpusOf(m),
+		}
+	}
+	return in
 }
 
-// page shows the last round.
-func (a *App) page(w http.ResponseWriter, _ *http.Request) {
-	d := pageData{Missing: a.missing()}
-	if s := a.snapshot.Load(); s != nil {
-		d.Statuses, d.Units, d.Nodes = s.result.Statuses, s.input.Observed.Units, s.input.Observed.Nodes
+// gpusOf is the number of GPUs of one worker, where every role has the same.
+func gpusOf(m actors.DesiredModel) int {
+	n := -1
+	for _, r := range m.Template.Roles {
+		if n >= 0 && n != r.Needs.GPUs {
+			return 0
+		}
+		n = r.Needs.GPUs
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	if err := pageTemplate.Execute(w, d); err != nil {
-		a.log.Debug("ops page", "err", err)
+	return max(n, 0)
+}
+
+func (a *App) leadership() ops.Leader {
+	lease, known := a.elector.Leader()
+	return ops.Leader{Known: known, Mine: known && lease.Holder == a.cfg.ID, Holder: lease.Holder, Epoch: lease.Epoch, Since: lease.Since}
+}
+
+// withoutSecret is a URL that may be shown, or nothing.
+func withoutSecret(raw string) string {
+	if u, err := url.Parse(raw); err != nil || u.User != nil {
+		return ""
+	}
+	return raw
+}
+
+// followEvents feeds the timeline of the page and the counters that rest on
+// events, until ctx ends. What was stored before counts for the page alone.
+func (a *App) followEvents(ctx context.Context) {
+	js, err := jetstream.New(a.nc)
+	if err != nil {
+		a.log.Error("ops page: no events", "err", err)
+		return
+	}
+	from, stored := uint64(0), uint64(0)
+	for begun := false; ctx.Err() == nil; {
+		if !begun {
+			s, err := js.Stream(ctx, events.Stream)
+			if err == nil {
+				stored, begun = s.CachedInfo().State.LastSeq, true
+				from = max(stored, timelineLength) - timelineLength + 1
+			}
+		}
+		for e, err := range events.Tail(ctx, js, events.TailOptions{FromSeq: from, Follow: true}) {
+			if errors.Is(err, events.ErrInvalid) {
+				continue
+			}
+			if err != nil {
+				break
+			}
+			from = e.Sequence + 1
+			a.page.Timeline.Add(e)
+			if e.Sequence > stored {
+				a.metrics.happened(e)
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(timelineRetry):
+		}
 	}
 }

@@ -1,0 +1,110 @@
+// Package verdict says in one word how an object of the status bucket is doing,
+// which condition stands in the way, and since when. It is what the ops page
+// and the command line have in common; it knows nothing of either.
+package verdict
+
+import (
+	"time"
+
+	"dynctl/state"
+)
+
+// Words of a verdict.
+const (
+	Serving   = "serving"   // all that is wanted serves
+	Degraded  = "degraded"  // traffic is served, but not by all that is wanted
+	Stale     = "stale"     // traffic is served by an older spec; the last one was rejected
+	Suspended = "suspended" // asked not to run
+	Rejected  = "rejected"  // the only spec there is was rejected
+	Waiting   = "waiting"   // no room, or no place, on the cluster
+	Failing   = "failing"   // its processes exit
+	Starting  = "starting"  // on the way
+	Unknown   = "unknown"   // nothing can be said
+)
+
+// Verdict is what a status comes down to, in words that a person uses.
+type Verdict struct {
+	// Word is one of the words above.
+	Word string
+	// Blocking is the condition that stands in the way; nil when none does. Also
+	// what serves may have one: a rollout under way.
+	Blocking *state.Condition
+	// Since is when traffic was last served or not served any more.
+	Since time.Time
+	// Until is when the role that waits longest is executed again; zero: none waits.
+	Until time.Time
+}
+
+// Order is the order in which conditions are looked at: the first that is not
+// True explains those after it. [state.CondSuspended] is not among them: it is
+// True where nothing is to run.
+var Order = []string{
+	state.CondAccepted, state.CondScheduled, state.CondPrefillReady, state.CondDecodeReady,
+	state.CondWorkersReady, state.CondRegistered, state.CondRouterReady, state.CondReady,
+	state.CondAvailable, state.CondUpToDate,
+}
+
+// Judge reads a status as of now. The first rule that matches wins.
+func Judge(s *state.Status, now time.Time) Verdict {
+	v := Verdict{Until: until(s, now)}
+	if c, ok := s.Condition(state.CondAvailable); ok {
+		v.Since = c.LastTransitionTime
+	} else if c, ok := s.Condition(state.CondReady); ok {
+		v.Since = c.LastTransitionTime
+	}
+	for _, typ := range Order {
+		if c, ok := s.Condition(typ); ok && c.Status != state.StatusTrue {
+			v.Blocking = &c
+			break
+		}
+	}
+	available := statusOf(s, state.CondAvailable)
+	switch {
+	case statusOf(s, state.CondSuspended) == state.StatusTrue:
+		v.Word = Suspended
+		c, _ := s.Condition(state.CondSuspended)
+		v.Blocking, v.Since = &c, c.LastTransitionTime
+	case available == state.StatusTrue && statusOf(s, state.CondReady) == state.StatusTrue:
+		v.Word = Serving
+	case available == state.StatusTrue && statusOf(s, state.CondAccepted) == state.StatusFalse:
+		v.Word = Stale
+	case available == state.StatusTrue:
+		v.Word = Degraded
+	case statusOf(s, state.CondAccepted) == state.StatusFalse:
+		v.Word = Rejected
+	case statusOf(s, state.CondScheduled) == state.StatusFalse:
+		v.Word = Waiting
+	case !v.Until.IsZero():
+		v.Word = Failing
+	case available == state.StatusUnknown:
+		v.Word = Unknown
+	default:
+		v.Word = Starting
+	}
+	return v
+}
+
+func statusOf(s *state.Status, typ string) string {
+	if c, ok := s.Condition(typ); ok {
+		return c.Status
+	}
+	return state.StatusUnknown
+}
+
+// until is the end of the longest backoff that is not over.
+func until(s *state.Status, now time.Time) (last time.Time) {
+	for _, r := range s.Roles {
+		if r.BackoffUntil != nil && r.BackoffUntil.After(now) && r.BackoffUntil.After(last) {
+			last = *r.BackoffUntil
+		}
+	}
+	return last
+}
+
+// Ref is the object of a status as a person names it: model/NAME or server/NAME.
+func Ref(s *state.Status) string {
+	if s.Kind == state.KindServer {
+		return "server/" + s.Server
+	}
+	return "model/" + s.Name
+}

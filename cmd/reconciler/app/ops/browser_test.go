@@ -1,0 +1,427 @@
+//go:build integration
+
+package ops
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"dynctl/events"
+)
+
+// screenshots is where the pictures of the documentation are; they are written
+// when the environment variable says so.
+const (
+	screenshots    = "../../../../docs/img"
+	screenshotsEnv = "DYNCTL_SCREENSHOTS"
+)
+
+// browser is a page of the fixture in a Chromium of its own.
+type browser struct {
+	*testing.T
+	ctx  context.Context
+	page *Page
+	src  *source
+	url  string
+
+	server *httptest.Server
+
+	mu sync.Mutex
+	// console holds errors and warnings, requests every address that was asked for.
+	console, requests []string
+}
+
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("no Chromium: run `make chromium`, or apt-get install chromium")
+	}
+	noon = time.Now().UTC() // the script says how long ago
+	b := &browser{T: t}
+	b.page, b.src = newTestPage(t)
+	mux := http.NewServeMux()
+	b.page.Routes(mux)
+	b.server = httptest.NewServer(mux)
+	b.url = b.server.URL
+	t.Cleanup(func() { b.server.CloseClientConnections(); b.server.Close() })
+	allocated, cancelAllocator := chromedp.NewExecAllocator(context.Background(), chromedp.ExecPath(path), chromedp.Headless,
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.WindowSize(1280, 900))
+	bounded, cancelTimeout := context.WithTimeout(allocated, 2*time.Minute)
+	b.ctx, _ = chromedp.NewContext(bounded)
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(b.ctx); err != nil {
+			t.Logf("closing Chromium: %v", err)
+		}
+		cancelTimeout()
+		cancelAllocator()
+	})
+	if err := chromedp.Listen(b.ctx, b.listen); err != nil {
+		t.Fatal(err)
+	}
+	call(b, network.Enable, network.EnableParams{})
+	call(b, log.Enable, cdp.Empty{})
+	return b
+}
+
+func (b *browser) listen(ev any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch ev := ev.(type) {
+	case *network.EventRequestWillBeSent:
+		b.requests = append(b.requests, ev.Request.URL)
+	case *log.EventEntryAdded:
+		b.console = append(b.console, fmt.Sprint(ev.Entry.Level, " ", ev.Entry.Text, " ", ev.Entry.URL))
+	case *runtime.EventConsoleAPICalled:
+		b.console = append(b.console, fmt.Sprint(ev.Type))
+	case *runtime.EventExceptionThrown:
+		b.console = append(b.console, ev.ExceptionDetails.Text)
+	}
+}
+
+// call runs a command of the protocol.
+func call[P, R any](b *browser, command cdp.Command[P, R], params P) R {
+	b.Helper()
+	v, err := chromedp.Call(b.ctx, command, params)
+	if err != nil {
+		b.Fatalf("%s: %v", command.Method, err)
+	}
+	return v
+}
+
+// run is the value of an action.
+func run[T any](b *browser, action chromedp.Action[T]) T {
+	b.Helper()
+	v, err := chromedp.Run(b.ctx, action)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return v
+}
+
+// eval is the value of an expression in the page.
+func eval[T any](b *browser, expression string) T {
+	b.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		b.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// js runs statements in the page.
+func (b *browser) js(statements string) {
+	b.Helper()
+	eval[int](b, statements+";0")
+}
+
+// open loads the page and waits until its stream is open.
+func (b *browser) open(path string) {
+	b.Helper()
+	run(b, chromedp.Navigate(b.url+path))
+	b.wait(`document.getElementById('live').dataset.state === 'on'`)
+}
+
+// wait waits for an expression to become true.
+func (b *browser) wait(expression string) {
+	b.Helper()
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(10*time.Second))); err != nil {
+		b.Fatalf("%s does not become true: %v", expression, err)
+	}
+}
+
+// change shows another input.
+func (b *browser) change(in Input) {
+	b.src.set(in)
+	b.page.Changed()
+}
+
+func (b *browser) viewport(width, height int64, scheme string) {
+	b.Helper()
+	call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 700})
+	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+	}})
+}
+
+// shoot keeps a picture for the documentation.
+func (b *browser) shoot(name string) {
+	b.Helper()
+	if os.Getenv(screenshotsEnv) == "" {
+		return
+	}
+	picture, err := png.Decode(bytes.NewReader(run(b, chromedp.CaptureScreenshot())))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var small bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, paletted(picture)); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.MkdirAll(screenshots, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(screenshots, name), small.Bytes(), 0o644); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// paletted is a picture in its 256 most frequent colours, which makes it a third
+// as large.
+func paletted(picture image.Image) image.Image {
+	counts := map[color.RGBA]int{}
+	bounds := picture.Bounds()
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			counts[color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)]++
+		}
+	}
+	frequent := slices.SortedFunc(maps.Keys(counts), func(a, b color.RGBA) int { return counts[b] - counts[a] })
+	palette := color.Palette{}
+	for _, c := range frequent[:min(256, len(frequent))] {
+		palette = append(palette, c)
+	}
+	nearest := map[color.RGBA]uint8{}
+	for _, c := range frequent {
+		nearest[c] = uint8(palette.Index(c))
+	}
+	out := image.NewPaletted(bounds, palette)
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			out.SetColorIndex(x, y, nearest[color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)])
+		}
+	}
+	return out
+}
+
+// clean fails if the page complained or asked anybody else for anything.
+func (b *browser) clean() {
+	b.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.console) > 0 {
+		b.Errorf("the console is not empty: %q", b.console)
+	}
+	for _, r := range b.requests {
+		if !strings.HasPrefix(r, b.url+"/") && !strings.HasPrefix(r, "data:") {
+			b.Errorf("the page asked for %s", r)
+		}
+	}
+	if len(b.requests) < 4 {
+		b.Errorf("only %q were asked for: nothing was recorded", b.requests)
+	}
+}
+
+const llama = `document.getElementById('why-model.default.llama-70b')`
+
+func TestPageInABrowser(t *testing.T) {
+	b := newBrowser(t)
+	b.viewport(1280, 1280, "light")
+	b.open("/")
+	b.shoot("ops-light.png")
+	if got := eval[string](b, "document.title"); !strings.Contains(got, "llama-70b is failing") {
+		t.Errorf("title %q", got)
+	}
+	if got := eval[int](b, "document.querySelectorAll('article[data-word]').length"); got != 5 {
+		t.Errorf("%d models are shown, want 5", got)
+	}
+
+	t.Run("an update keeps what is open, focused and selected", func(t *testing.T) {
+		b.T = t
+		b.js(llama + ".querySelector('summary').focus(); " + llama + ".querySelector('summary').click()")
+		b.js("window.same = " + llama)
+		b.change(healed())
+		b.wait(`document.getElementById('card-model.default.llama-70b').dataset.word === 'serving'`)
+		if !eval[bool](b, llama+".open && window.same === "+llama) {
+			t.Error("the open details were closed or replaced")
+		}
+		if !eval[bool](b, "document.activeElement === "+llama+".querySelector('summary')") {
+			t.Error("the focus was lost")
+		}
+		b.wait(`document.getElementById('announce').textContent.includes('model llama-70b is serving')`)
+		if got := eval[string](b, "document.title"); got != "dynctl" {
+			t.Errorf("title %q", got)
+		}
+	})
+
+	t.Run("new events arrive and obey the filter", func(t *testing.T) {
+		b.T = t
+		run(b, chromedp.Click("#filter-trouble"))
+		b.wait(`document.getElementById('shown').textContent === '2 of 9'`)
+		b.page.Timeline.Add(happening(20, events.TypeUnitReady, "llama-70b", "x", "OK", ""))
+		b.page.Timeline.Add(happening(21, events.TypeAgentLost, "", "2", "AgentLost", "silent <b>bold</b>"))
+		b.wait(`document.getElementById('shown').textContent === '3 of 11'`)
+		if !eval[bool](b, "document.getElementById('rows').firstElementChild.textContent.includes('<b>bold</b>')") {
+			t.Error("the message was not escaped, or the row is not the first")
+		}
+		if !eval[bool](b, "[...document.getElementById('filter-type').options].some((o) => o.value === 'agent-lost')") {
+			t.Error("the new type cannot be chosen")
+		}
+		if got := eval[string](b, "location.search"); got != "?trouble=1" {
+			t.Errorf("the address holds %q", got)
+		}
+	})
+
+	b.T = t
+	b.clean()
+
+	t.Run("the stream comes back by itself", func(t *testing.T) {
+		b.T = t
+		b.server.CloseClientConnections()
+		b.page.Timeline.Add(happening(22, events.TypeAgentConnected, "", "3", "AgentConnected", ""))
+		in := healed()
+		in.Leader = Leader{Known: true, Holder: "ops-2", Epoch: 5, Since: noon}
+		b.change(in)
+		b.wait(`document.getElementById('summary').textContent.includes('stands by')`)
+		b.wait(`document.getElementById('shown').textContent === '3 of 12'`)
+	})
+}
+
+func TestPageOnAPhoneAndInTheDark(t *testing.T) {
+	b := newBrowser(t)
+	b.viewport(360, 740, "light")
+	b.open("/")
+	for _, details := range []string{"", "document.querySelectorAll('details').forEach((d) => { d.open = true })"} {
+		b.js(details + "")
+		if got := eval[float64](b, "document.documentElement.scrollWidth"); got > 360 {
+			t.Errorf("the page is %v pixels wide on a phone of 360; too wide: %v", got,
+				eval[[]string](b, "[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > 361).map((e) => e.outerHTML.slice(0, 120))"))
+		}
+	}
+	b.js("document.querySelectorAll('details').forEach((d) => { d.open = false })")
+	b.shoot("ops-phone.png")
+	light := eval[string](b, "getComputedStyle(document.body).backgroundColor")
+	b.viewport(1280, 1280, "dark")
+	if dark := eval[string](b, "getComputedStyle(document.body).backgroundColor"); dark == light {
+		t.Errorf("dark is as light: %s", dark)
+	}
+	b.js(llama + ".open = true; document.getElementById('card-server.default').scrollIntoView()")
+	b.shoot("ops-dark.png")
+	for _, scheme := range []string{"light", "dark"} {
+		b.viewport(1280, 1000, scheme)
+		if bad := eval[[]string](b, contrast); len(bad) > 0 {
+			t.Errorf("%s: too little contrast: %q", scheme, bad)
+		}
+	}
+	b.clean()
+}
+
+// contrast lists the texts whose contrast with their background is below 4.5:1.
+const contrast = `(() => {
+  const rgb = (s) => { const [r, g, b, a = 1] = s.match(/[\d.]+/g).map(Number); return {r, g, b, a}; };
+  const light = ({r, g, b}) => [r, g, b].map((v) => v / 255).map((v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const behind = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.a === 1) return c; } return rgb('rgb(255,255,255)'); };
+  const out = new Set();
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let n; (n = walk.nextNode());) {
+    const e = n.parentElement;
+    if (!n.nodeValue.trim() || e.closest('.sr, .skip, [hidden], script, noscript, svg') || !e.getClientRects().length) continue;
+    const a = light(rgb(getComputedStyle(e).color)), b = light(behind(e));
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < 4.5) out.add(ratio.toFixed(2) + ' ' + e.className + ' ' + n.nodeValue.trim().slice(0, 30));
+  }
+  return [...out];
+})()`
+
+func TestPageByKeyboardAndForScreenReaders(t *testing.T) {
+	b := newBrowser(t)
+	b.viewport(1280, 1000, "light")
+	b.open("/")
+	b.js("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+	reached := b.tabThrough()
+	var missed []string
+	for _, e := range eval[[]string](b, interactive) {
+		if !reached[e] {
+			missed = append(missed, e)
+		}
+	}
+	if len(missed) > 0 {
+		t.Errorf("not reached by Tab: %q", missed)
+	}
+	b.checkTree()
+	if bad := eval[[]string](b, headings); len(bad) > 0 {
+		t.Errorf("headings skip a level: %q", bad)
+	}
+	if twice := eval[[]string](b, "[...document.querySelectorAll('[id]')].map((e) => e.id).filter((id, i, all) => all.indexOf(id) !== i)"); len(twice) > 0 {
+		t.Errorf("ids that stand twice: %q", twice)
+	}
+	b.clean()
+}
+
+const (
+	numbered    = `document.querySelectorAll('a[href], button, select, input, summary, [tabindex="0"]').forEach((e, i) => { e.dataset.stop = String(i) })`
+	interactive = `[...document.querySelectorAll('[data-stop]')].filter((e) => e.checkVisibility()).map((e) => e.dataset.stop + ' ' + e.nodeName + ' ' + e.textContent.trim().slice(0, 40))`
+	focused     = `(() => { const e = document.activeElement; return e.dataset.stop === undefined ? '' : e.dataset.stop + ' ' + e.nodeName + ' ' + e.textContent.trim().slice(0, 40) })()`
+	headings    = `(() => { let last = 0; const bad = []; for (const h of document.querySelectorAll('h1,h2,h3,h4,h5,h6')) { const n = Number(h.nodeName[1]); if (n > last + 1) bad.push(h.textContent.trim()); last = n; } return bad })()`
+)
+
+// tabThrough presses Tab until the focus leaves the page.
+func (b *browser) tabThrough() map[string]bool {
+	b.Helper()
+	b.js(numbered)
+	reached := map[string]bool{}
+	for range 400 {
+		run(b, chromedp.KeyEvent("\t"))
+		at := eval[string](b, focused)
+		if at == "" || reached[at] {
+			break
+		}
+		reached[at] = true
+	}
+	return reached
+}
+
+// checkTree looks at the page as assistive technology does.
+func (b *browser) checkTree() {
+	b.Helper()
+	nodes := call(b, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{}).Nodes
+	text := func(v *accessibility.Value) string {
+		if v == nil {
+			return ""
+		}
+		return strings.Trim(string(v.Value), `"`)
+	}
+	roles := map[string]int{}
+	nameless := map[string]bool{"link": true, "button": true, "combobox": true, "checkbox": true, "region": true, "article": true, "heading": true, "form": true, "table": true, "navigation": true}
+	for _, n := range nodes {
+		if n.Ignored {
+			continue
+		}
+		role := text(n.Role)
+		roles[role]++
+		if nameless[role] && strings.TrimSpace(text(n.Name)) == "" {
+			b.Errorf("a %s has no name", role)
+		}
+	}
+	for role, least := range map[string]int{"banner": 1, "navigation": 1, "main": 1, "contentinfo": 1, "status": 2, "region": 6, "article": 8, "table": 1, "rowheader": 7, "columnheader": 6, "form": 1} {
+		if roles[role] < least {
+			b.Errorf("%d of role %s, want %d at least; there are %v", roles[role], role, least, roles)
+		}
+	}
+}
