@@ -154,6 +154,7 @@ func (p *planner) stopOld(m *modelView, blocked map[string]bool) {
 	}
 	if disagg {
 		m.keepPairs(chosen)
+		m.decodeLast(chosen)
 	}
 	reason, message := ReasonRollOld, "enough replicas of the new generation are ready"
 	if makeRoom {
@@ -211,6 +212,28 @@ func (m *modelView) keepPairs(chosen map[string][]unitView) {
 	}
 }
 
+// decodeLast takes back the stop of the last decode worker of an old generation
+// while a prefill worker of it drains, or is about to: what that one has prefilled
+// needs a decode worker of the same generation. Alone it gets no new request.
+func (m *modelView) decodeLast(chosen map[string][]unitView) {
+	decode, prefill := m.role(state.RoleDecode), m.role(state.RolePrefill)
+	if decode == nil || prefill == nil {
+		return
+	}
+	for _, v := range slices.Clone(chosen[state.RoleDecode]) {
+		same := func(o unitView) bool { return o.Generation == v.Generation && o.serving() }
+		last := countIf(decode.old, same) == countIf(chosen[state.RoleDecode], same)
+		if last && draining(prefill.old, v.Generation) {
+			chosen[state.RoleDecode] = slices.DeleteFunc(slices.Clone(chosen[state.RoleDecode]), func(o unitView) bool { return o.Unit.Unit == v.Unit.Unit })
+		}
+	}
+}
+
+// draining says that a worker of the generation may have requests under way.
+func draining(units []unitView, generation string) bool {
+	return slices.ContainsFunc(units, func(v unitView) bool { return v.Generation == generation && (v.stopping || v.serving()) })
+}
+
 // othersGone says that no other role of the generation is left either.
 func (m *modelView) othersGone(r *roleView, left map[string]int) bool {
 	for _, o := range m.roles {
@@ -231,7 +254,11 @@ func (p *planner) stopStray(m *modelView, blocked map[string]bool) {
 		room = room || blocked[r.Role]
 	}
 	mayMakeRoom := m.Spec.Update.MaxUnavailable == nil || *m.Spec.Update.MaxUnavailable > 0
+	prefill := slices.DeleteFunc(slices.Clone(m.stray), func(v unitView) bool { return v.Role != state.RolePrefill })
 	for _, v := range m.stray {
+		if v.Role == state.RoleDecode && draining(prefill, v.Generation) {
+			continue // see decodeLast
+		}
 		switch {
 		case complete:
 			p.stopUnit(m, v.Unit, ReasonRollOld, "the new set of workers is ready")

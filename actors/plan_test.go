@@ -238,6 +238,44 @@ func TestRollKeepsServing(t *testing.T) {
 	}
 }
 
+// A request that has been prefilled still needs a decode worker of its
+// generation, so the last one goes only after the prefill workers.
+func TestTheLastDecodeWorkerLeavesAfterPrefill(t *testing.T) {
+	for _, tc := range []struct {
+		name, after string
+		gpus        int
+	}{
+		{"roll with room", "  mode: disagg\n  engineArgs: {block_size: 32}\n", 8},
+		{"roll without room", "  mode: disagg\n  engineArgs: {block_size: 32}\n", 2},
+		{"to aggregated", "  replicas: 1\n", 8},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(node("1", tc.gpus))
+			key := w.put(model("a", "  mode: disagg\n"))
+			w.run(8)
+			ready(t, w, key)
+			old := w.statuses[key].Generation
+			w.put(model("a", tc.after))
+			for range 60 {
+				prefill := false
+				for _, u := range w.of("a") {
+					prefill = prefill || u.Generation == old && u.Role == state.RolePrefill
+				}
+				for _, s := range w.round().Stops {
+					if prefill && s.Generation == old && strings.Contains(s.Key.Unit, "_decode_") {
+						t.Fatalf("%s is stopped while a prefill worker of its generation drains\n%s", s.Key.Unit, strings.Join(w.journal, "\n"))
+					}
+				}
+				w.tick()
+			}
+			ready(t, w, key)
+			if n := len(w.of("a")); n > 2 {
+				t.Errorf("%d units are left", n)
+			}
+		})
+	}
+}
+
 func TestABadGenerationNeverTakesDownTheOldOne(t *testing.T) {
 	for _, gpus := range []int{8, 2} {
 		t.Run(fmt.Sprintf("%d GPUs", gpus), func(t *testing.T) {
