@@ -47,6 +47,7 @@ type App struct {
 	resolver  ray.Resolver
 	pkg       ray.Package
 	listener  net.Listener
+	web       *web
 	metrics   *metrics
 	page      *ops.Page
 	loop      *loop
@@ -104,6 +105,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 	if a.listener, err = net.Listen("tcp", cfg.HTTP); err != nil {
 		return a, fmt.Errorf("--http %s: %w; end what listens there or pass another address", cfg.HTTP, err)
 	}
+	a.web = serve(ctx, a.listener, a.waiting)
 	if a.resolver, err = newResolver(cfg); err != nil {
 		return a, err
 	}
@@ -232,10 +234,8 @@ func (a *App) Run(ctx context.Context) error {
 // Close releases everything. What runs in Ray keeps running.
 func (a *App) Close(ctx context.Context) error {
 	var errs []error
-	if a.listener != nil {
-		if err := a.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
+	if a.web != nil {
+		errs = append(errs, a.web.close())
 	}
 	if a.publisher != nil {
 		errs = append(errs, a.publisher.Close(ctx))

@@ -2,13 +2,10 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -31,31 +28,27 @@ func (a *App) show(in actors.Input, r actors.Result) {
 func (a *App) serveHTTP(ctx context.Context) error {
 	a.metrics.watch(a)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("GET /sd", a.serveTargets)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
 	a.page.Routes(mux)
-	// The streams of the ops page end with ctx: Shutdown would wait for them.
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	a.web.become(mux)
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
 		a.followEvents(ctx)
 	}()
 	defer func() { <-followed }()
-	go func() {
-		<-ctx.Done()
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if server.Shutdown(closing) != nil {
-			server.Close()
-		}
-	}()
-	if err := server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
+	return a.web.run(ctx)
+}
+
+// waiting is what the program waits for before it is complete.
+func (a *App) waiting() string {
+	if a.cfg.NATSURL == "" {
+		return "nats: the embedded server is starting"
 	}
-	return nil
+	return fmt.Sprintf("nats: no answer from %s; start it, or correct --nats-url", redact(a.cfg.NATSURL))
 }
 
 // readyz answers 200 when specs would be carried out, else 503 with one line for

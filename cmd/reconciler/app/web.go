@@ -1,0 +1,72 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// web answers from the moment that the HTTP address is taken: before the program
+// is complete, it says what is waited for. Whoever asks would hang otherwise.
+type web struct {
+	server  *http.Server
+	handler atomic.Pointer[http.Handler]
+	ended   chan error
+}
+
+// serve begins to serve; the base context of requests is ctx.
+func serve(ctx context.Context, l net.Listener, waiting func() string) *web {
+	w := &web{ended: make(chan error, 1)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", healthz)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, waiting())
+	})
+	w.become(mux)
+	w.server = &http.Server{
+		Handler:           http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.handler.Load()).ServeHTTP(rw, r) }),
+		ReadHeaderTimeout: 5 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	go func() {
+		err := w.server.Serve(l)
+		if errors.Is(err, http.ErrServerClosed) {
+			err = nil
+		}
+		w.ended <- err
+	}()
+	return w
+}
+
+func healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+
+// become replaces what answers.
+func (w *web) become(h http.Handler) { w.handler.Store(&h) }
+
+// run serves until ctx ends or serving fails.
+func (w *web) run(ctx context.Context) error {
+	select {
+	case err := <-w.ended:
+		w.ended <- err
+		return err
+	case <-ctx.Done():
+		return w.close()
+	}
+}
+
+// close ends serving; requests under way get a second.
+func (w *web) close() error {
+	closing, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if w.server.Shutdown(closing) != nil {
+		_ = w.server.Close() // what is left are connections that are cut off
+	}
+	err := <-w.ended
+	w.ended <- err
+	return err
+}
