@@ -243,10 +243,42 @@ class Agent:
             return
         log("info", command.verb, **fields)
         self._charge.saw_epoch(command.epoch)
-        if command.verb == SWEEP and (command.server, command.unit) not in self._world.units:
-            await self._rescan_once()
+        if not await self._looked(command):
+            return  # not acknowledged, so it comes again
+        if command.verb == START and self._taken(command):
+            log("warn", "others hold names of a server that has nothing yet; they are judged first", **fields)
+            await message.ack()
+            return
         runner = self._accept(command)
         self._world.spawn(self._acknowledge(message, runner))
+
+    async def _looked(self, command: Command) -> bool:
+        """Look at Ray again where the last look may be too old: for a unit to sweep that
+        is not known, and before the first unit of a server, for what a driver left behind
+        a moment ago has to be swept before it."""
+        if command.verb == SWEEP:
+            known = (command.server, command.unit) in self._world.units
+        else:
+            known = command.verb != START or self._units_of(command.server) != []
+        if known:
+            return True
+        try:
+            await self._rescan_once()
+        except Stale as err:
+            self._on_stale(int(err.args[0]))
+            return False
+        except Exception as err:  # Ray may be busy
+            log("warn", "no look at what Ray holds", error=repr(err)[:300])
+            return False
+        return True
+
+    def _units_of(self, server: str) -> List[UnitView]:
+        return [r.unit for r in self._world.units.values() if r.unit.server == server]
+
+    def _taken(self, command: Command) -> bool:
+        """True if all that stands under the server's names is somebody else's."""
+        units = self._units_of(command.server)
+        return bool(units) and all(u.foreign for u in units)
 
     def _gate(self) -> Gate:
         return Gate(self._config.store_id, self._ray.session(), self._charge.epoch)
