@@ -22,7 +22,7 @@ from typing import Any, Dict, List, Optional
 import ray
 
 from . import environ, logs, ports
-from .health import HUNG, Monitor
+from .health import HUNG, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
 
@@ -67,7 +67,7 @@ class UnitActor:
         self._snap: Dict[str, Any] = {
             "state": "Waiting", "childPid": 0, "attempt": 0, "failures": 0, "digest": "",
             "ports": {}, "uses": {}, "lease": 0, "startedAt": 0.0, "readyAt": 0.0,
-            "exit": None, "previousLease": 0,
+            "exit": None, "previousLease": 0, "lost": 0,
         }
 
     # Calls of the agent.
@@ -242,9 +242,17 @@ class UnitActor:
         self._change(state="Stopping")
         process.signal(signal.SIGTERM)
         await asyncio.wait([process.exited], timeout=grace)
+        lost = 0 if process.exited.done() else await self._under_way()
         await process.end_group(STOP_TERM)
         self._process = None
-        self._change(state="Waiting", childPid=0, previousLease=self._snap["lease"], lease=0)
+        self._change(state="Waiting", childPid=0, previousLease=self._snap["lease"], lease=0, lost=lost)
+
+    async def _under_way(self) -> int:
+        """How many requests a worker has not finished; 0 for what is none."""
+        rule = self._template()["health"]
+        if not rule.get("lease"):
+            return 0
+        return await inflight(self._snap["ports"].get(rule.get("port", ""), 0), ["127.0.0.1", self._ip])
 
     def _cancel_watchers(self) -> None:
         current = asyncio.current_task()

@@ -17,7 +17,12 @@ FIRST_POLL, SLOW_POLL, SLOW_AFTER = 0.05, 0.5, 30.0
 # first and health rarely until then.
 PATIENCE = 2.0
 TIMEOUT = 2.0
+LAST_WORD = 0.5  # of a process that is about to be ended
 WORKER_ID = re.compile(rb'worker_id="([0-9a-fA-F]{1,16})"')
+
+# What Dynamo counts as under way at the endpoint that serves.
+INFLIGHT = re.compile(rb'^dynamo_component_inflight_requests\{[^}]*dynamo_endpoint="generate"[^}]*\} ([0-9.e+]+)', re.M)
+UNKNOWN = -1
 
 HUNG = "Hung"
 STARTUP_TIMEOUT = "StartupTimeout"
@@ -30,6 +35,23 @@ def parse_lease(metrics: bytes) -> int:
         return 0
     value = int(match[1], 16)
     return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def parse_inflight(metrics: bytes) -> int:
+    """How many requests are under way, as a worker's metrics say; UNKNOWN without them."""
+    counts = INFLIGHT.findall(metrics)
+    return sum(int(float(c)) for c in counts) if counts else UNKNOWN
+
+
+async def inflight(port: int, hosts: Sequence[str]) -> int:
+    """Ask a worker how many requests are under way."""
+    for host in hosts:
+        try:
+            status, body = await httpget.get(host, port, "/metrics", LAST_WORD)
+        except (OSError, ValueError, EOFError, asyncio.TimeoutError):
+            continue
+        return parse_inflight(body) if status == 200 else UNKNOWN
+    return UNKNOWN
 
 
 class Monitor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from .commands import SWEEP, Command
 from .foreign import end_children
+from .health import UNKNOWN
 from .log import log
 from .ray_api import RayActorError
 from .units import DEAD, ActorView
@@ -29,7 +30,19 @@ async def stop(runner: "Runner", command: Command) -> None:
     await remove(runner, command.grace)
     await runner.forget()
     kind = "orphan-swept" if command.verb == SWEEP else "unit-stopped"
-    runner.world.facts.tell(kind, unit.fact("Stopped", "nothing of it is left"))
+    lost, detail = cut(runner, command.grace)
+    runner.world.facts.tell(kind, unit.fact("Stopped", "nothing of it is left" + lost), detail)
+
+
+def cut(runner: "Runner", grace: float) -> Tuple[str, Optional[Dict[str, int]]]:
+    """What the end of the grace period cost, in words and as a number."""
+    counts = [a.snap.get("lost", 0) for a in runner.unit.actors.values()]
+    if UNKNOWN in counts:
+        return f"; it had not finished within {grace:.0f} s, and did not say what was under way", None
+    lost = sum(counts)
+    if lost == 0:
+        return "", None
+    return f"; {lost} requests were not finished within {grace:.0f} s and were lost", {"lostRequests": lost}
 
 
 async def remove(runner: "Runner", grace: float) -> None:
@@ -68,8 +81,8 @@ def _phases(runner: "Runner") -> List[List[ActorView]]:
 
 
 async def _end_process(runner: "Runner", actor: ActorView, grace: float) -> None:
-    if actor.handle is None:
-        return
+    if not actor.live:
+        return  # Ray has not made it yet: nothing runs in it
     if runner.unit.foreign and not hasattr(actor.handle, "describe"):
         await end_children(runner.world.ray, actor, grace)
         return
@@ -85,7 +98,7 @@ async def _clean_and_kill(runner: "Runner", actor: ActorView) -> None:
     if handle is None:
         return
     try:
-        if hasattr(handle, "clean"):
+        if actor.live and hasattr(handle, "clean"):
             await runner.call(actor, "clean", timeout=MARGIN)
     except (RayActorError, asyncio.TimeoutError) as err:
         log("warn", "runtime directory not removed", actor=actor.name, error=repr(err)[:300])

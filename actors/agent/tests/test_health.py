@@ -42,6 +42,25 @@ class Server:
         writer.close()
 
 
+class UnderWay(unittest.IsolatedAsyncioTestCase):
+    METRICS = (
+        b'dynamo_component_inflight_requests{dynamo_endpoint="generate",worker_id="ff"} 3\n'
+        b'dynamo_component_inflight_requests{dynamo_endpoint="worker_kv_query",worker_id="ff"} 7\n'
+    )
+
+    async def test_count(self):
+        for name, answer, want in (
+            ("three", (200, self.METRICS), 3),
+            ("no such metric", (200, b"x 1\n"), health.UNKNOWN),
+            ("an error", (503, b""), health.UNKNOWN),
+            ("silence", (None, b""), health.UNKNOWN),
+        ):
+            with self.subTest(name):
+                async with Server() as server:
+                    server.answers["/metrics"] = answer
+                    self.assertEqual(await health.inflight(server.port, ["127.0.0.1"]), want)
+
+
 class Lease(unittest.TestCase):
     def test_parse(self):
         for name, metrics, want in (
