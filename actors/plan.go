@@ -35,6 +35,22 @@ type Policy struct {
 	AgentTimeout time.Duration
 }
 
+// DefaultRayNamespace is the Ray namespace of everything that is started, unless
+// the reconciler is told another.
+const DefaultRayNamespace = "nemo_curator_dynamo"
+
+// DefaultPolicy is the policy of a reconciler that was given no flags, for a store.
+func DefaultPolicy(storeID string) Policy {
+	return Policy{
+		StoreID:          storeID,
+		RayNamespace:     DefaultRayNamespace,
+		PlacementTimeout: 180 * time.Second,
+		DeleteHold:       10 * time.Second,
+		SweepLook:        time.Second,
+		AgentTimeout:     3 * time.Second,
+	}
+}
+
 // Desired is what is wanted, as accepted.
 type Desired struct {
 	// Synced is true once the spec and the status bucket are fully loaded.

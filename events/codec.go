@@ -65,19 +65,19 @@ func Decode(b []byte) (Event, error) {
 }
 
 // CommandID is the message id of a command: the epoch, then a hash over all that
-// tells one command from another. Parts are what else does (the attempt, the
-// time of a repeat). Equal arguments give equal ids, so a repeat under one leader
-// is dropped by the stream.
-func CommandID(epoch uint64, server, unit, verb, generation string, parts ...string) string {
+// tells one command from another, which is its server, unit, type and generation
+// and the parts (the attempt, the time of a repeat). Equal ones are equal, so a
+// repeat under one leader is dropped by the stream.
+func (e Event) CommandID(parts ...string) string {
 	h := sha256.New()
 	var n [8]byte
-	for _, s := range append([]string{server, unit, verb, generation}, parts...) {
+	for _, s := range append([]string{e.Data.Server, e.Data.Unit, e.Type, e.Data.Generation}, parts...) {
 		// The length keeps ("ab","c") and ("a","bc") apart.
 		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
 		h.Write(n[:])
 		h.Write([]byte(s))
 	}
-	return strconv.FormatUint(epoch, 10) + "-" + hex.EncodeToString(h.Sum(nil)[:16])
+	return strconv.FormatUint(e.Data.Epoch, 10) + "-" + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // object is what ends the subject.

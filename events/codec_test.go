@@ -101,8 +101,12 @@ func TestDecodeRefuses(t *testing.T) {
 }
 
 func TestCommandID(t *testing.T) {
-	id := CommandID(7, "s", "u", TypeStart, "g", "1", "2")
-	if id != CommandID(7, "s", "u", TypeStart, "g", "1", "2") {
+	command := func(epoch uint64, server, unit, typ, generation string) Event {
+		return Event{Type: typ, Data: Data{Epoch: epoch, Server: server, Unit: unit, Generation: generation}}
+	}
+	first := command(7, "s", "u", TypeStart, "g")
+	id := first.CommandID("1", "2")
+	if id != first.CommandID("1", "2") {
 		t.Error("not the same again")
 	}
 	if !strings.HasPrefix(id, "7-") {
@@ -110,9 +114,9 @@ func TestCommandID(t *testing.T) {
 	}
 	seen := map[string]bool{id: true}
 	for _, other := range []string{
-		CommandID(8, "s", "u", TypeStart, "g", "1", "2"), CommandID(7, "su", "", TypeStart, "g", "1", "2"),
-		CommandID(7, "s", "u", TypeStop, "g", "1", "2"), CommandID(7, "s", "u", TypeStart, "g", "12"),
-		CommandID(7, "s", "u", TypeStart, "g", "1", "2", ""), CommandID(7, "s", "u", TypeStart, "", "g", "1", "2"),
+		command(8, "s", "u", TypeStart, "g").CommandID("1", "2"), command(7, "su", "", TypeStart, "g").CommandID("1", "2"),
+		command(7, "s", "u", TypeStop, "g").CommandID("1", "2"), first.CommandID("12"),
+		first.CommandID("1", "2", ""), command(7, "s", "u", TypeStart, "").CommandID("g", "1", "2"),
 	} {
 		if seen[other] {
 			t.Errorf("%s twice", other)

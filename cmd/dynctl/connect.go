@@ -144,7 +144,7 @@ func (a *app) connect(ctx context.Context) (*kv.Client, error) {
 // said.
 func cause(err error) error {
 	for {
-		switch x := err.(type) {
+		switch x := err.(type) { //nolint:errorlint // it follows the wrapping itself
 		case interface{ Unwrap() []error }:
 			all := x.Unwrap()
 			err = all[len(all)-1]

@@ -189,7 +189,7 @@ func (d *doctor) frontend(ctx context.Context, o objectInfo) {
 	defer cancel()
 	url := strings.TrimRight(o.Status.Endpoint, "/") + "/models"
 	next := "see `dynctl status server/" + o.Name + "`"
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		d.found("frontend", resultFail, next, "server %s: %v", o.Name, err)
 		return

@@ -32,7 +32,7 @@ func (a *app) getCmd() *cobra.Command {
 		Long:    "List what is declared (servers, models), what runs (units) and where (nodes).\n\nThe shapes of -o json are published: see `dynctl schema`.",
 		Example: getExample,
 		Args:    cobra.MinimumNArgs(1),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
 				return []string{"servers", "models", "units", "nodes"}, cobra.ShellCompDirectiveNoFileComp
 			}

@@ -29,7 +29,7 @@ func (a *app) planCmd() *cobra.Command {
 		Long:    planLong,
 		Example: "  dynctl plan model.yaml\n  dynctl plan models/ -o json\n  dynctl plan",
 	}
-	rayNamespace := cmd.Flags().String("ray-namespace", defaultRayNamespace, "the reconciler's Ray namespace")
+	rayNamespace := cmd.Flags().String("ray-namespace", actors.DefaultRayNamespace, "the reconciler's Ray namespace")
 	out := outputFlag(cmd, formatTable, formatJSON, formatYAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var docs []state.Doc

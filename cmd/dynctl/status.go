@@ -10,12 +10,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/actors"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
 
 // agentSilence is the age of a heartbeat from which the agent counts as lost.
-const agentSilence = 3 * time.Second
+var agentSilence = actors.DefaultPolicy("").AgentTimeout
 
 func (a *app) statusCmd() *cobra.Command {
 	cmd := &cobra.Command{

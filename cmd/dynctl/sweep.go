@@ -31,7 +31,7 @@ func (a *app) sweepCmd() *cobra.Command {
 		Example: "  dynctl sweep\n  dynctl sweep default/1a2b3c4d_qwen_DP0\n  dynctl sweep --all",
 	}
 	all := cmd.Flags().Bool("all", false, "end every orphan")
-	rayNamespace := cmd.Flags().String("ray-namespace", defaultRayNamespace, "the reconciler's Ray namespace")
+	rayNamespace := cmd.Flags().String("ray-namespace", actors.DefaultRayNamespace, "the reconciler's Ray namespace")
 	grace := cmd.Flags().Duration("grace-period", 120*time.Second, "how long a process may drain")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *all && len(args) > 0 {
@@ -122,18 +122,19 @@ func sweep(ctx context.Context, c *kv.Client, w *world, o actors.Orphan, grace t
 	if err != nil {
 		return fmt.Errorf("encode sweep: %w", err)
 	}
-	id := events.CommandID(lease.Epoch, o.Key.Server, o.Key.Unit, events.TypeSweep, u.Generation, strconv.FormatUint(u.Revision, 10))
 	publisher, err := events.NewPublisher(c.JetStream(), events.PublisherOptions{})
 	if err != nil {
 		return stored(err)
 	}
-	err = publisher.Publish(ctx, events.Event{
-		ID: id, Type: events.TypeSweep, Source: "dynctl/cli/" + author(), Object: o.Key.Unit, Time: w.now,
+	e := events.Event{
+		Type: events.TypeSweep, Source: "dynctl/cli/" + author(), Object: o.Key.Unit, Time: w.now,
 		Data: events.Data{
 			Server: o.Key.Server, Model: u.Model, Unit: o.Key.Unit, Generation: u.Generation, Epoch: lease.Epoch,
 			Reason: o.Reason, Message: "asked for by " + author(), Command: command,
 		},
-	})
+	}
+	e.ID = e.CommandID(strconv.FormatUint(u.Revision, 10))
+	err = publisher.Publish(ctx, e)
 	return stored(errors.Join(err, publisher.Close(ctx)))
 }
 

@@ -146,9 +146,9 @@ func (w *waiter) one(ctx context.Context, key state.Key, g goal) error {
 	defer stop()
 	wake := make(chan struct{}, 1)
 	watch.Go(func() {
-		for change := range w.client.WatchStatuses(watching) {
-			if change.Key != key {
-				continue
+		for change, err := range w.client.WatchStatuses(watching) {
+			if err != nil || change.Key != key {
+				continue // one looks again anyway
 			}
 			select {
 			case wake <- struct{}{}:

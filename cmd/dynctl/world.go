@@ -10,14 +10,6 @@ import (
 	"dynctl/state/kv"
 )
 
-// Policy of a reconciler that was given no flags.
-const (
-	defaultRayNamespace  = "nemo_curator_dynamo"
-	planPlacementTimeout = 180 * time.Second
-	planDeleteHold       = 10 * time.Second
-	planSweepLook        = time.Second
-)
-
 // world is what the store and the agent say, read for one decision.
 type world struct {
 	now          time.Time
@@ -120,12 +112,11 @@ func (w *world) input(docs []state.Doc) actors.Input {
 		}
 	}
 	desired, _ := actors.Accept(actors.AcceptInput{Synced: true, Entries: entries, Statuses: w.statuses, Units: w.observed.Units})
+	policy := actors.DefaultPolicy(w.storeID)
+	policy.RayNamespace = w.rayNamespace
 	in := actors.Input{
-		Now: w.now,
-		Policy: actors.Policy{
-			StoreID: w.storeID, RayNamespace: w.rayNamespace, PlacementTimeout: planPlacementTimeout,
-			DeleteHold: planDeleteHold, SweepLook: planSweepLook, AgentTimeout: agentSilence,
-		},
+		Policy:     policy,
+		Now:        w.now,
 		Desired:    desired,
 		Observed:   w.observed,
 		Registered: map[string]state.Registrations{},

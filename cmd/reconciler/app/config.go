@@ -10,6 +10,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"dynctl/actors"
 )
 
 // Config is what the flags say.
@@ -66,7 +68,7 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.StringVar(&c.AdvertiseNATSURL, "advertise-nats-url", "", "the NATS URL that the agent in Ray dials")
 	fs.StringVar(&c.RayAddress, "ray-address", "http://127.0.0.1:8265", "URL of Ray's dashboard")
 	fs.StringVar(&c.RayCluster, "raycluster", "", "namespace/name of a KubeRay RayCluster, instead of --ray-address")
-	fs.StringVar(&c.RayNamespace, "ray-namespace", "nemo_curator_dynamo", "Ray namespace of actors and placement groups")
+	fs.StringVar(&c.RayNamespace, "ray-namespace", actors.DefaultRayNamespace, "Ray namespace of actors and placement groups")
 	fs.StringVar(&c.HTTP, "http", "127.0.0.1:9600", "address of /healthz, /readyz, /metrics and the ops page")
 	fs.Var(listFlag{&c.BinDirs}, "bin-dir", "directory on the Ray nodes with etcd and nats-server (may be repeated)")
 	fs.StringVar(&c.ID, "id", host+"-"+strconv.Itoa(os.Getpid()), "name of this reconciler in the lease and in events")

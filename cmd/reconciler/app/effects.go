@@ -141,7 +141,8 @@ func (c *commander) publish(ctx context.Context, e events.Event, command any, se
 		return
 	}
 	parts = append(parts, strconv.FormatUint(seen, 10), strconv.FormatUint(c.in.Observed.Agent.Incarnation, 10))
-	id := events.CommandID(c.term.Epoch, e.Data.Server, e.Data.Unit, e.Type, e.Data.Generation, parts...)
+	e.Data.Epoch = c.term.Epoch
+	id := e.CommandID(parts...)
 	was, known := c.loop.sent[id]
 	if known && c.in.Now.Sub(was.at) < resendAfter {
 		return
@@ -149,14 +150,14 @@ func (c *commander) publish(ctx context.Context, e events.Event, command any, se
 	e.ID = id
 	if known {
 		was.tries++
-		e.ID = events.CommandID(c.term.Epoch, e.Data.Server, e.Data.Unit, e.Type, e.Data.Generation, append(parts, "try", strconv.Itoa(was.tries))...)
+		e.ID = e.CommandID(append(parts, "try", strconv.Itoa(was.tries))...)
 	}
 	payload, err := json.Marshal(command)
 	if err != nil {
 		c.loop.app.log.Error("a command cannot be encoded", "unit", e.Data.Unit, "err", err)
 		return
 	}
-	e.Data.Command, e.Data.Epoch, e.Time = payload, c.term.Epoch, c.in.Now
+	e.Data.Command, e.Time = payload, c.in.Now
 	e.Data.CauseID = causeID(e.Data, seen)
 	e.Source = c.loop.app.source()
 	if err := c.loop.app.publisher.Publish(ctx, e); err != nil {

@@ -15,20 +15,9 @@ import (
 	"dynctl/state/registry"
 )
 
-// Intervals of the loop.
-const (
-	// idleRound bounds the time between two rounds, for what no watch announces:
-	// a heartbeat that stays away.
-	idleRound = 500 * time.Millisecond
-	// deleteHold is how long a delete that dynctl did not make is held.
-	deleteHold = 10 * time.Second
-	// agentTimeout is the age at which the agent's word counts no longer.
-	agentTimeout = 3 * time.Second
-	// placementTimeout is how long a placement group may take.
-	placementTimeout = 180 * time.Second
-	// sweepLook lies between the two looks before a sweep.
-	sweepLook = time.Second
-)
+// idleRound bounds the time between two rounds, for what no watch announces: a
+// heartbeat that stays away.
+const idleRound = 500 * time.Millisecond
 
 // loop is the reconciler proper: kicked by any watch, a timer or a change of
 // leadership, it reads the whole state, plans, and carries the plan out. Nothing
@@ -124,13 +113,11 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 		Entries:  l.decode(specs.Entries),
 		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units,
 	})
+	policy := actors.DefaultPolicy(l.app.views.StoreID())
+	policy.RayNamespace = l.app.cfg.RayNamespace
 	return actors.Input{
-		Now: now, Desired: desired, Observed: observed, Suspects: l.suspects,
+		Now: now, Policy: policy, Desired: desired, Observed: observed, Suspects: l.suspects,
 		Registered: l.app.registry.Snapshot(), Frontends: l.app.frontends.Snapshot(),
-		Policy: actors.Policy{
-			StoreID: l.app.views.StoreID(), RayNamespace: l.app.cfg.RayNamespace,
-			PlacementTimeout: placementTimeout, DeleteHold: deleteHold, SweepLook: sweepLook, AgentTimeout: agentTimeout,
-		},
 	}, kept
 }
 
