@@ -25,7 +25,7 @@ func (p *planner) planRevokes() {
 }
 
 func (p *planner) revokeServer(s *serverView) {
-	live := map[int64]bool{}
+	live := map[int64]int{} // how many claim it
 	registered := map[int64]bool{}
 	for _, i := range s.regs.Instances {
 		registered[i.Lease] = true
@@ -33,21 +33,21 @@ func (p *planner) revokeServer(s *serverView) {
 	for _, u := range s.units {
 		for _, a := range u.Actors {
 			if a.Lease != 0 && a.ChildPID != 0 {
-				live[a.Lease] = true
+				live[a.Lease]++
 			}
 		}
 	}
 	asked := map[int64]bool{}
 	for _, u := range s.units {
 		for _, a := range u.Actors {
-			if l := a.PreviousLease; l != 0 && registered[l] && !live[l] && !asked[l] {
+			if l := a.PreviousLease; l != 0 && registered[l] && live[l] == 0 && !asked[l] {
 				asked[l] = true
 				p.out.Revokes = append(p.out.Revokes, Revoke{Key: u.Key(), Actor: a.Name, Attempt: a.Attempt, Lease: l, Reason: ReasonDeadAttempt})
 			}
 		}
 	}
 	for _, i := range s.regs.Instances {
-		if live[i.Lease] || asked[i.Lease] || !ourNamespace(s, i.Namespace) || mayOwn(s, i) {
+		if live[i.Lease] > 0 || asked[i.Lease] || !ourNamespace(s, i.Namespace) || mayOwn(s, live, i) {
 			continue
 		}
 		asked[i.Lease] = true
@@ -64,14 +64,15 @@ func ourNamespace(s *serverView, namespace string) bool {
 }
 
 // mayOwn says that some process of the instance's generation lives whose lease is
-// not known yet, or that a unit is in a state where that cannot be told.
-func mayOwn(s *serverView, i state.Instance) bool {
+// not known yet, or that a unit is in a state where that cannot be told. A lease
+// that two claim is not known: one of them was told another's.
+func mayOwn(s *serverView, live map[int64]int, i state.Instance) bool {
 	return slices.ContainsFunc(s.units, func(u state.Unit) bool {
 		if Namespace(s.Spec.DynamoNamespace, u.Generation) != i.Namespace {
 			return false
 		}
 		return slices.ContainsFunc(u.Actors, func(a state.Actor) bool {
-			return a.Bundle == 0 && a.Lease == 0 && a.State != state.UnitExited
+			return a.Bundle == 0 && (a.Lease == 0 || live[a.Lease] > 1) && a.State != state.UnitExited
 		})
 	})
 }

@@ -70,6 +70,21 @@ func TestExitedWorkerIsRevokedAndExecutedAgainAtOnce(t *testing.T) {
 	ready(t, w, key)
 }
 
+// Two actors that claim one lease cannot both be right: a worker that could not
+// bind its system port is taken for the one that has it. Neither claim proves
+// anything then, and what a live worker may own is not revoked.
+func TestALeaseThatTwoClaimProvesNothing(t *testing.T) {
+	w := newWorld(node("1", 8))
+	key := w.put(model("a", "  replicas: 2\n"))
+	w.run(6)
+	ready(t, w, key)
+	units := w.of("a")
+	units[1].Actors[0].Lease = units[0].Actors[0].Lease
+	if r := w.round(); len(r.Revokes) != 0 {
+		t.Errorf("revokes = %+v, want none: the instance is that of a live worker", r.Revokes)
+	}
+}
+
 func TestCrashLoopBacksOff(t *testing.T) {
 	w := newWorld(node("1", 8))
 	key := w.put(model("a", ""))

@@ -67,16 +67,20 @@ class World:
         if not task.cancelled() and task.exception() is not None:
             log("error", "a task failed", error=repr(task.exception()))
 
+    def host(self, node: str) -> str:
+        """What nodes of one machine have in common: several may share its ports."""
+        return self.node_ips.get(node, node)
+
     def node_lock(self, node: str) -> asyncio.Lock:
-        """Held while ports are found on a node, so that no two processes get one."""
-        return self._node_locks.setdefault(node, asyncio.Lock())
+        """Held while ports are found on a machine, so that no two processes get one."""
+        return self._node_locks.setdefault(self.host(node), asyncio.Lock())
 
     def taken_ports(self, node: str, but: ActorView) -> List[int]:
-        """The ports that all other actors on a node hold or were promised."""
+        """The ports that all other actors on a node's machine hold or were promised."""
         taken: List[int] = []
         for runner in self.units.values():
             for actor in runner.unit.actors.values():
-                if actor is not but and actor.node == node and actor.phase != DEAD:
+                if actor is not but and self.host(actor.node) == self.host(node) and actor.phase != DEAD:
                     taken += ports.span(actor.template.get("ports") or [], actor.snap["ports"])
         return taken
 
