@@ -102,8 +102,8 @@ func (p *planner) startMissing(m *modelView, r *roleView) (blocked bool) {
 }
 
 // stopUseless stops old units that do not serve and will not be needed: those
-// that were never ready, and those of a generation that another old one
-// superseded.
+// that were never ready, those of a generation that another old one superseded,
+// and those that have exited and whose template is kept no more.
 func (p *planner) stopUseless(m *modelView) {
 	for _, r := range m.roles {
 		othersServe := map[string]bool{}
@@ -117,7 +117,8 @@ func (p *planner) stopUseless(m *modelView) {
 				continue
 			}
 			superseded := len(othersServe) > 0 && !othersServe[v.Generation]
-			if !v.everReady() || superseded || countIf(r.fresh, ready) >= r.desired {
+			lost := v.State == state.UnitExited && p.templateOf(m, r, v.Unit) == nil
+			if !v.everReady() || superseded || lost || countIf(r.fresh, ready) >= r.desired {
 				p.stopUnit(m, v.Unit, ReasonSuperseded, "generation "+v.Generation+" is no longer wanted and this unit does not serve")
 				r.old[i].stopping = true
 			}

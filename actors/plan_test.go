@@ -326,6 +326,36 @@ func TestABadGenerationNeverTakesDownTheOldOne(t *testing.T) {
 	}
 }
 
+// An old unit whose template is kept no more cannot be executed again, so one that
+// has exited makes room for a new one, also while others of its generation serve.
+func TestAnOldUnitThatCannotComeBackMakesRoom(t *testing.T) {
+	w := newWorld(node("1", 8))
+	key := w.put(model("a", "  replicas: 2\n"))
+	w.run(8)
+	ready(t, w, key)
+	const old = "0badf00d" // rolled away from two generations ago
+	for i, u := range w.of("a") {
+		x := clone(*u)
+		x.Generation, x.Unit = old, fmt.Sprintf("%s_a_DP%d", old, i)
+		w.units[x.Key()] = &x
+		in := w.instances["default"][x.Actors[0].Lease]
+		w.lease++
+		in.Namespace, in.Lease, x.Actors[0].Lease = "curator-"+old, w.lease, w.lease
+		w.instances["default"][w.lease] = in
+		if i == 1 {
+			delete(w.units, u.Key())
+			w.unregister("default", u.Actors[0].Lease)
+			x.Actors[0].Attempt = 2
+			w.exit(&x, &x.Actors[0], 0)
+		}
+	}
+	w.run(30)
+	ready(t, w, key)
+	if n := len(w.of("a")); n != 2 {
+		t.Errorf("%d units, want 2\n%s", n, strings.Join(w.journal, "\n"))
+	}
+}
+
 func TestAnEditBackStopsNothingThatServes(t *testing.T) {
 	w := newWorld(node("1", 8))
 	key := w.put(model("a", "  replicas: 2\n"))
