@@ -1,0 +1,10 @@
+// Command chaos breaks a real fleet at random, for a while, and then wants it
+// whole again: `make chaos` (CHAOS_SECONDS, SEED).
+//
+// It runs mixed mocker models on three raylets with two clients, and walks
+// through faults: what is killed, stopped, emptied, filled, edited, deleted. The
+// walk is decided by the seed, which is printed. A request may fail only while
+// the only replica that could serve it, or the frontend, was struck; a model that
+// was deleted serves nobody. Any other failure, anything that does not converge
+// to the specs, and anything that is left over fails the run.
+package main

@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"dynctl/state"
+)
+
+// errNotNow says that a fault has nothing to strike at the moment.
+var errNotNow = errors.New("not now")
+
+// step is one kind of fault; do says what it struck.
+type step struct {
+	kind   string
+	weight int
+	do     func(context.Context) (string, error)
+}
+
+func (w *world) steps() []step {
+	return []step{
+		{"worker killed", 6, w.killWorker},
+		{"worker stopped", 3, w.stopWorker},
+		{"frontend killed", 2, w.killInfra("Frontend")},
+		{"etcd killed", 2, w.killInfra("ETCD")},
+		{"NATS killed", 2, w.killInfra("NATS")},
+		{"etcd emptied", 1, w.emptyEtcd},
+		{"actor killed", 4, w.killActor},
+		{"agent killed", 2, w.killAgent},
+		{"agent stopped", 1, w.stopAgent},
+		{"reconciler killed", 2, w.killReconciler},
+		{"raylet killed", 1, w.killRaylet},
+		{"group removed", 2, w.removeGroup},
+		{"store full", 1, w.fillStore},
+		{"spec edited", 4, w.editSpec},
+		{"spec edited and reverted", 2, w.editAndRevert},
+		{"spec that does not start", 2, w.badGeneration},
+		{"spec that is refused", 2, w.badSpec},
+		{"model deleted", 2, w.deleteModel},
+		{"model scaled", 3, w.scaleModel},
+	}
+}
+
+func isFrontend(a state.Actor) bool { return strings.HasSuffix(a.Name, "_Dynamo_Frontend") }
+
+// walk makes faults at random until the time is over.
+func (w *world) walk(ctx context.Context) {
+	watching, stop := context.WithCancel(ctx)
+	w.watched = make(chan struct{})
+	go func() { defer close(w.watched); w.watchSpans(watching) }()
+	w.stopWatch = stop
+	steps := w.steps()
+	total := 0
+	for _, s := range steps {
+		total += s.weight
+	}
+	end := time.Now().Add(time.Duration(w.cfg.seconds) * time.Second)
+	for time.Now().Before(end) && ctx.Err() == nil {
+		s := steps[0]
+		n := w.rnd.IntN(total)
+		for _, s = range steps {
+			if n -= s.weight; n < 0 {
+				break
+			}
+		}
+		began := time.Now()
+		w.mu.Lock()
+		w.faults = append(w.faults, fault{kind: s.kind, at: began})
+		w.mu.Unlock()
+		what, err := s.do(ctx)
+		w.mu.Lock()
+		if err != nil {
+			w.faults = w.faults[:len(w.faults)-1]
+		}
+		w.mu.Unlock()
+		if err != nil {
+			w.say("(%s: %v)", s.kind, err)
+		} else {
+			w.say("%-26s %s", s.kind, what)
+		}
+		time.Sleep(time.Duration(300+w.rnd.IntN(3000)) * time.Millisecond)
+	}
+}
+
+// pick chooses a running worker.
+func (w *world) pick(ctx context.Context) (state.Unit, []state.Unit, error) {
+	units, _, err := w.observed(ctx)
+	if err != nil {
+		return state.Unit{}, nil, err
+	}
+	var running []state.Unit
+	for _, u := range units {
+		if u.Unit != "infra" && u.State == state.UnitRunning {
+			running = append(running, u)
+		}
+	}
+	if len(running) == 0 {
+		return state.Unit{}, nil, errNotNow
+	}
+	return running[w.rnd.IntN(len(running))], units, nil
+}
+
+func sameUnit(id string) func(state.Unit, state.Actor) bool {
+	return func(u state.Unit, _ state.Actor) bool { return u.Unit == id }
+}
+
+func (w *world) killWorker(ctx context.Context) (string, error) {
+	u, units, err := w.pick(ctx)
+	if err != nil {
+		return "", err
+	}
+	w.strike(units, sameUnit(u.Unit), "worker killed")
+	return u.Unit, kill(u.Actors[0].ChildPID, syscall.SIGKILL)
+}
+
+func (w *world) stopWorker(ctx context.Context) (string, error) {
+	u, units, err := w.pick(ctx)
+	if err != nil {
+		return "", err
+	}
+	w.strike(units, sameUnit(u.Unit), "worker stopped")
+	return u.Unit, kill(u.Actors[0].ChildPID, syscall.SIGSTOP)
+}
+
+func (w *world) infraActor(ctx context.Context, name string) (state.Actor, []state.Unit, error) {
+	units, _, err := w.observed(ctx)
+	for _, u := range units {
+		for _, a := range u.Actors {
+			if u.Unit == "infra" && strings.HasSuffix(a.Name, "_Dynamo_"+name) && a.ChildPID != 0 {
+				return a, units, nil
+			}
+		}
+	}
+	return state.Actor{}, nil, errors.Join(err, errNotNow)
+}
+
+func (w *world) killInfra(name string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		a, units, err := w.infraActor(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		w.strike(units, func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, strings.ToLower(name)+" killed")
+		return fmt.Sprintf("attempt %d", a.Attempt), kill(a.ChildPID, syscall.SIGKILL)
+	}
+}
+
+// emptyEtcd removes etcd's data under it. Everything is executed anew, which is a
+// gap for every model.
+func (w *world) emptyEtcd(ctx context.Context) (string, error) {
+	a, _, err := w.infraActor(ctx, "ETCD")
+	if err != nil {
+		return "", err
+	}
+	w.strikeAll("etcd emptied")
+	data := filepath.Join(w.setup.TempDir, "session_latest", "nemo_curator_dynamo_"+server+"_infra", "etcd_data")
+	if err := os.RemoveAll(data); err != nil {
+		return "", err
+	}
+	return "", kill(a.ChildPID, syscall.SIGKILL)
+}
+
+func (w *world) killActor(ctx context.Context) (string, error) {
+	units, _, err := w.observed(ctx)
+	if err != nil {
+		return "", err
+	}
+	var all []state.Actor
+	for _, u := range units {
+		for _, a := range u.Actors {
+			if a.State == state.UnitRunning {
+				all = append(all, a)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return "", errNotNow
+	}
+	a := all[w.rnd.IntN(len(all))]
+	w.strike(units, func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, "actor killed")
+	return a.Name, kill(a.PID, syscall.SIGKILL)
+}
+
+func (w *world) killAgent(ctx context.Context) (string, error) {
+	_, agent, err := w.observed(ctx)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("incarnation %d", agent.Incarnation), kill(agent.PID, syscall.SIGKILL)
+}
+
+// stopAgent pauses the agent until its successor works, then wakes it: it may do
+// no harm.
+func (w *world) stopAgent(ctx context.Context) (string, error) {
+	_, agent, err := w.observed(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := kill(agent.PID, syscall.SIGSTOP); err != nil {
+		return "", err
+	}
+	defer func() { _ = kill(agent.PID, syscall.SIGCONT) }() // it may have been ended meanwhile
+	for deadline := time.Now().Add(45 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		if _, next, err := w.observed(ctx); err == nil && next.Incarnation > agent.Incarnation && next.Synced {
+			return fmt.Sprintf("incarnation %d, until %d worked", agent.Incarnation, next.Incarnation), nil
+		}
+	}
+	w.problem("no successor of a stopped agent (incarnation %d) within 45 s", agent.Incarnation)
+	return "without a successor", nil
+}
+
+func (w *world) killReconciler(ctx context.Context) (string, error) {
+	if err := kill(w.reconciler, syscall.SIGKILL); err != nil {
+		return "", err
+	}
+	<-w.stack.ReconcilerEnded()
+	time.Sleep(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
+	began := time.Now()
+	if err := w.startReconciler(ctx); err != nil {
+		w.problem("the reconciler does not come back: %v", err)
+		return "", err
+	}
+	return fmt.Sprintf("ready again in %.1f s", time.Since(began).Seconds()), nil
+}
+
+// killRaylet ends one of the raylets and starts another one in its place.
+func (w *world) killRaylet(ctx context.Context) (string, error) {
+	units, _, err := w.observed(ctx)
+	if err != nil {
+		return "", err
+	}
+	all, err := w.stack.Processes()
+	if err != nil {
+		return "", err
+	}
+	type raylet struct {
+		pid int
+		id  string
+	}
+	var raylets []raylet
+	for _, p := range all {
+		if !strings.Contains(p.Command, "/raylet/raylet ") || strings.Contains(p.Command, " --head") {
+			continue
+		}
+		_, rest, _ := strings.Cut(p.Command, "--node_id=")
+		id, _, _ := strings.Cut(rest, " ")
+		raylets = append(raylets, raylet{p.PID, id})
+	}
+	if len(raylets) < 2 {
+		return "", errNotNow
+	}
+	victim := raylets[w.rnd.IntN(len(raylets))]
+	lost := 0
+	infra := false
+	for _, u := range units {
+		for _, a := range u.Actors {
+			if a.Node == victim.id {
+				lost++
+				infra = infra || u.Unit == "infra"
+			}
+		}
+	}
+	if infra { // etcd, NATS and the frontend move
+		w.strikeAll("raylet killed with infra")
+	}
+	w.strike(units, func(_ state.Unit, a state.Actor) bool { return a.Node == victim.id }, "raylet killed")
+	if err := kill(victim.pid, syscall.SIGKILL); err != nil {
+		return "", err
+	}
+	w.nodes++
+	if err := w.stack.AddNode(ctx, fmt.Sprintf("node-%d", w.nodes), w.setup.GPUs); err != nil {
+		return "", fmt.Errorf("start another raylet: %w", err)
+	}
+	return fmt.Sprintf("with %d actors, infra %v", lost, infra), nil
+}
+
+func (w *world) removeGroup(ctx context.Context) (string, error) {
+	u, units, err := w.pick(ctx)
+	if err != nil {
+		return "", err
+	}
+	w.strike(units, sameUnit(u.Unit), "group removed")
+	_, err = w.ray.ask("remove " + u.PlacementGroup.Name)
+	return u.Unit, err
+}
+
+// fillStore makes the event stream refuse everything for some seconds, as a full
+// disk would, and kills a worker meanwhile.
+func (w *world) fillStore(ctx context.Context) (string, error) {
+	stream, err := w.js.Stream(ctx, "DYNCTL_EVENTS")
+	if err != nil {
+		return "", err
+	}
+	was := stream.CachedInfo().Config
+	full := was
+	full.Discard, full.MaxBytes = jetstreamDiscardNew, 1
+	if _, err := w.js.UpdateStream(ctx, full); err != nil {
+		return "", err
+	}
+	what, err := w.killWorker(ctx)
+	time.Sleep(time.Duration(2000+w.rnd.IntN(2000)) * time.Millisecond)
+	for {
+		if _, err := w.js.UpdateStream(ctx, was); err == nil || ctx.Err() != nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return "and killed " + what, err
+}

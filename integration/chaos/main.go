@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"dynctl/deploy/local"
+)
+
+type config struct {
+	seconds int
+	seed    uint64
+	plane   string
+	bin     string
+}
+
+// errBroken says that the run found something wrong; it was printed.
+var errBroken = errors.New("the fleet did not survive")
+
+func main() {
+	var cfg config
+	flag.IntVar(&cfg.seconds, "seconds", 120, "how long faults go on")
+	flag.Uint64Var(&cfg.seed, "seed", uint64(time.Now().UnixNano())%100000, "decides the walk")
+	flag.StringVar(&cfg.plane, "plane", "", "request plane, nats or tcp; empty: decided by the seed")
+	flag.StringVar(&cfg.bin, "bin", "bin", "directory of reconciler, dynctl, local, etcd and nats-server")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, cfg); err != nil {
+		fmt.Fprintf(os.Stderr, "chaos: %v (seed %d)\n", err, cfg.seed)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// run makes a stack, breaks it, and judges. The guard ends the stack whatever
+// happens here.
+func run(ctx context.Context, cfg config) (err error) {
+	if cfg.plane == "" {
+		cfg.plane = []string{"tcp", "nats"}[cfg.seed%2]
+	}
+	fmt.Printf("chaos: seed %d, %d s, request plane %s\n", cfg.seed, cfg.seconds, cfg.plane)
+	setup, err := stackConfig(cfg)
+	if err != nil {
+		return err
+	}
+	stack, err := local.New(setup)
+	if err != nil {
+		return err
+	}
+	guard, err := local.StartGuard(setup)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, keepLogs(setup, err), guard.Close())
+		if err == nil {
+			err = os.RemoveAll(setup.RunDir)
+		}
+	}()
+	if err := stack.StartRay(ctx); err != nil {
+		return err
+	}
+	w, err := newWorld(ctx, cfg, setup, stack)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if err := w.declareFleet(ctx); err != nil {
+		return err
+	}
+	return w.breakAndJudge(ctx)
+}
+
+func (w *world) breakAndJudge(ctx context.Context) error {
+	clients := w.startClients()
+	w.walk(ctx)
+	fmt.Println("chaos: quiet now; waiting until everything is as declared")
+	problems := w.quiesce(ctx)
+	clients.stop()
+	problems = append(problems, w.leftovers(ctx)...)
+	problems = append(problems, w.report(clients)...)
+	for _, p := range problems {
+		fmt.Println("BROKEN:", p)
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%w: %d problems", errBroken, len(problems))
+	}
+	fmt.Println("chaos: converged, nothing left over, no request failed without a reason")
+	return nil
+}
+
+func stackConfig(cfg config) (local.Config, error) {
+	root, err := filepath.Abs(".")
+	if err != nil {
+		return local.Config{}, err
+	}
+	bin, err := filepath.Abs(cfg.bin)
+	if err != nil {
+		return local.Config{}, err
+	}
+	ports, err := local.FreePorts(5)
+	if err != nil {
+		return local.Config{}, err
+	}
+	runs := filepath.Join(root, ".run")
+	if err := os.MkdirAll(runs, 0o755); err != nil {
+		return local.Config{}, err
+	}
+	dir, err := os.MkdirTemp(runs, "chaos-")
+	if err != nil {
+		return local.Config{}, err
+	}
+	tmp, err := os.MkdirTemp("/tmp", "dynctl-chaos-")
+	if err != nil {
+		return local.Config{}, err
+	}
+	return local.Config{
+		Bin: bin, Venv: filepath.Join(root, ".venv"), RunDir: dir, DataDir: filepath.Join(dir, "data"), TempDir: tmp,
+		Nodes: 3, GPUs: 8, CPUs: 16, Progress: os.Stderr,
+		Ports: local.Ports{Ray: ports[0], Dashboard: ports[1], Client: ports[2], NATS: ports[3], HTTP: ports[4]},
+	}, nil
+}
+
+// keepLogs saves what explains a failure before the guard removes it.
+func keepLogs(setup local.Config, failed error) error {
+	if failed == nil {
+		return nil
+	}
+	session := filepath.Join(setup.TempDir, "session_latest")
+	for _, pattern := range []string{"logs/job-driver-*.log", "nemo_curator_dynamo_*/*.log*"} {
+		paths, err := filepath.Glob(filepath.Join(session, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				continue // removed with its unit meanwhile
+			}
+			name := filepath.Base(filepath.Dir(path)) + "-" + filepath.Base(path)
+			if err := os.WriteFile(filepath.Join(setup.RunDir, name), data, 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Fprintln(os.Stderr, "chaos: logs are kept in", setup.RunDir)
+	return nil
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/deploy/local"
+	"dynctl/state"
+)
+
+// server is the name of the one server.
+const server = "chaos"
+
+// world is the stack with what is known of it.
+type world struct {
+	cfg    config
+	setup  local.Config
+	stack  *local.Stack
+	rnd    *rand.Rand
+	port   int // of the frontend
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	client http.Client
+	ray    *rayHelper
+	began  time.Time
+
+	fleet      map[string]*model // by name; what is declared
+	reconciler int               // its pid
+	nodes      int               // raylets that were ever started
+
+	mu       sync.Mutex
+	struck   map[string]*span // open spans by what is struck: a model, or frontend
+	spans    []span
+	faults   []fault
+	harmed   map[string]bool // units that a fault struck and that are not back
+	problems []string
+
+	watched   chan struct{} // closed when no span is watched any more
+	stopWatch context.CancelFunc
+}
+
+// span is a time in which requests may fail, and why.
+type span struct {
+	what, why string // a model's name, or frontendSpan
+	from, to  time.Time
+}
+
+// fault is one step of the walk.
+type fault struct {
+	kind string
+	at   time.Time
+}
+
+const frontendSpan = "the frontend"
+
+func newWorld(ctx context.Context, cfg config, setup local.Config, stack *local.Stack) (*world, error) {
+	w := &world{cfg: cfg, setup: setup, stack: stack, rnd: rand.New(rand.NewPCG(cfg.seed, 1)), nodes: setup.Nodes,
+		client: http.Client{Timeout: 2 * time.Second}, began: time.Now(), struck: map[string]*span{}, harmed: map[string]bool{}}
+	if err := w.startReconciler(ctx); err != nil {
+		return nil, err
+	}
+	ports, err := local.FreePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	w.port = ports[0]
+	if w.nc, err = nats.Connect(stack.NATSURL(), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)); err != nil {
+		return nil, err
+	}
+	if w.js, err = jetstream.New(w.nc); err != nil {
+		return nil, err
+	}
+	w.ray, err = startRayHelper(setup)
+	return w, err
+}
+
+func (w *world) close() {
+	w.nc.Close()
+	w.ray.close()
+}
+
+func (w *world) startReconciler(ctx context.Context) (err error) {
+	if w.reconciler, err = w.stack.StartReconciler(); err != nil {
+		return err
+	}
+	return w.stack.WaitReady(ctx, 2*time.Minute)
+}
+
+// dynctl runs the command line; stdin may be empty.
+func (w *world) dynctl(ctx context.Context, stdin string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(w.setup.Bin, "dynctl"), args...)
+	cmd.Env = append(os.Environ(), "DYNCTL_NATS_URL="+w.stack.NATSURL(), "NO_COLOR=1")
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("dynctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
+	}
+	return out.String(), nil
+}
+
+// observed reads all that the agent reports, as of now.
+func (w *world) observed(ctx context.Context) (units []state.Unit, agent state.Agent, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	bucket, err := w.js.KeyValue(ctx, "dynctl_observed")
+	if err != nil {
+		return nil, agent, err
+	}
+	watch, err := bucket.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, agent, err
+	}
+	defer func() { _ = watch.Stop() }() // it ends with ctx otherwise
+	for e := range watch.Updates() {
+		if e == nil {
+			slices.SortFunc(units, func(a, b state.Unit) int { return strings.Compare(a.Unit, b.Unit) })
+			return units, agent, nil
+		}
+		switch {
+		case e.Key() == "agent":
+			err = json.Unmarshal(e.Value(), &agent)
+		case strings.HasPrefix(e.Key(), "unit."):
+			var u state.Unit
+			if err = json.Unmarshal(e.Value(), &u); err == nil {
+				units = append(units, u)
+			}
+		}
+		if err != nil {
+			return nil, agent, fmt.Errorf("%s: %w", e.Key(), err)
+		}
+	}
+	return nil, agent, errors.New("the watch of dynctl_observed ended early")
+}
+
+// statuses are those of all models.
+func (w *world) statuses(ctx context.Context) (map[string]state.Status, error) {
+	out, err := w.dynctl(ctx, "", "get", "models", "-o", "json")
+	if err != nil {
+		return nil, err
+	}
+	var items []struct {
+		Name   string        `json:"name"`
+		Status *state.Status `json:"status"`
+	}
+	if err := json.Unmarshal([]byte(out), &items); err != nil {
+		return nil, err
+	}
+	byName := map[string]state.Status{}
+	for _, i := range items {
+		byName[i.Name] = state.Status{}
+		if i.Status != nil {
+			byName[i.Name] = *i.Status
+		}
+	}
+	return byName, nil
+}
+
+func (w *world) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", w.port, path) }
+
+// answers says whether a path of the frontend gives 200.
+func (w *world) answers(ctx context.Context, path string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url(path), http.NoBody)
+	if err != nil {
+		return false
+	}
+	resp, err := w.client.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err == nil && resp.StatusCode == http.StatusOK
+}
+
+func (w *world) say(format string, args ...any) {
+	fmt.Printf("%6.1f s  %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// kill signals a process; one that has just ended by itself is no error.
+func kill(pid int, sig syscall.Signal) error {
+	if pid <= 0 {
+		return errors.New("no such process now")
+	}
+	if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("%s to %d: %w", sig, pid, err)
+	}
+	return nil
+}
+
+// rayHelper is chaos_ray.py.
+type rayHelper struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startRayHelper(setup local.Config) (*rayHelper, error) {
+	cmd := exec.Command(filepath.Join(setup.Venv, "bin", "python"), filepath.Join("integration", "chaos", "chaos_ray.py"),
+		fmt.Sprintf("127.0.0.1:%d", setup.Ports.Ray), "nemo_curator_dynamo")
+	cmd.Env = append(os.Environ(), local.MarkEnv+"="+setup.TempDir, "RAY_USAGE_STATS_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	h := &rayHelper{cmd, in, bufio.NewReader(out)}
+	_, err = h.answer()
+	return h, err
+}
+
+type rayAnswer struct {
+	Actors, Groups []string
+	Error          string
+}
+
+func (h *rayHelper) answer() (a rayAnswer, err error) {
+	line, err := h.out.ReadBytes('\n')
+	if err != nil {
+		return a, err
+	}
+	if err := json.Unmarshal(line, &a); err != nil {
+		return a, err
+	}
+	if a.Error != "" {
+		return a, errors.New(a.Error)
+	}
+	return a, nil
+}
+
+func (h *rayHelper) ask(command string) (rayAnswer, error) {
+	if _, err := fmt.Fprintln(h.in, command); err != nil {
+		return rayAnswer{}, err
+	}
+	return h.answer()
+}
+
+func (h *rayHelper) close() {
+	_ = h.in.Close() // the guard ends what does not
+	_ = h.cmd.Wait()
+}

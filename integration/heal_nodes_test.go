@@ -1,0 +1,213 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dynctl/state"
+)
+
+// raylets are the raylet processes of the environment by Ray node id.
+func (e *Env) raylets(t *testing.T) map[string]int {
+	t.Helper()
+	out := map[string]int{}
+	for _, pid := range e.Matching(t, "/raylet/raylet ", "--node_id=") {
+		for _, p := range e.processes(t) {
+			if p.PID != pid {
+				continue
+			}
+			_, rest, _ := strings.Cut(p.Command, "--node_id=")
+			id, _, _ := strings.Cut(rest, " ")
+			out[id] = pid
+		}
+	}
+	return out
+}
+
+func nodesOf(units []Unit) []string {
+	var out []string
+	for _, u := range units {
+		if !slices.Contains(out, u.Node) {
+			out = append(out, u.Node)
+		}
+	}
+	return out
+}
+
+// TestHealNodes: what needs more than one node, on a head without GPUs and two
+// raylets of 4 GPUs. The last parts kill one raylet, and then restart Ray.
+func TestHealNodes(t *testing.T) {
+	e := Start(t, Options{Nodes: 2, GPUs: 4, CPUs: 8})
+	t.Run("spread", e.testSpread)
+	t.Run("placement", e.testPlacement)
+	t.Run("budget", e.testBudget)
+	t.Run("raylet killed", e.testRayletKilled)
+	t.Run("head restart", e.testHeadRestart)
+}
+
+// testSpread: a worker of 8 GPUs takes both nodes, one bundle each.
+func (e *Env) testSpread(t *testing.T) {
+	s := e.NewServer(t)
+	s.Set(s.Mocker("wide", 1, "engineArgs: {tensor_parallel_size: 8}"))
+	s.Wait("wide", "Ready", readyIn)
+	u := s.Observed(s.UnitsOf("wide", "")[0].Unit)
+	pg := u.PlacementGroup
+	if pg.Strategy != "STRICT_SPREAD" || len(pg.Bundles) != 2 || pg.Bundles[0].GPU != 4 || len(pg.Nodes) != 2 || pg.Nodes[0] == pg.Nodes[1] {
+		t.Errorf("group %+v, want two bundles of 4 GPUs on two nodes", pg)
+	}
+	if len(u.Actors) != 1 || u.Actors[0].Bundle != 0 || u.Actors[0].Node != pg.Nodes[0] {
+		t.Errorf("actors %+v, want rank 0 alone (mocker), in bundle 0", u.Actors)
+	}
+	s.Chat("wide", "hello", 4)
+}
+
+// testPlacement: excludeHeadNode and nodeSelector decide where a worker stands.
+func (e *Env) testPlacement(t *testing.T) {
+	s := e.NewServer(t)
+	s.Set(s.Mocker("away", 1, "resources: {gpus: 1}", "placement: {excludeHeadNode: true}"),
+		s.Mocker("chosen", 1, "resources: {gpus: 1}", "placement: {nodeSelector: {ray.io/node-type: worker}}"),
+		s.Mocker("nowhere", 1, "resources: {gpus: 1}", "placement: {nodeSelector: {color: blue}}"))
+	s.Wait("away", "Ready", readyIn)
+	s.Wait("chosen", "Ready", readyIn)
+	head := ""
+	for _, n := range e.nodes(t) {
+		if n.Head {
+			head = n.ID
+		}
+	}
+	for _, m := range []string{"away", "chosen"} {
+		u := s.Observed(s.UnitsOf(m, "")[0].Unit)
+		if u.Actors[0].Node == head || len(u.PlacementGroup.Selector) == 0 || u.PlacementGroup.Selector[0]["ray.io/node-type"] != "worker" {
+			t.Errorf("%s stands on %s (head %s) with selectors %v", m, u.Actors[0].Node, head, u.PlacementGroup.Selector)
+		}
+	}
+	st := s.status("model/nowhere")
+	if c, _ := st.Condition(state.CondScheduled); c.Status != state.StatusFalse || c.Message == "" {
+		t.Errorf("nowhere: %+v, want Scheduled=False and why", c)
+	}
+	if n := len(s.UnitsOf("nowhere", "")); n != 0 {
+		t.Errorf("nowhere has %d units", n)
+	}
+}
+
+func (e *Env) nodes(t *testing.T) (out []struct {
+	ID    string
+	Head  bool
+	Alive bool
+}) {
+	t.Helper()
+	decode(t, e.run(t, "", "get", "nodes", "-o", "json"), &out)
+	return out
+}
+
+// testBudget: what fits runs, by priority and then by name; the rest waits with
+// the numbers and starts by itself when there is room.
+func (e *Env) testBudget(t *testing.T) {
+	s := e.NewServer(t)
+	const four = "resources: {gpus: 4}"
+	s.Set(s.Mocker("a", 1, four), s.Mocker("b", 1, four), s.Mocker("urgent", 1, four, "priority: 10"))
+	s.Wait("urgent", "Ready", readyIn)
+	s.Wait("a", "Ready", readyIn)
+	Eventually(t, backIn, "b waits", func() bool { return s.Reason("b", "Scheduled") == "InsufficientGPUs" })
+	c, _ := s.status("model/b").Condition(state.CondScheduled)
+	if !strings.Contains(c.Message, "4") {
+		t.Errorf("the message names no numbers: %s", c.Message)
+	}
+	t.Log("message:", c.Message)
+	s.Delete("model/a")
+	freed := time.Now()
+	s.Wait("b", "Ready", readyIn)
+	within(t, "delete of a to b Ready", time.Since(freed), readyIn)
+}
+
+// testRayletKilled: with its node, a replica moves to the other one.
+func (e *Env) testRayletKilled(t *testing.T) {
+	s := e.NewServer(t)
+	s.Set(s.Mocker("m", 2, "resources: {gpus: 2}"), s.Mocker("big", 1, "resources: {gpus: 3}"))
+	s.Wait("m", "Ready", readyIn)
+	s.Wait("big", "Ready", readyIn)
+	infra := s.InfraActor("Frontend").Node
+	raylets := e.raylets(t)
+	victim := ""
+	for _, u := range s.Units() {
+		if u.Unit != "infra" && u.Node != infra {
+			victim = u.Node
+		}
+	}
+	if raylets[victim] == 0 {
+		t.Fatalf("no worker stands on another node than infra (%s): %+v; raylets %v", infra, s.Units(), raylets)
+	}
+	var lost []int
+	for _, u := range s.Units() {
+		if u.Node == victim {
+			lost = append(lost, u.Actors[0].ChildPID)
+		}
+	}
+	killed := time.Now()
+	Signal(t, raylets[victim], syscall.SIGKILL)
+	Eventually(t, time.Minute, "nothing stands on the dead node, and what fits runs", func() bool {
+		gpus, waiting := 0, 0
+		for _, m := range []string{"m", "big"} {
+			if s.Reason(m, "Scheduled") == "InsufficientGPUs" {
+				waiting++
+			}
+		}
+		for _, u := range s.Units() {
+			if u.Node == victim || u.State != "Running" {
+				return false
+			}
+			for _, b := range s.Observed(u.Unit).PlacementGroup.Bundles {
+				gpus += b.GPU
+			}
+		}
+		return gpus >= 3 && waiting >= 1
+	})
+	within(t, "SIGKILL of a raylet to what fits running again", time.Since(killed), time.Minute)
+	RequireGone(t, lost...)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := e.Stack.AddNode(ctx, "node-back", 4); err != nil {
+		t.Fatal(err)
+	}
+	s.Wait("m", "Ready", readyIn)
+	s.Wait("big", "Ready", readyIn)
+	if n := nodesOf(s.Units()); len(n) != 2 {
+		t.Errorf("units stand on %v, want both nodes used again", n)
+	}
+}
+
+// testHeadRestart: a new session is an empty cluster, and everything starts again.
+func (e *Env) testHeadRestart(t *testing.T) {
+	s := e.NewServer(t)
+	s.Set(s.Mocker("m", 1, "resources: {gpus: 1}"))
+	s.Wait("m", "Ready", readyIn)
+	session := e.Agent(t).Session
+	for _, p := range e.processes(t) {
+		if p.PID != e.ReconcilerPID && !strings.Contains(p.Command, "bin/local guard") {
+			_ = syscall.Kill(p.PID, syscall.SIGKILL) // it may have ended with the one before
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	if err := e.Stack.StartRay(ctx); err != nil {
+		t.Fatal(err)
+	}
+	up := time.Now()
+	Eventually(t, 90*time.Second, "an agent of the new session is synced", func() bool {
+		a := e.Agent(t)
+		return a.Session != session && a.Synced
+	})
+	s.Wait("m", "Ready", 90*time.Second)
+	within(t, "Ray up again to Ready", time.Since(up), 90*time.Second)
+	s.Chat("m", "back?", 4)
+	if n := len(s.Units()); n != 2 {
+		t.Errorf("%d units, want infra and one worker: %s", n, fmt.Sprint(s.Units()))
+	}
+}
