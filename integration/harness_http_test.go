@@ -132,6 +132,9 @@ func (st *Stream) read(ctx context.Context, url, model, prompt string, maxTokens
 			}
 		case data == "[DONE]":
 			return nil
+		case strings.Contains(data, `"error"`) || !strings.Contains(data, `"choices"`):
+			// Dynamo tells a stream that it cannot go on in a chunk, and [DONE] after it.
+			return fmt.Errorf("after %d chunks the stream says: %s", st.Chunks, data)
 		default:
 			if st.Chunks++; st.Chunks == 1 {
 				close(st.First)
