@@ -20,6 +20,10 @@ RUN ?= .
 INTEGRATION_TIMEOUT ?= 40m
 FUZZTIME ?= 20s
 
+# Of chaos: how long faults go on, and what decides them (random if empty).
+CHAOS_SECONDS ?= 120
+SEED ?=
+
 GO ?= go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATIC := $(GO) build -ldflags
@@ -155,6 +159,10 @@ test-unit: need-go need-cc bin/testsum ## Run the unit tests alone
 .PHONY: test-integration
 test-integration: venv build examples need-cc bin/testsum ## Run the integration tests alone
 	@$(RACE) -tags integration -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' ./integration/... | bin/testsum
+
+.PHONY: chaos
+chaos: venv build examples ## Break a real fleet at random and want it whole again: CHAOS_SECONDS=120 SEED=
+	@$(GO) run ./integration/chaos -seconds $(CHAOS_SECONDS) $(if $(SEED),-seed $(SEED))
 
 .PHONY: bench
 bench: need-go ## Run the benchmarks
