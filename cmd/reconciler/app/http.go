@@ -91,11 +91,18 @@ func (a *App) missing() []string {
 	return out
 }
 
-// redact takes the password out of a URL.
+// redact takes the passwords out of a list of URLs.
 func redact(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return raw
+	var out []string
+	for one := range strings.SplitSeq(raw, ",") {
+		u, err := url.Parse(one)
+		switch {
+		case err == nil:
+			one = u.Redacted()
+		case strings.Contains(one, "@"):
+			one = "(a URL that cannot be read)"
+		}
+		out = append(out, one)
 	}
-	return u.Redacted()
+	return strings.Join(out, ",")
 }

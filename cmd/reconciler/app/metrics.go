@@ -40,12 +40,14 @@ const maxSweeps = 1024
 func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		rounds:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_reconcile_total", Help: "Rounds of the reconciler, by what came of them: acted, idle, blind (what runs is not known), loading (the specs are not)."}, []string{"result"}),
+		rounds: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_reconcile_total",
+			Help: "Rounds of the reconciler, by what came of them: acted, idle, blind (what runs is not known), loading (the specs are not)."}, []string{"result"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "dynctl_reconcile_duration_seconds", Help: "Time to read the state and plan.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 3, 10)}),
 		isLeader: prometheus.NewGauge(prometheus.GaugeOpts{Name: "dynctl_leader", Help: "1 while this reconciler acts."}),
 		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_restarts_total",
-			Help: "Executions after the first of an actor, by how the one before ended or why it was replaced. The model is empty for etcd, NATS and the frontend."}, []string{"server", "model", "role", "reason"}),
+			Help: "Executions after the first of an actor, by how the one before ended or why it was replaced. The model is empty for etcd, NATS and the frontend."},
+			[]string{"server", "model", "role", "reason"}),
 		timeToReady: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "dynctl_time_to_ready_seconds",
 			Help:    "From the execution of a worker to its being registered and listed by the frontend.",
 			Buckets: []float64{0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}}, []string{"role"}),

@@ -78,14 +78,11 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 func revisionLag(d actors.Desired) uint64 {
 	var pending, seen uint64
 	look := func(revision uint64, s *state.Status) {
-		switch {
-		case s == nil:
+		if s == nil || s.ObservedRevision != revision {
 			pending = max(pending, revision)
-		default:
+		}
+		if s != nil {
 			seen = max(seen, s.ObservedRevision)
-			if s.ObservedRevision != revision {
-				pending = max(pending, revision)
-			}
 		}
 	}
 	for _, s := range d.Servers {

@@ -3,7 +3,7 @@ package app
 import (
 	"context"
 	"errors"
-	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -64,9 +64,10 @@ func (a *App) leadership() ops.Leader {
 	return ops.Leader{Known: known, Mine: known && lease.Holder == a.cfg.ID, Holder: lease.Holder, Epoch: lease.Epoch, Since: lease.Since}
 }
 
-// withoutSecret is a URL that may be shown, or nothing.
+// withoutSecret is a list of URLs that may be shown, or nothing where one has a
+// user, a password or a token.
 func withoutSecret(raw string) string {
-	if u, err := url.Parse(raw); err != nil || u.User != nil {
+	if strings.Contains(raw, "@") {
 		return ""
 	}
 	return raw

@@ -97,7 +97,7 @@ func (b *browser) listen(ev any) {
 	case *log.EventEntryAdded:
 		b.console = append(b.console, fmt.Sprint(ev.Entry.Level, " ", ev.Entry.Text, " ", ev.Entry.URL))
 	case *runtime.EventConsoleAPICalled:
-		b.console = append(b.console, fmt.Sprint(ev.Type))
+		b.console = append(b.console, ev.Type.String())
 	case *runtime.EventExceptionThrown:
 		b.console = append(b.console, ev.ExceptionDetails.Text)
 	}

@@ -122,7 +122,7 @@ func (p *Page) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	var b bytes.Buffer
 	err := p.renderAll(v, func(part part) {
-		d.Parts[part.ID] = template.HTML(part.HTML) //nolint:gosec // html/template made it
+		d.Parts[part.ID] = template.HTML(part.HTML)
 	})
 	if err == nil {
 		err = pages.ExecuteTemplate(&b, "page.html", d)

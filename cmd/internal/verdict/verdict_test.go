@@ -1,0 +1,71 @@
+package verdict
+
+import (
+	"testing"
+	"time"
+
+	"dynctl/state"
+)
+
+var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// of makes a status of conditions: type, status, type, status.
+func of(conditions ...string) state.Status {
+	var s state.Status
+	for i := 0; i < len(conditions); i += 2 {
+		s.Conditions = append(s.Conditions, state.Condition{Type: conditions[i], Status: conditions[i+1], LastTransitionTime: now.Add(-time.Minute)})
+	}
+	return s
+}
+
+func TestJudge(t *testing.T) {
+	soon, over := now.Add(time.Minute), now.Add(-time.Minute)
+	failing := of(state.CondWorkersReady, "False", state.CondAvailable, "False")
+	failing.Roles = map[string]state.RoleStatus{"decode": {BackoffUntil: &soon}, "prefill": {BackoffUntil: &over}}
+	done := of(state.CondWorkersReady, "False", state.CondAvailable, "False")
+	done.Roles = map[string]state.RoleStatus{"decode": {BackoffUntil: &over}}
+	for _, tc := range []struct {
+		name     string
+		status   state.Status
+		word     string
+		blocking string
+	}{
+		{"suspended wins over everything", of(state.CondSuspended, "True", state.CondAvailable, "True"), Suspended, state.CondSuspended},
+		{"all that is wanted serves", of(state.CondReady, "True", state.CondAvailable, "True"), Serving, ""},
+		{"a rollout serves and has a blocking condition", of(state.CondReady, "True", state.CondAvailable, "True", state.CondUpToDate, "False"), Serving, state.CondUpToDate},
+		{"an older spec serves", of(state.CondAccepted, "False", state.CondReady, "False", state.CondAvailable, "True"), Stale, state.CondAccepted},
+		{"some of it serves", of(state.CondWorkersReady, "False", state.CondReady, "False", state.CondAvailable, "True"), Degraded, state.CondWorkersReady},
+		{"the only spec is rejected", of(state.CondAccepted, "False", state.CondAvailable, "False"), Rejected, state.CondAccepted},
+		{"no room", of(state.CondAccepted, "True", state.CondScheduled, "False", state.CondAvailable, "False"), Waiting, state.CondScheduled},
+		{"its processes exit", failing, Failing, state.CondWorkersReady},
+		{"a backoff that is over", done, Starting, state.CondWorkersReady},
+		{"nothing is known", of(state.CondAvailable, "Unknown"), Unknown, state.CondAvailable},
+		{"no condition at all", of(), Unknown, ""},
+		{"the first that is not True blocks, whatever the order", of(state.CondReady, "False", state.CondScheduled, "Unknown", state.CondAvailable, "False"), Starting, state.CondScheduled},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			v := Judge(&tc.status, now)
+			blocking := ""
+			if v.Blocking != nil {
+				blocking = v.Blocking.Type
+			}
+			if v.Word != tc.word || blocking != tc.blocking {
+				t.Errorf("got %s, blocked by %q; want %s, %q", v.Word, blocking, tc.word, tc.blocking)
+			}
+		})
+	}
+	if v := Judge(&failing, now); !v.Until.Equal(soon) || !v.Since.Equal(now.Add(-time.Minute)) {
+		t.Errorf("until %v, since %v", v.Until, v.Since)
+	}
+}
+
+func TestRef(t *testing.T) {
+	for want, s := range map[string]state.Status{
+		"server/default": {Kind: state.KindServer, Server: "default"},
+		"model/m":        {Kind: state.KindModel, Server: "default", Name: "m"},
+	} {
+		if got := Ref(&s); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
