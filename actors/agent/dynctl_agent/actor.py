@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Optional
 
 import ray
 
-from . import environ, logs, ports
+from . import environ, logread, logs, ports
 from .health import HUNG, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
@@ -57,6 +57,7 @@ class UnitActor:
         self._stopping = False
         self._asked_to_end = False
         self._failure = ""
+        self._rotations = 0
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
         self._ip = ray.util.get_node_ip_address()
@@ -159,6 +160,18 @@ class UnitActor:
         await asyncio.get_running_loop().run_in_executor(None, remove_directory, directory, keep)
         return {}
 
+    async def read_log(self, caller: Dict[str, Any], request: Dict[str, Any]) -> Dict[str, Any]:
+        """A piece of the process's log. request: previous (the log before), lines (to
+        begin with), and later what the last answer said: attempt, rotations, offset,
+        file. On the loop, so that no attempt begins meanwhile."""
+        if not self._admit(caller):
+            return {"stale": self._incarnation}
+        log = logread.Log(self._paths()[1], self._snap["attempt"], self._rotations)
+        at = logread.position(request)
+        if request.get("previous"):
+            return logread.previous(log, at, request["lines"])
+        return logread.read(log, at) if at else logread.first(log, request["lines"])
+
     # The process.
 
     def _execute(self, request: Dict[str, Any]) -> None:
@@ -214,7 +227,7 @@ class UnitActor:
             self._process = None
             reason = self._failure or ("Killed" if code < 0 else "Exited")
             _, log_path = self._paths()
-            self._exited(code, reason, logs.last_lines(logs.read_tail(log_path)))
+            self._exited(code, reason, logs.last_lines(logs.plain(logs.read_tail(log_path))))
 
     def _exited(self, code: int, reason: str, log_tail: str) -> None:
         now, ready = time.time(), self._snap["readyAt"]
@@ -264,7 +277,8 @@ class UnitActor:
         _, log_path = self._paths()
         while True:
             await asyncio.sleep(ROTATE_EVERY)
-            await asyncio.get_running_loop().run_in_executor(None, logs.rotate_if_large, log_path)
+            if await asyncio.get_running_loop().run_in_executor(None, logs.rotate_if_large, log_path):
+                self._rotations += 1
 
     # Bookkeeping.
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from typing import Any, Dict, List, Optional, Set, Tuple
 
+from . import logserve
 from .bus import APIError, Bus
 from .charge import Charge, Superseded
 from .commands import START, STOP, SWEEP, Command, Gate, parse
@@ -45,6 +46,7 @@ class Agent:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
         try:
             beat = await self._take_charge()
+            await logserve.serve(self._world)
             work = [beat, self._nodes.run(), self._read_commands(), self._rescan(), self._after_reconnect()]
             ends: List[Any] = [*map(asyncio.ensure_future, work), self._charge.lost, self._failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -6,7 +6,7 @@ import asyncio
 import datetime
 import json
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
 
 import nats
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -115,6 +115,12 @@ class Bus:
     def server_time(self) -> float:
         """Now, on the clock that stamps messages."""
         return time.time() + self.clock_offset
+
+    # Requests.
+
+    async def listen(self, subject: str, respond: Callable[[Any], Awaitable[None]]) -> None:
+        """Have requests answered, also after the connection was lost."""
+        await self._nc.subscribe(subject, cb=respond)
 
     # The stream.
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Tuple
 
 ROTATE_BYTES = 64 << 20
 TAIL_BYTES = 64 << 10
 TAIL_LINES = 50
+# Escape sequences of terminals: colours and the like, titles and links, the rest.
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
 
 
 def read_tail(path: str, num_bytes: int = TAIL_BYTES) -> str:
@@ -29,6 +32,11 @@ def read_tail(path: str, num_bytes: int = TAIL_BYTES) -> str:
 def last_lines(text: str, count: int = TAIL_LINES) -> str:
     """The last count lines, without the newline at the end."""
     return "\n".join(text.splitlines()[-count:])
+
+
+def plain(text: str) -> str:
+    """The text without the escape sequences of terminals."""
+    return ESCAPES.sub("", text)
 
 
 def exit_message(label: str, log_tail: str) -> str:

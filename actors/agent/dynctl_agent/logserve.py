@@ -1,0 +1,64 @@
+"""Answers who asks for a log: `dynctl.agent.logs` (docs/protocol.md, "Logs")."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Dict, Optional
+
+from .ray_api import RayActorError, ask
+from .units import ActorView
+from .world import World
+
+SUBJECT = "dynctl.agent.logs"
+ACTOR_TIMEOUT = 3.0
+
+
+class Refused(Exception):
+    """reason, message: why there is no log to read."""
+
+
+async def serve(world: World) -> None:
+    """Answer from now on, for as long as the connection is there."""
+
+    async def on_request(message: Any) -> None:
+        # The next one does not wait for an actor that does not answer.
+        world.spawn(_respond(world, message))
+
+    await world.bus.listen(SUBJECT, on_request)
+
+
+async def _respond(world: World, message: Any) -> None:
+    try:
+        reply = await answer(world, json.loads(message.data))
+    except Refused as err:
+        reply = {"error": {"reason": err.args[0], "message": err.args[1]}}
+    except (ValueError, KeyError, TypeError) as err:
+        reply = {"error": {"reason": "BadRequest", "message": repr(err)[:300]}}
+    await message.respond(json.dumps(reply).encode())
+
+
+async def answer(world: World, request: Dict[str, Any]) -> Dict[str, Any]:
+    """The reply to a request. Raises Refused."""
+    name, actor = request["actor"], find(world, request)
+    if actor is None:
+        raise Refused("NotFound", f"no actor {name} in unit {request['server']}/{request['unit']}")
+    if actor.handle is None or not actor.live:
+        raise Refused("ActorGone", f"actor {name} is {actor.state.lower()}")
+    if not hasattr(actor.handle, "read_log"):
+        raise Refused("OldActor", f"actor {name} was made by a version that reads no logs; it does once its unit is made anew")
+    try:
+        reply = await ask(actor.handle.read_log.remote(world.caller(), request), ACTOR_TIMEOUT)
+    except RayActorError as err:
+        raise Refused("ActorGone", f"actor {name} is gone") from err
+    except asyncio.TimeoutError as err:
+        raise Refused("ActorSilent", f"actor {name} does not answer for {ACTOR_TIMEOUT:g} s") from err
+    if "stale" in reply:
+        raise Refused("Stale", "another agent is in charge")
+    return reply
+
+
+def find(world: World, request: Dict[str, Any]) -> Optional[ActorView]:
+    """The actor that a request names."""
+    runner = world.units.get((request["server"], request["unit"]))
+    return runner.unit.actors.get(request["actor"]) if runner else None
