@@ -29,36 +29,40 @@ func (w *world) open(what, why string) {
 // strike notes that a fault takes units away. A model is struck when a role of it
 // has no other unit that serves; the frontend when it is among them.
 func (w *world) strike(units []state.Unit, gone func(state.Unit, state.Actor) bool, why string) {
-	serving, hit := map[string]int{}, map[string]bool{}
+	hit := map[string]bool{}
 	for _, u := range units {
-		if u.Unit == "infra" {
-			for _, a := range u.Actors {
-				if gone(u, a) && isFrontend(a) {
-					w.strikeAll(why) // it answers on /health before it has learned of all models
-				}
-			}
-			continue
-		}
-		key := u.Model + "/" + u.Role
-		if slices.ContainsFunc(u.Actors, func(a state.Actor) bool { return gone(u, a) }) {
-			hit[key] = true
+		i := slices.IndexFunc(u.Actors, func(a state.Actor) bool { return gone(u, a) })
+		switch {
+		case i < 0:
+		case u.Unit != "infra":
+			hit[u.Model+"/"+u.Role] = true
 			w.mu.Lock()
-			w.harmed[u.Unit] = true
+			w.harmed[u.Unit] = u.Actors[0].Attempt
 			w.mu.Unlock()
-			continue
-		}
-		w.mu.Lock()
-		harmed := w.harmed[u.Unit]
-		w.mu.Unlock()
-		if u.State == state.UnitRunning && u.Actors[0].Lease != 0 && !harmed {
-			serving[key]++
+		case slices.ContainsFunc(u.Actors, func(a state.Actor) bool { return gone(u, a) && isFrontend(a) }):
+			w.strikeAll(why) // it answers on /health before it has learned of all models
 		}
 	}
+	serving := w.serving(units)
 	for _, u := range units {
 		if key := u.Model + "/" + u.Role; hit[key] && serving[key] == 0 {
 			w.open(u.Model, why)
 		}
 	}
+}
+
+// serving counts by "model/role" the units that can serve: registered, and not
+// struck by a fault that has yet to show.
+func (w *world) serving(units []state.Unit) map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[string]int{}
+	for _, u := range units {
+		if _, harmed := w.harmed[u.Unit]; !harmed && u.State == state.UnitRunning && u.Actors[0].Lease != 0 {
+			out[u.Model+"/"+u.Role]++
+		}
+	}
+	return out
 }
 
 // strikeAll notes that no model can be served.
@@ -68,7 +72,9 @@ func (w *world) strikeAll(why string) {
 	names := slices.Sorted(maps.Keys(w.fleet))
 	w.mu.Unlock()
 	for _, name := range names {
-		w.open(name, why)
+		if w.fleet[name].servable {
+			w.open(name, why)
+		}
 	}
 }
 
@@ -88,7 +94,7 @@ func (w *world) watchSpans(ctx context.Context) {
 			w.mu.Lock()
 			young := time.Since(w.struck[what].from) < settle+margin
 			w.mu.Unlock()
-			if young || !w.answers(ctx, path) {
+			if young || !w.answers(ctx, path) || what != frontendSpan && !w.whole(ctx, what) {
 				continue
 			}
 			w.mu.Lock()
@@ -103,7 +109,24 @@ func (w *world) watchSpans(ctx context.Context) {
 	}
 }
 
-// forgetHarm takes back the harm of units that run a newer attempt.
+// whole says that every role of a model has a unit that can serve: a stopped worker
+// is listed until it is found to hang.
+func (w *world) whole(ctx context.Context, name string) bool {
+	units, _, err := w.observed(ctx)
+	if err != nil {
+		return false // asked again soon
+	}
+	serving := w.serving(units)
+	w.mu.Lock()
+	disagg := w.fleet[name].disagg
+	w.mu.Unlock()
+	if disagg {
+		return serving[name+"/"+state.RolePrefill] > 0 && serving[name+"/"+state.RoleDecode] > 0
+	}
+	return serving[name+"/"+state.RoleAggregated] > 0
+}
+
+// forgetHarm takes back the harm of units that are gone or run a newer attempt.
 func (w *world) forgetHarm(ctx context.Context) {
 	w.mu.Lock()
 	none := len(w.harmed) == 0
@@ -117,21 +140,12 @@ func (w *world) forgetHarm(ctx context.Context) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id := range w.harmed {
+	for id, attempt := range w.harmed {
 		i := slices.IndexFunc(units, func(u state.Unit) bool { return u.Unit == id })
-		if i < 0 || units[i].State == state.UnitRunning && units[i].Actors[0].Lease != 0 && time.Since(units[i].Actors[0].ReadyAt) < time.Minute &&
-			units[i].Actors[0].ReadyAt.After(w.faultAt()) {
+		if i < 0 || len(units[i].Actors) > 0 && units[i].Actors[0].Attempt > attempt {
 			delete(w.harmed, id)
 		}
 	}
-}
-
-// faultAt is when the last fault began.
-func (w *world) faultAt() time.Time {
-	if len(w.faults) == 0 {
-		return w.began
-	}
-	return w.faults[len(w.faults)-1].at
 }
 
 // excuse is why a request may have failed; empty: it may not.

@@ -50,7 +50,7 @@ type world struct {
 	struck   map[string]*span // open spans by what is struck: a model, or frontend
 	spans    []span
 	faults   []fault
-	harmed   map[string]bool // units that a fault struck and that are not back
+	harmed   map[string]int // attempts of the units that a fault struck, until there is a newer one
 	problems []string
 
 	watched   chan struct{} // closed when no span is watched any more
@@ -73,7 +73,7 @@ const frontendSpan = "the frontend"
 
 func newWorld(ctx context.Context, cfg config, setup local.Config, stack *local.Stack) (*world, error) {
 	w := &world{cfg: cfg, setup: setup, stack: stack, rnd: rand.New(rand.NewPCG(cfg.seed, 1)), nodes: setup.Nodes,
-		client: http.Client{Timeout: 2 * time.Second}, began: time.Now(), struck: map[string]*span{}, harmed: map[string]bool{}}
+		client: http.Client{Timeout: 2 * time.Second}, began: time.Now(), struck: map[string]*span{}, harmed: map[string]int{}}
 	if err := w.startReconciler(ctx); err != nil {
 		return nil, err
 	}
