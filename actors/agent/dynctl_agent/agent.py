@@ -161,6 +161,9 @@ class Agent:
             if unit.foreign and not unit.stopping:
                 await self._look_at_foreign(runner, names)
         found = await discover(self._world, *self._known())
+        for key in found.grown:
+            if key in self._world.units:
+                self._world.units[key].changed()
         actors, groups = self._known()
         for unit in found.units:
             # What has begun since the look is known better by its own runner.

@@ -40,6 +40,8 @@ class Discovered:
 
     def __init__(self) -> None:
         self.units: List[UnitView] = []
+        # Units known before that have more actors now.
+        self.grown: List[Tuple[str, str]] = []
         self.resume: Dict[Tuple[str, str], Command] = {}
 
 
@@ -162,8 +164,9 @@ async def _add_strangers(world: World, out: Discovered, found: List[Found], grou
     except Exception as err:  # without the State API they are still reported, less exactly
         log("warn", "no State API", error=repr(err)[:300])
         live = [r.get("job_id", "") for r in rows.values()]
-    units: Dict[str, UnitView] = {}
-    for name, row in groups.items():
+    units = {r.unit.group.get("id", ""): r.unit for r in world.units.values() if r.unit.foreign}
+    known = set(map(id, units.values()))
+    for row in groups.values():
         units[row["placement_group_id"]] = _group_unit(row)
     for f in found:
         r = rows.get(f.name, {})
@@ -179,7 +182,9 @@ async def _add_strangers(world: World, out: Discovered, found: List[Found], grou
         actor.ip = world.node_ips.get(actor.node, "")
         actor.snap["state"] = RUNNING
         unit.actors[f.name] = actor
-    out.units += units.values()
+        if id(unit) in known:
+            out.grown.append((unit.server, unit.unit))
+    out.units += [u for u in units.values() if id(u) not in known]
 
 
 def _group_unit(row: Dict[str, Any]) -> UnitView:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Awaitable, Dict, List, Optional, Set
 
 from .commands import START, Command
 from .observe import Writer
@@ -29,6 +29,7 @@ class Runner:
         self.writer = self._new_writer()
         self._pending: List[Command] = []
         self._arrived = asyncio.Event()
+        self._making: Set["asyncio.Task[Any]"] = set()
         self._task: Optional[asyncio.Task] = None
 
     def _new_writer(self) -> Writer:
@@ -82,6 +83,19 @@ class Runner:
             if self._pending and self._pending[0].verb == START:
                 merge(self._pending[0], command)
         await asyncio.gather(work, return_exceptions=True)
+
+    async def make(self, work: Awaitable[Any]) -> Any:
+        """Make something in Ray. Its thread goes on when this is cancelled, so whoever
+        comes next settles it first."""
+        task = self.world.spawn(work)
+        self._making.add(task)
+        task.add_done_callback(self._making.discard)
+        return await asyncio.shield(task)
+
+    async def settle(self) -> None:
+        """Until nothing is being made any more."""
+        if self._making:
+            await asyncio.wait(list(self._making))
 
     # Actors.
 
@@ -143,7 +157,7 @@ class Runner:
         if actor.handle is not handle:
             return
         actor.die(message, time.time())
-        if not self.unit.stopping:
+        if not (self.unit.stopping or self.unit.removing):
             self._judge_exit(actor, actor.snap["exit"])
             self._tell_exit(actor, actor.snap["exit"])
         self.changed()

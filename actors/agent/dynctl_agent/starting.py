@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # A predecessor's port may take a moment to be free again.
 PORT_PATIENCE = 3.0
 RETRIES = 5
+FOUND_PATIENCE = 20.0
 
 
 class PlacementTimeout(Exception):
@@ -31,6 +32,7 @@ class NotOwner(Exception):
 async def start(runner: "Runner", command: Command) -> None:
     """Make it so. Ends when all attempts are executed, or cannot be."""
     unit = runner.unit
+    await runner.settle()
     unit.identify(command.template, command.placement)
     unit.failed, unit.reason, unit.message = False, "", ""
     for actor in unit.actors.values():
@@ -83,7 +85,7 @@ async def _ensure_group(runner: "Runner", command: Command) -> bool:
     created = group is None
     if created:
         unit.group = {**wanted, "state": "PENDING"}
-        group = await ray.create_group(wanted)
+        group = await runner.make(_create_group(runner, wanted))
     unit.group_handle = group
     unit.group = {**wanted, "id": group.id.hex(), "state": row.get("state", "PENDING")}
     unit.pending = False
@@ -92,6 +94,11 @@ async def _ensure_group(runner: "Runner", command: Command) -> bool:
             actor.phase = PLACING
     runner.changed()
     return created
+
+
+async def _create_group(runner: "Runner", wanted: Dict[str, Any]) -> Any:
+    runner.unit.group_handle = await runner.world.ray.create_group(wanted)
+    return runner.unit.group_handle
 
 
 def _has_group(unit: UnitView, wanted: Dict[str, Any]) -> bool:
@@ -135,7 +142,11 @@ async def _give_up(runner: "Runner", reason: str, message: str) -> None:
     from .stopping import remove
 
     unit = runner.unit
-    await remove(runner, 0.0)
+    unit.removing = True
+    try:
+        await remove(runner, 0.0)
+    finally:
+        unit.removing = False
     unit.failed, unit.reason, unit.message = True, reason, message
     unit.group = {**unit.group, "state": "REMOVED"}
     unit.actors = {}
@@ -168,22 +179,23 @@ async def _ensure_actor(runner: "Runner", command: Command, template: Dict[str, 
     actor.phase, actor.template = PLACING, template
     runner.changed()
     for fresh in (False, True):
-        handle = None if fresh else await ray.find_actor(actor.name)
-        created = handle is None
-        if created:
-            handle = await _create(runner, command, template)
-        actor.handle = handle
-        try:
+        actor.handle = handle = None if fresh else await ray.find_actor(actor.name)
+        if handle is None:
+            handle = await runner.make(_create(runner, command, template))
             described = await ask(handle.describe.remote(runner.world.caller()))
             break
+        try:
+            # One that is found may be dying, or wait for a group that is no more; its
+            # name is free afterwards.
+            described = await ask(handle.describe.remote(runner.world.caller()), FOUND_PATIENCE)
+            break
         except RayActorError:
-            # One that was dying when it was found leaves its name to a new one.
-            actor.handle = None
-            if created:
-                actor.handle = handle
-                raise
+            pass
+        except asyncio.TimeoutError:
+            await ray.kill(handle)
     if "stale" in described:
         runner.world.stale(described["stale"])
+        raise RuntimeError(f"{actor.name} refuses this incarnation")
     if described["storeId"] != unit.store_id:
         raise NotOwner(f"{actor.name} belongs to store {described['storeId']!r}; sweep it or use another server name")
     actor.adopt(handle, described)
@@ -196,13 +208,14 @@ async def _create(runner: "Runner", command: Command, template: Dict[str, Any]) 
         "storeId": runner.unit.store_id, "actor": template["name"], "template": command.template,
         "placement": command.placement, "goals": command.attempts, "binDirs": runner.world.config.bin_dirs,
     }
+    actor, ray = runner.unit.actors[template["name"]], runner.world.ray
     try:
-        return await runner.world.ray.create_actor(template, runner.unit.group_handle, header)
+        actor.handle = await ray.create_actor(template, runner.unit.group_handle, header)
     except ValueError:
-        handle = await runner.world.ray.find_actor(template["name"])  # somebody was faster
-        if handle is None:
+        actor.handle = await ray.find_actor(template["name"])  # its name is not free yet
+        if actor.handle is None:
             raise
-        return handle
+    return actor.handle
 
 
 # Attempts.

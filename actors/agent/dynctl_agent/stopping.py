@@ -48,6 +48,7 @@ def cut(runner: "Runner", grace: float) -> Tuple[str, Optional[Dict[str, int]]]:
 async def remove(runner: "Runner", grace: float) -> None:
     """Processes, actors, group. Repeats what fails: a stop has no other end."""
     unit, ray = runner.unit, runner.world.ray
+    await runner.settle()
     for phase in _phases(runner):
         await asyncio.gather(*(_end_process(runner, a, grace) for a in phase))
     await asyncio.gather(*(_clean_and_kill(runner, a) for a in unit.actors.values()))

@@ -129,6 +129,7 @@ class UnitView:
         self.actors: Dict[str, ActorView] = {}
         self.reason = self.message = ""
         self.failed = self.stopping = False
+        self.removing = False  # after a placement that failed
         self.pending = True  # until Ray has been asked for the group
         self.foreign = self.job_alive = False
         self.jobs: Set[str] = set()  # ids of the Ray jobs that made what is foreign
@@ -162,7 +163,7 @@ class UnitView:
     @property
     def state(self) -> str:
         """The worst state of its actors."""
-        if self.stopping:
+        if self.stopping or self.removing:
             return STOPPING
         if self.failed:
             return EXITED
