@@ -334,12 +334,20 @@ func (p *planner) replace(m *modelView, r *roleView, v unitView, backoff state.B
 	if m.server.blocked != "" {
 		return
 	}
-	p.startUnit(m, r, v.Replica, &v.Unit, next, ReasonPlacementRetry)
+	p.startUnit(m, r, unitStart{index: v.Replica, was: &v.Unit, placement: next, reason: ReasonPlacementRetry})
+}
+
+// unitStart is which replica is started, and why.
+type unitStart struct {
+	index     int
+	was       *state.Unit // what is left of it; nil: nothing
+	placement Attempt
+	reason    string
 }
 
 // startUnit starts one replica if there is room. It says whether it did.
-func (p *planner) startUnit(m *modelView, r *roleView, index int, was *state.Unit, placement Attempt, reason string) bool {
-	key := state.UnitKey{Server: m.Server, Unit: m.template.UnitID(r.Role, index)}
+func (p *planner) startUnit(m *modelView, r *roleView, u unitStart) bool {
+	key := state.UnitKey{Server: m.Server, Unit: m.template.UnitID(r.Role, u.index)}
 	shape, unfit := ChooseShape(r.Needs, p.room.nodes)
 	if unfit != nil && !p.waitsForNodes(m.server) {
 		m.waits = append(m.waits, Wait{Key: key, Model: m.Name, Reason: unfit.Reason, Message: unfit.Message})
@@ -351,18 +359,18 @@ func (p *planner) startUnit(m *modelView, r *roleView, index int, was *state.Uni
 	}
 	p.room.commit(shape)
 	worker, seen := p.nextWorker(m, r), uint64(0)
-	if was != nil {
-		worker, seen = was.Worker, was.Revision
+	if u.was != nil {
+		worker, seen = u.was.Worker, u.was.Revision
 	}
-	t := p.unitTemplate(m, m.template, r.RoleTemplate, unitAt{index: index, worker: worker, shape: shape, restart: m.Spec.Restart})
+	t := p.unitTemplate(m, m.template, r.RoleTemplate, unitAt{index: u.index, worker: worker, shape: shape, restart: m.Spec.Restart})
 	attempts := map[string]Attempt{}
 	for _, a := range t.Actors {
 		attempts[a.Name] = Attempt{Number: 1}
 	}
-	if was != nil {
-		attempts = firstAttempts(*was, t.Actors)
+	if u.was != nil {
+		attempts = firstAttempts(*u.was, t.Actors)
 	}
-	p.start(Start{Template: t, Attempts: attempts, Placement: placement, Reason: reason, Revision: m.Accepted, Seen: seen})
+	p.start(Start{Template: t, Attempts: attempts, Placement: u.placement, Reason: u.reason, Revision: m.Accepted, Seen: seen})
 	return true
 }
 

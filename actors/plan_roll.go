@@ -92,7 +92,7 @@ func (p *planner) startMissing(m *modelView, r *roleView) (blocked bool) {
 		if have[i] || allowed <= 0 {
 			continue
 		}
-		if !p.startUnit(m, r, i, nil, Attempt{Number: 1}, reason) {
+		if !p.startUnit(m, r, unitStart{index: i, placement: Attempt{Number: 1}, reason: reason}) {
 			return true // the others need as much
 		}
 		allowed--

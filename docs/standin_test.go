@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/actors"
@@ -82,6 +83,9 @@ func startStandIn(t *testing.T) *standIn {
 	if _, err := lease.Put(ctx, "leader", []byte(`{"holder": "r1", "epoch": 1, "since": "2026-11-24T00:00:00Z"}`)); err != nil {
 		t.Fatal(err)
 	}
+	if err := answerLogs(client.JetStream().Conn()); err != nil {
+		t.Fatal(err)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -106,6 +110,14 @@ func startFrontend(t *testing.T) *net.TCPAddr {
 	}))
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().(*net.TCPAddr)
+}
+
+// answerLogs answers for every log as an agent does (docs/protocol.md, "Logs").
+func answerLogs(conn *nats.Conn) error {
+	_, err := conn.Subscribe("dynctl.agent.logs", func(m *nats.Msg) {
+		_ = m.Respond([]byte(`{"attempt": 1, "offset": 6, "file": 1, "text": "ready\n"}`))
+	})
+	return err
 }
 
 func (s *standIn) put(ctx context.Context, t *testing.T, key string, value any) {

@@ -70,9 +70,9 @@ func (a *app) servedAt(ctx context.Context, c *kv.Client, key state.Key) (endpoi
 	}
 	if available := condition(&s, state.CondAvailable); available == state.StatusFalse {
 		v := judge(&s, a.now())
-		text := fmt.Sprintf("%s does not serve (%s)", refOf(key), v.word)
-		if v.blocking != nil {
-			text += ": " + describe(*v.blocking)
+		text := fmt.Sprintf("%s does not serve (%s)", refOf(key), v.Word)
+		if v.Blocking != nil {
+			text += ": " + describe(*v.Blocking)
 		}
 		if v.next != "" {
 			text += "; next: " + v.next

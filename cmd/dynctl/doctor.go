@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/internal/verdict"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -172,7 +173,7 @@ func (d *doctor) objects(ctx context.Context) {
 			}
 			if c, ok := o.Status.Condition(state.CondAccepted); ok && c.Status == state.StatusFalse {
 				rejected++
-				d.found("specs", resultWarn, "correct it with `dynctl set`, or `dynctl rollback`", "%s: %s: %s", nameOf(o.Status), c.Reason, firstLine(c.Message))
+				d.found("specs", resultWarn, "correct it with `dynctl set`, or `dynctl rollback`", "%s: %s: %s", verdict.Ref(o.Status), c.Reason, firstLine(c.Message))
 			}
 			if kind == state.KindServer && o.Status.Endpoint != "" {
 				d.frontend(ctx, o)

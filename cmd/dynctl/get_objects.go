@@ -102,7 +102,7 @@ func (a *app) getObjects(ctx context.Context, c *kv.Client, kind string, names [
 			s = &state.Status{}
 		}
 		v := judge(s, a.now())
-		word, since := a.style.coloured(v.word), age(a.now(), v.since)
+		word, since := a.style.coloured(v.Word), age(a.now(), v.Since)
 		if kind == state.KindServer {
 			l.table.add(o.Name, word, orDash(s.Endpoint), routing(s.Router), count(o.Revision), since)
 			continue

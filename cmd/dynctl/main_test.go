@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 //	event FILE        publishes events, one JSON object a line
 //	raw KEY FILE      writes a spec without dynctl
 //	leader EPOCH      makes somebody lead
+//	logs FILE         answers for the logs in FILE, by unit/actor, as an agent does
 //	frontend FILE     serves FILE as the answer of /v1/chat/completions and
 //	                  sets $ENDPOINT
 //
@@ -57,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"raw":      putRaw,
 			"leader":   putLeader,
 			"frontend": serveFrontend,
+			"logs":     serveLogs,
 			"exits":    exits,
 			"valid":    valid,
 		},

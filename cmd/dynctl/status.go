@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dynctl/actors"
+	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -166,15 +167,15 @@ func (v *overview) connected() bool {
 }
 
 func (v *overview) summary(o objectInfo) summary {
-	s := summary{Name: o.Name, Server: o.Server, State: wordUnknown, Conditions: []state.Condition{}}
+	s := summary{Name: o.Name, Server: o.Server, State: verdict.Unknown, Conditions: []state.Condition{}}
 	if o.Status == nil {
 		s.Message = "the reconciler has not seen it yet"
 		return s
 	}
-	verdict := judge(o.Status, v.now)
-	s.State, s.Since, s.Next = verdict.word, verdict.since, verdict.next
+	look := judge(o.Status, v.now)
+	s.State, s.Since, s.Next = look.Word, look.Since, look.next
 	s.Endpoint, s.Conditions = o.Status.Endpoint, orEmpty(o.Status.Conditions)
-	if c := verdict.blocking; c != nil {
+	if c := look.Blocking; c != nil {
 		s.Reason, s.Message = c.Reason, c.Message
 	}
 	return s

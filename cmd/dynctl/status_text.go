@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 )
 
@@ -36,8 +37,8 @@ func (v *overview) serverLines(server string, p palette, width int) []string {
 	if status.Endpoint != "" {
 		head += "  " + status.Endpoint
 	}
-	verdict := judge(status, v.now)
-	lines := []string{head + "  " + p.coloured(verdict.word)}
+	look := judge(status, v.now)
+	lines := []string{head + "  " + p.coloured(look.Word)}
 	if status.Router != nil {
 		text := "router: " + routing(status.Router)
 		if status.Router.Because != "" {
@@ -45,7 +46,7 @@ func (v *overview) serverLines(server string, p palette, width int) []string {
 		}
 		lines = append(lines, p.dim(wrap(text, "  ", width)))
 	}
-	return append(lines, v.reasonLines(status, verdict, p, width)...)
+	return append(lines, v.reasonLines(status, look, p, width)...)
 }
 
 func (v *overview) modelLines(server string, p palette, width int) []string {
@@ -56,13 +57,13 @@ func (v *overview) modelLines(server string, p palette, width int) []string {
 			continue
 		}
 		if o.Status == nil {
-			t.add("  "+o.Name, p.dim(wordUnknown), "-", "-")
+			t.add("  "+o.Name, p.dim(verdict.Unknown), "-", "-")
 			reasons = append(reasons, []string{"      the reconciler has not seen it yet"})
 			continue
 		}
-		verdict := judge(o.Status, v.now)
-		t.add("  "+o.Name, p.coloured(verdict.word), workers(o.Status.Roles), age(v.now, verdict.since))
-		lines := v.reasonLines(o.Status, verdict, p, width)
+		look := judge(o.Status, v.now)
+		t.add("  "+o.Name, p.coloured(look.Word), workers(o.Status.Roles), age(v.now, look.Since))
+		lines := v.reasonLines(o.Status, look, p, width)
 		if v.details {
 			lines = append(lines, v.detailLines(o, p, width)...)
 		}
@@ -81,10 +82,10 @@ func (v *overview) modelLines(server string, p palette, width int) []string {
 }
 
 // reasonLines say why, and what comes next; nothing for what is as it should be.
-func (v *overview) reasonLines(s *state.Status, verdict verdict, p palette, width int) []string {
+func (v *overview) reasonLines(s *state.Status, look outlook, p palette, width int) []string {
 	const indent = "      "
 	var lines []string
-	if c := verdict.blocking; c != nil {
+	if c := look.Blocking; c != nil {
 		text := c.Reason
 		if c.Message != "" {
 			text = strings.TrimPrefix(text+": "+firstLine(c.Message), ": ")
@@ -95,7 +96,7 @@ func (v *overview) reasonLines(s *state.Status, verdict verdict, p palette, widt
 		lines = append(lines, wrap("why: "+text, indent, width))
 	}
 	for _, role := range roleNames(s.Roles) {
-		if e := s.Roles[role].LastExit; e != nil && verdict.word != wordServing && verdict.word != wordSuspended {
+		if e := s.Roles[role].LastExit; e != nil && look.Word != verdict.Serving && look.Word != verdict.Suspended {
 			text := fmt.Sprintf("last exit: %s, code %d, %s, %s ago, %s", e.Unit, e.Code, e.Reason, age(v.now, e.At), plural(s.Roles[role].Restarts, "restart"))
 			lines = append(lines, wrap(text, indent, width))
 			if tail := lastLine(e.LogTail); tail != "" && !v.details {
@@ -103,8 +104,8 @@ func (v *overview) reasonLines(s *state.Status, verdict verdict, p palette, widt
 			}
 		}
 	}
-	if verdict.next != "" {
-		lines = append(lines, wrap("next: "+verdict.next, indent, width))
+	if look.next != "" {
+		lines = append(lines, wrap("next: "+look.next, indent, width))
 	}
 	return lines
 }

@@ -7,39 +7,14 @@ import (
 	"strings"
 	"time"
 
+	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 )
 
-// verdict is what a status comes down to, in words that a person uses.
-type verdict struct {
-	// word is one of: serving, degraded, stale, suspended, rejected, waiting,
-	// failing, starting, unknown.
-	word string
-	// blocking is the condition that stands in the way; nil when none does.
-	blocking *state.Condition
-	since    time.Time
-	next     string
-}
-
-// Words of a verdict.
-const (
-	wordServing   = "serving"   // all that is wanted serves
-	wordDegraded  = "degraded"  // traffic is served, but not by all that is wanted
-	wordStale     = "stale"     // traffic is served by an older spec; the last one was rejected
-	wordSuspended = "suspended" // asked not to run
-	wordRejected  = "rejected"  // the only spec there is was rejected
-	wordWaiting   = "waiting"   // no room, or no place, on the cluster
-	wordFailing   = "failing"   // its processes exit
-	wordStarting  = "starting"  // on the way
-	wordUnknown   = "unknown"   // nothing can be said
-)
-
-// blockingOrder is the order in which conditions are looked at: the first that is
-// not True explains those after it.
-var blockingOrder = []string{
-	state.CondAccepted, state.CondScheduled, state.CondPrefillReady, state.CondDecodeReady,
-	state.CondWorkersReady, state.CondRegistered, state.CondRouterReady, state.CondReady,
-	state.CondAvailable, state.CondUpToDate,
+// outlook is a verdict on a status with what happens next, or what to do.
+type outlook struct {
+	verdict.Verdict
+	next string
 }
 
 func condition(s *state.Status, typ string) string {
@@ -50,56 +25,11 @@ func condition(s *state.Status, typ string) string {
 	return c.Status
 }
 
-// judge reads a status. The first rule that matches wins.
-func judge(s *state.Status, now time.Time) verdict {
-	var v verdict
-	if c, ok := s.Condition(state.CondAvailable); ok {
-		v.since = c.LastTransitionTime
-	} else if c, ok := s.Condition(state.CondReady); ok {
-		v.since = c.LastTransitionTime
-	}
-	for _, typ := range blockingOrder {
-		if c, ok := s.Condition(typ); ok && c.Status != state.StatusTrue {
-			v.blocking = &c
-			break
-		}
-	}
-	available := condition(s, state.CondAvailable)
-	switch {
-	case condition(s, state.CondSuspended) == state.StatusTrue:
-		v.word = wordSuspended
-		c, _ := s.Condition(state.CondSuspended)
-		v.blocking, v.since = &c, c.LastTransitionTime
-	case available == state.StatusTrue && condition(s, state.CondReady) == state.StatusTrue:
-		v.word = wordServing
-	case available == state.StatusTrue && condition(s, state.CondAccepted) == state.StatusFalse:
-		v.word = wordStale
-	case available == state.StatusTrue:
-		v.word = wordDegraded
-	case condition(s, state.CondAccepted) == state.StatusFalse:
-		v.word = wordRejected
-	case condition(s, state.CondScheduled) == state.StatusFalse:
-		v.word = wordWaiting
-	case backoff(s, now) > 0:
-		v.word = wordFailing
-	case available == state.StatusUnknown:
-		v.word = wordUnknown
-	default:
-		v.word = wordStarting
-	}
-	v.next = next(s, v, now)
+// judge reads a status as of now.
+func judge(s *state.Status, now time.Time) outlook {
+	v := outlook{Verdict: verdict.Judge(s, now)}
+	v.next = next(v, s, now)
 	return v
-}
-
-// backoff is how long until the role that waits longest is executed again.
-func backoff(s *state.Status, now time.Time) time.Duration {
-	var longest time.Duration
-	for _, r := range s.Roles {
-		if r.BackoffUntil != nil {
-			longest = max(longest, r.BackoffUntil.Sub(now))
-		}
-	}
-	return longest
 }
 
 // remedies say what happens next, or what to do, by the reason of the blocking
@@ -127,29 +57,24 @@ var remedies = map[string]string{
 }
 
 // next says what happens next, or what to do.
-func next(s *state.Status, v verdict, now time.Time) string {
+func next(v outlook, s *state.Status, now time.Time) string {
 	switch {
-	case v.word == wordSuspended:
-		return "dynctl resume " + nameOf(s)
-	case v.blocking == nil:
+	case v.Word == verdict.Suspended:
+		return "dynctl resume " + verdict.Ref(s)
+	case v.Blocking == nil:
 		return ""
-	case v.blocking.Type == state.CondAccepted && v.word == wordStale:
+	case v.Blocking.Type == state.CondAccepted && v.Word == verdict.Stale:
 		return fmt.Sprintf("correct it with `dynctl set`; revision %d runs on", s.AcceptedRevision)
-	case v.blocking.Type == state.CondAccepted:
+	case v.Blocking.Type == state.CondAccepted:
 		return "correct it with `dynctl set`"
 	}
-	if text, ok := remedies[v.blocking.Reason]; ok {
+	if text, ok := remedies[v.Blocking.Reason]; ok {
 		return text
 	}
-	if wait := backoff(s, now); wait > 0 {
-		return "executed again in " + span(wait)
+	if !v.Until.IsZero() {
+		return "executed again in " + span(v.Until.Sub(now))
 	}
 	return ""
-}
-
-// nameOf is the object of a status as a person names it.
-func nameOf(s *state.Status) string {
-	return refOf(state.Key{Kind: s.Kind, Server: s.Server, Name: s.Name}).String()
 }
 
 // roleNames are the roles of a status in the order in which they start.
@@ -188,11 +113,11 @@ func routing(r *state.RouterStatus) string {
 // coloured gives a verdict's word its colour.
 func (p palette) coloured(word string) string {
 	switch word {
-	case wordServing:
+	case verdict.Serving:
 		return p.good(word)
-	case wordRejected, wordFailing:
+	case verdict.Rejected, verdict.Failing:
 		return p.bad(word)
-	case wordSuspended, wordUnknown:
+	case verdict.Suspended, verdict.Unknown:
 		return p.dim(word)
 	}
 	return p.warn(word)

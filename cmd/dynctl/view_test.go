@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 )
 
@@ -28,27 +29,27 @@ func TestJudge(t *testing.T) {
 		reason string
 		next   string
 	}{
-		{"suspended wins over everything", statusWith("Suspended", "True", "Suspended", "Available", "False", "x"), wordSuspended, "Suspended", "dynctl resume model/m"},
-		{"all true", statusWith("Ready", "True", "OK", "Available", "True", "OK"), wordServing, "", ""},
+		{"suspended wins over everything", statusWith("Suspended", "True", "Suspended", "Available", "False", "x"), verdict.Suspended, "Suspended", "dynctl resume model/m"},
+		{"all true", statusWith("Ready", "True", "OK", "Available", "True", "OK"), verdict.Serving, "", ""},
 		{"serves, but is out of date", statusWith("Ready", "True", "OK", "Available", "True", "OK", "UpToDate", "False", "RendererChanged"),
-			wordServing, "RendererChanged", "runs on as it is; `dynctl restart` brings it up to date"},
+			verdict.Serving, "RendererChanged", "runs on as it is; `dynctl restart` brings it up to date"},
 		{"an older spec serves", statusWith("Accepted", "False", "SlugConflict", "Ready", "False", "x", "Available", "True", "OK"),
-			wordStale, "SlugConflict", "correct it with `dynctl set`; revision 3 runs on"},
-		{"some serve", statusWith("WorkersReady", "False", "WorkersStarting", "Ready", "False", "x", "Available", "True", "OK"), wordDegraded, "WorkersStarting", ""},
-		{"the only spec is rejected", statusWith("Accepted", "False", "EmptyModel", "Available", "False", "x"), wordRejected, "EmptyModel", "correct it with `dynctl set`"},
-		{"no room", statusWith("Scheduled", "False", "WaitingForNodes", "Available", "False", "x"), wordWaiting, "WaitingForNodes", "starts by itself when nodes join the Ray cluster"},
-		{"its processes exit", failing, wordFailing, "CrashLoopBackOff", "executed again in 30s"},
-		{"nothing is known", statusWith("Available", "Unknown", "AgentLost"), wordUnknown, "AgentLost", "see `dynctl doctor`: the agent's Ray job does not answer"},
-		{"on the way", statusWith("WorkersReady", "False", "WorkersStarting", "Available", "False", "x"), wordStarting, "WorkersStarting", ""},
+			verdict.Stale, "SlugConflict", "correct it with `dynctl set`; revision 3 runs on"},
+		{"some serve", statusWith("WorkersReady", "False", "WorkersStarting", "Ready", "False", "x", "Available", "True", "OK"), verdict.Degraded, "WorkersStarting", ""},
+		{"the only spec is rejected", statusWith("Accepted", "False", "EmptyModel", "Available", "False", "x"), verdict.Rejected, "EmptyModel", "correct it with `dynctl set`"},
+		{"no room", statusWith("Scheduled", "False", "WaitingForNodes", "Available", "False", "x"), verdict.Waiting, "WaitingForNodes", "starts by itself when nodes join the Ray cluster"},
+		{"its processes exit", failing, verdict.Failing, "CrashLoopBackOff", "executed again in 30s"},
+		{"nothing is known", statusWith("Available", "Unknown", "AgentLost"), verdict.Unknown, "AgentLost", "see `dynctl doctor`: the agent's Ray job does not answer"},
+		{"on the way", statusWith("WorkersReady", "False", "WorkersStarting", "Available", "False", "x"), verdict.Starting, "WorkersStarting", ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			v := judge(row.status, now)
 			reason := ""
-			if v.blocking != nil {
-				reason = v.blocking.Reason
+			if v.Blocking != nil {
+				reason = v.Blocking.Reason
 			}
-			if v.word != row.word || reason != row.reason || v.next != row.next {
-				t.Errorf("got %s, %s, %q; want %s, %s, %q", v.word, reason, v.next, row.word, row.reason, row.next)
+			if v.Word != row.word || reason != row.reason || v.next != row.next {
+				t.Errorf("got %s, %s, %q; want %s, %s, %q", v.Word, reason, v.next, row.word, row.reason, row.next)
 			}
 		})
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -236,9 +237,9 @@ func (w *waiter) missing(key state.Key, g goal, s *state.Status) string {
 		return fmt.Sprintf("%s still has %s", name, orDash(strings.Join(units, ", ")))
 	}
 	var lacking []string
-	for _, typ := range blockingOrder {
+	for _, typ := range verdict.Order {
 		c, ok := s.Condition(typ)
-		if ok && c.Status != state.StatusTrue && (typ == g.typ || slices.Index(blockingOrder, typ) < slices.Index(blockingOrder, state.CondReady)) {
+		if ok && c.Status != state.StatusTrue && (typ == g.typ || slices.Index(verdict.Order, typ) < slices.Index(verdict.Order, state.CondReady)) {
 			lacking = append(lacking, describe(c))
 		}
 	}

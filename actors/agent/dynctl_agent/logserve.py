@@ -32,10 +32,14 @@ async def _respond(world: World, message: Any) -> None:
     try:
         reply = await answer(world, json.loads(message.data))
     except Refused as err:
-        reply = {"error": {"reason": err.args[0], "message": err.args[1]}}
+        reply = refusal(*err.args)
     except (ValueError, KeyError, TypeError) as err:
-        reply = {"error": {"reason": "BadRequest", "message": repr(err)[:300]}}
+        reply = refusal("BadRequest", repr(err)[:300])
     await message.respond(json.dumps(reply).encode())
+
+
+def refusal(reason: str, message: str) -> Dict[str, Any]:
+    return {"error": {"reason": reason, "message": message}}
 
 
 async def answer(world: World, request: Dict[str, Any]) -> Dict[str, Any]:

@@ -82,7 +82,7 @@ func newLogger(cfg Config) *slog.Logger {
 	if cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	}
-	return slog.New(tint.NewHandler(os.Stderr, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !isTerminal(os.Stderr)}))
+	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !isTerminal(os.Stderr)}))
 }
 
 func isTerminal(f *os.File) bool {
@@ -115,7 +115,8 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 	if err = a.openNATS(ctx); err != nil {
 		return a, err
 	}
-	return a, a.openStore(ctx)
+	err = a.openStore(ctx)
+	return a, err
 }
 
 func newResolver(cfg Config) (ray.Resolver, error) {

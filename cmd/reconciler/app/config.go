@@ -83,7 +83,8 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	if fs.NArg() > 0 {
 		return c, fmt.Errorf("%w: unexpected argument %q", ErrUsage, fs.Arg(0))
 	}
-	return c, c.check()
+	err = c.check()
+	return c, err
 }
 
 func (c *Config) check() error {
@@ -124,7 +125,8 @@ func (c *Config) checkReach() error {
 			return fmt.Errorf("%w: %q is not a NATS URL: want nats://HOST:PORT", ErrUsage, one)
 		}
 		if remote && isLoopback(u.Hostname()) {
-			return fmt.Errorf("%w: Ray runs on another machine, and its agent cannot reach %s: pass --advertise-nats-url nats://HOST:PORT with an address of this machine, and --listen 0.0.0.0:PORT for the embedded NATS", ErrUsage, one)
+			return fmt.Errorf("%w: Ray runs on another machine, and its agent cannot reach %s: "+
+				"pass --advertise-nats-url nats://HOST:PORT with an address of this machine, and --listen 0.0.0.0:PORT for the embedded NATS", ErrUsage, one)
 		}
 	}
 	return nil

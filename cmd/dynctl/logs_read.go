@@ -1,0 +1,329 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+// The request for a log (docs/protocol.md, "Logs").
+const (
+	logsSubject    = "dynctl.agent.logs"
+	logsTimeout    = 5 * time.Second
+	logsFollowTick = 500 * time.Millisecond
+	// logsRelist is in ticks: so often those that joined or left are looked for.
+	logsRelist = 4
+)
+
+// logPosition is up to where a log was read; only the actor knows what it means.
+type logPosition struct {
+	Attempt   int    `json:"attempt"`
+	Rotations int    `json:"rotations"`
+	Offset    int64  `json:"offset"`
+	File      uint64 `json:"file"`
+}
+
+type logRequest struct {
+	Server   string `json:"server"`
+	Unit     string `json:"unit"`
+	Actor    string `json:"actor"`
+	Previous bool   `json:"previous"`
+	Lines    int    `json:"lines"`
+	*logPosition
+}
+
+type logReply struct {
+	logPosition
+	Text  string      `json:"text"`
+	More  bool        `json:"more"`
+	Path  string      `json:"path"`
+	Error *logRefusal `json:"error"`
+}
+
+// logRefusal is the agent's word on why there is no log to read.
+type logRefusal struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+func (e *logRefusal) Error() string { return e.Message }
+
+// errAgentAway says that nobody answered.
+var errAgentAway = errors.New("no agent answers")
+
+// logReader prints logs.
+type logReader struct {
+	*app
+	logsFlags
+	client *kv.Client
+	mu     sync.Mutex // of the output
+}
+
+// logStream is one log while it is read.
+type logStream struct {
+	logTarget
+	prefix string
+	at     *logPosition
+	rest   string // a line that is not finished
+	said   string // the last trouble that was told
+}
+
+// printAll prints one log after the other.
+func (r *logReader) printAll(ctx context.Context, sel logSelection) error {
+	streams, err := r.streams(ctx, sel)
+	if err != nil {
+		return err
+	}
+	if len(streams) == 0 {
+		return r.nothingRan(ctx, sel)
+	}
+	agent, err := r.client.GetAgent(ctx)
+	if err != nil && !errors.Is(err, kv.ErrNotFound) {
+		return stored(err)
+	}
+	for _, s := range streams {
+		err := r.pull(ctx, s)
+		r.flush(s)
+		if refused, ok := errors.AsType[*logRefusal](err); ok {
+			r.lastWords(s, refused, agent.Session)
+			continue
+		}
+		if err != nil {
+			return r.away(ctx, err, agent)
+		}
+		switch {
+		case r.previous && s.at.File == 0:
+			r.note("%s: no log before this one (attempt %d)", s.name, s.actor.Attempt)
+		case s.at.Attempt == 0:
+			r.note("%s: %s, nothing was executed yet", s.name, s.actor.State)
+		}
+	}
+	return nil
+}
+
+// away is the error of an agent that does not answer.
+func (r *logReader) away(ctx context.Context, err error, agent state.Agent) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !errors.Is(err, errAgentAway):
+		return stored(err)
+	case agent.Incarnation == 0:
+		return fail(exitUnreachable, "%w, so logs cannot be read: none has ever reported (see `dynctl doctor`)", errAgentAway)
+	}
+	return fail(exitUnreachable, "%w, so logs cannot be read: its last heartbeat was %s ago (see `dynctl doctor`)", errAgentAway, age(r.now(), agent.At))
+}
+
+// followAll prints what is there and goes on until interrupted. Only an agent that
+// does not answer at the beginning ends it.
+func (r *logReader) followAll(ctx context.Context, sel logSelection) error {
+	streams, err := r.streams(ctx, sel)
+	if err != nil {
+		return err
+	}
+	if err := r.round(ctx, streams); err != nil {
+		agent, _ := r.client.GetAgent(ctx)
+		return r.away(ctx, err, agent)
+	}
+	if len(streams) == 0 {
+		r.note("%s runs nothing yet; waiting", sel.name)
+	}
+	tick := time.NewTicker(logsFollowTick)
+	defer tick.Stop()
+	trouble := false
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if n%logsRelist == 0 {
+			if now, err := r.streams(ctx, sel); err == nil {
+				streams = r.merge(streams, now)
+			}
+		}
+		err := r.round(ctx, streams)
+		if ctx.Err() == nil && (err != nil) != trouble {
+			trouble = err != nil
+			r.note("%s", map[bool]string{true: "the agent does not answer; waiting for it", false: "the agent answers again"}[trouble])
+		}
+	}
+}
+
+// round reads all logs at once: one that is slow holds up no other.
+func (r *logReader) round(ctx context.Context, streams []*logStream) error {
+	errs := make([]error, len(streams))
+	var all sync.WaitGroup
+	for i, s := range streams {
+		all.Go(func() {
+			err := r.pull(ctx, s)
+			refused, ok := errors.AsType[*logRefusal](err)
+			switch {
+			case !ok:
+				errs[i] = err
+			case refused.Message != s.said:
+				s.said = refused.Message
+				r.note("%s: %s; waiting for it", s.name, refused.Message)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// streams are the logs that are selected now, unread. With one there is no prefix.
+func (r *logReader) streams(ctx context.Context, sel logSelection) ([]*logStream, error) {
+	units, err := r.client.ListUnits(ctx)
+	if err != nil {
+		return nil, stored(err)
+	}
+	targets, err := sel.targets(units)
+	if err != nil {
+		return nil, err
+	}
+	width := 0
+	for _, t := range targets {
+		width = max(width, len(t.name))
+	}
+	var streams []*logStream
+	for _, t := range targets {
+		s := &logStream{logTarget: t}
+		if len(targets) > 1 {
+			s.prefix = fmt.Sprintf("%-*s | ", width, t.name)
+		}
+		streams = append(streams, s)
+	}
+	return streams, nil
+}
+
+// merge goes on with the logs that are still there, begins with those that joined,
+// from their first line, and says which have left.
+func (r *logReader) merge(before, now []*logStream) []*logStream {
+	known := map[string]*logStream{}
+	for _, s := range before {
+		known[s.unit.Unit+"/"+s.actor.Name] = s
+	}
+	for _, s := range now {
+		id := s.unit.Unit + "/" + s.actor.Name
+		if old := known[id]; old != nil {
+			s.at, s.rest, s.said = old.at, old.rest, old.said
+			delete(known, id)
+		} else {
+			s.at = &logPosition{}
+		}
+	}
+	for _, s := range before {
+		if known[s.unit.Unit+"/"+s.actor.Name] != nil {
+			r.flush(s)
+			r.note("--- %s: gone ---", s.name)
+		}
+	}
+	return now
+}
+
+// pull prints all that a log has to say now.
+func (r *logReader) pull(ctx context.Context, s *logStream) error {
+	for {
+		reply, err := r.ask(ctx, s)
+		if err != nil {
+			return err
+		}
+		s.said = ""
+		if s.at != nil && s.at.Attempt != reply.Attempt {
+			r.flush(s)
+			r.note("--- %s: attempt %d ---", s.name, reply.Attempt)
+		}
+		s.at = &reply.logPosition
+		lines := strings.Split(s.rest+reply.Text, "\n")
+		s.rest = lines[len(lines)-1]
+		r.print(s.prefix, lines[:len(lines)-1])
+		if !reply.More {
+			return nil
+		}
+	}
+}
+
+func (r *logReader) ask(ctx context.Context, s *logStream) (logReply, error) {
+	request := logRequest{s.unit.Server, s.unit.Unit, s.actor.Name, r.previous, r.lines, s.at}
+	data, err := json.Marshal(request)
+	if err != nil {
+		return logReply{}, fmt.Errorf("encode request: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, logsTimeout)
+	defer cancel()
+	message, err := r.client.JetStream().Conn().RequestWithContext(ctx, logsSubject, data)
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
+		return logReply{}, errAgentAway
+	}
+	if err != nil {
+		return logReply{}, err
+	}
+	var reply logReply
+	if err := json.Unmarshal(message.Data, &reply); err != nil {
+		return logReply{}, fmt.Errorf("the agent's answer: %w", err)
+	}
+	if reply.Error != nil {
+		return logReply{}, reply.Error
+	}
+	return reply, nil
+}
+
+// lastWords stands in for the log of an actor that cannot be asked.
+func (r *logReader) lastWords(s *logStream, refused *logRefusal, session string) {
+	r.note("%s: %s; its log may lie at %s:%s", s.name, refused.Message, orDash(s.actor.IP), s.path(session))
+	if e := s.actor.Exit; e != nil {
+		r.note("%s: attempt %d ended %s ago: code %d, %s", s.name, e.Attempt, age(r.now(), e.At), e.Code, e.Reason)
+		r.tail(s.prefix, e.LogTail)
+	}
+}
+
+// tail prints the end of a log that was recorded.
+func (r *logReader) tail(prefix, text string) {
+	if text == "" {
+		return
+	}
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	if r.lines >= 0 {
+		lines = lines[max(0, len(lines)-r.lines):]
+	}
+	r.print(prefix, lines)
+}
+
+// flush prints a line that was never finished.
+func (r *logReader) flush(s *logStream) {
+	if s.rest != "" {
+		r.print(s.prefix, []string{s.rest})
+		s.rest = ""
+	}
+}
+
+// escapes are what a process writes for a terminal: colours, titles, links.
+var escapes = regexp.MustCompile(`\x1b(?:\[[0-?]*[\x20-\x2f]*[\x40-\x7e]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[\x20-\x2f]*[0-Z\\^-~])`)
+
+func (r *logReader) print(prefix string, lines []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, line := range lines {
+		if !r.style.on {
+			line = escapes.ReplaceAllString(line, "")
+		}
+		fmt.Fprintln(r.out, r.style.dim(prefix)+strings.TrimRight(line, "\r"))
+	}
+}
+
+// note says what is no log line.
+func (r *logReader) note(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.err, format+"\n", args...)
+}
