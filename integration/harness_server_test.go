@@ -64,16 +64,33 @@ type Event struct {
 // deleted with its models, and nothing of it may be left.
 func (e *Env) NewServer(t *testing.T, spec ...string) *Server {
 	t.Helper()
+	s := e.nameServer(t)
+	t.Cleanup(s.remove)
+	s.declare(spec...)
+	return s
+}
+
+// nameServer chooses a name and a port; nothing is declared yet.
+func (e *Env) nameServer(t *testing.T) *Server {
+	t.Helper()
 	ports, err := local.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	e.servers++
-	s := &Server{Env: e, Name: fmt.Sprintf("it-%d", e.servers), Port: ports[0], t: t}
-	t.Cleanup(s.remove)
-	s.Set(fmt.Sprintf("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: %s}\nspec:\n  frontend: {port: %d}\n%s",
-		s.Name, s.Port, indent(spec)))
-	return s
+	return &Server{Env: e, Name: fmt.Sprintf("it%s-%d", e.suffix, e.servers), Port: ports[0], t: t}
+}
+
+// declare writes the spec of the server.
+func (s *Server) declare(spec ...string) {
+	s.t.Helper()
+	s.Set(s.document(spec...))
+}
+
+// document is the spec of the server. Lines are added to it.
+func (s *Server) document(spec ...string) string {
+	return fmt.Sprintf("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: %s}\nspec:\n  frontend: {port: %d}\n%s",
+		s.Name, s.Port, indent(spec))
 }
 
 func indent(lines []string) string {
@@ -206,7 +223,7 @@ func (s *Server) remove() {
 func (e *Env) Exec(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(e.cfg.Bin, "dynctl"), args...)
-	cmd.Env = append(os.Environ(), "DYNCTL_NATS_URL="+e.Stack.NATSURL(), "NO_COLOR=1")
+	cmd.Env = append(os.Environ(), "DYNCTL_NATS_URL="+e.natsURL(), "NO_COLOR=1")
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

@@ -38,6 +38,17 @@ type Env struct {
 	cfg     local.Config
 	guard   *local.Guard
 	servers int
+	// nats is another spec store than the stack's own, and suffix part of the names
+	// of the servers in it; see beside.
+	nats, suffix string
+}
+
+// natsURL is where the spec store listens.
+func (e *Env) natsURL() string {
+	if e.nats != "" {
+		return e.nats
+	}
+	return e.Stack.NATSURL()
 }
 
 // Start makes an environment of a test's own; it ends with the test.
@@ -84,6 +95,18 @@ func closeShared(failed bool) error {
 }
 
 func newEnv(name string, o Options) (*Env, error) {
+	e, err := prepare(name, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.bringUp(); err != nil {
+		return nil, errors.Join(err, e.close(true))
+	}
+	return e, nil
+}
+
+// prepare makes an environment in which nothing runs yet but the guard.
+func prepare(name string, o Options) (*Env, error) {
 	root, err := filepath.Abs("..")
 	if err != nil {
 		return nil, err
@@ -103,11 +126,7 @@ func newEnv(name string, o Options) (*Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Env{Stack: stack, cfg: cfg, guard: guard}
-	if err := e.bringUp(); err != nil {
-		return nil, errors.Join(err, e.close(true))
-	}
-	return e, nil
+	return &Env{Stack: stack, cfg: cfg, guard: guard}, nil
 }
 
 // config finds directories and ports. BIN_DIR names another bin/.

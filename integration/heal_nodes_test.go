@@ -112,7 +112,13 @@ func (e *Env) nodes(t *testing.T) (out []struct {
 func (e *Env) testBudget(t *testing.T) {
 	s := e.NewServer(t)
 	const four = "resources: {gpus: 4}"
+	s.Set(s.Mocker("holder", 2, four)) // what runs is never stopped for a priority
+	s.Wait("holder", "Ready", readyIn)
 	s.Set(s.Mocker("a", 1, four), s.Mocker("b", 1, four), s.Mocker("urgent", 1, four, "priority: 10"))
+	for _, m := range []string{"a", "b", "urgent"} {
+		Eventually(t, backIn, m+" waits", func() bool { return s.Reason(m, "Scheduled") == "InsufficientGPUs" })
+	}
+	s.Dynctl("suspend", "model/holder")
 	s.Wait("urgent", "Ready", readyIn)
 	s.Wait("a", "Ready", readyIn)
 	Eventually(t, backIn, "b waits", func() bool { return s.Reason("b", "Scheduled") == "InsufficientGPUs" })

@@ -51,9 +51,7 @@ func (e *Env) startDriver(t *testing.T, server string) *driver {
 		}
 		return len(d.pids) == 2
 	})
-	for _, p := range e.descendants(t, d.pids[1]) {
-		d.pids = append(d.pids, p)
-	}
+	d.pids = append(d.pids, e.descendants(t, d.pids[1])...)
 	if len(d.pids) != 3 {
 		t.Fatalf("processes of the driver: %v, want two children and a grandchild", d.pids)
 	}

@@ -28,7 +28,8 @@ func (m model) document() string {
 	if m.disagg {
 		replicas = fmt.Sprintf("mode: disagg\n  prefill: {replicas: %d}\n  decode: {replicas: %d}", m.replicas, m.replicas)
 	}
-	return fmt.Sprintf("---\napiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: %s, server: %s}\nspec:\n  model: %s\n  servedName: %s\n  engine: mocker\n  engineArgs: {max_num_seqs: %d%s}\n  terminationGracePeriod: 30s\n  %s\n%s",
+	return fmt.Sprintf("---\napiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: %s, server: %s}\nspec:\n"+
+		"  model: %s\n  servedName: %s\n  engine: mocker\n  engineArgs: {max_num_seqs: %d%s}\n  terminationGracePeriod: 30s\n  %s\n%s",
 		m.name, server, tinyModel, m.name, m.seqs, m.extra, replicas, m.lines)
 }
 
@@ -42,7 +43,8 @@ func (w *world) declareFleet(ctx context.Context) error {
 		"titan":  {name: "titan", replicas: 1, seqs: 256, lines: "  resources: {gpus: 64}\n"},
 		"patchy": {name: "patchy", replicas: 1, seqs: 256, lines: "  priority: -1\n", servable: true},
 	}
-	docs := fmt.Sprintf("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: %s}\nspec:\n  requestPlane: %s\n  frontend: {port: %d}\n  healing: {backoff: {initial: 500ms, max: 2s, resetAfter: 20s}}\n", server, w.cfg.plane, w.port)
+	docs := fmt.Sprintf("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: %s}\nspec:\n"+
+		"  requestPlane: %s\n  frontend: {port: %d}\n  healing: {backoff: {initial: 500ms, max: 2s, resetAfter: 20s}}\n", server, w.cfg.plane, w.port)
 	for _, name := range slices.Sorted(maps.Keys(w.fleet)) {
 		docs += w.fleet[name].document()
 	}

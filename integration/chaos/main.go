@@ -32,10 +32,10 @@ func main() {
 	flag.StringVar(&cfg.bin, "bin", "bin", "directory of reconciler, dynctl, local, etcd and nats-server")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, cfg); err != nil {
+	err := run(ctx, cfg)
+	stop()
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "chaos: %v (seed %d)\n", err, cfg.seed)
-		stop()
 		os.Exit(1)
 	}
 }

@@ -17,7 +17,8 @@ func ExampleClient_PutSpec() {
 	defer cancel()
 	c, err := kv.Connect(ctx, "nats://127.0.0.1:4322")
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	defer c.Close()
 
@@ -29,11 +30,13 @@ metadata: {name: qwen3-8b, server: default}
 spec: {model: Qwen/Qwen3-8B, replicas: 2}
 `), kv.PutOptions{Author: "autoscaler", Comment: "evening load"})
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	for change, err := range c.WatchStatuses(ctx) {
 		if err != nil {
-			log.Fatal(err)
+			log.Print(err)
+			return
 		}
 		ready, _ := change.Status.Condition(state.CondReady)
 		if change.Key == key && change.Status.ObservedRevision == rev && ready.Status == state.StatusTrue {
@@ -48,7 +51,8 @@ func ExamplePutOptions() {
 	ctx := context.Background()
 	c, err := kv.Connect(ctx, "nats://127.0.0.1:4322")
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	defer c.Close()
 
@@ -56,14 +60,16 @@ func ExamplePutOptions() {
 	for {
 		e, err := c.GetSpec(ctx, key)
 		if err != nil {
-			log.Fatal(err)
+			log.Print(err)
+			return
 		}
 		_, err = c.PutSpec(ctx, key, edit(e.Value), kv.PutOptions{IfRevision: &e.Revision, Author: "ann"})
 		if errors.Is(err, kv.ErrConflict) {
 			continue
 		}
 		if err != nil {
-			log.Fatal(err)
+			log.Print(err)
+			return
 		}
 		return
 	}

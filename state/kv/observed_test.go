@@ -138,7 +138,7 @@ func FuzzParseObservation(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
 		e := entry{key: key, value: value, at: time.Unix(1, 0)}
 		o, err := parseObservation(e)
-		observe(map[string]item[observation]{key: {entry: e, val: o, err: err}}, true)
+		_, _ = observe(map[string]item[observation]{key: {entry: e, val: o, err: err}}, true)
 	})
 }
 

@@ -36,8 +36,9 @@ var (
 )
 
 const (
-	// DefaultHost and DefaultPort are where the server listens unless told otherwise.
+	// DefaultHost is where the server listens unless told otherwise.
 	DefaultHost = "127.0.0.1"
+	// DefaultPort is on which port.
 	DefaultPort = 4322
 	// MaxPayload is the largest message in bytes.
 	MaxPayload = 8 << 20
@@ -247,8 +248,8 @@ type logger struct {
 }
 
 func (l *logger) Noticef(f string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(f, v...)) }
-func (l *logger) Debugf(f string, v ...any)  {}
-func (l *logger) Tracef(f string, v ...any)  {}
+func (l *logger) Debugf(string, ...any)      {}
+func (l *logger) Tracef(string, ...any)      {}
 func (l *logger) Warnf(f string, v ...any)   { l.log.Warn("nats: " + fmt.Sprintf(f, v...)) }
 func (l *logger) Errorf(f string, v ...any)  { l.log.Error("nats: " + fmt.Sprintf(f, v...)) }
 func (l *logger) Fatalf(f string, v ...any) {
