@@ -308,7 +308,7 @@ func (r *logReader) flush(s *logStream) {
 }
 
 // escapes are what a process writes for a terminal: colours, titles, links.
-var escapes = regexp.MustCompile(`\x1b(?:\[[0-?]*[\x20-\x2f]*[\x40-\x7e]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[\x20-\x2f]*[0-Z\\^-~])`)
+var escapes = regexp.MustCompile(`\x1b(?:\[[0-?]*[\x20-\x2f]*[\x40-\x7e]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[\x20-\x2f]*[0-Z\x5c\x5e-\x7e])`)
 
 func (r *logReader) print(prefix string, lines []string) {
 	r.mu.Lock()
