@@ -36,6 +36,10 @@ UV_VERSION := 0.13.9
 VENV := .venv
 VENV_STAMP := $(VENV)/.made-from-requirements
 NATS_PY_VERSION := $(shell sed -n 's/^nats-py==\([^ ]*\).*/\1/p' $(REQUIREMENTS))
+VLLM_VENV := .venv-vllm
+VLLM_REQUIREMENTS := deploy/python/vllm.txt
+VLLM_STAMP := $(VLLM_VENV)/.made-from-requirements
+VLLM_MODEL := /tmp/dynctl-tiny-llama
 AGENT_WHEEL := actors/ray/deps/nats_py-$(NATS_PY_VERSION)-py3-none-any.whl
 TINY_MODEL := /tmp/dynctl-tiny-model
 LOCAL = bin/local $(1) --nodes $(NODES) --gpus $(GPUS) --cpus $(CPUS) --ray-port $(RAY_PORT) --dashboard-port $(DASHBOARD_PORT) --nats-port $(NATS_PORT) --http-port $(HTTP_PORT) --frontend-port $(FRONTEND_PORT)
@@ -96,8 +100,20 @@ $(VENV_STAMP): $(REQUIREMENTS)
 	@touch $@
 
 .PHONY: lock
-lock: $(VENV_STAMP) ## Compile deploy/python/requirements.txt again
+lock: $(VENV_STAMP) ## Compile the pinned lists of Python packages in deploy/python again
 	$(VENV)/bin/uv pip compile --python-version 3.11 --generate-hashes --overrides deploy/python/overrides.txt --no-header -o $(REQUIREMENTS) deploy/python/requirements.in
+	$(VENV)/bin/uv pip compile --python-version 3.11 --generate-hashes --overrides deploy/python/vllm-overrides.txt --no-header -o $(VLLM_REQUIREMENTS) deploy/python/vllm.in
+
+$(VLLM_STAMP): $(VLLM_REQUIREMENTS) | $(VENV_STAMP)
+	@echo "venv: vLLM for the CPU from $(VLLM_REQUIREMENTS) (6.4 GB, one to several minutes)"
+	@$(VENV)/bin/python -m venv --clear $(VLLM_VENV)
+	@$(VENV)/bin/uv pip install --python $(VLLM_VENV)/bin/python --no-deps --require-hashes -r $(VLLM_REQUIREMENTS) 2>&1 | awk '!/^ [+~-] /'
+	@$(VLLM_VENV)/bin/python -c 'import dynamo.mocker, nats, ray, torch, vllm'
+	@touch $@
+
+$(VLLM_MODEL)/model.safetensors: examples/tiny_llama.py examples/tiny_model.py | $(VLLM_STAMP)
+	@echo "examples: $(VLLM_MODEL)"
+	@$(VLLM_VENV)/bin/python examples/tiny_llama.py $(VLLM_MODEL)
 
 .PHONY: examples
 examples: $(TINY_MODEL)/config.json ## Make the tokenizer that the mocker examples serve
@@ -160,6 +176,10 @@ test-unit: need-go need-cc bin/testsum ## Run the unit tests alone
 test-integration: venv build examples need-cc bin/testsum ## Run the integration tests alone
 	@$(RACE) -tags integration -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' ./integration/... | bin/testsum
 
+.PHONY: smoke-vllm
+smoke-vllm: build examples $(VLLM_STAMP) $(VLLM_MODEL)/model.safetensors ## Serve with real vLLM on the CPU, scale and roll under streams (6.4 GB, about 10 minutes)
+	@VLLM_VENV=$(CURDIR)/$(VLLM_VENV) VLLM_MODEL=$(VLLM_MODEL) $(GO) test -count=1 -tags 'integration vllm' -timeout 45m -run TestVLLM -v ./integration/
+
 .PHONY: chaos
 chaos: venv build examples ## Break a real fleet at random and want it whole again: CHAOS_SECONDS=120 SEED=
 	@$(GO) run ./integration/chaos -seconds $(CHAOS_SECONDS) $(if $(SEED),-seed $(SEED))
@@ -190,5 +210,5 @@ need-cc:
 	@command -v cc >/dev/null || { echo "no C compiler, which the race detector needs: apt-get install gcc libc6-dev" >&2; exit 1; }
 
 .PHONY: clean
-clean: down ## Remove what was made here: bin/, .run/, .venv/ and the agent's wheel
-	rm -rf bin .run .venv actors/ray/deps/*.whl
+clean: down ## Remove what was made here: bin/, .run/, .venv/, .venv-vllm/ and the agent's wheel
+	rm -rf bin .run .venv .venv-vllm actors/ray/deps/*.whl

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ type Options struct {
 	// without any. GPUs and CPUs are of each. 0 means 1, 8 and 16.
 	Nodes, GPUs, CPUs int
 	ReconcilerArgs    []string
+	// Venv is another virtual environment than .venv.
+	Venv string
 }
 
 // Env is a Ray cluster with a reconciler, apart from everything else on the machine.
@@ -152,17 +155,10 @@ func config(root, name string, o Options) (local.Config, error) {
 		bin = filepath.Join(root, "bin")
 	}
 	return local.Config{
-		Bin: bin, Venv: filepath.Join(root, ".venv"), RunDir: run, DataDir: filepath.Join(run, "data"), TempDir: tmp,
-		Nodes: or(o.Nodes, 1), GPUs: or(o.GPUs, 8), CPUs: or(o.CPUs, 16), ReconcilerArgs: o.ReconcilerArgs, Progress: os.Stderr,
+		Bin: bin, Venv: cmp.Or(o.Venv, filepath.Join(root, ".venv")), RunDir: run, DataDir: filepath.Join(run, "data"), TempDir: tmp,
+		Nodes: cmp.Or(o.Nodes, 1), GPUs: cmp.Or(o.GPUs, 8), CPUs: cmp.Or(o.CPUs, 16), ReconcilerArgs: o.ReconcilerArgs, Progress: os.Stderr,
 		Ports: local.Ports{Ray: ports[0], Dashboard: ports[1], Client: ports[2], NATS: ports[3], HTTP: ports[4]},
 	}, nil
-}
-
-func or(n, otherwise int) int {
-	if n == 0 {
-		return otherwise
-	}
-	return n
 }
 
 func (e *Env) bringUp() error {

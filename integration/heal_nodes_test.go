@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,8 +47,10 @@ func nodesOf(units []Unit) []string {
 func TestHealNodes(t *testing.T) {
 	e := Start(t, Options{Nodes: 2, GPUs: 4, CPUs: 8})
 	t.Run("spread", e.testSpread)
+	t.Run("ranks", e.testRanks)
 	t.Run("placement", e.testPlacement)
 	t.Run("budget", e.testBudget)
+	t.Run("wait for nodes", e.testWaitForNodes)
 	t.Run("raylet killed", e.testRayletKilled)
 	t.Run("head restart", e.testHeadRestart)
 }
@@ -66,6 +69,89 @@ func (e *Env) testSpread(t *testing.T) {
 		t.Errorf("actors %+v, want rank 0 alone (mocker), in bundle 0", u.Actors)
 	}
 	s.Chat("wide", "hello", 4)
+}
+
+// testRanks: vLLM gets one process per node, each told its rank and where the
+// first one listens for the others. The engine is not installed here: the
+// processes wait where they would import it.
+func (e *Env) testRanks(t *testing.T) {
+	wait := sitecustomize(t, "import sys, time\nif 'dynamo.vllm' in sys.orig_argv:\n    time.sleep(3600)\n")
+	s := e.NewServer(t)
+	s.Set(strings.Replace(s.Mocker("wide", 1, "engineArgs: {tensor_parallel_size: 8}", wait, "terminationGracePeriod: 1s"),
+		"engine: mocker", "engine: vllm", 1))
+	var u state.Unit
+	Eventually(t, readyIn, "both ranks are executed", func() bool {
+		units := s.UnitsOf("wide", "")
+		if len(units) != 1 {
+			return false
+		}
+		u = s.Observed(units[0].Unit)
+		return len(u.Actors) == 2 && u.Actors[0].ChildPID != 0 && u.Actors[1].ChildPID != 0
+	})
+	first, second := u.Actors[0], u.Actors[1]
+	if first.Node == second.Node || !slices.Equal(u.PlacementGroup.Nodes, []string{first.Node, second.Node}) {
+		t.Errorf("ranks on %s and %s, want the bundles' two nodes %v", first.Node, second.Node, u.PlacementGroup.Nodes)
+	}
+	var master []string
+	for rank, a := range u.Actors {
+		argv := commandLine(t, a.ChildPID)
+		group := []string{"--nnodes", "2", "--node-rank", strconv.Itoa(rank), "--master-addr", first.IP, "--master-port"}
+		at := slices.Index(argv, "--nnodes")
+		if at < 0 || len(argv) <= at+len(group) || !slices.Equal(argv[at:at+len(group)], group) {
+			t.Fatalf("rank %d runs %q, want %q in it", rank, argv, group)
+		}
+		master = append(master, argv[at+len(group)])
+		if headless := slices.Contains(argv, "--headless"); headless != (rank > 0) {
+			t.Errorf("rank %d runs headless: %v", rank, headless)
+		}
+		if gpus := environment(t, a.ChildPID)["CUDA_VISIBLE_DEVICES"]; len(strings.Split(gpus, ",")) != 4 {
+			t.Errorf("rank %d sees the GPUs %q, want 4", rank, gpus)
+		}
+	}
+	if master[0] != master[1] || master[0] != strconv.Itoa(first.Ports["master"]) {
+		t.Errorf("the ranks meet at ports %v, want that of the first: %v", master, first.Ports)
+	}
+
+	// The ranks live and die together: the others wait for a peer that is gone.
+	Signal(t, second.ChildPID, syscall.SIGKILL)
+	Eventually(t, backIn, "both ranks run their second attempt", func() bool {
+		u = s.Observed(u.Unit)
+		return u.Actors[0].Attempt == 2 && u.Actors[1].Attempt == 2 && u.Actors[0].ChildPID != 0 && u.Actors[1].ChildPID != 0
+	})
+	RequireGone(t, first.ChildPID, second.ChildPID)
+}
+
+// testWaitForNodes: a group that fits nowhere is kept, and not retried, until the
+// node comes that it waits for.
+func (e *Env) testWaitForNodes(t *testing.T) {
+	s := e.NewServer(t, "placement: {waitForNodes: true}")
+	s.Set(s.Mocker("large", 1, "resources: {gpus: 5}"))
+	Eventually(t, backIn, "it waits", func() bool { return s.Reason("large", "Scheduled") == "WaitingForNodes" })
+	var group string
+	Eventually(t, backIn, "its group is requested", func() bool {
+		units := s.UnitsOf("large", "")
+		if len(units) == 1 {
+			group = s.Observed(units[0].Unit).PlacementGroup.ID
+		}
+		return group != ""
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := e.Stack.AddNode(ctx, "node-large", 5); err != nil {
+		t.Fatal(err)
+	}
+	s.Wait("large", "Ready", readyIn)
+	u := s.Observed(s.UnitsOf("large", "")[0].Unit)
+	if u.PlacementGroup.ID != group {
+		t.Errorf("it stands in the group %s, want the one that waited: %s", u.PlacementGroup.ID, group)
+	}
+	node := u.Actors[0].Node
+	s.Delete("model/large")
+	s.Wait("large", "deleted", time.Minute)
+	Signal(t, e.raylets(t)[node], syscall.SIGKILL)
+	Eventually(t, time.Minute, "Ray knows that the node is gone", func() bool {
+		return !slices.ContainsFunc(e.nodes(t), func(n nodeView) bool { return n.ID == node && n.Alive })
+	})
 }
 
 // testPlacement: excludeHeadNode and nodeSelector decide where a worker stands.
@@ -97,11 +183,14 @@ func (e *Env) testPlacement(t *testing.T) {
 	}
 }
 
-func (e *Env) nodes(t *testing.T) (out []struct {
+// nodeView is an item of `dynctl get nodes -o json`.
+type nodeView struct {
 	ID    string
 	Head  bool
 	Alive bool
-}) {
+}
+
+func (e *Env) nodes(t *testing.T) (out []nodeView) {
 	t.Helper()
 	decode(t, e.run(t, "", "get", "nodes", "-o", "json"), &out)
 	return out
@@ -136,9 +225,10 @@ func (e *Env) testBudget(t *testing.T) {
 // testRayletKilled: with its node, a replica moves to the other one.
 func (e *Env) testRayletKilled(t *testing.T) {
 	s := e.NewServer(t)
-	s.Set(s.Mocker("m", 2, "resources: {gpus: 2}"), s.Mocker("big", 1, "resources: {gpus: 3}"))
-	s.Wait("m", "Ready", readyIn)
+	s.Set(s.Mocker("big", 1, "resources: {gpus: 3}"))
 	s.Wait("big", "Ready", readyIn)
+	s.Set(s.Mocker("m", 2, "resources: {gpus: 2}")) // both fit beside big on no node but the other
+	s.Wait("m", "Ready", readyIn)
 	infra := s.InfraActor("Frontend").Node
 	raylets := e.raylets(t)
 	victim := ""

@@ -94,6 +94,34 @@ func TestHealFrontend(t *testing.T) {
 	}
 }
 
+// TestHealFrontendHungAtStart: one that gives no answer within 5 s of its exec is
+// killed and executed again, as often as it takes.
+func TestHealFrontendHungAtStart(t *testing.T) {
+	s := Shared(t).NewServer(t)
+	s.Set(s.Mocker("m", 1))
+	s.Wait("m", "Ready", readyIn)
+	Signal(t, s.InfraActor("Frontend").ChildPID, syscall.SIGKILL)
+	hung := state.Actor{}
+	Eventually(t, backIn, "the frontend is executed again", func() bool {
+		hung = s.InfraActor("Frontend")
+		return hung.Attempt == 2 && hung.ChildPID != 0
+	})
+	Signal(t, hung.ChildPID, syscall.SIGSTOP)
+	if a := s.InfraActor("Frontend"); a.State == state.UnitRunning {
+		t.Fatal("it answered before it was stopped, so nothing is proven")
+	}
+	next := s.AwaitAttempt("infra", "_Dynamo_Frontend", 3, backIn)
+	within(t, "exec of a frontend that hangs to the next exec", next.StartedAt.Sub(hung.StartedAt), 7*time.Second)
+	RequireGone(t, hung.ChildPID)
+	if e := s.Events("unit-exited"); len(e) != 2 || e[1].Decode(t).Reason != "StartupTimeout" {
+		t.Errorf("unit-exited events: %+v, want a second one with reason StartupTimeout", e)
+	}
+	s.Chat("m", "hello", 4)
+	if w := s.Workers("m", "")[0]; w.Attempt != 1 {
+		t.Errorf("the worker runs attempt %d; a frontend concerns no worker", w.Attempt)
+	}
+}
+
 // TestHealEtcd: it comes back with its data, and nobody notices.
 func TestHealEtcd(t *testing.T) {
 	s := Shared(t).NewServer(t)

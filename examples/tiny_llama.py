@@ -1,0 +1,27 @@
+"""Makes a model directory that vLLM can serve on a CPU: the tokenizer of
+tiny_model.py and a Llama with random weights. It talks nonsense, and really
+computes each token of it. Needs torch and transformers (make smoke-vllm).
+"""
+
+import argparse
+import os
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tiny_model import write_model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", help="where the model goes")
+    target = os.path.abspath(parser.parse_args().directory)
+    os.makedirs(target, exist_ok=True)
+    write_model(target)
+    torch.manual_seed(1)
+    config = LlamaConfig.from_pretrained(target)
+    LlamaForCausalLM(config).to(torch.float32).save_pretrained(target)
+
+
+if __name__ == "__main__":
+    main()
