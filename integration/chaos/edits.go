@@ -6,12 +6,7 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
-
-// jetstreamDiscardNew refuses what does not fit.
-const jetstreamDiscardNew = jetstream.DiscardNew
 
 // any chooses a model that clients ask.
 func (w *world) anyModel() (*model, error) {
@@ -99,6 +94,24 @@ func (w *world) deleteModel(ctx context.Context) (string, error) {
 	}
 	w.setServable(m, true)
 	return m.name, nil
+}
+
+// deleteAndPut deletes a spec as a program does that knows NATS alone, and puts it
+// again within the hold: nothing may stop.
+func (w *world) deleteAndPut(ctx context.Context) (string, error) {
+	m, err := w.anyModel()
+	if err != nil {
+		return "", err
+	}
+	bucket, err := w.js.KeyValue(ctx, "dynctl_specs")
+	if err != nil {
+		return "", err
+	}
+	if err := bucket.Delete(ctx, "model."+server+"."+m.name); err != nil {
+		return "", err
+	}
+	time.Sleep(time.Duration(w.rnd.IntN(7000)) * time.Millisecond)
+	return m.name, w.set(ctx, m)
 }
 
 func (w *world) setServable(m *model, yes bool) {

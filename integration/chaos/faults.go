@@ -33,16 +33,20 @@ func (w *world) steps() []step {
 		{"etcd emptied", 1, w.emptyEtcd},
 		{"actor killed", 4, w.killActor},
 		{"agent killed", 2, w.killAgent},
+		{"agent killed in a drain", 2, w.killAgentInDrain},
+		{"agent killed in a start", 2, w.killAgentInStart},
 		{"agent stopped", 1, w.stopAgent},
 		{"reconciler killed", 2, w.killReconciler},
 		{"raylet killed", 1, w.killRaylet},
 		{"group removed", 2, w.removeGroup},
-		{"store full", 1, w.fillStore},
+		{"group of infra removed", 1, w.removeInfraGroup},
+		{"disk full", 1, w.fillDisk},
 		{"spec edited", 4, w.editSpec},
 		{"spec edited and reverted", 2, w.editAndRevert},
 		{"spec that does not start", 2, w.badGeneration},
 		{"spec that is refused", 2, w.badSpec},
 		{"model deleted", 2, w.deleteModel},
+		{"spec deleted and put again", 2, w.deleteAndPut},
 		{"model scaled", 3, w.scaleModel},
 	}
 }
@@ -195,6 +199,34 @@ func (w *world) killAgent(ctx context.Context) (string, error) {
 	return fmt.Sprintf("incarnation %d", agent.Incarnation), kill(agent.PID, syscall.SIGKILL)
 }
 
+// killAgentInDrain ends the agent while units drain: what it was told to stop has
+// to be stopped by its successor.
+func (w *world) killAgentInDrain(ctx context.Context) (string, error) {
+	m, err := w.anyModel()
+	if err != nil {
+		return "", err
+	}
+	was := m.replicas
+	m.replicas = 1 + was%2
+	if err := w.set(ctx, m); err != nil {
+		return "", err
+	}
+	time.Sleep(time.Duration(20+w.rnd.IntN(800)) * time.Millisecond)
+	what, err := w.killAgent(ctx)
+	return fmt.Sprintf("%s from %d to %d, %s", m.name, was, m.replicas, what), err
+}
+
+// killAgentInStart ends the agent while it makes groups and actors.
+func (w *world) killAgentInStart(ctx context.Context) (string, error) {
+	edited, err := w.editSpec(ctx)
+	if err != nil {
+		return "", err
+	}
+	time.Sleep(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
+	what, err := w.killAgent(ctx)
+	return edited + ", " + what, err
+}
+
 // stopAgent pauses the agent until its successor works, then wakes it: it may do
 // no harm.
 func (w *world) stopAgent(ctx context.Context) (string, error) {
@@ -273,11 +305,25 @@ func (w *world) killRaylet(ctx context.Context) (string, error) {
 	if err := kill(victim.pid, syscall.SIGKILL); err != nil {
 		return "", err
 	}
+	time.Sleep(time.Duration(w.rnd.IntN(8000)) * time.Millisecond) // what does not fit waits meanwhile
 	w.nodes++
 	if err := w.stack.AddNode(ctx, fmt.Sprintf("node-%d", w.nodes), w.setup.GPUs); err != nil {
 		return "", fmt.Errorf("start another raylet: %w", err)
 	}
 	return fmt.Sprintf("with %d actors, infra %v", lost, infra), nil
+}
+
+// removeInfraGroup takes etcd, NATS and the frontend away at once.
+func (w *world) removeInfraGroup(ctx context.Context) (string, error) {
+	units, _, err := w.observed(ctx)
+	for _, u := range units {
+		if u.Unit == "infra" && u.State == state.UnitRunning {
+			w.strikeAll("group of infra removed")
+			_, err := w.ray.ask("remove " + u.PlacementGroup.Name)
+			return u.PlacementGroup.Name, err
+		}
+	}
+	return "", errors.Join(err, errNotNow)
 }
 
 func (w *world) removeGroup(ctx context.Context) (string, error) {
@@ -288,28 +334,4 @@ func (w *world) removeGroup(ctx context.Context) (string, error) {
 	w.strike(units, sameUnit(u.Unit), "group removed")
 	_, err = w.ray.ask("remove " + u.PlacementGroup.Name)
 	return u.Unit, err
-}
-
-// fillStore makes the event stream refuse everything for some seconds, as a full
-// disk would, and kills a worker meanwhile.
-func (w *world) fillStore(ctx context.Context) (string, error) {
-	stream, err := w.js.Stream(ctx, "DYNCTL_EVENTS")
-	if err != nil {
-		return "", err
-	}
-	was := stream.CachedInfo().Config
-	full := was
-	full.Discard, full.MaxBytes = jetstreamDiscardNew, 1
-	if _, err := w.js.UpdateStream(ctx, full); err != nil {
-		return "", err
-	}
-	what, err := w.killWorker(ctx)
-	time.Sleep(time.Duration(2000+w.rnd.IntN(2000)) * time.Millisecond)
-	for {
-		if _, err := w.js.UpdateStream(ctx, was); err == nil || ctx.Err() != nil {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return "and killed " + what, err
 }

@@ -44,7 +44,7 @@ func (w *world) declareFleet(ctx context.Context) error {
 		"patchy": {name: "patchy", replicas: 1, seqs: 256, lines: "  priority: -1\n", servable: true},
 	}
 	docs := fmt.Sprintf("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: %s}\nspec:\n"+
-		"  requestPlane: %s\n  frontend: {port: %d}\n  healing: {backoff: {initial: 500ms, max: 2s, resetAfter: 20s}}\n", server, w.cfg.plane, w.port)
+		"  requestPlane: %s\n  frontend: {port: %d}\n  healing: {backoff: {initial: 500ms, max: 2s}}\n", server, w.cfg.plane, w.port)
 	for _, name := range slices.Sorted(maps.Keys(w.fleet)) {
 		docs += w.fleet[name].document()
 	}

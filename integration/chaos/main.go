@@ -19,6 +19,7 @@ type config struct {
 	seed    uint64
 	plane   string
 	bin     string
+	disk    bool // the store has a small file system of its own
 }
 
 // errBroken says that the run found something wrong; it was printed.
@@ -55,12 +56,20 @@ func run(ctx context.Context, cfg config) (err error) {
 	if err != nil {
 		return err
 	}
+	unmount, err := mountDisk(setup.DataDir)
+	if err != nil {
+		return err
+	}
+	cfg.disk = unmount != nil
 	guard, err := local.StartGuard(setup)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		err = errors.Join(err, keepLogs(setup, err), guard.Close())
+		if unmount != nil {
+			err = errors.Join(err, unmount())
+		}
 		if err == nil {
 			err = os.RemoveAll(setup.RunDir)
 		}
