@@ -42,6 +42,10 @@ VLLM_STAMP := $(VLLM_VENV)/.made-from-requirements
 VLLM_MODEL := /tmp/dynctl-tiny-llama
 AGENT_WHEEL := actors/ray/deps/nats_py-$(NATS_PY_VERSION)-py3-none-any.whl
 TINY_MODEL := /tmp/dynctl-tiny-model
+# Packages whose tests with the tag integration need real programs: Ray and
+# Dynamo, etcd, Chromium. One at a time: each of them takes the machine.
+REAL := ./cmd/reconciler/app/ops/ ./state/registry/ ./actors/ray/ ./integration/...
+RACE_REAL = $(RACE) -tags integration -p 1 -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' $(REAL)
 LOCAL = bin/local $(1) --nodes $(NODES) --gpus $(GPUS) --cpus $(CPUS) --ray-port $(RAY_PORT) --dashboard-port $(DASHBOARD_PORT) --nats-port $(NATS_PORT) --http-port $(HTTP_PORT) --frontend-port $(FRONTEND_PORT)
 
 .PHONY: help
@@ -145,7 +149,7 @@ smoke: venv build examples ## The demo without a person: ends by itself, fails i
 .PHONY: check
 check: need-go lint python-check ## Format, vet, lint, tidy
 	@echo "check: gofmt"; out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt'ed:"; echo "$$out"; exit 1; fi
-	@echo "check: go vet"; $(GO) vet ./...; $(GO) vet -tags integration ./integration/...
+	@echo "check: go vet"; $(GO) vet ./...; $(GO) vet -tags integration $(REAL)
 	@echo "check: go mod tidy"; $(GO) mod tidy -diff
 	@for m in deploy/infra deploy/tools; do (cd $$m && $(GO) mod tidy -diff); done
 
@@ -162,10 +166,10 @@ python-check: $(VENV_STAMP)
 	@echo "check: python"; git ls-files '*.py' | xargs $(VENV)/bin/python -c 'import ast, sys; [ast.parse(open(f, encoding="utf-8").read(), f) for f in sys.argv[1:]]'
 
 .PHONY: test
-test: venv build examples need-cc bin/testsum ## Run every test: unit with the race detector, then integration
+test: venv build examples chromium need-cc bin/testsum ## Run every test: unit with the race detector, then against real programs
 	@{ rc=0; \
 	  $(RACE) -run '$(RUN)' ./... || rc=1; \
-	  $(RACE) -tags integration -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' ./integration/... || rc=1; \
+	  $(RACE_REAL) || rc=1; \
 	  exit $$rc; } | bin/testsum
 
 .PHONY: test-unit
@@ -173,8 +177,8 @@ test-unit: need-go need-cc bin/testsum ## Run the unit tests alone
 	@$(RACE) -run '$(RUN)' ./... | bin/testsum
 
 .PHONY: test-integration
-test-integration: venv build examples need-cc bin/testsum ## Run the integration tests alone
-	@$(RACE) -tags integration -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' ./integration/... | bin/testsum
+test-integration: venv build examples chromium need-cc bin/testsum ## Run the tests against real Ray, Dynamo, etcd and Chromium alone
+	@$(RACE_REAL) | bin/testsum
 
 .PHONY: smoke-vllm
 smoke-vllm: build examples $(VLLM_STAMP) $(VLLM_MODEL)/model.safetensors ## Serve with real vLLM on the CPU, scale and roll under streams (6.4 GB, about 10 minutes)
@@ -198,8 +202,13 @@ bin/testsum: $(wildcard deploy/testsum/*.go)
 	@$(GO) build -o $@ ./deploy/testsum
 
 .PHONY: chromium
-chromium: ## Install Chromium, for the tests of the ops page
-	@command -v chromium >/dev/null || { echo "chromium: apt-get install chromium"; apt-get update -q && apt-get install -qy --no-install-recommends chromium; }
+chromium: ## Install Chromium with apt, for the tests of the ops page
+	@for b in chromium chromium-browser google-chrome; do command -v $$b >/dev/null && exit 0; done; \
+	root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	command -v apt-get >/dev/null && command -v $${root:-env} >/dev/null || { \
+	  echo "chromium: none found, and no apt-get (or no right) to install it: put chromium or google-chrome on PATH" >&2; exit 1; }; \
+	echo "chromium: apt-get install chromium (about 100 MB)"; \
+	$$root apt-get update -q && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium
 
 ##### Help for what is missing
 

@@ -28,7 +28,7 @@ func startRay(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(ray); err != nil {
-		t.Fatalf("no Ray to test with (%v): run `make deps`", err)
+		t.Fatalf("no Ray to test with (%v): run `make venv`", err)
 	}
 	temp, err := os.MkdirTemp("/tmp", "ray") // sockets below it: the path has to be short
 	if err != nil {

@@ -53,10 +53,7 @@ type browser struct {
 
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("no Chromium: run `make chromium`, or apt-get install chromium")
-	}
+	path := chromiumPath(t)
 	was := noon
 	noon = time.Now().UTC() // the script says how long ago
 	t.Cleanup(func() { noon = was })
@@ -86,6 +83,19 @@ func newBrowser(t *testing.T) *browser {
 	call(b, network.Enable, network.EnableParams{})
 	call(b, log.Enable, cdp.Empty{})
 	return b
+}
+
+// chromiumPath finds a Chromium under the names that distributions give it; those
+// of the target chromium in the Makefile.
+func chromiumPath(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("no Chromium: run `make chromium`, or apt-get install chromium")
+	return ""
 }
 
 func (b *browser) listen(ev any) {
