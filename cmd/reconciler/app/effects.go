@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -55,7 +56,7 @@ type endCommand struct {
 // dead worker; then commands, then what is written for people. A failure of any
 // part leaves the state as it is, and the next round sees that.
 func (l *loop) carryOut(ctx context.Context, term kv.Term, in actors.Input, r actors.Result, kept map[state.Key]actors.Kept) {
-	l.revoke(ctx, r.Revokes)
+	l.revoke(ctx, in, r.Revokes)
 	c := commander{loop: l, term: term, in: in}
 	for _, s := range r.Starts {
 		c.start(ctx, s)
@@ -75,22 +76,42 @@ func (l *loop) carryOut(ctx context.Context, term kv.Term, in actors.Input, r ac
 }
 
 // revoke revokes leases, each once at a time, without holding up the round.
-func (l *loop) revoke(ctx context.Context, revokes []actors.Revoke) {
+func (l *loop) revoke(ctx context.Context, in actors.Input, revokes []actors.Revoke) {
 	for _, r := range revokes {
 		if !l.app.revoking.begin(r.Lease) {
 			continue
 		}
+		cause := revokeCause(in, r)
 		go func() {
 			defer l.app.revoking.end(r.Lease)
 			ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 			defer cancel()
 			began := time.Now()
 			err := l.app.registry.Revoke(ctx, r.Key.Server, r.Lease)
-			l.app.log.Info("revoked", "server", r.Key.Server, "unit", r.Key.Unit, "lease", strconv.FormatInt(r.Lease, 16),
-				"reason", r.Reason, "took", time.Since(began), "err", err)
+			logRevoke(l.app.log, r, cause, time.Since(began), err)
 			l.app.frontends.Poke(r.Key.Server)
 		}()
 	}
+}
+
+// revokeCause is what a revocation rests on: the entry of the unit that told of
+// the dead attempt, or the revision of the etcd in which nobody claims the lease.
+func revokeCause(in actors.Input, r actors.Revoke) string {
+	for _, u := range in.Observed.Units {
+		if u.Key() == r.Key {
+			return causeID(events.Data{Server: u.Server, Unit: u.Unit}, u.Revision)
+		}
+	}
+	return fmt.Sprintf("etcd.%s@%d", r.Key.Server, in.Registered[r.Key.Server].Revision)
+}
+
+func logRevoke(log *slog.Logger, r actors.Revoke, cause string, took time.Duration, err error) {
+	log = log.With("server", r.Key.Server, "unit", r.Key.Unit, "lease", strconv.FormatInt(r.Lease, 16), "reason", r.Reason, "causeId", cause)
+	if err != nil {
+		log.Warn("a lease was not revoked; it is tried again", "err", err)
+		return
+	}
+	log.Info("revoked", "took", took)
 }
 
 // commander publishes the commands of one round.
@@ -152,18 +173,21 @@ func (c *commander) publish(ctx context.Context, e events.Event, command any, se
 		was.tries++
 		e.ID = e.CommandID(append(parts, "try", strconv.Itoa(was.tries))...)
 	}
+	e.Data.CauseID = causeID(e.Data, seen)
+	log := c.loop.app.log.With("type", e.Type, "server", e.Data.Server, "unit", e.Data.Unit, "reason", e.Data.Reason,
+		"causeId", e.Data.CauseID, "epoch", e.Data.Epoch)
 	payload, err := json.Marshal(command)
 	if err != nil {
-		c.loop.app.log.Error("a command cannot be encoded", "unit", e.Data.Unit, "err", err)
+		log.Error("a command cannot be encoded", "err", err)
 		return
 	}
 	e.Data.Command, e.Time = payload, c.in.Now
-	e.Data.CauseID = causeID(e.Data, seen)
 	e.Source = c.loop.app.source()
 	if err := c.loop.app.publisher.Publish(ctx, e); err != nil {
-		c.loop.app.log.Error("a command was not published; it is tried again", "type", e.Type, "unit", e.Data.Unit, "err", err)
+		log.Error("a command was not published; it is tried again", "err", err)
 		return
 	}
+	log.Info("command", "id", e.ID)
 	if len(c.loop.sent) > 16384 {
 		clear(c.loop.sent)
 	}

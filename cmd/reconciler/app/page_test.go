@@ -10,33 +10,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"dynctl/cmd/reconciler/app/ops"
 	"dynctl/events"
 	"dynctl/state"
-	"dynctl/state/kv/natsd"
 )
 
 // The page begins with the last of what is stored and goes on with what happens;
 // counters count the latter alone.
 func TestEventsReachThePageAndTheCounters(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	server, err := natsd.Start(natsd.Options{Host: "127.0.0.1", Port: -1, StoreDir: t.TempDir(), Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Shutdown(context.WithoutCancel(t.Context())) })
-	nc, err := server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	nc, js := embeddedNATS(t)
 	if err := events.EnsureStream(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
