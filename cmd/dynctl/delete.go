@@ -1,8 +1,14 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,68 +17,204 @@ import (
 	"dynctl/state/kv"
 )
 
-const deleteLong = `Delete objects. What they run is stopped gracefully, at once.
+const deleteLong = `Delete objects, and stop what they run gracefully, at once. They are named
+model/NAME or server/NAME, or by the files, directories, glob patterns or standard
+input (-) that declare them; of a document only kind and metadata count.
 
-A server that still has models is not stopped before they are gone.`
+Models go before servers: a server that still has models is not stopped before
+they are gone. What a document declares and the store does not have is told as
+unchanged; an object that is named and does not exist is an error.`
+
+const deleteExample = `  dynctl delete model/qwen3-8b
+  dynctl delete model.yaml --wait
+  dynctl delete -f models/ --dry-run
+  dynctl get model qwen3-8b -o json | dynctl delete -`
+
+type deleteFlags struct {
+	files       []string
+	dryRun      bool
+	wait        bool
+	timeout     time.Duration
+	revision    uint64
+	conditional bool
+	comment     string
+}
 
 func (a *app) deleteCmd() *cobra.Command {
+	var f deleteFlags
 	cmd := &cobra.Command{
-		Use:               "delete model/NAME|server/NAME...",
+		Use:               "delete model/NAME|server/NAME|FILE...",
 		Short:             "Delete objects and stop what they run",
 		Long:              deleteLong,
-		Example:           "  dynctl delete model/qwen3-8b\n  dynctl delete model/qwen3-8b --wait",
-		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completing(state.KindModel, state.KindServer),
+		Example:           deleteExample,
+		ValidArgsFunction: a.completingOrFiles(state.KindModel, state.KindServer),
 	}
-	wait := cmd.Flags().Bool("wait", false, "wait until nothing of it runs any more")
-	timeout := cmd.Flags().Duration("timeout", 5*time.Minute, "how long to wait")
-	revision := cmd.Flags().Uint64("if-revision", 0, "delete only if this is still the revision")
-	comment := cmd.Flags().StringP("comment", "m", "", "why; shown by history")
+	fs := cmd.Flags()
+	fs.StringArrayVarP(&f.files, "filename", "f", nil, "delete what this file, directory, pattern or - declares")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would be deleted, but delete nothing")
+	fs.BoolVar(&f.wait, "wait", false, "wait until nothing of it runs any more")
+	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait")
+	fs.Uint64Var(&f.revision, "if-revision", 0, "delete only if this is still the revision")
+	fs.StringVarP(&f.comment, "comment", "m", "", "why; shown by history")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ctx := cmd.Context()
-		if *revision != 0 && len(args) > 1 {
-			return usageErr("--if-revision goes with one object")
+		f.conditional = fs.Changed("if-revision")
+		if len(args)+len(f.files) == 0 {
+			return usageErr("name what to delete: dynctl delete model/NAME, or dynctl delete FILE")
 		}
-		return a.withClient(ctx, func(c *kv.Client) error {
-			keys := make([]state.Key, len(args))
-			for i, arg := range args {
-				r, err := parseRef(arg)
-				if err != nil {
-					return err
-				}
-				if keys[i], err = a.find(ctx, c, r); err != nil {
-					return err
-				}
-			}
-			opts := kv.DeleteOptions{Author: author(), Comment: *comment, IfRevision: optional(*revision)}
-			for _, key := range keys {
-				if _, err := c.DeleteSpec(ctx, key, opts); err != nil && !errors.Is(err, kv.ErrNotFound) {
-					return stored(err)
-				}
-				fmt.Fprintf(a.out, "%s deleted\n", refOf(key))
-			}
-			if !*wait {
-				return nil
-			}
-			w := waiter{app: a, client: c, timeout: *timeout}
-			for _, key := range keys {
-				if err := w.deleted(ctx, key); err != nil {
-					return err
-				}
-			}
-			return nil
+		if f.conditional && f.revision == 0 {
+			return usageErr("--if-revision 0 means that there is none, and then there is nothing to delete: give the revision that `dynctl history` shows")
+		}
+		refs, declared, err := a.deleteTargets(args, f.files)
+		if err != nil {
+			return err
+		}
+		if n := len(refs) + len(declared); f.conditional && n != 1 {
+			return usageErr("--if-revision goes with one object, got %d", n)
+		}
+		return a.withClient(cmd.Context(), func(c *kv.Client) error {
+			d := deleter{app: a, client: c, deleteFlags: f}
+			return d.delete(cmd.Context(), refs, declared)
 		})
 	}
 	return cmd
 }
 
-// optional is nil for the zero value.
-func optional[T comparable](v T) *T {
-	var zero T
-	if v == zero {
+// deleteTargets tells objects from the files that declare them.
+func (a *app) deleteTargets(args, files []string) (refs []ref, declared []state.Key, err error) {
+	for _, arg := range args {
+		if namesFile(arg) {
+			files = append(files, arg)
+			continue
+		}
+		r, err := parseRef(arg)
+		if err != nil {
+			return nil, nil, err
+		}
+		refs = append(refs, r)
+	}
+	sources, err := a.readSources(files)
+	if err != nil {
+		return nil, nil, err
+	}
+	declared, err = declaredKeys(sources)
+	return refs, declared, err
+}
+
+// namesFile tells model.yaml from model/qwen3-8b. What is written as an object is
+// one, whatever stands in the directory; -f or ./ in front makes it a file.
+func namesFile(arg string) bool {
+	if arg == "-" || slices.Contains(specExtensions, filepath.Ext(arg)) && strings.Contains(arg, "/") {
+		return true
+	}
+	if kind, name, ok := strings.Cut(arg, "/"); ok && name != "" && (kind == "model" || kind == "server") {
+		return false
+	}
+	if _, err := os.Stat(arg); err == nil {
+		return true
+	}
+	return strings.ContainsAny(arg, "*?[") || slices.Contains(specExtensions, filepath.Ext(arg))
+}
+
+// declaredKeys are the objects that documents declare, each once. Deleting needs
+// no more of a document than what it is called.
+func declaredKeys(sources []source) ([]state.Key, error) {
+	var keys []state.Key
+	var errs []error
+	for _, s := range sources {
+		docs, err := state.Decode(s.name, s.data)
+		errs = append(errs, leaves(err)...)
+		for _, doc := range docs {
+			key := doc.Key()
+			if back, err := state.ParseKey(key.String()); err != nil || back != key {
+				errs = append(errs, doc.Place(&state.Invalid{
+					Reason: state.ReasonInvalidName, Path: "metadata.name",
+					Message: fmt.Sprintf("%q names no object that could be deleted", refOf(key).name),
+				}))
+			}
+			if !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, usageErr("%w", err)
+	}
+	if len(sources) > 0 && len(keys) == 0 {
+		return nil, usageErr("no document in %s", sourceNames(sources))
+	}
+	return keys, nil
+}
+
+// deleter deletes objects.
+type deleter struct {
+	*app
+	deleteFlags
+	client *kv.Client
+}
+
+// delete finds everything before it deletes anything.
+func (d *deleter) delete(ctx context.Context, refs []ref, declared []state.Key) error {
+	keys := declared
+	for _, r := range refs {
+		key, err := d.find(ctx, d.client, r)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(x, y state.Key) int {
+		// Model before Server: the other way round than set.
+		return cmp.Or(cmp.Compare(x.Kind, y.Kind), x.Compare(y))
+	})
+	for _, key := range keys {
+		said, err := d.one(ctx, key)
+		if err != nil {
+			return err
+		}
+		if d.dryRun {
+			said += " (dry run)"
+		}
+		fmt.Fprintf(d.out, "%s %s\n", refOf(key), said)
+	}
+	if !d.wait || d.dryRun {
 		return nil
 	}
-	return &v
+	w := waiter{app: d.app, client: d.client, timeout: d.timeout}
+	for _, key := range keys {
+		if err := w.deleted(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one deletes one object and says what became of it.
+func (d *deleter) one(ctx context.Context, key state.Key) (string, error) {
+	const gone = "unchanged (already gone)"
+	entry, err := d.client.GetSpec(ctx, key)
+	switch {
+	case errors.Is(err, kv.ErrNotFound) && d.conditional:
+		return "", notFoundErr("%s is not there, so it is not at revision %d (see `dynctl history %s`)", refOf(key), d.revision, refOf(key))
+	case errors.Is(err, kv.ErrNotFound):
+		return gone, nil
+	case err != nil:
+		return "", stored(err)
+	case d.conditional && entry.Revision != d.revision:
+		return "", fail(exitConflict, "%s is at revision %d, not %d: look at it with `dynctl history %s`, then delete it again", refOf(key), entry.Revision, d.revision, refOf(key))
+	case d.dryRun:
+		return "deleted", nil
+	}
+	opts := kv.DeleteOptions{Author: author(), Comment: d.comment}
+	if d.conditional {
+		opts.IfRevision = &d.revision
+	}
+	_, err = d.client.DeleteSpec(ctx, key, opts)
+	if errors.Is(err, kv.ErrNotFound) {
+		return gone, nil
+	}
+	return "deleted", stored(err)
 }
 
 func (a *app) confirmDeletionsCmd() *cobra.Command {

@@ -152,3 +152,10 @@ func (a *app) completing(kinds ...string) cobra.CompletionFunc {
 		return a.completeRefs(cmd.Context(), kinds...), cobra.ShellCompDirectiveNoFileComp
 	}
 }
+
+// completingOrFiles offers files besides the names of objects.
+func (a *app) completingOrFiles(kinds ...string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return a.completeRefs(cmd.Context(), kinds...), cobra.ShellCompDirectiveDefault
+	}
+}

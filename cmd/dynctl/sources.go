@@ -23,6 +23,9 @@ type source struct {
 	data []byte
 }
 
+// specExtensions are the files of a directory that hold documents.
+var specExtensions = []string{".yaml", ".yml", ".json"}
+
 // readSources reads what the arguments name: files, directories (every .yaml,
 // .yml and .json below), glob patterns, and "-" for standard input.
 func (a *app) readSources(args []string) ([]source, error) {
@@ -82,7 +85,7 @@ func specFiles(dir string) ([]string, error) {
 			return err
 		case d.IsDir() && path != dir && strings.HasPrefix(d.Name(), "."):
 			return filepath.SkipDir
-		case !d.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)):
+		case !d.IsDir() && slices.Contains(specExtensions, filepath.Ext(path)):
 			paths = append(paths, path)
 		}
 		return nil
