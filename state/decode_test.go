@@ -325,3 +325,29 @@ func TestLocate(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// TestDecodeEach: a document that cannot be read as a whole still says what it is,
+// and does not hide the others.
+func TestDecodeEach(t *testing.T) {
+	text := modelHead + "  replica: 2\n  engine: sglang\n---\n" + modelHead + "---\nkind: Modell\nmetadata: {name: x}\n"
+	each, err := DecodeEach("f", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(each) != 3 {
+		t.Fatalf("got %d documents, want 3", len(each))
+	}
+	broken := each[0]
+	if len(broken.Errs) != 1 || broken.Doc.Key() != ModelKey("default", "m") || broken.Doc.Object.Model.Spec.Engine != EngineSGLang {
+		t.Errorf("got %+v, want its key, its engine and one error", broken)
+	}
+	if len(each[1].Errs) != 0 || each[1].Doc.Object.Model == nil {
+		t.Errorf("got %+v, want a Model without errors", each[1])
+	}
+	if len(each[2].Errs) == 0 || each[2].Doc.Key() != (Key{}) {
+		t.Errorf("got %+v, want errors and no key", each[2])
+	}
+	if _, err := DecodeEach("f", []byte("a: \x00")); err == nil {
+		t.Error("a file that is no text is read")
+	}
+}

@@ -59,25 +59,50 @@ func (d Doc) Place(i *Invalid) *SpecError {
 // over. The error joins a [*SpecError] for each place that cannot be read; the
 // documents returned with it are those that can.
 func Decode(file string, data []byte) ([]Doc, error) {
-	src, text, err := prepare(file, data)
+	each, err := DecodeEach(file, data)
 	if err != nil {
 		return nil, err
 	}
 	var docs []Doc
 	var errs []error
-	for _, doc := range parse(src, text) {
-		root := doc.root
-		d := &decoder{src: src, errs: doc.errs}
-		var object Object
-		if root != nil && root.kind != nodeNull {
-			object = d.object(root)
-		}
-		errs = append(errs, d.errs...)
-		if len(d.errs) == 0 && object != (Object{}) {
-			docs = append(docs, Doc{Object: object, Raw: root.json(), File: file, Line: root.line, root: root, src: src})
+	for _, d := range each {
+		errs = append(errs, d.Errs...)
+		if len(d.Errs) == 0 {
+			docs = append(docs, d.Doc)
 		}
 	}
 	return docs, joinSorted(errs)
+}
+
+// Decoded is one document of a file, as far as it could be read.
+type Decoded struct {
+	// Doc has no Object where its kind is not known, and in it only what could be
+	// read where there are Errs.
+	Doc Doc
+	// Errs are the places that cannot be read, each a [*SpecError].
+	Errs []error
+}
+
+// DecodeEach is Decode for who wants to say more of a document that cannot be read
+// as a whole. The error means the whole file.
+func DecodeEach(file string, data []byte) ([]Decoded, error) {
+	src, text, err := prepare(file, data)
+	if err != nil {
+		return nil, err
+	}
+	var out []Decoded
+	for _, doc := range parse(src, text) {
+		root := doc.root
+		d := &decoder{src: src, errs: doc.errs}
+		found := Doc{File: file, root: root, src: src}
+		if root != nil && root.kind != nodeNull {
+			found.Object, found.Raw, found.Line = d.object(root), root.json(), root.line
+		}
+		if len(d.errs) > 0 || found.Object != (Object{}) {
+			out = append(out, Decoded{Doc: found, Errs: d.errs})
+		}
+	}
+	return out, nil
 }
 
 // joinSorted joins errors in the order of their places.

@@ -125,7 +125,7 @@ func declaredKeys(sources []source) ([]state.Key, error) {
 		errs = append(errs, leaves(err)...)
 		for _, doc := range docs {
 			key := doc.Key()
-			if back, err := state.ParseKey(key.String()); err != nil || back != key {
+			if !validKey(key) {
 				errs = append(errs, doc.Place(&state.Invalid{
 					Reason: state.ReasonInvalidName, Path: "metadata.name",
 					Message: fmt.Sprintf("%q names no object that could be deleted", refOf(key).name),

@@ -52,30 +52,94 @@ func (a *app) renderCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		docs, unreadable := decodeEach(sources)
-		rendered := actors.Offline(actors.OfflineInput{Docs: docs, Nodes: nodes, Generation: *generation})
-		rendered.Rejected = append(rendered.Rejected, unreadable...)
+		r := decodeForRender(sources)
+		rendered := actors.Offline(actors.OfflineInput{Docs: r.docs, Nodes: nodes, Generation: *generation})
+		for _, rejected := range rendered.Rejected {
+			r.explain(rejected)
+		}
+		rendered.Rejected = append(rendered.Rejected, r.unreadable...)
 		if err := a.encode(out.value, rendered); err != nil {
 			return err
 		}
-		return rejectedErr(rendered.Rejected)
+		if len(r.told) > 0 {
+			return usageErr("%s", strings.Join(r.told, "\n"))
+		}
+		return nil
 	}
 	return cmd
 }
 
-// decodeEach reads the documents that can be read; the others are rejections, each
-// under its file and line.
-func decodeEach(sources []source) ([]state.Doc, []actors.RenderedRejection) {
-	var docs []state.Doc
-	var rejected []actors.RenderedRejection
+// renderSources are the documents of files, of which some can be rendered.
+type renderSources struct {
+	docs       []state.Doc
+	unreadable []actors.RenderedRejection
+	// told is what a person reads about the rejections, each with its place.
+	told []string
+}
+
+// decodeForRender reads the documents that can be read; the others are rejections,
+// one for each fault, under the key that their metadata name, or else their file.
+func decodeForRender(sources []source) *renderSources {
+	r := &renderSources{}
 	for _, s := range sources {
-		found, err := state.Decode(s.name, s.data)
-		docs = append(docs, found...)
-		for _, err := range leaves(err) {
-			rejected = append(rejected, actors.RenderedRejection{Key: s.name, Reason: state.ReasonOf(err), Message: err.Error()})
+		each, err := state.DecodeEach(s.name, s.data)
+		if err != nil {
+			r.reject(s.name, state.ReasonOf(err), err)
+		}
+		for _, d := range each {
+			if len(d.Errs) == 0 {
+				r.docs = append(r.docs, d.Doc)
+				continue
+			}
+			key := s.name
+			if k := d.Doc.Key(); validKey(k) {
+				key = k.String()
+			}
+			for _, err := range d.Errs {
+				r.reject(key, state.ReasonOf(err), err)
+			}
+			for _, invalid := range rulesOfPart(d.Doc) {
+				r.reject(key, invalid.Reason, d.Doc.Place(invalid))
+			}
 		}
 	}
-	return docs, rejected
+	return r
+}
+
+func (r *renderSources) reject(key, reason string, err error) {
+	r.unreadable = append(r.unreadable, actors.RenderedRejection{Key: key, Reason: reason, Message: err.Error()})
+	r.told = append(r.told, err.Error())
+}
+
+// explain finds the places of what made a document be rejected: the planner, which
+// rejects, does not know files.
+func (r *renderSources) explain(rejected actors.RenderedRejection) {
+	d := newDeclared()
+	var doc state.Doc
+	for _, x := range r.docs {
+		d.put(x)
+		d.given[x.Key()] = true
+		if x.Key().String() == rejected.Key {
+			doc = x
+		}
+	}
+	var found []*state.Invalid
+	if doc.File != "" {
+		found = d.check(doc.Key())
+	}
+	if len(found) == 0 || found[0].Reason != rejected.Reason {
+		r.told = append(r.told, rejected.Key+": "+rejected.Message)
+		return
+	}
+	for _, invalid := range found {
+		r.told = append(r.told, doc.Place(invalid).Error())
+	}
+}
+
+// validKey says that an object could stand in the store under a key.
+func validKey(k state.Key) bool {
+	back, err := state.ParseKey(k.String())
+	return err == nil && back == k
 }
 
 // leaves are the errors that a joined error holds.
@@ -87,21 +151,6 @@ func leaves(err error) []error {
 		return joined.Unwrap()
 	}
 	return []error{err}
-}
-
-func rejectedErr(rejected []actors.RenderedRejection) error {
-	var lines []string
-	for _, r := range rejected {
-		line := r.Message
-		if !strings.HasPrefix(line, r.Key) {
-			line = r.Key + ": " + line
-		}
-		lines = append(lines, line)
-	}
-	if len(lines) == 0 {
-		return nil
-	}
-	return usageErr("%s", strings.Join(lines, "\n"))
 }
 
 // readNodes reads a list of nodes; one that does not say whether it is alive is.

@@ -13,8 +13,6 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
-
-	"dynctl/state"
 )
 
 // source is one file of documents, or standard input.
@@ -140,37 +138,6 @@ func toJSON(value []byte) (json.RawMessage, error) {
 		return nil, fmt.Errorf("want one document, got %d", len(docs))
 	}
 	return docs[0], nil
-}
-
-// decodeSources reads the specs of sources. Two documents for one object are an
-// error, because the last would silently win.
-func decodeSources(sources []source) ([]state.Doc, error) {
-	var docs []state.Doc
-	first := map[state.Key]state.Doc{}
-	var errs []error
-	for _, s := range sources {
-		found, err := state.Decode(s.name, s.data)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, d := range found {
-			key := d.Key()
-			if other, ok := first[key]; ok {
-				errs = append(errs, fmt.Errorf("%s:%d: %s is already declared at %s:%d: keep one of them", d.File, d.Line, refOf(key), other.File, other.Line))
-			}
-			first[key] = d
-		}
-		docs = append(docs, found...)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, usageErr("%w", err)
-	}
-	if len(docs) == 0 {
-		return nil, usageErr("no document in %s", sourceNames(sources))
-	}
-	slices.SortStableFunc(docs, func(x, y state.Doc) int { return x.Key().Compare(y.Key()) })
-	return docs, nil
 }
 
 func sourceNames(sources []source) string {
