@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/url"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -113,13 +112,8 @@ func (c connection) options() []nats.Option {
 	return opts
 }
 
-// redacted is a NATS URL without its password.
-func redacted(natsURL string) string {
-	if u, err := url.Parse(natsURL); err == nil {
-		return u.Redacted()
-	}
-	return natsURL
-}
+// redacted is a NATS URL without its secrets.
+func redacted(natsURL string) string { return kv.Redact(natsURL) }
 
 // connect dials the store. The caller closes the client.
 func (a *app) connect(ctx context.Context) (*kv.Client, error) {

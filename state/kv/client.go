@@ -3,7 +3,6 @@ package kv
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -36,12 +35,12 @@ func Connect(ctx context.Context, natsURL string, opts ...nats.Option) (*Client,
 	}
 	nc, err := nats.Connect(natsURL, append(all, opts...)...)
 	if err != nil {
-		return nil, fmt.Errorf("%w at %s: %w: start a reconciler there, or name another with DYNCTL_NATS_URL", ErrUnreachable, redact(natsURL), err)
+		return nil, fmt.Errorf("%w at %s: %w: start a reconciler there, or name another with DYNCTL_NATS_URL", ErrUnreachable, Redact(natsURL), RedactError(err))
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, redact(natsURL), err)
+		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, Redact(natsURL), err)
 	}
 	return &Client{js: js, owned: nc}, nil
 }
@@ -226,17 +225,4 @@ func checkKey(key state.Key) error {
 		return fmt.Errorf("%w: key %q: NATS allows no two dots in a row", ErrInvalid, s)
 	}
 	return nil
-}
-
-// redact takes the password out of a URL, or of a list of them.
-func redact(natsURL string) string {
-	parts := strings.Split(natsURL, ",")
-	for i, p := range parts {
-		u, err := url.Parse(strings.TrimSpace(p))
-		if err != nil {
-			return "the given URL"
-		}
-		parts[i] = u.Redacted()
-	}
-	return strings.Join(parts, ",")
 }

@@ -154,12 +154,12 @@ func (a *App) openNATS(ctx context.Context) error {
 			return nil
 		}
 		if !told {
-			a.log.Error("NATS does not answer; trying until it does", "url", redact(a.cfg.NATSURL), "err", err, "fix", "start it, or correct --nats-url")
+			a.log.Error("NATS does not answer; trying until it does", "url", kv.Redact(a.cfg.NATSURL), "err", kv.RedactError(err), "fix", "start it, or correct --nats-url")
 			told = true
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("NATS at %s: %w", redact(a.cfg.NATSURL), err)
+			return fmt.Errorf("NATS at %s: %w", kv.Redact(a.cfg.NATSURL), kv.RedactError(err))
 		case <-time.After(time.Second):
 		}
 	}
@@ -177,7 +177,7 @@ func (a *App) openStore(ctx context.Context) error {
 	if err := events.EnsureStream(ctx, js); err != nil {
 		return fmt.Errorf("event stream: %w", err)
 	}
-	a.log.Info("spec store", "id", id, "nats", redact(a.natsURL()))
+	a.log.Info("spec store", "id", id, "nats", kv.Redact(a.natsURL()))
 	a.store = kv.New(js)
 	if a.publisher, err = events.NewPublisher(js, events.PublisherOptions{Dir: filepath.Join(a.cfg.DataDir, "spool"), Log: a.log}); err != nil {
 		return err

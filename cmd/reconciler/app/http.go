@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"dynctl/actors"
+	"dynctl/state/kv"
 )
 
 // snapshot is the last round, for those who ask over HTTP.
@@ -48,7 +48,7 @@ func (a *App) waiting() string {
 	if a.cfg.NATSURL == "" {
 		return "nats: the embedded server is starting"
 	}
-	return fmt.Sprintf("nats: no answer from %s; start it, or correct --nats-url", redact(a.cfg.NATSURL))
+	return fmt.Sprintf("nats: no answer from %s; start it, or correct --nats-url", kv.Redact(a.cfg.NATSURL))
 }
 
 // readyz answers 200 when specs would be carried out, else 503 with one line for
@@ -70,7 +70,7 @@ func (a *App) missing() []string {
 		out = append(out, "specs: not loaded from NATS yet")
 	}
 	if h := a.views.Health(); !h.Connected {
-		out = append(out, fmt.Sprintf("nats: not connected to %s; start it", redact(a.natsURL())))
+		out = append(out, fmt.Sprintf("nats: not connected to %s; start it", kv.Redact(a.natsURL())))
 	}
 	lease, known := a.elector.Leader()
 	switch {
@@ -89,20 +89,4 @@ func (a *App) missing() []string {
 		out = append(out, line)
 	}
 	return out
-}
-
-// redact takes the passwords out of a list of URLs.
-func redact(raw string) string {
-	var out []string
-	for one := range strings.SplitSeq(raw, ",") {
-		u, err := url.Parse(one)
-		switch {
-		case err == nil:
-			one = u.Redacted()
-		case strings.Contains(one, "@"):
-			one = "(a URL that cannot be read)"
-		}
-		out = append(out, one)
-	}
-	return strings.Join(out, ",")
 }
