@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -16,9 +17,12 @@ import (
 )
 
 const eventsLong = `Print what happened: every command that the reconciler gave and every fact that
-it and the agent recorded, oldest first. Without --since or -n the last 50.
+it and the agent recorded, oldest first. A table without --since or -n begins with
+the last 50.
 
--o json prints one CloudEvents document a line.`
+-o json prints one CloudEvents document a line: all that are stored, unless -n or
+--since says less. A message that is no event is told on standard error and passed
+over.`
 
 const eventsExample = `  dynctl events -f
   dynctl events --since 10m --type unit-exited,unit-backoff
@@ -47,14 +51,14 @@ func (a *app) eventsCmd() *cobra.Command {
 	fs.StringVar(&f.since, "since", "", "from a duration ago (10m) or a time (2006-01-02T15:04:05Z) on")
 	fs.StringSliceVar(&f.types, "type", nil, "only these types, such as unit-exited")
 	fs.StringVar(&f.model, "model", "", "only events of this model")
-	fs.IntVarP(&f.last, "last", "n", 50, "at most this many stored events, the newest; 0: all")
+	fs.IntVarP(&f.last, "last", "n", 50, "at most this many stored events, the newest; 0: all, as with -o json")
 	out := outputFlag(cmd, formatTable, formatJSON)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		opts, err := a.tailOptions(f)
 		if err != nil {
 			return err
 		}
-		if f.since != "" && !fs.Changed("last") {
+		if (f.since != "" || out.value == formatJSON) && !fs.Changed("last") {
 			f.last = 0
 		}
 		return a.withClient(cmd.Context(), func(c *kv.Client) error {
@@ -95,22 +99,28 @@ func (a *app) tailOptions(f eventFilter) (events.TailOptions, error) {
 
 // tail prints the last stored events, and goes on with the new ones if asked to.
 func (a *app) tail(ctx context.Context, js jetstream.JetStream, o events.TailOptions, f eventFilter, format string) error {
+	p := eventPrinter{out: a.out, style: a.style, json: format == formatJSON}
 	var kept []events.Event
 	for e, err := range events.Tail(ctx, js, o) {
-		if err != nil {
-			return stored(err)
+		if unusable := a.unreadable(err); unusable != nil {
+			return unusable
 		}
-		kept = append(kept, e)
-		if f.last > 0 && len(kept) > f.last {
-			kept = kept[1:]
+		o.FromSeq = e.Sequence + 1
+		switch {
+		case err != nil:
+		case f.last > 0:
+			kept = append(kept, e)
+			kept = kept[max(0, len(kept)-f.last):]
+		default:
+			if err := p.print(e); err != nil {
+				return err
+			}
 		}
 	}
-	p := eventPrinter{out: a.out, style: a.style, json: format == formatJSON}
 	for _, e := range kept {
 		if err := p.print(e); err != nil {
 			return err
 		}
-		o.FromSeq = e.Sequence + 1
 	}
 	if !f.follow {
 		return nil
@@ -120,14 +130,27 @@ func (a *app) tail(ctx context.Context, js jetstream.JetStream, o events.TailOpt
 	}
 	o.Follow = true
 	for e, err := range events.Tail(ctx, js, o) {
+		if unusable := a.unreadable(err); unusable != nil {
+			return unusable
+		}
 		if err != nil {
-			return stored(err)
+			continue
 		}
 		if err := p.print(e); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// unreadable tells of a message that is no event: whoever has the rights may write
+// one, and it must not hide the others. Any other error is returned.
+func (a *app) unreadable(err error) error {
+	if errors.Is(err, events.ErrInvalid) {
+		fmt.Fprintln(a.err, "note: passed over:", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+		return nil
+	}
+	return stored(err)
 }
 
 // eventPrinter prints one event a line; the columns have fixed widths, because
@@ -153,16 +176,35 @@ func (p *eventPrinter) print(e events.Event) error {
 		p.headed = true
 		fmt.Fprintf(p.out, row, "TIME", "TYPE", "OBJECT", "REASON")
 	}
-	object := e.Data.Server
-	if e.Object != "" && e.Object != object {
-		object += "/" + e.Object
-	}
 	text := p.style.bold(e.Data.Reason)
 	if e.Data.Message != "" {
 		text = strings.TrimPrefix(text+": "+firstLine(e.Data.Message), ": ")
 	}
-	_, err := fmt.Fprintf(p.out, row, e.Time.UTC().Format(time.RFC3339), e.Type, orDash(object), orDash(text))
+	_, err := fmt.Fprintf(p.out, row, e.Time.UTC().Format(time.RFC3339), e.Type, orDash(eventObject(e)), orDash(text))
 	return err
+}
+
+// eventObject is what an event is about, as a person names it: SERVER/OBJECT, and
+// what concerns no server by its type.
+func eventObject(e events.Event) string {
+	switch server := e.Data.Server; {
+	case server != "" && (e.Object == "" || e.Object == server):
+		return server
+	case server != "":
+		return server + "/" + e.Object
+	}
+	switch e.Type {
+	case events.TypePlan:
+		return "cluster"
+	case events.TypeLeaderElected, events.TypeLeaderLost:
+		return "reconciler/" + e.Object
+	case events.TypeAgentConnected, events.TypeAgentLost:
+		return "agent/" + e.Object
+	}
+	if e.Object == events.ClusterServer {
+		return "cluster"
+	}
+	return e.Object
 }
 
 func firstLine(s string) string {

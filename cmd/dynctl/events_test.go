@@ -22,8 +22,8 @@ func (f onWrite) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestEventsFollow: what is stored, then what comes, until interrupted; and then
-// nothing goes on.
+// TestEventsFollow: what is stored, then what comes, past a message that is no
+// event, until interrupted; and then nothing goes on.
 func TestEventsFollow(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	server, err := natsd.Start(natsd.Options{Port: -1, StoreDir: t.TempDir()})
@@ -58,6 +58,9 @@ func TestEventsFollow(t *testing.T) {
 	out := onWrite(func(text string) {
 		seen = append(seen, text)
 		if len(seen) == 1 {
+			if _, err := client.JetStream().Publish(ctx, "dynctl.events.default.unit-started.u", []byte("no event")); err != nil {
+				t.Error(err)
+			}
 			publish("new")
 		} else {
 			interrupt()
@@ -66,6 +69,9 @@ func TestEventsFollow(t *testing.T) {
 	var stderr bytes.Buffer
 	if code := run(following, []string{"events", "-f", "-o", "json"}, strings.NewReader(""), out, &stderr); code != exitOK {
 		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+	if !strings.Contains(stderr.String(), "note: passed over: message 2 of DYNCTL_EVENTS") {
+		t.Errorf("got %q on stderr, want a note on the message that is no event", stderr.String())
 	}
 	if len(seen) != 2 || !strings.Contains(seen[0], `"stored"`) || !strings.Contains(seen[1], `"new"`) {
 		t.Errorf("got %q, want the stored event, then the new one", seen)

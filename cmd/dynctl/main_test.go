@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 //	status KEY FILE   writes a status; its revisions default to the spec's
 //	observed FILE     writes keys of the observed bucket
 //	event FILE        publishes events, one JSON object a line
+//	message SUBJECT FILE  publishes what may be no event
 //	raw KEY FILE      writes a spec without dynctl
 //	leader EPOCH      makes somebody lead
 //	logs FILE         answers for the logs in FILE, by unit/actor, as an agent does
@@ -55,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"status":   putStatus,
 			"observed": putObserved,
 			"event":    putEvents,
+			"message":  putMessage,
 			"raw":      putRaw,
 			"leader":   putLeader,
 			"frontend": serveFrontend,
@@ -165,6 +167,11 @@ func putRaw(ts *testscript.TestScript, neg bool, args []string) {
 	bucket, err := clientOf(ts).JetStream().KeyValue(ctx, kv.BucketSpecs)
 	ts.Check(err)
 	_, err = bucket.Put(ctx, args[0], fixture(ts, args[1]))
+	ts.Check(err)
+}
+
+func putMessage(ts *testscript.TestScript, neg bool, args []string) {
+	_, err := clientOf(ts).JetStream().Publish(context.Background(), args[0], fixture(ts, args[1]))
 	ts.Check(err)
 }
 
