@@ -30,8 +30,13 @@ type Agent struct {
 	// Autoscaling says that the Ray cluster adds nodes by itself.
 	Autoscaling bool   `json:"autoscaling"`
 	Version     string `json:"version"`
-	NodeIP      string `json:"nodeIp"`
-	PID         int    `json:"pid"`
+	// Versions are what runs on the agent's node, by name: python, ray, dynamo.
+	Versions map[string]string `json:"versions,omitempty"`
+	// Binaries are the programs of the infra unit as the agent's node has them, by
+	// name: etcd, nats-server.
+	Binaries map[string]string `json:"binaries,omitempty"`
+	NodeIP   string            `json:"nodeIp"`
+	PID      int               `json:"pid"`
 	// At is the time of the heartbeat on the clock of the KV store; not stored.
 	At time.Time `json:"-"`
 }
