@@ -59,7 +59,7 @@ help: ## List the targets
 .PHONY: build
 build: need-go agent-deps bin/nats-server bin/etcd ## Build everything into bin/
 	@echo "build: dynctl, reconciler, local ($(VERSION))"
-	@$(STATIC) "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/dynctl ./cmd/reconciler ./deploy/local/cmd/local
+	@$(STATIC) "-s -w -X dynctl/cmd/internal/version.Value=$(VERSION)" -o bin/ ./cmd/dynctl ./cmd/reconciler ./deploy/local/cmd/local
 
 bin/nats-server: go.mod
 	@echo "build: nats-server"

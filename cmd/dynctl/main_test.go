@@ -19,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"dynctl/cmd/internal/version"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -28,6 +29,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files and the schemas anew")
 
 func TestMain(m *testing.M) {
+	version.Value = "v0.0.0-test"
 	testscript.Main(m, map[string]func(){"dynctl": main})
 }
 
@@ -40,7 +42,9 @@ func TestMain(m *testing.M) {
 //	event FILE        publishes events, one JSON object a line
 //	message SUBJECT FILE  publishes what may be no event
 //	raw KEY FILE      writes a spec without dynctl
-//	leader EPOCH      makes somebody lead
+//	leader EPOCH [VERSION]  makes somebody lead
+//	mask FILE               writes the file masked: FILE without what differs in each run
+//	screen COLUMNS ARG...   runs dynctl at a terminal; see [atTerminal]
 //	logs FILE         answers for the logs in FILE, by unit/actor, as an agent does
 //	frontend FILE     serves FILE as the answer of /v1/chat/completions and
 //	                  sets $ENDPOINT
@@ -59,6 +63,8 @@ func TestScripts(t *testing.T) {
 			"message":  putMessage,
 			"raw":      putRaw,
 			"leader":   putLeader,
+			"screen":   atTerminal,
+			"mask":     mask,
 			"frontend": serveFrontend,
 			"logs":     serveLogs,
 			"exits":    exits,
@@ -179,7 +185,12 @@ func putLeader(ts *testscript.TestScript, neg bool, args []string) {
 	ctx := context.Background()
 	bucket, err := clientOf(ts).JetStream().KeyValue(ctx, kv.BucketLease)
 	ts.Check(err)
-	_, err = bucket.Put(ctx, "leader", []byte(`{"holder": "r1", "epoch": `+args[0]+`, "since": "2026-11-24T00:00:00Z"}`))
+	is := ""
+	if len(args) > 1 {
+		is = args[1]
+	}
+	since := time.Now().Add(-3 * time.Hour).UTC().Format(time.RFC3339)
+	_, err = bucket.Put(ctx, "leader", []byte(`{"holder": "r1", "epoch": `+args[0]+`, "since": "`+since+`", "version": "`+is+`"}`))
 	ts.Check(err)
 }
 

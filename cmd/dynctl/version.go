@@ -1,15 +1,21 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"runtime"
-	"runtime/debug"
+	"maps"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"dynctl/cmd/internal/version"
+	"dynctl/state"
+	"dynctl/state/kv"
 )
 
-// version is set by the release build (-ldflags "-X main.version=v1.2.3").
-var version = ""
+// askVersions is how long version waits for a store that does not answer.
+const askVersions = 2 * time.Second
 
 // versionInfo is the shape of `dynctl version -o json`.
 type versionInfo struct {
@@ -18,52 +24,116 @@ type versionInfo struct {
 	Modified bool   `json:"modified"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
+	// Reconciler is the version of the one that leads; empty: none does, it does not
+	// tell, or NATS did not answer.
+	Reconciler string `json:"reconciler"`
+	// Agent is the version of the agent in Ray, and Ray are the versions that it
+	// found there, by name (python, ray, dynamo).
+	Agent string            `json:"agent"`
+	Ray   map[string]string `json:"ray"`
 }
 
 func (a *app) versionCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version of this program",
-		Example: "  dynctl version\n  dynctl version -o json",
+		Use:   "version",
+		Short: "Print the versions of this program and of what it talks to",
+		Long: `Print the version of this program, and those of the reconciler that leads and of
+what its agent found in Ray, where NATS answers. Whether they fit each other is
+what dynctl doctor says.`,
+		Example: "  dynctl version\n  dynctl version --client\n  dynctl version -o json",
 		Args:    cobra.NoArgs,
 	}
+	client := cmd.Flags().Bool("client", false, "this program alone; nothing is asked")
 	out := outputFlag(cmd, formatTable, formatJSON, formatYAML)
-	cmd.RunE = func(*cobra.Command, []string) error {
-		v := buildVersion()
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		own := version.Get()
+		v := versionInfo{Version: own.Version, Commit: own.Commit, Modified: own.Modified, Go: own.Go, Platform: own.Platform, Ray: map[string]string{}}
+		if !*client {
+			if err := a.remoteVersions(cmd.Context(), &v); err != nil {
+				return err
+			}
+		}
 		if out.value != formatTable {
 			return a.encode(out.value, v)
 		}
-		text := "dynctl " + v.Version
-		if v.Commit != "" {
-			text += " (" + v.Commit
-			if v.Modified {
-				text += ", modified"
-			}
-			text += ")"
+		fmt.Fprintln(a.out, "dynctl", own)
+		if v.Reconciler != "" {
+			fmt.Fprintln(a.out, "reconciler", v.Reconciler)
 		}
-		_, err := fmt.Fprintf(a.out, "%s, %s, %s\n", text, v.Go, v.Platform)
-		return err
+		if v.Agent != "" {
+			fmt.Fprintln(a.out, strings.TrimSuffix("agent "+v.Agent+", "+versionList(v.Ray), ", "))
+		}
+		return nil
 	}
 	return cmd
 }
 
-func buildVersion() versionInfo {
-	v := versionInfo{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if v.Version == "" {
-			v.Version = info.Main.Version
+// remoteVersions asks the store. That it does not answer is no error: this
+// program has a version all the same.
+func (a *app) remoteVersions(ctx context.Context, v *versionInfo) error {
+	if _, err := a.conn.resolve(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askVersions)
+	defer cancel()
+	err := a.withClient(ctx, func(c *kv.Client) error {
+		if lease, err := c.GetLeader(ctx); err == nil {
+			v.Reconciler = lease.Version
 		}
-		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				v.Commit = s.Value[:min(12, len(s.Value))]
-			case "vcs.modified":
-				v.Modified = s.Value == "true"
-			}
+		if agent, err := c.GetAgent(ctx); err == nil {
+			v.Agent = agent.Version
+			maps.Copy(v.Ray, agent.Versions)
+		}
+		return nil
+	})
+	if err != nil {
+		a.progress("%s", firstLine(err.Error()))
+	}
+	return nil
+}
+
+// tested are the versions of the Ray side that the integration tests run, by the
+// names that the agent gives them.
+var tested = []struct{ key, name, version string }{
+	{"python", "Python", "3.11"},
+	{"ray", "Ray", "2.60"},
+	{"dynamo", "Dynamo", "1.6"},
+}
+
+// agentVersion is that of the agent which a reconciler of this version submits.
+const agentVersion = "1"
+
+// versionList is "Python 3.11.9, Ray 2.60.0"; what is not known is left out.
+func versionList(versions map[string]string) string {
+	var parts []string
+	for _, t := range tested {
+		if v := versions[t.key]; v != "" {
+			parts = append(parts, t.name+" "+v)
 		}
 	}
-	if v.Version == "" {
-		v.Version = "(devel)"
+	return strings.Join(parts, ", ")
+}
+
+// untested are the reported versions that are not the tested ones: "Ray 2.61.0,
+// tested with 2.60".
+func untested(agent state.Agent) []string {
+	var parts []string
+	for _, t := range tested {
+		v := agent.Versions[t.key]
+		if v != "" && v != t.version && !strings.HasPrefix(v, t.version+".") {
+			parts = append(parts, fmt.Sprintf("%s %s, tested with %s", t.name, v, t.version))
+		}
 	}
-	return v
+	return parts
+}
+
+// unreported are the tested parts of whose version the agent says nothing.
+func unreported(agent state.Agent) []string {
+	var parts []string
+	for _, t := range tested {
+		if agent.Versions[t.key] == "" {
+			parts = append(parts, t.name)
+		}
+	}
+	return parts
 }

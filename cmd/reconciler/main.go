@@ -6,27 +6,38 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"dynctl/cmd/internal/version"
 	"dynctl/cmd/reconciler/app"
 )
 
 func main() {
-	cfg, err := app.ParseFlags(os.Args[1:], os.Stderr)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole program; it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cfg, err := app.ParseFlags(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return
+		return 0
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "reconciler:", err)
-		os.Exit(2)
+		fmt.Fprintln(stderr, "reconciler:", err)
+		return 2
+	case cfg.ShowVersion:
+		fmt.Fprintln(stdout, "reconciler", version.Get())
+		return 0
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err = app.Main(ctx, cfg)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "reconciler:", err)
-		os.Exit(1)
+	if err := app.Main(ctx, cfg); err != nil {
+		fmt.Fprintln(stderr, "reconciler:", err)
+		return 1
 	}
+	return 0
 }

@@ -34,12 +34,16 @@ type Lease struct {
 	Holder string    `json:"holder"`
 	Epoch  uint64    `json:"epoch"`
 	Since  time.Time `json:"since"` // on the holder's clock
+	// Version is that of the holder's program; empty: it does not tell.
+	Version string `json:"version,omitempty"`
 }
 
 // ElectorOptions of NewElector.
 type ElectorOptions struct {
 	// ID names this reconciler in the lease; it must be its alone.
 	ID string
+	// Version is that of this program; whoever reads the lease learns it.
+	Version string
 	// Seen returns the highest epoch that is known from elsewhere (the agent), to
 	// stay above it when the lease bucket was lost; nil: none is. It must not block.
 	Seen func() uint64
@@ -208,7 +212,7 @@ func (e *Elector) campaign(ctx context.Context, seen observedLease) (rev uint64,
 		return 0, Lease{}, nil
 	}
 	sent := time.Now()
-	l = Lease{Holder: e.opts.ID, Epoch: epoch, Since: sent.UTC()}
+	l = Lease{Holder: e.opts.ID, Epoch: epoch, Since: sent.UTC(), Version: e.opts.Version}
 	rev, err = e.write(try, l, seen.rev)
 	if err != nil {
 		e.opts.Log.Debug("lease not won", "epoch", epoch, "error", err)

@@ -117,11 +117,11 @@ func TestTakeoverAfterACrash(t *testing.T) {
 	gate := newGate(t, strings.TrimPrefix(st.srv.URL(), "nats://"))
 	nc := must(nats.Connect("nats://"+gate.addr, nats.ReconnectBufSize(-1), nats.MaxReconnects(-1)))(t)
 	defer nc.Close()
-	leader := runElector(t, must(jetstream.New(nc))(t), ElectorOptions{ID: "first"})
+	leader := runElector(t, must(jetstream.New(nc))(t), ElectorOptions{ID: "first", Version: "v9"})
 	first := leader.term()
 	standby := runElector(t, st.dial(), ElectorOptions{ID: "second"})
 	client := New(st.dial())
-	if l := must(client.GetLeader(t.Context()))(t); l.Holder != "first" || l.Epoch != first.Epoch {
+	if l := must(client.GetLeader(t.Context()))(t); l.Holder != "first" || l.Epoch != first.Epoch || l.Version != "v9" {
 		t.Errorf("lease %+v", l)
 	}
 	gate.shut()

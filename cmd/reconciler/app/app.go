@@ -24,6 +24,7 @@ import (
 	"github.com/oklog/run"
 
 	"dynctl/actors/ray"
+	"dynctl/cmd/internal/version"
 	"dynctl/cmd/reconciler/app/ops"
 	"dynctl/events"
 	"dynctl/state/kv"
@@ -188,7 +189,7 @@ func (a *App) openStore(ctx context.Context) error {
 	if a.views, err = kv.Watch(context.WithoutCancel(ctx), js, a.loop.Kick); err != nil {
 		return err
 	}
-	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Seen: a.seenEpoch, Log: a.log})
+	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch, Log: a.log})
 	return nil
 }
 

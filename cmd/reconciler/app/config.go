@@ -39,6 +39,8 @@ type Config struct {
 	// LogFormat is text or json.
 	LogFormat string
 	Verbose   bool
+	// ShowVersion asks for the version alone; nothing else is checked then.
+	ShowVersion bool
 }
 
 // ErrUsage says that a flag is wrong.
@@ -74,11 +76,15 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.StringVar(&c.ID, "id", host+"-"+strconv.Itoa(os.Getpid()), "name of this reconciler in the lease and in events")
 	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	fs.BoolVar(&c.Verbose, "v", false, "log more")
+	fs.BoolVar(&c.ShowVersion, "version", false, "print the version and end")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return c, err
 		}
 		return c, fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	if c.ShowVersion {
+		return c, nil
 	}
 	if fs.NArg() > 0 {
 		return c, fmt.Errorf("%w: unexpected argument %q", ErrUsage, fs.Arg(0))

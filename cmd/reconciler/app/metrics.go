@@ -1,7 +1,6 @@
 package app
 
 import (
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"dynctl/actors"
+	"dynctl/cmd/internal/version"
 	"dynctl/events"
 	"dynctl/state"
 )
@@ -56,18 +56,10 @@ func newMetrics() *metrics {
 		changes:  newChanges(), sweeps: map[state.UnitKey]string{},
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dynctl_build_info", Help: "Always 1."}, []string{"version"})
-	build.WithLabelValues(Version()).Set(1)
+	build.WithLabelValues(version.Get().Version).Set(1)
 	m.registry.MustRegister(m.rounds, m.duration, m.isLeader, m.restarts, m.timeToReady, m.rejected, m.swept, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
-}
-
-// Version is the version of this program as the Go toolchain recorded it.
-func Version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }
 
 func (m *metrics) planned(d time.Duration) { m.duration.Observe(d.Seconds()) }

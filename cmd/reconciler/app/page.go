@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/actors"
+	"dynctl/cmd/internal/version"
 	"dynctl/cmd/reconciler/app/ops"
 	"dynctl/events"
 	"dynctl/state"
@@ -24,7 +25,7 @@ const (
 // opsInput is the last round as the ops page shows it.
 func (a *App) opsInput() ops.Input {
 	in := ops.Input{
-		Now: time.Now(), ID: a.cfg.ID, Version: Version(), Missing: a.missing(),
+		Now: time.Now(), ID: a.cfg.ID, Version: version.Get().Version, Missing: a.missing(),
 		NATSURL: withoutSecret(a.natsURL()), Leader: a.leadership(), Specs: map[string]ops.Spec{},
 	}
 	s := a.snapshot.Load()
