@@ -102,20 +102,38 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
+// Columns of a screen that does not say how many it has, and the fewest that are
+// written for.
+const (
+	defaultWidth = 80
+	narrowest    = 40
+)
+
 // isTerminal says that a stream is a terminal, and therefore a person's.
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// width is the number of columns to write in: the terminal's, else 80.
+// width is the number of columns that prose is written in: the terminal's, else 80.
 func (a *app) width() int {
-	if f, ok := a.out.(*os.File); ok {
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
-			return max(w, 40)
-		}
+	if w := columns(a.out); w > 0 {
+		return w
 	}
-	return 80
+	return defaultWidth
+}
+
+// columns is the width that a table on a stream must keep to: the terminal's. In a
+// pipe there is none, 0: whoever reads it there wants each row on one line.
+func columns(stream any) int {
+	f, ok := stream.(*os.File)
+	if !ok || !isTerminal(f) {
+		return 0
+	}
+	if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+		return max(w, narrowest)
+	}
+	return defaultWidth
 }
 
 // progress tells a person who waits what goes on; scripts never see it.

@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
-	"dynctl/cmd/internal/verdict"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -17,24 +18,50 @@ import (
 
 // finding is one item of `dynctl doctor -o json`.
 type finding struct {
+	// Check is one of nats, store, events, clock, reconciler, agent, versions,
+	// binaries, ray, gpus, ports, specs, frontend. A check may have several findings.
 	Check string `json:"check"`
-	// Result is ok, warn or fail.
+	// Result is ok, warn, fail, or skip (what it rests on is missing).
 	Result  string `json:"result"`
 	Message string `json:"message"`
-	Next    string `json:"next"`
+	// Next says what to do; empty where nothing is wrong.
+	Next string `json:"next"`
 }
 
 const (
 	resultOK   = "ok"
 	resultWarn = "warn"
 	resultFail = "fail"
+	resultSkip = "skip"
 )
 
-const doctorLong = `Check everything that serving rests on: NATS, the store, the reconciler, the
-agent, the Ray nodes, the specs and the frontends. For each fault it says what to
-do.
+// Checks in the order in which they are printed: each rests on those before it.
+const (
+	checkNATS       = "nats"
+	checkStore      = "store"
+	checkEvents     = "events"
+	checkClock      = "clock"
+	checkReconciler = "reconciler"
+	checkAgent      = "agent"
+	checkVersions   = "versions"
+	checkBinaries   = "binaries"
+	checkRay        = "ray"
+	checkGPUs       = "gpus"
+	checkPorts      = "ports"
+	checkSpecs      = "specs"
+	checkFrontend   = "frontend"
+)
 
-Exit code 1: something failed; 6: NATS cannot be reached.`
+var checks = []string{
+	checkNATS, checkStore, checkEvents, checkClock, checkReconciler, checkAgent, checkVersions,
+	checkBinaries, checkRay, checkGPUs, checkPorts, checkSpecs, checkFrontend,
+}
+
+const doctorLong = `Check everything that serving rests on: NATS and the store, the clocks, the
+reconciler, the agent, Ray, the versions, the programs that the nodes need, GPUs,
+ports, the specs and the frontends. For each fault it says what to do.
+
+Exit code 1: something failed (warnings alone: 0); 6: NATS cannot be reached.`
 
 func (a *app) doctorCmd() *cobra.Command {
 	cmd := &cobra.Command{
@@ -46,23 +73,22 @@ func (a *app) doctorCmd() *cobra.Command {
 	}
 	out := outputFlag(cmd, formatTable, formatJSON, formatYAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.withClient(cmd.Context(), func(c *kv.Client) error {
-			d := doctor{app: a, client: c}
-			d.examine(cmd.Context())
-			if out.value != formatTable {
-				if err := a.encode(out.value, d.findings); err != nil {
-					return err
-				}
-			} else {
-				d.print()
-			}
-			for _, f := range d.findings {
-				if f.Result == resultFail {
-					return errDifference
-				}
-			}
-			return nil
-		})
+		d := doctor{app: a}
+		err := d.examine(cmd.Context())
+		if len(d.findings) == 0 {
+			return err
+		}
+		d.complete()
+		if out.value == formatTable {
+			d.print()
+		} else if err := a.encode(out.value, d.findings); err != nil {
+			return err
+		}
+		failed := func(f finding) bool { return f.Result == resultFail }
+		if err == nil && slices.ContainsFunc(d.findings, failed) {
+			return errDifference
+		}
+		return err
 	}
 	return cmd
 }
@@ -72,6 +98,17 @@ type doctor struct {
 	*app
 	client   *kv.Client
 	findings []finding
+	// missing is what the checks that were not made rest on.
+	missing string
+	// skew is how far the local clock is ahead of the store's.
+	skew time.Duration
+	// What the checks have read so far; nil or empty: nothing could be.
+	lease   *kv.Lease
+	agent   *state.Agent
+	nodes   []state.Node
+	units   []state.Unit
+	servers []objectInfo
+	models  []objectInfo
 }
 
 func (d *doctor) found(check, result, next, format string, args ...any) {
@@ -81,143 +118,194 @@ func (d *doctor) found(check, result, next, format string, args ...any) {
 	d.findings = append(d.findings, finding{check, result, fmt.Sprintf(format, args...), next})
 }
 
-func (d *doctor) examine(ctx context.Context) {
-	conn, _ := d.conn.resolve()
-	if err := d.client.Ping(ctx); err != nil {
-		d.found("nats", resultFail, "see the log of the reconciler", "%s does not answer: %v", redacted(conn.NATSURL), err)
-		return
-	}
-	d.found("nats", resultOK, "", "%s answers", redacted(conn.NATSURL))
-	id, err := d.client.StoreID(ctx)
+// storeNow is the time on the clock of the store, which is the one that every
+// stored time is on.
+func (d *doctor) storeNow() time.Time { return d.now().Add(-d.skew) }
+
+// examine makes the checks. Its error ends the program: that of a wrong command
+// line without findings, the exit code for a NATS out of reach with one.
+func (d *doctor) examine(ctx context.Context) error {
+	conn, err := d.conn.resolve()
 	if err != nil {
-		d.found("store", resultFail, "start the reconciler (`make up`): it makes the store", "no store here: %v", err)
-		return
+		return err
 	}
-	d.found("store", resultOK, "", "store %s", id)
-	d.stream(ctx)
-	d.leader(ctx)
-	d.agent(ctx)
-	d.nodes(ctx)
-	d.objects(ctx)
+	d.client, err = d.connect(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		d.unreachable(conn, err)
+		d.versions()
+		return &exitError{code: exitUnreachable}
+	}
+	defer d.client.Close()
+	d.found(checkNATS, resultOK, "", "%s answers", redacted(conn.NATSURL))
+	if d.store(ctx) {
+		d.stream(ctx)
+		d.reconciler(ctx)
+		d.askAgent(ctx)
+		d.readAll(ctx)
+		d.binaries()
+		d.ray()
+		d.gpus()
+		d.ports()
+		d.specs()
+		d.frontends(ctx)
+	}
+	d.versions()
+	return nil
 }
 
+func (d *doctor) unreachable(conn connection, err error) {
+	var e *exitError
+	if errors.As(err, &e) && e.err != nil {
+		err = e.err
+	}
+	next := "start the reconciler (`make up`), or say where NATS is: --nats-url, --context or $" + envNATSURL
+	if errors.Is(err, nats.ErrAuthorization) {
+		next = "give the user, token or credentials file of this NATS in a context (--context)"
+	}
+	d.missing = "NATS"
+	d.found(checkNATS, resultFail, next, "cannot reach NATS at %s: %v", redacted(conn.NATSURL), err)
+}
+
+func (d *doctor) store(ctx context.Context) bool {
+	id, err := d.client.StoreID(ctx)
+	if err != nil {
+		d.missing = "the store"
+		d.found(checkStore, resultFail, "start the reconciler (`make up`): it makes the store", "no store here: %v", err)
+		return false
+	}
+	d.found(checkStore, resultOK, "", "store %s", id)
+	return true
+}
+
+// maxSkew is from where on clocks that disagree are told.
+const maxSkew = 2 * time.Second
+
+// stream checks the event stream and, by the time in the server's answer, the
+// local clock.
 func (d *doctor) stream(ctx context.Context) {
+	asked := d.now()
 	stream, err := d.client.JetStream().Stream(ctx, events.Stream)
 	if err != nil {
-		d.found("events", resultFail, "start the reconciler: it makes the stream", "no stream %s: %v", events.Stream, err)
+		d.found(checkEvents, resultFail, "start the reconciler: it makes the stream", "no stream %s: %v", events.Stream, err)
 		return
 	}
 	info := stream.CachedInfo()
-	d.found("events", resultOK, "", "%d events, %d MiB", info.State.Msgs, info.State.Bytes>>20)
+	d.found(checkEvents, resultOK, "", "%s, %d MiB", plural(int(info.State.Msgs), "event"), info.State.Bytes>>20)
+	took := d.now().Sub(asked)
+	d.skew = asked.Add(took / 2).Sub(info.TimeStamp)
+	// The answer may have been made at any moment of the request.
+	if apart := d.skew.Abs() - took/2; apart > maxSkew {
+		word := "ahead of"
+		if d.skew < 0 {
+			word = "behind"
+		}
+		d.found(checkClock, resultWarn, "set the clock of this machine, or of that of NATS (timedatectl set-ntp true); until then dynctl reckons ages wrongly",
+			"the clock here is %s %s that of NATS", span(d.skew.Abs()), word)
+		return
+	}
+	d.found(checkClock, resultOK, "", "less than %s apart from that of NATS", maxSkew)
 }
 
-func (d *doctor) leader(ctx context.Context) {
+func (d *doctor) reconciler(ctx context.Context) {
 	lease, err := d.client.GetLeader(ctx)
 	if err != nil {
-		d.found("reconciler", resultFail, "start it (`make up`); what runs goes on without it, but nothing heals", "no reconciler leads: %v", err)
+		d.found(checkReconciler, resultFail, "start it (`make up`); what runs goes on without it, but nothing heals", "no reconciler leads: %v", err)
 		return
 	}
-	d.found("reconciler", resultOK, "", "%s leads, epoch %d, for %s", lease.Holder, lease.Epoch, age(d.now(), lease.Since))
+	d.lease = &lease
+	d.found(checkReconciler, resultOK, "", "%s leads, epoch %d, for %s", lease.Holder, lease.Epoch, age(d.storeNow(), lease.Since))
 }
 
-func (d *doctor) agent(ctx context.Context) {
+func (d *doctor) askAgent(ctx context.Context) {
 	const next = "see the Ray dashboard's jobs, and that --advertise-nats-url can be reached from the Ray head"
 	agent, err := d.client.GetAgent(ctx)
+	if err != nil {
+		d.found(checkAgent, resultFail, next, "no agent has reported: %v", err)
+		return
+	}
+	d.agent = &agent
 	switch {
-	case err != nil:
-		d.found("agent", resultFail, next, "no agent has reported: %v", err)
-	case d.now().Sub(agent.At) > agentSilence:
-		d.found("agent", resultFail, next, "agent %d has been silent for %s", agent.Incarnation, age(d.now(), agent.At))
+	case d.storeNow().Sub(agent.At) > agentSilence:
+		d.found(checkAgent, resultFail, next, "agent %d has been silent for %s", agent.Incarnation, age(d.storeNow(), agent.At))
 	case !agent.Synced:
-		d.found("agent", resultWarn, "wait: it reads what Ray holds", "agent %d is not synced yet", agent.Incarnation)
+		d.found(checkAgent, resultWarn, "wait: it reads what Ray holds", "agent %d is not synced yet", agent.Incarnation)
 	default:
-		d.found("agent", resultOK, "", "agent %d at %s, Ray session %s", agent.Incarnation, agent.NodeIP, agent.Session)
+		d.found(checkAgent, resultOK, "", "agent %d at %s, Ray session %s", agent.Incarnation, agent.NodeIP, agent.Session)
 	}
 }
 
-func (d *doctor) nodes(ctx context.Context) {
-	nodes, err := d.client.ListNodes(ctx)
-	if err != nil {
-		d.found("nodes", resultFail, "see the agent", "%v", err)
-		return
+// readAll reads what the other checks look at.
+func (d *doctor) readAll(ctx context.Context) {
+	var err error
+	if d.nodes, err = d.client.ListNodes(ctx); err != nil {
+		d.found(checkRay, resultFail, "see the log of the agent's Ray job", "%v", err)
 	}
-	alive, gpus := 0, 0
-	for _, n := range nodes {
-		if n.Alive {
-			alive++
-			gpus += n.GPUs
+	if d.units, err = d.client.ListUnits(ctx); err != nil {
+		d.found(checkPorts, resultFail, "see the log of the agent's Ray job", "%v", err)
+	}
+	for _, x := range []struct {
+		kind string
+		into *[]objectInfo
+	}{{state.KindServer, &d.servers}, {state.KindModel, &d.models}} {
+		if *x.into, err = d.objects(ctx, d.client, x.kind); err != nil {
+			d.found(checkSpecs, resultFail, "see the log of the reconciler", "%v", err)
 		}
-	}
-	switch {
-	case alive == 0:
-		d.found("nodes", resultFail, "start Ray, or point the reconciler at it (--ray-address)", "no Ray node is alive")
-	case gpus == 0:
-		d.found("nodes", resultWarn, "add GPU nodes; only the mocker runs without", "%s, no GPU", plural(alive, "node"))
-	default:
-		d.found("nodes", resultOK, "", "%s, %s", plural(alive, "node"), plural(gpus, "GPU"))
 	}
 }
 
-// objects checks the specs and the frontends.
-func (d *doctor) objects(ctx context.Context) {
-	rejected := 0
-	for _, kind := range []string{state.KindServer, state.KindModel} {
-		objects, err := d.app.objects(ctx, d.client, kind)
-		if err != nil {
-			d.found("specs", resultFail, "", "%v", err)
-			return
-		}
-		for _, o := range objects {
-			if o.Status == nil {
-				continue
-			}
-			if c, ok := o.Status.Condition(state.CondAccepted); ok && c.Status == state.StatusFalse {
-				rejected++
-				d.found("specs", resultWarn, "correct it with `dynctl set`, or `dynctl rollback`", "%s: %s: %s", verdict.Ref(o.Status), c.Reason, firstLine(c.Message))
-			}
-			if kind == state.KindServer && o.Status.Endpoint != "" {
-				d.frontend(ctx, o)
-			}
+// complete names the checks that were not made, and puts all into their order.
+func (d *doctor) complete() {
+	for _, name := range checks {
+		made := func(f finding) bool { return f.Check == name }
+		if !slices.ContainsFunc(d.findings, made) {
+			d.found(name, resultSkip, "", "not checked: it needs %s", orThe(d.missing, "what failed above"))
 		}
 	}
-	if rejected == 0 {
-		d.found("specs", resultOK, "", "none is rejected")
-	}
+	slices.SortStableFunc(d.findings, func(a, b finding) int {
+		return slices.Index(checks, a.Check) - slices.Index(checks, b.Check)
+	})
 }
 
-func (d *doctor) frontend(ctx context.Context, o objectInfo) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	url := strings.TrimRight(o.Status.Endpoint, "/") + "/models"
-	next := "see `dynctl status server/" + o.Name + "`"
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		d.found("frontend", resultFail, next, "server %s: %v", o.Name, err)
-		return
+func orThe(text, otherwise string) string {
+	if text == "" {
+		return otherwise
 	}
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		d.found("frontend", resultFail, next, "server %s: %v", o.Name, err)
-		return
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		d.found("frontend", resultFail, next, "server %s: %s answers %s", o.Name, url, response.Status)
-		return
-	}
-	d.found("frontend", resultOK, "", "server %s answers at %s", o.Name, o.Status.Endpoint)
+	return text
 }
 
 func (d *doctor) print() {
 	mark := map[string]string{
-		resultOK: d.style.good("ok"), resultWarn: d.style.warn("warn"), resultFail: d.style.bad("fail"),
+		resultOK: d.style.good("ok"), resultWarn: d.style.warn("warn"), resultFail: d.style.bad("fail"), resultSkip: d.style.dim("skip"),
 	}
+	var t table
 	for _, f := range d.findings {
-		var t table
-		t.add(fmt.Sprintf("%s%s", mark[f.Result], strings.Repeat(" ", 6-len(f.Result))), fmt.Sprintf("%-10s", f.Check), f.Message)
-		t.write(d.out)
+		text := f.Message
 		if f.Next != "" {
-			fmt.Fprintln(d.out, wrap("next: "+f.Next, strings.Repeat(" ", 20), d.width()))
+			text += "\nnext: " + f.Next
 		}
+		t.add(mark[f.Result], f.Check, text)
+	}
+	for _, line := range t.lines(d.width()) {
+		fmt.Fprintln(d.out, line)
+	}
+	if n := len(d.findings) - d.count(resultOK); n == 0 {
+		fmt.Fprintln(d.out, "\nall is well")
+	} else {
+		fmt.Fprintf(d.out, "\n%d failed, %s, %d not checked\n", d.count(resultFail), plural(d.count(resultWarn), "warning"), d.count(resultSkip))
 	}
 }
+
+func (d *doctor) count(result string) (n int) {
+	for _, f := range d.findings {
+		if f.Result == result {
+			n++
+		}
+	}
+	return n
+}
+
+// joined is a list in prose.
+func joined(parts []string) string { return strings.Join(parts, ", ") }

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -76,36 +75,6 @@ func jsonToYAML(doc []byte) ([]byte, error) {
 	return yaml.MarshalWithOptions(v, yaml.Indent(2), yaml.UseLiteralStyleIfMultiline(true))
 }
 
-// table is text in columns; cells may hold colours.
-type table struct {
-	rows [][]string
-}
-
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
-
-// write prints the columns two blanks apart. Empty trailing cells leave no blanks.
-func (t *table) write(w io.Writer) {
-	var widths []int
-	for _, row := range t.rows {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], lipgloss.Width(cell))
-		}
-	}
-	for _, row := range t.rows {
-		var line strings.Builder
-		for i, cell := range row {
-			line.WriteString(cell)
-			if i < len(row)-1 {
-				line.WriteString(strings.Repeat(" ", widths[i]-lipgloss.Width(cell)+2))
-			}
-		}
-		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
-	}
-}
-
 // age is how long ago t was, in one unit that a person can take in: 12s, 5m, 3h,
 // 4d. An unknown time has no age.
 func age(now, t time.Time) string {
@@ -146,10 +115,22 @@ func orDash(s string) string {
 }
 
 // wrap breaks text into lines of at most width columns, each indented.
-func wrap(text string, indent string, width int) string {
-	var out []string
-	for _, line := range strings.Split(lipgloss.Wrap(text, max(width-len(indent), 20), ""), "\n") {
-		out = append(out, indent+strings.TrimRight(line, " "))
+func wrap(text, indent string, width int) string {
+	lines := breakLines(text, max(width-lipgloss.Width(indent), 20))
+	for i, line := range lines {
+		lines[i] = indent + line
 	}
-	return strings.Join(out, "\n")
+	return strings.Join(lines, "\n")
+}
+
+// breakLines breaks text between words: not at the hyphens of a flag or a name,
+// which somebody may want to copy.
+func breakLines(text string, width int) []string {
+	const unbreakable = "\u2011"
+	text = lipgloss.Wrap(strings.ReplaceAll(text, "-", unbreakable), width, "")
+	lines := strings.Split(strings.ReplaceAll(text, unbreakable, "-"), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return lines
 }

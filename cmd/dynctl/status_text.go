@@ -12,7 +12,7 @@ import (
 // where a single word is wider.
 func (v *overview) lines(p palette, width int) []string {
 	if len(v.servers) == 0 && len(v.models) == 0 {
-		return []string{"Nothing is declared yet: dynctl set FILE", "", v.footer(p)}
+		return []string{"Nothing is declared yet: dynctl set FILE", "", wrap(v.footer(p), "", width)}
 	}
 	var lines []string
 	for _, server := range v.serverNames() {
@@ -20,7 +20,7 @@ func (v *overview) lines(p palette, width int) []string {
 		lines = append(lines, v.modelLines(server, p, width)...)
 		lines = append(lines, "")
 	}
-	return append(lines, v.footer(p))
+	return append(lines, fold(v.footer(p), width)...)
 }
 
 func (v *overview) serverLines(server string, p palette, width int) []string {
@@ -32,13 +32,13 @@ func (v *overview) serverLines(server string, p palette, width int) []string {
 	}
 	head := "server " + p.bold(server)
 	if status == nil {
-		return []string{head}
+		return fold(head, width)
 	}
 	if status.Endpoint != "" {
 		head += "  " + status.Endpoint
 	}
 	look := judge(status, v.now)
-	lines := []string{head + "  " + p.coloured(look.Word)}
+	lines := fold(head+"  "+p.coloured(look.Word), width)
 	if status.Router != nil {
 		text := "router: " + routing(status.Router)
 		if status.Router.Because != "" {
@@ -69,14 +69,9 @@ func (v *overview) modelLines(server string, p palette, width int) []string {
 		}
 		reasons = append(reasons, lines)
 	}
-	var text strings.Builder
-	t.write(&text)
 	var lines []string
-	for i, row := range strings.Split(strings.TrimRight(text.String(), "\n"), "\n") {
-		if i < len(reasons) {
-			lines = append(lines, row)
-			lines = append(lines, reasons[i]...)
-		}
+	for i, row := range t.rowLines(width) {
+		lines = append(append(lines, row...), reasons[i]...)
 	}
 	return lines
 }
@@ -133,28 +128,22 @@ func (v *overview) detailLines(o objectInfo, p palette, width int) []string {
 		}
 		t.add(indent+c.Type, c.Status, age(v.now, c.LastTransitionTime), text)
 	}
-	lines = append(lines, tableLines(t)...)
+	lines = append(lines, t.lines(width)...)
 	if len(s.Placements) > 0 {
 		var units table
 		units.add(indent+"UNIT", "STATE", "NODE", "GENERATION")
 		for _, u := range s.Placements {
 			units.add(indent+u.Unit, u.State, orDash(short(u.Node)), orDash(u.Generation))
 		}
-		lines = append(append(lines, ""), tableLines(units)...)
+		lines = append(append(lines, ""), units.lines(width)...)
 	}
 	for _, role := range roleNames(s.Roles) {
 		if e := s.Roles[role].LastExit; e != nil && e.LogTail != "" {
 			lines = append(lines, "", indent+"log of "+e.Unit+" at its last exit:")
 			for _, line := range strings.Split(strings.TrimRight(e.LogTail, "\n"), "\n") {
-				lines = append(lines, p.dim(indent+"| "+line))
+				lines = append(lines, p.dim(wrap(line, indent+"| ", width)))
 			}
 		}
 	}
 	return lines
-}
-
-func tableLines(t table) []string {
-	var text strings.Builder
-	t.write(&text)
-	return strings.Split(strings.TrimRight(text.String(), "\n"), "\n")
 }

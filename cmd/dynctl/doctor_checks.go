@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/cmd/internal/verdict"
+	"dynctl/cmd/internal/version"
+	"dynctl/state"
+)
+
+// versions compares this program with the reconciler and the agent, and what the
+// agent found with what the tests run.
+func (d *doctor) versions() {
+	own := version.Get().Version
+	const update = "use programs of one release; a reconciler that is updated restarts no unit"
+	switch {
+	case d.lease == nil:
+		d.found(checkVersions, resultOK, "", "dynctl %s; there is no reconciler to compare with", own)
+	case d.lease.Version == "":
+		d.found(checkVersions, resultWarn, update, "dynctl is %s, and the reconciler is too old to tell", own)
+	case d.lease.Version != own:
+		d.found(checkVersions, resultWarn, update, "dynctl is %s, the reconciler %s", own, d.lease.Version)
+	default:
+		d.found(checkVersions, resultOK, "", "dynctl and the reconciler are %s", own)
+	}
+	if d.agent == nil {
+		return
+	}
+	if v := d.agent.Version; v != agentVersion {
+		d.found(checkVersions, resultWarn, "the reconciler submits its own agent: see that the one which leads is of the release of dynctl",
+			"the agent is of version %s; the one of this release is %s", orDash(v), agentVersion)
+	}
+	if parts := untested(*d.agent); len(parts) > 0 {
+		d.found(checkVersions, resultWarn, "use the tested versions; others may do, but nothing has shown it",
+			"%s", joined(parts))
+	} else if list := versionList(d.agent.Versions); list != "" {
+		d.found(checkVersions, resultOK, "", "%s: as tested", list)
+	}
+	if parts := unreported(*d.agent); len(parts) > 0 {
+		next := "install it in the Python of every Ray node, or name it in the spec's runtimeEnv"
+		if len(d.agent.Versions) == 0 {
+			next = "an agent of this release tells; it is submitted by itself when the reconciler is of this release"
+		}
+		d.found(checkVersions, resultWarn, next, "the agent tells no version of %s", joined(parts))
+	}
+}
+
+// binaries are the programs that the infra unit executes on a node.
+func (d *doctor) binaries() {
+	if d.agent == nil {
+		return
+	}
+	const next = "put it on PATH on the Ray nodes, or name its directory with the reconciler's --bin-dir"
+	var have, lack []string
+	for _, name := range []string{"etcd", "nats-server"} {
+		if is := d.agent.Binaries[name]; is != "" {
+			have = append(have, name+" "+is)
+		} else {
+			lack = append(lack, name)
+		}
+	}
+	running := slices.ContainsFunc(d.units, func(u state.Unit) bool { return u.Unit == actors.InfraUnit && u.State == state.UnitRunning })
+	switch {
+	case d.agent.Binaries == nil:
+		d.found(checkBinaries, resultWarn, "see `dynctl status server/NAME`: it says whether etcd and NATS start", "the agent does not tell whether etcd and nats-server are there")
+	case len(lack) > 0 && running: // on another node, then
+		d.found(checkBinaries, resultWarn, next, "%s not found on the agent's node %s", joined(lack), d.agent.NodeIP)
+	case len(lack) > 0:
+		d.found(checkBinaries, resultFail, next, "%s not found on the agent's node %s, so no server can start there", joined(lack), d.agent.NodeIP)
+	}
+	if len(have) > 0 {
+		d.found(checkBinaries, resultOK, "", "%s", joined(have))
+	}
+}
+
+func (d *doctor) ray() {
+	if d.agent == nil {
+		return
+	}
+	alive, dead := 0, []string{}
+	for _, n := range d.nodes {
+		if n.Alive {
+			alive++
+		} else {
+			dead = append(dead, short(n.ID))
+		}
+	}
+	switch {
+	case alive == 0:
+		d.found(checkRay, resultFail, "start Ray, or point the reconciler at it (--ray-address)", "no Ray node is alive")
+		return
+	case len(dead) > 0:
+		d.found(checkRay, resultWarn, "start Ray on it again, if it is not gone for good", "%s not alive: %s", plural(len(dead), "node"), joined(dead))
+	}
+	d.found(checkRay, resultOK, "", "%s alive", plural(alive, "node"))
+}
+
+// gpus says what there is, and what waits for more.
+func (d *doctor) gpus() {
+	total, free, known, without, nodes := 0, 0.0, true, []string{}, 0
+	for _, n := range d.nodes {
+		if !n.Alive {
+			continue
+		}
+		nodes++
+		total += n.GPUs
+		if n.GPUs == 0 {
+			without = append(without, short(n.ID))
+		}
+		if n.FreeGPUs == nil {
+			known = false
+		} else {
+			free += *n.FreeGPUs
+		}
+	}
+	if nodes == 0 {
+		return
+	}
+	text := fmt.Sprintf("%s on %s", plural(total, "GPU"), plural(nodes-len(without), "node"))
+	if known {
+		text += fmt.Sprintf(", %g free", free)
+	}
+	if len(without) > 0 {
+		text += "; none on " + joined(without)
+	}
+	if total == 0 {
+		d.found(checkGPUs, resultWarn, "add GPU nodes; only the mocker runs without", "no GPU on %s", plural(nodes, "node"))
+	} else {
+		d.found(checkGPUs, resultOK, "", "%s", text)
+	}
+	for _, o := range d.models {
+		if o.Status == nil {
+			continue
+		}
+		if c, ok := o.Status.Condition(state.CondScheduled); ok && c.Status == state.StatusFalse {
+			d.found(checkGPUs, resultWarn, remedies[c.Reason], "%s waits: %s: %s", verdict.Ref(o.Status), c.Reason, firstLine(c.Message))
+		}
+	}
+}
+
+// ports checks the ports that were promised: those of the frontends.
+func (d *doctor) ports() {
+	promised := map[int]string{}
+	var held []string
+	for _, o := range d.servers {
+		port := promisedPort(o)
+		if other, ok := promised[port]; ok {
+			d.found(checkPorts, resultWarn, "give one of them another frontend.port; on one node they cannot both run",
+				"servers %s and %s both promise port %d", other, o.Server, port)
+		}
+		promised[port] = o.Server
+		held = append(held, fmt.Sprintf("%d for server %s", port, o.Server)+d.holder(o.Server, port))
+	}
+	conflicts := 0
+	for _, u := range d.units {
+		for _, a := range u.Actors {
+			if a.State != state.UnitExited || a.Exit == nil || a.Exit.Reason != actors.WaitPortConflict {
+				continue
+			}
+			conflicts++
+			d.found(checkPorts, resultFail, remedies[actors.WaitPortConflict], "%s: another program holds its port on node %s (%s): %s",
+				u.Key(), orDash(short(a.Node)), orDash(a.IP), orDash(lastLine(a.Exit.LogTail)))
+		}
+	}
+	switch {
+	case conflicts > 0:
+	case len(held) == 0:
+		d.found(checkPorts, resultOK, "", "none is promised: no server is declared")
+	default:
+		d.found(checkPorts, resultOK, "", "%s", joined(held))
+	}
+}
+
+// promisedPort is the frontend's port in the spec of a server.
+func promisedPort(o objectInfo) int {
+	doc, err := state.DecodeValue(state.ServerKey(o.Server), o.Document)
+	if err == nil && doc.Object.Server != nil && doc.Object.Server.Spec.Frontend.Port != 0 {
+		return doc.Object.Server.Spec.Frontend.Port
+	}
+	return state.DefaultFrontendPort
+}
+
+// holder says where the frontend of a server listens; empty: nowhere yet.
+func (d *doctor) holder(server string, port int) string {
+	for _, u := range d.units {
+		if u.Server != server || u.Unit != actors.InfraUnit {
+			continue
+		}
+		for _, a := range u.Actors {
+			if a.Ports["http"] == port && a.State == state.UnitRunning {
+				return " on " + orDash(a.IP)
+			}
+		}
+	}
+	return ", not in use yet"
+}
+
+func (d *doctor) specs() {
+	rejected := 0
+	for _, o := range append(slices.Clone(d.servers), d.models...) {
+		if o.Status == nil {
+			continue
+		}
+		if c, ok := o.Status.Condition(state.CondAccepted); ok && c.Status == state.StatusFalse {
+			rejected++
+			d.found(checkSpecs, resultWarn, "correct it with `dynctl set`, or `dynctl rollback`", "%s: %s: %s", verdict.Ref(o.Status), c.Reason, firstLine(c.Message))
+		}
+	}
+	if rejected == 0 {
+		d.found(checkSpecs, resultOK, "", "%s, %s, none rejected", plural(len(d.servers), "server"), plural(len(d.models), "model"))
+	}
+}
+
+func (d *doctor) frontends(ctx context.Context) {
+	asked := 0
+	for _, o := range d.servers {
+		if o.Status != nil && o.Status.Endpoint != "" {
+			asked++
+			d.frontend(ctx, o)
+		}
+	}
+	if asked == 0 {
+		d.found(checkFrontend, resultOK, "", "no server has a frontend yet")
+	}
+}
+
+func (d *doctor) frontend(ctx context.Context, o objectInfo) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	url := strings.TrimRight(o.Status.Endpoint, "/") + "/models"
+	next := "see `dynctl status server/" + o.Name + "` and `dynctl logs server/" + o.Name + "`"
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		d.found(checkFrontend, resultFail, next, "server %s: %v", o.Name, err)
+		return
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		d.found(checkFrontend, resultFail, next, "server %s: %v", o.Name, err)
+		return
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		d.found(checkFrontend, resultFail, next, "server %s: %s answers %s", o.Name, url, response.Status)
+		return
+	}
+	d.found(checkFrontend, resultOK, "", "server %s answers at %s", o.Name, o.Status.Endpoint)
+}
