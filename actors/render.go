@@ -9,7 +9,7 @@ import (
 
 // Renderer is stored with each template. It grows when this program would render
 // another template than before for the same spec.
-const Renderer = 1
+const Renderer = 2
 
 // What PortRule.Plus may say.
 const (
@@ -127,6 +127,10 @@ func (in ModelInput) needs(role string) (Needs, *state.Invalid) {
 	if err != nil {
 		return Needs{}, asInvalid(err)
 	}
+	_, _, dp, err := in.Spec.ParallelSizes(role)
+	if err != nil {
+		return Needs{}, asInvalid(err)
+	}
 	exclude := in.Spec.Placement.ExcludeHeadNode
 	if exclude == nil {
 		exclude = in.ServerSpec.Placement.ExcludeHeadNode
@@ -134,9 +138,10 @@ func (in ModelInput) needs(role string) (Needs, *state.Invalid) {
 	return Needs{
 		GPUs: gpus,
 		CPUs: *in.Spec.Resources.CPUs,
-		// Prefill and decode exchange KV blocks between whole workers, and trtllm
-		// would need an MPI launcher.
-		OneNode:         role != state.RoleAggregated || in.Spec.Engine == state.EngineTRTLLM,
+		// Prefill and decode exchange KV blocks between whole workers, trtllm would
+		// need an MPI launcher, and data parallel ranks find each other on one node.
+		OneNode: role != state.RoleAggregated || in.Spec.Engine == state.EngineTRTLLM ||
+			dp > 1 && !in.Spec.SharesGPUs(role),
 		ExcludeHeadNode: exclude != nil && *exclude,
 		NodeSelector:    in.Spec.Placement.NodeSelector,
 	}, nil

@@ -112,12 +112,20 @@ func (m ModelSpec) GPUsPerWorker(role string) (int, error) {
 	if m.Resources.GPUs != nil {
 		return *m.Resources.GPUs, nil
 	}
-	if m.Engine == EngineSGLang {
-		if x, ok := m.lastArg(role, "enable-dp-attention"); ok && string(x.Value) == "true" {
-			return tp * pp, nil
-		}
+	if m.SharesGPUs(role) {
+		return tp * pp, nil
 	}
 	return tp * pp * dp, nil
+}
+
+// SharesGPUs says that the data parallel ranks of a role's workers run on the
+// GPUs of tensor parallelism: sglang with enable_dp_attention.
+func (m ModelSpec) SharesGPUs(role string) bool {
+	if m.Engine != EngineSGLang {
+		return false
+	}
+	x, ok := m.lastArg(role, "enable-dp-attention")
+	return ok && string(x.Value) == "true"
 }
 
 // HybridKVCache says that a worker of a role explicitly enables the hybrid KV

@@ -1,0 +1,49 @@
+package actors
+
+import (
+	"testing"
+
+	"dynctl/state"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Data parallel ranks find each other on one node, so a worker with several is
+// never split; where they share the GPUs of tensor parallelism it may be.
+func TestDataParallelFitsOneNode(t *testing.T) {
+	for _, row := range []struct {
+		name, engine, args string
+		gpus               *int
+		nodes              []state.Node
+		want               []RenderedPending
+		groups             int // bundles of the worker's group
+	}{
+		{"vllm over two nodes", state.EngineVLLM, `{"tensor_parallel_size": 4, "data_parallel_size": 2}`, nil,
+			[]state.Node{gpuNode("a", 4), gpuNode("b", 4)}, []RenderedPending{{"abcd1234_org_m_DP0", ReasonTPDoesNotFit}}, 0},
+		{"vllm with its GPUs said", state.EngineVLLM, `{"data_parallel_size": 2}`, ptr(8),
+			[]state.Node{gpuNode("a", 4), gpuNode("b", 4)}, []RenderedPending{{"abcd1234_org_m_DP0", ReasonTPDoesNotFit}}, 0},
+		{"vllm on one node", state.EngineVLLM, `{"tensor_parallel_size": 4, "data_parallel_size": 2}`, nil,
+			[]state.Node{gpuNode("a", 4), gpuNode("b", 8)}, []RenderedPending{}, 1},
+		{"mocker over two nodes", state.EngineMocker, `{"data_parallel_size": 8}`, nil,
+			[]state.Node{gpuNode("a", 4), gpuNode("b", 4)}, []RenderedPending{{"abcd1234_org_m_DP0", ReasonTPDoesNotFit}}, 0},
+		{"sglang over two nodes", state.EngineSGLang, `{"tp_size": 4, "dp_size": 2}`, nil,
+			[]state.Node{gpuNode("a", 4), gpuNode("b", 4)}, []RenderedPending{{"abcd1234_org_m_DP0", ReasonTPDoesNotFit}}, 0},
+		{"sglang whose dp shares tp's GPUs", state.EngineSGLang, `{"tp_size": 8, "dp_size": 2, "enable_dp_attention": true}`, nil,
+			[]state.Node{gpuNode("a", 4), gpuNode("b", 4)}, []RenderedPending{}, 2},
+		{"vllm without dp", state.EngineVLLM, `{"tensor_parallel_size": 8}`, nil,
+			[]state.Node{gpuNode("a", 4), gpuNode("b", 4)}, []RenderedPending{}, 2},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			docs := []state.Doc{modelDoc("", "m", func(m *state.ModelSpec) {
+				m.Engine, m.EngineArgs, m.Resources.GPUs = row.engine, args(t, row.args), row.gpus
+			})}
+			got := Offline(OfflineInput{Docs: docs, Nodes: row.nodes, Generation: recordedGeneration})
+			if diff := cmp.Diff(row.want, got.Pending); diff != "" {
+				t.Fatal(diff)
+			}
+			if row.groups > 0 && (len(got.PlacementGroups) != 2 || len(got.PlacementGroups[1].Bundles) != row.groups) {
+				t.Errorf("groups = %+v, want the worker in %d bundles", got.PlacementGroups, row.groups)
+			}
+		})
+	}
+}
