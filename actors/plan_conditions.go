@@ -94,7 +94,7 @@ func (p *planner) upToDateCondition(c *conditions, m *modelView) {
 		old += len(r.old)
 	}
 	switch {
-	case m.held && m.server.heldMessage != "":
+	case m.held && m.server.held > 0:
 		c.set(state.CondUpToDate, state.StatusFalse, CondDeletionHeld, m.server.heldMessage)
 	case m.held:
 		c.set(state.CondUpToDate, state.StatusFalse, CondDeletionHeld, "it was deleted without dynctl; it stops after the hold unless it is written again")

@@ -24,7 +24,7 @@ func (p *planner) modelFacts(m *modelView, st *state.Status) {
 	}
 	p.backoffFacts(m, base)
 	p.rolloutFacts(m, st, base)
-	if m.held && m.server.heldMessage != "" && !wasReason(was, state.CondUpToDate, CondDeletionHeld) {
+	if st.DeletionBlocked != 0 && (was == nil || was.DeletionBlocked == 0) {
 		f := base
 		f.Type, f.Reason, f.Message = FactDeletionBlocked, CondDeletionHeld, m.server.heldMessage
 		p.fact(f)

@@ -11,8 +11,8 @@ import (
 // a first look, and by itself nothing but what a delete marker names.
 func (p *planner) planOrphans() {
 	deleted := map[string]bool{}
-	for _, m := range p.in.Desired.Models {
-		if m.Deleted != nil && p.deletionDue(m.Deleted) {
+	for _, m := range p.models {
+		if m.gone {
 			deleted[m.Server+"/"+m.Name] = true
 		}
 	}

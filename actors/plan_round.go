@@ -57,7 +57,7 @@ type serverView struct {
 	blocked, blockedMessage string
 	// recreating: etcd or NATS move, so every unit goes first.
 	recreating bool
-	// held is how many deleted models the mass-deletion guard keeps; 0: it is silent.
+	// held is how many deleted models the mass-deletion guard keeps; 0: it is down.
 	held        int
 	heldMessage string
 }

@@ -119,6 +119,9 @@ func (p *planner) finishModelStatus(m *modelView, st state.Status) {
 	p.acceptedCondition(c, m.Rejected, m.Accepted)
 	p.modelConditions(c, m)
 	st.Conditions = c.list
+	if m.held && m.server.held > 0 {
+		st.DeletionBlocked = m.Deleted.Revision
+	}
 	p.out.Statuses = append(p.out.Statuses, st)
 	p.modelFacts(m, &st)
 }

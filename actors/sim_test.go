@@ -29,6 +29,9 @@ type world struct {
 	agentAway bool
 	etcdAway  bool
 	unsynced  bool
+	// drains: a unit that stops never ends. confirmed is by server.
+	drains    bool
+	confirmed map[string]uint64
 	// broken generations exit at once when executed.
 	broken  map[string]bool
 	journal []string
@@ -89,7 +92,7 @@ func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
 		observed.Units = append(observed.Units, clone(*w.units[k]))
 	}
 	entries := slices.Collect(maps.Values(w.specs))
-	desired, kept := actors.Accept(actors.AcceptInput{Synced: true, Entries: entries, Statuses: w.statuses, Units: observed.Units})
+	desired, kept := actors.Accept(actors.AcceptInput{Synced: true, Entries: entries, Statuses: w.statuses, Confirmed: w.confirmed, Units: observed.Units})
 	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects,
 		Registered: map[string]state.Registrations{}, Frontends: map[string]state.FrontendView{},
 		Policy: actors.Policy{StoreID: "store", RayNamespace: "ns", PlacementTimeout: 180 * time.Second,
@@ -268,6 +271,9 @@ func (w *world) tick() {
 	for _, k := range sortedKeys(w.units) {
 		u := w.units[k]
 		if u.State == state.UnitStopping {
+			if w.drains {
+				continue
+			}
 			delete(w.units, k)
 			w.gone[k] = w.next()
 			continue

@@ -18,6 +18,9 @@ type Status struct {
 	// AcceptedRevision is the revision that runs; 0 when none was ever accepted.
 	AcceptedRevision uint64 `json:"acceptedRevision"`
 	Generation       string `json:"generation,omitempty"`
+	// DeletionBlocked is the revision of the delete marker that waits for
+	// dynctl confirm-deletions; 0 when none does.
+	DeletionBlocked uint64 `json:"deletionBlocked,omitempty"`
 
 	Conditions []Condition           `json:"conditions"`
 	Roles      map[string]RoleStatus `json:"roles,omitempty"` // by role; "aggregated" where there is none
