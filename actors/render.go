@@ -65,7 +65,18 @@ func (in ModelInput) inGeneration(t ModelTemplate) (ModelTemplate, *state.Invali
 	t.Namespace = Namespace(in.ServerSpec.DynamoNamespace, t.Generation)
 	var invalid *state.Invalid
 	t.Roles, invalid = in.roles(t.Slug, t.Namespace, addressesOf(in.ServerSpec))
+	for i := range t.Roles {
+		t.Roles[i].Needs.OneNode = t.Roles[i].Needs.OneNode || in.dataParallel(t.Roles[i].Role)
+	}
 	return t, invalid
+}
+
+// dataParallel says that a worker has data parallel ranks with GPUs of their own,
+// which find each other on one node. It is left out of the generation: it changes
+// where a worker may run, never what it runs.
+func (in ModelInput) dataParallel(role string) bool {
+	_, _, dp, err := in.Spec.ParallelSizes(role)
+	return err == nil && dp > 1 && !in.Spec.SharesGPUs(role)
 }
 
 func (in ModelInput) roles(slug, namespace string, at addresses) ([]RoleTemplate, *state.Invalid) {
@@ -127,10 +138,6 @@ func (in ModelInput) needs(role string) (Needs, *state.Invalid) {
 	if err != nil {
 		return Needs{}, asInvalid(err)
 	}
-	_, _, dp, err := in.Spec.ParallelSizes(role)
-	if err != nil {
-		return Needs{}, asInvalid(err)
-	}
 	exclude := in.Spec.Placement.ExcludeHeadNode
 	if exclude == nil {
 		exclude = in.ServerSpec.Placement.ExcludeHeadNode
@@ -138,10 +145,9 @@ func (in ModelInput) needs(role string) (Needs, *state.Invalid) {
 	return Needs{
 		GPUs: gpus,
 		CPUs: *in.Spec.Resources.CPUs,
-		// Prefill and decode exchange KV blocks between whole workers, trtllm would
-		// need an MPI launcher, and data parallel ranks find each other on one node.
-		OneNode: role != state.RoleAggregated || in.Spec.Engine == state.EngineTRTLLM ||
-			dp > 1 && !in.Spec.SharesGPUs(role),
+		// Prefill and decode exchange KV blocks between whole workers, and trtllm
+		// would need an MPI launcher.
+		OneNode:         role != state.RoleAggregated || in.Spec.Engine == state.EngineTRTLLM,
 		ExcludeHeadNode: exclude != nil && *exclude,
 		NodeSelector:    in.Spec.Placement.NodeSelector,
 	}, nil
