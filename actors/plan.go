@@ -19,6 +19,15 @@ type Input struct {
 	// Suspects are the sweep candidates of earlier rounds with when they were first
 	// seen as such: nothing is swept on a first look.
 	Suspects map[state.UnitKey]time.Time
+	// Unclaimed is the same for leases that no actor claims: what is observed may be
+	// older than what etcd holds.
+	Unclaimed map[LeaseKey]time.Time
+}
+
+// LeaseKey identifies a lease in the etcd of a server.
+type LeaseKey struct {
+	Server string
+	Lease  int64
 }
 
 // Policy is what the flags of the reconciler say.
@@ -125,8 +134,9 @@ type Result struct {
 	Gone []state.Key
 	// Facts are what the stream is told besides the commands.
 	Facts []Fact
-	// Suspects is the Suspects of the next round's input.
-	Suspects map[state.UnitKey]time.Time
+	// Suspects and Unclaimed are those of the next round's input.
+	Suspects  map[state.UnitKey]time.Time
+	Unclaimed map[LeaseKey]time.Time
 	// Orphans are what is reported and waits for a person.
 	Orphans []Orphan
 	// NextCheck is when a decision falls due by time alone; zero: never.

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"dynctl/state"
 )
@@ -13,8 +14,10 @@ import (
 // lease is revoked only
 //
 //  1. when it is that of an attempt which has ended, and no live actor has it; or
-//  2. when it stands under one of our generations, no actor claims it, and every
-//     process that could own it has told its own lease.
+//  2. when it stands under one of our generations, no actor claims it, every
+//     process that could own it has told its own lease, and all that is still so
+//     at a second look, which the agent has been heard before. While no unit of
+//     the server is known at all, it is not known who claims what.
 func (p *planner) planRevokes() {
 	for _, s := range p.servers {
 		if !s.regs.Known || len(s.foreign) > 0 {
@@ -46,13 +49,36 @@ func (p *planner) revokeServer(s *serverView) {
 			}
 		}
 	}
+	if s.infra == nil && len(s.units) == 0 {
+		return
+	}
 	for _, i := range s.regs.Instances {
-		if live[i.Lease] > 0 || asked[i.Lease] || !ourNamespace(s, i.Namespace) || mayOwn(s, live, i) {
+		if live[i.Lease] > 0 || asked[i.Lease] || !ourNamespace(s, i.Namespace) || p.mayOwn(s, live, i) {
+			continue
+		}
+		if !p.lookedTwice(LeaseKey{Server: s.Name, Lease: i.Lease}) {
 			continue
 		}
 		asked[i.Lease] = true
 		p.out.Revokes = append(p.out.Revokes, Revoke{Key: state.UnitKey{Server: s.Name}, Lease: i.Lease, Reason: ReasonUnclaimed})
 	}
+}
+
+// lookedTwice says that a lease was found unclaimed before, and that the agent has
+// been heard since: an agent that was paused tells first that it lives, then what
+// it has missed.
+func (p *planner) lookedTwice(k LeaseKey) bool {
+	first, seen := p.in.Unclaimed[k]
+	if !seen {
+		first = p.in.Now
+	}
+	if p.out.Unclaimed == nil {
+		p.out.Unclaimed = map[LeaseKey]time.Time{}
+	}
+	p.out.Unclaimed[k] = first
+	due := first.Add(p.in.Policy.SweepLook)
+	p.checkAt(due)
+	return seen && !p.in.Now.Before(due) && p.in.Observed.Agent.At.After(first)
 }
 
 var generationSuffix = regexp.MustCompile(`^[0-9a-f]{8}$`)
@@ -64,12 +90,16 @@ func ourNamespace(s *serverView, namespace string) bool {
 }
 
 // mayOwn says that some process of the instance's generation lives whose lease is
-// not known yet, or that a unit is in a state where that cannot be told. A lease
-// that two claim is not known: one of them was told another's.
-func mayOwn(s *serverView, live map[int64]int, i state.Instance) bool {
+// not known yet, or that a unit is in a state where that cannot be told: what is
+// told to execute may have done so already. A lease that two claim is not known:
+// one of them was told another's.
+func (p *planner) mayOwn(s *serverView, live map[int64]int, i state.Instance) bool {
 	return slices.ContainsFunc(s.units, func(u state.Unit) bool {
 		if Namespace(s.Spec.DynamoNamespace, u.Generation) != i.Namespace {
 			return false
+		}
+		if p.starting(u.Key()) {
+			return true
 		}
 		return slices.ContainsFunc(u.Actors, func(a state.Actor) bool {
 			return a.Bundle == 0 && (a.Lease == 0 || live[a.Lease] > 1) && a.State != state.UnitExited

@@ -26,6 +26,7 @@ type world struct {
 	// instances by server.
 	instances map[string]map[int64]state.Instance
 	suspects  map[state.UnitKey]time.Time
+	unclaimed map[actors.LeaseKey]time.Time
 	agentAway bool
 	etcdAway  bool
 	unsynced  bool
@@ -93,7 +94,7 @@ func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
 	}
 	entries := slices.Collect(maps.Values(w.specs))
 	desired, kept := actors.Accept(actors.AcceptInput{Synced: true, Entries: entries, Statuses: w.statuses, Confirmed: w.confirmed, Units: observed.Units})
-	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects,
+	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects, Unclaimed: w.unclaimed,
 		Registered: map[string]state.Registrations{}, Frontends: map[string]state.FrontendView{},
 		Policy: actors.Policy{StoreID: "store", RayNamespace: "ns", PlacementTimeout: 180 * time.Second,
 			DeleteHold: 10 * time.Second, SweepLook: time.Second, AgentTimeout: 3 * time.Second}}
@@ -184,7 +185,7 @@ func (w *world) round() actors.Result {
 	in, kept := w.input()
 	r := actors.Plan(in)
 	w.last = r
-	w.suspects = r.Suspects
+	w.suspects, w.unclaimed = r.Suspects, r.Unclaimed
 	for _, x := range r.Revokes {
 		delete(w.instances[x.Key.Server], x.Lease)
 		w.note("revoke %s %s", x.Key, x.Reason)

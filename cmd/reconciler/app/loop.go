@@ -28,14 +28,15 @@ type loop struct {
 	// decoded caches documents by key and revision: decoding is what costs most.
 	decoded map[string]decodedSpec
 	// written overlays the status view until the watch has caught up.
-	written  map[string]state.Status
-	suspects map[state.UnitKey]time.Time
-	sent     map[string]sentCommand
-	told     map[actors.Fact]bool // by the round before
-	agentUp  bool
-	agentInc uint64
-	orphans  map[state.UnitKey]string
-	reached  map[string]reach
+	written   map[string]state.Status
+	suspects  map[state.UnitKey]time.Time
+	unclaimed map[actors.LeaseKey]time.Time
+	sent      map[string]sentCommand
+	told      map[actors.Fact]bool // by the round before
+	agentUp   bool
+	agentInc  uint64
+	orphans   map[state.UnitKey]string
+	reached   map[string]reach
 }
 
 type decodedSpec struct {
@@ -92,7 +93,7 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	l.app.metrics.planned(time.Since(began))
 	l.app.show(in, result)
 	if term != nil && term.Held() {
-		l.suspects = result.Suspects
+		l.suspects, l.unclaimed = result.Suspects, result.Unclaimed
 		l.carryOut(ctx, *term, in, result, kept)
 	}
 	next := idleRound
@@ -116,7 +117,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 	policy := actors.DefaultPolicy(l.app.views.StoreID())
 	policy.RayNamespace = l.app.cfg.RayNamespace
 	return actors.Input{
-		Now: now, Policy: policy, Desired: desired, Observed: observed, Suspects: l.suspects,
+		Now: now, Policy: policy, Desired: desired, Observed: observed, Suspects: l.suspects, Unclaimed: l.unclaimed,
 		Registered: l.app.registry.Snapshot(), Frontends: l.app.frontends.Snapshot(),
 	}, kept
 }
