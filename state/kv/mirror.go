@@ -35,6 +35,16 @@ type mirrorConfig[T any] struct {
 	kick        func() // something changed
 	// absent is called, and may block, when the bucket does not exist.
 	absent func(context.Context) error
+	// follow is told all that happens, under the lock and before the views show it;
+	// may be nil.
+	follow follower[T]
+}
+
+// follower follows what a mirror sees, in its order.
+type follower[T any] interface {
+	begun(created time.Time)         // a load, from the stream made then
+	arrived(item[T])                 // an entry, in the order of the stream
+	loaded(items map[string]item[T]) // a load is complete
 }
 
 // item is an entry with what was made of it.
@@ -244,6 +254,9 @@ func (m *mirror[T]) begin(created time.Time) {
 		m.created, m.synced, m.seen = created, false, 0
 		m.version++
 	}
+	if m.cfg.follow != nil {
+		m.cfg.follow.begun(created)
+	}
 	m.mu.Unlock()
 	if changed {
 		m.cfg.kick()
@@ -269,6 +282,9 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 		m.mu.Unlock()
 		s.end(fmt.Errorf("%w: a message of %s was lost on the way", errReload, m.cfg.bucket))
 		return
+	}
+	if m.cfg.follow != nil {
+		m.cfg.follow.arrived(it)
 	}
 	initial := !s.loaded
 	if initial {
@@ -304,6 +320,9 @@ func (s *session[T]) finish() {
 				s.fresh[key] = old
 			}
 		}
+	}
+	if m.cfg.follow != nil {
+		m.cfg.follow.loaded(s.fresh)
 	}
 	m.items, s.fresh, s.loaded = s.fresh, nil, true
 	m.synced, m.connected, m.err = true, true, nil

@@ -62,6 +62,13 @@ func parseObservation(e entry) (observation, error) {
 
 func unitKey(k state.UnitKey) string { return unitPrefix + k.Server + "." + k.Unit }
 
+// parseUnitKey reads the key of a unit; a server's name holds no dot.
+func parseUnitKey(key string) (state.UnitKey, bool) {
+	rest, ok := strings.CutPrefix(key, unitPrefix)
+	server, unit, dot := strings.Cut(rest, ".")
+	return state.UnitKey{Server: server, Unit: unit}, ok && dot
+}
+
 // toStoreClock moves the times of a unit from the agent's clock to that of the KV
 // store: the value was sent at SentAt and stored at that moment.
 func toStoreClock(u *state.Unit, stored time.Time) {
@@ -106,6 +113,12 @@ func observe(items map[string]item[observation], loaded bool) (state.Observed, e
 	for _, it := range items {
 		switch {
 		case it.deleted:
+			if key, ok := parseUnitKey(it.key); ok {
+				if out.Gone == nil {
+					out.Gone = map[state.UnitKey]uint64{}
+				}
+				out.Gone[key] = it.rev
+			}
 		case it.err != nil:
 			problems = append(problems, it.err)
 		case it.val.unit != nil:

@@ -119,6 +119,14 @@ func TestObservedIsFollowed(t *testing.T) {
 	if u := must(c.GetUnit(ctx, state.UnitKey{Server: "default", Unit: "infra"}))(t); u.Incarnation != 2 {
 		t.Errorf("unit %+v", u)
 	}
+	rev := must(kv.Put(ctx, "unit.default.1a2b3c4d_m_DP0", must(json.Marshal(state.Unit{Incarnation: 2, Server: "default", Unit: "1a2b3c4d_m_DP0"}))(t)))(t)
+	if err := kv.Delete(ctx, "unit.default.1a2b3c4d_m_DP0"); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the marker of a unit that is gone", func() bool {
+		return w.Observed().Gone[state.UnitKey{Server: "default", Unit: "1a2b3c4d_m_DP0"}] > rev
+	})
+
 	if n := must(c.ListNodes(ctx))(t); len(n) != 1 || n[0].GPUs != 8 {
 		t.Errorf("nodes %+v", n)
 	}

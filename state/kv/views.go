@@ -54,6 +54,7 @@ type Views struct {
 	specs    *mirror[struct{}]
 	statuses *mirror[state.Status]
 	observed *mirror[observation]
+	charge   *charge
 
 	mu            sync.Mutex
 	specCache     cached[SpecSnapshot]
@@ -88,13 +89,13 @@ func Watch(ctx context.Context, js jetstream.JetStream, kick func()) (*Views, er
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	v := &Views{js: js, cancel: cancel, storeID: id}
+	v := &Views{js: js, cancel: cancel, storeID: id, charge: &charge{}}
 	v.specs = newMirror(js, mirrorConfig[struct{}]{bucket: BucketSpecs, keepMissing: true, kick: kick, absent: v.makeAgain})
 	v.statuses = newMirror(js, mirrorConfig[state.Status]{
 		bucket: BucketStatus, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseStatusOrID,
 	})
 	v.observed = newMirror(js, mirrorConfig[observation]{
-		bucket: BucketObserved, kick: kick, absent: v.makeAgain, parse: parseObservation,
+		bucket: BucketObserved, kick: kick, absent: v.makeAgain, parse: parseObservation, follow: v.charge,
 	})
 	v.wg.Go(func() { v.specs.run(ctx) })
 	v.wg.Go(func() { v.statuses.run(ctx) })
@@ -224,7 +225,7 @@ func (v *Views) observedView() observedView {
 	if c := &v.observedCache; c.version == 0 || c.version != v.observed.currentVersion() {
 		items, synced, version := v.observed.snapshot()
 		c.version = version
-		c.view.observed, c.view.err = observe(items, synced)
+		c.view.observed, c.view.err = observe(items, synced && v.charge.believed())
 	}
 	return v.observedCache.view
 }

@@ -173,7 +173,7 @@ func (c *commander) publish(ctx context.Context, e events.Event, command any, se
 		was.tries++
 		e.ID = e.CommandID(append(parts, "try", strconv.Itoa(was.tries))...)
 	}
-	e.Data.CauseID = causeID(e.Data, seen)
+	e.Data.CauseID = causeID(e.Data, c.observed(e.Data, seen))
 	log := c.loop.app.log.With("type", e.Type, "server", e.Data.Server, "unit", e.Data.Unit, "reason", e.Data.Reason,
 		"causeId", e.Data.CauseID, "epoch", e.Data.Epoch)
 	payload, err := json.Marshal(command)
@@ -194,6 +194,15 @@ func (c *commander) publish(ctx context.Context, e events.Event, command any, se
 	c.loop.sent[id] = sentCommand{at: c.in.Now, tries: was.tries}
 	c.sent++
 	c.told = append(c.told, e.Type+" "+e.Data.Server+"/"+e.Data.Unit+" ("+e.Data.Reason+")")
+}
+
+// observed is the revision of the observed entry that a command rests on; 0 where
+// that is the marker of a unit that is gone, for then it is the spec that asks.
+func (c *commander) observed(d events.Data, seen uint64) uint64 {
+	if c.in.Observed.Gone[state.UnitKey{Server: d.Server, Unit: d.Unit}] == seen {
+		return 0
+	}
+	return seen
 }
 
 // causeID names what a decision rests on: a spec revision or an observed one.

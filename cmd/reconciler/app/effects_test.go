@@ -183,3 +183,16 @@ func TestARevocationIsLoggedWithItsCause(t *testing.T) {
 	logRevoke(log, plan.Revokes[0], "c", time.Second, errors.New("etcd is away"))
 	expectLine(t, lines.take(t), map[string]any{"level": "WARN", "err": "etcd is away", "causeId": "c"})
 }
+
+// A unit that starts again rests on the marker of the one before, which tells the
+// two starts apart; its cause is the spec all the same.
+func TestTheMarkerOfAGoneUnitIsNoCause(t *testing.T) {
+	key := state.UnitKey{Server: "s", Unit: "1a2b3c4d_m_DP0"}
+	c := &commander{in: actors.Input{Observed: state.Observed{Gone: map[state.UnitKey]uint64{key: 7}}}}
+	d := events.Data{Server: key.Server, Unit: key.Unit, Model: "m", SpecRevision: 3}
+	for seen, want := range map[uint64]string{0: "model.s.m@3", 7: "model.s.m@3", 8: "unit.s.1a2b3c4d_m_DP0@8"} {
+		if got := causeID(d, c.observed(d, seen)); got != want {
+			t.Errorf("seen %d: cause %q, want %q", seen, got, want)
+		}
+	}
+}
