@@ -54,8 +54,9 @@ class UnitActor:
         self._tasks: List[asyncio.Task] = []
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
-        self._stopping = False
-        self._asked_to_end = False
+        # The stop that was asked for first, told to whoever takes over meanwhile.
+        self._stop: Optional[Dict[str, Any]] = None
+        self._asked_to_end = 0.0  # since when, on the monotonic clock
         self._failure = ""
         self._rotations = 0
         context = ray.get_runtime_context()
@@ -83,7 +84,7 @@ class UnitActor:
             "storeId": self._store, "actor": self._name, "template": self._unit_template,
             "goalTemplate": self._goal_template, "placement": self._placement,
             "goals": self._goals, "createdAt": self._created_at, "node": self._node, "ip": self._ip,
-            "pid": os.getpid(), "gpus": self._gpus, "snapshot": self._snapshot(),
+            "pid": os.getpid(), "gpus": self._gpus, "snapshot": self._snapshot(), "stopping": self._stop,
         }
 
     async def wait(self, caller: Dict[str, Any], seen: int) -> Dict[str, Any]:
@@ -125,7 +126,7 @@ class UnitActor:
         if not self._admit(caller):
             return {"stale": self._incarnation}
         async with self._lock:
-            if self._stopping or self._snap["attempt"] >= request["attempt"]["number"]:
+            if self._stop is not None or self._snap["attempt"] >= request["attempt"]["number"]:
                 return self._snapshot()
             await self._end_process(self._grace())
             self._execute(request)
@@ -141,10 +142,14 @@ class UnitActor:
 
     async def stop(self, caller: Dict[str, Any], grace: float) -> Dict[str, Any]:
         """End the process gracefully, for good. Agents of another store may ask: a
-        sweep is not bound to the store."""
+        sweep is not bound to the store. caller["command"] says what asks for it, for an
+        agent that takes over meanwhile."""
         if not self._admit(caller) and caller["storeId"] == self._store:
             return {"stale": self._incarnation}
-        self._stopping = True
+        if self._stop is None:
+            self._stop = {
+                "storeId": caller["storeId"], "gracePeriod": grace, "at": time.time(), **(caller.get("command") or {}),
+            }
         async with self._lock:
             await self._end_process(grace)
             self._change(state="Stopping")
@@ -178,7 +183,7 @@ class UnitActor:
         self._unit_template = self._goal_template = request["template"]
         template, attempt = self._template(), request["attempt"]
         self._goals = request["goals"]
-        self._failure, self._asked_to_end = "", False
+        self._failure, self._asked_to_end = "", 0.0
         self._change(
             attempt=attempt["number"], failures=attempt["failures"], digest=template.get("digest", ""),
             uses=request["uses"], lease=0, previousLease=self._snap["previousLease"] or request["previousLease"],
@@ -246,15 +251,19 @@ class UnitActor:
             self._process.signal_group(signal.SIGKILL)
 
     async def _end_process(self, grace: float) -> None:
-        """Graceful, and final for the process: no exit is recorded, for it was asked for."""
+        """Graceful, and final for the process: no exit is recorded, for it was asked for.
+        One that was told to end before is not told again: a second SIGTERM cuts short
+        what Dynamo finishes, and its grace period has begun."""
         process = self._process
         if process is None:
             return
-        self._asked_to_end = True
-        self._cancel_watchers()
-        self._change(state="Stopping")
-        process.signal(signal.SIGTERM)
-        await asyncio.wait([process.exited], timeout=grace)
+        if not self._asked_to_end:
+            self._asked_to_end = time.monotonic()
+            self._cancel_watchers()
+            self._change(state="Stopping")
+            process.signal(signal.SIGTERM)
+        left = self._asked_to_end + grace - time.monotonic()
+        await asyncio.wait([process.exited], timeout=max(0.0, left))
         lost = 0 if process.exited.done() else await self._under_way()
         await process.end_group(STOP_TERM)
         self._process = None

@@ -22,6 +22,12 @@ class Command:
     payload: Dict[str, Any]
     stored_at: float  # on the server's clock
     attempts: Dict[str, Dict[str, int]] = field(default_factory=dict)
+    spec_revision: int = 0
+
+    @property
+    def origin(self) -> Dict[str, Any]:
+        """What asks for it, to be kept by the actors."""
+        return {"verb": self.verb, "causeId": self.cause_id, "epoch": self.epoch, "specRevision": self.spec_revision}
 
     @property
     def grace(self) -> float:
@@ -55,6 +61,7 @@ def parse(body: bytes, stored_at: float) -> Command:
             verb=verb, server=data["server"], unit=data["unit"], epoch=int(data.get("epoch") or 0),
             generation=payload.get("generation") or data.get("generation") or "",
             cause_id=data.get("causeId") or event.get("id", ""), payload=payload, stored_at=stored_at,
+            spec_revision=int(data.get("specRevision") or 0),
         )
         if verb == START:
             template = payload["template"]

@@ -7,7 +7,7 @@ import re
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from .commands import START, Command
+from .commands import START, STOP, Command
 from .log import log
 from .ray_api import RayActorError, ask
 from .units import RUNNING, ActorView, UnitView
@@ -35,8 +35,8 @@ class Found:
 
 
 class Discovered:
-    """Units with, for those of ours that have not reached their goals, a start that
-    goes on where the last agent ended."""
+    """Units with, for those that were being stopped or have not reached their goals, a
+    command that goes on where the last agent ended."""
 
     def __init__(self) -> None:
         self.units: List[UnitView] = []
@@ -115,28 +115,44 @@ def _add_described(world: World, out: Discovered, found: List[Found], groups: Di
             actor.template = next((a for a in f.described["template"]["actors"] if a["name"] == f.name), {})
             actor.adopt(f.handle, f.described)
         out.units.append(unit)
-        if not foreign:
-            command = _resume(unit, members)
-            if command is not None:
-                out.resume[(unit.server, unit.unit)] = command
+        command = resume(world, unit, [f.described for f in members])
+        if command is not None:
+            out.resume[(unit.server, unit.unit)] = command
 
 
-def _resume(unit: UnitView, members: List[Found]) -> Optional[Command]:
-    """The start that was under way, from what it told the actors."""
+def resume(world: World, unit: UnitView, described: List[Dict[str, Any]]) -> Optional[Command]:
+    """What was under way, from what it told the actors: a stop (which was acknowledged,
+    and is not asked for again while the unit says that it stops), or else a start."""
+    for d in described:
+        asked = d.get("stopping")
+        if asked and asked["storeId"] == world.config.store_id:
+            return _resume_stop(unit, asked)
+    return None if unit.foreign else _resume_start(unit, described)
+
+
+def _resume_stop(unit: UnitView, asked: Dict[str, Any]) -> Command:
+    return Command(
+        asked.get("verb", STOP), unit.server, unit.unit, unit.generation, int(asked.get("epoch") or 0),
+        asked.get("causeId", "resumed"), {"gracePeriod": asked["gracePeriod"]}, 0.0,
+        spec_revision=int(asked.get("specRevision") or 0),
+    )
+
+
+def _resume_start(unit: UnitView, described: List[Dict[str, Any]]) -> Optional[Command]:
     goals: Dict[str, Dict[str, int]] = {}
-    for f in members:
-        for name, goal in f.described["goals"].items():
+    for d in described:
+        for name, goal in d["goals"].items():
             if goal["number"] > goals.get(name, {"number": 0})["number"]:
                 goals[name] = goal
-    newest = max(members, key=lambda f: max([g["number"] for g in f.described["goals"].values()] or [0]))
-    template = newest.described["goalTemplate"]
+    newest = max(described, key=lambda d: max([g["number"] for g in d["goals"].values()] or [0]))
+    template = newest["goalTemplate"]
     names = {a["name"] for a in template["actors"]}
     open_goals = {
         n: g for n, g in goals.items() if n in names and unit.actors[n].snap["attempt"] < g["number"]
     }
     if not open_goals:
         return None
-    payload = {"template": template, "placement": newest.described["placement"]}
+    payload = {"template": template, "placement": newest["placement"]}
     return Command(
         START, unit.server, unit.unit, unit.generation, 0, "resumed", payload, 0.0, attempts=open_goals
     )

@@ -99,14 +99,18 @@ class Runner:
 
     # Actors.
 
-    async def call(self, actor: ActorView, method: str, *args: Any, timeout: Optional[float] = None) -> Dict[str, Any]:
+    async def call(
+        self, actor: ActorView, method: str, *args: Any,
+        timeout: Optional[float] = None, command: Optional[Dict[str, Any]] = None,
+    ) -> Dict[str, Any]:
         """Call a method of an actor until it answers. Raises RayActorError when the
-        actor is dead, asyncio.TimeoutError."""
+        actor is dead, asyncio.TimeoutError. command: what asks for it."""
+        caller = {**self.world.caller(), "command": command} if command else self.world.caller()
         while True:
             if actor.handle is None:
                 raise RayActorError(error_msg=f"{actor.name} is dead")
             try:
-                ref = getattr(actor.handle, method).remote(self.world.caller(), *args)
+                ref = getattr(actor.handle, method).remote(caller, *args)
                 answer = await ask(ref, timeout)
             except ActorUnavailableError:
                 await asyncio.sleep(0.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from .commands import SWEEP, Command
 from .foreign import end_children
@@ -27,7 +27,7 @@ async def stop(runner: "Runner", command: Command) -> None:
     for actor in unit.actors.values():
         actor.stopping = True
     runner.changed()
-    await remove(runner, command.grace)
+    await remove(runner, command.grace, command.origin)
     await runner.forget()
     kind = "orphan-swept" if command.verb == SWEEP else "unit-stopped"
     lost, detail = cut(runner, command.grace)
@@ -45,12 +45,12 @@ def cut(runner: "Runner", grace: float) -> Tuple[str, Optional[Dict[str, int]]]:
     return f"; {lost} requests were not finished within {grace:.0f} s and were lost", {"lostRequests": lost}
 
 
-async def remove(runner: "Runner", grace: float) -> None:
+async def remove(runner: "Runner", grace: float, origin: Optional[Dict[str, Any]] = None) -> None:
     """Processes, actors, group. Repeats what fails: a stop has no other end."""
     unit, ray = runner.unit, runner.world.ray
     await runner.settle()
     for phase in _phases(runner):
-        await asyncio.gather(*(_end_process(runner, a, grace) for a in phase))
+        await asyncio.gather(*(_end_process(runner, a, grace, origin) for a in phase))
     await asyncio.gather(*(_clean_and_kill(runner, a) for a in unit.actors.values()))
     pause = 0.1
     while True:
@@ -81,14 +81,14 @@ def _phases(runner: "Runner") -> List[List[ActorView]]:
     return [[a] for a in actors]
 
 
-async def _end_process(runner: "Runner", actor: ActorView, grace: float) -> None:
+async def _end_process(runner: "Runner", actor: ActorView, grace: float, origin: Optional[Dict[str, Any]]) -> None:
     if not actor.live:
         return  # Ray has not made it yet: nothing runs in it
     if runner.unit.foreign and not hasattr(actor.handle, "describe"):
         await end_children(runner.world.ray, actor, grace)
         return
     try:
-        await runner.call(actor, "stop", grace, timeout=grace + MARGIN)
+        await runner.call(actor, "stop", grace, timeout=grace + MARGIN, command=origin)
     except (RayActorError, asyncio.TimeoutError) as err:
         # Its reaper ends the group when the actor goes.
         log("warn", "an actor did not stop its process", actor=actor.name, error=repr(err)[:300])

@@ -338,6 +338,22 @@ class Agents(Case):
         await self.r.start(t, 2)
         await self.r.running(t)
 
+    async def test_a_stop_goes_on_when_the_agent_dies_while_the_unit_drains(self):
+        done = machines.dir / f"{self.server}-done"
+        t = self.worker(["sh", "-c", f"trap 'echo term' TERM; while [ ! -e {done} ]; do sleep 0.05; done"])
+        await self.r.start(t)
+        actor = await self.r.running(t)
+        await self.r.stop(t, 60)
+        (log,) = machines.dir.glob(f"ray/session_2*/nemo_curator_dynamo_{self.server}_*/*.log")
+        await self.eventually(lambda: "term" in log.read_text())
+        machines.agents[-1].kill()
+        await self.new_agent()
+        await self.r.until(lambda: self.r.state(t) == "Stopping")
+        done.touch()
+        await self.r.until(lambda: not self.r.state(t), 30)
+        await self.gone([actor["childPid"], actor["pid"]])
+        self.assertEqual(log.read_text(), "term\n")
+
     async def test_a_paused_agent_that_wakes_does_no_harm(self):
         t = self.worker(["sleep", "3600"])
         await self.r.start(t)

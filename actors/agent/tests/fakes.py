@@ -1,0 +1,483 @@
+"""Ray and NATS in this process, for what takes minutes with the real ones: an agent
+that dies at a chosen moment, an actor that does not answer, a bucket that is made anew.
+
+The agent runs as it is, in a thread with a loop of its own, so that it can be killed;
+actors are the real class, on the loop of the test, with processes that are not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import itertools
+import json
+import shutil
+import tempfile
+import threading
+import time
+import types
+import unittest
+import uuid
+from concurrent.futures import Future
+from typing import Any, Callable, Dict, List, Optional, Tuple
+from unittest import mock
+
+from dynctl_agent import actor as actor_module
+from dynctl_agent import agent as agent_module
+from dynctl_agent import rebuild
+from dynctl_agent.actor import UnitActor
+from dynctl_agent.bus import Conflict
+from dynctl_agent.config import Config
+from dynctl_agent.ray_api import RayActorError
+
+from .cluster import NAMESPACE, STORE
+
+METHODS = ("describe", "wait", "aim", "find_ports", "execute", "terminate", "stop", "clean", "read_log")
+SESSION = "session_1"
+IP = "127.0.0.1"
+HEAD = "a" * 56
+
+
+class FakeProcess:
+    """It ends when a test says so, or by SIGKILL."""
+
+    pids = itertools.count(900_000)
+
+    def __init__(self) -> None:
+        self.pid = next(self.pids)
+        self.exited: "asyncio.Future[int]" = asyncio.get_running_loop().create_future()
+        self.signals: List[int] = []
+
+    def end(self, code: int) -> None:
+        """It has ended."""
+        if not self.exited.done():
+            self.exited.set_result(code)
+
+    def signal(self, signum: int) -> None:
+        """Process.signal."""
+        self.signals.append(int(signum))
+
+    def signal_group(self, signum: int) -> None:
+        """Process.signal_group."""
+        self.end(-int(signum))
+
+    async def end_group(self, term: float, kill: float = 5.0) -> bool:
+        """Process.end_group, of one that hears no SIGTERM and does not linger."""
+        self.end(-9)
+        return True
+
+
+def stub_ray(node: str, ip: str, session_dir: str) -> Any:
+    """What the actor asks of Ray."""
+    context = types.SimpleNamespace(get_node_id=lambda: node, get_accelerator_ids=dict)
+    global_node = types.SimpleNamespace(get_session_dir_path=lambda: session_dir)
+    worker = types.SimpleNamespace(_global_node=global_node)
+    return types.SimpleNamespace(
+        get_runtime_context=lambda: context, _private=types.SimpleNamespace(worker=worker),
+        util=types.SimpleNamespace(get_node_ip_address=lambda: ip),
+    )
+
+
+def new_actor(cls: type, header: Dict[str, Any], session_dir: str, node: str = HEAD, ip: str = IP) -> Any:
+    """An actor of the class outside Ray."""
+    with mock.patch.object(actor_module, "ray", stub_ray(node, ip, session_dir)):
+        return cls(header)
+
+
+class FakeActor(UnitActor):
+    """The actor with fake processes; `started` holds them all."""
+
+    def __init__(self, header: Dict[str, Any]) -> None:
+        with mock.patch.object(actor_module, "Reaper"):
+            super().__init__(header)
+        self.started: List[FakeProcess] = []
+
+    def _spawn(self, template: Dict[str, Any], resolved: Dict[str, str]) -> Any:
+        self.started.append(FakeProcess())
+        return self.started[-1]
+
+
+class Handle:
+    """An actor's handle: the calls that wait for an actor which is not there yet, or
+    is slow, are answered when it is."""
+
+    def __init__(self, cluster: "Cluster", name: str) -> None:
+        self._cluster, self.name = cluster, name
+        self.gate, self.dead = asyncio.Event(), asyncio.Event()
+        self.actor: Optional[FakeActor] = None
+        self.make: Callable[[], FakeActor]
+        for method in METHODS:
+            remote = lambda *args, m=method: self._remote(m, args)
+            setattr(self, method, types.SimpleNamespace(remote=remote))
+
+    def _remote(self, method: str, args: tuple) -> Any:
+        future = asyncio.run_coroutine_threadsafe(self._call(method, args), self._cluster.loop)
+        return types.SimpleNamespace(future=lambda: future)
+
+    async def _call(self, method: str, args: tuple) -> Any:
+        async def answer() -> Any:
+            await self.gate.wait()
+            if self.actor is None:
+                self.actor = self.make()
+            return await getattr(self.actor, method)(*args)
+
+        work, death = asyncio.ensure_future(answer()), asyncio.ensure_future(self.dead.wait())
+        await asyncio.wait([work, death], return_when=asyncio.FIRST_COMPLETED)
+        if self.dead.is_set():
+            work.cancel()
+            raise RayActorError(error_msg=f"{self.name} is dead")
+        death.cancel()
+        return work.result()
+
+    def die(self) -> None:
+        """With its process."""
+        self.dead.set()
+        for process in self.actor.started if self.actor else []:
+            process.end(-9)
+
+
+class Group:
+    """A placement group."""
+
+    def __init__(self, template: Dict[str, Any], state: str, node: str) -> None:
+        self.hex = uuid.uuid4().hex
+        self.id = types.SimpleNamespace(hex=lambda: self.hex)
+        self.template, self.state, self.node = template, state, node
+
+    def row(self) -> Dict[str, Any]:
+        """Ray's row."""
+        bundles = {i: dict(b) for i, b in enumerate(self.template["bundles"])}
+        placed = {i: self.node if self.state == "CREATED" else "" for i in bundles}
+        return {
+            "placement_group_id": self.hex, "name": self.template["name"], "state": self.state, "bundles": bundles,
+            "strategy": self.template["strategy"], "bundles_to_node_id": placed,
+        }
+
+
+class Cluster:
+    """ray_api.Ray, and what a test does to it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.directory = tempfile.mkdtemp(prefix="dynctl-fakes-")
+        self.ips = {HEAD: IP}
+        self.node = HEAD  # where the next group goes
+        self.full = False  # groups wait for nodes
+        self.handles: Dict[str, Handle] = {}
+        self.by_name: Dict[str, Group] = {}
+
+    def close(self) -> None:
+        """Remove the files."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def place(self) -> None:
+        """The nodes have come."""
+        self.full = False
+        for group in self.by_name.values():
+            if group.state == "PENDING":
+                group.state, group.node = "CREATED", self.node
+        for handle in self.handles.values():
+            handle.gate.set()
+
+    # ray_api.Ray.
+
+    def session(self) -> str:
+        return SESSION
+
+    def node_ip(self) -> str:
+        return IP
+
+    async def find_group(self, name: str) -> Optional[Group]:
+        group = self.by_name.get(name)
+        return group if group and group.state != "REMOVED" else None
+
+    async def create_group(self, template: Dict[str, Any]) -> Group:
+        group = Group(template, "PENDING" if self.full else "CREATED", self.node)
+        self.by_name[template["name"]] = group
+        return group
+
+    async def group_row(self, group: Group) -> Dict[str, Any]:
+        return group.row()
+
+    async def groups(self) -> List[Dict[str, Any]]:
+        return [g.row() for g in self.by_name.values()]
+
+    async def remove_group(self, group: Group) -> None:
+        group.state = "REMOVED"
+
+    async def create_actor(self, template: Dict[str, Any], group: Group, header: Dict[str, Any]) -> Handle:
+        name = template["name"]
+        if await self.find_actor(name):
+            raise ValueError(name)
+        handle = self.handles[name] = Handle(self, name)
+        handle.make = lambda: new_actor(FakeActor, header, self.directory, group.node, self.ips[group.node])
+        handle.group = group  # type: ignore[attr-defined]
+        if group.state == "CREATED":
+            self.loop.call_soon_threadsafe(handle.gate.set)
+        return handle
+
+    async def find_actor(self, name: str) -> Optional[Handle]:
+        handle = self.handles.get(name)
+        return handle if handle and not handle.dead.is_set() else None
+
+    async def actor_names(self) -> List[str]:
+        return sorted(n for n, h in self.handles.items() if not h.dead.is_set())
+
+    async def kill(self, handle: Handle) -> None:
+        self.loop.call_soon_threadsafe(handle.die)
+
+    async def nodes(self) -> List[Dict[str, Any]]:
+        return [
+            {"NodeID": n, "NodeManagerAddress": ip, "Alive": True, "Resources": {"CPU": 8, "GPU": 8}}
+            for n, ip in self.ips.items()
+        ]
+
+    async def free(self) -> Dict[str, Dict[str, float]]:
+        return {}
+
+    async def autoscaling(self) -> bool:
+        return False
+
+    async def actor_rows(self) -> List[Dict[str, Any]]:
+        rows = []
+        for name in await self.actor_names():
+            group = self.handles[name].group  # type: ignore[attr-defined]
+            rows.append({"name": name, "job_id": "01", "node_id": None, "pid": None, "placement_group_id": group.hex})
+        return rows
+
+    async def live_jobs(self) -> List[str]:
+        return []  # the agent that made them is dead
+
+
+class Nats:
+    """The bucket and the streams."""
+
+    def __init__(self) -> None:
+        self.sequence = 0
+        self.bucket: Dict[str, Tuple[Optional[Dict[str, Any]], int]] = {}
+        self.history: List[Tuple[str, Optional[Dict[str, Any]]]] = []
+        self.messages: List[Any] = []
+        self.facts: List[Dict[str, Any]] = []
+        self.away = False
+
+    def get(self, key: str) -> Optional[Dict[str, Any]]:
+        """The value of a key."""
+        return self.bucket.get(key, (None, 0))[0]
+
+    def made_anew(self) -> None:
+        """The bucket is deleted and made again."""
+        self.bucket, self.history, self.sequence = {}, [], 0
+
+    def put(self, key: str, value: Optional[Dict[str, Any]]) -> int:
+        """Write without looking."""
+        self.sequence += 1
+        self.bucket[key] = (value, self.sequence)
+        self.history.append((key, value))
+        return self.sequence
+
+
+class FakeBus:
+    """bus.Bus."""
+
+    def __init__(self, nats: Nats) -> None:
+        self._nats = nats
+        self.reconnected = asyncio.Event()
+
+    def _there(self) -> None:
+        if self._nats.away:
+            raise OSError("NATS is away")
+
+    async def connect(self, config: Config) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def read(self, key: str) -> Tuple[Optional[Dict[str, Any]], int]:
+        self._there()
+        return self._nats.bucket.get(key, (None, 0))
+
+    async def write(self, key: str, value: Dict[str, Any], revision: int) -> int:
+        self._there()
+        if self._nats.bucket.get(key, (None, 0))[1] != revision:
+            raise Conflict(key)
+        return self._nats.put(key, value)
+
+    async def delete(self, key: str, revision: int) -> None:
+        self._there()
+        if self._nats.bucket.get(key, (None, 0))[1] != revision:
+            raise Conflict(key)
+        self._nats.put(key, None)
+
+    async def keys(self) -> List[str]:
+        self._there()
+        return [k for k, (v, _) in self._nats.bucket.items() if v is not None]
+
+    async def learn_clock(self, revision: int, written: float) -> None:
+        pass
+
+    def server_time(self) -> float:
+        return time.time()
+
+    async def listen(self, subject: str, respond: Any) -> None:
+        pass
+
+    async def subscribe(self, name: str, after: int) -> Any:
+        self._read = after or len(self._nats.messages)
+        return self
+
+    async def fetch(self, count: int, timeout: float) -> List[Any]:
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if self._read < len(self._nats.messages):
+                self._read += 1
+                return [self._nats.messages[self._read - 1]]
+            await asyncio.sleep(0.005)
+        raise asyncio.TimeoutError
+
+    async def publish(self, subject: str, message_id: str, document: Dict[str, Any]) -> None:
+        self._there()
+        self._nats.facts.append(document)
+
+
+class AgentThread:
+    """An agent that can be killed, as its process would be."""
+
+    def __init__(self, cluster: Cluster, nats: Nats) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._loop.add_signal_handler = lambda *_: None  # type: ignore[assignment]
+        self.ended: "Future[Any]" = Future()
+        self._thread = threading.Thread(target=self._run, args=(cluster, nats), daemon=True)
+        self._thread.start()
+
+    def _run(self, cluster: Cluster, nats: Nats) -> None:
+        asyncio.set_event_loop(self._loop)
+        config = Config(nats_url="", store_id=STORE, ray_namespace=NAMESPACE, epoch=1)
+
+        async def run() -> Any:
+            with mock.patch.object(agent_module, "Ray", lambda _: cluster):
+                with mock.patch.object(agent_module, "Bus", lambda: FakeBus(nats)):
+                    self.agent = agent_module.Agent(config)
+            return await self.agent.run()
+
+        self._main = self._loop.create_task(run())
+        try:
+            self.ended.set_result(self._loop.run_until_complete(self._main))
+        except BaseException as err:  # pylint: disable=broad-except
+            self.ended.set_exception(err)
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self._loop.run_until_complete(asyncio.wait(left, timeout=1))
+
+    def close(self) -> None:
+        """After the last call that it made has been answered."""
+        self.kill()
+        self._loop.close()
+
+    def kill(self) -> None:
+        """Nothing of it runs any more."""
+
+        def cancel() -> None:
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(cancel)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+class FakeCase(unittest.IsolatedAsyncioTestCase):
+    """An agent with a cluster and a store; short patience."""
+
+    async def asyncSetUp(self) -> None:
+        self.cluster, self.nats = Cluster(), Nats()
+        self.addCleanup(self.cluster.close)
+        patience = ((rebuild, "DESCRIBE_TIMEOUT", 0.3), (agent_module, "RESCAN_EVERY", 0.1), (agent_module, "FETCH_TIMEOUT", 0.2))
+        for module, name, value in patience:
+            patch = mock.patch.object(module, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+        self.agents: List[AgentThread] = []
+        self.output = io.StringIO()
+        redirected = contextlib.redirect_stdout(self.output)
+        redirected.__enter__()
+        self.addCleanup(redirected.__exit__, None, None, None)
+
+    async def asyncTearDown(self) -> None:
+        for agent in self.agents:
+            await asyncio.to_thread(agent.close)
+
+    async def until(self, condition: Callable[[], Any], timeout: float = 10.0) -> Any:
+        """What condition() answers once that is true."""
+        end = time.monotonic() + timeout
+        while not (answer := condition()):
+            if time.monotonic() > end:
+                self.fail(f"not within {timeout} s; the bucket: {self.nats.bucket}")
+            await asyncio.sleep(0.005)
+        return answer
+
+    async def new_agent(self) -> AgentThread:
+        """One more agent, in charge."""
+        before = (self.nats.get("agent") or {}).get("incarnation", 0)
+        self.agents.append(AgentThread(self.cluster, self.nats))
+        await self.until(lambda: (a := self.nats.get("agent")) and a["incarnation"] > before and a["synced"])
+        return self.agents[-1]
+
+    async def kill_agent(self) -> None:
+        """The last one."""
+        await asyncio.to_thread(self.agents[-1].kill)
+
+    def command(self, verb: str, template: Dict[str, Any], payload: Dict[str, Any], **event: Any) -> None:
+        """One command in the stream."""
+        data = {
+            "server": template["server"], "unit": template["unit"], "epoch": 1, "specRevision": 7, "causeId": "cause", "reason": "Why",
+            "command": {"storeId": STORE, "session": SESSION, "deadline": 30, **payload},
+        }
+        body = json.dumps({"type": verb, "id": uuid.uuid4().hex, "data": data, **event}).encode()
+        stamp = types.SimpleNamespace(timestamp=time.time)
+        sequence = types.SimpleNamespace(stream=len(self.nats.messages) + 1)
+
+        async def ack() -> None:
+            message.acked = True
+
+        message = types.SimpleNamespace(
+            data=body, subject="", ack=ack, acked=False, metadata=types.SimpleNamespace(timestamp=stamp, sequence=sequence)
+        )
+        self.nats.messages.append(message)
+
+    def start(self, template: Dict[str, Any], number: int = 1) -> None:
+        """A start with that attempt for all actors."""
+        attempts = {a["name"]: {"number": number, "failures": number - 1} for a in template["actors"]}
+        self.command("start", template, {"template": template, "placement": {"number": 1, "failures": 0}, "attempts": attempts})
+
+    def stop(self, template: Dict[str, Any], grace: float, verb: str = "stop") -> None:
+        """A stop (or sweep)."""
+        self.command(verb, template, {"gracePeriod": grace, "generation": template["generation"]})
+
+    def unit(self, template: Dict[str, Any]) -> Dict[str, Any]:
+        """What is observed of a unit; {} when it is gone."""
+        return self.nats.get(f"unit.{template['server']}.{template['unit']}") or {}
+
+    def state(self, template: Dict[str, Any]) -> str:
+        """Its state."""
+        return self.unit(template).get("state", "")
+
+    async def running(self, template: Dict[str, Any]) -> FakeActor:
+        """Start a unit; its first actor."""
+        self.start(template)
+        await self.until(lambda: self.state(template) == "Running")
+        return self.actor(template)
+
+    def actor(self, template: Dict[str, Any], index: int = 0) -> FakeActor:
+        """The actor itself."""
+        return self.cluster.handles[template["actors"][index]["name"]].actor  # type: ignore[return-value]
+
+    def told(self, kind: str) -> List[Dict[str, Any]]:
+        """The facts of a type."""
+        return [f["data"] for f in self.nats.facts if f["type"] == kind]
+
+
+__all__ = ["AgentThread", "Cluster", "FakeActor", "FakeBus", "FakeCase", "Nats", "new_actor"]
