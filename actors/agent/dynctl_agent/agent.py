@@ -47,7 +47,7 @@ class Agent:
         try:
             beat = await self._take_charge()
             await logserve.serve(self._world)
-            work = [beat, self._nodes.run(), self._read_commands(), self._rescan(), self._after_reconnect()]
+            work = [beat, self._nodes.run(), self._read_commands(), self._rescan(), self._after_reconnect(), self._refill()]
             ends: List[Any] = [*map(asyncio.ensure_future, work), self._charge.lost, self._failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in ends:
@@ -94,17 +94,13 @@ class Agent:
                 above = int(err.args[0])
         self._world.facts.begin(self._world.incarnation)
         self._charge.autoscaling = await self._ray.autoscaling()
-        self._charge.synced = True
+        self._charge.synced = not self._charge.emptied.is_set()
         self._charge.kick()
         log("info", "in charge", incarnation=self._world.incarnation, units=len(self._world.units))
         return beat
 
     async def _rebuild(self) -> None:
-        old: Dict[str, Tuple[Optional[Dict[str, Any]], int]] = {}
-        for key in await self._bus.keys():
-            if key.startswith(("unit.", "node.")):
-                old[key] = await self._bus.read(key)
-        await self._nodes.load({k: rev for k, (_, rev) in old.items() if k.startswith("node.")})
+        old = await self._load()
         found = await discover(self._world, set(), set())
         self._world.units.clear()
         for unit in found.units:
@@ -115,18 +111,44 @@ class Agent:
                 if resumed is None or name not in resumed.attempts:
                     del unit.actors[name]  # Ray has never heard of it
             self._add(unit)
-        for key, (_, revision) in old.items():
-            if not key.startswith("unit."):
-                continue
-            _, server, unit_id = key.split(".", 2)
-            runner = self._world.units.get((server, unit_id))
-            if runner is not None:
-                runner.writer.revision = revision
-            else:
-                await self._bus.delete(key, revision)
-        await asyncio.gather(*(r.writer.flush() for r in list(self._world.units.values())))
+        await self._report(old)
         for unit_key, command in found.resume.items():
             self._world.units[unit_key].submit(command)
+
+    async def _load(self) -> Dict[str, Tuple[Optional[Dict[str, Any]], int]]:
+        """What the bucket holds of units, after the nodes have been written over."""
+        old = {k: await self._bus.read(k) for k in await self._bus.keys() if k.startswith(("unit.", "node."))}
+        await self._nodes.load({k: rev for k, (_, rev) in old.items() if k.startswith("node.")})
+        return {k: v for k, v in old.items() if k.startswith("unit.")}
+
+    async def _report(self, old: Dict[str, Tuple[Optional[Dict[str, Any]], int]]) -> None:
+        """Write all units over what the bucket holds; keys of what is gone are deleted."""
+        runners = {f"unit.{server}.{unit}": r for (server, unit), r in self._world.units.items()}
+        for key, runner in runners.items():
+            runner.writer.again(old.get(key, (None, 0))[1])
+        for key, (_, revision) in old.items():
+            if key not in runners:
+                await self._bus.delete(key, revision)
+        await asyncio.gather(*(r.writer.flush() for r in runners.values()))
+
+    async def _refill(self) -> None:
+        """Report everything anew when the bucket has lost it. Until then the key says that
+        not all is there, so that nobody takes what is left for the whole."""
+        while True:
+            await self._charge.emptied.wait()
+            self._charge.emptied.clear()
+            log("warn", "the bucket has lost what was reported; all is written again")
+            try:
+                await self._report(await self._load())
+            except Superseded:
+                raise
+            except Exception as err:  # NATS may be away, or the bucket gone again
+                log("warn", "not all is written again yet", error=repr(err)[:300])
+                await asyncio.sleep(0.2)
+                self._charge.emptied.set()
+                continue
+            self._charge.synced = not self._charge.emptied.is_set()
+            self._charge.kick()
 
     def _add(self, unit: UnitView) -> Runner:
         runner = Runner(self._world, unit)

@@ -36,19 +36,25 @@ class Charge:
         self._clock_at = -CLOCK_EVERY
         self._beat_at = 0.0
         self._kicked = asyncio.Event()
+        # The bucket has lost what was reported: all of it is to be written again.
+        self.emptied = asyncio.Event()
+        # Held over a read or a write of the key, so that an answer is not judged by a
+        # revision that is newer than it.
+        self._using = asyncio.Lock()
 
     async def take(self, above: int = 0) -> None:
         """Take the key with an incarnation above all that were seen."""
         while True:
-            value, revision = await self._bus.read(KEY)
-            value = value or {}
-            self.incarnation = max(int(value.get("incarnation") or 0), above, self._config.incarnation - 1) + 1
-            self.epoch = max(self.epoch, int(value.get("epoch") or 0))
-            try:
-                self._revision = await self._bus.write(KEY, self._value(), revision)
-                return
-            except Conflict:
-                continue
+            async with self._using:
+                value, revision = await self._bus.read(KEY)
+                value = value or {}
+                self.incarnation = max(int(value.get("incarnation") or 0), above, self._config.incarnation - 1) + 1
+                self.epoch = max(self.epoch, int(value.get("epoch") or 0))
+                try:
+                    self._revision = await self._bus.write(KEY, self._value(), revision)
+                    return
+                except Conflict:
+                    continue
 
     def saw_epoch(self, epoch: int) -> None:
         """Remember the highest fencing epoch, and say so at once."""
@@ -70,12 +76,15 @@ class Charge:
         """Raises Superseded if another agent has the key; waits while NATS is away."""
         while True:
             try:
-                value, revision = await self._bus.read(KEY)
-                break
+                async with self._using:
+                    value, revision = await self._bus.read(KEY)
+                    self._judge(value, revision)
+                return
+            except Superseded:
+                raise
             except Exception as err:
                 log("warn", "cannot read who is in charge", error=repr(err))
                 await asyncio.sleep(0.2)
-        self._judge(value, revision)
 
     async def beat(self) -> None:
         """Rewrite the key for ever."""
@@ -90,7 +99,8 @@ class Charge:
     async def _beat_once(self) -> None:
         written = time.time()
         try:
-            self._revision = await self._bus.write(KEY, self._value(), self._revision)
+            async with self._using:
+                self._revision = await self._bus.write(KEY, self._value(), self._revision)
             self._beat_at = time.monotonic()
             if time.monotonic() - self._clock_at > CLOCK_EVERY:
                 await self._bus.learn_clock(self._revision, (written + time.time()) / 2)
@@ -109,7 +119,12 @@ class Charge:
             if not self.lost.done():
                 self.lost.set_result(reason)
             raise Superseded(reason)
-        # Ours (an answer was lost), an older one's, or a bucket that was made anew.
+        if holder < self.incarnation or revision < self._revision:
+            # Absent, or older than what was written: the bucket was made anew, or put back.
+            self.synced = False
+            self.emptied.set()
+            self.kick()
+        # Otherwise it is ours, and only the answer was lost.
         self._revision = revision
 
     def _value(self) -> Dict[str, Any]:

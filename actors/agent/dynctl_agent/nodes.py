@@ -25,14 +25,12 @@ class Nodes:
         self._failures = 0
 
     async def load(self, revisions: Dict[str, int]) -> None:
-        """The first look; keys of nodes that are gone are deleted."""
+        """Look, and write all over what the bucket holds, by key; those of nodes that are
+        gone are deleted."""
         await self._look()
-        for key, revision in revisions.items():
-            node = key[len("node.") :]
-            writer = self._writer(node)
-            writer.revision = revision
-            writer.mark()
-        for node in self._values:
+        for node in {*self._values, *(key[len("node.") :] for key in revisions)}:
+            self._writer(node).again(revisions.get(f"node.{node}", 0))
+        for node in list(self._values):
             await self._writer(node).flush()
 
     async def run(self) -> None:

@@ -25,6 +25,7 @@ class Writer:
         self._bus, self.key, self._render, self._in_charge = bus, key, render, in_charge
         self.revision = 0
         self._last: Optional[Dict[str, Any]] = None
+        self._round = 0  # one more each time all is forgotten
         self._dirty = self._closed = False
         self._task: Optional[asyncio.Task] = None
 
@@ -33,6 +34,12 @@ class Writer:
         self._dirty = True
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._write_all())
+
+    def again(self, revision: int) -> None:
+        """The bucket has lost what was written; the key has that revision now."""
+        self._round += 1
+        self._last, self.revision = None, revision
+        self.mark()
 
     def close(self) -> None:
         """Leave the key to another writer."""
@@ -46,13 +53,14 @@ class Writer:
 
     async def _write_all(self) -> None:
         while self._dirty and not self._closed:
-            self._dirty = False
+            self._dirty, begun = False, self._round
             value = self._render()
             if value is not None and value == self._last:
                 continue
             try:
                 await self._write(value)
-                self._last = value
+                if begun == self._round:
+                    self._last = value
             except Conflict:
                 self._dirty = True
                 await self._in_charge()

@@ -405,6 +405,21 @@ class Agents(Case):
         self.assertGreater(self.r.agent["incarnation"], incarnation)
         self.assertEqual((await self.r.running(t))["childPid"], before["childPid"])
 
+    async def test_the_bucket_is_made_anew_under_a_living_agent(self):
+        t = self.worker(["sleep", "3600"])
+        await self.r.start(t)
+        before = await self.r.running(t)
+        incarnation = self.r.agent["incarnation"]
+        await self.r.js.delete_stream("KV_dynctl_observed")
+        self.r.agent = {}
+        self.r.units.clear()
+        self.r.nodes.clear()
+        await self.r.close()
+        await self.r.open()
+        self.assertEqual(await self.r.synced(), incarnation)
+        self.assertTrue(self.r.nodes)
+        self.assertEqual((await self.r.running(t))["childPid"], before["childPid"])
+
     async def test_refusals(self):
         t = self.worker(["sleep", "3600"])
         for name, reason, payload, data in (
