@@ -38,10 +38,12 @@ type AcceptInput struct {
 	Units []state.Unit
 }
 
-// Stored is what a status keeps for the planner.
+// Stored is what a status keeps for the planner. See [DesiredModel] for Previous
+// and Others.
 type Stored struct {
 	Model    *ModelTemplate  `json:"model,omitempty"`
 	Previous *ModelTemplate  `json:"previous,omitempty"`
+	Others   []ModelTemplate `json:"others,omitempty"`
 	Server   *ServerTemplate `json:"server,omitempty"`
 }
 

@@ -120,11 +120,14 @@ func routerStatus(d router.Decision) state.RouterStatus {
 // renderModel renders a model for a new revision of it or of its server.
 func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
 	m.Router = effectiveRouter(s, m)
-	stored := m.stored.Model
-	if stored != nil && stored.Revision == m.Accepted && stored.ServerRevision == s.Accepted {
-		m.Template, m.Previous = *stored, m.stored.Previous
+	stored, changed := a.settled(m)
+	if stored.Model != nil && stored.Model.Revision == m.Accepted && stored.Model.ServerRevision == s.Accepted {
+		m.take(stored)
 		m.Outdated = a.outdated(s, m)
-		if m.Status != nil {
+		switch {
+		case changed:
+			a.keep(m.key, m.raw, stored)
+		case m.Status != nil:
 			a.kept[m.key] = Kept{Spec: m.raw, Template: m.Status.Template}
 		}
 		return
@@ -134,32 +137,25 @@ func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
 		// Validation lets nothing through that cannot be rendered; were it otherwise,
 		// what runs is kept.
 		m.Rejected = joinInvalid([]*state.Invalid{bad})
-		if stored != nil {
-			m.Template, m.Previous = *stored, m.stored.Previous
+		if stored.Model != nil {
+			m.take(stored)
 		} else {
 			m.Accepted = 0
 		}
 		return
 	}
-	m.Template, m.Previous = t, m.stored.Previous
-	if stored != nil && stored.Generation != t.Generation && served(m.Status) {
-		m.Previous = stored
-	}
-	a.keep(m.key, m.raw, Stored{Model: &m.Template, Previous: m.Previous})
+	stored, _ = stored.replaced(t).pruned(a.generations(m))
+	m.take(stored)
+	a.keep(m.key, m.raw, stored)
+}
+
+func (m *acceptedModel) take(s Stored) {
+	m.Template, m.Previous, m.Others = *s.Model, s.Previous, s.Others
 }
 
 func modelInput(s *acceptedServer, m *acceptedModel) ModelInput {
 	return ModelInput{Server: s.Name, ServerSpec: s.object.Spec, Model: m.Name, Spec: m.object.Spec,
 		Revision: m.Accepted, ServerRevision: s.Accepted}
-}
-
-// served says that the generation of a status has proved itself.
-func served(st *state.Status) bool {
-	if st == nil {
-		return false
-	}
-	c, _ := st.Condition(state.CondReady)
-	return c.Status == state.StatusTrue
 }
 
 // outdated says that this program would render another generation than the one

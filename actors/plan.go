@@ -93,9 +93,12 @@ type DesiredModel struct {
 	Accepted uint64 // 0: never accepted; Spec and Template are zero
 	Spec     state.ModelSpec
 	Template ModelTemplate
-	// Previous is the template of the last generation that was Ready, if it is not
-	// Template: what a failed replacement goes back to.
+	// Previous is the template of the last generation that was Ready, as long as
+	// Template never was: what a failed replacement goes back to.
 	Previous *ModelTemplate
+	// Others are the templates of other generations that still have units: these are
+	// executed again by them.
+	Others []ModelTemplate
 	// Outdated: this program would render another template for the same revision.
 	Outdated bool
 	Rejected *Rejection

@@ -154,23 +154,8 @@ func (p *planner) planModel(m *modelView) {
 			return
 		}
 		p.rollModel(m)
-		m.giveUp = !m.fellBack && m.failing() && m.short() && m.canFallBack()
+		m.giveUp = m.givesUp()
 	}
-}
-
-// canFallBack says that a generation is known which was Ready before this one.
-func (m *modelView) canFallBack() bool {
-	return m.Previous != nil && m.Previous.Generation != m.Template.Generation
-}
-
-// short says that fewer replicas serve than are wanted.
-func (m *modelView) short() bool {
-	for _, r := range m.roles {
-		if countIf(r.fresh, serving)+countIf(r.old, serving) < r.desired {
-			return true
-		}
-	}
-	return false
 }
 
 func (m *modelView) waitFor(reason, message string) {
@@ -278,6 +263,11 @@ func (m *modelView) otherTemplate(generation string) *ModelTemplate {
 	}
 	if m.Previous != nil && m.Previous.Generation == generation {
 		return m.Previous
+	}
+	for i := range m.Others {
+		if m.Others[i].Generation == generation {
+			return &m.Others[i]
+		}
 	}
 	return nil
 }

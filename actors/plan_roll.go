@@ -319,32 +319,3 @@ func (p *planner) executeAnew(m *modelView, r *roleView, v unitView) {
 	p.start(Start{Template: t, Attempts: attempts, Placement: Attempt{Number: v.Attempt, Failures: v.Failures},
 		Reason: ReasonRestartAsked, Message: fmt.Sprintf("restart %q", m.Spec.Restart), Revision: m.Accepted, Seen: v.Revision})
 }
-
-// failuresToFallBack is how many exits in a row prove that a replacement which
-// had to take the old one's place does not start.
-const failuresToFallBack = 3
-
-// failing says that no new unit serves and one has failed too often.
-func (m *modelView) failing() bool {
-	bad := false
-	for _, r := range m.roles {
-		for _, v := range r.fresh {
-			if v.serving() {
-				return false
-			}
-			for _, a := range v.Actors {
-				bad = bad || a.Failures >= failuresToFallBack
-			}
-		}
-	}
-	return bad
-}
-
-// fellBack reads from the status that the accepted revision was given up.
-func fellBack(d DesiredModel) bool {
-	if d.Status == nil || d.Status.AcceptedRevision != d.Accepted {
-		return false
-	}
-	c, ok := d.Status.Condition(state.CondUpToDate)
-	return ok && c.Reason == CondRolledBack
-}

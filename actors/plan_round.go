@@ -107,7 +107,7 @@ func (u unitView) ready() bool { return u.serving() && u.listed }
 // everReady says that some attempt of the unit has been healthy.
 func (u unitView) everReady() bool {
 	for _, a := range u.Actors {
-		if !a.ReadyAt.IsZero() || a.Attempt > 1 && a.Exit != nil && a.Exit.ReadyFor > 0 {
+		if !a.ReadyAt.IsZero() || a.Exit != nil && a.Exit.ReadyFor > 0 {
 			return true
 		}
 	}

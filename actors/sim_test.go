@@ -33,10 +33,11 @@ type world struct {
 	// drains: a unit that stops never ends. confirmed is by server.
 	drains    bool
 	confirmed map[string]uint64
-	// broken generations exit at once when executed.
-	broken  map[string]bool
-	journal []string
-	last    actors.Result
+	// broken generations exit at once when executed; of those in brokenRole one role does.
+	broken     map[string]bool
+	brokenRole map[string]string
+	journal    []string
+	last       actors.Result
 }
 
 func newWorld(nodes ...state.Node) *world {
@@ -44,7 +45,7 @@ func newWorld(nodes ...state.Node) *world {
 		now: time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), nodes: nodes,
 		specs: map[state.Key]actors.SpecEntry{}, statuses: map[state.Key]state.Status{},
 		units: map[state.UnitKey]*state.Unit{}, gone: map[state.UnitKey]uint64{},
-		instances: map[string]map[int64]state.Instance{}, broken: map[string]bool{},
+		instances: map[string]map[int64]state.Instance{}, broken: map[string]bool{}, brokenRole: map[string]string{},
 	}
 }
 
@@ -245,7 +246,7 @@ func (w *world) apply(s actors.Start) {
 			continue
 		}
 		w.unregister(u.Server, x.Lease)
-		*x = state.Actor{Name: a.Name, Bundle: a.Bundle, Node: x.Node, IP: x.IP, State: state.UnitWaiting, Attempt: want.Number, Failures: want.Failures, Digest: a.Digest, Ports: map[string]int{}}
+		*x = state.Actor{Name: a.Name, Bundle: a.Bundle, Node: x.Node, IP: x.IP, State: state.UnitWaiting, Attempt: want.Number, Failures: want.Failures, Digest: a.Digest, Ports: map[string]int{}, Exit: x.Exit}
 		for _, p := range a.Ports {
 			x.Ports[p.Name] = p.Seed
 		}
@@ -333,7 +334,7 @@ func (w *world) advance(u *state.Unit, a *state.Actor) {
 		}
 		a.State, a.ChildPID, a.StartedAt = state.UnitStarting, int(w.next()), w.now
 	case state.UnitStarting:
-		if w.broken[u.Generation] {
+		if role, ok := w.brokenRole[u.Generation]; w.broken[u.Generation] || ok && role == u.Role {
 			w.exit(u, a, 1)
 			return
 		}
