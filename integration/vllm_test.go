@@ -51,6 +51,8 @@ func TestVLLM(t *testing.T) {
 		t.Errorf("the worker runs %q", argv)
 	}
 
+	requireStreams(t, s.flight("llama", 8, 20), 20) // the first tokens of an engine take long
+
 	t.Run("scale down", func(t *testing.T) {
 		streams := s.flight("llama", 4, 200)
 		s.Dynctl("scale", "model/llama", "--replicas", "1")
