@@ -21,8 +21,8 @@ from typing import Any, Dict, List, Optional
 
 import ray
 
-from . import environ, logread, logs, ports
-from .health import HUNG, Monitor, inflight
+from . import drain, environ, logread, logs, ports
+from .health import HUNG, UNKNOWN, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
 
@@ -57,6 +57,7 @@ class UnitActor:
         # The stop that was asked for first, told to whoever takes over meanwhile.
         self._stop: Optional[Dict[str, Any]] = None
         self._asked_to_end = 0.0  # since when, on the monotonic clock
+        self._drain = (0, UNKNOWN)  # the mark of the log and the requests under way then
         self._failure = ""
         self._rotations = 0
         context = ray.get_runtime_context()
@@ -258,23 +259,34 @@ class UnitActor:
         if process is None:
             return
         if not self._asked_to_end:
-            self._asked_to_end = time.monotonic()
+            self._asked_to_end, self._drain = time.monotonic(), (0, UNKNOWN)
             self._cancel_watchers()
             self._change(state="Stopping")
+            # Told to end, it closes the port on which it could be asked.
+            self._drain = drain.mark(self._paths()[1]), await self._under_way()
             process.signal(signal.SIGTERM)
         left = self._asked_to_end + grace - time.monotonic()
         await asyncio.wait([process.exited], timeout=max(0.0, left))
-        lost = 0 if process.exited.done() else await self._under_way()
+        lost = 0 if process.exited.done() else self._unfinished()
         await process.end_group(STOP_TERM)
         self._process = None
         self._change(state="Waiting", childPid=0, previousLease=self._snap["lease"], lease=0, lost=lost)
 
+    def _serves(self) -> bool:
+        """Whether the process is a worker's: what has requests to finish."""
+        return bool(self._template()["health"].get("lease"))
+
     async def _under_way(self) -> int:
-        """How many requests a worker has not finished; 0 for what is none."""
-        rule = self._template()["health"]
-        if not rule.get("lease"):
+        """How many requests a worker has now; 0 for what is none."""
+        if not self._serves():
             return 0
+        rule = self._template()["health"]
         return await inflight(self._snap["ports"].get(rule.get("port", ""), 0), ["127.0.0.1", self._ip])
+
+    def _unfinished(self) -> int:
+        """How many requests a worker has not finished at the end of its drain."""
+        since, before = self._drain
+        return drain.unfinished(self._paths()[1], since, before) if self._serves() else 0
 
     def _cancel_watchers(self) -> None:
         current = asyncio.current_task()
