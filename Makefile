@@ -173,7 +173,7 @@ test: venv build examples chromium need-cc bin/testsum ## Run every test: unit w
 	  exit $$rc; } | bin/testsum
 
 .PHONY: test-unit
-test-unit: need-go need-cc bin/testsum ## Run the unit tests alone
+test-unit: need-go need-cc bin/testsum bin/etcd ## Run the unit tests alone
 	@$(RACE) -run '$(RUN)' ./... | bin/testsum
 
 .PHONY: test-integration
@@ -189,7 +189,7 @@ chaos: venv build examples ## Break a real fleet at random and want it whole aga
 	@$(GO) run ./integration/chaos -seconds $(CHAOS_SECONDS) $(if $(SEED),-seed $(SEED))
 
 .PHONY: bench
-bench: need-go ## Run the benchmarks
+bench: need-go bin/etcd ## Run the benchmarks
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: fuzz

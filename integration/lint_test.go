@@ -43,6 +43,7 @@ func TestLintRulesFire(t *testing.T) {
 		{"state/registry may not import actors", "state/registry/x.go", imports("registry", "dynctl/actors"), "state/kv and state/registry import state alone"},
 		{"state/kv may import state", "state/kv/x.go", imports("kv", "dynctl/state"), ""},
 		{"actors/ray may not import state/kv", "actors/ray/x.go", imports("ray", "dynctl/state/kv"), "actors/ray imports actors and state alone"},
+		{"actors/simray may not import state/kv", "actors/simray/x.go", imports("simray", "dynctl/state/kv"), "actors/simray imports actors and state alone"},
 		{"events may not import state", "events/x.go", imports("events", "dynctl/state"), "events imports no other package"},
 		{"nothing imports cmd", "integration/x.go", imports("integration", "dynctl/cmd/tool"), "nothing imports cmd"},
 		{"deploy links none of ours", "deploy/x.go", imports("deploy", "dynctl/state"), "it does not link them"},
@@ -65,7 +66,7 @@ func TestLintRulesFire(t *testing.T) {
 // packages are the stubs that the files under test import.
 var packages = map[string]string{
 	"state": "state", "router": "router", "actors": "actors", "events": "events", "state/kv": "kv",
-	"state/registry": "registry", "actors/ray": "ray", "cmd/tool": "tool",
+	"state/registry": "registry", "actors/ray": "ray", "actors/simray": "simray", "cmd/tool": "tool",
 }
 
 func imports(pkg string, paths ...string) string {
