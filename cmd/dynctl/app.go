@@ -97,6 +97,7 @@ func (a *app) root() *cobra.Command {
 	add(look, a.statusCmd(), a.getCmd(), a.eventsCmd(), a.watchCmd(), a.logsCmd(), a.routerCmd(), a.doctorCmd())
 	add(act, a.waitCmd(), a.chatCmd(), a.confirmDeletionsCmd(), a.sweepCmd())
 	add(offline, a.renderCmd(), a.convertCmd(), a.schemaCmd(), a.explainCmd(), a.versionCmd())
+	narrowHelp(root)
 	root.SetHelpCommandGroupID(offline)
 	root.SetCompletionCommandGroupID(offline)
 	return root

@@ -99,7 +99,7 @@ func (a *app) tailOptions(f eventFilter) (events.TailOptions, error) {
 
 // tail prints the last stored events, and goes on with the new ones if asked to.
 func (a *app) tail(ctx context.Context, js jetstream.JetStream, o events.TailOptions, f eventFilter, format string) error {
-	p := eventPrinter{out: a.out, style: a.style, json: format == formatJSON}
+	p := eventPrinter{out: a.out, style: a.style, json: format == formatJSON, width: columns(a.out)}
 	var kept []events.Event
 	for e, err := range events.Tail(ctx, js, o) {
 		if unusable := a.unreadable(err); unusable != nil {
@@ -160,6 +160,7 @@ type eventPrinter struct {
 	style  palette
 	json   bool
 	headed bool
+	width  int // of the terminal; 0: there is none
 }
 
 func (p *eventPrinter) print(e events.Event) error {
@@ -171,16 +172,11 @@ func (p *eventPrinter) print(e events.Event) error {
 		_, err = fmt.Fprintf(p.out, "%s\n", doc)
 		return err
 	}
-	const row = "%-20s  %-18s  %-32s  %s\n"
 	if !p.headed {
 		p.headed = true
-		fmt.Fprintf(p.out, row, "TIME", "TYPE", "OBJECT", "REASON")
+		fmt.Fprintln(p.out, p.row([4]string{"TIME", "TYPE", "OBJECT", "REASON"}))
 	}
-	text := p.style.bold(e.Data.Reason)
-	if e.Data.Message != "" {
-		text = strings.TrimPrefix(text+": "+firstLine(e.Data.Message), ": ")
-	}
-	_, err := fmt.Fprintf(p.out, row, e.Time.UTC().Format(time.RFC3339), e.Type, orDash(eventObject(e)), orDash(text))
+	_, err := fmt.Fprintln(p.out, p.row(p.style.eventCells(e)))
 	return err
 }
 

@@ -145,6 +145,17 @@ func yesNo(b bool) string {
 	return "no"
 }
 
+// oneServer says that all items are of one server, whose name a narrow screen can
+// then do without.
+func oneServer[T any](items []T, serverOf func(T) string) bool {
+	for _, item := range items {
+		if serverOf(item) != serverOf(items[0]) {
+			return false
+		}
+	}
+	return true
+}
+
 // orEmpty keeps a list without items from becoming null in JSON.
 func orEmpty[T any](list []T) []T {
 	if list == nil {

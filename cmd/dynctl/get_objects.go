@@ -92,8 +92,13 @@ func (a *app) getObjects(ctx context.Context, c *kv.Client, kind string, names [
 	l := listing{items: orEmpty(infos)}
 	if kind == state.KindServer {
 		l.table.add("SERVER", "STATE", "ENDPOINT", "ROUTER", "REVISION", "SINCE")
+		l.table.spare = []int{4, 3}
 	} else {
 		l.table.add("MODEL", "SERVER", "STATE", "READY", "WORKERS", "GENERATION", "REVISION", "SINCE")
+		l.table.spare = []int{3, 5, 6}
+		if oneServer(infos, func(o objectInfo) string { return o.Server }) {
+			l.table.spare = append(l.table.spare, 1)
+		}
 	}
 	for _, o := range infos {
 		l.names = append(l.names, singular+"/"+o.Name)

@@ -84,6 +84,11 @@ func (a *app) getUnits(ctx context.Context, c *kv.Client, names []string) (listi
 			count(attempt), age(a.now(), u.ChangedAt), orDash(u.Reason))
 	}
 	l.items = infos
+	// The id of a unit names its model and role.
+	l.table.spare = []int{3, 2, 6}
+	if oneServer(units, func(u state.Unit) string { return u.Server }) {
+		l.table.spare = []int{3, 2, 1, 6}
+	}
 	return l, err
 }
 

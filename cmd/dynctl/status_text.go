@@ -131,6 +131,7 @@ func (v *overview) detailLines(o objectInfo, p palette, width int) []string {
 	lines = append(lines, t.lines(width)...)
 	if len(s.Placements) > 0 {
 		var units table
+		units.spare = []int{3} // it is in the unit's id
 		units.add(indent+"UNIT", "STATE", "NODE", "GENERATION")
 		for _, u := range s.Placements {
 			units.add(indent+u.Unit, u.State, orDash(short(u.Node)), orDash(u.Generation))
@@ -139,7 +140,7 @@ func (v *overview) detailLines(o objectInfo, p palette, width int) []string {
 	}
 	for _, role := range roleNames(s.Roles) {
 		if e := s.Roles[role].LastExit; e != nil && e.LogTail != "" {
-			lines = append(lines, "", indent+"log of "+e.Unit+" at its last exit:")
+			lines = append(lines, "", wrap("log of "+e.Unit+" at its last exit:", indent, width))
 			for _, line := range strings.Split(strings.TrimRight(e.LogTail, "\n"), "\n") {
 				lines = append(lines, p.dim(wrap(line, indent+"| ", width)))
 			}

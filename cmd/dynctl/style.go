@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"strings"
 
 	"charm.land/lipgloss/v2"
 )
@@ -21,7 +22,11 @@ func (p palette) render(s lipgloss.Style, text string) string {
 	if !p.on || text == "" {
 		return text
 	}
-	return s.Render(text)
+	lines := strings.Split(text, "\n") // as a block they would be padded to one width
+	for i, line := range lines {
+		lines[i] = s.Render(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (p palette) good(t string) string {

@@ -51,7 +51,7 @@ func (t *table) rowLines(width int) [][]string {
 		switch {
 		case width == 0 || len(row) <= last || last == 0 || fits(row[last], room):
 			out = append(out, fold(joinRow(row, widths), width))
-		case room >= lastColumn:
+		case room >= max(lastColumn, longestWord(row[last])):
 			out = append(out, beside(row, widths, room))
 		default:
 			indent := row[0][:len(row[0])-len(strings.TrimLeft(row[0], " "))] + strings.Repeat(" ", 4)
@@ -64,6 +64,13 @@ func (t *table) rowLines(width int) [][]string {
 
 func fits(cell string, room int) bool {
 	return lipgloss.Width(cell) <= room && !strings.Contains(cell, "\n")
+}
+
+func longestWord(cell string) (n int) {
+	for word := range strings.FieldsSeq(cell) {
+		n = max(n, lipgloss.Width(word))
+	}
+	return n
 }
 
 // beside folds the last cell within its column.
