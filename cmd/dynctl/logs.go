@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/internal/agentlogs"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -164,7 +164,7 @@ func (sel logSelection) targets(units []state.Unit) ([]logTarget, error) {
 			continue
 		}
 		for _, actor := range u.Actors {
-			t := logTarget{unit: u, actor: actor, name: logName(u, actor)}
+			t := logTarget{unit: u, actor: actor, name: agentlogs.ShortName(u, actor)}
 			if sel.actor != "" && !t.called(sel.actor) {
 				others = append(others, t.name)
 				continue
@@ -186,7 +186,7 @@ func (sel logSelection) targets(units []state.Unit) ([]logTarget, error) {
 
 // label is the actor's name without server and generation: what its log is called.
 func (t logTarget) label() string {
-	return strings.TrimPrefix(t.actor.Name, "dynamo_"+t.unit.Server+"_"+t.unit.Generation+"_")
+	return agentlogs.Label(t.unit, t.actor)
 }
 
 // called says that a name stands for the actor, wholly or by one of its parts.
@@ -195,32 +195,6 @@ func (t logTarget) called(name string) bool {
 		return true
 	}
 	return strings.Contains("_"+strings.ToLower(t.label())+"_", "_"+strings.ToLower(name)+"_")
-}
-
-func logName(u state.Unit, actor state.Actor) string {
-	name := "DP" + strconv.Itoa(u.Replica)
-	switch {
-	case u.Model == "":
-		return strings.TrimPrefix(logTarget{unit: u, actor: actor}.label(), "Dynamo_")
-	case u.Role != state.RoleAggregated:
-		name = u.Role + "_" + strconv.Itoa(u.Replica)
-	}
-	if len(u.Actors) > 1 {
-		name += "/" + strconv.Itoa(actor.Bundle)
-	}
-	return name
-}
-
-// path is where the log lies on its node. A session that is not known is left as a
-// pattern.
-func (t logTarget) path(session string) string {
-	if session == "" {
-		session = "session_*"
-	}
-	if !strings.HasPrefix(session, "/") {
-		session = "/tmp/ray/" + session
-	}
-	return fmt.Sprintf("%s/nemo_curator_dynamo_%s_%s/%s.log", session, t.unit.Server, t.unit.Unit, t.label())
 }
 
 // nothingRan says why there is no process to read from, after the last words of

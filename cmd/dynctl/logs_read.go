@@ -2,64 +2,22 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
+	"dynctl/cmd/internal/agentlogs"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
 
-// The request for a log (docs/protocol.md, "Logs").
 const (
-	logsSubject    = "dynctl.agent.logs"
-	logsTimeout    = 5 * time.Second
 	logsFollowTick = 500 * time.Millisecond
 	// logsRelist is in ticks: so often those that joined or left are looked for.
 	logsRelist = 4
 )
-
-// logPosition is up to where a log was read; only the actor knows what it means.
-type logPosition struct {
-	Attempt   int    `json:"attempt"`
-	Rotations int    `json:"rotations"`
-	Offset    int64  `json:"offset"`
-	File      uint64 `json:"file"`
-}
-
-type logRequest struct {
-	Server   string `json:"server"`
-	Unit     string `json:"unit"`
-	Actor    string `json:"actor"`
-	Previous bool   `json:"previous"`
-	Lines    int    `json:"lines"`
-	*logPosition
-}
-
-type logReply struct {
-	logPosition
-	Text  string      `json:"text"`
-	More  bool        `json:"more"`
-	Path  string      `json:"path"`
-	Error *logRefusal `json:"error"`
-}
-
-// logRefusal is the agent's word on why there is no log to read.
-type logRefusal struct {
-	Reason  string `json:"reason"`
-	Message string `json:"message"`
-}
-
-func (e *logRefusal) Error() string { return e.Message }
-
-// errAgentAway says that nobody answered.
-var errAgentAway = errors.New("no agent answers")
 
 // logReader prints logs.
 type logReader struct {
@@ -73,7 +31,7 @@ type logReader struct {
 type logStream struct {
 	logTarget
 	prefix string
-	at     *logPosition
+	at     *agentlogs.Position
 	rest   string // a line that is not finished
 	said   string // the last trouble that was told
 }
@@ -94,7 +52,7 @@ func (r *logReader) printAll(ctx context.Context, sel logSelection) error {
 	for _, s := range streams {
 		err := r.pull(ctx, s)
 		r.flush(s)
-		if refused, ok := errors.AsType[*logRefusal](err); ok {
+		if refused, ok := errors.AsType[*agentlogs.Refusal](err); ok {
 			r.lastWords(s, refused, agent.Session)
 			continue
 		}
@@ -116,12 +74,12 @@ func (r *logReader) away(ctx context.Context, err error, agent state.Agent) erro
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case !errors.Is(err, errAgentAway):
+	case !errors.Is(err, agentlogs.ErrAgentAway):
 		return stored(err)
 	case agent.Incarnation == 0:
-		return fail(exitUnreachable, "%w, so logs cannot be read: none has ever reported (see `dynctl doctor`)", errAgentAway)
+		return fail(exitUnreachable, "%w, so logs cannot be read: none has ever reported (see `dynctl doctor`)", agentlogs.ErrAgentAway)
 	}
-	return fail(exitUnreachable, "%w, so logs cannot be read: its last heartbeat was %s ago (see `dynctl doctor`)", errAgentAway, age(r.now(), agent.At))
+	return fail(exitUnreachable, "%w, so logs cannot be read: its last heartbeat was %s ago (see `dynctl doctor`)", agentlogs.ErrAgentAway, age(r.now(), agent.At))
 }
 
 // followAll prints what is there and goes on until interrupted. Only an agent that
@@ -167,7 +125,7 @@ func (r *logReader) round(ctx context.Context, streams []*logStream) error {
 	for i, s := range streams {
 		all.Go(func() {
 			err := r.pull(ctx, s)
-			refused, ok := errors.AsType[*logRefusal](err)
+			refused, ok := errors.AsType[*agentlogs.Refusal](err)
 			switch {
 			case !ok:
 				errs[i] = err
@@ -219,7 +177,7 @@ func (r *logReader) merge(before, now []*logStream) []*logStream {
 			s.at, s.rest, s.said = old.at, old.rest, old.said
 			delete(known, id)
 		} else {
-			s.at = &logPosition{}
+			s.at = &agentlogs.Position{}
 		}
 	}
 	for _, s := range before {
@@ -243,7 +201,7 @@ func (r *logReader) pull(ctx context.Context, s *logStream) error {
 			r.flush(s)
 			r.note("--- %s: attempt %d ---", s.name, reply.Attempt)
 		}
-		s.at = &reply.logPosition
+		s.at = &reply.Position
 		lines := strings.Split(s.rest+reply.Text, "\n")
 		s.rest = lines[len(lines)-1]
 		r.print(s.prefix, lines[:len(lines)-1])
@@ -253,34 +211,15 @@ func (r *logReader) pull(ctx context.Context, s *logStream) error {
 	}
 }
 
-func (r *logReader) ask(ctx context.Context, s *logStream) (logReply, error) {
-	request := logRequest{s.unit.Server, s.unit.Unit, s.actor.Name, r.previous, r.lines, s.at}
-	data, err := json.Marshal(request)
-	if err != nil {
-		return logReply{}, fmt.Errorf("encode request: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, logsTimeout)
-	defer cancel()
-	message, err := r.client.JetStream().Conn().RequestWithContext(ctx, logsSubject, data)
-	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
-		return logReply{}, errAgentAway
-	}
-	if err != nil {
-		return logReply{}, err
-	}
-	var reply logReply
-	if err := json.Unmarshal(message.Data, &reply); err != nil {
-		return logReply{}, fmt.Errorf("the agent's answer: %w", err)
-	}
-	if reply.Error != nil {
-		return logReply{}, reply.Error
-	}
-	return reply, nil
+func (r *logReader) ask(ctx context.Context, s *logStream) (agentlogs.Reply, error) {
+	return agentlogs.Ask(ctx, r.client.JetStream().Conn(), agentlogs.Request{
+		Server: s.unit.Server, Unit: s.unit.Unit, Actor: s.actor.Name, Previous: r.previous, Lines: r.lines, Position: s.at,
+	})
 }
 
 // lastWords stands in for the log of an actor that cannot be asked.
-func (r *logReader) lastWords(s *logStream, refused *logRefusal, session string) {
-	r.note("%s: %s; its log may lie at %s:%s", s.name, refused.Message, orDash(s.actor.IP), s.path(session))
+func (r *logReader) lastWords(s *logStream, refused *agentlogs.Refusal, session string) {
+	r.note("%s: %s; its log may lie at %s:%s", s.name, refused.Message, orDash(s.actor.IP), agentlogs.Path(session, s.unit, s.actor))
 	if e := s.actor.Exit; e != nil {
 		r.note("%s: attempt %d ended %s ago: code %d, %s", s.name, e.Attempt, age(r.now(), e.At), e.Code, e.Reason)
 		r.tail(s.prefix, e.LogTail)
@@ -307,15 +246,12 @@ func (r *logReader) flush(s *logStream) {
 	}
 }
 
-// escapes are what a process writes for a terminal: colours, titles, links.
-var escapes = regexp.MustCompile(`\x1b(?:\[[0-?]*[\x20-\x2f]*[\x40-\x7e]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[\x20-\x2f]*[0-Z\x5c\x5e-\x7e])`)
-
 func (r *logReader) print(prefix string, lines []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, line := range lines {
 		if !r.style.on {
-			line = escapes.ReplaceAllString(line, "")
+			line = agentlogs.Plain(line)
 		}
 		fmt.Fprintln(r.out, r.style.dim(prefix)+strings.TrimRight(line, "\r"))
 	}

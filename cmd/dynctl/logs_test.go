@@ -12,16 +12,17 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"dynctl/cmd/internal/agentlogs"
 	"dynctl/state/kv"
 	"dynctl/state/kv/natsd"
 )
 
 // fakeLog is one log that a fake agent answers for.
 type fakeLog struct {
-	Attempt  int         `json:"attempt"`
-	Text     string      `json:"text"`
-	Previous string      `json:"previous"`
-	Error    *logRefusal `json:"error"`
+	Attempt  int                `json:"attempt"`
+	Text     string             `json:"text"`
+	Previous string             `json:"previous"`
+	Error    *agentlogs.Refusal `json:"error"`
 }
 
 // fakeAgent answers for logs as docs/protocol.md says.
@@ -37,15 +38,15 @@ func (f *fakeAgent) set(id string, l fakeLog) {
 	f.logs[id] = l
 }
 
-func (f *fakeAgent) answer(r logRequest) logReply {
+func (f *fakeAgent) answer(r agentlogs.Request) agentlogs.Reply {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	l, ok := f.logs[r.Unit+"/"+r.Actor]
 	if !ok {
-		return logReply{Error: &logRefusal{"NotFound", "no actor " + r.Actor}}
+		return agentlogs.Reply{Error: &agentlogs.Refusal{Reason: agentlogs.NotFound, Message: "no actor " + r.Actor}}
 	}
 	if l.Error != nil {
-		return logReply{Error: l.Error}
+		return agentlogs.Reply{Error: l.Error}
 	}
 	text, attempt := l.Text, l.Attempt
 	if r.Previous {
@@ -53,9 +54,9 @@ func (f *fakeAgent) answer(r logRequest) logReply {
 	}
 	from := 0
 	switch {
-	case r.logPosition != nil && r.Attempt == attempt:
+	case r.Position != nil && r.Attempt == attempt:
 		from = int(r.Offset)
-	case r.logPosition == nil && r.Lines >= 0:
+	case r.Position == nil && r.Lines >= 0:
 		lines := strings.SplitAfter(text, "\n")
 		if lines[len(lines)-1] == "" {
 			lines = lines[:len(lines)-1]
@@ -63,8 +64,8 @@ func (f *fakeAgent) answer(r logRequest) logReply {
 		from = len(text) - len(strings.Join(lines[max(0, len(lines)-r.Lines):], ""))
 	}
 	end := min(len(text), from+f.piece)
-	reply := logReply{Text: text[from:end], More: end < len(text)}
-	reply.logPosition = logPosition{Attempt: attempt, Offset: int64(end)}
+	reply := agentlogs.Reply{Text: text[from:end], More: end < len(text)}
+	reply.Position = agentlogs.Position{Attempt: attempt, Offset: int64(end)}
 	if text != "" {
 		reply.File = 1
 	}
@@ -72,13 +73,13 @@ func (f *fakeAgent) answer(r logRequest) logReply {
 }
 
 func (f *fakeAgent) serve(conn *nats.Conn) error {
-	_, err := conn.Subscribe(logsSubject, func(m *nats.Msg) {
-		r := logRequest{logPosition: &logPosition{}}
+	_, err := conn.Subscribe(agentlogs.Subject, func(m *nats.Msg) {
+		r := agentlogs.Request{Position: &agentlogs.Position{}}
 		if err := json.Unmarshal(m.Data, &r); err != nil {
 			panic(err)
 		}
 		if !strings.Contains(string(m.Data), `"offset"`) {
-			r.logPosition = nil
+			r.Position = nil
 		}
 		data, err := json.Marshal(f.answer(r))
 		if err != nil {
@@ -191,7 +192,7 @@ func TestLogsFollow(t *testing.T) {
 	out.until(t, "\nFrontend | up\n")
 	put("ETCD")
 	notes.until(t, "--- Frontend: gone ---\n")
-	f.set(etcd, fakeLog{Error: &logRefusal{"ActorGone", "the actor is gone"}})
+	f.set(etcd, fakeLog{Error: &agentlogs.Refusal{Reason: agentlogs.ActorGone, Message: "the actor is gone"}})
 	notes.until(t, "ETCD: the actor is gone; waiting for it\n")
 	f.set(etcd, fakeLog{Attempt: 3, Text: "four\n"})
 	out.until(t, "four\n")

@@ -31,6 +31,7 @@ func (a *App) serveHTTP(ctx context.Context) error {
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("GET /sd", a.serveTargets)
+	mux.HandleFunc("GET /logs/{server}/{unit}/{actor}", a.serveLog)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
 	a.page.Routes(mux)
 	a.web.become(mux)

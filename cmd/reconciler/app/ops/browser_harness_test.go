@@ -61,6 +61,11 @@ func newBrowser(t *testing.T) *browser {
 	b.page, b.src = newTestPage(t)
 	mux := http.NewServeMux()
 	b.page.Routes(mux)
+	// The owner of the page serves the logs that it links to.
+	mux.HandleFunc("GET /logs/{server}/{unit}/{actor}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintf(w, "the log of %s/%s %s, previous=%s", r.PathValue("server"), r.PathValue("unit"), r.PathValue("actor"), r.URL.Query().Get("previous"))
+	})
 	b.server = httptest.NewServer(mux)
 	b.url = b.server.URL
 	t.Cleanup(func() { b.server.CloseClientConnections(); b.server.Close() })

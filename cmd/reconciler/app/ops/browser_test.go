@@ -77,6 +77,30 @@ func TestPageInABrowser(t *testing.T) {
 	})
 }
 
+func TestLogsAreOneClickAway(t *testing.T) {
+	b := newBrowser(t)
+	b.viewport(1280, 1000, "light")
+	const unit = "default/5e6f7a8b_llama_70b_DP0"
+	for _, tc := range []struct{ name, open, link, want string }{
+		{"of a last exit", "/#why-model.default.llama-70b", "#why-model\\.default\\.llama-70b .exit a", "the log of " + unit + " dynamo_default_5e6f7a8b_Dynamo_DP0, previous="},
+		{"of a unit", "/", "#units tr:nth-child(2) td[data-label=Logs] a", "the log of " + unit + " dynamo_default_5e6f7a8b_Dynamo_DP0, previous="},
+		{"of the attempt before", "/", "#units tr:nth-child(2) td[data-label=Logs] a:nth-of-type(2)", "the log of " + unit + " dynamo_default_5e6f7a8b_Dynamo_DP0, previous=1"},
+		{"of etcd", "/", "#units tr:nth-child(1) td[data-label=Logs] a", "the log of default/infra dynamo_default_00c0ffee_Dynamo_ETCD, previous="},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b.T = t
+			b.open(tc.open)
+			run(b, chromedp.Click(tc.link))
+			run(b, chromedp.WaitVisible("body > pre")) // Chromium's frame around plain text
+			if got := eval[string](b, "document.body.textContent"); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+	b.T = t
+	b.clean()
+}
+
 func TestPageOnAPhoneAndInTheDark(t *testing.T) {
 	b := newBrowser(t)
 	b.viewport(360, 740, "light")

@@ -45,6 +45,7 @@ type unitRow struct {
 	Nodes    []string
 	Attempts int
 	Ports    []string
+	Logs     []logLink
 	Wait     *actors.Wait
 	Ours     bool
 }
@@ -210,6 +211,7 @@ func unitRows(in Input) []unitRow {
 	for _, u := range in.Units {
 		r := newUnitRow(u, names)
 		r.Ours = u.StoreID == in.StoreID
+		r.Logs = unitLogs(in, u)
 		if ready[u.Key()] {
 			r.Shown = "Ready"
 		}

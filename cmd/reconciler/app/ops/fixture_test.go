@@ -57,8 +57,9 @@ func unit(id, modelName, role, node, ip string, st state.UnitState, gpus ...stri
 	u := state.Unit{
 		Server: "default", Unit: id, Model: modelName, Role: role, StoreID: store, State: st, Generation: id[:min(8, len(id))], Attempt: 1,
 		PlacementGroup: state.PlacementGroup{State: "CREATED", Nodes: []string{node}, Bundles: []state.BundleShape{{CPU: 1, GPU: len(gpus)}}},
-		Actors:         []state.Actor{{Name: "a-" + id, State: st, Node: node, IP: ip, GPUs: gpus, Attempt: 1, ChildPID: 7, Ports: map[string]int{"system": 20300}}},
+		Actors:         []state.Actor{{Name: "dynamo_default_" + id[:min(8, len(id))] + "_Dynamo_DP0", State: st, Node: node, IP: ip, GPUs: gpus, Attempt: 1, ChildPID: 7, Ports: map[string]int{"system": 20300}}},
 	}
+	u.Replica = int(id[len(id)-1]) & 1 // those of the fixture end in 0 or 1
 	return u
 }
 
@@ -95,9 +96,15 @@ func fixture() Input {
 	off := model("whisper-v3", "31415926", chain(state.CondWorkersReady, actors.CondSuspended, "spec.suspend is true"), map[string]state.RoleStatus{"aggregated": {}})
 	off.Conditions = append(off.Conditions, state.Condition{Type: state.CondSuspended, Status: state.StatusTrue, Reason: actors.CondSuspended, Message: "`dynctl resume model/whisper-v3` starts it again", LastTransitionTime: noon.Add(-3 * time.Hour)})
 	infra := unit("infra", "", "", "node-head", "10.0.0.4", state.UnitRunning)
-	infra.Actors[0].Ports = map[string]int{"http": 8000, "etcd": 2379}
+	infra.Generation, infra.Actors[0].Ports = "00c0ffee", map[string]int{"etcd": 2379}
+	infra.Actors = append(infra.Actors, infra.Actors[0], infra.Actors[0])
+	for i, label := range []string{"ETCD", "NATS", "Frontend"} {
+		infra.Actors[i].Name = "dynamo_default_00c0ffee_Dynamo_" + label
+	}
+	infra.Actors[1].Ports, infra.Actors[2].Ports = map[string]int{"nats": 4222}, map[string]int{"http": 8000}
 	exited := unit("5e6f7a8b_llama_70b_DP0", "llama-70b", "", "node-gpu-1", "10.0.0.5", state.UnitExited, "2", "3", "4", "5")
 	exited.Actors[0].Attempt = 4
+	exited.Actors[0].Exit = &state.Exit{Attempt: 4, Code: 1, Reason: "Exited", At: noon.Add(-69 * time.Second)}
 	return Input{
 		Now: noon, ID: "ops-1", Version: "v0.1.0", NATSURL: "nats://10.0.0.3:4322", StoreID: store, Loaded: true, Observed: true,
 		Leader:   Leader{Known: true, Mine: true, Holder: "ops-1", Epoch: 4, Since: noon.Add(-26 * time.Hour)},

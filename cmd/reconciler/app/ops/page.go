@@ -86,6 +86,8 @@ func (p *Page) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{$}", p.serve)
 	mux.HandleFunc("GET /events", p.stream)
 	mux.HandleFunc("GET /assets/{name}", p.asset)
+	// The page names its icon; browsers look for one of plain text here.
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 }
 
 // Changed says that the source may return something else now.

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"dynctl/actors"
 	"dynctl/cmd/internal/verdict"
@@ -54,6 +53,7 @@ type object struct {
 	// Why is the heading of the details.
 	Why      string
 	Exits    []exit
+	Logs     []logLink
 	Commands []string
 }
 
@@ -76,6 +76,7 @@ type exit struct {
 	Role string
 	state.ExitStatus
 	Meaning string
+	Log     *logLink // nil where the actor is gone
 }
 
 func newView(in Input) view {
@@ -84,7 +85,7 @@ func newView(in Input) view {
 	for _, s := range in.Statuses {
 		if s.Kind == state.KindServer {
 			byServer[s.Server] = len(v.Servers)
-			v.Servers = append(v.Servers, serverCard{object: newObject(s, in.Now)})
+			v.Servers = append(v.Servers, serverCard{object: newObject(s, in)})
 		}
 	}
 	for _, s := range in.Statuses {
@@ -97,7 +98,7 @@ func newView(in Input) view {
 			byServer[s.Server] = i
 			v.Servers = append(v.Servers, serverCard{object: object{Name: s.Server, ID: "server." + s.Server, Look: lookNone, Verdict: verdict.Verdict{Word: verdict.Unknown}}})
 		}
-		m := modelCard{object: newObject(s, in.Now), Spec: in.Specs[s.Key]}
+		m := modelCard{object: newObject(s, in), Spec: in.Specs[s.Key]}
 		for _, name := range slices.Sorted(maps.Keys(s.Roles)) {
 			m.Roles = append(m.Roles, roleRow{name, s.Roles[name]})
 		}
@@ -109,8 +110,8 @@ func newView(in Input) view {
 	return v
 }
 
-func newObject(s state.Status, now time.Time) object {
-	o := object{Status: s, ID: s.Key, Name: s.Name, Verdict: verdict.Judge(&s, now), Router: routing(s.Router)}
+func newObject(s state.Status, in Input) object {
+	o := object{Status: s, ID: s.Key, Name: s.Name, Verdict: verdict.Judge(&s, in.Now), Router: routing(s.Router)}
 	if s.Kind == state.KindServer {
 		o.Name = s.Server
 	}
@@ -122,9 +123,10 @@ func newObject(s state.Status, now time.Time) object {
 	o.Why = why(o)
 	for _, role := range slices.Sorted(maps.Keys(s.Roles)) {
 		if e := s.Roles[role].LastExit; e != nil {
-			o.Exits = append(o.Exits, exit{role, *e, actors.ReasonText(e.Reason)})
+			o.Exits = append(o.Exits, exit{role, *e, actors.ReasonText(e.Reason), logOfExit(in, s.Server, *e)})
 		}
 	}
+	o.Logs = logsOf(in, s)
 	o.Commands = commands(&s, o.Verdict)
 	return o
 }
