@@ -174,7 +174,7 @@ func (d *decoder) unknown(f field, names []string, path string) {
 	hint := ""
 	if best := knownElsewhere[f.key]; slices.Contains(names, best) {
 		hint = "did you mean " + best + "?"
-	} else if best := nearest(f.key, names); best != "" {
+	} else if best := Nearest(f.key, names); best != "" {
 		hint = "did you mean " + best + "?"
 	} else {
 		sorted := slices.Sorted(slices.Values(names))

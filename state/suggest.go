@@ -5,15 +5,15 @@ import "strings"
 // didYouMean is ", did you mean X?" for the allowed word that is nearest to s, or
 // nothing when none is near.
 func didYouMean(s string, allowed []string) string {
-	if best := nearest(s, allowed); best != "" {
+	if best := Nearest(s, allowed); best != "" {
 		return "; did you mean " + best + "?"
 	}
 	return ""
 }
 
-// nearest is the allowed word that s was most likely meant to be: the one with
+// Nearest is the allowed word that s was most likely meant to be: the one with
 // the fewest edits, at most a third of its length; empty when none is near.
-func nearest(s string, allowed []string) string {
+func Nearest(s string, allowed []string) string {
 	if len(s) > 4*MaxNameLength {
 		return ""
 	}

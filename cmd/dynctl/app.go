@@ -96,7 +96,7 @@ func (a *app) root() *cobra.Command {
 		a.restartCmd(), a.historyCmd(), a.rollbackCmd(), a.deleteCmd())
 	add(look, a.statusCmd(), a.getCmd(), a.eventsCmd(), a.watchCmd(), a.logsCmd(), a.routerCmd(), a.doctorCmd())
 	add(act, a.waitCmd(), a.chatCmd(), a.confirmDeletionsCmd(), a.sweepCmd())
-	add(offline, a.renderCmd(), a.convertCmd(), a.schemaCmd(), a.explainCmd(), a.versionCmd())
+	add(offline, a.renderCmd(), a.convertCmd(), a.schemaCmd(), a.explainCmd(), a.contextCmd(), a.versionCmd())
 	narrowHelp(root)
 	root.SetHelpCommandGroupID(offline)
 	root.SetCompletionCommandGroupID(offline)

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/user"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -33,35 +31,12 @@ type connFlags struct {
 
 func (c *connFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&c.natsURL, "nats-url", "", "NATS that holds the specs (default $"+envNATSURL+", else "+defaultNATSURL+")")
-	fs.StringVar(&c.context, "context", "", "named connection in "+contextPath("NAME")+" (default $"+envContext+")")
+	fs.StringVar(&c.context, "context", "", "named connection, see dynctl context (default $"+envContext+", else the selected one)")
 	fs.StringVarP(&c.server, "server", "s", "", "the server that a model belongs to (default: whichever has it)")
 }
 
-// connection is a named connection: the content of a context file.
-type connection struct {
-	NATSURL  string `json:"natsUrl"`
-	User     string `json:"user,omitempty"`
-	Password string `json:"password,omitempty"`
-	Token    string `json:"token,omitempty"`
-	// CredsFile is a NATS credentials file (JWT and seed), CAFile the certificate
-	// authority of the server.
-	CredsFile string `json:"credsFile,omitempty"`
-	CAFile    string `json:"caFile,omitempty"`
-}
-
-// contextPath is where the context of a name is kept.
-func contextPath(name string) string {
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		dir = "~/.config"
-	} else if home, err := os.UserHomeDir(); err == nil && name == "NAME" {
-		dir = strings.Replace(dir, home, "~", 1)
-	}
-	return filepath.Join(dir, "dynctl", "contexts", name+".json")
-}
-
 // resolve finds the connection: a flag before the environment, a URL before a
-// context.
+// context, and the selected context before the default.
 func (c *connFlags) resolve() (connection, error) {
 	name := c.context
 	switch {
@@ -75,22 +50,17 @@ func (c *connFlags) resolve() (connection, error) {
 		name = os.Getenv(envContext)
 	}
 	if name == "" {
+		name = selectedContext()
+	}
+	if name == "" {
 		return connection{NATSURL: defaultNATSURL}, nil
 	}
-	path := contextPath(name)
-	data, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return connection{}, usageErr(`no context %q: write %s, such as {"natsUrl": %q}`, name, path, defaultNATSURL)
-	}
+	conn, err := readContext(name)
 	if err != nil {
-		return connection{}, usageErr("context %q: %w", name, err)
+		return conn, err
 	}
-	var conn connection
-	if err := json.Unmarshal(data, &conn); err != nil {
-		return connection{}, usageErr("context %q: %s: %w", name, path, err)
-	}
-	if conn.NATSURL == "" {
-		return connection{}, usageErr("context %q: %s names no natsUrl", name, path)
+	if err := conn.checkFiles(); err != nil {
+		return conn, usageErr("context %q: %s: %w", name, contextPath(name), err)
 	}
 	return conn, nil
 }
@@ -106,8 +76,20 @@ func (c connection) options() []nats.Option {
 	if c.CredsFile != "" {
 		opts = append(opts, nats.UserCredentials(c.CredsFile))
 	}
+	if c.CertFile != "" {
+		opts = append(opts, nats.ClientCert(c.CertFile, c.KeyFile))
+	}
 	if c.CAFile != "" {
 		opts = append(opts, nats.RootCAs(c.CAFile))
+	}
+	if c.NKeyFile != "" {
+		opts = append(opts, func(o *nats.Options) error {
+			option, err := nats.NkeyOptionFromSeed(c.NKeyFile)
+			if err != nil {
+				return err
+			}
+			return option(o)
+		})
 	}
 	return opts
 }
@@ -121,6 +103,9 @@ func (a *app) connect(ctx context.Context) (*kv.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if conn.exposed {
+		fmt.Fprintf(a.err, "note: %s holds a secret and others may read it: chmod 600 %s\n", contextPath(conn.name), contextPath(conn.name))
+	}
 	dial, cancel := context.WithTimeout(ctx, 2*dialTimeout)
 	defer cancel()
 	client, err := kv.Connect(dial, conn.NATSURL, conn.options()...)
@@ -130,8 +115,12 @@ func (a *app) connect(ctx context.Context) (*kv.Client, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, fail(exitUnreachable, "cannot reach NATS at %s: %w; is the reconciler running? (start it with `make up`, or set %s)",
-		redacted(conn.NATSURL), cause(err), envNATSURL)
+	from := ""
+	if conn.name != "" {
+		from = " (context " + conn.name + ")"
+	}
+	return nil, fail(exitUnreachable, "cannot reach NATS at %s%s: %w; is the reconciler running? (start it with `make up`, or set %s)",
+		redacted(conn.NATSURL), from, cause(err), envNATSURL)
 }
 
 // cause is the last of the errors that a failed connection wraps: what the network
