@@ -258,36 +258,54 @@ func etcdStarted(s *serverView) (t time.Time) {
 	return t
 }
 
-// registrationsLost says that etcd came back without the data that it had: a
-// worker that registered before etcd's last execution runs, and its instance is
-// not there. With its data, leases outlive the gap.
+// registrationsLost says that etcd came back without the data that it had: the
+// registry saw what a running worker had registered go with it; or, where it has
+// not watched for long enough, a worker that registered before etcd's last
+// execution is not there, nor is any other such. With its data, leases outlive the
+// gap, and a worker that is missing alone has left by itself.
 func (p *planner) registrationsLost(s *serverView) bool {
 	started := etcdStarted(s)
-	if started.IsZero() || !s.regs.Known || p.in.Now.Sub(started) < etcdSettle {
+	if started.IsZero() || !s.regs.Known {
 		return false
 	}
+	missing, there := false, false
 	for _, u := range s.units {
-		if registrationLost(u, s.regs, started) {
-			return true
+		for _, a := range u.Actors {
+			switch {
+			case a.State != state.UnitRunning || a.Lease == 0:
+			case slices.Contains(s.regs.Lost, a.Lease):
+				return true
+			case !a.StartedAt.Before(started) || slices.Contains(s.regs.Left, a.Lease):
+			case isRegistered(s.regs, a.Lease):
+				there = true
+			default:
+				missing = true
+			}
 		}
 	}
-	return false
+	return missing && !there && p.in.Now.Sub(started) >= etcdSettle
 }
 
-// etcdSettle is how old an execution of etcd must be before an absent instance
-// proves that its data is gone.
+// etcdSettle is how old an execution of etcd must be before absent instances
+// prove that its data is gone.
 const etcdSettle = time.Second
 
+// registrationLost says that a unit's registration is not there, and that it has
+// not left by itself.
 func registrationLost(u state.Unit, regs state.Registrations, started time.Time) bool {
-	for _, a := range u.Actors {
-		if a.State != state.UnitRunning || a.Lease == 0 || !a.StartedAt.Before(started) {
-			continue
-		}
-		if !slices.ContainsFunc(regs.Instances, func(i state.Instance) bool { return i.Lease == a.Lease }) {
+	return slices.ContainsFunc(u.Actors, func(a state.Actor) bool {
+		switch {
+		case a.State != state.UnitRunning || a.Lease == 0 || isRegistered(regs, a.Lease):
+			return false
+		case slices.Contains(regs.Lost, a.Lease):
 			return true
 		}
-	}
-	return false
+		return a.StartedAt.Before(started) && !slices.Contains(regs.Left, a.Lease)
+	})
+}
+
+func isRegistered(regs state.Registrations, lease int64) bool {
+	return slices.ContainsFunc(regs.Instances, func(i state.Instance) bool { return i.Lease == lease })
 }
 
 // wait notes that a unit cannot be started now.

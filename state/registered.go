@@ -10,6 +10,11 @@ type Registrations struct {
 	ClusterID uint64
 	Revision  int64
 	Instances []Instance // by namespace, component, lease
+	// Lost are the leases of instances that went with etcd's data: it came back as
+	// another cluster, or at a lower revision. Left are those of instances that went
+	// by themselves. Both are of what this process has seen, the last ones.
+	Lost []int64
+	Left []int64
 }
 
 // Instance is one worker that is registered in Dynamo's etcd.

@@ -42,6 +42,8 @@ type Registry struct {
 
 	mu       sync.Mutex
 	watchers map[string]*watcher
+	// histories outlive a change of the endpoint.
+	histories map[string]*history
 }
 
 // New makes a Registry that watches nothing yet. Close ends it.
@@ -62,6 +64,8 @@ func newRegistry(cfg Config, dial dialer) *Registry {
 		ctx:      ctx,
 		cancel:   cancel,
 		watchers: map[string]*watcher{},
+
+		histories: map[string]*history{},
 	}
 }
 
@@ -81,13 +85,20 @@ func (r *Registry) Set(endpoints map[string]string) {
 			w.cancel()
 			delete(r.watchers, server)
 			changed = true
+			if !ok {
+				delete(r.histories, server)
+			}
 		}
 	}
 	for server, endpoint := range endpoints {
 		if _, ok := r.watchers[server]; ok {
 			continue
 		}
+		if r.histories[server] == nil {
+			r.histories[server] = &history{}
+		}
 		w := newWatcher(r, server, endpoint)
+		w.history = r.histories[server]
 		r.watchers[server] = w
 		changed = true
 		if endpoint != "" {

@@ -29,6 +29,7 @@ type watcher struct {
 	store    store
 	ctx      context.Context
 	cancel   context.CancelFunc
+	history  *history
 
 	mu      sync.Mutex
 	current state.Registrations
@@ -204,6 +205,9 @@ func (w *watcher) view() state.Registrations {
 // publish makes the contents the view and counts as an answer of etcd.
 func (w *watcher) publish(c *contents) {
 	next := c.registrations()
+	if w.ctx.Err() == nil { // else the server's etcd is another one already
+		w.history.note(c, &next)
+	}
 	w.mu.Lock()
 	before := w.current
 	w.current = next

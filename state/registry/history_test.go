@@ -1,0 +1,67 @@
+package registry
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dynctl/state"
+)
+
+// What went with etcd's data is told apart from what went by itself.
+func TestWhatWentIsTold(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		disturb func(f *fakeEtcd, r *Registry)
+		lost    []int64
+		left    []int64
+	}{
+		{"a delete", func(f *fakeEtcd, _ *Registry) { f.write(change{Key: keyA, Deleted: true}) }, nil, []int64{0xa1}},
+		{"a delete in a gap", func(f *fakeEtcd, _ *Registry) {
+			f.set(func() { f.deaf = true })
+			f.write(change{Key: keyA, Deleted: true})
+			close(f.lastWatch().batches)
+		}, nil, []int64{0xa1}},
+		{"a restart with its data", func(f *fakeEtcd, _ *Registry) { f.lost <- struct{}{} }, nil, nil},
+		{"a lower revision", func(f *fakeEtcd, _ *Registry) {
+			f.set(func() { f.header.Revision, f.keys = 1, map[string]bool{} })
+		}, []int64{0xa1, 0xb2}, nil},
+		{"another cluster", func(f *fakeEtcd, _ *Registry) {
+			f.set(func() { f.header, f.keys = header{ClusterID: 8, Revision: 90}, map[string]bool{} })
+		}, []int64{0xa1, 0xb2}, nil},
+		{"a lower revision after a time without an address", func(f *fakeEtcd, r *Registry) {
+			r.Set(map[string]string{"default": ""})
+			time.Sleep(10 * time.Second)
+			f.set(func() { f.header.Revision, f.keys = 1, map[string]bool{} })
+			r.Set(map[string]string{"default": endpoint})
+		}, []int64{0xa1, 0xb2}, nil},
+		{"a lower revision after a time without an answer", func(f *fakeEtcd, _ *Registry) {
+			f.set(func() { f.down = true })
+			f.lost <- struct{}{}
+			time.Sleep(10 * time.Second)
+			f.set(func() { f.down, f.header.Revision, f.keys = false, 1, map[string]bool{} })
+		}, []int64{0xa1, 0xb2}, nil},
+		{"another server of that name", func(f *fakeEtcd, r *Registry) {
+			r.Set(nil)
+			f.set(func() { f.header.Revision, f.keys = 1, map[string]bool{} })
+			r.Set(map[string]string{"default": endpoint})
+		}, nil, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			f := newFakeEtcd(keyA, cardA, keyB)
+			watch(t, f, func(t *testing.T, r *Registry) {
+				row.disturb(f, r)
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				got := r.Snapshot()["default"]
+				want := state.Registrations{Known: true, Lost: row.lost, Left: row.left}
+				got.ClusterID, got.Revision, got.Instances = 0, 0, nil
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
