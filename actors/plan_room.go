@@ -14,7 +14,8 @@ type room struct {
 }
 
 // newRoom takes from each node what our units hold there. A unit whose nodes are
-// not known yet is counted where it would fit first. Ray's own word on what is
+// not known yet is counted where it would fit first; a bundle whose node died holds
+// nothing: its replacement may have the room. Ray's own word on what is
 // free is a second old at most, so the smaller of the two counts.
 func newRoom(nodes []state.Node, units []state.Unit) *room {
 	r := &room{}
@@ -28,9 +29,12 @@ func newRoom(nodes []state.Node, units []state.Unit) *room {
 			continue
 		}
 		for b, shape := range u.PlacementGroup.Bundles {
-			if i, ok := index[nodeOf(u, b)]; ok {
+			id := nodeOf(u, b)
+			i, known := index[id]
+			switch {
+			case known:
 				r.take(i, shape)
-			} else {
+			case id == "" && u.PlacementGroup.State != "RESCHEDULING":
 				r.takeAnywhere(shape)
 			}
 		}
