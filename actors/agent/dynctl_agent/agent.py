@@ -6,7 +6,7 @@ import asyncio
 import signal
 from typing import Any, Dict, List, Optional, Set, Tuple
 
-from . import logserve
+from . import logserve, silent
 from .bus import APIError, Bus
 from .charge import Charge, Superseded
 from .commands import START, STOP, SWEEP, Command, Gate, parse
@@ -14,9 +14,9 @@ from .config import Config
 from .log import log
 from .nodes import Nodes
 from .ray_api import Ray
-from .rebuild import INFRA, Stale, discover, remember
+from .rebuild import INFRA, Stale, discover, forget_unmade, remember
 from .runner import Runner
-from .units import PENDING, UnitView
+from .units import UnitView
 from .world import World
 
 FETCH_TIMEOUT = 5.0
@@ -101,15 +101,13 @@ class Agent:
 
     async def _rebuild(self) -> None:
         old = await self._load()
-        found = await discover(self._world, set(), set())
+        found = await discover(self._world, set(), set(), [v for v, _ in old.values() if v])
         self._world.units.clear()
         for unit in found.units:
             value, _ = old.get(f"unit.{unit.server}.{unit.unit}", (None, 0))
             remember(unit, value, self._config.store_id)
-            resumed = found.resume.get((unit.server, unit.unit))
-            for name in [n for n, a in unit.actors.items() if a.phase == PENDING]:
-                if resumed is None or name not in resumed.attempts:
-                    del unit.actors[name]  # Ray has never heard of it
+            if not unit.unknown:
+                forget_unmade(unit, found.resume.get((unit.server, unit.unit)))
             self._add(unit)
         await self._report(old)
         for unit_key, command in found.resume.items():
@@ -154,8 +152,9 @@ class Agent:
         runner = Runner(self._world, unit)
         self._world.units[(unit.server, unit.unit)] = runner
         for actor in unit.actors.values():
-            if actor.handle is not None and hasattr(actor.handle, "wait") and not unit.foreign:
+            if actor.live and hasattr(actor.handle, "wait") and not unit.foreign:
                 runner.watch(actor)
+        silent.attend(runner)
         return runner
 
     # While it runs.
@@ -201,7 +200,7 @@ class Agent:
         for name in [n for n in unit.actors if n not in names]:
             del unit.actors[name]
             runner.changed()
-        if unit.job_alive and unit.store_id == "" and unit.jobs:
+        if unit.job_alive and unit.store_id == "" and unit.jobs and not unit.unknown:
             unit.job_alive = bool(unit.jobs & set(await self._ray.live_jobs()))
             runner.changed()
         if not unit.actors and unit.group.get("state", "REMOVED") == "REMOVED":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 import time
 from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
@@ -13,7 +12,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError, NotFoundError
 
 from .config import Config
-from .log import log
+from .log import log, parse_time
 
 BUCKET = "dynctl_observed"
 STREAM = "DYNCTL_EVENTS"
@@ -148,18 +147,4 @@ class Bus:
         await self._js.publish(subject, json.dumps(document).encode(), headers={"Nats-Msg-Id": message_id})
 
 
-def parse_time(text: str) -> float:
-    """Seconds of an RFC 3339 time; nanoseconds are cut to microseconds."""
-    head, _, rest = text.partition(".")
-    if not rest:
-        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    digits = ""
-    for c in rest:
-        if not c.isdigit():
-            break
-        digits += c
-    zone = rest[len(digits) :].replace("Z", "+00:00")
-    return datetime.datetime.fromisoformat(f"{head}.{digits[:6]:0<6}{zone}").timestamp()
-
-
-__all__ = ["APIError", "Bus", "Conflict", "NotFoundError", "parse_time"]
+__all__ = ["APIError", "Bus", "Conflict", "NotFoundError"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .commands import START, STOP, Command
 from .log import log
-from .ray_api import RayActorError, ask
-from .units import RUNNING, ActorView, UnitView
+from .ray_api import ActorUnavailableError, RayActorError, ask
+from .units import PENDING, RUNNING, ActorView, UnitView
 from .world import World
 
 NAME = re.compile(r"^dynamo_([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)_([0-9a-f]{8})_(.+)$")
@@ -24,11 +24,11 @@ class Stale(Exception):
 
 
 class Found:
-    """One actor that Ray holds. described is None when it is not of our class, does
-    not answer, or is dying."""
+    """One actor that Ray holds. described is None when it is not of our class, or
+    silent: of our class, and has not answered yet."""
 
-    def __init__(self, name: str, handle: Any, described: Optional[Dict[str, Any]]) -> None:
-        self.name, self.handle, self.described = name, handle, described
+    def __init__(self, name: str, handle: Any, described: Optional[Dict[str, Any]], silent: bool = False) -> None:
+        self.name, self.handle, self.described, self.silent = name, handle, described, silent
         match = NAME.match(name)
         assert match is not None
         self.server, self.generation, self.label = match.groups()
@@ -45,17 +45,21 @@ class Discovered:
         self.resume: Dict[Tuple[str, str], Command] = {}
 
 
-async def discover(world: World, known_actors: set, known_groups: set) -> Discovered:
-    """Everything under our names that is not known. Raises Stale."""
+async def discover(
+    world: World, known_actors: set, known_groups: set, reported: Sequence[Dict[str, Any]] = ()
+) -> Discovered:
+    """Everything under our names that is not known. reported: the units as the agent
+    before said. Raises Stale."""
     names = [n for n in await world.ray.actor_names() if NAME.match(n) and n not in known_actors]
     groups = await _groups(world, known_groups)
     found = [f for f in await asyncio.gather(*(_describe(world, n) for n in names)) if f is not None]
     out = Discovered()
-    ours = [f for f in found if f.described is not None]
-    strangers = [f for f in found if f.described is None]
-    _add_described(world, out, ours, groups)
-    if strangers or groups:
-        await _add_strangers(world, out, strangers, groups)
+    _add_described(world, out, [f for f in found if f.described is not None], groups)
+    silent = _join(out, [f for f in found if f.silent])
+    silent = _reclaim(world, out, silent, groups, reported)
+    strangers = [f for f in found if f.described is None and not f.silent]
+    if strangers or silent or groups:
+        await _add_strangers(world, out, strangers + silent, groups)
     return out
 
 
@@ -84,9 +88,12 @@ async def _describe(world: World, name: str) -> Optional[Found]:
         return Found(name, handle, described if "snapshot" in described else None)
     except Stale:
         raise
+    except (asyncio.TimeoutError, ActorUnavailableError):
+        log("warn", "an actor does not say yet what it is", actor=name)
+        return Found(name, handle, None, silent=True)
     except RayActorError:
         return None  # it has died meanwhile
-    except Exception as err:  # a class of others, or one that is stuck
+    except Exception as err:  # a class of others
         log("warn", "an actor does not describe itself", actor=name, error=repr(err)[:300])
         return Found(name, handle, None)
 
@@ -114,10 +121,60 @@ def _add_described(world: World, out: Discovered, found: List[Found], groups: Di
             actor = unit.actors.setdefault(f.name, ActorView(f.name))
             actor.template = next((a for a in f.described["template"]["actors"] if a["name"] == f.name), {})
             actor.adopt(f.handle, f.described)
+            actor.described = f.described
         out.units.append(unit)
         command = resume(world, unit, [f.described for f in members])
         if command is not None:
             out.resume[(unit.server, unit.unit)] = command
+
+
+def _join(out: Discovered, silent: List[Found]) -> List[Found]:
+    """Silent actors whose unit is known from others of it; those that are left."""
+    left = []
+    for f in silent:
+        unit = next((u for u in out.units if f.name in u.actors), None)
+        if unit is None:
+            left.append(f)
+            continue
+        unit.actors[f.name].silence(f.handle, unit.group.get("state") != "PENDING")
+        # What was under way is not known before all have answered.
+        out.resume.pop((unit.server, unit.unit), None)
+    return left
+
+
+def _reclaim(
+    world: World, out: Discovered, silent: List[Found], groups: Dict[str, Any], reported: Sequence[Dict[str, Any]]
+) -> List[Found]:
+    """Silent actors that were reported as ours; those that are left."""
+    ours = [v for v in reported if v.get("storeId") == world.config.store_id]
+    by_actor = {a["name"]: v for v in ours for a in v.get("actors") or []}
+    units: Dict[str, UnitView] = {}
+    left = []
+    for f in silent:
+        value = by_actor.get(f.name)
+        if value is None:
+            left.append(f)
+            continue
+        group = value["placementGroup"]
+        unit = units.get(group["name"])
+        if unit is None:
+            unit = units[group["name"]] = UnitView(value["server"], value["unit"], world.config.store_id)
+            if any((u.server, u.unit) == (unit.server, unit.unit) for u in out.units):
+                unit.unit = f"{value['generation']}_{INFRA}"  # a newer one has taken the name
+            unit.recall(value)
+            shape = {k: v for k, v in group.items() if k not in ("id", "state", "nodes")}
+            _take_group(unit, groups.pop(group["name"], None), shape)
+            out.units.append(unit)
+        actor = unit.actors.setdefault(f.name, ActorView(f.name))
+        actor.silence(f.handle, unit.group.get("state") != "PENDING")
+    return left
+
+
+def forget_unmade(unit: UnitView, command: Optional[Command]) -> None:
+    """Actors that Ray has never heard of, and that nobody is about to make."""
+    for name in [n for n, a in unit.actors.items() if a.phase == PENDING]:
+        if command is None or name not in command.attempts:
+            del unit.actors[name]
 
 
 def resume(world: World, unit: UnitView, described: List[Dict[str, Any]]) -> Optional[Command]:
@@ -190,8 +247,16 @@ async def _add_strangers(world: World, out: Discovered, found: List[Found], grou
         if unit is None:
             unit = units[f"actor {f.name}"] = UnitView(f.server, f"{f.generation}_{f.label}", "")
             unit.generation, unit.foreign, unit.pending = f.generation, True, False
+        if f.silent:
+            # Whose it is is not known: nobody's leftover, until it says so.
+            unit.job_alive, unit.message = True, f"{f.name} does not answer yet"
+            unit.actors[f.name] = ActorView(f.name)
+            unit.actors[f.name].silence(f.handle, unit.group.get("state") != "PENDING")
+            if id(unit) in known:
+                out.grown.append((unit.server, unit.unit))
+            continue
         unit.jobs.add(r.get("job_id", ""))
-        unit.job_alive = bool(unit.jobs & set(live))
+        unit.job_alive = unit.unknown or bool(unit.jobs & set(live))
         actor = ActorView(f.name)
         actor.handle, actor.phase = f.handle, ""
         actor.node, actor.pid = r.get("node_id") or "", int(r.get("pid") or 0)
@@ -224,14 +289,12 @@ def remember(unit: UnitView, value: Optional[Dict[str, Any]], store_id: str) -> 
         if unit.actors or unit.group.get("name") != value["placementGroup"]["name"]:
             return
         unit.foreign, unit.store_id = False, store_id
-        for k in ("model", "role", "replica", "worker", "digest", "restart", "attempt", "failures"):
-            setattr(unit, k, value.get(k, getattr(unit, k)))
+        unit.recall(value)
     for old in value.get("actors") or []:
         actor = unit.actors.setdefault(old["name"], ActorView(old["name"], {"bundle": old.get("bundle", 0)}))
         if actor.live or not old.get("attempt"):
             continue
-        actor.snap.update({k: old[k] for k in ("attempt", "failures", "digest", "ports", "lease", "previousLease") if k in old})
-        actor.snap["state"] = old["state"]
-        actor.node, actor.ip = old.get("node", ""), old.get("ip", "")
-        actor.die("it died while no agent looked", time.time())
+        actor.recall(old)
+        if not actor.silent:
+            actor.die("it died while no agent looked", time.time())
 

@@ -13,7 +13,7 @@ from typing import Any, Awaitable, Dict, List, Optional, Set
 from .commands import START, Command
 from .observe import Writer
 from .ray_api import ActorUnavailableError, RayActorError, ask
-from .starting import start
+from .starting import give_up, start
 from .stopping import stop
 from .units import INFRA_AWAY, ActorView, UnitView, was_away
 from .world import World
@@ -68,6 +68,20 @@ class Runner:
             await self._carry_out(command)
         if self._pending:
             self.world.accept(self._pending.pop())
+
+    @property
+    def busy(self) -> bool:
+        """True while a command is carried out, or waits."""
+        return self._task is not None and not self._task.done()
+
+    def expire(self, message: str) -> None:
+        """Its placement has not come: remove it, unless a command does something else."""
+        if not self.busy:
+            self._task = self.world.spawn(self._expire(message))
+
+    async def _expire(self, message: str) -> None:
+        await give_up(self, "PlacementTimeout", message)
+        await self._work()
 
     async def _carry_out(self, command: Command) -> None:
         self.unit.cause_id = command.cause_id

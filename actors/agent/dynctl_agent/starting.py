@@ -43,7 +43,7 @@ async def start(runner: "Runner", command: Command) -> None:
             await _make_it_so(runner, command)
             return
         except PlacementTimeout as err:
-            await _give_up(runner, "PlacementTimeout", str(err))
+            await give_up(runner, "PlacementTimeout", str(err))
             return
         except NotOwner as err:
             unit.failed, unit.reason, unit.message = True, "NotOwner", str(err)
@@ -53,7 +53,7 @@ async def start(runner: "Runner", command: Command) -> None:
             log("error", "start failed", unit=unit.unit, causeId=unit.cause_id, error=repr(err))
             unit.message = repr(err)[:500]
             await asyncio.sleep(0.2 * 2**n)
-    await _give_up(runner, "StartFailed", unit.message)
+    await give_up(runner, "StartFailed", unit.message)
 
 
 async def _make_it_so(runner: "Runner", command: Command) -> None:
@@ -137,7 +137,7 @@ async def _placed(runner: "Runner", command: Command, created: bool) -> None:
         pause = min(pause * 1.5, 1.0)
 
 
-async def _give_up(runner: "Runner", reason: str, message: str) -> None:
+async def give_up(runner: "Runner", reason: str, message: str) -> None:
     """Leave nothing: processes, then actors, then the group."""
     from .stopping import remove
 

@@ -81,9 +81,14 @@ def _phases(runner: "Runner") -> List[List[ActorView]]:
     return [[a] for a in actors]
 
 
+def _made(runner: "Runner", actor: ActorView) -> bool:
+    """Whether an actor can answer; one that does not may be slow."""
+    return actor.live or actor.silent and runner.unit.group.get("state") != "PENDING"
+
+
 async def _end_process(runner: "Runner", actor: ActorView, grace: float, origin: Optional[Dict[str, Any]]) -> None:
-    if not actor.live:
-        return  # Ray has not made it yet: nothing runs in it
+    if not _made(runner, actor):
+        return  # nothing runs in it
     if runner.unit.foreign and not hasattr(actor.handle, "describe"):
         await end_children(runner.world.ray, actor, grace)
         return
@@ -99,7 +104,7 @@ async def _clean_and_kill(runner: "Runner", actor: ActorView) -> None:
     if handle is None:
         return
     try:
-        if actor.live and hasattr(handle, "clean"):
+        if _made(runner, actor) and hasattr(handle, "clean"):
             await runner.call(actor, "clean", timeout=MARGIN)
     except (RayActorError, asyncio.TimeoutError) as err:
         log("warn", "runtime directory not removed", actor=actor.name, error=repr(err)[:300])

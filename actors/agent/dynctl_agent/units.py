@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, List, Optional, Set
 
-from .log import timestamp
+from .log import parse_time, timestamp
 
 PENDING, PLACING, WAITING, STARTING = "Pending", "Placing", "Waiting", "Starting"
 RUNNING, EXITED, STOPPING, DEAD = "Running", "Exited", "Stopping", "Dead"
@@ -37,6 +37,8 @@ class ActorView:
         self.ported = 0  # the attempt that its ports were found for
         self.stopping = False
         self.died = False
+        self.silent = False  # of our class, found, and has not said yet what it is
+        self.described: Optional[Dict[str, Any]] = None  # what it said at last
         self.watch: Any = None
 
     @property
@@ -61,7 +63,7 @@ class ActorView:
     def adopt(self, handle: Any, described: Dict[str, Any]) -> None:
         """Take over a living actor. What an earlier actor of this name did is kept
         until this one has executed something."""
-        self.handle, self.phase, self.died = handle, "", False
+        self.handle, self.phase, self.died, self.silent = handle, "", False, False
         self.node, self.ip, self.gpus = described["node"], described["ip"], described["gpus"]
         self.pid = described["pid"]
         snap = described["snapshot"]
@@ -69,6 +71,20 @@ class ActorView:
             kept = ("attempt", "failures", "digest", "exit", "previousLease", "ports")
             snap = {**snap, **{k: self.snap[k] for k in kept}}
         self.snap = snap
+
+    def silence(self, handle: Any, placed: bool) -> None:
+        """It is there and does not answer: it is slow, or not made yet."""
+        self.handle, self.silent, self.phase = handle, True, STARTING if placed else PLACING
+
+    def recall(self, old: Dict[str, Any]) -> None:
+        """Take what was reported of it last (state.Actor)."""
+        kept = ("state", "attempt", "failures", "digest", "ports", "uses", "lease", "previousLease", "childPid", "exit")
+        self.snap.update({k: old[k] for k in kept if k in old})
+        for k in ("startedAt", "readyAt"):
+            self.snap[k] = parse_time(old[k]) if old.get(k) else 0.0
+        if self.snap["exit"]:
+            self.snap["exit"] = {**self.snap["exit"], "at": parse_time(self.snap["exit"]["at"])}
+        self.node, self.ip, self.pid = old.get("node", ""), old.get("ip", ""), old.get("pid", 0)
 
     def absorb(self, snap: Dict[str, Any]) -> bool:
         """Take a newer snapshot; says whether it was newer."""
@@ -94,7 +110,7 @@ class ActorView:
             state=DEAD, childPid=0, attempt=attempt, lease=0, readyAt=0.0, version=-1,
             previousLease=self.snap["lease"] or self.snap["previousLease"],
         )
-        self.phase, self.handle, self.pid, self.died = DEAD, None, 0, True
+        self.phase, self.handle, self.pid, self.died, self.silent = DEAD, None, 0, True, False
 
     def value(self) -> Dict[str, Any]:
         """state.Actor."""
@@ -123,6 +139,7 @@ class UnitView:
         self.model = self.role = self.generation = self.digest = self.restart = ""
         self.replica = self.worker = 0
         self.attempt = self.failures = 0  # of the placement
+        self.placement_timeout = 0.0
         self.template: Optional[Dict[str, Any]] = None
         self.group: Dict[str, Any] = {"name": ""}
         self.group_handle: Any = None
@@ -142,6 +159,7 @@ class UnitView:
         self.replica, self.worker = template.get("replica", 0), template.get("worker", 0)
         self.generation = template["generation"]
         self.attempt, self.failures = placement["number"], placement["failures"]
+        self.placement_timeout = float(template.get("placementTimeout") or 0)
         if self.template is None or not self.executed:
             self.executes(template)
         wanted = template["placementGroup"]
@@ -149,6 +167,17 @@ class UnitView:
             self.group = dict(wanted)
         for actor in template["actors"]:
             self.actors.setdefault(actor["name"], ActorView(actor["name"], actor))
+
+    def recall(self, value: Dict[str, Any]) -> None:
+        """Take the identity from what was reported of it last."""
+        for k in ("model", "role", "replica", "worker", "generation", "digest", "restart", "attempt", "failures"):
+            setattr(self, k, value.get(k, getattr(self, k)))
+        self.placement_timeout = float(value.get("placementTimeout") or 0)
+
+    @property
+    def unknown(self) -> bool:
+        """True while some actor has not said what it is."""
+        return any(a.silent for a in self.actors.values())
 
     @property
     def executed(self) -> bool:
@@ -188,6 +217,8 @@ class UnitView:
             "placementGroup": self.group, "actors": [a.value() for a in self._ordered()],
             "changedAt": timestamp(self._changed_at),
         }
+        if self.placement_timeout:
+            out["placementTimeout"] = self.placement_timeout
         if self.foreign:
             out["jobAlive"] = self.job_alive
         return out

@@ -112,6 +112,7 @@ class Handle:
 
     def _remote(self, method: str, args: tuple) -> Any:
         future = asyncio.run_coroutine_threadsafe(self._call(method, args), self._cluster.loop)
+        future.add_done_callback(lambda f: f.cancelled() or f.exception())  # nobody may be left to look
         return types.SimpleNamespace(future=lambda: future)
 
     async def _call(self, method: str, args: tuple) -> Any:
@@ -125,6 +126,7 @@ class Handle:
         await asyncio.wait([work, death], return_when=asyncio.FIRST_COMPLETED)
         if self.dead.is_set():
             work.cancel()
+            await asyncio.wait([work])
             raise RayActorError(error_msg=f"{self.name} is dead")
         death.cancel()
         return work.result()

@@ -354,6 +354,38 @@ class Agents(Case):
         await self.gone([actor["childPid"], actor["pid"]])
         self.assertEqual(log.read_text(), "term\n")
 
+    async def test_an_actor_that_is_slow_stays_ours(self):
+        t = self.worker(["sleep", "3600"])
+        await self.r.start(t)
+        before = await self.r.running(t)
+        machines.agents[-1].kill()
+        os.kill(before["pid"], signal.SIGSTOP)
+        try:
+            await self.new_agent()
+            unit = self.r.units[f"{self.server}.{t['unit']}"]
+            self.assertEqual((unit["storeId"], unit["state"]), (cluster.STORE, "Starting"))
+            self.assertEqual(self.r.actor(t)["childPid"], before["childPid"])
+        finally:
+            os.kill(before["pid"], signal.SIGCONT)
+        await self.r.running(t)
+        os.kill(before["childPid"], signal.SIGKILL)
+        await self.r.until(lambda: self.r.state(t) == "Exited")
+
+    async def test_an_actor_that_waits_for_nodes_stays_ours(self):
+        t = self.worker(["sleep", "3600"])
+        t["placementGroup"]["bundles"], t["placementTimeout"] = [{"CPU": 1000}], 0
+        await self.r.start(t)
+        await self.r.until(lambda: self.r.state(t) == "Placing")
+        await self.eventually(lambda: "placement-created" not in self.log())
+        machines.agents[-1].kill()
+        incarnation = await self.new_agent()
+        unit = self.r.units[f"{self.server}.{t['unit']}"]
+        self.assertEqual((unit["incarnation"], unit["storeId"], unit["state"]), (incarnation, cluster.STORE, "Placing"))
+        await self.r.start(t)
+        await self.r.stop(t, 0.2)
+        await self.r.until(lambda: not self.r.state(t), 30)
+        self.assertNotIn("taken by others", self.log())
+
     async def test_a_paused_agent_that_wakes_does_no_harm(self):
         t = self.worker(["sleep", "3600"])
         await self.r.start(t)

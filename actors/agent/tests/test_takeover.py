@@ -75,5 +75,148 @@ class Stop(FakeCase):
         await self.until(lambda: self.state(t) == "Running" and self.actor(t) is not actor)
 
 
+class Silent(FakeCase):
+    """Actors of ours that do not answer while the successor looks."""
+
+    def foreign(self):
+        """What was ever reported as somebody else's."""
+        return [v for k, v in self.nats.history if k.startswith("unit.") and v and not v["storeId"]]
+
+    def handle(self, t, index=0):
+        return self.cluster.handles[t["actors"][index]["name"]]
+
+    async def looked_at(self, t):
+        """Until the last agent has looked at Ray a few times."""
+        incarnation = self.nats.get("agent")["incarnation"]
+        await self.until(lambda: self.unit(t).get("incarnation") == incarnation)
+        await asyncio.sleep(0.5)
+
+    async def test_an_actor_that_is_slow(self):
+        t = worker("s", GENERATION, 0, ["x"])
+        await self.new_agent()
+        actor = await self.running(t)
+        actor._change(lease=77)
+        before = await self.until(lambda: (a := self.unit(t)["actors"][0])["lease"] and a)
+        self.handle(t).gate.clear()
+        await self.kill_agent()
+        await self.new_agent()
+        await self.looked_at(t)
+        after = self.unit(t)["actors"][0]
+        for field in ("attempt", "childPid", "lease", "digest", "startedAt", "node", "ip"):
+            self.assertEqual(after[field], before[field], field)
+        self.assertEqual((self.state(t), self.foreign()), ("Starting", []))
+        self.handle(t).gate.set()
+        await self.until(lambda: self.state(t) == "Running")
+        self.assertEqual(len(actor.started), 1)
+        actor.started[0].end(1)
+        await self.until(lambda: self.state(t) == "Exited")
+
+    async def test_an_actor_that_waits_for_nodes(self):
+        self.cluster.full = True
+        t = worker("s", GENERATION, 0, ["x"])
+        t["placementTimeout"] = 0
+        await self.new_agent()
+        self.start(t)
+        await self.until(lambda: t["actors"][0]["name"] in self.cluster.handles and self.state(t) == "Placing")
+        await self.kill_agent()
+        await self.new_agent()
+        await self.looked_at(t)
+        self.assertEqual((self.state(t), self.foreign()), ("Placing", []))
+        self.start(t)
+        await self.until(lambda: self.nats.messages[-1].acked)
+        self.cluster.place()
+        await self.until(lambda: self.state(t) == "Running")
+        self.assertEqual((len(self.actor(t).started), self.output.getvalue().count("taken by others")), (1, 0))
+
+    async def test_a_start_goes_on_once_the_nodes_have_come(self):
+        self.cluster.full = True
+        t = worker("s", GENERATION, 0, ["x"])
+        t["placementTimeout"] = 0
+        await self.new_agent()
+        self.start(t)
+        await self.until(lambda: t["actors"][0]["name"] in self.cluster.handles)
+        await self.kill_agent()
+        await self.new_agent()
+        await self.looked_at(t)
+        self.cluster.place()
+        await self.until(lambda: self.state(t) == "Running")
+
+    async def test_a_group_that_is_not_placed_in_time(self):
+        self.cluster.full = True
+        t = worker("s", GENERATION, 0, ["x"])
+        t["placementTimeout"] = 1.0
+        await self.new_agent()
+        self.start(t)
+        await self.until(lambda: t["actors"][0]["name"] in self.cluster.handles)
+        await self.kill_agent()
+        await self.new_agent()
+        await self.until(lambda: self.state(t) == "Exited")
+        self.assertEqual((self.unit(t)["reason"], self.unit(t)["attempt"]), ("PlacementTimeout", 1))
+        self.assertEqual(await self.cluster.actor_names(), [])
+
+    async def test_nothing_is_known_of_it(self):
+        t = worker("s", GENERATION, 0, ["x"])
+        await self.new_agent()
+        actor = await self.running(t)
+        self.handle(t).gate.clear()
+        await self.kill_agent()
+        self.nats.made_anew()
+        await self.new_agent()
+        await self.looked_at(t)
+        self.assertEqual((self.unit(t)["storeId"], self.state(t)), ("", "Starting"))
+        self.assertTrue(all(v.get("jobAlive") for v in self.foreign()), "it is nobody's leftover")
+        self.handle(t).gate.set()
+        await self.until(lambda: self.state(t) == "Running" and self.unit(t)["storeId"])
+        self.assertEqual(len(actor.started), 1)
+
+    async def test_one_of_two(self):
+        t = worker("s", GENERATION, 0, ["x"])
+        t["actors"].append({**t["actors"][0], "name": t["actors"][0]["name"].replace("DP0", "DP0_TP1"), "bundle": 1})
+        t["placementGroup"]["bundles"] = [{"CPU": 1}] * 2
+        for index, bucket in ((0, True), (1, True), (1, False)):
+            with self.subTest(index=index, bucket=bucket):
+                await self.new_agent()
+                await self.running(t)
+                self.handle(t, index).gate.clear()
+                await self.kill_agent()
+                if not bucket:
+                    self.nats.made_anew()
+                await self.new_agent()
+                await self.looked_at(t)
+                self.assertEqual((self.state(t), self.foreign()), ("Starting", []))
+                self.handle(t, index).gate.set()
+                await self.until(lambda: self.state(t) == "Running")
+                self.assertEqual([len(self.actor(t, n).started) for n in (0, 1)], [1, 1])
+                await self.kill_agent()
+
+    async def test_it_dies_without_a_word(self):
+        t = worker("s", GENERATION, 0, ["x"])
+        await self.new_agent()
+        await self.running(t)
+        self.handle(t).gate.clear()
+        await self.kill_agent()
+        await self.new_agent()
+        await self.looked_at(t)
+        self.handle(t).die()
+        await self.until(lambda: self.unit(t)["actors"][0]["state"] == "Dead")
+        self.start(t, 2)
+        await self.until(lambda: self.state(t) == "Running")
+
+    async def test_a_stop_ends_its_process_gracefully(self):
+        t = worker("s", GENERATION, 0, ["x"])
+        await self.new_agent()
+        actor = await self.running(t)
+        self.handle(t).gate.clear()
+        await self.kill_agent()
+        await self.new_agent()
+        await self.looked_at(t)
+        self.stop(t, 60)
+        await self.until(lambda: self.state(t) == "Stopping")
+        self.handle(t).gate.set()
+        await self.until(lambda: actor.started[0].signals == [signal.SIGTERM])
+        actor.started[0].end(0)
+        await self.until(lambda: not self.state(t))
+
+
 if __name__ == "__main__":
     unittest.main()
