@@ -185,9 +185,7 @@ async def _ensure_actor(runner: "Runner", command: Command, template: Dict[str, 
             described = await ask(handle.describe.remote(runner.world.caller()))
             break
         try:
-            # One that is found may be dying, or wait for a group that is no more; its
-            # name is free afterwards.
-            described = await ask(handle.describe.remote(runner.world.caller()), FOUND_PATIENCE)
+            described = await _ask_found(runner, handle)
             break
         except RayActorError:
             pass
@@ -201,6 +199,23 @@ async def _ensure_actor(runner: "Runner", command: Command, template: Dict[str, 
     actor.adopt(handle, described)
     runner.watch(actor)
     runner.changed()
+
+
+async def _ask_found(runner: "Runner", handle: Any) -> Dict[str, Any]:
+    """What an actor says that is there already. It may be dying, or wait for a group that
+    is no more; its name is free afterwards. One whose group waits for nodes waits with it.
+    Raises RayActorError, asyncio.TimeoutError."""
+    call = asyncio.ensure_future(ask(handle.describe.remote(runner.world.caller())))
+    try:
+        while True:
+            placed = runner.unit.group.get("state") != "PENDING"
+            await asyncio.wait([call], timeout=FOUND_PATIENCE)
+            if call.done():
+                return call.result()
+            if placed:
+                raise asyncio.TimeoutError
+    finally:
+        call.cancel()
 
 
 async def _create(runner: "Runner", command: Command, template: Dict[str, Any]) -> Any:

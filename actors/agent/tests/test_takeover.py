@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import unittest
+from unittest import mock
+
+from dynctl_agent import starting
 
 from .cluster import worker
 from .fakes import FakeCase
@@ -122,10 +125,14 @@ class Silent(FakeCase):
         await self.new_agent()
         await self.looked_at(t)
         self.assertEqual((self.state(t), self.foreign()), ("Placing", []))
-        self.start(t)
-        await self.until(lambda: self.nats.messages[-1].acked)
-        self.cluster.place()
-        await self.until(lambda: self.state(t) == "Running")
+        made = self.handle(t)
+        with mock.patch.object(starting, "FOUND_PATIENCE", 0.1):
+            self.start(t)
+            await self.until(lambda: self.nats.messages[-1].acked)
+            await asyncio.sleep(0.5)
+            self.cluster.place()
+            await self.until(lambda: self.state(t) == "Running")
+        self.assertIs(self.handle(t), made, "it was waited for")
         self.assertEqual((len(self.actor(t).started), self.output.getvalue().count("taken by others")), (1, 0))
 
     async def test_a_start_goes_on_once_the_nodes_have_come(self):
