@@ -74,9 +74,15 @@ func (p Ports) check() error {
 		port int
 		name string
 	}{{p.Ray, "RAY_PORT"}, {p.Dashboard, "DASHBOARD_PORT"}, {p.NATS, "NATS_PORT"}, {p.HTTP, "HTTP_PORT"}} {
-		if !portFree(x.port) {
-			errs = append(errs, fmt.Errorf("%w: %d; choose another with %s=PORT", ErrPortTaken, x.port, x.name))
-		}
+		errs = append(errs, CheckPort(x.port, x.name))
 	}
 	return errors.Join(errs...)
+}
+
+// CheckPort refuses a port that is taken, naming the make variable to change.
+func CheckPort(port int, variable string) error {
+	if portFree(port) {
+		return nil
+	}
+	return fmt.Errorf("%w: %d; choose another with %s=PORT", ErrPortTaken, port, variable)
 }

@@ -1,8 +1,10 @@
 package local
 
 import (
+	"errors"
 	"net"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -31,5 +33,20 @@ func TestFreePortsAreGivenOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+func TestCheckPortNamesTheWayOut(t *testing.T) {
+	ports, err := FreePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckPort(ports[0], "FRONTEND_PORT"); err != nil {
+		t.Errorf("a free port: %v", err)
+	}
+	l := listen(t, ports[0])
+	defer l.Close()
+	if err := CheckPort(ports[0], "FRONTEND_PORT"); !errors.Is(err, ErrPortTaken) || !strings.Contains(err.Error(), "FRONTEND_PORT=") {
+		t.Errorf("a port that is taken: %v", err)
 	}
 }

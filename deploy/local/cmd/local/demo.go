@@ -77,6 +77,9 @@ func smoke(ctx context.Context, o options) error {
 // model something, goes on with then, and ends everything whatever happened. An
 // interrupt is the ordinary end of it.
 func present(ctx context.Context, o options, then func(context.Context, show) error) error {
+	if err := local.CheckPort(o.frontendPort, "FRONTEND_PORT"); err != nil {
+		return err
+	}
 	o.cfg.DataDir = filepath.Join(o.cfg.RunDir, "demo-data")
 	if err := os.RemoveAll(o.cfg.DataDir); err != nil {
 		return err
