@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"slices"
 	"time"
 
 	"dynctl/state"
@@ -164,6 +165,17 @@ func unplaced(u state.Unit) bool {
 	}
 	return false
 }
+
+// stranded says that the group of a unit lost a node with part of its ranks. The others
+// wait for a peer that is gone, and keep Ray from giving the group up.
+func stranded(u state.Unit) bool {
+	dead := func(a state.Actor) bool { return a.State == state.ActorDead }
+	return u.State != state.UnitStopping && u.PlacementGroup.State == "RESCHEDULING" &&
+		slices.ContainsFunc(u.Actors, dead) && !unplaced(u)
+}
+
+// strandedGrace is how long the ranks that are left may take: they serve nobody.
+const strandedGrace = 5 * time.Second
 
 func findActor(u state.Unit, name string) (state.Actor, bool) {
 	for _, a := range u.Actors {

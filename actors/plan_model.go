@@ -176,46 +176,35 @@ func (p *planner) stopUnit(m *modelView, u state.Unit, reason, message string) {
 	p.stop(u, Stop{GracePeriod: grace, Reason: reason, Message: message, Revision: m.Revision})
 }
 
-// scaleDown stops the replicas beyond the count: the highest index leaves.
-func (p *planner) scaleDown(m *modelView) {
-	for _, r := range m.roles {
-		keep := r.fresh[:0:0]
-		for _, v := range r.fresh {
-			if v.Replica >= r.desired {
-				p.stopUnit(m, v.Unit, ReasonScaledDown, "the spec asks for fewer replicas")
-				v.stopping = true
-			}
-			keep = append(keep, v)
-		}
-		r.fresh = keep
-	}
-}
-
 // healModel executes again what exited, in place.
 func (p *planner) healModel(m *modelView) {
 	backoff := m.server.Spec.Healing.Backoff
 	lost := p.registrationsLost(m.server)
-	for _, r := range m.roles {
-		for _, v := range slices.Concat(r.fresh, r.old) {
-			if v.stopping {
-				continue
-			}
-			if unplaced(v.Unit) {
-				p.replace(m, r, v, backoff)
-				continue
-			}
-			t := p.templateOf(m, r, v.Unit)
-			if t == nil {
-				continue // an old generation whose template is not kept: it is replaced, not healed
-			}
-			h := p.heal(v.Unit, t.Actors, backoff)
-			p.refreshWorker(m, v.Unit, lost, &h)
-			h.withAllRanks(v.Unit)
-			if !h.until.IsZero() {
-				m.waits = append(m.waits, h.waited)
-			}
-			p.sendHealing(h, *t, v.Unit, m.Accepted)
+	for _, v := range m.units() {
+		r := m.role(v.Role)
+		if v.stopping || p.ending(v.Key()) {
+			continue
 		}
+		if unplaced(v.Unit) {
+			p.replace(m, r, v, backoff)
+			continue
+		}
+		if stranded(v.Unit) {
+			p.stop(v.Unit, Stop{GracePeriod: strandedGrace, Reason: ReasonPlacementRetry, Revision: m.Revision,
+				Message: "a node with part of its ranks is gone; what is left ends first"})
+			continue
+		}
+		t := p.templateOf(m, v.Unit)
+		if t == nil {
+			continue // an old generation whose template is not kept: it is replaced, not healed
+		}
+		h := p.heal(v.Unit, t.Actors, backoff)
+		p.refreshWorker(m, v.Unit, lost, &h)
+		h.withAllRanks(v.Unit)
+		if !h.until.IsZero() {
+			m.waits = append(m.waits, h.waited)
+		}
+		p.sendHealing(h, *t, v.Unit, m.Accepted)
 	}
 }
 
@@ -237,22 +226,21 @@ func (p *planner) refreshWorker(m *modelView, u state.Unit, lost bool, h *healin
 	}
 }
 
-// templateOf is the template of a unit that exists, in the shape that it has.
-func (p *planner) templateOf(m *modelView, r *roleView, u state.Unit) *UnitTemplate {
-	source, role := m.template, r.RoleTemplate
+// templateOf is the template of a unit that exists, in the shape that it has; nil when
+// it is kept no more.
+func (p *planner) templateOf(m *modelView, u state.Unit) *UnitTemplate {
+	source := &m.template
 	if u.Generation != source.Generation {
-		other := m.otherTemplate(u.Generation)
-		if other == nil {
-			return nil
-		}
-		source = *other
-		i := slices.IndexFunc(source.Roles, func(x RoleTemplate) bool { return x.Role == u.Role })
-		if i < 0 {
-			return nil
-		}
-		role = source.Roles[i]
+		source = m.otherTemplate(u.Generation)
 	}
-	t := p.unitTemplate(m, source, role, unitAt{index: u.Replica, worker: u.Worker, shape: placedShape(u), restart: u.Restart})
+	if source == nil {
+		return nil
+	}
+	i := slices.IndexFunc(source.Roles, func(x RoleTemplate) bool { return x.Role == u.Role })
+	if i < 0 {
+		return nil
+	}
+	t := p.unitTemplate(m, *source, source.Roles[i], unitAt{index: u.Replica, worker: u.Worker, shape: placedShape(u), restart: u.Restart})
 	return &t
 }
 
@@ -335,13 +323,17 @@ type unitStart struct {
 	reason    string
 }
 
-// startUnit starts one replica if there is room. It says whether it did.
-func (p *planner) startUnit(m *modelView, r *roleView, u unitStart) bool {
+// startUnit starts one replica if there is room; else it says what misses.
+func (p *planner) startUnit(m *modelView, r *roleView, u unitStart) *Unfit {
 	key := state.UnitKey{Server: m.Server, Unit: m.template.UnitID(r.Role, u.index)}
-	shape, unfit := ChooseShape(r.Needs, p.room.nodes)
+	nodes := p.room.nodes
+	if u.was != nil { // it leaves its own claim
+		nodes = p.roomLess(func(x state.Unit) bool { return x.Key() == key })
+	}
+	shape, unfit := ChooseShape(r.Needs, nodes)
 	if unfit != nil && !p.waitsForNodes(m.server) {
 		m.waits = append(m.waits, Wait{Key: key, Model: m.Name, Reason: unfit.Reason, Message: unfit.Message})
-		return false
+		return unfit
 	}
 	if unfit != nil {
 		shape = *unfit.Shape
@@ -361,7 +353,7 @@ func (p *planner) startUnit(m *modelView, r *roleView, u unitStart) bool {
 		attempts = firstAttempts(*u.was, t.Actors)
 	}
 	p.start(Start{Template: t, Attempts: attempts, Placement: u.placement, Reason: u.reason, Revision: m.Accepted, Seen: seen})
-	return true
+	return nil
 }
 
 // nextWorker numbers a disaggregated worker: the lowest number that no other one

@@ -106,19 +106,6 @@ func (w *walk) hit(name string, pick func(string, int) int, do func(*state.Unit,
 	do(u, &u.Actors[pick("actor", len(u.Actors))])
 }
 
-// losePlacement removes a group under its unit: the actors die with it.
-func (w *walk) losePlacement(u *state.Unit) {
-	for i := range u.Actors {
-		a := &u.Actors[i]
-		if a.ChildPID != 0 {
-			w.exit(u, a, -9)
-		}
-		a.State, a.Node = state.ActorDead, ""
-	}
-	u.PlacementGroup.State = "REMOVED"
-	w.settleState(u)
-}
-
 func (w *walk) loseNode(i int) {
 	w.nodes[i].Alive = false
 	for _, k := range sortedKeys(w.units) {
@@ -266,7 +253,7 @@ func (w *walk) converged(t interface{ Fatalf(string, ...any) }) {
 			t.Fatalf("%s does not serve: %+v\n%s", key, st.Conditions, strings.Join(w.journal, "\n"))
 		case accepted.Status == state.StatusTrue:
 			if c, _ := st.Condition(state.CondUpToDate); c.Status != state.StatusTrue {
-				t.Fatalf("%s is not up to date: %+v\n%s", key, c, strings.Join(w.journal, "\n"))
+				t.Fatalf("%s is not up to date: %+v\n%s\n%s", key, c, w.picture(key.Name), strings.Join(w.journal, "\n"))
 			}
 		}
 	}
@@ -356,4 +343,20 @@ func TestPlanIsDeterministicUnderShuffling(t *testing.T) {
 		w.round()
 		w.tick()
 	}
+}
+
+// picture shows the units of a model and its conditions, for a person.
+func (w *walk) picture(name string) string {
+	var b strings.Builder
+	for _, u := range w.of(name) {
+		fmt.Fprintf(&b, "%s %s group %s %v", u.Unit, u.State, u.PlacementGroup.State, u.PlacementGroup.Nodes)
+		for _, a := range u.Actors {
+			fmt.Fprintf(&b, " [%s attempt %d failures %d lease %d]", a.State, a.Attempt, a.Failures, a.Lease)
+		}
+		b.WriteString("\n")
+	}
+	for _, c := range w.statuses[state.ModelKey("default", name)].Conditions {
+		fmt.Fprintf(&b, "%s=%s %s %s\n", c.Type, c.Status, c.Reason, c.Message)
+	}
+	return b.String()
 }

@@ -2,7 +2,7 @@ package actors
 
 import (
 	"cmp"
-	"fmt"
+	"maps"
 	"slices"
 
 	"dynctl/state"
@@ -12,27 +12,23 @@ import (
 //
 // Start new ones while the total stays within the count plus maxSurge and GPUs
 // are free; stop old ones while those that are ready stay at the count less
-// maxUnavailable. Where nothing can surge, old ones make room first, one at a
-// time unless maxUnavailable says otherwise. In a disaggregated model old ones
-// serve until the new generation has a ready prefill and a ready decode, and no
-// generation is left with one role only.
+// maxUnavailable. Where nothing can surge, old ones make room: see plan_makeroom.go.
+// In a disaggregated model old ones serve until the new generation has a ready
+// prefill and a ready decode, and no generation is left with one role only. Nothing
+// that serves is stopped while it is not known who does.
 func (p *planner) rollModel(m *modelView) {
-	blocked := map[string]bool{} // roles where a new one cannot stand beside the old ones
-	for _, r := range m.roles {
-		blocked[r.Role] = p.startMissing(m, r) && !r.freshUnderway()
-	}
+	lacks := p.startMissing(m)
 	if !m.rolling() {
 		p.restartInPlace(m)
 		return
 	}
-	if !m.server.regs.Known {
-		m.stalled = "Dynamo's etcd does not answer, so nothing that serves is stopped"
-		p.stopUseless(m)
-		return
-	}
 	p.stopUseless(m)
-	p.stopOld(m, blocked)
-	p.stopStray(m, blocked)
+	switch {
+	case !m.server.regs.Known:
+		m.stalled = "Dynamo's etcd does not answer, so nothing that serves is stopped"
+	case m.server.frontend.Known:
+		p.stopOld(m, lacks)
+	}
 }
 
 // rolling says that units of another generation exist.
@@ -45,9 +41,30 @@ func (m *modelView) rolling() bool {
 	return len(m.stray) > 0
 }
 
-// freshUnderway says that a new unit exists that may yet become ready.
-func (r *roleView) freshUnderway() bool {
-	return slices.ContainsFunc(r.fresh, func(v unitView) bool { return !v.stopping && !v.ready() })
+// oldUnits are all units of other generations, strays included.
+func (m *modelView) oldUnits() []unitView {
+	out := slices.Clone(m.stray)
+	for _, r := range m.roles {
+		out = append(out, r.old...)
+	}
+	return out
+}
+
+// underway says that a new unit exists that may yet become ready. In a disaggregated
+// model one that serves waits for the other role, which may have to find room first.
+func (m *modelView) underway() bool {
+	whole := true
+	for _, r := range m.roles {
+		whole = whole && (r.desired == 0 || countIf(r.fresh, serving) > 0)
+	}
+	for _, r := range m.roles {
+		for _, v := range r.fresh {
+			if !v.stopping && (!v.serving() || whole && !v.ready()) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func countIf(units []unitView, ok func(unitView) bool) (n int) {
@@ -71,112 +88,192 @@ func (m *modelView) surge() int {
 	return 1
 }
 
-// startMissing starts replicas of the wanted generation that do not exist. It
-// says whether old ones would have to make room: none could be started, for want
-// of GPUs or of surge.
-func (p *planner) startMissing(m *modelView, r *roleView) (blocked bool) {
-	have := map[int]bool{}
+// lack is a role of which no further unit could be started.
+type lack struct {
+	role *roleView
+	// unfit is what the nodes miss; nil: as many units exist as may.
+	unfit *Unfit
+}
+
+// missing is what a role still has to start.
+type missing struct {
+	lack
+	indexes []int
+	allowed int // how many may be started beside the old ones
+	have    int // that exist or were started in this round
+	started bool
+	reason  string
+}
+
+// missingOf counts what a role misses.
+func (m *modelView) missingOf(r *roleView) *missing {
+	x := &missing{lack: lack{role: r}, allowed: r.desired, reason: ReasonWanted, have: countIf(r.fresh, alive)}
+	taken := map[int]bool{}
 	for _, v := range r.fresh {
-		have[v.Replica] = true // also one that is stopping: its name is taken
-	}
-	allowed, reason := r.desired, ReasonWanted
-	if len(r.old) > 0 {
-		total := countIf(r.fresh, alive) + countIf(r.old, alive)
-		allowed, reason = r.desired+m.surge()-total, ReasonRollNew
-		blocked = m.surge() == 0 && total == r.desired && len(have) < r.desired
-	}
-	if m.fellBack {
-		reason = ReasonRollBack
+		taken[v.Replica] = true // also one that is stopping: its name is taken
 	}
 	for i := range r.desired {
-		if have[i] || allowed <= 0 {
+		if !taken[i] {
+			x.indexes = append(x.indexes, i)
+		}
+	}
+	if len(r.old) > 0 {
+		x.allowed, x.reason = r.desired+m.surge()-x.have-countIf(r.old, alive), ReasonRollNew
+	}
+	if m.fellBack {
+		x.reason = ReasonRollBack
+	}
+	return x
+}
+
+// startMissing starts replicas of the wanted generation that do not exist, the role
+// with the fewest first: half a disaggregated generation serves nobody, so no role
+// takes the room of a second unit while another has none. It returns the roles of
+// which nothing could be started.
+func (p *planner) startMissing(m *modelView) []lack {
+	var all []*missing
+	for _, r := range m.roles {
+		if x := m.missingOf(r); len(x.indexes) > 0 {
+			all = append(all, x)
+		}
+	}
+	for x := nextMissing(all); x != nil; x = nextMissing(all) {
+		x.unfit = p.startUnit(m, x.role, unitStart{index: x.indexes[0], placement: Attempt{Number: 1}, reason: x.reason})
+		if x.unfit == nil {
+			x.indexes, x.started = x.indexes[1:], true
+			x.allowed--
+			x.have++
+		}
+	}
+	var out []lack
+	for _, x := range all {
+		if !x.started && (x.unfit != nil || x.allowed <= 0) {
+			out = append(out, x.lack)
+		}
+	}
+	return out
+}
+
+// nextMissing is the role to start a unit of; nil when there is none.
+func nextMissing(all []*missing) *missing {
+	halved := slices.ContainsFunc(all, func(x *missing) bool { return x.unfit != nil && x.have == 0 })
+	var next *missing
+	for _, x := range all {
+		if len(x.indexes) == 0 || x.allowed <= 0 || x.unfit != nil || halved && x.have > 0 {
 			continue
 		}
-		if !p.startUnit(m, r, unitStart{index: i, placement: Attempt{Number: 1}, reason: reason}) {
-			return true // the others need as much
+		if next == nil || x.have < next.have {
+			next = x
 		}
-		allowed--
-		blocked = false
 	}
-	return blocked
+	return next
 }
 
-// stopUseless stops old units that do not serve and will not be needed: those
-// that were never ready, those of a generation that another old one superseded,
-// and those that have exited and whose template is kept no more.
+// stopUseless stops old units that serve nobody and will not be needed. The rules:
+//
+//  1. those whose other role is gone: alone they are not listed and get no request
+//  2. those that were never ready, of a generation that never was
+//  3. those that do not run, of a generation that another old one superseded
+//  4. those that have exited and whose template is kept no more
+//  5. those that do not serve while enough new ones are ready
 func (p *planner) stopUseless(m *modelView) {
-	for _, r := range m.roles {
-		othersServe := map[string]bool{}
-		for _, v := range r.old {
-			if v.serving() {
-				othersServe[v.Generation] = true
-			}
+	others := map[string]bool{} // generations that serve
+	for _, v := range m.oldUnits() {
+		if v.serving() {
+			others[v.Generation] = true
 		}
-		for i, v := range r.old {
-			if v.stopping || v.serving() || !m.server.regs.Known && v.running {
+	}
+	drop := func(list []unitView, replaced bool) {
+		for i, v := range list {
+			if v.stopping || !p.useless(m, v, others) && (!replaced || v.serving()) || !m.server.regs.Known && v.running {
 				continue
 			}
-			superseded := len(othersServe) > 0 && !othersServe[v.Generation]
-			lost := v.State == state.UnitExited && p.templateOf(m, r, v.Unit) == nil
-			if !v.everReady() || superseded || lost || countIf(r.fresh, ready) >= r.desired {
-				p.stopUnit(m, v.Unit, ReasonSuperseded, "generation "+v.Generation+" is no longer wanted and this unit does not serve")
-				r.old[i].stopping = true
-			}
+			p.stopUnit(m, v.Unit, ReasonSuperseded, "generation "+v.Generation+" is no longer wanted and this unit does not serve")
+			list[i].stopping = true
 		}
+	}
+	for _, r := range m.roles {
+		drop(r.old, countIf(r.fresh, ready) >= r.desired)
+	}
+	drop(m.stray, false)
+}
+
+func (p *planner) useless(m *modelView, v unitView, others map[string]bool) bool {
+	if v.serving() {
+		return m.server.frontend.Known && !v.listed && m.widowed(v)
+	}
+	t := m.otherTemplate(v.Generation)
+	proven := t != nil && t.Proven
+	switch {
+	case !proven && !v.everReady():
+		return true
+	case !v.running && len(others) > 0 && !others[v.Generation]:
+		return true
+	}
+	return v.State == state.UnitExited && p.templateOf(m, v.Unit) == nil
+}
+
+// widowed says that no unit of the other role of its generation is left, not even one
+// that drains.
+func (m *modelView) widowed(v unitView) bool {
+	return v.Role != state.RoleAggregated && !slices.ContainsFunc(m.units(), func(o unitView) bool {
+		return o.Generation == v.Generation && o.Role != v.Role
+	})
+}
+
+// stopOld stops what may go of the old generations.
+func (p *planner) stopOld(m *modelView, lacks []lack) {
+	if m.underway() {
+		lacks = nil // what is coming up decides first
+	}
+	p.stopStray(m)
+	made, hopeless := p.makeRoom(m, lacks)
+	if made {
+		return
+	}
+	unavailable := 0
+	if u := m.Spec.Update.MaxUnavailable; u != nil && !hopeless {
+		unavailable = *u
+	}
+	for _, v := range p.withinBudget(m, unavailable, false) {
+		p.stopUnit(m, v.Unit, ReasonRollOld, "enough replicas of the new generation are ready")
 	}
 }
 
-// stopOld stops serving old units within the budget.
-func (p *planner) stopOld(m *modelView, blocked map[string]bool) {
-	disagg := len(m.roles) > 1
+// withinBudget are the serving old units that may go when that many replicas may be
+// missing.
+func (p *planner) withinBudget(m *modelView, unavailable int, makeRoom bool) []unitView {
 	pair := true
-	makeRoom := false
 	for _, r := range m.roles {
-		if r.desired > 0 && countIf(r.fresh, ready) == 0 {
-			pair = false
-		}
-		makeRoom = makeRoom || blocked[r.Role]
-	}
-	if makeRoom && m.Spec.Update.MaxUnavailable != nil && *m.Spec.Update.MaxUnavailable == 0 {
-		m.stalled = "no GPU is free for a replica beside the old ones, and maxUnavailable is 0"
-		makeRoom = false
+		pair = pair && (r.desired == 0 || countIf(r.fresh, ready) > 0)
 	}
 	chosen := map[string][]unitView{}
 	for _, r := range m.roles {
-		budget := countIf(r.fresh, ready) + countIf(r.old, serving) - (r.desired - p.unavailable(m, makeRoom))
-		if disagg && !pair && !makeRoom { // the old ones serve alone; only what is beyond the count may go
+		budget := countIf(r.fresh, ready) + countIf(r.old, serving) - (r.desired - unavailable)
+		if m.disagg() && !pair && !makeRoom { // the old ones serve alone; only what is beyond the count may go
 			budget = countIf(r.old, serving) - max(r.desired, 1)
 		}
-		old := slices.DeleteFunc(slices.Clone(r.old), func(v unitView) bool { return !v.serving() })
-		slices.SortFunc(old, func(a, b unitView) int {
-			return cmp.Or(cmp.Compare(b.Replica, a.Replica), cmp.Compare(a.Unit.Unit, b.Unit.Unit))
-		})
+		old := lastFirst(slices.DeleteFunc(slices.Clone(r.old), func(v unitView) bool { return !v.serving() }))
 		chosen[r.Role] = old[:max(0, min(budget, len(old)))]
 	}
-	if disagg {
+	if m.disagg() {
 		m.keepPairs(chosen)
-		m.decodeLast(chosen)
 	}
-	reason, message := ReasonRollOld, "enough replicas of the new generation are ready"
-	if makeRoom {
-		reason, message = ReasonMakeRoom, "no GPU is free for a replica beside this one"
-	}
+	var out []unitView
 	for _, r := range m.roles {
-		for _, v := range chosen[r.Role] {
-			p.stopUnit(m, v.Unit, reason, message)
-		}
+		out = append(out, chosen[r.Role]...)
 	}
+	return m.decodeLast(out)
 }
 
-// unavailable is how many replicas may be missing now.
-func (p *planner) unavailable(m *modelView, makeRoom bool) int {
-	if u := m.Spec.Update.MaxUnavailable; u != nil {
-		return *u
-	}
-	if makeRoom {
-		return 1
-	}
-	return 0
+func (m *modelView) disagg() bool { return len(m.roles) > 1 }
+
+// lastFirst sorts units by their index, the highest first.
+func lastFirst(units []unitView) []unitView {
+	slices.SortFunc(units, func(a, b unitView) int {
+		return cmp.Or(cmp.Compare(b.Replica, a.Replica), cmp.Compare(a.Unit.Unit, b.Unit.Unit))
+	})
+	return units
 }
 
 // keepPairs takes back stops that would leave an old generation with traffic and
@@ -191,7 +288,7 @@ func (m *modelView) keepPairs(chosen map[string][]unitView) {
 			generations[v.Generation] = true
 		}
 	}
-	for g := range generations {
+	for _, g := range slices.Sorted(maps.Keys(generations)) {
 		of := func(v unitView) bool { return v.Generation == g && v.serving() }
 		left := map[string]int{}
 		for _, r := range m.roles {
@@ -216,23 +313,25 @@ func (m *modelView) keepPairs(chosen map[string][]unitView) {
 // decodeLast takes back the stop of the last decode worker of an old generation
 // while a prefill worker of it drains, or is about to: what that one has prefilled
 // needs a decode worker of the same generation. Alone it gets no new request.
-func (m *modelView) decodeLast(chosen map[string][]unitView) {
-	decode, prefill := m.role(state.RoleDecode), m.role(state.RolePrefill)
-	if decode == nil || prefill == nil {
-		return
-	}
-	for _, v := range slices.Clone(chosen[state.RoleDecode]) {
-		same := func(o unitView) bool { return o.Generation == v.Generation && o.serving() }
-		last := countIf(decode.old, same) == countIf(chosen[state.RoleDecode], same)
-		if last && draining(prefill.old, v.Generation) {
-			chosen[state.RoleDecode] = slices.DeleteFunc(slices.Clone(chosen[state.RoleDecode]), func(o unitView) bool { return o.Unit.Unit == v.Unit.Unit })
+func (m *modelView) decodeLast(chosen []unitView) []unitView {
+	held := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(chosen), func(v unitView) bool {
+		if v.Role != state.RoleDecode || held[v.Generation] || !m.draining(v.Generation) {
+			return false
 		}
-	}
+		same := func(o unitView) bool {
+			return o.Generation == v.Generation && o.Role == state.RoleDecode && o.serving()
+		}
+		held[v.Generation] = countIf(m.oldUnits(), same) == countIf(chosen, same)
+		return held[v.Generation]
+	})
 }
 
-// draining says that a worker of the generation may have requests under way.
-func draining(units []unitView, generation string) bool {
-	return slices.ContainsFunc(units, func(v unitView) bool { return v.Generation == generation && (v.stopping || v.serving()) })
+// draining says that a prefill worker of the generation may have requests under way.
+func (m *modelView) draining(generation string) bool {
+	return slices.ContainsFunc(m.oldUnits(), func(v unitView) bool {
+		return v.Generation == generation && v.Role == state.RolePrefill && (v.stopping || v.serving())
+	})
 }
 
 // othersGone says that no other role of the generation is left either.
@@ -245,77 +344,16 @@ func (m *modelView) othersGone(r *roleView, left map[string]int) bool {
 	return true
 }
 
-// stopStray stops units whose role the wanted template does not have (a model
-// that went from aggregated to disaggregated, or back) once the new set is ready,
-// or where they hold the room that it needs.
-func (p *planner) stopStray(m *modelView, blocked map[string]bool) {
-	complete, room := true, false
+// stopStray stops units whose role the wanted template does not have (a model that
+// went from aggregated to disaggregated, or back) once the new set is ready.
+func (p *planner) stopStray(m *modelView) {
 	for _, r := range m.roles {
-		complete = complete && countIf(r.fresh, ready) >= r.desired
-		room = room || blocked[r.Role]
-	}
-	mayMakeRoom := m.Spec.Update.MaxUnavailable == nil || *m.Spec.Update.MaxUnavailable > 0
-	prefill := slices.DeleteFunc(slices.Clone(m.stray), func(v unitView) bool { return v.Role != state.RolePrefill })
-	for _, v := range m.stray {
-		if v.Role == state.RoleDecode && draining(prefill, v.Generation) {
-			continue // see decodeLast
-		}
-		switch {
-		case complete:
-			p.stopUnit(m, v.Unit, ReasonRollOld, "the new set of workers is ready")
-		case room && mayMakeRoom:
-			p.stopUnit(m, v.Unit, ReasonMakeRoom, "no GPU is free for the new set of workers beside this one")
-		case room:
-			m.stalled = "no GPU is free for the new set of workers, and maxUnavailable is 0"
-		case !v.serving() && !v.everReady():
-			p.stopUnit(m, v.Unit, ReasonSuperseded, "generation "+v.Generation+" is no longer wanted and this unit does not serve")
+		if countIf(r.fresh, ready) < r.desired {
+			return
 		}
 	}
-}
-
-// restartInPlace executes units anew whose restart text is not the spec's: one
-// at a time, or as many as maxUnavailable allows, and only while the others are
-// ready.
-func (p *planner) restartInPlace(m *modelView) {
-	for _, r := range m.roles {
-		allowed := 1
-		if u := m.Spec.Update.MaxUnavailable; u != nil {
-			allowed = *u
-		}
-		allowed -= r.desired - countIf(r.fresh, ready)
-		for _, v := range r.fresh {
-			if v.Restart == m.Spec.Restart || v.stopping || p.starting(v.Key()) {
-				continue
-			}
-			if v.ready() {
-				if allowed <= 0 {
-					if u := m.Spec.Update.MaxUnavailable; u != nil && *u == 0 {
-						m.stalled = "a restart is in place and maxUnavailable is 0"
-					}
-					continue
-				}
-				allowed--
-			}
-			p.executeAnew(m, r, v)
-		}
+	leaving := m.decodeLast(slices.DeleteFunc(slices.Clone(m.stray), func(v unitView) bool { return v.stopping }))
+	for _, v := range leaving {
+		p.stopUnit(m, v.Unit, ReasonRollOld, "the new set of workers is ready")
 	}
-}
-
-// starting says that this round starts the unit already.
-func (p *planner) starting(k state.UnitKey) bool {
-	return slices.ContainsFunc(p.out.Starts, func(s Start) bool {
-		return s.Template.Server == k.Server && s.Template.Unit == k.Unit
-	})
-}
-
-func (p *planner) executeAnew(m *modelView, r *roleView, v unitView) {
-	t := p.unitTemplate(m, m.template, r.RoleTemplate,
-		unitAt{index: v.Replica, worker: v.Worker, shape: placedShape(v.Unit), restart: m.Spec.Restart})
-	attempts := map[string]Attempt{}
-	for _, a := range t.Actors {
-		was, _ := findActor(v.Unit, a.Name)
-		attempts[a.Name] = Attempt{Number: was.Attempt + 1}
-	}
-	p.start(Start{Template: t, Attempts: attempts, Placement: Attempt{Number: v.Attempt, Failures: v.Failures},
-		Reason: ReasonRestartAsked, Message: fmt.Sprintf("restart %q", m.Spec.Restart), Revision: m.Accepted, Seen: v.Revision})
 }

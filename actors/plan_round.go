@@ -39,7 +39,9 @@ type planner struct {
 	servers []*serverView
 	models  []*modelView // by priority, then server and name
 	room    *room
-	out     Result
+	// before is the room at the beginning of the round.
+	before []NodeRoom
+	out    Result
 	// handled are the units that some rule has spoken for.
 	handled map[state.UnitKey]bool
 }
@@ -118,6 +120,7 @@ func newPlanner(in Input) *planner {
 	p := &planner{in: in, handled: map[state.UnitKey]bool{}}
 	p.acting = in.Desired.Synced && in.Observed.Synced && !agentLost(in)
 	p.room = newRoom(in.Observed.Nodes, in.Observed.Units)
+	p.before = p.room.nodes
 	byName := map[string]*serverView{}
 	for _, d := range in.Desired.Servers {
 		s := &serverView{DesiredServer: d, regs: in.Registered[d.Name], frontend: in.Frontends[d.Name]}

@@ -29,7 +29,9 @@ type world struct {
 	unclaimed map[actors.LeaseKey]time.Time
 	agentAway bool
 	etcdAway  bool
-	unsynced  bool
+	// frontendAway: the frontend gives no answer, and serves.
+	frontendAway bool
+	unsynced     bool
 	// drains: a unit that stops never ends. confirmed is by server.
 	drains    bool
 	confirmed map[string]uint64
@@ -142,7 +144,7 @@ func (w *world) registrations(server string) state.Registrations {
 // frontend lists what is registered: a model is ready in a generation when every
 // role of that generation has a worker.
 func (w *world) frontend(s actors.DesiredServer, d actors.Desired) state.FrontendView {
-	if !w.infraUp(s.Name) {
+	if w.frontendAway || !w.infraUp(s.Name) {
 		return state.FrontendView{Err: "away"}
 	}
 	v := state.FrontendView{Known: true, Models: map[string]state.FrontendModel{}}
@@ -410,4 +412,17 @@ func (w *world) of(name string) []*state.Unit {
 		}
 	}
 	return out
+}
+
+// losePlacement removes a group under its unit: the actors die with it.
+func (w *world) losePlacement(u *state.Unit) {
+	for i := range u.Actors {
+		a := &u.Actors[i]
+		if a.ChildPID != 0 {
+			w.exit(u, a, -9)
+		}
+		a.State, a.Node = state.ActorDead, ""
+	}
+	u.PlacementGroup.State = "REMOVED"
+	w.settleState(u)
 }

@@ -1,0 +1,259 @@
+package actors
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"dynctl/state"
+)
+
+// makeRoom lets old units go for new ones that find none beside them. The rules,
+// first match wins:
+//
+//  1. nothing of the new generation would fit in the room of all old units: nothing
+//     goes, and the roll stalls with the numbers
+//  2. what is being stopped anyway leaves enough: wait
+//  3. old units that do not run leave enough: these go
+//  4. maxUnavailable is 0: the roll stalls
+//  5. those within the budget leave enough for one: these go
+//  6. generations of several roles, or of other ones than the new: as few units as
+//     are enough, down to one of each role; then the generation as a whole
+//  7. otherwise the roll stalls
+//
+// made says that it waits or has let some go; hopeless that rule 1 applied.
+func (p *planner) makeRoom(m *modelView, lacks []lack) (made, hopeless bool) {
+	if len(lacks) == 0 {
+		return false, false
+	}
+	need, unfit := p.placeable(m, lacks)
+	if unfit != nil {
+		m.stalled = "the new generation cannot be placed, not even in the room of the old one: " + unfit.Message
+		return false, true
+	}
+	if out, ok := p.enough(need, groupsOf(m.idle())); ok {
+		for _, v := range out {
+			p.stopUnit(m, v.Unit, ReasonMakeRoom, "it does not serve, and a replica of the new generation needs its place")
+		}
+		return true, false
+	}
+	need = slices.DeleteFunc(need, func(l lack) bool { return l.unfit == nil && m.surge() > 0 })
+	if len(need) == 0 {
+		return false, false // within the budget one goes, and its place is free
+	}
+	return p.letGo(m, need), false
+}
+
+// letGo applies rules 4 to 7, to units that serve.
+func (p *planner) letGo(m *modelView, need []lack) bool {
+	unavailable := 1
+	if u := m.Spec.Update.MaxUnavailable; u != nil {
+		unavailable = *u
+	}
+	if unavailable == 0 {
+		m.stalled = "no GPU is free for a replica beside the old ones, and maxUnavailable is 0" + why(need)
+		return false
+	}
+	out := p.withinBudget(m, unavailable, true)
+	if len(out) == 0 || !p.enoughForOne(need, out) {
+		var ok bool
+		if !m.disagg() && len(m.stray) == 0 {
+			m.stalled = "no GPU is free for a replica beside the old ones, and as many as may be missing are not enough to make room" + why(need)
+			return false
+		}
+		if out, ok = p.enough(need, m.pieces()); !ok {
+			m.stalled = "no GPU is free for the new generation beside the old one" + why(need)
+			return false
+		}
+		out = m.decodeLast(out)
+	}
+	for _, v := range out {
+		p.stopUnit(m, v.Unit, ReasonMakeRoom, "no GPU is free for a replica beside this one")
+	}
+	return true
+}
+
+func why(need []lack) string {
+	for _, l := range need {
+		if l.unfit != nil {
+			return ": " + l.unfit.Message
+		}
+	}
+	return ""
+}
+
+// placeable is what of the lacks would fit in the room of all old units; if nothing
+// would, why not. Roles without any unit come first and count together, for one alone
+// serves nobody.
+func (p *planner) placeable(m *modelView, lacks []lack) ([]lack, *Unfit) {
+	all := m.oldUnits()
+	first := slices.DeleteFunc(slices.Clone(lacks), func(l lack) bool { return countIf(l.role.fresh, alive) > 0 })
+	if len(first) > 0 {
+		return first, fit(first, p.roomWithout(all))
+	}
+	var out []lack
+	var unfit *Unfit
+	for _, l := range lacks {
+		if u := fit([]lack{l}, p.roomWithout(all)); u == nil {
+			out = append(out, l)
+		} else if unfit == nil {
+			unfit = u
+		}
+	}
+	if len(out) > 0 {
+		return out[:1], nil
+	}
+	return nil, unfit
+}
+
+// fit lays out one unit of each lack; if that is not possible it says why.
+func fit(lacks []lack, nodes []NodeRoom) *Unfit {
+	for _, l := range lacks {
+		shape, unfit := ChooseShape(l.role.Needs, nodes)
+		if unfit != nil {
+			return unfit
+		}
+		nodes = shape.Take(nodes)
+	}
+	return nil
+}
+
+// enoughForOne says that with the room of some units one lack is at an end.
+func (p *planner) enoughForOne(need []lack, out []unitView) bool {
+	return slices.ContainsFunc(need, func(l lack) bool { return p.atAnEnd([]lack{l}, out) })
+}
+
+// atAnEnd says that the lacks are no more when some units go: they find room, and where
+// the count is full one of the role goes.
+func (p *planner) atAnEnd(need []lack, out []unitView) bool {
+	for _, l := range need {
+		role := func(v unitView) bool { return v.Role == l.role.Role }
+		if l.unfit == nil && !slices.ContainsFunc(out, role) {
+			return false
+		}
+	}
+	return fit(need, p.roomWithout(out)) == nil
+}
+
+// enough takes groups of units, in their order, until the lacks are at an end, and
+// leaves out those that it could do without. None may be needed: what is being stopped
+// leaves room too.
+func (p *planner) enough(need []lack, groups [][]unitView) (out []unitView, ok bool) {
+	n := 0
+	for !p.atAnEnd(need, slices.Concat(groups[:n]...)) {
+		if n == len(groups) {
+			return nil, false
+		}
+		n++
+	}
+	taken := slices.Clone(groups[:n])
+	for i := len(taken) - 1; i >= 0; i-- {
+		if rest := slices.Delete(slices.Clone(taken), i, i+1); p.atAnEnd(need, slices.Concat(rest...)) {
+			taken = rest
+		}
+	}
+	return slices.Concat(taken...), true
+}
+
+// idle are the old units that serve nobody: first those that do not run, then, where
+// something may be missing, those that run and are not registered.
+func (m *modelView) idle() []unitView {
+	old := lastFirst(m.oldUnits())
+	out := slices.DeleteFunc(slices.Clone(old), func(v unitView) bool { return v.stopping || v.running })
+	if u := m.Spec.Update.MaxUnavailable; u != nil && *u == 0 {
+		return out
+	}
+	return append(out, slices.DeleteFunc(old, func(v unitView) bool { return v.stopping || !v.running || v.serving() })...)
+}
+
+func groupsOf(units []unitView) [][]unitView {
+	out := make([][]unitView, 0, len(units))
+	for _, v := range units {
+		out = append(out, []unitView{v})
+	}
+	return out
+}
+
+// pieces are the serving old units in the order in which they can be spared: those
+// beyond one of each role, one by one, then what is left of each generation at once.
+// The generation that serves least goes first.
+func (m *modelView) pieces() [][]unitView {
+	by := map[string][]unitView{}
+	for _, v := range lastFirst(m.oldUnits()) {
+		if v.serving() {
+			by[v.Generation] = append(by[v.Generation], v)
+		}
+	}
+	generations := slices.SortedFunc(maps.Keys(by), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(by[a]), len(by[b])), cmp.Compare(a, b))
+	})
+	var spare, whole [][]unitView
+	for _, g := range generations {
+		left := map[string]int{}
+		for _, v := range by[g] {
+			left[v.Role]++
+		}
+		var rest []unitView
+		for _, v := range by[g] {
+			switch {
+			case v.Role == state.RoleAggregated || left[v.Role] > 1:
+				spare = append(spare, []unitView{v})
+				left[v.Role]--
+			default:
+				rest = append(rest, v)
+			}
+		}
+		if len(rest) > 0 {
+			whole = append(whole, rest)
+		}
+	}
+	return append(spare, whole...)
+}
+
+// roomWithout is the room that is left when some units are gone, besides those that
+// are being stopped.
+func (p *planner) roomWithout(out []unitView) []NodeRoom {
+	gone := map[state.UnitKey]bool{}
+	for _, v := range out {
+		gone[v.Key()] = true
+	}
+	return p.roomLess(func(u state.Unit) bool {
+		return gone[u.Key()] || u.State == state.UnitStopping || p.ending(u.Key())
+	})
+}
+
+// roomLess is the room that is left without some units.
+func (p *planner) roomLess(gone func(state.Unit) bool) []NodeRoom {
+	given := map[string]state.BundleShape{}
+	var left []state.Unit
+	for _, u := range p.in.Observed.Units {
+		if !gone(u) {
+			left = append(left, u)
+			continue
+		}
+		for b, shape := range u.PlacementGroup.Bundles {
+			id := nodeOf(u, b)
+			given[id] = state.BundleShape{GPU: given[id].GPU + shape.GPU, CPU: given[id].CPU + shape.CPU}
+		}
+	}
+	nodes := slices.Clone(p.in.Observed.Nodes)
+	for i := range nodes {
+		n := &nodes[i]
+		n.FreeGPUs, n.FreeCPUs = more(n.FreeGPUs, given[n.ID].GPU), more(n.FreeCPUs, given[n.ID].CPU)
+	}
+	room := newRoom(nodes, left).nodes
+	for i := range room { // what this round has promised already
+		room[i].FreeGPUs -= p.before[i].FreeGPUs - p.room.nodes[i].FreeGPUs
+		room[i].FreeCPUs -= p.before[i].FreeCPUs - p.room.nodes[i].FreeCPUs
+	}
+	return room
+}
+
+// more adds to what Ray says is free, where it says so.
+func more(free *float64, given int) *float64 {
+	if free == nil {
+		return nil
+	}
+	sum := *free + float64(given)
+	return &sum
+}
