@@ -147,6 +147,16 @@ func (st *Stream) read(ctx context.Context, url, model, prompt string, maxTokens
 	return fmt.Errorf("the stream ended after %d chunks without [DONE]", st.Chunks)
 }
 
+// underWay says that the stream has not ended.
+func (st *Stream) underWay() bool {
+	select {
+	case <-st.done:
+		return false
+	default:
+		return true
+	}
+}
+
 // Wait waits for the end of the stream.
 func (st *Stream) Wait(t *testing.T, timeout time.Duration) {
 	t.Helper()
