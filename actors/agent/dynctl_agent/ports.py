@@ -71,6 +71,14 @@ def assign(
     return found
 
 
+def promised(rules: List[dict], ports: Mapping[str, int]) -> List[int]:
+    """The ports that a process with these rules gets or waits for, also while it holds
+    none: the exact ones, and those that it comes back on."""
+    exact = {r["name"]: r["seed"] for r in rules if r.get("exact")}
+    sticky = {r["name"]: ports[r["name"]] for r in rules if r.get("sticky") and r["name"] in ports}
+    return span(rules, {**sticky, **exact})
+
+
 def span(rules: List[dict], ports: Mapping[str, int]) -> List[int]:
     """Every port that a process with these rules holds, those in a row included."""
     counts = {r["name"]: r.get("count") or 1 for r in rules}

@@ -38,6 +38,8 @@ async def start(runner: "Runner", command: Command) -> None:
     for actor in unit.actors.values():
         goal = command.attempts.get(actor.name)
         actor.aimed = goal["number"] if goal else actor.aimed
+    for template in command.template["actors"]:
+        unit.actors[template["name"]].next_ports = template.get("ports") or []
     for n in range(RETRIES):
         try:
             await _make_it_so(runner, command)
@@ -278,7 +280,9 @@ async def _find_ports(runner: "Runner", actor: ActorView) -> Optional[Dict[str, 
     rules: List[dict] = actor.template.get("ports") or []
     if not rules:
         return None
-    previous, begun = dict(actor.snap["ports"]), time.monotonic()
+    # On another machine the port of the last attempt is a number like any other.
+    previous = dict(actor.snap["ports"]) if actor.ports_ip == actor.ip else {}
+    begun = time.monotonic()
     while True:
         async with runner.world.node_lock(actor.node):
             taken = runner.world.taken_ports(actor.node, actor)

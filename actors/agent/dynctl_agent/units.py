@@ -31,6 +31,8 @@ class ActorView:
         self.phase = PENDING  # until the actor has answered; DEAD after its death
         self.snap: Dict[str, Any] = dict(NO_SNAPSHOT)
         self.node = self.ip = ""
+        self.next_ports: List[Dict[str, Any]] = []  # the rules of the attempt asked for
+        self.ports_ip = ""  # where the ports of `snap` were found
         self.gpus: List[str] = []
         self.pid = 0
         self.aimed = 0  # the attempt that is being prepared
@@ -64,12 +66,13 @@ class ActorView:
         """Take over a living actor. What an earlier actor of this name did is kept
         until this one has executed something."""
         self.handle, self.phase, self.died, self.silent = handle, "", False, False
+        before = self.ports_ip
         self.node, self.ip, self.gpus = described["node"], described["ip"], described["gpus"]
         self.pid = described["pid"]
-        snap = described["snapshot"]
+        snap, self.ports_ip = described["snapshot"], self.ip
         if snap["attempt"] == 0 and self.snap["attempt"] > 0:
             kept = ("attempt", "failures", "digest", "exit", "previousLease", "ports")
-            snap = {**snap, **{k: self.snap[k] for k in kept}}
+            snap, self.ports_ip = {**snap, **{k: self.snap[k] for k in kept}}, before
         self.snap = snap
 
     def silence(self, handle: Any, placed: bool) -> None:
@@ -85,11 +88,13 @@ class ActorView:
         if self.snap["exit"]:
             self.snap["exit"] = {**self.snap["exit"], "at": parse_time(self.snap["exit"]["at"])}
         self.node, self.ip, self.pid = old.get("node", ""), old.get("ip", ""), old.get("pid", 0)
+        self.ports_ip = self.ip
 
     def absorb(self, snap: Dict[str, Any]) -> bool:
         """Take a newer snapshot; says whether it was newer."""
         if snap["version"] <= self.snap["version"]:
             return False
+        self.ports_ip = self.ip
         if snap["attempt"] < self.snap["attempt"]:
             kept = ("attempt", "failures", "digest", "exit", "previousLease")
             snap = {**snap, **{k: self.snap[k] for k in kept}}

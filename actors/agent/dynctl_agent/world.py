@@ -76,13 +76,20 @@ class World:
         return self._node_locks.setdefault(self.host(node), asyncio.Lock())
 
     def taken_ports(self, node: str, but: ActorView) -> List[int]:
-        """The ports that all other actors on a node's machine hold or were promised."""
-        taken: List[int] = []
+        """The ports that all other actors on a node's machine hold or were promised. One
+        that is promised to this one too goes to whoever holds it first."""
+        taken: Set[int] = set()
+        own = set(ports.promised(but.template.get("ports") or [], {}))
         for runner in self.units.values():
             for actor in runner.unit.actors.values():
-                if actor is not but and self.host(actor.node) == self.host(node) and actor.phase != DEAD:
-                    taken += ports.span(actor.template.get("ports") or [], actor.snap["ports"])
-        return taken
+                if actor is but or self.host(where(runner, actor)) != self.host(node):
+                    continue
+                rules, found = actor.template.get("ports") or [], actor.snap["ports"]
+                if not runner.unit.stopping:
+                    taken.update(set(ports.promised(actor.next_ports or rules, found)) - own)
+                if actor.phase != DEAD:
+                    taken.update(ports.span(rules, found))
+        return sorted(taken)
 
     def find(self, server: str, need: str) -> Optional[ActorView]:
         """The actor of ours that "unit/label" names."""
@@ -112,3 +119,14 @@ class World:
         if kind == "ip":
             return self.node_ips.get(runner.bundle_nodes.get(what, ""))
         return None
+
+
+def where(runner: "Runner", actor: ActorView) -> str:
+    """The node on which an actor runs or is going to, as far as that is known."""
+    if actor.live:
+        return actor.node
+    unit = runner.unit
+    node = runner.bundle_nodes.get(str(actor.template.get("bundle", 0))) or actor.node
+    if not node and unit.group.get("strategy") == "STRICT_PACK":
+        node = next((a.node for a in unit.actors.values() if a.live), "")
+    return node

@@ -198,6 +198,15 @@ class Failures(Case):
         self.assertEqual(end["reason"], "PortConflict")
         self.assertIn(str(port), end["logTail"])
 
+    async def test_port_promised_to_a_process_that_waits(self):
+        port = FIRST_PORT + 620
+        late = self.http(0, ports=[{"name": "system", "seed": port, "exact": True}], needs=["infra/Dynamo_ETCD"])
+        await self.r.start(late)
+        await self.r.until(lambda: self.r.state(late) == "Waiting")
+        other = self.http(1, ports=[{"name": "system", "seed": port}])
+        await self.r.start(other)
+        self.assertGreater((await self.r.running(other))["ports"]["system"], port)
+
     async def test_never_ready(self):
         health = {"kind": "http", "port": "system", "path": "/missing", "firstWithin": 0.5}
         end = await self.exit_of(self.http(health=health))

@@ -10,7 +10,7 @@ from unittest import mock
 from dynctl_agent import starting
 
 from .cluster import worker
-from .fakes import FakeCase
+from .fakes import HEAD, FakeCase
 
 GENERATION = "0a0a0a0a"
 
@@ -223,6 +223,29 @@ class Silent(FakeCase):
         await self.until(lambda: actor.started[0].signals == [signal.SIGTERM])
         actor.started[0].end(0)
         await self.until(lambda: not self.state(t))
+
+
+class Moved(FakeCase):
+    async def test_a_port_is_kept_on_the_machine_that_it_was_found_on(self):
+        for name, address, kept in (("another machine", "10.0.0.2", False), ("another node of it", "127.0.0.1", True)):
+            with self.subTest(name):
+                rule = {"name": "etcd", "seed": 42379, "sticky": True}
+                t = worker(name[-2:], GENERATION, 0, ["x"], ports=[rule])
+                await self.new_agent()
+                await self.running(t)
+                port = self.unit(t)["actors"][0]["ports"]["etcd"]
+                self.actor(t)._change(ports={"etcd": port + 7})
+                await self.until(lambda: self.unit(t)["actors"][0]["ports"] == {"etcd": port + 7})
+                self.cluster.node, self.cluster.ips["b" * 56] = "b" * 56, address
+                self.cluster.by_name[t["placementGroup"]["name"]].state = "REMOVED"
+                self.cluster.handles[t["actors"][0]["name"]].die()
+                await self.until(lambda: self.state(t) == "Exited")
+                self.start(t, 2)
+                await self.until(lambda: self.state(t) == "Running")
+                actor = self.unit(t)["actors"][0]
+                self.assertEqual((actor["node"], actor["ports"]["etcd"]), ("b" * 56, port + 7 if kept else port))
+                await self.kill_agent()
+                self.cluster.node = HEAD
 
 
 if __name__ == "__main__":
