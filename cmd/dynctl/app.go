@@ -98,6 +98,8 @@ func (a *app) root() *cobra.Command {
 	add(act, a.waitCmd(), a.chatCmd(), a.confirmDeletionsCmd(), a.sweepCmd())
 	add(offline, a.renderCmd(), a.convertCmd(), a.schemaCmd(), a.explainCmd(), a.contextCmd(), a.versionCmd())
 	narrowHelp(root)
+	offerFlag(root, "server", a.offering(a.serverNames))
+	offerFlag(root, "context", completeContexts)
 	root.SetHelpCommandGroupID(offline)
 	root.SetCompletionCommandGroupID(offline)
 	return root

@@ -29,7 +29,7 @@ func (a *app) chatCmd() *cobra.Command {
 		Long:              chatLong,
 		Example:           "  dynctl chat qwen3-8b \"Why is the sky blue?\"\n  git diff | dynctl chat qwen3-8b --system \"Review this\"\n  dynctl chat qwen3-8b",
 		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: a.completing(state.KindModel),
+		ValidArgsFunction: a.completingFirst(state.KindModel),
 	}
 	cmd.Flags().IntVar(&chat.maxTokens, "max-tokens", 0, "the most tokens of an answer; 0: the model's own limit")
 	system := cmd.Flags().String("system", "", "system prompt")

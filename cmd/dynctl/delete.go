@@ -226,6 +226,8 @@ dynctl, nothing is stopped until this says that it is meant. To undo it instead,
 set the models again.`,
 		Example: "  dynctl confirm-deletions default",
 		Args:    cobra.ExactArgs(1),
+
+		ValidArgsFunction: limited(a.offering(a.serverNames)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := parseRef("server/" + args[0])
 			if err != nil {

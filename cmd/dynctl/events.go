@@ -52,6 +52,8 @@ func (a *app) eventsCmd() *cobra.Command {
 	fs.StringSliceVar(&f.types, "type", nil, "only these types, such as unit-exited")
 	fs.StringVar(&f.model, "model", "", "only events of this model")
 	fs.IntVarP(&f.last, "last", "n", 50, "at most this many stored events, the newest; 0: all, as with -o json")
+	offerFlag(cmd, "type", completeList(eventTypes))
+	offerFlag(cmd, "model", a.offering(a.modelNames))
 	out := outputFlag(cmd, formatTable, formatJSON)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		opts, err := a.tailOptions(f)

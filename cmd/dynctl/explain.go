@@ -22,6 +22,8 @@ func (a *app) explainCmd() *cobra.Command {
 		Long:    explainLong,
 		Example: "  dynctl explain model\n  dynctl explain model.spec.router.mode\n  dynctl explain SlugConflict",
 		Args:    cobra.ExactArgs(1),
+
+		ValidArgsFunction: completeExplain,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if text := actors.ReasonText(args[0]); text != "" {
 				_, err := fmt.Fprintf(a.out, "%s\n%s\n", args[0], wrap(text, "  ", a.width()))

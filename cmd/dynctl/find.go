@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -129,33 +127,4 @@ func (a *app) onObject(ctx context.Context, arg string, f func(*kv.Client, state
 		}
 		return f(c, key)
 	})
-}
-
-// completeRefs offers the names of objects to the shell.
-func (a *app) completeRefs(ctx context.Context, kinds ...string) []string {
-	var refs []string
-	_ = a.withClient(ctx, func(c *kv.Client) error {
-		keys, err := allKeys(ctx, c)
-		for _, k := range keys {
-			if slices.Contains(kinds, k.Kind) {
-				refs = append(refs, refOf(k).String())
-			}
-		}
-		return err
-	})
-	return refs
-}
-
-// completing offers the names of objects of some kinds to the shell.
-func (a *app) completing(kinds ...string) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return a.completeRefs(cmd.Context(), kinds...), cobra.ShellCompDirectiveNoFileComp
-	}
-}
-
-// completingOrFiles offers files besides the names of objects.
-func (a *app) completingOrFiles(kinds ...string) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return a.completeRefs(cmd.Context(), kinds...), cobra.ShellCompDirectiveDefault
-	}
 }

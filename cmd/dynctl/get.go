@@ -27,17 +27,12 @@ var kinds = map[string]string{
 
 func (a *app) getCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "get servers|models|units|nodes [NAME...]",
-		Short:   "List objects, units or nodes",
-		Long:    "List what is declared (servers, models), what runs (units) and where (nodes).\n\nThe shapes of -o json are published: see `dynctl schema`.",
-		Example: getExample,
-		Args:    cobra.MinimumNArgs(1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) == 0 {
-				return []string{"servers", "models", "units", "nodes"}, cobra.ShellCompDirectiveNoFileComp
-			}
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		},
+		Use:               "get servers|models|units|nodes [NAME...]",
+		Short:             "List objects, units or nodes",
+		Long:              "List what is declared (servers, models), what runs (units) and where (nodes).\n\nThe shapes of -o json are published: see `dynctl schema`.",
+		Example:           getExample,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeGet,
 	}
 	out := outputFlag(cmd, formatTable, formatJSON, formatYAML, formatName)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -123,6 +123,7 @@ newest.`,
 		ValidArgsFunction: a.completing(state.KindModel, state.KindServer),
 	}
 	to := cmd.Flags().Uint64("to", 0, "the revision to go back to (see `dynctl history`)")
+	offerFlag(cmd, "to", a.offering(a.revisionNames))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r, err := parseRef(args[0])
 		if err != nil {

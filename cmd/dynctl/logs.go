@@ -45,10 +45,9 @@ func (a *app) logsCmd() *cobra.Command {
 		Long:    logsLong,
 		Example: logsExample,
 		Args:    cobra.ExactArgs(1),
-		ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-			ctx := cmd.Context()
-			return append(a.completeRefs(ctx, state.KindModel, state.KindServer), a.completeUnits(ctx)...), cobra.ShellCompDirectiveNoFileComp
-		},
+		ValidArgsFunction: limited(a.offering(func(ctx context.Context, c *kv.Client, o offer) []string {
+			return append(a.refNames(ctx, c, o, state.KindModel, state.KindServer), a.unitNames(ctx, c)...)
+		})),
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.actor, "actor", "", "only this actor, by its name or a part of it: etcd, nats, frontend, DP0")
@@ -56,6 +55,7 @@ func (a *app) logsCmd() *cobra.Command {
 	fs.BoolVarP(&f.follow, "follow", "f", false, "go on with what is written until interrupted")
 	fs.IntVarP(&f.lines, "lines", "n", 50, "begin with the last lines; -1: all")
 	cmd.MarkFlagsMutuallyExclusive("previous", "follow")
+	offerFlag(cmd, "actor", a.offering(a.actorNames))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if f.lines < -1 {
 			return usageErr("-n: want -1 (all) or more, got %d", f.lines)
@@ -132,18 +132,6 @@ func (a *app) unitsNamed(ctx context.Context, c *kv.Client, server, id string) (
 	return slices.DeleteFunc(units, func(u state.Unit) bool {
 		return u.Unit != id || server != "" && u.Server != server
 	}), stored(err)
-}
-
-func (a *app) completeUnits(ctx context.Context) []string {
-	var ids []string
-	_ = a.withClient(ctx, func(c *kv.Client) error {
-		units, err := c.ListUnits(ctx)
-		for _, u := range units {
-			ids = append(ids, u.Unit)
-		}
-		return err
-	})
-	return ids
 }
 
 // logTarget is one process whose log is read.

@@ -26,6 +26,8 @@ func (a *app) routerCmd() *cobra.Command {
 		Short:   "Show the routing in force, and why",
 		Example: "  dynctl router\n  dynctl router default -o json",
 		Args:    cobra.MaximumNArgs(1),
+
+		ValidArgsFunction: limited(a.offering(a.serverNames)),
 	}
 	out := outputFlag(cmd, formatTable, formatJSON, formatYAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -29,6 +29,8 @@ func (a *app) sweepCmd() *cobra.Command {
 		Short:   "List orphans, or end them",
 		Long:    sweepLong,
 		Example: "  dynctl sweep\n  dynctl sweep default/1a2b3c4d_qwen_DP0\n  dynctl sweep --all",
+
+		ValidArgsFunction: a.offering(a.orphanNames),
 	}
 	all := cmd.Flags().Bool("all", false, "end every orphan")
 	rayNamespace := cmd.Flags().String("ray-namespace", actors.DefaultRayNamespace, "the reconciler's Ray namespace")

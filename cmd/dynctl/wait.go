@@ -73,6 +73,7 @@ func (a *app) waitCmd() *cobra.Command {
 		ValidArgsFunction: a.completing(state.KindModel, state.KindServer),
 	}
 	what := cmd.Flags().String("for", state.CondReady, "condition, condition=status, or deleted")
+	offerFlag(cmd, "for", completeGoals)
 	timeout := cmd.Flags().Duration("timeout", 5*time.Minute, "how long to wait")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		g, err := parseGoal(*what)
