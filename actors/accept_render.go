@@ -64,7 +64,7 @@ func (a *accepter) hasUnits(m *acceptedModel) bool {
 func (a *accepter) acceptedModels(server string) []router.Model {
 	var out []router.Model
 	for _, m := range a.models {
-		if m.Server != server || m.Accepted == 0 || m.Deleted != nil && (m.Deleted.Now || m.Deleted.Confirmed) {
+		if m.Server != server || m.Accepted == 0 || leaving(m.DesiredModel) {
 			continue
 		}
 		out = append(out, router.Model{Name: m.Name, Spec: m.object.Spec})
@@ -75,7 +75,9 @@ func (a *accepter) acceptedModels(server string) []router.Model {
 // renderServer renders the infra unit for a new revision. A new routing alone
 // replaces the frontend and leaves etcd and NATS as they were rendered.
 func (a *accepter) renderServer(s *acceptedServer, set []router.Model) {
-	s.Router = routerStatus(router.Resolve(s.object.Spec.Router, set))
+	resolved := router.Resolve(s.object.Spec.Router, set)
+	s.Router, s.RoutedBy = routerStatus(resolved), resolved.Models
+	s.RoutedAnew = a.routedAnew(s)
 	flags := routerStatus(router.ForFrontend(s.object.Spec.Router, set))
 	stored := s.stored.Server
 	fresh := stored == nil || stored.Revision != s.Accepted
@@ -93,6 +95,22 @@ func (a *accepter) renderServer(s *acceptedServer, set []router.Model) {
 	}
 	s.Template = t
 	a.keep(state.ServerKey(s.Name), s.raw, Stored{Server: &t})
+}
+
+// routedAnew compares the models that make the answer with those that did when it
+// was last told.
+func (a *accepter) routedAnew(s *acceptedServer) []ModelRevision {
+	var before []string
+	if s.Status != nil {
+		before = s.Status.RoutedBy
+	}
+	var out []ModelRevision
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(before, s.RoutedBy)))) {
+		if slices.Contains(before, name) != slices.Contains(s.RoutedBy, name) {
+			out = append(out, ModelRevision{name, a.entries[state.ModelKey(s.Name, name)].Revision})
+		}
+	}
+	return out
 }
 
 func sameAnswer(x, y state.RouterStatus) bool { return x.Mode == y.Mode && x.KVEvents == y.KVEvents }
@@ -119,7 +137,7 @@ func routerStatus(d router.Decision) state.RouterStatus {
 
 // renderModel renders a model for a new revision of it or of its server.
 func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
-	m.Router = effectiveRouter(s, m)
+	m.Router, m.Carries = effectiveRouter(s, m)
 	stored, changed := a.settled(m)
 	if stored.Model != nil && stored.Model.Revision == m.Accepted && stored.Model.ServerRevision == s.Accepted {
 		m.take(stored)
@@ -169,16 +187,16 @@ func (a *accepter) outdated(s *acceptedServer, m *acceptedModel) bool {
 }
 
 // effectiveRouter is the routing that requests for a model meet: that of its own
-// card, else the frontend's.
-func effectiveRouter(s *acceptedServer, m *acceptedModel) state.RouterStatus {
+// card, else the frontend's. It says whether it is the card's.
+func effectiveRouter(s *acceptedServer, m *acceptedModel) (r state.RouterStatus, carried bool) {
 	own, bad := router.ForModel(s.object.Spec.Router, router.Model{Name: m.Name, Spec: m.object.Spec})
 	if bad == nil && own.Mode != "" {
-		return routerStatus(own)
+		return routerStatus(own), true
 	}
 	if s.Template.Router.Mode == "" && own.Because != "" {
-		return routerStatus(own)
+		return routerStatus(own), false
 	}
-	return s.Template.Router
+	return s.Template.Router, false
 }
 
 // keep notes what the status of an object has to store.

@@ -79,6 +79,10 @@ type DesiredServer struct {
 	Template ServerTemplate
 	// Router is the answer for the whole server, from all its accepted models.
 	Router state.RouterStatus
+	// RoutedBy are the models that made the answer, by name; RoutedAnew those that
+	// did so or did not when it was last told, with the revision that changed it.
+	RoutedBy   []string
+	RoutedAnew []ModelRevision
 	// Rejected says why the last revision is not the accepted one; nil if it is.
 	Rejected *Rejection
 	Deleted  *Deletion
@@ -104,7 +108,15 @@ type DesiredModel struct {
 	Rejected *Rejection
 	Deleted  *Deletion
 	Router   state.RouterStatus
-	Status   *state.Status
+	// Carries: its own workers carry Router, not the frontend.
+	Carries bool
+	Status  *state.Status
+}
+
+// ModelRevision is a revision of a model's spec, which may be a delete marker.
+type ModelRevision struct {
+	Name     string
+	Revision uint64
 }
 
 // Rejection is why a revision is not accepted.
@@ -228,4 +240,8 @@ type Fact struct {
 	Revision   uint64
 	Reason     string
 	Message    string
+	// Models are the models that caused it, with commas between. Cause is what it
+	// follows from, where that is not the revision of its object.
+	Models string
+	Cause  string
 }

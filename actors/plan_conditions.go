@@ -172,8 +172,8 @@ func (p *planner) serverStatus(s *serverView) {
 	p.acceptedCondition(c, s.Rejected, s.Accepted)
 	p.serverConditions(c, s)
 	st.Conditions = c.list
-	p.out.Statuses = append(p.out.Statuses, st)
 	p.serverFacts(s, &st)
+	p.out.Statuses = append(p.out.Statuses, st)
 }
 
 func (p *planner) serverConditions(c *conditions, s *serverView) {

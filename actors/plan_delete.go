@@ -34,7 +34,7 @@ func (p *planner) decideDeletions(s *serverView) {
 	for _, m := range s.models {
 		switch {
 		case m.Deleted == nil:
-		case m.Deleted.Now || m.Deleted.Confirmed || actedOn(m):
+		case leaving(m.DesiredModel):
 			m.gone = true
 		case m.Accepted == 0:
 			m.gone = p.deletionDue(m.Deleted)
@@ -72,9 +72,14 @@ func (p *planner) decideDeletions(s *serverView) {
 	}
 }
 
-// actedOn says that the last status speaks of a delete that was carried out.
-func actedOn(m *modelView) bool {
-	return m.Status != nil && m.Status.ObservedRevision == m.Deleted.Revision && wasReason(m.Status, state.CondReady, CondDeleting)
+// leaving says that a model is deleted for sure: dynctl said so, somebody
+// confirmed, or the last status speaks of a delete that was carried out.
+func leaving(m DesiredModel) bool {
+	if m.Deleted == nil {
+		return false
+	}
+	return m.Deleted.Now || m.Deleted.Confirmed ||
+		m.Status != nil && m.Status.ObservedRevision == m.Deleted.Revision && wasReason(m.Status, state.CondReady, CondDeleting)
 }
 
 // guarded says that the mass-deletion guard held this very delete. The status

@@ -23,6 +23,7 @@ func (p *planner) modelFacts(m *modelView, st *state.Status) {
 		}
 	}
 	p.backoffFacts(m, base)
+	p.modelRouting(m, st)
 	p.rolloutFacts(m, st, base)
 	if st.DeletionBlocked != 0 && (was == nil || was.DeletionBlocked == 0) {
 		f := base
@@ -100,32 +101,12 @@ func (p *planner) rolloutFacts(m *modelView, st *state.Status, base Fact) {
 	p.fact(f)
 }
 
-// serverFacts tells of router decisions.
+// serverFacts tells of revisions, of routing and of a delete that waits.
 func (p *planner) serverFacts(s *serverView, st *state.Status) {
 	p.specFacts(Fact{Server: s.Name, Generation: st.Generation, Revision: s.Accepted}, s.Status, st, s.Rejected)
-	var before state.RouterStatus
-	if s.Status != nil && s.Status.Router != nil {
-		before = *s.Status.Router
-	}
-	if before.Mode != st.Router.Mode || before.KVEvents != st.Router.KVEvents || s.Status == nil {
-		p.fact(Fact{Type: FactRouterResolved, Server: s.Name, Generation: s.Template.Generation, Revision: s.Accepted,
-			Reason: "RouterResolved", Message: routerText(*st.Router)})
-	}
+	p.serverRouting(s, st)
 	if s.Deleted != nil && len(s.models) > 0 && !wasReason(s.Status, state.CondUpToDate, CondDeletionHeld) {
 		c, _ := st.Condition(state.CondUpToDate)
 		p.fact(Fact{Type: FactDeletionBlocked, Server: s.Name, Revision: s.Revision, Reason: CondDeletionHeld, Message: c.Message})
 	}
-}
-
-// routerText is a router decision as a person reads it.
-func routerText(r state.RouterStatus) string {
-	mode := r.Mode
-	if mode == "" {
-		mode = "Dynamo's own round-robin"
-	}
-	events := "off"
-	if r.KVEvents {
-		events = "on"
-	}
-	return fmt.Sprintf("mode %s, KV events %s: %s", mode, events, r.Because)
 }

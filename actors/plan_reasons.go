@@ -82,6 +82,7 @@ const (
 	FactUnitReady         = "unit-ready"
 	FactUnitBackoff       = "unit-backoff"
 	FactRouterResolved    = "router-resolved"
+	FactRouterApplied     = "router-applied"
 	FactRolloutStarted    = "rollout-started"
 	FactRolloutCompleted  = "rollout-completed"
 	FactRolloutStalled    = "rollout-stalled"

@@ -122,8 +122,8 @@ func (p *planner) finishModelStatus(m *modelView, st state.Status) {
 	if m.held && m.server.held > 0 {
 		st.DeletionBlocked = m.Deleted.Revision
 	}
-	p.out.Statuses = append(p.out.Statuses, st)
 	p.modelFacts(m, &st)
+	p.out.Statuses = append(p.out.Statuses, st)
 }
 
 // RoleName is the name of a role in a status: "aggregated" where a worker has none.

@@ -25,6 +25,11 @@ type Status struct {
 	Conditions []Condition           `json:"conditions"`
 	Roles      map[string]RoleStatus `json:"roles,omitempty"` // by role; "aggregated" where there is none
 	Router     *RouterStatus         `json:"router,omitempty"`
+	// RoutedBy are the models that the answer of a server's routing was made from.
+	RoutedBy []string `json:"routedBy,omitempty"`
+	// RouterApplied is the routing that runs: on a server its frontend's, on a model
+	// that of its own workers; empty where they carry none.
+	RouterApplied string `json:"routerApplied,omitempty"`
 	// Endpoint is the OpenAI base URL.
 	Endpoint   string            `json:"endpoint,omitempty"`
 	Placements []PlacementStatus `json:"placements,omitempty"`

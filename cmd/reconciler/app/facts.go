@@ -37,8 +37,11 @@ func (l *loop) tellFacts(term kv.Term, in actors.Input, r actors.Result, c comma
 				SpecRevision: f.Revision, Epoch: term.Epoch, Reason: f.Reason, Message: f.Message,
 				CauseID: causeID(events.Data{Server: f.Server, Model: f.Model, SpecRevision: f.Revision}, 0)},
 		}
-		if f.Type == events.TypeRouterResolved {
-			e.Data.Detail = routerDetail(in, f.Server)
+		if f.Cause != "" {
+			e.Data.CauseID = f.Cause
+		}
+		if f.Type == events.TypeRouterResolved || f.Type == events.TypeRouterApplied {
+			e.Data.Detail = routerDetail(in, f)
 		}
 		l.app.record(e)
 	}
@@ -53,6 +56,8 @@ func (l *loop) tellFacts(term kv.Term, in actors.Input, r actors.Result, c comma
 
 func objectOf(f actors.Fact) string {
 	switch {
+	case f.Type == events.TypeRouterResolved:
+		return f.Server // also where one model caused it
 	case f.Unit != "":
 		return f.Unit
 	case f.Model != "":
@@ -61,16 +66,36 @@ func objectOf(f actors.Fact) string {
 	return f.Server
 }
 
-func routerDetail(in actors.Input, server string) json.RawMessage {
+// routerDetail is the answer that a fact about routing tells of: the server's, or
+// what its frontend or a model carries.
+func routerDetail(in actors.Input, f actors.Fact) json.RawMessage {
+	detail := struct {
+		state.RouterStatus
+		Models []string `json:"models"`
+	}{Models: []string{}}
+	if f.Models != "" {
+		detail.Models = strings.Split(f.Models, ",")
+	}
+	applied := f.Type == events.TypeRouterApplied
 	for _, s := range in.Desired.Servers {
-		if s.Name == server {
-			b, err := json.Marshal(s.Router)
-			if err == nil {
-				return b
-			}
+		switch {
+		case s.Name != f.Server:
+		case applied:
+			detail.RouterStatus = s.Template.Router
+		default:
+			detail.RouterStatus = s.Router
 		}
 	}
-	return nil
+	for _, m := range in.Desired.Models {
+		if applied && m.Server == f.Server && m.Name == f.Model {
+			detail.RouterStatus = m.Router
+		}
+	}
+	b, err := json.Marshal(detail)
+	if err != nil {
+		return nil // plain data: it marshals
+	}
+	return b
 }
 
 // tellOrphans reports each orphan once for as long as it stands.

@@ -5,7 +5,32 @@ import (
 	"testing"
 
 	"dynctl/actors"
+	"dynctl/state"
 )
+
+// The detail of a fact about routing is what it tells of, with all models that
+// caused it; its object stays the server's where one of them did.
+func TestDetailOfRouting(t *testing.T) {
+	kv, none := state.RouterStatus{Mode: "kv", Source: "auto"}, state.RouterStatus{Source: "auto"}
+	in := actors.Input{Desired: actors.Desired{
+		Servers: []actors.DesiredServer{{Name: "s", Router: kv, Template: actors.ServerTemplate{Router: none}}},
+		Models:  []actors.DesiredModel{{Server: "s", Name: "m", Router: state.RouterStatus{Mode: "random", Source: "model"}}},
+	}}
+	for _, row := range []struct{ typ, model, models, detail, object string }{
+		{actors.FactRouterResolved, "", "a,b", `{"mode":"kv","kvEvents":false,"source":"auto","because":"","models":["a","b"]}`, "s"},
+		{actors.FactRouterResolved, "m", "m", `{"mode":"kv","kvEvents":false,"source":"auto","because":"","models":["m"]}`, "s"},
+		{actors.FactRouterApplied, "", "", `{"mode":"","kvEvents":false,"source":"auto","because":"","models":[]}`, "s"},
+		{actors.FactRouterApplied, "m", "m", `{"mode":"random","kvEvents":false,"source":"model","because":"","models":["m"]}`, "m"},
+	} {
+		f := actors.Fact{Type: row.typ, Server: "s", Model: row.model, Models: row.models}
+		if got := string(routerDetail(in, f)); got != row.detail {
+			t.Errorf("%+v: detail %s, want %s", f, got, row.detail)
+		}
+		if got := objectOf(f); got != row.object {
+			t.Errorf("%+v: object %q, want %q", f, got, row.object)
+		}
+	}
+}
 
 func TestFactsAreToldOnceEachTimeTheyComeToPass(t *testing.T) {
 	kv := actors.Fact{Type: actors.FactRouterResolved, Server: "s", Message: "kv"}
