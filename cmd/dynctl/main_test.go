@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 //	frontend FILE     serves FILE as the answer of /v1/chat/completions and
 //	                  sets $ENDPOINT
 //
-// In all of them {{ago 5m}} is the time 5 minutes ago.
+// In all of them {{ago 5m}} is the time 5 minutes ago, $STORE the id of the store.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -117,7 +117,9 @@ func fixture(ts *testscript.TestScript, name string) []byte {
 		ts.Check(err)
 		return now.Add(-d).UTC().Format(time.RFC3339)
 	})
-	return []byte(strings.ReplaceAll(text, "$ENDPOINT", ts.Getenv("ENDPOINT")))
+	id, err := clientOf(ts).StoreID(context.Background())
+	ts.Check(err)
+	return []byte(strings.NewReplacer("$ENDPOINT", ts.Getenv("ENDPOINT"), "$STORE", id).Replace(text))
 }
 
 // exits runs dynctl and checks its exit code: exits 2 set bad.yaml.

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,8 +15,8 @@ const planLong = `Show what a set of the files would start, stop and roll, what 
 why: the decision is the reconciler's own, made on what the store and the agent
 say now. Without files: what is still to be done. Nothing is written.
 
-Only the first step of a roll is listed in full; the rest follows as the new
-workers become ready.
+The steps are numbered. One begins when the one before it is done: what it starts
+is ready, what it stops is gone. What is told is how it goes if all goes well.
 
 Exit code 1: something would change.`
 
@@ -63,11 +61,18 @@ func (a *app) planCmd() *cobra.Command {
 
 // planInfo is the shape of `dynctl plan -o json`.
 type planInfo struct {
-	Specs  []planSpec   `json:"specs"`
-	Rolls  []planRoll   `json:"rolls"`
+	Specs []planSpec `json:"specs"`
+	Rolls []planRoll `json:"rolls"`
+	// Steps are what is done, in order, if all goes well: a step begins when the one
+	// before is done, that is, when what it starts is ready and what it stops is gone.
+	Steps []planStep `json:"steps"`
+	// More says that there are more steps than are told.
+	More bool `json:"more"`
+	// Starts and Stops are those of all steps, in their order.
 	Starts []planAction `json:"starts"`
 	Stops  []planAction `json:"stops"`
-	Waits  []planAction `json:"waits"`
+	// Waits are what still waits after the last step.
+	Waits []planAction `json:"waits"`
 	// Orphans are reported and left alone (see dynctl sweep).
 	Orphans []planAction `json:"orphans"`
 }
@@ -85,11 +90,35 @@ type planRoll struct {
 	Model  string   `json:"model"`
 	From   []string `json:"from"` // generations
 	To     string   `json:"to"`
-	Units  []string `json:"units"`
+	Units  []string `json:"units"` // those that are replaced
+	// Order is surge (a new one starts before an old one stops), make-room (an old
+	// one stops before a new one starts), or stalled (neither can be done).
+	Order string `json:"order"`
+	// MaxSurge and MaxUnavailable are the budget; MaxUnavailable is null when the
+	// spec does not say: one at a time, and only when nothing can surge.
+	MaxSurge       int  `json:"maxSurge"`
+	MaxUnavailable *int `json:"maxUnavailable"`
+	// Steps are the numbers of the steps that belong to the roll.
+	Steps []int `json:"steps"`
 }
 
-// planAction is one unit that is started, stopped, or waits.
+// Orders of a roll.
+const (
+	orderSurge    = "surge"
+	orderMakeRoom = "make-room"
+	orderStalled  = "stalled"
+)
+
+// planStep is what is done at once.
+type planStep struct {
+	Number  int          `json:"number"` // from 1
+	Actions []planAction `json:"actions"`
+}
+
+// planAction is one unit that is started, executed anew, stopped, or waits.
 type planAction struct {
+	// Action is start, restart (in place), stop, sweep, wait or orphan.
+	Action     string `json:"action"`
 	Server     string `json:"server"`
 	Unit       string `json:"unit"`
 	Model      string `json:"model"`
@@ -97,6 +126,16 @@ type planAction struct {
 	Reason     string `json:"reason"`
 	Message    string `json:"message"`
 }
+
+// Actions of a plan.
+const (
+	actionStart   = "start"
+	actionRestart = "restart"
+	actionStop    = "stop"
+	actionSweep   = "sweep"
+	actionWait    = "wait"
+	actionOrphan  = "orphan"
+)
 
 func (i planInfo) changes() bool {
 	changed := slices.ContainsFunc(i.Specs, func(s planSpec) bool { return s.Change != "unchanged" })
@@ -110,7 +149,7 @@ func (a *app) plan(ctx context.Context, c *kv.Client, docs []state.Doc, rayNames
 	}
 	info := planInfo{
 		Specs: []planSpec{}, Rolls: []planRoll{}, Starts: []planAction{},
-		Stops: []planAction{}, Waits: []planAction{}, Orphans: []planAction{},
+		Steps: []planStep{}, Stops: []planAction{}, Waits: []planAction{}, Orphans: []planAction{},
 	}
 	for _, doc := range docs {
 		old, exists := have.raw[doc.Key()], have.stored[doc.Key()].Revision != 0
@@ -125,24 +164,56 @@ func (a *app) plan(ctx context.Context, c *kv.Client, docs []state.Doc, rayNames
 	}
 	world.now, world.rayNamespace = a.now(), rayNamespace
 	in := world.input(docs)
-	result := actors.Plan(in)
+	f := world.foresee(in)
+	info.add(f)
 	info.Rolls = append(info.Rolls, rolls(in)...)
-	for _, s := range result.Starts {
-		info.Starts = append(info.Starts, planAction{s.Template.Server, s.Template.Unit, s.Template.Model, s.Template.Generation, s.Reason, s.Message})
+	for i := range info.Rolls {
+		info.Rolls[i].conclude(info.Steps)
 	}
-	for _, s := range result.Stops {
-		info.Stops = append(info.Stops, planAction{s.Key.Server, s.Key.Unit, s.Model, s.Generation, s.Reason, s.Message})
-	}
-	for _, s := range result.Sweeps {
-		info.Stops = append(info.Stops, planAction{s.Key.Server, s.Key.Unit, s.Model, s.Generation, s.Reason, s.Message})
-	}
-	for _, w := range result.Waits {
-		info.Waits = append(info.Waits, planAction{w.Key.Server, w.Key.Unit, w.Model, "", w.Reason, w.Message})
-	}
-	for _, o := range result.Orphans {
-		info.Orphans = append(info.Orphans, planAction{Server: o.Key.Server, Unit: o.Key.Unit, Reason: o.Reason, Message: o.Message})
-	}
+	info.Rolls = slices.DeleteFunc(info.Rolls, func(r planRoll) bool { return !r.replaces(info.Steps) })
 	return info, nil
+}
+
+// add takes the steps and what is left after them from a forecast.
+func (i *planInfo) add(f *forecast) {
+	i.More = f.more
+	for n, r := range f.steps {
+		step := planStep{Number: n + 1}
+		for _, s := range r.Stops {
+			step.Actions = append(step.Actions, planAction{actionStop, s.Key.Server, s.Key.Unit, s.Model, s.Generation, s.Reason, s.Message})
+		}
+		for _, s := range r.Sweeps {
+			step.Actions = append(step.Actions, planAction{actionSweep, s.Key.Server, s.Key.Unit, s.Model, s.Generation, s.Reason, s.Message})
+		}
+		i.Stops = append(i.Stops, step.Actions...)
+		for _, s := range r.Starts {
+			t := s.Template
+			action := planAction{startOrRestart(s), t.Server, t.Unit, t.Model, t.Generation, s.Reason, s.Message}
+			step.Actions, i.Starts = append(step.Actions, action), append(i.Starts, action)
+		}
+		i.Steps = append(i.Steps, step)
+	}
+	for _, w := range f.last.Waits {
+		i.Waits = append(i.Waits, planAction{actionWait, w.Key.Server, w.Key.Unit, w.Model, "", w.Reason, w.Message})
+	}
+	for _, s := range f.last.Statuses {
+		if c, ok := s.Condition(state.CondUpToDate); ok && c.Reason == actors.WaitRolloutStalled {
+			i.Waits = append(i.Waits, planAction{actionWait, s.Server, "", s.Name, "", c.Reason, c.Message})
+		}
+	}
+	for _, o := range f.last.Orphans {
+		i.Orphans = append(i.Orphans, planAction{Action: actionOrphan, Server: o.Key.Server, Unit: o.Key.Unit, Reason: o.Reason, Message: o.Message})
+	}
+}
+
+// startOrRestart tells a unit that is made from one that is executed anew in place.
+func startOrRestart(s actors.Start) string {
+	for _, a := range s.Attempts {
+		if a.Number > 1 {
+			return actionRestart
+		}
+	}
+	return actionStart
 }
 
 // rolls are the models that run units of another generation than the wanted one.
@@ -152,7 +223,10 @@ func rolls(in actors.Input) []planRoll {
 		if m.Deleted != nil || m.Accepted == 0 || m.Spec.Suspend {
 			continue
 		}
-		r := planRoll{Server: m.Server, Model: m.Name, To: m.Template.Generation}
+		r := planRoll{Server: m.Server, Model: m.Name, To: m.Template.Generation, MaxSurge: 1, MaxUnavailable: m.Spec.Update.MaxUnavailable, Steps: []int{}}
+		if surge := m.Spec.Update.MaxSurge; surge != nil {
+			r.MaxSurge = *surge
+		}
 		for _, u := range in.Observed.Units {
 			if u.Server == m.Server && u.Model == m.Name && u.Generation != r.To && u.StoreID == in.Policy.StoreID {
 				r.From = append(r.From, u.Generation)
@@ -167,33 +241,35 @@ func rolls(in actors.Input) []planRoll {
 	return found
 }
 
-func (a *app) printPlan(info planInfo) {
-	var t table
-	for _, s := range info.Specs {
-		if s.Change != "unchanged" {
-			t.add("set", s.Object, s.Change)
-		}
-	}
-	for _, r := range info.Rolls {
-		t.add(a.style.warn("roll"), "model/"+r.Model, fmt.Sprintf("%s, %s -> %s", plural(len(r.Units), "unit"), strings.Join(r.From, ", "), r.To))
-	}
-	list := func(verb string, actions []planAction) {
-		for _, x := range actions {
-			text := x.Reason
-			if x.Message != "" {
-				text += ": " + firstLine(x.Message)
+// replaces tells a roll from old units that stop because none are wanted.
+func (r *planRoll) replaces(steps []planStep) bool {
+	for _, s := range steps {
+		for _, x := range s.Actions {
+			if x.Server == r.Server && x.Model == r.Model && x.Action != actionStop {
+				return true
 			}
-			t.add(verb, x.Server+"/"+x.Unit, text)
 		}
 	}
-	list(a.style.good("start"), info.Starts)
-	list(a.style.bad("stop"), info.Stops)
-	list(a.style.warn("wait"), info.Waits)
-	list(a.style.dim("orphan"), info.Orphans)
-	if len(t.rows) == 0 {
-		fmt.Fprintln(a.out, "nothing to do")
-		return
+	return r.Order == orderStalled
+}
+
+// conclude reads from the steps how a roll goes.
+func (r *planRoll) conclude(steps []planStep) {
+	r.Order = orderStalled
+	for _, s := range steps {
+		for _, x := range s.Actions {
+			if x.Server != r.Server || x.Model != r.Model {
+				continue
+			}
+			if !slices.Contains(r.Steps, s.Number) {
+				r.Steps = append(r.Steps, s.Number)
+			}
+			switch {
+			case x.Reason == actors.ReasonMakeRoom:
+				r.Order = orderMakeRoom
+			case r.Order == orderStalled:
+				r.Order = orderSurge
+			}
+		}
 	}
-	t.write(a.out)
-	fmt.Fprintf(a.out, "\n%d to start, %d to stop, %d to roll, %d to wait\n", len(info.Starts), len(info.Stops), len(info.Rolls), len(info.Waits))
 }

@@ -54,6 +54,7 @@ func special(t reflect.Type) *generator.Schema {
 var nullable = map[string]bool{
 	"objectInfo.document": true, "objectInfo.status": true, "statusInfo.agent": true,
 	"RenderedGroup.bundleLabelSelector": true, "RenderedActor.runtimeEnv": true, "revisionInfo.document": true,
+	"planRoll.maxUnavailable": true,
 }
 
 // linkPattern is a link of a doc comment.

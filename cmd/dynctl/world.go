@@ -155,10 +155,11 @@ func (w *world) serving(s actors.DesiredServer, models []actors.DesiredModel) (s
 			fm.Namespaces = map[string]state.FrontendNamespace{}
 		}
 		ns := fm.Namespaces[namespace]
-		if ns.Ready = true; ns.Workers == nil {
+		if ns.Workers == nil {
 			ns.Workers = map[string]int{}
 		}
 		ns.Workers[role]++
+		ns.Ready = ns.Workers[state.ModeAggregated] > 0 || ns.Workers[state.RolePrefill] > 0 && ns.Workers[state.RoleDecode] > 0
 		fm.Namespaces[namespace] = ns
 		frontend.Models[served[u.Model]] = fm
 	}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// printedSteps is how many steps are listed for a person; a long roll goes on as
+// it began.
+const printedSteps = 24
+
+// printPlan tells a plan in the order in which it happens.
+func (a *app) printPlan(info planInfo) {
+	var t table
+	for _, s := range info.Specs {
+		if s.Change != "unchanged" {
+			t.add("set", s.Object, s.Change)
+		}
+	}
+	for _, r := range info.Rolls {
+		t.add(a.style.warn("roll"), "model/"+r.Model, a.rollText(r))
+	}
+	specs := len(t.rows)
+	for _, line := range t.lines(a.width()) {
+		if specs > 0 {
+			fmt.Fprintln(a.out, line)
+		}
+	}
+	var steps table
+	for i, s := range info.Steps {
+		if i == printedSteps {
+			break
+		}
+		number := fmt.Sprint(s.Number)
+		for _, x := range s.Actions {
+			steps.add(number, a.verb(x), target(x), why(x))
+			number = ""
+		}
+	}
+	if rest := len(info.Waits) + len(info.Orphans); rest > 0 && len(steps.rows) > 0 {
+		steps.add("")
+	}
+	for _, x := range append(info.Waits[:len(info.Waits):len(info.Waits)], info.Orphans...) {
+		steps.add("", a.verb(x), target(x), why(x))
+	}
+	if specs+len(steps.rows) == 0 {
+		fmt.Fprintln(a.out, "nothing to do")
+		return
+	}
+	if specs > 0 && len(steps.rows) > 0 {
+		fmt.Fprintln(a.out)
+	}
+	if len(steps.rows) > 0 {
+		for _, line := range steps.lines(a.width()) {
+			fmt.Fprintln(a.out, line)
+		}
+	}
+	if more := len(info.Steps) - printedSteps; more > 0 {
+		fmt.Fprintf(a.out, "... and %s more: see -o json\n", plural(more, "step"))
+	}
+	if len(info.Steps) > 1 {
+		fmt.Fprintf(a.out, "\n%s\n", a.style.dim(wrap("A step begins when the one before it is done: what it starts is ready, what it stops is gone.", "", a.width())))
+	}
+	fmt.Fprintf(a.out, "\n%s\n", wrap(summaryOf(info), "", a.width()))
+}
+
+// summaryOf counts what a plan does.
+func summaryOf(info planInfo) string {
+	starts, restarts := 0, 0
+	for _, x := range info.Starts {
+		if x.Action == actionRestart {
+			restarts++
+		} else {
+			starts++
+		}
+	}
+	text := fmt.Sprintf("%d to start, %d to stop, %d to roll, %d to wait", starts, len(info.Stops), len(info.Rolls), len(info.Waits))
+	if restarts > 0 {
+		text += fmt.Sprintf(", %d to execute anew in place", restarts)
+	}
+	return text
+}
+
+// rollText says what is replaced, in which order, and within which budget.
+func (a *app) rollText(r planRoll) string {
+	text := fmt.Sprintf("%s, %s -> %s", plural(len(r.Units), "unit"), strings.Join(r.From, ", "), r.To)
+	unavailable := "unset"
+	if r.MaxUnavailable != nil {
+		unavailable = fmt.Sprint(*r.MaxUnavailable)
+	}
+	how := map[string]string{
+		orderSurge:    a.style.good("surge") + ": a new one starts before an old one stops",
+		orderMakeRoom: a.style.bad("make room") + ": an old one stops before a new one starts",
+		orderStalled:  a.style.bad("stalled") + ": nothing can be replaced now",
+	}[r.Order]
+	text += fmt.Sprintf("\n%s (maxSurge %d, maxUnavailable %s)", how, r.MaxSurge, unavailable)
+	switch n := len(r.Steps); {
+	case n == 1:
+		text += fmt.Sprintf("\nin step %d", r.Steps[0])
+	case n > 1:
+		text += fmt.Sprintf("\nin steps %d to %d", r.Steps[0], r.Steps[n-1])
+	}
+	return text
+}
+
+// verb is the action in its colour.
+func (a *app) verb(x planAction) string {
+	switch x.Action {
+	case actionStart:
+		return a.style.good(x.Action)
+	case actionStop, actionSweep:
+		return a.style.bad(x.Action)
+	case actionOrphan:
+		return a.style.dim(x.Action)
+	}
+	return a.style.warn(x.Action)
+}
+
+// target is the unit, or the model or server where that is what waits.
+func target(x planAction) string {
+	switch {
+	case x.Unit != "":
+		return x.Server + "/" + x.Unit
+	case x.Model != "":
+		return "model/" + x.Model
+	}
+	return "server/" + x.Server
+}
+
+func why(x planAction) string {
+	if x.Message == "" {
+		return x.Reason
+	}
+	return x.Reason + ": " + firstLine(x.Message)
+}
