@@ -150,6 +150,28 @@ func anchors(text string) []string {
 	return out
 }
 
+// Mermaid ends a statement at a semicolon, also within a label, and then draws
+// nothing.
+func TestDiagrams(t *testing.T) {
+	diagrams := 0
+	for _, page := range pages(t) {
+		for _, f := range fences(read(t, page)) {
+			if f.language() != "mermaid" {
+				continue
+			}
+			diagrams++
+			for i, line := range f.body {
+				if strings.Contains(line, ";") {
+					t.Errorf("%s:%d: a semicolon in a diagram: %s", page, f.line+i+1, line)
+				}
+			}
+		}
+	}
+	if diagrams == 0 {
+		t.Error("no page has a diagram")
+	}
+}
+
 // What was pasted from a machine does not tell which one.
 func TestNoMachinePaths(t *testing.T) {
 	bad := regexp.MustCompile(`/root/|/work/|/home/[a-z]|@vm\b|vm-\d`)
