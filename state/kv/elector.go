@@ -272,7 +272,7 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 			if ctx.Err() == nil {
 				e.opts.Log.Warn("lease ran out", "epoch", l.Epoch)
 			}
-			e.release(rev)
+			e.release(rev, l)
 			return
 		}
 		sent := time.Now()
@@ -327,19 +327,31 @@ func (e *Elector) announce(t Term) {
 	e.terms <- t
 }
 
-// release deletes the lease, if it is still at the revision given, so that a
-// standby takes over at once.
-func (e *Elector) release(rev uint64) {
+// release deletes the lease of a term, known at a revision, so that a standby
+// takes over at once.
+func (e *Elector) release(rev uint64, l Lease) {
 	ctx, cancel := context.WithTimeout(context.Background(), leaseTry)
 	defer cancel()
-	_, err := publish(ctx, e.js, write{
-		bucket: BucketLease, key: keyLeader, ifRev: &rev,
-		header: nats.Header{headerOperation: []string{opDelete}},
-	})
+	err := e.delete(ctx, rev)
+	if isCode(err, codeWrongSequence) || isCode(err, codeWrongSequenceConstant) {
+		// The end of the term may have cut off the answer to a renewal.
+		if mine, ok := e.mine(ctx, l); ok {
+			err = e.delete(ctx, mine)
+		}
+	}
 	if err != nil {
 		e.opts.Log.Warn("lease not released: it expires by itself", "error", err)
 	}
 	e.setLeader(nil)
+}
+
+// delete removes the lease if it is still at the revision given.
+func (e *Elector) delete(ctx context.Context, rev uint64) error {
+	_, err := publish(ctx, e.js, write{
+		bucket: BucketLease, key: keyLeader, ifRev: &rev,
+		header: nats.Header{headerOperation: []string{opDelete}},
+	})
+	return err
 }
 
 // watch wakes the standby when the lease changes. It only saves time: the lease

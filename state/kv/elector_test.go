@@ -109,6 +109,37 @@ func TestRacingElectors(t *testing.T) {
 	}
 }
 
+// A term that ends while a renewal is under way knows an older revision of its lease.
+func TestReleaseAfterARenewalWithoutAnswer(t *testing.T) {
+	st := newStore(t)
+	st.ready()
+	js := st.dial()
+	e := NewElector(js, ElectorOptions{ID: "r1"})
+	rev, lease, held := e.campaign(t.Context(), observedLease{})
+	if held == nil {
+		t.Fatal("the lease was not won")
+	}
+	if _, err := e.write(t.Context(), lease, rev); err != nil { // and its answer is lost
+		t.Fatal(err)
+	}
+	e.release(rev, lease)
+	if entry, err := last(t.Context(), js, BucketLease, keyLeader); err != nil || !entry.deleted {
+		t.Errorf("the lease stands after its release: %+v, %v", entry, err)
+	}
+	// A successor's is left alone.
+	marker, err := last(t.Context(), js, BucketLease, keyLeader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rev, _, held = e.campaign(t.Context(), observedLease{rev: marker.rev}); held == nil {
+		t.Fatal("the lease was not won again")
+	}
+	e.release(rev-1, lease)
+	if entry, err := last(t.Context(), js, BucketLease, keyLeader); err != nil || entry.deleted || entry.rev != rev {
+		t.Errorf("the lease of a later term was released: %+v, %v", entry, err)
+	}
+}
+
 func TestTakeoverAfterACrash(t *testing.T) {
 	st := newStore(t)
 	st.ready()
