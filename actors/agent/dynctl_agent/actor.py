@@ -22,7 +22,7 @@ from typing import Any, Dict, List, Optional
 import ray
 
 from . import drain, environ, logread, logs, ports
-from .health import HUNG, UNKNOWN, Monitor, inflight
+from .health import UNKNOWN, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
 
@@ -31,6 +31,9 @@ ROTATE_EVERY = 5.0
 # work is lost anyway, and the next attempt waits for its memory and its ports.
 LEFTOVER_TERM = 1.0
 STOP_TERM = 5.0
+# Between the report that the lease of a process is to be revoked and its end: a
+# revocation takes some 30 ms, on a busy machine ten times that, and nothing tells of it.
+REVOCATION = 1.0
 
 
 class UnitActor:
@@ -59,6 +62,8 @@ class UnitActor:
         self._asked_to_end = 0.0  # since when, on the monotonic clock
         self._drain = (0, UNKNOWN)  # the mark of the log and the requests under way then
         self._failure = ""
+        self._monitor: Optional[Monitor] = None
+        self._given_up, self._given_up_at = 0, 0.0  # the lease of a process that is to be killed
         self._rotations = 0
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
@@ -70,7 +75,7 @@ class UnitActor:
         self._snap: Dict[str, Any] = {
             "state": "Waiting", "childPid": 0, "attempt": 0, "failures": 0, "digest": "",
             "ports": {}, "uses": {}, "lease": 0, "startedAt": 0.0, "readyAt": 0.0,
-            "exit": None, "previousLease": 0, "lost": 0,
+            "exit": None, "previousLease": 0, "lost": 0, "hung": False,
         }
 
     # Calls of the agent.
@@ -184,11 +189,12 @@ class UnitActor:
         self._unit_template = self._goal_template = request["template"]
         template, attempt = self._template(), request["attempt"]
         self._goals = request["goals"]
-        self._failure, self._asked_to_end = "", 0.0
+        self._failure, self._asked_to_end, self._monitor = "", 0.0, None
+        self._given_up, self._given_up_at = 0, 0.0
         self._change(
             attempt=attempt["number"], failures=attempt["failures"], digest=template.get("digest", ""),
             uses=request["uses"], lease=0, previousLease=self._snap["previousLease"] or request["previousLease"],
-            startedAt=time.time(), readyAt=0.0, exit=None,
+            startedAt=time.time(), readyAt=0.0, exit=None, lost=0, hung=False,
         )
         failed = request.get("failure")
         if failed is None:
@@ -206,7 +212,7 @@ class UnitActor:
         ]
         if self._process.exited.done():
             return
-        monitor = Monitor(template, self._snap["ports"], ["127.0.0.1", self._ip])
+        monitor = self._monitor = Monitor(template, self._snap["ports"], ["127.0.0.1", self._ip])
         monitor.on_ready = lambda: self._change(state="Running", readyAt=time.time())
         monitor.on_lease = lambda lease: self._change(lease=lease)
         monitor.on_failure = self._fail
@@ -229,7 +235,7 @@ class UnitActor:
         async with self._lock:
             if self._process is not process:
                 return
-            await process.end_group(0 if self._failure == HUNG else LEFTOVER_TERM)
+            await process.end_group(0 if self._failure else LEFTOVER_TERM)
             self._process = None
             reason = self._failure or ("Killed" if code < 0 else "Exited")
             _, log_path = self._paths()
@@ -238,7 +244,7 @@ class UnitActor:
     def _exited(self, code: int, reason: str, log_tail: str) -> None:
         now, ready = time.time(), self._snap["readyAt"]
         self._change(
-            state="Exited", childPid=0, previousLease=self._snap["lease"], lease=0,
+            state="Exited", childPid=0, previousLease=self._snap["lease"] or self._given_up, lease=0,
             exit={
                 "attempt": self._snap["attempt"], "code": code, "reason": reason, "logTail": log_tail,
                 "at": now, "readyFor": now - ready if ready else 0.0,
@@ -246,10 +252,21 @@ class UnitActor:
         )
 
     def _fail(self, reason: str) -> None:
-        """End a process that hangs or does not come up. A stopped one hears no SIGTERM."""
+        """End a process that hangs or does not come up."""
         if self._process is not None and not self._asked_to_end:
             self._failure = reason
-            self._process.signal_group(signal.SIGKILL)
+            self._tasks.append(asyncio.ensure_future(self._kill(self._process)))
+
+    async def _kill(self, process: Process) -> None:
+        """SIGKILL, for a stopped process hears nothing else. Its lease is reported as that
+        of an attempt that has ended before, so that requests do not go to it any more
+        when those on it break."""
+        if self._snap["lease"]:
+            self._given_up, self._given_up_at = self._snap["lease"], time.monotonic()
+            self._change(lease=0, previousLease=self._given_up)
+        if self._given_up:
+            await asyncio.wait([process.exited], timeout=max(0.0, self._given_up_at + REVOCATION - time.monotonic()))
+        process.signal_group(signal.SIGKILL)
 
     async def _end_process(self, grace: float) -> None:
         """Graceful, and final for the process: no exit is recorded, for it was asked for.
@@ -264,13 +281,30 @@ class UnitActor:
             self._change(state="Stopping")
             # Told to end, it closes the port on which it could be asked.
             self._drain = drain.mark(self._paths()[1]), await self._under_way()
-            process.signal(signal.SIGTERM)
-        left = self._asked_to_end + grace - time.monotonic()
-        await asyncio.wait([process.exited], timeout=max(0.0, left))
-        lost = 0 if process.exited.done() else self._unfinished()
-        await process.end_group(STOP_TERM)
+            if not self._failure:
+                process.signal(signal.SIGTERM)
+        hung = bool(self._failure) or not await self._drained(process, grace)
+        if hung:
+            await self._kill(process)
+        lost = 0 if hung or process.exited.done() else self._unfinished()
+        await process.end_group(0 if hung else STOP_TERM)
         self._process = None
-        self._change(state="Waiting", childPid=0, previousLease=self._snap["lease"], lease=0, lost=lost)
+        lease = self._snap["lease"] or self._given_up
+        self._change(state="Waiting", childPid=0, previousLease=lease, lease=0, lost=lost, hung=hung)
+
+    async def _drained(self, process: Process, grace: float) -> bool:
+        """Wait for the end of a process, no longer than its grace period; False once it
+        hangs, which it may do for two minutes unnoticed otherwise."""
+        waits = [process.exited]
+        if self._monitor is not None and self._monitor.watches and self._snap["readyAt"]:
+            waits.append(asyncio.ensure_future(self._monitor.until_silent()))
+        left = self._asked_to_end + grace - time.monotonic()
+        try:
+            await asyncio.wait(waits, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
+            return process.exited.done() or not any(w.done() for w in waits)
+        finally:
+            for wait in waits[1:]:
+                wait.cancel()
 
     def _serves(self) -> bool:
         """Whether the process is a worker's: what has requests to finish."""

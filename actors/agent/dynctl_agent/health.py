@@ -24,6 +24,9 @@ WORKER_ID = re.compile(rb'worker_id="([0-9a-fA-F]{1,16})"')
 INFLIGHT = re.compile(rb'^dynamo_component_inflight_requests\{[^}]*dynamo_endpoint="generate"[^}]*\} ([0-9.e+]+)', re.M)
 UNKNOWN = -1
 
+# What a process says when it is asked how it is.
+OK, BAD, SILENT = "ok", "bad", "silent"
+
 HUNG = "Hung"
 STARTUP_TIMEOUT = "StartupTimeout"
 
@@ -87,14 +90,24 @@ class Monitor:
                 self.on_failure(STARTUP_TIMEOUT)
                 return
             self.on_ready()
-            if self._kind != "none" and self._every > 0 and self._failures > 0:
-                await self._until_hung()
+            if self.watches:
+                await self._until((BAD, SILENT))
                 self.on_failure(HUNG)
             elif lease is not None:
                 await lease
         finally:
             if lease is not None:
                 lease.cancel()
+
+    @property
+    def watches(self) -> bool:
+        """Whether the process is asked after its first success."""
+        return self._kind != "none" and self._every > 0 and self._failures > 0
+
+    async def until_silent(self) -> None:
+        """Until it has left as many questions in a row without any answer. One that
+        finishes its work answers 503 or listens no more, and is left alone."""
+        await self._until((SILENT,))
 
     async def _first_success(self) -> bool:
         start = time.monotonic()
@@ -105,7 +118,7 @@ class Monitor:
                 return False
             if self._wants_lease and not self._leased.is_set():
                 await self._patience(min(PATIENCE, left))
-            if await self._healthy(min(TIMEOUT, left)):
+            if await self._ask(min(TIMEOUT, left)) == OK:
                 return True
             await asyncio.sleep(FIRST_POLL if elapsed < SLOW_AFTER else SLOW_POLL)
 
@@ -115,11 +128,11 @@ class Monitor:
         except asyncio.TimeoutError:
             pass
 
-    async def _until_hung(self) -> None:
+    async def _until(self, failures: Sequence[str]) -> None:
         failed = 0
         while True:
             asked = time.monotonic()
-            failed = 0 if await self._healthy(TIMEOUT) else failed + 1
+            failed = failed + 1 if await self._ask(TIMEOUT) in failures else 0
             if failed >= self._failures:
                 return
             await asyncio.sleep(max(0.0, asked + self._every - time.monotonic()))
@@ -141,19 +154,21 @@ class Monitor:
             slow = time.monotonic() - start > SLOW_AFTER
             await asyncio.sleep(SLOW_POLL if slow else FIRST_POLL)
 
-    async def _healthy(self, timeout: float) -> bool:
+    async def _ask(self, timeout: float) -> str:
         if self._kind == "none":
-            return True
+            return OK
         for host in self._hosts:
             if self._kind == "tcp":
                 if await httpget.connects(host, self._port, timeout):
-                    return True
+                    return OK
                 continue
             try:
                 status, _ = await httpget.get(host, self._port, self._path, timeout)
-                return status == 200
-            except (ValueError, EOFError, asyncio.TimeoutError):
-                return False
+                return OK if status == 200 else BAD
+            except asyncio.TimeoutError:  # before OSError, which it is from Python 3.11 on
+                return SILENT
+            except (ValueError, EOFError):
+                return BAD
             except OSError:
                 continue  # nobody listens on this address
-        return False
+        return BAD

@@ -36,6 +36,8 @@ async def stop(runner: "Runner", command: Command) -> None:
 
 def cut(runner: "Runner", grace: float) -> Tuple[str, Optional[Dict[str, int]]]:
     """What the end of the grace period cost, in words and as a number."""
+    if any(a.snap.get("hung") for a in runner.unit.actors.values()):
+        return "; it hung, and was killed", None
     counts = [a.snap.get("lost", 0) for a in runner.unit.actors.values()]
     if UNKNOWN in counts:
         return f"; it had not finished within {grace:.0f} s, and did not say what was under way", None

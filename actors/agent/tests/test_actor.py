@@ -1,0 +1,139 @@
+"""The actor outside Ray, with real processes: how one that hangs is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+import time
+import unittest
+from unittest import mock
+
+from dynctl_agent import actor as actor_module
+from dynctl_agent import health, procfs
+from dynctl_agent.actor import UnitActor
+
+from .cluster import STORE, worker
+from .fakes import new_actor
+
+LEASE = 0x10
+# A worker as Dynamo's: what it does at SIGTERM is its first argument.
+WORKER = """
+import http.server, signal, sys, threading, time
+draining = False
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'x{worker_id="10"} 1' if self.path == "/metrics" else b""
+        self.send_response(503 if draining and sys.argv[1] == "answers 503" else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler)
+def drain(*_):
+    global draining
+    draining = True
+    print("term", flush=True)
+    def finish():
+        if sys.argv[1] == "listens no more":
+            server.shutdown(); server.server_close()
+        time.sleep(3600 if sys.argv[1] == "never ends" else 1.5)
+        print("done", flush=True)
+        import os; os._exit(0)
+    threading.Thread(target=finish).start()
+signal.signal(signal.SIGTERM, drain)
+threading.Thread(target=server.serve_forever).start()
+while True: time.sleep(3600)
+"""
+
+
+class Hung(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        self.dir = tempfile.TemporaryDirectory()
+        self.addCleanup(self.dir.cleanup)
+        for module, name, value in ((health, "TIMEOUT", 0.3), (actor_module, "REVOCATION", 0.5)):
+            patch = mock.patch.object(module, name, value, create=True)
+            patch.start()
+            self.addCleanup(patch.stop)
+        self.caller = {"storeId": STORE, "incarnation": 1}
+
+    async def asyncTearDown(self):
+        await self.actor.stop(self.caller, 0.1)
+
+    async def execute(self, behaviour: str) -> int:
+        """A worker that is ready and has told its lease; its pid."""
+        argv = [{"expand": "{py}"}, "-c", WORKER, behaviour, {"expand": "{port:u/system}"}]
+        rule = {"kind": "http", "port": "system", "path": "/health", "lease": True, "every": 0.1, "failures": 3}
+        t = worker("s", "0a0a0a0a", 0, argv, health=rule, ports=[{"name": "system", "seed": 28300}])
+        goal = {"number": 1, "failures": 0}
+        header = {"storeId": STORE, "actor": t["actors"][0]["name"], "template": t, "placement": goal, "goals": {}}
+        self.actor = new_actor(UnitActor, header, self.dir.name)
+        await self.actor.find_ports(self.caller, t["actors"][0]["ports"], [], {})
+        port = str(self.actor._snap["ports"]["system"])
+        request = {
+            "template": t, "goals": {}, "attempt": goal, "resolved": {"{port:u/system}": port}, "uses": {}, "previousLease": 0,
+        }
+        snap = await self.actor.execute(self.caller, request)
+        await self.until(lambda s: s["state"] == "Running" and s["lease"] == LEASE)
+        return snap["childPid"]
+
+    async def until(self, condition) -> dict:
+        """The first snapshot of which that is true."""
+        async with asyncio.timeout(20):
+            snap = self.actor._snapshot()
+            while not condition(snap):
+                snap = await self.actor.wait(self.caller, snap["version"])
+            return snap
+
+    def log(self) -> str:
+        with open(self.actor._paths()[1], encoding="utf-8") as f:
+            return f.read()
+
+    async def test_the_lease_is_given_up_before_it_is_killed(self):
+        pid = await self.execute("never ends")
+        os.kill(pid, signal.SIGSTOP)
+        snap = await self.until(lambda s: s["lease"] == 0)
+        told = time.monotonic()
+        self.assertEqual((snap["previousLease"], snap["state"], snap["exit"]), (LEASE, "Running", None))
+        self.assertTrue(procfs.alive(pid), "there is time to revoke it")
+        snap = await self.until(lambda s: s["state"] == "Exited")
+        self.assertGreater(time.monotonic() - told, 0.4)
+        self.assertEqual((snap["exit"]["reason"], snap["previousLease"]), ("Hung", LEASE))
+        self.assertFalse(procfs.alive(pid))
+
+    async def test_a_stop_of_one_that_hangs_does_not_wait_for_it(self):
+        pid = await self.execute("never ends")
+        os.kill(pid, signal.SIGSTOP)
+        await self.until(lambda s: s["lease"] == 0)
+        begun = time.monotonic()
+        snap = await self.actor.stop(self.caller, 60)
+        self.assertTrue(0.3 < time.monotonic() - begun < 5, "the rest of the time to revoke the lease, no more")
+        self.assertEqual((snap["state"], snap["previousLease"]), ("Stopping", LEASE))
+        self.assertFalse(procfs.alive(pid))
+
+    async def test_it_hangs_while_it_drains(self):
+        pid = await self.execute("never ends")
+        stop = asyncio.ensure_future(self.actor.stop(self.caller, 60))
+        await self.until(lambda s: s["state"] == "Stopping")
+        while "term" not in self.log():
+            await asyncio.sleep(0.01)
+        os.kill(pid, signal.SIGSTOP)
+        snap = await self.until(lambda s: s["lease"] == 0)
+        self.assertEqual(snap["previousLease"], LEASE)
+        self.assertTrue(procfs.alive(pid))
+        snap = await asyncio.wait_for(stop, 10)
+        self.assertEqual((snap["previousLease"], snap["hung"], snap["lost"]), (LEASE, True, 0))
+        self.assertFalse(procfs.alive(pid))
+
+    async def test_one_that_drains_is_left_alone(self):
+        for behaviour in ("answers 503", "listens no more"):
+            with self.subTest(behaviour):
+                await self.execute(behaviour)
+                snap = await self.actor.stop(self.caller, 60)
+                self.assertEqual(self.log(), "term\ndone\n")
+                self.assertEqual((snap["previousLease"], snap["hung"]), (LEASE, False))
+
+
+if __name__ == "__main__":
+    unittest.main()
