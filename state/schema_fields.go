@@ -82,7 +82,7 @@ var schemaFields = map[string]fieldSchema{
 	"spec.kvEventsConfig":         {text: "A template for --kv-events-config."},
 	"spec.kvTransferConfig":       {text: "Replaces the default connector of disaggregated workers."},
 	"Model:spec.router":           {text: "The model's own routing, which overrides the server's for it alone."},
-	"Model:spec.router.mode":      {enum: modeEnum(RouterInherit), value: RouterInherit},
+	"Model:spec.router.mode":      {text: "The router mode of this model; inherit is the server's.", enum: modeEnum(RouterInherit), value: RouterInherit},
 	"Model:spec.router.kvEvents":  {text: "Whether its workers publish KV events for the kv router."},
 	"Model:spec.runtimeEnv":       {text: "Ray runtime_env of the workers, merged over the server's."},
 	"spec.resources":              {text: "What one worker needs."},

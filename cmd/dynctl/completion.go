@@ -289,16 +289,19 @@ func completeExplain(_ *cobra.Command, args []string, typed string) ([]string, c
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	if i := strings.LastIndexByte(typed, '.'); i > 0 {
-		node, err := lookup(typed[:i])
+		found, _, err := findFields(typed[:i])
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var paths []string
-		for _, name := range node.Properties.names() {
+		for _, name := range found[0].node.Properties.names() {
 			paths = append(paths, typed[:i+1]+name)
 		}
 		return paths, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	}
-	words := slices.Concat([]string{"model", "server"}, actors.Reasons(), state.Reasons(), conditionTypes, eventTypes)
+	words := []string{"model", "server"}
+	for _, t := range terms() {
+		words = append(words, t.word)
+	}
 	return beginning(slices.Compact(slices.Sorted(slices.Values(words))), typed), cobra.ShellCompDirectiveNoFileComp
 }

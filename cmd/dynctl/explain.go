@@ -8,64 +8,149 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dynctl/actors"
+	"dynctl/state"
 )
 
 const explainLong = `Explain a field of a spec: what it means, its type, its default, the values that
-it may have, and the fields below it. A reason of a condition, an event or an
-exit can be explained as well.`
+it may have, and the fields below it. A field may be named by its end alone. A
+reason of a condition, an event or an exit, a condition and the type of an event
+can be explained as well. Case does not matter.`
 
 func (a *app) explainCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:     "explain model|server[.FIELD...] | REASON",
-		Short:   "Explain a field of a spec, or a reason",
+		Use:     "explain model|server[.FIELD...] | FIELD | REASON | CONDITION | EVENT",
+		Short:   "Explain a field of a spec, a reason, a condition or an event",
 		Long:    explainLong,
-		Example: "  dynctl explain model\n  dynctl explain model.spec.router.mode\n  dynctl explain SlugConflict",
+		Example: "  dynctl explain model\n  dynctl explain model.spec.router.mode\n  dynctl explain replicas\n  dynctl explain SlugConflict\n  dynctl explain unit-exited",
 		Args:    cobra.ExactArgs(1),
 
 		ValidArgsFunction: completeExplain,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if text := actors.ReasonText(args[0]); text != "" {
-				_, err := fmt.Fprintf(a.out, "%s\n%s\n", args[0], wrap(text, "  ", a.width()))
-				return err
+			if found := termsNamed(args[0]); len(found) > 0 {
+				a.explainTerms(found)
+				return nil
 			}
-			node, err := lookup(args[0])
+			found, others, err := findFields(args[0])
 			if err != nil {
 				return err
 			}
-			a.explain(args[0], node)
+			for i, f := range found {
+				if i > 0 {
+					fmt.Fprintln(a.out)
+				}
+				a.explain(f.path, f.node)
+			}
+			if len(others) > 0 {
+				fmt.Fprintf(a.out, "\n%s\n", wrap("See also "+strings.Join(others, ", "), "", a.width()))
+			}
 			return nil
 		},
 	}
 }
 
-// lookup walks from "model.spec.router" to its schema.
-func lookup(path string) (schemaNode, error) {
-	parts := strings.Split(path, ".")
-	if parts[0] != "model" && parts[0] != "server" {
-		return schemaNode{}, notFoundErr("nothing to explain at %q: begin with model or server, or name a reason", path)
-	}
-	doc, err := readSchema(parts[0])
-	if err != nil {
-		return schemaNode{}, err
-	}
-	var root schemaNode
-	if err := json.Unmarshal(doc, &root); err != nil {
-		return schemaNode{}, fmt.Errorf("schema %s: %w", parts[0], err)
-	}
-	node := root
-	for i, part := range parts[1:] {
-		j := slices.IndexFunc(node.Properties, func(p property) bool { return p.name == part })
-		if j < 0 {
-			at := strings.Join(parts[:i+1], ".")
-			if len(node.Properties) == 0 {
-				return schemaNode{}, notFoundErr("%s has no fields below it", at)
-			}
-			return schemaNode{}, notFoundErr("%s has no field %q: it has %s", at, part, strings.Join(node.Properties.names(), ", "))
+func (a *app) explainTerms(found []vocable) {
+	for _, t := range found {
+		fmt.Fprintf(a.out, "%s  %s\n%s\n", a.style.bold(t.word), t.kind, wrap(t.text, "  ", a.width()))
+		if t.see != "" {
+			fmt.Fprintf(a.out, "  see: %s\n", t.see)
 		}
-		node = node.Properties[j].node
 	}
-	return node, nil
+}
+
+// fieldAt is a field of a spec with its path.
+type fieldAt struct {
+	path string
+	node schemaNode
+}
+
+func (f fieldAt) depth() int { return strings.Count(f.path, ".") }
+
+// allFields are the fields of both kinds, in the order of the schema.
+func allFields() ([]fieldAt, error) {
+	var out []fieldAt
+	var walk func(path string, n schemaNode)
+	walk = func(path string, n schemaNode) {
+		out = append(out, fieldAt{path, n})
+		for _, p := range n.Properties {
+			walk(path+"."+p.name, p.node)
+		}
+	}
+	for _, kind := range []string{"model", "server"} {
+		doc, err := readSchema(kind)
+		if err != nil {
+			return nil, err
+		}
+		var root schemaNode
+		if err := json.Unmarshal(doc, &root); err != nil {
+			return nil, fmt.Errorf("schema %s: %w", kind, err)
+		}
+		walk(kind, root)
+	}
+	return out, nil
+}
+
+// findFields are the fields that a path names, or its end: those nearest to the top,
+// and the paths of the others.
+func findFields(path string) (found []fieldAt, others []string, err error) {
+	all, err := allFields()
+	if err != nil {
+		return nil, nil, err
+	}
+	end := "." + strings.ToLower(path)
+	top := -1
+	for _, f := range all {
+		if strings.EqualFold(f.path, path) {
+			return []fieldAt{f}, nil, nil
+		}
+		if strings.HasSuffix(strings.ToLower(f.path), end) {
+			found = append(found, f)
+			if top < 0 || f.depth() < top {
+				top = f.depth()
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil, nil, noSuchField(path, all)
+	}
+	for _, f := range found {
+		if f.depth() > top {
+			others = append(others, f.path)
+		}
+	}
+	found = slices.DeleteFunc(found, func(f fieldAt) bool { return f.depth() > top })
+	return found, others, nil
+}
+
+// noSuchField says how far a path leads and what was probably meant.
+func noSuchField(path string, all []fieldAt) error {
+	parts := strings.Split(path, ".")
+	for i := len(parts) - 1; i > 0; i-- {
+		at := strings.Join(parts[:i], ".")
+		for _, f := range all {
+			if !strings.EqualFold(f.path, at) && !strings.HasSuffix(strings.ToLower(f.path), "."+strings.ToLower(at)) {
+				continue
+			}
+			names := f.node.Properties.names()
+			if len(names) == 0 {
+				return notFoundErr("%s has no fields below it", f.path)
+			}
+			if best := state.Nearest(parts[i], names); best != "" {
+				return notFoundErr("%s has no field %q: did you mean %s.%s?", f.path, parts[i], f.path, best)
+			}
+			return notFoundErr("%s has no field %q: it has %s", f.path, parts[i], strings.Join(names, ", "))
+		}
+	}
+	var words []string
+	for _, t := range terms() {
+		words = append(words, t.word)
+	}
+	for _, f := range all {
+		words = append(words, f.path[strings.LastIndexByte(f.path, '.')+1:])
+	}
+	if best := state.Nearest(path, words); best != "" {
+		return notFoundErr("nothing to explain at %q: did you mean %s?", path, best)
+	}
+	return notFoundErr("nothing to explain at %q: begin with model or server, or name a field, a reason, a condition or an event", path)
 }
 
 func (a *app) explain(path string, n schemaNode) {
