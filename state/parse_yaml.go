@@ -119,37 +119,6 @@ func (p *yamlParser) document(text string) (n *node) {
 	return n
 }
 
-// checkTokens refuses what would send the recursive parser too deep (brackets,
-// and indicators that follow each other on one line) or keep it too long.
-func (p *yamlParser) checkTokens(tokens token.Tokens) error {
-	if len(tokens) > maxTokens {
-		return p.src.errorAt(p.first+1, 1, "the document that begins here has too many values",
-			fmt.Sprintf("a YAML document may have about %d, a JSON document more", maxTokens/3))
-	}
-	depth, line, inline := 0, 0, 0
-	for _, t := range tokens {
-		if t.Position == nil {
-			continue
-		}
-		if t.Position.Line != line {
-			line, inline = t.Position.Line, 0
-		}
-		switch t.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			depth++
-		case token.MappingEndType, token.SequenceEndType:
-			depth--
-		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType, token.MappingValueType:
-			inline++
-		}
-		// Flow mappings have a colon per key, so a long line of them is no nesting.
-		if depth > maxDepth || depth == 0 && inline > maxDepth || t.Position.IndentNum > 1<<12 {
-			return p.src.errorAt(p.first+t.Position.Line, t.Position.Column, "the document is nested too deeply", tooDeepHint)
-		}
-	}
-	return nil
-}
-
 func (p *yamlParser) syntaxError(err error) error {
 	line, col, message := 1, 1, err.Error()
 	if yamlErr, ok := errors.AsType[yaml.Error](err); ok {
