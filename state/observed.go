@@ -1,6 +1,10 @@
 package state
 
-import "time"
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
 
 // Observed is what the Ray-side agent reports. Unsynced and empty are different:
 // nothing may be stopped while Synced is false.
@@ -54,6 +58,38 @@ type Node struct {
 	// at most; nil when not known.
 	FreeGPUs *float64 `json:"freeGpus,omitempty"`
 	FreeCPUs *float64 `json:"freeCpus,omitempty"`
+}
+
+// maxWhole bounds a count, so that sums fit an int.
+const maxWhole = 1 << 30
+
+// UnmarshalJSON reads a node. Ray counts GPUs and CPUs in fractions; only whole
+// ones can be given to a worker, so what is left over is cut off. Fields that are
+// not written stay as they are.
+func (n *Node) UnmarshalJSON(data []byte) error {
+	type plain Node
+	v := struct {
+		*plain
+		GPUs *float64 `json:"gpus"`
+		CPUs *float64 `json:"cpus"`
+	}{plain: (*plain)(n)}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return err
+	}
+	for _, x := range []struct {
+		name string
+		from *float64
+		to   *int
+	}{{"gpus", v.GPUs, &n.GPUs}, {"cpus", v.CPUs, &n.CPUs}} {
+		if x.from == nil {
+			continue
+		}
+		if *x.from < 0 || *x.from > maxWhole {
+			return fmt.Errorf("%s is %v; write a number from 0 to %d", x.name, *x.from, maxWhole)
+		}
+		*x.to = int(*x.from)
+	}
+	return nil
 }
 
 // UnitState is the state of a unit or of an actor as the agent reports it.

@@ -33,6 +33,18 @@ type nodeValue struct {
 	Incarnation uint64 `json:"incarnation"`
 }
 
+// UnmarshalJSON reads both parts; that of the node alone would count otherwise.
+func (n *nodeValue) UnmarshalJSON(data []byte) error {
+	var by struct {
+		Incarnation uint64 `json:"incarnation"`
+	}
+	if err := json.Unmarshal(data, &by); err != nil {
+		return err
+	}
+	n.Incarnation = by.Incarnation
+	return json.Unmarshal(data, &n.Node)
+}
+
 func parseObservation(e entry) (observation, error) {
 	var o observation
 	var err error
