@@ -307,7 +307,7 @@ func reasonOfKind(kind string) (string, bool) {
 		"no_even_split":        ReasonTPDoesNotFit,
 		"disagg_multi_node":    ReasonTPDoesNotFit,
 		"disagg_multi_node_tp": ReasonTPDoesNotFit,
-		"no_gpu_nodes":         ReasonTPDoesNotFit,
+		"no_gpu_nodes":         WaitRayWithoutGPUs,
 		"only_head_node":       ReasonNoLabelledNodes,
 		"gpu_overcommit":       ReasonInsufficientGPUs,
 		"injected":             "",

@@ -88,7 +88,7 @@ func TestOfflinePending(t *testing.T) {
 		want  []RenderedPending
 	}{
 		{"no room", []state.Doc{modelDoc("", "m", nil)}, []state.Node{{ID: "n", CPUs: 4, Alive: true}},
-			[]RenderedPending{{"abcd1234_org_m_DP0", ReasonTPDoesNotFit}}},
+			[]RenderedPending{{"abcd1234_org_m_DP0", WaitRayWithoutGPUs}}},
 		{"no node for infra", []state.Doc{modelDoc("", "m", nil)}, []state.Node{{ID: "n", GPUs: 1, CPUs: 2, Alive: true}},
 			[]RenderedPending{{"infra", ReasonInsufficientCPUs}}},
 		{"it waits", []state.Doc{serverDoc("default", wait), modelDoc("", "m", nil)}, []state.Node{{ID: "n", CPUs: 4, Alive: true}},

@@ -103,6 +103,11 @@ func ChooseShape(needs Needs, nodes []NodeRoom) (Shape, *Unfit) {
 	eligible, unfit := eligibleNodes(needs, Topology(nodes, needs.ExcludeHeadNode))
 	asked := needs.shape(1, nil)
 	unfit.Needed, unfit.Shape = needs.GPUs, &asked
+	if len(Topology(nodes, false)) == 0 {
+		unfit.Reason = WaitRayWithoutGPUs
+		unfit.Message = fmt.Sprintf("needs %s, and none of %s in Ray has a whole one", count(needs.GPUs, "GPU"), count(aliveNodes(nodes), "node"))
+		return Shape{}, unfit
+	}
 	if unfit.Reason == ReasonNoLabelledNodes {
 		return Shape{}, unfit
 	}
@@ -125,6 +130,15 @@ func ChooseShape(needs Needs, nodes []NodeRoom) (Shape, *Unfit) {
 	shape.Nodes = nil
 	unfit.Shape = &shape
 	return Shape{}, unfit
+}
+
+func aliveNodes(nodes []NodeRoom) (n int) {
+	for _, r := range nodes {
+		if r.Alive {
+			n++
+		}
+	}
+	return n
 }
 
 // ChooseInfraShape lays out the infra unit of a server: a bundle each for etcd,
