@@ -34,8 +34,8 @@ var needsRay = map[string]string{
 	"ray job":          "needs a cluster; Ray's own command line",
 	"curl":             "cmd/reconciler/app: the handlers; integration/: the frontend",
 	"kill":             "integration/: processes are killed in every manner",
-	"bin/dynctl watch": "needs a terminal; its screen is that of status",
-	"dynctl watch":     "needs a terminal; its screen is that of status",
+	"bin/dynctl watch": "needs a terminal: cmd/dynctl runs it at one",
+	"dynctl watch":     "needs a terminal: cmd/dynctl runs it at one",
 }
 
 // endless are commands that end when they are interrupted.

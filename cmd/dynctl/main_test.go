@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 //	message SUBJECT FILE  publishes what may be no event
 //	raw KEY FILE      writes a spec without dynctl
 //	leader EPOCH [VERSION]  makes somebody lead
+//	watching TEXT           runs dynctl watch until it shows TEXT; see [watching]
 //	mask FILE               writes the file masked: FILE without what differs in each run
 //	screen COLUMNS ARG...   runs dynctl at a terminal; see [atTerminal]
 //	logs FILE         answers for the logs in FILE, by unit/actor, as an agent does
@@ -65,6 +66,7 @@ func TestScripts(t *testing.T) {
 			"leader":   putLeader,
 			"screen":   atTerminal,
 			"mask":     mask,
+			"watching": watching,
 			"frontend": serveFrontend,
 			"logs":     serveLogs,
 			"exits":    exits,

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"charm.land/lipgloss/v2"
@@ -57,19 +58,10 @@ func atTerminal(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	master, slave, err := openTerminal(columns, 24)
 	ts.Check(err)
-	cmd := exec.Command("dynctl", args...)
-	cmd.Path = lookIn(ts.Getenv("PATH"), "dynctl")
-	cmd.Dir, cmd.Stdout = ts.MkAbs("."), slave
+	cmd := command(ts, args...)
+	cmd.Stdout = slave
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	for _, name := range []string{
-		"PATH", "HOME", "USER", "XDG_CONFIG_HOME", "NO_COLOR", envNATSURL, "TESTSCRIPT_COMMAND",
-	} {
-		if v := ts.Getenv(name); v != "" {
-			cmd.Env = append(cmd.Env, name+"="+v)
-		}
-	}
-	cmd.Env = append(cmd.Env, "TERM=xterm-256color")
 	ts.Check(cmd.Start())
 	ts.Check(slave.Close())
 	var out bytes.Buffer
@@ -90,6 +82,64 @@ func atTerminal(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("screen"), []byte(strings.ReplaceAll(text, "\x1b", "^[")), 0o600))
+}
+
+// command is dynctl in the story's environment, with a terminal that has colours.
+func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
+	cmd := exec.Command("dynctl", args...)
+	cmd.Path = lookIn(ts.Getenv("PATH"), "dynctl")
+	cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{
+		"PATH", "HOME", "USER", "XDG_CONFIG_HOME", "NO_COLOR", envNATSURL, "TESTSCRIPT_COMMAND",
+	} {
+		if v := ts.Getenv(name); v != "" {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	cmd.Env = append(cmd.Env, "TERM=xterm-256color")
+	return cmd
+}
+
+// watching runs dynctl watch at a terminal until it shows a text, resizes the
+// terminal, waits for the text to be drawn anew, and presses q: then it must end.
+func watching(ts *testscript.TestScript, neg bool, args []string) {
+	master, slave, err := openTerminal(80, 24)
+	ts.Check(err)
+	defer master.Close()
+	cmd := command(ts, "watch")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	ts.Check(cmd.Start())
+	ts.Check(slave.Close())
+	limit := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+	defer limit.Stop()
+	resized := false
+	var seen bytes.Buffer
+	for piece := make([]byte, 4096); ; {
+		n, err := master.Read(piece)
+		seen.Write(piece[:n])
+		if err != nil {
+			break
+		}
+		if !strings.Contains(seen.String(), args[0]) {
+			continue
+		}
+		if !resized {
+			resized = true
+			seen.Reset()
+			size := [4]uint16{12, 50}
+			_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, master.Fd(), syscall.TIOCSWINSZ, uintptr(unsafe.Pointer(&size)))
+			if errno != 0 {
+				ts.Check(errno)
+			}
+			continue
+		}
+		_, err = master.WriteString("q")
+		ts.Check(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		ts.Fatalf("watch: %v\n%q", err, seen.String())
+	}
 }
 
 func lookIn(path, name string) string {

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
 	"dynctl/events"
@@ -17,7 +19,7 @@ import (
 // Bounds of the screen of watch.
 const (
 	watchRefresh = time.Second
-	watchEvents  = 10
+	watchEvents  = 30
 )
 
 func (a *app) watchCmd() *cobra.Command {
@@ -122,25 +124,70 @@ func (s screen) View() tea.View {
 	return view
 }
 
+// content fits the screen: the status above, the last events below it in rows that
+// are theirs, whatever the status needs, and at the bottom what is wrong or which
+// key ends it.
 func (s screen) content() string {
-	var b strings.Builder
-	for _, line := range s.view.lines(s.style, s.width) {
-		b.WriteString(line + "\n")
-	}
-	if len(s.events) > 0 {
-		b.WriteString("\n")
-		p := eventPrinter{out: &b, style: s.style}
-		for _, e := range s.events {
-			// A string takes everything.
-			_ = p.print(e)
-		}
-	}
+	status := strings.Split(strings.Join(s.view.lines(s.style, s.width), "\n"), "\n")
+	foot := s.style.dim("q quits")
 	if s.err != nil {
-		b.WriteString("\n" + s.style.bad("cannot refresh: "+firstLine(s.err.Error())) + "\n")
+		foot = s.style.bad("cannot refresh: " + firstLine(s.err.Error()))
 	}
-	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	events := s.events
+	if s.height > 0 {
+		const fixed = 3 // a blank line, the heading of the events, the last line
+		events = events[len(events)-s.eventRows(len(status)+fixed):]
+		status = s.cut(status, s.height-fixed-len(events))
+	}
+	lines := slices.Concat(status, []string{"", s.style.dim("last events, UTC")})
+	for _, e := range events {
+		lines = append(lines, s.eventLine(e))
+	}
+	if len(events) == 0 {
+		lines = lines[:len(lines)-1]
+	}
+	lines = append(lines, foot)
 	if s.height > 0 && len(lines) > s.height {
-		lines = append(lines[:s.height-1], s.style.dim("... more: dynctl status"))
+		lines = lines[:s.height]
+	}
+	for i, line := range lines {
+		lines[i] = clip(line, s.width)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// clip cuts a line off where the screen ends, and shows that it did.
+func clip(line string, width int) string {
+	switch {
+	case lipgloss.Width(line) <= width:
+		return line
+	case width < 2:
+		return ""
+	}
+	return lipgloss.NewStyle().MaxWidth(width-1).Render(line) + "…"
+}
+
+// eventRows is how many events are shown beside so many other rows: a third of the
+// screen at least, and what the others leave.
+func (s screen) eventRows(others int) int {
+	return min(len(s.events), max(s.height/3, s.height-others))
+}
+
+// cut keeps the first rows and the last one, which tells of Ray.
+func (s screen) cut(status []string, rows int) []string {
+	switch {
+	case len(status) <= rows:
+		return status
+	case rows < 3:
+		return status[:max(rows, 0)]
+	}
+	left := append([]string{}, status[:rows-2]...)
+	more := s.style.dim("... and " + plural(len(status)-rows+1, "line") + " more: dynctl status")
+	return append(left, more, status[len(status)-1])
+}
+
+// eventLine is one event on one line; what is too long is cut off by the screen.
+func (s screen) eventLine(e events.Event) string {
+	cells := s.style.eventCells(e)
+	return fmt.Sprintf("%s  %-17s  %s  %s", e.Time.UTC().Format(time.TimeOnly), cells[1], cells[2], cells[3])
 }
