@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -10,16 +11,17 @@ import (
 
 // unitInfo is one item of `dynctl get units -o json`.
 type unitInfo struct {
-	Unit           string          `json:"unit"`
-	Server         string          `json:"server"`
-	Model          string          `json:"model"`
-	Role           string          `json:"role"`
-	Replica        int             `json:"replica"`
-	Generation     string          `json:"generation"`
-	State          state.UnitState `json:"state"`
-	Node           string          `json:"node"`
-	PlacementGroup string          `json:"placementGroup"`
-	Actors         []actorInfo     `json:"actors"`
+	Unit       string          `json:"unit"`
+	Server     string          `json:"server"`
+	Model      string          `json:"model"`
+	Role       string          `json:"role"`
+	Replica    int             `json:"replica"`
+	Generation string          `json:"generation"`
+	State      state.UnitState `json:"state"`
+	// Node is the Ray node of bundle 0; empty until it is known.
+	Node           string      `json:"node"`
+	PlacementGroup string      `json:"placementGroup"`
+	Actors         []actorInfo `json:"actors"`
 }
 
 // actorInfo is one actor of a unit.
@@ -40,8 +42,12 @@ func newUnitInfo(u state.Unit) unitInfo {
 		Generation: u.Generation, State: u.State, PlacementGroup: u.PlacementGroup.Name,
 		Actors: []actorInfo{},
 	}
-	for _, actor := range u.Actors {
-		if info.Node == "" {
+	if nodes := u.PlacementGroup.Nodes; len(nodes) > 0 {
+		info.Node = nodes[0]
+	}
+	// The bundle is the rank: the first serves, and its node is the unit's.
+	for _, actor := range slices.SortedStableFunc(slices.Values(u.Actors), func(a, b state.Actor) int { return cmp.Compare(a.Bundle, b.Bundle) }) {
+		if info.Node == "" || actor.Bundle == 0 && actor.Node != "" {
 			info.Node = actor.Node
 		}
 		ports := actor.Ports
