@@ -6,7 +6,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,7 +48,7 @@ func Decode(b []byte) (Event, error) {
 		return Event{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if err := ce.Validate(); err != nil {
-		return Event{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return Event{}, fmt.Errorf("%w: %s", ErrInvalid, faults(err))
 	}
 	if v := ce.SpecVersion(); v != cloudevents.CloudEventsVersionV1 {
 		return Event{}, fmt.Errorf("%w: specversion %q, want %q", ErrInvalid, v, cloudevents.CloudEventsVersionV1)
@@ -129,4 +132,18 @@ func validSubject(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r == 0x7f || r == '*' || r == '>'
 	})
+}
+
+// faults is the text of a validation with its faults sorted: the SDK keeps them in
+// a map, and prints them in another order each time.
+func faults(err error) string {
+	var by cloudevents.ValidationError
+	if !errors.As(err, &by) {
+		return err.Error()
+	}
+	var out []string
+	for _, attribute := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, fmt.Sprintf("%s: %s", attribute, strings.TrimSpace(by[attribute].Error())))
+	}
+	return strings.Join(out, "; ")
 }

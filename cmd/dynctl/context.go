@@ -20,7 +20,7 @@ command line can be copied there as they are.
 A command uses the first of these: --nats-url, --context, $DYNCTL_NATS_URL,
 $DYNCTL_CONTEXT, the selected context, ` + defaultNATSURL + `.`
 
-const contextExample = `  dynctl context add lab --nats-url nats://nats.example:4222 --creds ~/lab.creds --select
+const contextExample = `  dynctl context add lab --nats-url nats://nats.example:4222 --select
   dynctl context ls
   dynctl --context lab status
   dynctl context select lab
@@ -47,7 +47,7 @@ func (a *app) contextAddCmd() *cobra.Command {
 		Short: "Make a context",
 		Long: `Make a context, in a file that only you may read. A password or a token that is
 "-" is read from standard input, so that it stands in no history of a shell.`,
-		Example: "  dynctl context add lab --nats-url nats://nats.example:4222\n  dynctl context add prod --nats-url tls://nats.example:4222 --user me --password - < secret",
+		Example: "  dynctl context add lab --nats-url nats://nats.example:4222\n  dynctl context add prod --nats-url tls://nats.example \\\n    --user me --password - < secret",
 		Args:    cobra.ExactArgs(1),
 	}
 	fs := cmd.Flags()
@@ -207,7 +207,7 @@ func (a *app) selectContext(name string) error {
 func (a *app) contextShowCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:               "show [NAME]",
-		Short:             "Show a context without its secrets; without a name the selected one",
+		Short:             "Show a context (the selected one) without its secrets",
 		Example:           "  dynctl context show lab",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeContexts,

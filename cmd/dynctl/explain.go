@@ -18,7 +18,7 @@ can be explained as well. Case does not matter.`
 
 func (a *app) explainCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:     "explain model|server[.FIELD...] | FIELD | REASON | CONDITION | EVENT",
+		Use:     "explain KIND[.FIELD...]|FIELD|REASON|CONDITION|EVENT",
 		Short:   "Explain a field of a spec, a reason, a condition or an event",
 		Long:    explainLong,
 		Example: "  dynctl explain model\n  dynctl explain model.spec.router.mode\n  dynctl explain replicas\n  dynctl explain SlugConflict\n  dynctl explain unit-exited",

@@ -11,9 +11,10 @@ import (
 
 // unitInfo is one item of `dynctl get units -o json`.
 type unitInfo struct {
-	Unit       string          `json:"unit"`
-	Server     string          `json:"server"`
-	Model      string          `json:"model"`
+	Unit   string `json:"unit"`
+	Server string `json:"server"`
+	Model  string `json:"model"`
+	// Role is aggregated, prefill or decode; empty for infra.
 	Role       string          `json:"role"`
 	Replica    int             `json:"replica"`
 	Generation string          `json:"generation"`
@@ -41,6 +42,9 @@ func newUnitInfo(u state.Unit) unitInfo {
 		Unit: u.Unit, Server: u.Server, Model: u.Model, Role: u.Role, Replica: u.Replica,
 		Generation: u.Generation, State: u.State, PlacementGroup: u.PlacementGroup.Name,
 		Actors: []actorInfo{},
+	}
+	if info.Role == "" && u.Model != "" {
+		info.Role = state.ModeAggregated
 	}
 	if nodes := u.PlacementGroup.Nodes; len(nodes) > 0 {
 		info.Node = nodes[0]
@@ -82,11 +86,7 @@ func (a *app) getUnits(ctx context.Context, c *kv.Client, names []string) (listi
 		for _, actor := range u.Actors {
 			attempt = max(attempt, actor.Attempt)
 		}
-		role := u.Role
-		if role == "" && u.Model != "" {
-			role = state.ModeAggregated
-		}
-		l.table.add(u.Unit, u.Server, orDash(u.Model), orDash(role), a.style.unitState(u.State), orDash(short(info.Node)),
+		l.table.add(u.Unit, u.Server, orDash(u.Model), orDash(info.Role), a.style.unitState(u.State), orDash(short(info.Node)),
 			count(attempt), age(a.now(), u.ChangedAt), orDash(u.Reason))
 	}
 	l.items = infos
