@@ -351,3 +351,24 @@ func TestDecodeEach(t *testing.T) {
 		t.Error("a file that is no text is read")
 	}
 }
+
+// TestDecodeAny: a document that is no spec has places too, in lists as well.
+func TestDecodeAny(t *testing.T) {
+	docs, err := DecodeAny("f", []byte("models:\n- a: 1\n- a: 1\n  b.c: [x, {d: y}]\n---\n---\n[1]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(docs) != 2 || string(docs[1].Raw) != "[1]" || docs[1].Line != 7 {
+		t.Fatalf("got %+v, want an object and a list", docs)
+	}
+	for path, want := range map[string][2]int{
+		"models": {1, 1}, "models.1": {3, 3}, "models.1.a": {3, 3}, "models.1.b.c.1.d": {4, 13}, "models.7": {1, 1}, "models.x": {1, 1}, "": {1, 1},
+	} {
+		if line, col, _ := Locate(docs[0], path); line != want[0] || col != want[1] {
+			t.Errorf("%s: got %d:%d, want %v", path, line, col, want)
+		}
+	}
+	if _, err := DecodeAny("f", []byte("a: 1\na: 2\n")); err == nil {
+		t.Error("a key that stands twice is taken")
+	}
+}

@@ -105,6 +105,25 @@ func DecodeEach(file string, data []byte) ([]Decoded, error) {
 	return out, nil
 }
 
+// DecodeAny reads documents that need not be specs: each has Raw and its places, and
+// no Object. Empty ones are passed over. The error joins a [*SpecError] for each
+// place that cannot be read.
+func DecodeAny(file string, data []byte) ([]Doc, error) {
+	src, text, err := prepare(file, data)
+	if err != nil {
+		return nil, err
+	}
+	var docs []Doc
+	var errs []error
+	for _, doc := range parse(src, text) {
+		errs = append(errs, doc.errs...)
+		if root := doc.root; len(doc.errs) == 0 && root != nil && root.kind != nodeNull {
+			docs = append(docs, Doc{Raw: root.json(), File: file, Line: root.line, root: root, src: src})
+		}
+	}
+	return docs, joinSorted(errs)
+}
+
 // joinSorted joins errors in the order of their places.
 func joinSorted(errs []error) error {
 	place := func(err error) (line, col int) {

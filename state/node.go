@@ -3,6 +3,8 @@ package state
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
+	"strings"
 )
 
 // nodeKind is the kind of JSON value that a node stands for.
@@ -100,10 +102,21 @@ func (n *node) writeJSON(b *bytes.Buffer) {
 }
 
 // locate finds the deepest node on a path such as "spec.env.A": the place of the
-// last key that exists. Keys may hold dots themselves.
+// last key that exists. Keys may hold dots themselves. An item of a list has its
+// number from 0 for a key.
 func (n *node) locate(path string) (line, col int) {
 	line, col = n.line, n.col
 	for path != "" {
+		if n.kind == nodeList {
+			key, rest, _ := strings.Cut(path, ".")
+			i, err := strconv.Atoi(key)
+			if err != nil || i < 0 || i >= len(n.items) {
+				return line, col
+			}
+			n, path = n.items[i], rest
+			line, col = n.line, n.col
+			continue
+		}
 		var next *field
 		rest := ""
 		for i := range n.fields {

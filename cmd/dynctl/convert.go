@@ -20,7 +20,8 @@ server (name, port, health_check_timeout_s) and backend (namespace,
 request_plane, event_plane, etcd_endpoint, nats_url, subprocess_env,
 runtime_env, router); router_mode, router_kv_events and router_kwargs may stand
 flat. The kwargs may be mappings or lists of pairs. What has no counterpart is
-told on stderr; nothing is written to the store.`
+told on stderr; nothing is written to the store. What is wrong is told with its
+file, line and field.`
 
 func (a *app) convertCmd() *cobra.Command {
 	cmd := &cobra.Command{
@@ -41,6 +42,9 @@ func (a *app) convertCmd() *cobra.Command {
 			if err := c.read(src); err != nil {
 				return err
 			}
+		}
+		if !c.explicit && len(c.models) == 0 {
+			return usageErr("nothing to convert in %s: want a Curator model (model_identifier, ...), a list of models, or models with server and backend", sourceNames(sources))
 		}
 		for _, note := range c.notes {
 			fmt.Fprintln(a.err, "note:", note)
@@ -81,6 +85,9 @@ type curatorSpecs struct {
 	explicit bool
 	timeout  state.Duration
 	models   []state.Model
+	// serverAt and modelsAt are where they were found.
+	serverAt place
+	modelsAt []place
 	names    map[string]bool
 	notes    []string
 }
@@ -114,11 +121,12 @@ func (c *curatorSpecs) documents() ([]json.RawMessage, error) {
 		}
 		docs = append(docs, doc)
 	}
-	return docs, validateConverted(docs)
+	return docs, c.validate(docs)
 }
 
-// validateConverted checks the specs as set would on an empty store.
-func validateConverted(docs []json.RawMessage) error {
+// validate checks the specs as set would on an empty store, and tells what is wrong
+// at the places that they were made from.
+func (c *curatorSpecs) validate(docs []json.RawMessage) error {
 	d := newDeclared()
 	var decoded []state.Doc
 	for _, doc := range docs {
@@ -133,57 +141,17 @@ func validateConverted(docs []json.RawMessage) error {
 		d.given[doc.Key()] = true
 	}
 	var errs []error
-	for _, doc := range decoded {
+	for i, doc := range decoded {
+		at := c.serverAt
+		if n := i - (len(decoded) - len(c.models)); n >= 0 {
+			at = c.modelsAt[n]
+		}
 		for _, invalid := range d.check(doc.Key()) {
-			errs = append(errs, fmt.Errorf("%s: %w", refOf(doc.Key()), invalid))
+			errs = append(errs, at.curatorField(invalid.Path).errorf("%s: %w", refOf(doc.Key()), invalid))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return usageErr("%w", err)
-	}
-	return nil
-}
-
-// fields calls f for each key of a JSON object, in order.
-func fields(raw json.RawMessage, where string, f func(key string, value json.RawMessage) error) error {
-	var args state.Args
-	if err := json.Unmarshal(raw, &args); err != nil {
-		return usageErr("%s: want a mapping", where)
-	}
-	for _, arg := range args {
-		if err := f(arg.Key, arg.Value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// into decodes one value; null leaves the default.
-func into(raw json.RawMessage, where string, dst any) error {
-	if string(raw) == "null" {
-		return nil
-	}
-	if err := json.Unmarshal(raw, dst); err != nil {
-		return usageErr("%s: %s is not of the right type", where, raw)
-	}
-	return nil
-}
-
-// kwargs decodes a mapping, or a list of pairs whose order counts.
-func kwargs(raw json.RawMessage, where string, dst *state.Args) error {
-	if len(raw) == 0 || raw[0] != '[' {
-		return into(raw, where, dst)
-	}
-	var pairs [][2]json.RawMessage
-	if err := json.Unmarshal(raw, &pairs); err != nil {
-		return usageErr("%s: want a mapping, or a list of [key, value]", where)
-	}
-	for _, p := range pairs {
-		var key string
-		if err := into(p[0], where, &key); err != nil {
-			return err
-		}
-		*dst = append(*dst, state.Arg{Key: key, Value: p[1]})
 	}
 	return nil
 }

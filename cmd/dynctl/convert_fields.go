@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -9,64 +10,105 @@ import (
 	"dynctl/state"
 )
 
+// The fields of Curator's configuration. Router fields may stand beside a model as
+// well: Curator routes per server, so they are the server's.
+var (
+	curatorModel = []string{
+		"model_identifier", "model_name", "num_replicas", "mode", "engine_kwargs", "dynamo_kwargs", "prefill", "decode",
+		"kv_events_config", "kv_transfer_config", "runtime_env",
+	}
+	curatorServer  = []string{"name", "port", "health_check_timeout_s"}
+	curatorBackend = []string{
+		"namespace", "request_plane", "event_plane", "etcd_endpoint", "nats_url", "subprocess_env", "runtime_env", "router",
+	}
+	curatorRouter = []string{"router_mode", "router_kv_events", "router_kwargs"}
+	curatorRole   = []string{"num_replicas", "engine_kwargs"}
+	curatorTop    = slices.Concat([]string{"models", "server", "backend"}, curatorServer, curatorBackend, curatorRouter)
+)
+
 // read takes in one file.
 func (c *curatorSpecs) read(src source) error {
-	docs, err := src.documents()
+	docs, err := state.DecodeAny(src.name, src.data)
 	if err != nil {
-		return err
+		return usageErr("%w", err)
+	}
+	if len(docs) == 0 {
+		return usageErr("%s is empty: want a Curator model, a list of models, or models with server and backend", src.name)
 	}
 	for _, doc := range docs {
-		if err := c.document(doc, src.name); err != nil {
+		if err := c.document(doc.Raw, place{doc: doc}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *curatorSpecs) document(doc json.RawMessage, where string) error {
-	if len(doc) > 0 && doc[0] == '[' {
-		var list []json.RawMessage
-		if err := json.Unmarshal(doc, &list); err != nil {
-			return usageErr("%s: %v", where, err)
-		}
-		for _, m := range list {
-			if err := c.document(m, where); err != nil {
-				return err
-			}
-		}
-		return nil
+// document takes in a model, a list of models, or a whole server.
+func (c *curatorSpecs) document(raw json.RawMessage, at place) error {
+	if isList(raw) {
+		return c.list(raw, at)
 	}
 	var probe map[string]json.RawMessage
-	if err := json.Unmarshal(doc, &probe); err != nil {
-		return usageErr("%s: want a Curator model, a list of models, or models with server and backend", where)
+	if err := json.Unmarshal(raw, &probe); err != nil {
+		return at.errorf("want a Curator model, a list of models, or models with server and backend")
 	}
-	if _, ok := probe["model_identifier"]; ok {
-		return c.model(doc, where)
+	has := func(keys ...string) bool {
+		return slices.ContainsFunc(keys, func(k string) bool { return probe[k] != nil })
 	}
-	return fields(doc, where, func(key string, v json.RawMessage) error {
-		switch key {
-		case "models":
-			return c.document(v, where+": models")
-		case "server":
-			return fields(v, where+": server", func(k string, v json.RawMessage) error {
-				return c.serverField(k, v, where+": server."+k)
-			})
-		case "backend":
-			return fields(v, where+": backend", func(k string, v json.RawMessage) error {
-				return c.backendField(k, v, where+": backend."+k)
-			})
-		case "name", "port", "health_check_timeout_s":
-			return c.serverField(key, v, where+": "+key)
-		}
-		return c.backendField(key, v, where+": "+key)
-	})
+	switch {
+	case has("apiVersion") || has("kind") && has("spec", "metadata"):
+		return at.errorf("this is a dynctl spec already: give it to `dynctl set`")
+	case len(probe) == 0:
+		return at.errorf("there is nothing to convert: a model needs at least model_identifier")
+	case has("model_identifier") || !has(curatorTop...) || has("model_name", "num_replicas", "engine_kwargs", "dynamo_kwargs"):
+		return c.model(raw, at)
+	}
+	c.serverAt = at
+	return fields(raw, at, c.topField)
 }
 
-func (c *curatorSpecs) serverField(key string, v json.RawMessage, where string) error {
+// list takes in models, each of which says so.
+func (c *curatorSpecs) list(raw json.RawMessage, at place) error {
+	var list []json.RawMessage
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return at.errorf("%v", err)
+	}
+	for i, m := range list {
+		if !isObject(m) {
+			return at.item(i).errorf("want a model: a mapping with model_identifier")
+		}
+		if err := c.model(m, at.item(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *curatorSpecs) topField(key string, v json.RawMessage, at place) error {
+	switch {
+	case key == "models" && isList(v):
+		return c.list(v, at)
+	case key == "models" && isObject(v):
+		return c.model(v, at)
+	case key == "models":
+		return at.errorf("want a list of models")
+	case key == "server":
+		return fields(v, at, c.serverField)
+	case key == "backend":
+		return fields(v, at, c.backendField)
+	case slices.Contains(curatorServer, key):
+		return c.serverField(key, v, at)
+	case slices.Contains(curatorTop, key):
+		return c.backendField(key, v, at)
+	}
+	return at.unknown(key, curatorTop)
+}
+
+func (c *curatorSpecs) serverField(key string, v json.RawMessage, at place) error {
 	switch key {
 	case "name":
 		var name string
-		if err := into(v, where, &name); err != nil {
+		if err := into(v, at, &name); err != nil {
 			return err
 		}
 		c.server.Metadata.Name = objectName(name, "-")
@@ -77,71 +119,74 @@ func (c *curatorSpecs) serverField(key string, v json.RawMessage, where string) 
 		return nil
 	case "port":
 		c.explicit = true
-		return into(v, where, &c.server.Spec.Frontend.Port)
+		return into(v, at, &c.server.Spec.Frontend.Port)
 	case "health_check_timeout_s":
 		var seconds float64
-		if err := into(v, where, &seconds); err != nil {
+		if err := into(v, at, &seconds); err != nil {
 			return err
 		}
 		c.timeout = state.Duration(seconds * float64(time.Second))
 		c.note("health_check_timeout_s became startupTimeout of each model")
 		return nil
 	}
-	return usageErr("%s: unknown field; known are name, port, health_check_timeout_s", where)
+	return at.unknown(key, curatorServer)
 }
 
-func (c *curatorSpecs) backendField(key string, v json.RawMessage, where string) error {
+func (c *curatorSpecs) backendField(key string, v json.RawMessage, at place) error {
 	spec := &c.server.Spec
 	c.explicit = true
 	switch key {
 	case "namespace":
-		return into(v, where, &spec.DynamoNamespace)
+		return into(v, at, &spec.DynamoNamespace)
 	case "request_plane":
-		return into(v, where, &spec.RequestPlane)
+		return into(v, at, &spec.RequestPlane)
 	case "event_plane":
-		return into(v, where, &spec.EventPlane)
+		return into(v, at, &spec.EventPlane)
 	case "etcd_endpoint":
-		return into(v, where, &spec.Etcd.Endpoint)
+		return into(v, at, &spec.Etcd.Endpoint)
 	case "nats_url":
-		return into(v, where, &spec.NATS.URL)
+		return into(v, at, &spec.NATS.URL)
 	case "runtime_env":
-		return into(v, where, &spec.RuntimeEnv)
+		return into(v, at, &spec.RuntimeEnv)
 	case "subprocess_env":
-		return c.env(v, where)
+		return c.env(v, at)
 	case "router":
-		return fields(v, where, func(k string, v json.RawMessage) error {
-			return c.routerField("router_"+strings.TrimPrefix(k, "router_"), v, where+"."+k)
+		return fields(v, at, func(k string, v json.RawMessage, at place) error {
+			return c.routerField("router_"+strings.TrimPrefix(k, "router_"), v, at)
 		})
 	}
-	return c.routerField(key, v, where)
+	if !slices.Contains(curatorRouter, key) {
+		return at.unknown(key, slices.Concat(curatorBackend, curatorRouter))
+	}
+	return c.routerField(key, v, at)
 }
 
-func (c *curatorSpecs) routerField(key string, v json.RawMessage, where string) error {
+func (c *curatorSpecs) routerField(key string, v json.RawMessage, at place) error {
 	router := &c.server.Spec.Router
 	switch key {
 	case "router_mode":
-		return into(v, where, &router.Mode)
+		return into(v, at, &router.Mode)
 	case "router_kv_events":
 		var on *bool
-		if err := into(v, where, &on); err != nil || on == nil {
+		if err := into(v, at, &on); err != nil || on == nil {
 			return err
 		}
 		router.KVEvents = state.Tristate(strconv.FormatBool(*on))
 		return nil
 	case "router_kwargs":
-		return kwargs(v, where, &router.Args)
+		return kwargs(v, at, &router.Args)
 	}
-	return usageErr("%s: unknown field; see %q", where, "dynctl convert --help")
+	return at.unknown(strings.TrimPrefix(key, "router_"), []string{"mode", "kv_events", "router_kwargs"})
 }
 
 // env leaves out the variables that Curator overrides itself: so does dynctl.
-func (c *curatorSpecs) env(v json.RawMessage, where string) error {
-	return fields(v, where, func(key string, v json.RawMessage) error {
+func (c *curatorSpecs) env(v json.RawMessage, at place) error {
+	return fields(v, at, func(key string, v json.RawMessage, at place) error {
 		if c.server.Spec.Env == nil {
 			c.server.Spec.Env = state.Env{}
 		}
 		var value string
-		if err := into(v, where+"."+key, &value); err != nil {
+		if err := into(v, at, &value); err != nil {
 			return err
 		}
 		c.server.Spec.Env[key] = state.EnvValue{Value: value}
@@ -149,13 +194,16 @@ func (c *curatorSpecs) env(v json.RawMessage, where string) error {
 	})
 }
 
-func (c *curatorSpecs) model(doc json.RawMessage, where string) error {
+func (c *curatorSpecs) model(raw json.RawMessage, at place) error {
 	m := state.Model{APIVersion: state.APIVersion, Kind: state.KindModel}
-	err := fields(doc, where, func(key string, v json.RawMessage) error {
-		return c.modelField(&m.Spec, key, v, where+": "+key)
+	err := fields(raw, at, func(key string, v json.RawMessage, at place) error {
+		return c.modelField(&m.Spec, key, v, at)
 	})
 	if err != nil {
 		return err
+	}
+	if m.Spec.Model == "" {
+		return at.errorf("model_identifier is missing: name a hub id or a path, such as Qwen/Qwen3-8B")
 	}
 	if m.Spec.Mode == state.ModeDisagg && m.Spec.Replicas != nil {
 		c.note("%s: num_replicas does not apply to mode disagg and is left out", m.Spec.Model)
@@ -167,52 +215,55 @@ func (c *curatorSpecs) model(doc json.RawMessage, where string) error {
 	}
 	m.Metadata.Name = c.uniqueName(served)
 	c.models = append(c.models, m)
+	c.modelsAt = append(c.modelsAt, at)
 	return nil
 }
 
-func (c *curatorSpecs) modelField(spec *state.ModelSpec, key string, v json.RawMessage, where string) error {
+func (c *curatorSpecs) modelField(spec *state.ModelSpec, key string, v json.RawMessage, at place) error {
 	switch key {
 	case "model_identifier":
-		return into(v, where, &spec.Model)
+		return into(v, at, &spec.Model)
 	case "model_name":
-		return into(v, where, &spec.ServedName)
+		return into(v, at, &spec.ServedName)
 	case "num_replicas":
-		return into(v, where, &spec.Replicas)
+		return into(v, at, &spec.Replicas)
 	case "mode":
-		return into(v, where, &spec.Mode)
+		return into(v, at, &spec.Mode)
 	case "engine_kwargs":
-		return kwargs(v, where, &spec.EngineArgs)
+		return kwargs(v, at, &spec.EngineArgs)
 	case "dynamo_kwargs":
-		return kwargs(v, where, &spec.DynamoArgs)
+		return kwargs(v, at, &spec.DynamoArgs)
 	case "kv_events_config":
-		return kwargs(v, where, &spec.KVEventsConfig)
+		return kwargs(v, at, &spec.KVEventsConfig)
 	case "kv_transfer_config":
-		return kwargs(v, where, &spec.KVTransferConfig)
+		return kwargs(v, at, &spec.KVTransferConfig)
 	case "runtime_env":
-		return into(v, where, &spec.RuntimeEnv)
+		return into(v, at, &spec.RuntimeEnv)
 	case "prefill":
-		return roleFields(&spec.Prefill, v, where)
+		return roleFields(&spec.Prefill, v, at)
 	case "decode":
-		return roleFields(&spec.Decode, v, where)
+		return roleFields(&spec.Decode, v, at)
 	}
-	// Curator routes per server, so a router beside a model is the server's.
-	return c.backendField(key, v, where)
+	if slices.Contains(curatorBackend, key) || slices.Contains(curatorRouter, key) {
+		return c.backendField(key, v, at)
+	}
+	return at.unknown(key, slices.Concat(curatorModel, curatorRouter))
 }
 
-func roleFields(dst **state.RoleSpec, raw json.RawMessage, where string) error {
+func roleFields(dst **state.RoleSpec, raw json.RawMessage, at place) error {
 	if string(raw) == "null" {
 		return nil
 	}
 	role := &state.RoleSpec{}
 	*dst = role
-	return fields(raw, where, func(key string, v json.RawMessage) error {
+	return fields(raw, at, func(key string, v json.RawMessage, at place) error {
 		switch key {
 		case "num_replicas":
-			return into(v, where+"."+key, &role.Replicas)
+			return into(v, at, &role.Replicas)
 		case "engine_kwargs":
-			return kwargs(v, where+"."+key, &role.EngineArgs)
+			return kwargs(v, at, &role.EngineArgs)
 		}
-		return usageErr("%s.%s: unknown field; known are num_replicas, engine_kwargs", where, key)
+		return at.unknown(key, curatorRole)
 	})
 }
 

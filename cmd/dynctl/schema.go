@@ -119,14 +119,18 @@ type property struct {
 
 // UnmarshalJSON keeps the order of the keys.
 func (p *properties) UnmarshalJSON(data []byte) error {
-	return fields(data, "properties", func(key string, v json.RawMessage) error {
+	var args state.Args
+	if err := json.Unmarshal(data, &args); err != nil {
+		return err
+	}
+	for _, arg := range args {
 		var n schemaNode
-		if err := json.Unmarshal(v, &n); err != nil {
+		if err := json.Unmarshal(arg.Value, &n); err != nil {
 			return err
 		}
-		*p = append(*p, property{key, n})
-		return nil
-	})
+		*p = append(*p, property{arg.Key, n})
+	}
+	return nil
 }
 
 func (p properties) names() []string {
