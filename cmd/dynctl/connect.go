@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -38,22 +41,22 @@ func (c *connFlags) register(fs *pflag.FlagSet) {
 // resolve finds the connection: a flag before the environment, a URL before a
 // context, and the selected context before the default.
 func (c *connFlags) resolve() (connection, error) {
-	name := c.context
-	switch {
-	case c.natsURL != "" && name != "":
+	name, url, from := c.context, c.natsURL, "--nats-url"
+	if url != "" && name != "" {
 		return connection{}, usageErr("--nats-url and --context both name a connection: give one")
-	case c.natsURL != "":
-		return connection{NATSURL: c.natsURL}, nil
-	case name == "" && os.Getenv(envNATSURL) != "":
-		return connection{NATSURL: os.Getenv(envNATSURL)}, nil
-	case name == "":
-		name = os.Getenv(envContext)
+	}
+	if url == "" && name == "" {
+		url, from = os.Getenv(envNATSURL), "$"+envNATSURL
+	}
+	if url == "" && name == "" {
+		name = cmp.Or(os.Getenv(envContext), selectedContext())
 	}
 	if name == "" {
-		name = selectedContext()
-	}
-	if name == "" {
-		return connection{NATSURL: defaultNATSURL}, nil
+		url = cmp.Or(url, defaultNATSURL)
+		if err := checkScheme(url); err != nil {
+			return connection{}, usageErr("%s: %w", from, err)
+		}
+		return connection{NATSURL: url}, nil
 	}
 	conn, err := readContext(name)
 	if err != nil {
@@ -63,6 +66,30 @@ func (c *connFlags) resolve() (connection, error) {
 		return conn, usageErr("context %q: %s: %w", name, contextPath(name), err)
 	}
 	return conn, nil
+}
+
+// portsOfOthers are what people take for NATS.
+var portsOfOthers = map[string]string{
+	":8265": "Ray's dashboard", ":9600": "the reconciler's own page", ":8000": "Dynamo's frontend", ":2379": "etcd", ":6379": "Ray itself",
+}
+
+// checkScheme refuses a URL of something else than NATS, which would only be silent.
+func checkScheme(natsURL string) error {
+	for one := range strings.SplitSeq(natsURL, ",") {
+		scheme, rest, ok := strings.Cut(strings.TrimSpace(one), "://")
+		if !ok || slices.Contains([]string{"nats", "tls", "ws", "wss"}, scheme) {
+			continue
+		}
+		looks := ""
+		host, _, _ := strings.Cut(rest, "/")
+		for port, what := range portsOfOthers {
+			if strings.HasSuffix(host, port) {
+				looks = ", and this looks like " + what
+			}
+		}
+		return fmt.Errorf("%s: the scheme %s:// is wrong for NATS%s; want nats://HOST:PORT, such as %s", redacted(one), scheme, looks, defaultNATSURL)
+	}
+	return nil
 }
 
 func (c connection) options() []nats.Option {

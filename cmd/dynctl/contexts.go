@@ -216,7 +216,7 @@ func (c connection) check() error {
 	case (c.CertFile == "") != (c.KeyFile == ""):
 		return errors.New("certFile and keyFile go together: add the other")
 	}
-	return nil
+	return checkScheme(c.NATSURL)
 }
 
 // checkFiles refuses a context that names a file that is not there.

@@ -49,7 +49,7 @@ func (a *app) historyCmd() *cobra.Command {
 				return a.encode(out.value, infos)
 			}
 			var t table
-			t.add("REVISION", "AGE", "AUTHOR", "COMMENT", "")
+			t.add("REVISION", "TIME", "AGE", "AUTHOR", "COMMENT", "")
 			for _, i := range infos {
 				mark := ""
 				switch {
@@ -58,7 +58,7 @@ func (a *app) historyCmd() *cobra.Command {
 				case i.Running:
 					mark = a.style.good("runs")
 				}
-				t.add(count(i.Revision), age(a.now(), i.At), orDash(i.Author), orDash(i.Comment), mark)
+				t.add(count(i.Revision), i.At.UTC().Format(time.RFC3339), age(a.now(), i.At), orDash(i.Author), orDash(i.Comment), mark)
 			}
 			t.write(a.out)
 			return nil

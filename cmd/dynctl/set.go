@@ -63,7 +63,7 @@ func (a *app) setCmd() *cobra.Command {
 	}
 	fs := cmd.Flags()
 	fs.BoolVar(&f.dryRun, "dry-run", false, "check and say what would change, but write nothing")
-	fs.BoolVar(&f.wait, "wait", false, "wait until every model is ready")
+	fs.BoolVar(&f.wait, "wait", false, "wait until every server and model is ready")
 	fs.DurationVar(&f.timeout, "timeout", 10*time.Minute, "how long to wait")
 	fs.Uint64Var(&f.revision, "if-revision", 0, "write only if this is still the revision; 0: only if there is none")
 	fs.StringVarP(&f.comment, "comment", "m", "", "why; shown by history")
@@ -148,17 +148,16 @@ func (s *setter) write(ctx context.Context, doc state.Doc, verb string) error {
 	return err
 }
 
-// waitReady waits for the models; what is suspended only has to be seen as such.
+// waitReady waits for servers and models; what is suspended only has to be seen as
+// such.
 func (s *setter) waitReady(ctx context.Context, docs []state.Doc) error {
 	w := waiter{app: s.app, client: s.client, timeout: s.timeout}
 	var ready, suspended []state.Key
 	for _, doc := range docs {
-		switch key := doc.Key(); {
-		case doc.Object.Model == nil:
-		case doc.Object.Model.Spec.Suspend:
-			suspended = append(suspended, key)
-		default:
-			ready = append(ready, key)
+		if m := doc.Object.Model; m != nil && m.Spec.Suspend {
+			suspended = append(suspended, doc.Key())
+		} else {
+			ready = append(ready, doc.Key())
 		}
 	}
 	if err := w.all(ctx, ready, goal{typ: state.CondReady, status: state.StatusTrue}); err != nil {
