@@ -112,7 +112,8 @@ func (c *Config) check() error {
 }
 
 // checkReach refuses an agent that would dial itself: a loopback address means
-// the machine that dials it.
+// the machine that dials it, and so does one that names no host, which is for
+// listening.
 func (c *Config) checkReach() error {
 	dials := c.AdvertiseNATSURL
 	if dials == "" {
@@ -130,12 +131,17 @@ func (c *Config) checkReach() error {
 		if err != nil || u.Host == "" {
 			return fmt.Errorf("%w: %q is not a NATS URL: want nats://HOST:PORT", ErrUsage, one)
 		}
-		if remote && isLoopback(u.Hostname()) {
+		if remote && (isLoopback(u.Hostname()) || namesNoHost(u.Hostname())) {
 			return fmt.Errorf("%w: Ray runs on another machine, and its agent cannot reach %s: "+
 				"pass --advertise-nats-url nats://HOST:PORT with an address of this machine, and --listen 0.0.0.0:PORT for the embedded NATS", ErrUsage, one)
 		}
 	}
 	return nil
+}
+
+func namesNoHost(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 func isLoopback(host string) bool {
