@@ -149,7 +149,11 @@ func (d *decoder) fields(n *node, v reflect.Value, path string) {
 			d.unknown(f, names, path)
 			continue
 		}
+		before := len(d.errs)
 		d.value(f.value, v.Field(i), join(path, f.key))
+		if len(d.errs) > before {
+			continue // one fault is told once
+		}
 		if v.Type().Field(i).Tag.Get("spec") == "nonzero" && f.value.kind != nodeNull && v.Field(i).IsZero() {
 			d.zero(f.value, join(path, f.key))
 		}

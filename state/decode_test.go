@@ -80,6 +80,17 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
+// A value that cannot be read is not judged as the zero that it left behind.
+func TestDecodeTellsAFaultOnce(t *testing.T) {
+	server := "apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: s}\nspec: "
+	for _, text := range []string{"{frontend: {port: \"8000\"}}", "{frontend: {port: 1.5}}", "{frontend: {port: [1]}}", "{healing: {backoff: {multiplier: \"2\"}}}", "{frontend: {port: 0}}"} {
+		_, err := Decode("f", []byte(server+text+"\n"))
+		if err == nil || strings.Count(err.Error(), "f:4:") != 1 {
+			t.Errorf("%s: got %v, want one fault", text, err)
+		}
+	}
+}
+
 // Many aliases of many aliases are refused before they fill the memory.
 func TestDecodeRefusesAliasBombs(t *testing.T) {
 	var b strings.Builder

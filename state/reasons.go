@@ -49,6 +49,8 @@ const (
 	ReasonBadParallelSize = "BadParallelSize"
 	// ReasonDataParallelNodes: data parallelism over several nodes.
 	ReasonDataParallelNodes = "DataParallelNodes"
+	// ReasonNoResources: a worker asks for neither GPUs nor CPUs.
+	ReasonNoResources = "NoResources"
 	// ReasonManagedFlag: arguments name a flag that dynctl sets itself.
 	ReasonManagedFlag = "ManagedFlag"
 	// ReasonReservedRouterArgs: router.args sets what router.mode and
@@ -99,6 +101,7 @@ var reasonTexts = map[string]string{
 	ReasonNegativeCount:       "A count is below the lowest that makes sense; raise it to the bound that the message names.",
 	ReasonBadParallelSize:     "Parallel sizes decide how many GPUs a worker gets; write them as positive whole numbers without quotes.",
 	ReasonDataParallelNodes:   "A worker's data parallel ranks all run on one node; remove data_parallel_size_local and use replicas to spread over nodes.",
+	ReasonNoResources:         "Ray places nothing that reserves nothing; set resources.cpus to at least 1 for a worker without GPUs.",
 	ReasonManagedFlag:         "dynctl sets this flag itself, and a second one would contradict it; remove the argument and use the spec field that the message names.",
 	ReasonReservedRouterArgs:  "The router mode and its KV events are fields of their own; use spec.router.mode and spec.router.kvEvents.",
 	ReasonManagedEnv:          "dynctl sets this variable itself; remove it and use the spec field that the message names.",

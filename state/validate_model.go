@@ -23,6 +23,9 @@ func ValidateModel(m Model, server ServerSpec) []*Invalid {
 		"the runtimeEnv, merged with that of the server,")
 	f.atLeast("spec.resources.gpus", sp.Resources.GPUs, 0)
 	f.atLeast("spec.resources.cpus", sp.Resources.CPUs, 0)
+	if g, c := sp.Resources.GPUs, sp.Resources.CPUs; g != nil && *g == 0 && c != nil && *c == 0 {
+		f.add(ReasonNoResources, "spec.resources", "a worker without GPUs and without CPUs is given no place by Ray; set cpus to 1 or more")
+	}
 	if sp.Placement.WaitForNodes != "" {
 		f.add(ReasonUnknownValue, "spec.placement.waitForNodes", "a Model has no waitForNodes; set it in the Server")
 	}
