@@ -16,6 +16,9 @@ import (
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 )
 
+// traceParent is the extension of CloudEvents' "Distributed Tracing".
+const traceParent = "traceparent"
+
 // Encode renders an event as a CloudEvents 1.0 document in structured mode: one
 // line of JSON. It fails with [ErrInvalid] when a required attribute is empty or
 // when the server, the type or the object cannot stand in a NATS subject.
@@ -29,6 +32,9 @@ func Encode(e Event) ([]byte, error) {
 	ce.SetType(e.Type)
 	ce.SetSubject(e.object())
 	ce.SetTime(e.Time.UTC())
+	if e.TraceParent != "" {
+		ce.SetExtension(traceParent, e.TraceParent)
+	}
 	if err := ce.SetData(cloudevents.ApplicationJSON, e.Data); err != nil {
 		return nil, fmt.Errorf("event %s: data: %w: %w", e.ID, ErrInvalid, err)
 	}
@@ -54,6 +60,7 @@ func Decode(b []byte) (Event, error) {
 		return Event{}, fmt.Errorf("%w: specversion %q, want %q", ErrInvalid, v, cloudevents.CloudEventsVersionV1)
 	}
 	e := Event{ID: ce.ID(), Type: ce.Type(), Source: ce.Source(), Object: ce.Subject(), Time: ce.Time()}
+	e.TraceParent, _ = ce.Extensions()[traceParent].(string)
 	// A JSON null would leave the zero Data and look like an event of the cluster.
 	if data := bytes.TrimSpace(ce.Data()); len(data) == 0 || data[0] != '{' {
 		return Event{}, fmt.Errorf("%w: event %s: data is not a JSON object", ErrInvalid, e.ID)

@@ -15,7 +15,8 @@ import (
 func full() Event {
 	return Event{
 		ID: "7-ab", Type: TypeStart, Source: "dynctl/reconciler/r1", Object: "1a2b3c4d_qwen3_DP0",
-		Time: time.Date(2026, 11, 1, 12, 0, 0, 5000, time.UTC),
+		Time:        time.Date(2026, 11, 1, 12, 0, 0, 5000, time.UTC),
+		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		Data: Data{
 			Server: "default", Model: "qwen3", Unit: "1a2b3c4d_qwen3_DP0", Generation: "1a2b3c4d",
 			SpecRevision: 12, Epoch: 7, CauseID: "c", Reason: "Wanted", Message: "it is \"wanted\"\n<>",
@@ -32,6 +33,9 @@ func TestRoundTrip(t *testing.T) {
 		b, err := Encode(e)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if want := `"traceparent":"` + e.TraceParent + `"`; bytes.Contains(b, []byte(`"traceparent"`)) != (e.TraceParent != "") || e.TraceParent != "" && !bytes.Contains(b, []byte(want)) {
+			t.Errorf("the trace %q stands in %s", e.TraceParent, b)
 		}
 		if bytes.ContainsAny(b, "\n") {
 			t.Errorf("more than one line: %s", b)

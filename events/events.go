@@ -66,6 +66,9 @@ type Event struct {
 	Object string
 	Time   time.Time
 	Data   Data
+	// TraceParent is the W3C trace context that the event belongs to, as the
+	// CloudEvents extension traceparent; empty: none.
+	TraceParent string
 	// Sequence is the position in the stream; set when read.
 	Sequence uint64
 }

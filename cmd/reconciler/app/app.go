@@ -50,6 +50,7 @@ type App struct {
 	listener  net.Listener
 	web       *web
 	metrics   *metrics
+	traces    *traces
 	page      *ops.Page
 	loop      *loop
 	revoking  inFlight
@@ -103,6 +104,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 			err = errors.Join(err, a.Close(closing))
 		}
 	}()
+	if a.traces, err = openTraces(ctx, cfg, log); err != nil {
+		return a, err
+	}
 	if a.listener, err = net.Listen("tcp", cfg.HTTP); err != nil {
 		return a, fmt.Errorf("--http %s: %w; end what listens there or pass another address", cfg.HTTP, err)
 	}
@@ -255,6 +259,7 @@ func (a *App) Close(ctx context.Context) error {
 	if a.natsd != nil {
 		errs = append(errs, a.natsd.Shutdown(ctx))
 	}
+	a.traces.close(ctx, a.log)
 	return errors.Join(errs...)
 }
 

@@ -36,6 +36,9 @@ type Config struct {
 	BinDirs []string
 	// ID names this reconciler in the lease and in events.
 	ID string
+	// OTLPEndpoint is the URL of a receiver of traces; empty: that of OpenTelemetry's
+	// environment variables, or none.
+	OTLPEndpoint string
 	// LogFormat is text or json.
 	LogFormat string
 	Verbose   bool
@@ -74,6 +77,7 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.StringVar(&c.HTTP, "http", "127.0.0.1:9600", "address of /healthz, /readyz, /metrics and the ops page")
 	fs.Var(listFlag{&c.BinDirs}, "bin-dir", "directory on the Ray nodes with etcd and nats-server (may be repeated)")
 	fs.StringVar(&c.ID, "id", host+"-"+strconv.Itoa(os.Getpid()), "name of this reconciler in the lease and in events")
+	fs.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "URL of a receiver of traces (OTLP over HTTP), such as http://127.0.0.1:4318; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or no traces")
 	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	fs.BoolVar(&c.Verbose, "v", false, "log more")
 	fs.BoolVar(&c.ShowVersion, "version", false, "print the version and end")
@@ -99,6 +103,9 @@ func (c *Config) check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.HTTP); err != nil {
 		return fmt.Errorf("%w: --http %q: want HOST:PORT", ErrUsage, c.HTTP)
+	}
+	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("%w: --otlp-endpoint %q: want http://HOST:PORT or https://HOST:PORT", ErrUsage, c.OTLPEndpoint)
 	}
 	if c.NATSURL == "" {
 		if _, _, err := net.SplitHostPort(c.Listen); err != nil {

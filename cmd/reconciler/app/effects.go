@@ -183,11 +183,15 @@ func (c *commander) publish(ctx context.Context, e events.Event, command any, se
 	}
 	e.Data.Command, e.Time = payload, c.in.Now
 	e.Source = c.loop.app.source()
+	if e.Type == events.TypeStart {
+		e.TraceParent = c.loop.app.traces.parent(e.Data)
+	}
 	if err := c.loop.app.publisher.Publish(ctx, e); err != nil {
 		log.Error("a command was not published; it is tried again", "err", err)
 		return
 	}
 	log.Info("command", "id", e.ID)
+	c.loop.app.traces.happened(e, true)
 	if len(c.loop.sent) > 16384 {
 		clear(c.loop.sent)
 	}

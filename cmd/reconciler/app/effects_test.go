@@ -62,7 +62,7 @@ func (l *logLines) take(t *testing.T) []map[string]any {
 // actingLoop is the loop of a leader on a NATS of its own, and what it logs.
 func actingLoop(t *testing.T) (*loop, kv.Term, *logLines) {
 	t.Helper()
-	_, js := embeddedNATS(t)
+	nc, js := embeddedNATS(t)
 	if _, err := kv.EnsureBuckets(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func actingLoop(t *testing.T) (*loop, kv.Term, *logLines) {
 		t.Fatal(err)
 	}
 	lines := newLogLines()
-	a := &App{cfg: Config{ID: "r1"}, log: slog.New(slog.NewJSONHandler(lines, nil)), publisher: publisher,
+	a := &App{cfg: Config{ID: "r1"}, nc: nc, log: slog.New(slog.NewJSONHandler(lines, nil)), publisher: publisher,
 		registry: registry.New(registry.Config{}), frontends: registry.NewFrontends(registry.FrontendsConfig{})}
 	a.loop = newLoop(a)
 	term := leadership(t, js)

@@ -92,6 +92,7 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	result := actors.Plan(in)
 	l.app.metrics.planned(time.Since(began))
 	l.app.show(in, result)
+	l.app.traces.round(in, result, l.putAt, term != nil && term.Held())
 	if term != nil && term.Held() {
 		l.suspects, l.unclaimed = result.Suspects, result.Unclaimed
 		l.carryOut(ctx, *term, in, result, kept)
@@ -120,6 +121,17 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 		Now: now, Policy: policy, Desired: desired, Observed: observed, Suspects: l.suspects, Unclaimed: l.unclaimed,
 		Registered: l.app.registry.Snapshot(), Frontends: l.app.frontends.Snapshot(),
 	}, kept
+}
+
+// putAt is when the revision of a spec was written; zero where the bucket has
+// another one by now.
+func (l *loop) putAt(key state.Key, revision uint64) time.Time {
+	for _, e := range l.app.views.Specs().Entries {
+		if e.Key == key.String() && e.Revision == revision {
+			return e.At
+		}
+	}
+	return time.Time{}
 }
 
 // statuses is the status view with what this process wrote since.

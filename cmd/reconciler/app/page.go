@@ -100,6 +100,7 @@ func (a *App) followEvents(ctx context.Context) {
 			}
 			from = e.Sequence + 1
 			a.page.Timeline.Add(e)
+			a.traces.happened(e, e.Sequence > stored)
 			if e.Sequence > stored {
 				a.metrics.happened(e)
 			}
