@@ -20,6 +20,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"dynctl/cmd/internal/version"
 	"dynctl/state"
 )
 
@@ -56,7 +57,7 @@ func tracesURL(base string) string {
 // newTraces sends to an exporter or, in tests, to a recorder.
 func newTraces(id string, to sdktrace.TracerProviderOption) *traces {
 	r, err := resource.New(context.Background(), resource.WithAttributes(
-		attribute.String("service.name", "dynctl-reconciler"), attribute.String("service.version", Version()), attribute.String("service.instance.id", id),
+		attribute.String("service.name", "dynctl-reconciler"), attribute.String("service.version", version.Get().Version), attribute.String("service.instance.id", id),
 	), resource.WithFromEnv())
 	if err != nil {
 		r = resource.Default() // of variables that cannot be read
