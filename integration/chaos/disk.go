@@ -12,7 +12,8 @@ import (
 )
 
 // diskSize bounds the reconciler's store, so that it can be filled up: in bytes.
-const diskSize = 192 << 20
+// The event stream reserves half of it.
+const diskSize = 2 << 30
 
 // mountDisk gives the reconciler's store a small file system of its own. That takes
 // root; what it returns unmounts it again.
