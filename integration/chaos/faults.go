@@ -162,6 +162,11 @@ func (w *world) emptyEtcd(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	frontend, _, err := w.infraActor(ctx, "Frontend")
+	if err != nil {
+		return "", err
+	}
+	w.awaitAnew(frontend.Attempt)
 	w.strikeAll("etcd emptied")
 	data := filepath.Join(w.setup.TempDir, "session_latest", "nemo_curator_dynamo_"+server+"_infra", "etcd_data")
 	if err := os.RemoveAll(data); err != nil {

@@ -15,6 +15,7 @@ import (
 const (
 	margin     = time.Second
 	pollPeriod = 100 * time.Millisecond
+	settle     = 2 * time.Second // what a fault takes to show
 )
 
 // open begins a span; one that is open already stays.
@@ -78,10 +79,8 @@ func (w *world) strikeAll(why string) {
 	}
 }
 
-// watchSpans closes spans until ctx ends. A span is kept open for settle, so that
-// a fault which takes a moment to show is not closed before it does.
+// watchSpans closes spans until ctx ends, none before settle is over.
 func (w *world) watchSpans(ctx context.Context) {
-	const settle = 2 * time.Second
 	for ctx.Err() == nil {
 		w.mu.Lock()
 		open := slices.Sorted(maps.Keys(w.struck))
@@ -94,7 +93,7 @@ func (w *world) watchSpans(ctx context.Context) {
 			w.mu.Lock()
 			young := time.Since(w.struck[what].from) < settle+margin
 			w.mu.Unlock()
-			if young || !w.answers(ctx, path) || what != frontendSpan && !w.whole(ctx, what) {
+			if young || !w.executedAnew(ctx) || !w.answers(ctx, path) || what != frontendSpan && !w.whole(ctx, what) {
 				continue
 			}
 			w.mu.Lock()
@@ -107,6 +106,30 @@ func (w *world) watchSpans(ctx context.Context) {
 		w.forgetHarm(ctx)
 		time.Sleep(pollPeriod)
 	}
+}
+
+// awaitAnew keeps every span open until the frontend runs a later attempt than this
+// one: before that what was lost has yet to show.
+func (w *world) awaitAnew(attempt int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.anew = attempt
+}
+
+// executedAnew says that nothing is awaited, or no longer.
+func (w *world) executedAnew(ctx context.Context) bool {
+	w.mu.Lock()
+	attempt := w.anew
+	w.mu.Unlock()
+	if attempt == 0 {
+		return true
+	}
+	a, _, err := w.infraActor(ctx, "Frontend")
+	if err != nil || a.Attempt <= attempt || time.Since(a.StartedAt) < settle {
+		return false // asked again soon
+	}
+	w.awaitAnew(0)
+	return true
 }
 
 // whole says that every role of a model has a unit that can serve: a stopped worker

@@ -52,6 +52,7 @@ type world struct {
 	faults   []fault
 	harmed   map[string]int // attempts of the units that a fault struck, until there is a newer one
 	problems []string
+	anew     int // attempt of the frontend that is to be followed by another; 0: none
 
 	watched   chan struct{} // closed when no span is watched any more
 	stopWatch context.CancelFunc
