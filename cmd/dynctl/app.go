@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"dynctl/cmd/internal/version"
 )
 
 // app is one run of the program.
@@ -41,8 +43,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	var e *exitError
 	if !errors.As(err, &e) && isUsage(err) {
-		text, _, _ := strings.Cut(err.Error(), "\n")
-		err = usageErr("%s (see %q)", text, cmd.CommandPath()+" --help")
+		err = wrongUsage(cmd, err)
 	}
 	if text := err.Error(); text != "" && exitCode(err) != exitInterrupted {
 		fmt.Fprintln(a.err, "error:", strings.TrimRight(text, "\n"))
@@ -70,10 +71,12 @@ func (a *app) root() *cobra.Command {
 		Long:          rootLong,
 		Example:       rootExample,
 		Args:          cobra.NoArgs,
+		Version:       fmt.Sprint("dynctl ", version.Get()),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -100,8 +103,11 @@ func (a *app) root() *cobra.Command {
 	narrowHelp(root)
 	offerFlag(root, "server", a.offering(a.serverNames))
 	offerFlag(root, "context", completeContexts)
-	root.SetHelpCommandGroupID(offline)
+	help := a.helpCmd()
+	help.GroupID = offline
+	root.SetHelpCommand(help)
 	root.SetCompletionCommandGroupID(offline)
+	refuseUnknownShells(root)
 	return root
 }
 
