@@ -122,7 +122,7 @@ newest.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completing(state.KindModel, state.KindServer),
 	}
-	to := cmd.Flags().Uint64("to", 0, "the revision to go back to (see `dynctl history`)")
+	to := cmd.Flags().Uint64("to", 0, "the revision to go back to, as dynctl history lists it")
 	offerFlag(cmd, "to", a.offering(a.revisionNames))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r, err := parseRef(args[0])
