@@ -234,6 +234,19 @@ set the models again.`,
 				return err
 			}
 			return a.withClient(cmd.Context(), func(c *kv.Client) error {
+				keys, err := allKeys(cmd.Context(), c)
+				if err != nil {
+					return err
+				}
+				// What a held deletion concerns still has a status.
+				var servers []string
+				for _, k := range keys {
+					servers = append(servers, k.Server)
+				}
+				if !slices.Contains(servers, r.name) {
+					servers = slices.Compact(slices.Sorted(slices.Values(servers)))
+					return notFoundErr("%s has no deletion that is held, nor anything else: there is %s", r, orDash(strings.Join(servers, ", ")))
+				}
 				revision, err := c.ConfirmDeletions(cmd.Context(), r.name, author())
 				if err != nil {
 					return stored(err)

@@ -50,6 +50,9 @@ func TestMain(m *testing.M) {
 //	frontend FILE     serves FILE as the answer of /v1/chat/completions and
 //	                  sets $ENDPOINT
 //
+//	normal FILE       writes FILE without what differs from run to run (times, ages,
+//	                  the machine, versions, widths of columns) to the file normal
+//
 // In all of them {{ago 5m}} is the time 5 minutes ago, $STORE the id of the store.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -70,6 +73,7 @@ func TestScripts(t *testing.T) {
 			"frontend": serveFrontend,
 			"logs":     serveLogs,
 			"exits":    exits,
+			"normal":   normal,
 			"valid":    valid,
 		},
 	})
@@ -136,6 +140,26 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if args[0] != strconv.Itoa(code) {
 		ts.Fatalf("dynctl %s: exit code %d, want %s", strings.Join(args[1:], " "), code, args[0])
 	}
+}
+
+// unstable are what differs from run to run, with what stands for it.
+var unstable = []struct {
+	pattern *regexp.Regexp
+	text    string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
+	{regexp.MustCompile(`(?m)(^| {2})\d+[smhd]( {2}|$)`), "${1}AGE${2}"},
+	{regexp.MustCompile(`tester@[-.A-Za-z0-9]+`), "tester@HOST"},
+	{regexp.MustCompile(`dynctl \S+( \([^)]*\))?, go[0-9.]+\S*, \w+/\w+`), "dynctl VERSION, GO, PLATFORM"},
+	{regexp.MustCompile(`(\S) {2,}`), "${1}  "},
+}
+
+func normal(ts *testscript.TestScript, neg bool, args []string) {
+	text := ts.ReadFile(args[0])
+	for _, u := range unstable {
+		text = u.pattern.ReplaceAllString(text, u.text)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("normal"), []byte(text), 0o600))
 }
 
 func putStatus(ts *testscript.TestScript, neg bool, args []string) {
