@@ -93,6 +93,9 @@ func offlineEntries(docs []state.Doc) []SpecEntry {
 	var entries []SpecEntry
 	for i, doc := range docs {
 		e := SpecEntry{Revision: uint64(i + 1), Doc: doc}
+		if rule := doc.CheckSize(); rule != nil {
+			e.Err = rule
+		}
 		switch {
 		case doc.Object.Server != nil:
 			e.Key = state.ServerKey(doc.Object.Server.Metadata.Name)

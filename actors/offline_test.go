@@ -214,3 +214,17 @@ func cloneObject(o state.Object) state.Object {
 	}
 	return o
 }
+
+// What the reconciler would not take is rejected offline as well, whoever decoded it.
+func TestOfflineTooLarge(t *testing.T) {
+	doc := modelDoc("default", "m", nil)
+	doc.Raw = make([]byte, state.MaxValueSize+1)
+	got := Offline(OfflineInput{Docs: []state.Doc{doc, modelDoc("default", "n", nil)}, Nodes: []state.Node{gpuNode("n", 4)}})
+	want := []RenderedRejection{{Key: "model.default.m", Reason: state.ReasonTooLarge}}
+	for i := range got.Rejected {
+		got.Rejected[i].Message = ""
+	}
+	if diff := cmp.Diff(want, got.Rejected); diff != "" {
+		t.Error(diff)
+	}
+}

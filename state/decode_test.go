@@ -307,6 +307,24 @@ func TestDecodeValue(t *testing.T) {
 	}
 }
 
+// A document is refused wherever it is read, not only where it is stored: what a
+// file holds is what the store would.
+func TestDecodeTooLarge(t *testing.T) {
+	big := func(n int) string { return modelHead + "  env: {A: \"" + strings.Repeat("x", n) + "\"}\n" }
+	docs, err := Decode("f", []byte(big(MaxValueSize)+"---\n"+modelHead+"---\n"+big(MaxValueSize/2)))
+	if len(docs) != 2 {
+		t.Errorf("%d documents, want those of a size that is taken", len(docs))
+	}
+	place, ok := errors.AsType[*SpecError](err)
+	if got := ReasonOf(err); got != ReasonTooLarge || !ok || place.Line != 1 {
+		t.Errorf("got %.200v with reason %q, want %s and where", err, got, ReasonTooLarge)
+	}
+	aliases := modelHead + "  env: {A: &a \"" + strings.Repeat("x", MaxValueSize/4) + "\", B: *a, C: *a, D: *a, E: *a}\n"
+	if _, err := Decode("f", []byte(aliases)); ReasonOf(err) != ReasonTooLarge {
+		t.Errorf("with aliases: got %.200v", err)
+	}
+}
+
 func TestLocate(t *testing.T) {
 	docs, err := Decode("f", []byte(modelHead+"  engineArgs:\n    a.b: 1\n    a: {b: 2}\n  env: {A: x}\n"))
 	if err != nil {

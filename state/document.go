@@ -52,12 +52,25 @@ func Locate(doc Doc, path string) (line, col int, snippet string) {
 // Place turns a broken rule into an error with the place in the document.
 func (d Doc) Place(i *Invalid) *SpecError {
 	line, col, snippet := Locate(d, i.Path)
-	return &SpecError{File: d.File, Line: line, Column: col, Snippet: snippet, Message: i.Error()}
+	return &SpecError{File: d.File, Line: line, Column: col, Snippet: snippet, Message: i.Error(), rule: i}
+}
+
+// CheckSize is the rule that a document breaks which is stored as more than
+// MaxValueSize, with its aliases resolved; nil if it is not.
+func (d Doc) CheckSize() *Invalid {
+	if len(d.Raw) <= MaxValueSize {
+		return nil
+	}
+	return &Invalid{
+		Reason:  ReasonTooLarge,
+		Message: fmt.Sprintf("it is stored as JSON of %d bytes; at most %d are taken", len(d.Raw), MaxValueSize),
+	}
 }
 
 // Decode reads one or many documents of YAML or JSON. Empty documents are passed
-// over. The error joins a [*SpecError] for each place that cannot be read; the
-// documents returned with it are those that can.
+// over. The error joins a [*SpecError] for each place that cannot be read, and for
+// each document that is over MaxValueSize; the documents returned with it are the
+// others.
 func Decode(file string, data []byte) ([]Doc, error) {
 	each, err := DecodeEach(file, data)
 	if err != nil {
@@ -97,6 +110,9 @@ func DecodeEach(file string, data []byte) ([]Decoded, error) {
 		found := Doc{File: file, root: root, src: src}
 		if root != nil && root.kind != nodeNull {
 			found.Object, found.Raw, found.Line = d.object(root), root.json(), root.line
+			if rule := found.CheckSize(); rule != nil && len(d.errs) == 0 {
+				d.errs = append(d.errs, found.Place(rule))
+			}
 		}
 		if len(d.errs) > 0 || found.Object != (Object{}) {
 			out = append(out, Decoded{Doc: found, Errs: d.errs})

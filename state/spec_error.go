@@ -16,6 +16,17 @@ type SpecError struct {
 	Message string
 	// Hint says what to do; may be empty.
 	Hint string
+	// rule is what the place breaks, where the document can be read.
+	rule *Invalid
+}
+
+// Unwrap is the rule that the place breaks, so that [ReasonOf] finds its reason;
+// nil where the document cannot be read.
+func (e *SpecError) Unwrap() error {
+	if e.rule == nil {
+		return nil
+	}
+	return e.rule
 }
 
 // Error is "file:line:column: message; hint", with the snippet below it.
