@@ -68,14 +68,12 @@ func (c command) headless() []Text {
 
 // tail is the command line after the rank flags.
 func (c command) tail() []Text {
-	args := c.spec.RoleArgs(c.role)
+	args := slices.Concat(c.spec.RoleArgs(c.role), c.spec.DynamoArgs)
 	if c.spec.Engine == state.EngineMocker {
 		// They shape the placement; the mocker has no such flags.
-		args = slices.DeleteFunc(args, func(a state.Arg) bool {
-			return isFlag(a, "tensor-parallel-size") || isFlag(a, "pipeline-parallel-size")
-		})
+		args = slices.DeleteFunc(args, func(a state.Arg) bool { return state.ParallelFlag(c.spec.Engine, a.Key) })
 	}
-	return lits(slices.Concat(Flags(args), Flags(c.spec.DynamoArgs))...)
+	return lits(Flags(args)...)
 }
 
 func (c command) kvTransfer() state.Args {

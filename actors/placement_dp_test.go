@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"testing"
 
 	"dynctl/state"
@@ -45,5 +46,23 @@ func TestDataParallelFitsOneNode(t *testing.T) {
 				t.Errorf("groups = %+v, want the worker in %d bundles", got.PlacementGroups, row.groups)
 			}
 		})
+	}
+}
+
+// The mocker is not given the sizes that shape its placement, however they are
+// spelt and wherever they are written.
+func TestMockerIsNotGivenItsShape(t *testing.T) {
+	docs := []state.Doc{modelDoc("", "m", func(m *state.ModelSpec) {
+		m.Engine, m.EngineArgs = state.EngineMocker, args(t, `{"tensor_parallel": 2, "data_parallel": 2, "block_size": 32}`)
+		m.DynamoArgs = args(t, `{"pipeline-parallel-size": 2}`)
+	})}
+	got := Offline(OfflineInput{Docs: docs, Nodes: []state.Node{gpuNode("a", 8)}, Generation: recordedGeneration})
+	i := slices.IndexFunc(got.Actors, func(a RenderedActor) bool { return a.GPUs == 8 })
+	if i < 0 {
+		t.Fatalf("no worker of 8 GPUs: %+v", got.Actors)
+	}
+	argv := got.Actors[i].Argv
+	if diff := cmp.Diff([]string{"--data-parallel", "2", "--block-size", "32"}, argv[len(argv)-4:]); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -58,29 +59,95 @@ func (m ModelSpec) RoleArgs(role string) Args {
 }
 
 // ParallelSizes are the tensor, pipeline and data parallel sizes of a worker of a
-// role, 1 where an argument is absent. Keys are taken in the "_" and in the "-"
-// spelling; the last one counts, as it does on a command line. The error is an
-// [*Invalid].
+// role, 1 where an argument is absent. Keys are taken as the command line takes
+// them: in the "_" and in the "-" spelling, abbreviated, from dynamoArgs as well;
+// the last one counts. The error is an [*Invalid].
 func (m ModelSpec) ParallelSizes(role string) (tp, pp, dp int, err error) {
 	names := parallelKeys(m.Engine)
 	sizes := [3]int{1, 1, 1}
 	for i, keys := range names {
-		x, ok := m.lastArg(role, keys...)
-		if !ok {
-			continue
-		}
-		n, parsed := positiveInt(x.Value)
-		if !parsed {
-			return 1, 1, 1, &Invalid{
-				Reason: ReasonBadParallelSize,
-				Path:   m.argPath(role, x.Key),
-				Message: fmt.Sprintf("%s is %s; write a whole number from 1 to %d, without quotes",
-					x.Key, x.Value, maxParallelSize),
-			}
+		n, invalid := m.parallelSize(role, keys)
+		if invalid != nil {
+			return 1, 1, 1, invalid
 		}
 		sizes[i] = n
 	}
 	return sizes[0], sizes[1], sizes[2], nil
+}
+
+// parallelSize is the last argument of a role that sets a size under one of its
+// names, 1 where none does.
+func (m ModelSpec) parallelSize(role string, names []string) (int, *Invalid) {
+	size := 1
+	for _, x := range m.commandArgs(role) {
+		name, joined, ok := sizeFlag(x.Key, names)
+		if !ok {
+			continue
+		}
+		n, parsed := positiveInt(x.Value)
+		if parsed && !joined {
+			size = n
+			continue
+		}
+		return 1, &Invalid{
+			Reason: ReasonBadParallelSize,
+			Path:   x.path,
+			Message: fmt.Sprintf("%s sets --%s and is %s; write %s: N with a whole number from 1 to %d, without quotes",
+				x.Key, name, x.Value, strings.ReplaceAll(name, "-", "_"), maxParallelSize),
+		}
+	}
+	return size, nil
+}
+
+// commandArg is an argument of a command line with the place where it is written.
+type commandArg struct {
+	Arg
+	path string
+}
+
+// commandArgs are the arguments of a role in the order of its command line.
+func (m ModelSpec) commandArgs(role string) []commandArg {
+	var out []commandArg
+	for _, x := range m.RoleArgs(role) {
+		out = append(out, commandArg{x, m.argPath(role, x.Key)})
+	}
+	for _, x := range m.DynamoArgs {
+		out = append(out, commandArg{x, "spec.dynamoArgs." + x.Key})
+	}
+	return out
+}
+
+// localRanks is the last argument of a role that splits its data parallel ranks.
+func (m ModelSpec) localRanks(role string) (last commandArg, ok bool) {
+	const flag = "data-parallel-size-local"
+	for _, x := range m.commandArgs(role) {
+		dashed := strings.ReplaceAll(x.Key, "_", "-")
+		if strings.HasPrefix(flag, dashed) && strings.HasPrefix(dashed, "data-parallel-size-") {
+			last, ok = x, true
+		}
+	}
+	return last, ok
+}
+
+// sizeFlag says which flag of names a key of arguments sets. The key is compared
+// as it reaches the command line: "_" as "-", and since argparse takes
+// abbreviations, any prefix of a flag counts as the flag. joined: it holds a "=",
+// after which the value would stand in the key.
+func sizeFlag(key string, names []string) (name string, joined, ok bool) {
+	dashed, _, joined := strings.Cut(strings.ReplaceAll(key, "_", "-"), "=")
+	i := slices.IndexFunc(names, func(name string) bool { return dashed != "" && strings.HasPrefix(name, dashed) })
+	if i < 0 {
+		return "", false, false
+	}
+	return names[i], joined, true
+}
+
+// ParallelFlag says whether a key of arguments sets the tensor or the pipeline
+// parallel size of an engine, in any of the spellings that count.
+func ParallelFlag(engine, key string) bool {
+	names := parallelKeys(engine)
+	_, _, ok := sizeFlag(key, slices.Concat(names[0], names[1]))
+	return ok
 }
 
 // parallelKeys are the names of the tensor, pipeline and data parallel size of an
@@ -124,8 +191,13 @@ func (m ModelSpec) SharesGPUs(role string) bool {
 	if m.Engine != EngineSGLang {
 		return false
 	}
-	x, ok := m.lastArg(role, "enable-dp-attention")
-	return ok && string(x.Value) == "true"
+	shares := false
+	for _, x := range m.commandArgs(role) {
+		if strings.ReplaceAll(x.Key, "_", "-") == "enable-dp-attention" {
+			shares = string(x.Value) == "true"
+		}
+	}
+	return shares
 }
 
 // HybridKVCache says that a worker of a role explicitly enables the hybrid KV

@@ -106,16 +106,16 @@ func (f *faults) sizes(sp ModelSpec) {
 			}
 			continue
 		}
-		local, ok := sp.lastArg(role, "data-parallel-size-local")
+		local, ok := sp.localRanks(role)
 		if !ok || sp.Engine != EngineVLLM {
 			continue
 		}
 		n, parsed := positiveInt(local.Value)
-		if path := sp.argPath(role, local.Key); (!parsed || n != dp) && !seen[path] {
-			f.add(ReasonDataParallelNodes, path,
+		if (!parsed || n != dp) && !seen[local.path] {
+			f.add(ReasonDataParallelNodes, local.path,
 				"%s is %s of %d data parallel ranks, and all run on one node; remove it, and use replicas to spread over nodes",
 				local.Key, local.Value, dp)
-			seen[path] = true
+			seen[local.path] = true
 		}
 	}
 }
