@@ -38,6 +38,8 @@ type mirrorConfig[T any] struct {
 	// follow is told all that happens, under the lock and before the views show it;
 	// may be nil.
 	follow follower[T]
+	// resync is called when the copy is loaded anew, with why; may be nil.
+	resync func(cause string)
 }
 
 // follower follows what a mirror sees, in its order.
@@ -77,6 +79,9 @@ type mirror[T any] struct {
 	seen      uint64    // everything up to this sequence has arrived
 	version   uint64    // raised with every change of what the views show
 	err       error     // why the last session ended; nil while connected
+
+	// why the last session that had loaded ended, until that is told; run's alone.
+	why string
 }
 
 func newMirror[T any](js jetstream.JetStream, cfg mirrorConfig[T]) *mirror[T] {
@@ -95,7 +100,7 @@ func (m *mirror[T]) run(ctx context.Context) {
 			return
 		}
 		if s.isLoaded() {
-			delay = retryMin
+			delay, m.why = retryMin, causeOf(err)
 		}
 		if errors.Is(err, errReload) {
 			continue
@@ -113,8 +118,33 @@ func (m *mirror[T]) run(ctx context.Context) {
 	}
 }
 
-// errReload ends a session that did nothing wrong.
-var errReload = errors.New("load anew")
+// errReload ends a session that did nothing wrong; the others say why.
+var (
+	errReload      = errors.New("load anew")
+	errReconnected = fmt.Errorf("%w: the connection was made again", errReload)
+	errRecreated   = fmt.Errorf("%w: the bucket was made anew", errReload)
+	errGap         = fmt.Errorf("%w: the watch has a gap", errReload)
+)
+
+// Why a view was loaded anew.
+const (
+	ResyncReconnect = "reconnect" // the connection was made again
+	ResyncRecreated = "recreated" // the bucket is gone or was made anew
+	ResyncGap       = "gap"       // a message was lost, or the watch stopped in silence
+	ResyncClosed    = "closed"    // the watch ended
+)
+
+func causeOf(err error) string {
+	switch {
+	case errors.Is(err, errReconnected):
+		return ResyncReconnect
+	case errors.Is(err, errRecreated), errors.Is(err, jetstream.ErrStreamNotFound):
+		return ResyncRecreated
+	case errors.Is(err, errGap):
+		return ResyncGap
+	}
+	return ResyncClosed
+}
 
 func (m *mirror[T]) fail(err error) {
 	m.mu.Lock()
@@ -158,7 +188,7 @@ func (s *session[T]) run(ctx context.Context, reconnects <-chan nats.Status) err
 		return err
 	}
 	info := stream.CachedInfo()
-	m.begin(info.Created)
+	m.tellResync(m.begin(info.Created))
 	s.target = info.State.LastSeq
 	create, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
@@ -202,14 +232,14 @@ func (s *session[T]) follow(ctx context.Context, reconnects <-chan nats.Status) 
 		case err := <-s.failed:
 			return err
 		case <-reconnects:
-			return errReload
+			return errReconnected
 		case <-tick.C:
 			behind, seen, err := s.verify(ctx)
 			if err != nil {
 				return err
 			}
 			if behind && seen == lag {
-				return fmt.Errorf("%w: the watch of %s has stopped", errReload, s.m.cfg.bucket)
+				return fmt.Errorf("%w: that of %s has stopped", errGap, s.m.cfg.bucket)
 			}
 			lag = 0
 			if behind {
@@ -230,7 +260,7 @@ func (s *session[T]) verify(ctx context.Context) (behind bool, seen uint64, err 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !info.Created.Equal(m.created) {
-		return false, 0, errReload
+		return false, 0, errRecreated
 	}
 	if s.loaded && info.State.LastSeq <= m.seen {
 		m.verified = time.Now()
@@ -246,10 +276,10 @@ func openStream(ctx context.Context, js jetstream.JetStream, bucket string) (jet
 }
 
 // begin starts a load. From another stream than before nothing is known until it
-// is complete.
-func (m *mirror[T]) begin(created time.Time) {
+// is complete. It says whether that is so.
+func (m *mirror[T]) begin(created time.Time) (changed bool) {
 	m.mu.Lock()
-	changed := !created.Equal(m.created)
+	changed = !created.Equal(m.created)
 	if changed {
 		m.created, m.synced, m.seen = created, false, 0
 		m.version++
@@ -261,6 +291,20 @@ func (m *mirror[T]) begin(created time.Time) {
 	if changed {
 		m.cfg.kick()
 	}
+	return changed
+}
+
+// tellResync tells of a load that follows another; of a bucket that was made anew
+// the end of the last session need not know.
+func (m *mirror[T]) tellResync(recreated bool) {
+	if m.why == "" || m.cfg.resync == nil {
+		return
+	}
+	if recreated {
+		m.why = ResyncRecreated
+	}
+	m.cfg.resync(m.why)
+	m.why = ""
 }
 
 // handle takes one message: it stores and kicks, nothing else.
@@ -280,7 +324,7 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	s.count++
 	if meta.Sequence.Consumer != s.count {
 		m.mu.Unlock()
-		s.end(fmt.Errorf("%w: a message of %s was lost on the way", errReload, m.cfg.bucket))
+		s.end(fmt.Errorf("%w: a message of %s was lost on the way", errGap, m.cfg.bucket))
 		return
 	}
 	if m.cfg.follow != nil {

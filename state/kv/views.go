@@ -79,23 +79,38 @@ type observedView struct {
 	err      error
 }
 
+// WatchOption changes what Watch does besides.
+type WatchOption func(*watchOptions)
+
+type watchOptions struct{ resync func(cause string) }
+
+// OnResync has f called whenever a view has to be loaded anew, with one of the
+// Resync constants. It is called from several goroutines and must not block.
+func OnResync(f func(cause string)) WatchOption {
+	return func(o *watchOptions) { o.resync = f }
+}
+
 // Watch makes the buckets where they are absent and begins to follow them. It
 // returns at once when NATS answers; the views say themselves when they are
 // loaded. kick is called after every change, from several goroutines; it must not
 // block. The watch ends with ctx or Close.
-func Watch(ctx context.Context, js jetstream.JetStream, kick func()) (*Views, error) {
+func Watch(ctx context.Context, js jetstream.JetStream, kick func(), options ...WatchOption) (*Views, error) {
+	var o watchOptions
+	for _, option := range options {
+		option(&o)
+	}
 	id, err := EnsureBuckets(ctx, js)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	v := &Views{js: js, cancel: cancel, storeID: id, charge: &charge{}}
-	v.specs = newMirror(js, mirrorConfig[struct{}]{bucket: BucketSpecs, keepMissing: true, kick: kick, absent: v.makeAgain})
+	v.specs = newMirror(js, mirrorConfig[struct{}]{bucket: BucketSpecs, keepMissing: true, kick: kick, absent: v.makeAgain, resync: o.resync})
 	v.statuses = newMirror(js, mirrorConfig[state.Status]{
-		bucket: BucketStatus, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseStatusOrID,
+		bucket: BucketStatus, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseStatusOrID, resync: o.resync,
 	})
 	v.observed = newMirror(js, mirrorConfig[observation]{
-		bucket: BucketObserved, kick: kick, absent: v.makeAgain, parse: parseObservation, follow: v.charge,
+		bucket: BucketObserved, kick: kick, absent: v.makeAgain, parse: parseObservation, follow: v.charge, resync: o.resync,
 	})
 	v.wg.Go(func() { v.specs.run(ctx) })
 	v.wg.Go(func() { v.statuses.run(ctx) })

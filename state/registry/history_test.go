@@ -65,3 +65,29 @@ func TestWhatWentIsTold(t *testing.T) {
 		})
 	}
 }
+
+func TestResyncsAreTold(t *testing.T) {
+	for want, disturb := range map[string]func(f *fakeEtcd){
+		ResyncClosed:    func(f *fakeEtcd) { close(f.lastWatch().batches) },
+		ResyncLost:      func(f *fakeEtcd) { f.lost <- struct{}{} },
+		ResyncRecreated: func(f *fakeEtcd) { f.set(func() { f.header.ClusterID = 8 }) },
+		ResyncWentBack:  func(f *fakeEtcd) { f.set(func() { f.header.Revision = 1 }) },
+	} {
+		t.Run(want, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeEtcd(keyA)
+				var told []string
+				r := newRegistry(Config{OnResync: func(cause string) { told = append(told, cause) }}, func(string) (store, error) { return f.dial() })
+				defer r.Close()
+				r.Set(map[string]string{"default": endpoint})
+				synctest.Wait()
+				disturb(f)
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				if diff := cmp.Diff([]string{want}, told); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}

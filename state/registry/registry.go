@@ -28,6 +28,9 @@ type Config struct {
 	// UnknownAfter is how long after its last answer an etcd counts as unreachable;
 	// default 2 s. Probes are sent every quarter of it.
 	UnknownAfter time.Duration
+	// OnResync is called when registrations have to be listed anew, with one of the
+	// Resync constants; nil: nobody is told. It must not block.
+	OnResync func(cause string)
 }
 
 // Registry watches the etcd of every server. It is safe for concurrent use.

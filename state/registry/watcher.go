@@ -17,9 +17,30 @@ import (
 var (
 	errConnectionLost = errors.New("the connection was lost")
 	errWatchClosed    = errors.New("the watch was closed")
+	errWatchFailed    = errors.New("the watch failed")
 	errOtherCluster   = errors.New("another etcd cluster answers at this address")
 	errWentBack       = errors.New("etcd came back without some of its data")
 )
+
+// Why registrations were listed anew.
+const (
+	ResyncLost      = "lost"      // the connection was lost, or etcd does not answer
+	ResyncClosed    = "closed"    // the watch ended
+	ResyncRecreated = "recreated" // another cluster answers
+	ResyncWentBack  = "went-back" // etcd came back without some of its data
+)
+
+func causeOf(err error) string {
+	switch {
+	case errors.Is(err, errOtherCluster):
+		return ResyncRecreated
+	case errors.Is(err, errWentBack):
+		return ResyncWentBack
+	case errors.Is(err, errWatchClosed), errors.Is(err, errWatchFailed):
+		return ResyncClosed
+	}
+	return ResyncLost
+}
 
 // watcher keeps the view of one server's etcd.
 type watcher struct {
@@ -74,6 +95,9 @@ func (w *watcher) run() {
 		}
 		if listed {
 			pause.Reset()
+			if w.registry.cfg.OnResync != nil {
+				w.registry.cfg.OnResync(causeOf(err))
+			}
 		}
 		w.note(err)
 		w.registry.cfg.Log.Debug("registrations are listed anew", "server", w.server, "etcd", w.endpoint, "because", err)
@@ -154,7 +178,7 @@ func (c *contents) advance(b batch, open bool) error {
 	case !open:
 		return errWatchClosed
 	case b.Err != nil:
-		return fmt.Errorf("watch: %w", b.Err)
+		return fmt.Errorf("%w: %w", errWatchFailed, b.Err)
 	case b.ClusterID != c.ClusterID:
 		return errOtherCluster
 	case b.Revision < c.Revision:

@@ -187,10 +187,10 @@ func (a *App) openStore(ctx context.Context) error {
 	if a.publisher, err = events.NewPublisher(js, events.PublisherOptions{Dir: filepath.Join(a.cfg.DataDir, "spool"), Log: a.log}); err != nil {
 		return err
 	}
-	a.registry = registry.New(registry.Config{Log: a.log})
+	a.registry = registry.New(registry.Config{Log: a.log, OnResync: a.metrics.resynced})
 	a.frontends = registry.NewFrontends(registry.FrontendsConfig{})
 	a.loop = newLoop(a)
-	if a.views, err = kv.Watch(context.WithoutCancel(ctx), js, a.loop.Kick); err != nil {
+	if a.views, err = kv.Watch(context.WithoutCancel(ctx), js, a.loop.Kick, kv.OnResync(a.metrics.resynced)); err != nil {
 		return err
 	}
 	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch, Log: a.log})

@@ -26,6 +26,7 @@ type metrics struct {
 	timeToReady *prometheus.HistogramVec
 	rejected    *prometheus.CounterVec
 	swept       *prometheus.CounterVec
+	resyncs     *prometheus.CounterVec
 
 	mu      sync.Mutex
 	leads   bool
@@ -53,14 +54,20 @@ func newMetrics() *metrics {
 			Buckets: []float64{0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600}}, []string{"role"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_spec_rejected_total", Help: "Revisions of specs that were rejected."}, []string{"reason"}),
 		swept:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_orphans_swept_total", Help: "Units that were swept, by why."}, []string{"kind"}),
-		changes:  newChanges(), sweeps: map[state.UnitKey]string{},
+		resyncs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_watch_resyncs_total",
+			Help: "Times that a view of a bucket or of an etcd had to be loaded anew, by why: reconnect, recreated, gap, closed, lost, went-back. Each reconciler counts its own."},
+			[]string{"cause"}),
+		changes: newChanges(), sweeps: map[state.UnitKey]string{},
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dynctl_build_info", Help: "Always 1."}, []string{"version"})
 	build.WithLabelValues(version.Get().Version).Set(1)
-	m.registry.MustRegister(m.rounds, m.duration, m.isLeader, m.restarts, m.timeToReady, m.rejected, m.swept, build,
+	m.registry.MustRegister(m.rounds, m.duration, m.isLeader, m.restarts, m.timeToReady, m.rejected, m.swept, m.resyncs, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
+
+// resynced counts a view that is loaded anew.
+func (m *metrics) resynced(cause string) { m.resyncs.WithLabelValues(cause).Inc() }
 
 func (m *metrics) planned(d time.Duration) { m.duration.Observe(d.Seconds()) }
 
