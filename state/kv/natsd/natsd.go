@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -46,6 +48,8 @@ const (
 	SyncInterval = time.Second
 
 	startTimeout = 30 * time.Second
+	// maxStore is more than any disk has.
+	maxStore = 1 << 50
 )
 
 // Options of Start.
@@ -64,11 +68,18 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Server is a running NATS server.
+// Server is a running NATS server, which is started again by itself when its store
+// has failed.
 type Server struct {
-	ns   *server.Server
 	opts Options
 	lock *os.File
+	// failed: some stream will not be written to any more.
+	failed atomic.Bool
+	end    context.CancelFunc
+	ended  sync.WaitGroup
+
+	mu sync.RWMutex
+	ns *server.Server
 }
 
 // Start starts a server and returns once it accepts connections. The error is one
@@ -87,15 +98,20 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	ns, err := run(o)
-	if err != nil {
+	s := &Server{opts: o, lock: lock}
+	if s.ns, err = run(o, &s.failed); err != nil {
 		_ = lock.Close()
 		return nil, err
 	}
-	return &Server{ns: ns, opts: o, lock: lock}, nil
+	s.opts.Port = s.Port() // a restart comes back where clients look for it
+	ctx, end := context.WithCancel(context.Background())
+	s.end = end
+	s.ended.Go(func() { s.keepStoring(ctx) })
+	return s, nil
 }
 
-func run(o Options) (*server.Server, error) {
+// run starts a server; failed is set when its store fails.
+func run(o Options, failed *atomic.Bool) (*server.Server, error) {
 	if err := tryListen(o.Host, o.Port); err != nil {
 		return nil, err
 	}
@@ -108,6 +124,11 @@ func run(o Options) (*server.Server, error) {
 		JetStream:  true,
 		StoreDir:   o.StoreDir,
 		MaxPayload: MaxPayload,
+		// By itself the server allows three quarters of what is free when it starts,
+		// and counts what is stored already against that: one that starts again on a
+		// disk more than half full could refuse all writes. The buckets and the stream
+		// have bounds of their own.
+		JetStreamMaxStore: maxStore,
 		// A client may fall behind by several of the largest messages.
 		MaxPending:   8 * MaxPayload,
 		SyncInterval: SyncInterval,
@@ -117,7 +138,7 @@ func run(o Options) (*server.Server, error) {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
 	fatal := make(chan string, 1)
-	ns.SetLoggerV2(&logger{log: o.Log, fatal: fatal}, false, false, false)
+	ns.SetLoggerV2(&logger{log: o.Log, fatal: fatal, failed: failed}, false, false, false)
 	ns.Start()
 	err = awaitReady(ns, fatal)
 	if err == nil {
@@ -200,17 +221,17 @@ func writePID(f *os.File) error {
 }
 
 // URL is what a client on this machine dials, without credentials.
-func (s *Server) URL() string { return s.ns.ClientURL() }
+func (s *Server) URL() string { return s.current().ClientURL() }
 
 // Port is the port in use.
-func (s *Server) Port() int { return s.ns.Addr().(*net.TCPAddr).Port }
+func (s *Server) Port() int { return s.current().Addr().(*net.TCPAddr).Port }
 
 // Connect makes an in-process connection with the server's own credentials. It
 // never gives up reconnecting, and holds nothing back to send it later: a command
 // that failed must not be carried out afterwards.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	all := append([]nats.Option{
-		nats.InProcessServer(s.ns),
+		nats.InProcessServer(s),
 		nats.UserInfo(s.opts.Username, s.opts.Password),
 		nats.MaxReconnects(-1),
 		nats.ReconnectBufSize(-1),
@@ -229,8 +250,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.ns.Shutdown()
-		s.ns.WaitForShutdown()
+		s.end()
+		s.ended.Wait()
+		s.current().Shutdown()
+		s.current().WaitForShutdown()
 	}()
 	select {
 	case <-done:
@@ -243,15 +266,22 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // logger hands the server's log on and catches the fatal message, which would
 // otherwise end in a process exit or in nothing at all.
 type logger struct {
-	log   *slog.Logger
-	fatal chan<- string
+	log    *slog.Logger
+	fatal  chan<- string
+	failed *atomic.Bool
 }
 
 func (l *logger) Noticef(f string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(f, v...)) }
 func (l *logger) Debugf(string, ...any)      {}
 func (l *logger) Tracef(string, ...any)      {}
 func (l *logger) Warnf(f string, v ...any)   { l.log.Warn("nats: " + fmt.Sprintf(f, v...)) }
-func (l *logger) Errorf(f string, v ...any)  { l.log.Error("nats: " + fmt.Sprintf(f, v...)) }
+func (l *logger) Errorf(f string, v ...any) {
+	msg := fmt.Sprintf(f, v...)
+	if storeFailed(msg) {
+		l.failed.Store(true)
+	}
+	l.log.Error("nats: " + msg)
+}
 func (l *logger) Fatalf(f string, v ...any) {
 	msg := fmt.Sprintf(f, v...)
 	l.log.Error("nats: " + msg)
