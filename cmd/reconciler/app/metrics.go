@@ -33,6 +33,8 @@ type metrics struct {
 	changes *changes
 	// sweeps are why units are being swept, from the command to its end.
 	sweeps map[state.UnitKey]string
+	// begun are the actors whose restarts have series.
+	begun map[restart]bool
 }
 
 // maxSweeps bounds the sweeps that are remembered.
@@ -57,12 +59,13 @@ func newMetrics() *metrics {
 		resyncs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_watch_resyncs_total",
 			Help: "Times that a view of a bucket or of an etcd had to be loaded anew, by why: reconnect, recreated, gap, closed, lost, went-back. Each reconciler counts its own."},
 			[]string{"cause"}),
-		changes: newChanges(), sweeps: map[state.UnitKey]string{},
+		changes: newChanges(), sweeps: map[state.UnitKey]string{}, begun: map[restart]bool{},
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dynctl_build_info", Help: "Always 1."}, []string{"version"})
 	build.WithLabelValues(version.Get().Version).Set(1)
 	m.registry.MustRegister(m.rounds, m.duration, m.isLeader, m.restarts, m.timeToReady, m.rejected, m.swept, m.resyncs, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.begin()
 	return m
 }
 
@@ -83,18 +86,19 @@ func (m *metrics) leader(yes bool) {
 
 // round counts what changed since the round before.
 func (m *metrics) round(in actors.Input, r actors.Result) {
-	result := "idle"
+	result := roundIdle
 	switch {
 	case !in.Desired.Synced:
-		result = "loading"
+		result = roundLoading
 	case !in.Observed.Synced:
-		result = "blind"
+		result = roundBlind
 	case len(r.Starts)+len(r.Stops)+len(r.Sweeps)+len(r.Revokes) > 0:
-		result = "acted"
+		result = roundActed
 	}
 	m.rounds.WithLabelValues(result).Inc()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.beginRestarts(in)
 	restarts, ready := m.changes.since(in, r)
 	if !m.leads {
 		return
@@ -136,5 +140,5 @@ func constant(reason string, known []string) string {
 	if slices.Contains(known, reason) {
 		return reason
 	}
-	return "Other"
+	return other
 }

@@ -97,12 +97,19 @@ func (c *changes) why(key actorKey, a state.Actor) string {
 	return constant(c.asked[key].reason, known)
 }
 
+// The roles of the infra unit's actors.
+const (
+	roleEtcd     = "etcd"
+	roleNATS     = "nats"
+	roleFrontend = "frontend"
+)
+
 // roleOf is the role of a worker, or what an actor of the infra unit is.
 func roleOf(u state.Unit, a state.Actor) string {
 	if u.Model != "" {
 		return actors.RoleName(u.Role)
 	}
-	for label, role := range map[string]string{actors.LabelEtcd: "etcd", actors.LabelNATS: "nats", actors.LabelFrontend: "frontend"} {
+	for label, role := range map[string]string{actors.LabelEtcd: roleEtcd, actors.LabelNATS: roleNATS, actors.LabelFrontend: roleFrontend} {
 		if strings.HasSuffix(a.Name, label) {
 			return role
 		}
