@@ -26,6 +26,18 @@ func TestPageInABrowser(t *testing.T) {
 		t.Errorf("%d models are shown, want 5", got)
 	}
 
+	t.Run("why a model is not ready is one click away, as often as asked", func(t *testing.T) {
+		b.T = t
+		for range 2 {
+			run(b, chromedp.Click("#summary .bad a"))
+			b.wait(llama + ".open && document.activeElement === " + llama + ".querySelector('summary')")
+			if !eval[bool](b, "document.getElementById('card-model.default.llama-70b').getBoundingClientRect().top >= 0") {
+				t.Error("it is not in sight")
+			}
+			b.js(llama + ".open = false; scrollTo(0, 0)")
+		}
+	})
+
 	t.Run("an update keeps what is open, focused and selected", func(t *testing.T) {
 		b.T = t
 		b.js(llama + ".querySelector('summary').focus(); " + llama + ".querySelector('summary').click()")
@@ -67,6 +79,7 @@ func TestPageInABrowser(t *testing.T) {
 
 	t.Run("the stream comes back by itself", func(t *testing.T) {
 		b.T = t
+		b.js("window.said = []; new MutationObserver(() => said.push(document.getElementById('announce').textContent)).observe(document.getElementById('announce'), {childList: true})")
 		b.server.CloseClientConnections()
 		b.page.Timeline.Add(happening(22, events.TypeAgentConnected, "", "3", "AgentConnected", ""))
 		in := healed()
@@ -74,6 +87,7 @@ func TestPageInABrowser(t *testing.T) {
 		b.change(in)
 		b.wait(`document.getElementById('summary').textContent.includes('stands by')`)
 		b.wait(`document.getElementById('shown').textContent === '3 of 12'`)
+		b.wait(`said.some((s) => s.startsWith('Connection lost')) && said.includes('Connected again')`)
 	})
 }
 
@@ -112,6 +126,10 @@ func TestPageOnAPhoneAndInTheDark(t *testing.T) {
 				eval[[]string](b, "[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > 361).map((e) => e.outerHTML.slice(0, 120))"))
 		}
 	}
+	if bad := eval[[]string](b, misplaced); len(bad) > 0 {
+		t.Errorf("what stands among the labels of the cells: %q", bad)
+	}
+	b.checkTree() // a table that is drawn as a list still is one
 	b.js("document.querySelectorAll('details').forEach((d) => { d.open = false })")
 	b.shoot("ops-phone.png")
 	light := eval[string](b, "getComputedStyle(document.body).backgroundColor")
@@ -147,6 +165,16 @@ const contrast = `(() => {
   }
   return [...out];
 })()`
+
+// misplaced lists the texts of cells that stand in the column of their labels.
+const misplaced = `[...document.querySelectorAll('#units td[data-label]')].flatMap((td) => {
+  const out = [], edge = td.getBoundingClientRect().left + 60, walk = document.createTreeWalker(td, NodeFilter.SHOW_TEXT), range = document.createRange();
+  for (let n; (n = walk.nextNode());) {
+    range.selectNodeContents(n);
+    if (n.nodeValue.trim() && !n.parentElement.closest('.sr') && range.getBoundingClientRect().left < edge) out.push(td.dataset.label + ': ' + n.nodeValue.trim());
+  }
+  return out;
+})`
 
 func TestPageByKeyboardAndForScreenReaders(t *testing.T) {
 	b := newBrowser(t)
@@ -218,7 +246,7 @@ func (b *browser) checkTree() {
 			b.Errorf("a %s has no name", role)
 		}
 	}
-	for role, least := range map[string]int{"banner": 1, "navigation": 1, "main": 1, "contentinfo": 1, "status": 2, "region": 6, "article": 8, "table": 1, "rowheader": 7, "columnheader": 6, "form": 1} {
+	for role, least := range map[string]int{"banner": 1, "navigation": 1, "main": 1, "contentinfo": 1, "status": 2, "region": 6, "article": 8, "table": 1, "rowheader": 7, "columnheader": 7, "form": 1} {
 		if roles[role] < least {
 			b.Errorf("%d of role %s, want %d at least; there are %v", roles[role], role, least, roles)
 		}

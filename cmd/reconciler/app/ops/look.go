@@ -60,7 +60,6 @@ func isTrouble(typ string) bool {
 var functions = template.FuncMap{
 	"icon":   icon,
 	"when":   when,
-	"clock":  clock,
 	"plural": plural,
 	"code":   code,
 	"join":   strings.Join,
@@ -74,20 +73,15 @@ func icon(look string) template.HTML {
 	return template.HTML(`<svg class="icon ` + look + `" aria-hidden="true" focusable="false"><use href="#i-` + look + `"/></svg>`)
 }
 
-// when is a moment for people and machines. It is absolute, so that HTML which
-// says the same is the same; the script adds how long ago it was.
-func when(t time.Time) template.HTML { return timeElement(t, "2 Jan 15:04:05") }
-
-// clock is when within a list that is in order: the time of day is enough.
-func clock(t time.Time) template.HTML { return timeElement(t, "15:04:05") }
-
-// timeElement is made of digits and the names of months alone.
-func timeElement(t time.Time, layout string) template.HTML {
+// when is a moment for people and machines, made of digits and the names of months
+// alone. It is absolute, so that HTML which says the same is the same; the script
+// adds how long ago it was.
+func when(t time.Time) template.HTML {
 	if t.IsZero() {
 		return ""
 	}
 	t = t.UTC()
-	return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `" title="` + t.Format("2006-01-02 15:04:05.000 MST") + `">` + t.Format(layout) + `</time>`)
+	return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `" title="` + t.Format("2006-01-02 15:04:05.000 MST") + `">` + t.Format("2 Jan 15:04:05") + `</time>`)
 }
 
 func plural(n int, noun string) string {

@@ -74,6 +74,8 @@ func TestWhatThePageSays(t *testing.T) {
 	for i := range other.Statuses {
 		other.Statuses[i].Server = "two"
 	}
+	two := fixture()
+	two.Statuses = append(two.Statuses, state.Status{Key: "server.two", Kind: state.KindServer, Server: "two"})
 	for _, tc := range []struct {
 		name  string
 		in    Input
@@ -85,6 +87,11 @@ func TestWhatThePageSays(t *testing.T) {
 			actors.ReasonText(actors.WaitBackOff), `it is executed again at <time datetime="2026-11-24T12:00:42Z"`, `&lt;GPU 5&gt; has 1.12 GiB free`,
 			`<code>dynctl rollback model/llama-70b</code>`, `because WorkersReady is not True`,
 		}, []string{"<GPU 5>"}},
+		{"what does not serve leads to why", fixture(), []string{`<a href="#why-model.default.llama-70b">llama-70b is failing`, `<a href="#why-model.default.mixtral-8x22b">mixtral-8x22b is waiting`},
+			[]string{`href="#why-model.default.phi-4"`, `href="#why-model.default.whisper-v3"`}},
+		{"the events of a model", fixture(), []string{`<a href="/?model=llama-70b#timeline">`, `<a href="/?model=llama-70b&amp;trouble=1#timeline">`}, nil},
+		{"models of several servers are told apart", two, []string{"default/llama-70b is failing - dynctl</title>", ">default/llama-70b is failing<"}, nil},
+		{"an event of another day has its date", fixture(), []string{">24 Nov 11:57:07</time>"}, nil},
 		{"a model that waits names the numbers", fixture(), []string{`data-name="model mixtral-8x22b" data-word="waiting"`, `<strong>InsufficientGPUs</strong>: 1 worker needs 4 GPUs on one node; 1 is free`}, nil},
 		{"a rollout serves", fixture(), []string{`data-name="model phi-4" data-word="serving"`, `<strong>RollingOut</strong>`, "What is going on"}, nil},
 		{"a suspended model says how to resume", fixture(), []string{`data-word="suspended"`, `<code>dynctl resume model/whisper-v3</code>`}, nil},

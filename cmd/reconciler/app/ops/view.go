@@ -25,8 +25,14 @@ type view struct {
 type summary struct {
 	Models, Serving     int
 	Trouble             []string // models that are neither serving nor on their way
+	Away                []awayModel
 	GPUs, Held, Foreign int
 	AgentLook, Agent    string
+}
+
+// awayModel is one that is wanted and does not serve, with the way to why.
+type awayModel struct {
+	Name, Word, Look, ID string
 }
 
 type serverCard struct {
@@ -226,11 +232,19 @@ func newSummary(v view) summary {
 	for _, server := range v.Servers {
 		for _, m := range server.Models {
 			s.Models++
+			name := m.Name
+			if len(v.Servers) > 1 {
+				name = server.Name + "/" + name
+			}
 			switch m.Look {
 			case lookOK:
 				s.Serving++
+				continue
 			case lookBad, lookWarn:
-				s.Trouble = append(s.Trouble, fmt.Sprintf("%s is %s", m.Name, m.Verdict.Word))
+				s.Trouble = append(s.Trouble, fmt.Sprintf("%s is %s", name, m.Verdict.Word))
+			}
+			if m.Look != lookOff {
+				s.Away = append(s.Away, awayModel{name, m.Verdict.Word, m.Look, m.ID})
 			}
 		}
 	}

@@ -55,7 +55,7 @@
     patch(old, fresh);
     const news = [...words()].filter(([name, word]) => before.get(name) !== word).map(([name, word]) => `${name} is ${word}`);
     if (news.length) say(news.join(', '));
-    const bad = [...document.querySelectorAll('article.bad[data-word], article.warn[data-word]')].map((e) => `${e.dataset.name.replace('model ', '')} is ${e.dataset.word}`);
+    const bad = [...document.querySelectorAll('#summary .bad a, #summary .warn a')].map((e) => e.firstChild.nodeValue);
     document.title = bad.length ? `${bad.join(', ')} - dynctl` : 'dynctl';
     ages();
   };
@@ -132,20 +132,36 @@
   // An address such as /#why-model.default.qwen opens those details.
   const open = () => {
     const target = by(decodeURIComponent(location.hash.slice(1)));
-    if (target?.nodeName === 'DETAILS') { target.open = true; target.scrollIntoView(); }
+    if (target?.nodeName !== 'DETAILS') return;
+    target.open = true;
+    target.closest('article, section').scrollIntoView();
+    target.querySelector('summary').focus({preventScroll: true});
   };
   addEventListener('hashchange', open);
+  // The address does not change where it is asked for again.
+  document.addEventListener('click', (e) => {
+    if (!location.hash || e.target.closest?.('a')?.getAttribute('href') !== location.hash) return;
+    if (by(decodeURIComponent(location.hash.slice(1)))?.nodeName !== 'DETAILS') return;
+    e.preventDefault(); // or the focus would be taken away
+    open();
+  });
   open();
 
-  let last = timeline.dataset.last, source = null, retry = 0;
+  let last = timeline.dataset.last, source = null, retry = 0, lost = false;
   const state = (name, text) => { live.dataset.state = name; live.textContent = text; };
   const connect = () => {
     clearTimeout(retry);
     source = new EventSource(`/events?after=${encodeURIComponent(last)}`);
-    source.onopen = () => state('on', 'Live');
+    source.onopen = () => {
+      if (lost) say('Connected again');
+      lost = false;
+      state('on', 'Live');
+    };
     source.addEventListener('section', (e) => { const part = JSON.parse(e.data); swap(part.id, part.html); });
     source.addEventListener('rows', (e) => { last = e.lastEventId || last; arrive(JSON.parse(e.data)); });
     source.onerror = () => {
+      if (!lost) say('Connection lost, trying again');
+      lost = true;
       state('off', 'Connection lost, trying again');
       // The browser tries again by itself unless the answer was an error.
       if (source.readyState === EventSource.CLOSED) retry = setTimeout(connect, 5000);
