@@ -3,6 +3,8 @@ package app
 import (
 	"dynctl/actors"
 	"dynctl/state"
+	"dynctl/state/kv"
+	"dynctl/state/registry"
 )
 
 // other stands for what is no constant of ours.
@@ -33,6 +35,9 @@ func (m *metrics) begin() {
 	}
 	for _, kind := range []string{actors.ReasonDeleted, actors.ReasonLeftover, actors.ReasonOrphan, other} {
 		m.swept.WithLabelValues(kind)
+	}
+	for _, cause := range []string{kv.ResyncReconnect, kv.ResyncRecreated, kv.ResyncGap, kv.ResyncClosed, registry.ResyncLost, registry.ResyncWentBack} {
+		m.resyncs.WithLabelValues(cause)
 	}
 	m.beginServer(state.DefaultServer) // of every model that names none
 }
