@@ -39,7 +39,7 @@ REVOCATION = 1.0
 class UnitActor:
     """See the module. header: storeId, template (of the whole unit), actor (name),
     placement ({number, failures}), goals (the attempts asked for, by actor name),
-    binDirs."""
+    binDirs, origin (of the command). A caller names its own as caller["command"]."""
 
     def __init__(self, header: Dict[str, Any]) -> None:
         self._store = header["storeId"]
@@ -48,6 +48,7 @@ class UnitActor:
         self._unit_template: Dict[str, Any] = header["template"]
         self._placement = header["placement"]
         self._goals: Dict[str, Dict[str, int]] = header["goals"]
+        self._origin: Dict[str, Any] = header.get("origin") or {}
         self._bin_dirs: List[str] = header.get("binDirs") or []
         self._created_at = time.time()
         # What the goals refer to; the unit's own template until there are newer ones.
@@ -91,6 +92,7 @@ class UnitActor:
             "goalTemplate": self._goal_template, "placement": self._placement,
             "goals": self._goals, "createdAt": self._created_at, "node": self._node, "ip": self._ip,
             "pid": os.getpid(), "gpus": self._gpus, "snapshot": self._snapshot(), "stopping": self._stop,
+            "origin": self._origin,
         }
 
     async def wait(self, caller: Dict[str, Any], seen: int) -> Dict[str, Any]:
@@ -107,6 +109,7 @@ class UnitActor:
         if not self._admit(caller):
             return {"stale": self._incarnation}
         self._goal_template, self._goals = template, goals
+        self._origin = caller.get("command") or self._origin
         return self._snapshot()
 
     async def find_ports(self, caller: Dict[str, Any], rules: List[dict], taken: List[int], previous: Dict[str, int]) -> Dict[str, Any]:
@@ -135,6 +138,7 @@ class UnitActor:
             if self._stop is not None or self._snap["attempt"] >= request["attempt"]["number"]:
                 return self._snapshot()
             await self._end_process(self._grace())
+            self._origin = caller.get("command") or self._origin
             self._execute(request)
         return self._snapshot()
 

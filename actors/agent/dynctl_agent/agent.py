@@ -41,6 +41,7 @@ class Agent:
         self._failed = asyncio.get_running_loop().create_future()
         await self._bus.connect(self._config)
         self._charge = Charge(self._config, self._bus, self._ray.session(), self._ray.node_ip())
+        self._charge.more = self._world.facts.counts
         self._world.in_charge, self._world.stale = self._charge.check, self._on_stale
         self._world.accept = self._accept
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)

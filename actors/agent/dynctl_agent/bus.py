@@ -143,8 +143,11 @@ class Bus:
         return await self._js.pull_subscribe_bind(consumer=name, stream=STREAM)
 
     async def publish(self, subject: str, message_id: str, document: Dict[str, Any]) -> None:
-        """Store one event."""
-        await self._js.publish(subject, json.dumps(document).encode(), headers={"Nats-Msg-Id": message_id})
+        """Store one event. Raises ValueError for one that is too large to ever be."""
+        try:
+            await self._js.publish(subject, json.dumps(document).encode(), headers={"Nats-Msg-Id": message_id})
+        except nats.errors.MaxPayloadError as err:
+            raise ValueError(str(err)) from err
 
 
 __all__ = ["APIError", "Bus", "Conflict", "NotFoundError"]

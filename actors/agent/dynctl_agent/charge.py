@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 from . import VERSION
 from .bus import Bus, Conflict
@@ -31,6 +31,7 @@ class Charge:
         self.epoch = config.epoch
         self.synced = False
         self.autoscaling = False
+        self.more: Callable[[], Dict[str, Any]] = dict  # what else the heartbeat says
         self.lost: "asyncio.Future[str]" = asyncio.get_running_loop().create_future()
         self._revision = 0
         self._clock_at = -CLOCK_EVERY
@@ -131,5 +132,5 @@ class Charge:
         return {
             "incarnation": self.incarnation, "storeId": self._config.store_id, "session": self._session,
             "synced": self.synced, "epoch": self.epoch, "autoscaling": self.autoscaling, "version": VERSION,
-            "nodeIp": self._node_ip, "pid": os.getpid(),
+            "nodeIp": self._node_ip, "pid": os.getpid(), **self.more(),
         }

@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from typing import Any, Dict, Optional, Set
+from collections import deque
+from typing import Any, Deque, Dict, NamedTuple, Optional
 
 from .bus import Bus
 from .log import log, timestamp
 
 RETRY = 0.5
-GIVE_UP = 60.0
+# How many facts may wait to be stored, and how much of them.
+SPOOL = 4096
+SPOOL_BYTES = 16 << 20
+COMPLAIN_EVERY = 10.0
+
+
+class Fact(NamedTuple):
+    """One that waits."""
+
+    subject: str
+    message_id: str
+    document: Dict[str, Any]
+    size: int
 
 
 class Facts:
-    """Publishes without being waited for: a fact never delays what it is about."""
+    """Publishes without being waited for: a fact never delays what it is about. Those
+    that cannot be stored wait in memory, up to a bound; the rest is counted."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._incarnation = 0
         self._count = 0
-        self._tasks: Set[asyncio.Task] = set()
+        self._spool: Deque[Fact] = deque()
+        self._bytes = self._dropped = 0
+        self._complained_at = -COMPLAIN_EVERY
+        self._sender: Optional[asyncio.Task] = None
 
     def begin(self, incarnation: int) -> None:
         """Name the incarnation in what follows."""
         self._incarnation = incarnation
 
     def tell(self, type_: str, data: Dict[str, Any], detail: Optional[Dict[str, Any]] = None) -> None:
-        """data: server, unit, model, generation, causeId, reason, message."""
+        """data: server, unit, model, generation, specRevision, epoch, causeId, reason, message."""
         self._count += 1
         server, unit = data.get("server") or "_cluster", data.get("unit") or data.get("server") or "_cluster"
         message_id = f"{type_}-{self._incarnation}-{server}-{unit}-{self._count}"
@@ -44,22 +62,42 @@ class Facts:
             "time": timestamp(time.time()), "datacontenttype": "application/json", "data": body,
         }
         log("info", type_, **{k: v for k, v in body.items() if k != "detail" and v})
-        task = asyncio.ensure_future(self._publish(subject, message_id, document))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._record(Fact(subject, message_id, document, len(json.dumps(document))))
+
+    def counts(self) -> Dict[str, int]:
+        """How many wait to be stored, and how many were given up since the start."""
+        return {"factsSpooled": len(self._spool), "factsDropped": self._dropped}
 
     async def drain(self) -> None:
-        """Wait a moment for what is under way."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=2)
+        """Wait a moment for what is not stored yet."""
+        if self._sender is not None and not self._sender.done():
+            await asyncio.wait([self._sender], timeout=2)
 
-    async def _publish(self, subject: str, message_id: str, document: Dict[str, Any]) -> None:
-        start = time.monotonic()
-        while time.monotonic() - start < GIVE_UP:
+    def _record(self, fact: "Fact") -> None:
+        if len(self._spool) >= SPOOL or self._bytes + fact.size > SPOOL_BYTES:
+            self._drop(f"more than {len(self._spool)} wait to be stored")
+            return
+        self._spool.append(fact)
+        self._bytes += fact.size
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.ensure_future(self._send())
+
+    def _drop(self, why: str) -> None:
+        self._dropped += 1
+        if time.monotonic() - self._complained_at > COMPLAIN_EVERY:
+            self._complained_at = time.monotonic()
+            log("error", "facts are dropped", reason=why, dropped=self._dropped)
+
+    async def _send(self) -> None:
+        """Store what waits, in order. The message id makes a repeat harmless."""
+        while self._spool:
+            fact = self._spool[0]
             try:
-                await self._bus.publish(subject, message_id, document)
-                return
-            except Exception as err:  # any: the message id makes a repeat harmless
-                last = err
+                await self._bus.publish(fact.subject, fact.message_id, fact.document)
+            except (ValueError, TypeError) as err:  # no repeat will store it
+                self._drop(repr(err)[:300])
+            except Exception:  # NATS is away, which others tell
                 await asyncio.sleep(RETRY)
-        log("warn", "a fact was dropped", subject=subject, error=repr(last))
+                continue
+            self._spool.popleft()
+            self._bytes -= fact.size

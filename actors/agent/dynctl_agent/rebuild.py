@@ -116,6 +116,7 @@ def _add_described(world: World, out: Discovered, found: List[Found], groups: Di
         unit.foreign, unit.job_alive = foreign, foreign
         unit.identify(t, d["placement"])
         unit.executes(t)
+        unit.told(d.get("origin") or {})
         _take_group(unit, groups.pop(group, None), t["placementGroup"])
         for f in members:
             actor = unit.actors.setdefault(f.name, ActorView(f.name))
@@ -209,9 +210,10 @@ def _resume_start(unit: UnitView, described: List[Dict[str, Any]]) -> Optional[C
     }
     if not open_goals:
         return None
-    payload = {"template": template, "placement": newest["placement"]}
+    payload, origin = {"template": template, "placement": newest["placement"]}, newest.get("origin") or {}
     return Command(
-        START, unit.server, unit.unit, unit.generation, 0, "resumed", payload, 0.0, attempts=open_goals
+        START, unit.server, unit.unit, unit.generation, int(origin.get("epoch") or 0), origin.get("causeId") or "resumed",
+        payload, 0.0, attempts=open_goals, spec_revision=int(origin.get("specRevision") or 0),
     )
 
 

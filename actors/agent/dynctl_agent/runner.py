@@ -84,7 +84,7 @@ class Runner:
         await self._work()
 
     async def _carry_out(self, command: Command) -> None:
-        self.unit.cause_id = command.cause_id
+        self.unit.told(command.origin)
         if command.verb != START:
             await stop(self, command)
             return

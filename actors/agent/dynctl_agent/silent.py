@@ -76,6 +76,7 @@ def _go_on(runner: "Runner") -> None:
     newest = max(described, key=lambda d: (d["snapshot"]["startedAt"], d["createdAt"]))
     unit.identify(newest["template"], newest["placement"])
     unit.executes(newest["template"])
+    unit.told(newest.get("origin") or {})
     command = None if unit.stopping or runner.busy else resume(runner.world, unit, described)
     forget_unmade(unit, command)
     if command is not None:

@@ -224,6 +224,7 @@ async def _create(runner: "Runner", command: Command, template: Dict[str, Any]) 
     header = {
         "storeId": runner.unit.store_id, "actor": template["name"], "template": command.template,
         "placement": command.placement, "goals": command.attempts, "binDirs": runner.world.config.bin_dirs,
+        "origin": command.origin,
     }
     actor, ray = runner.unit.actors[template["name"]], runner.world.ray
     try:
@@ -242,7 +243,7 @@ async def _attempt(runner: "Runner", command: Command, template: Dict[str, Any])
     world, unit = runner.world, runner.unit
     actor, goal = unit.actors[template["name"]], command.attempts[template["name"]]
     if not _ready_to_execute(runner, template):
-        await runner.call(actor, "aim", command.template, command.attempts)
+        await runner.call(actor, "aim", command.template, command.attempts, command=command.origin)
         runner.changed()
         await world.changed.until(lambda: actor.phase == DEAD or _ready_to_execute(runner, template))
     if actor.snap["childPid"]:
@@ -261,7 +262,7 @@ async def _attempt(runner: "Runner", command: Command, template: Dict[str, Any])
         "goals": command.attempts,
     }
     unit.executes(command.template)
-    answer = await runner.call(actor, "execute", request)
+    answer = await runner.call(actor, "execute", request, command=command.origin)
     if answer["attempt"] == goal["number"] and answer["childPid"]:
         message = f"{actor.name}: attempt {goal['number']}, pid {answer['childPid']} on {actor.ip}"
         world.facts.tell("unit-started", unit.fact("Executed", message))

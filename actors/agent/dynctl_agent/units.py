@@ -155,8 +155,14 @@ class UnitView:
         self.pending = True  # until Ray has been asked for the group
         self.foreign = self.job_alive = False
         self.jobs: Set[str] = set()  # ids of the Ray jobs that made what is foreign
-        self.cause_id = ""
+        # The command that it was last told: what it does is that one's doing.
+        self.cause_id, self.epoch, self.spec_revision = "", 0, 0
         self._state, self._changed_at = "", time.time()
+
+    def told(self, origin: Dict[str, Any]) -> None:
+        """Remember the command (Command.origin) that something is done for."""
+        self.cause_id = origin.get("causeId") or ""
+        self.epoch, self.spec_revision = int(origin.get("epoch") or 0), int(origin.get("specRevision") or 0)
 
     def identify(self, template: Dict[str, Any], placement: Dict[str, int]) -> None:
         """Take the identity from a template that is to run."""
@@ -237,7 +243,8 @@ class UnitView:
         """The data of a fact about this unit."""
         return {
             "server": self.server, "unit": self.unit, "model": self.model, "generation": self.generation,
-            "causeId": self.cause_id, "reason": reason, "message": message,
+            "specRevision": self.spec_revision, "epoch": self.epoch, "causeId": self.cause_id,
+            "reason": reason, "message": message,
         }
 
 
