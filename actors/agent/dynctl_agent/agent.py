@@ -7,6 +7,7 @@ import signal
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from . import logserve, silent
+from .about import About
 from .bus import APIError, Bus
 from .charge import Charge, Superseded
 from .commands import START, STOP, SWEEP, Command, Gate, parse
@@ -41,7 +42,8 @@ class Agent:
         self._failed = asyncio.get_running_loop().create_future()
         await self._bus.connect(self._config)
         self._charge = Charge(self._config, self._bus, self._ray.session(), self._ray.node_ip())
-        self._charge.more = self._world.facts.counts
+        about = About(self._config.bin_dirs)
+        self._charge.more = lambda: {**self._world.facts.counts(), **about.value()}
         self._world.in_charge, self._world.stale = self._charge.check, self._on_stale
         self._world.accept = self._accept
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
@@ -264,6 +266,7 @@ class Agent:
             return
         refusal = self._gate().refusal(command, self._bus.server_time())
         fields = {"unit": f"{command.server}/{command.unit}", "causeId": command.cause_id, "epoch": command.epoch}
+        fields["traceparent"] = command.trace_parent
         if refusal:
             log("warn", f"{command.verb} refused", reason=refusal, **fields)
             await message.ack()

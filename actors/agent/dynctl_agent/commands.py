@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, Dict
 
 START, STOP, SWEEP = "start", "stop", "sweep"
+TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[ -~]{0,64})?\Z")
 
 
 @dataclass
@@ -23,6 +25,7 @@ class Command:
     stored_at: float  # on the server's clock
     attempts: Dict[str, Dict[str, int]] = field(default_factory=dict)
     spec_revision: int = 0
+    trace_parent: str = ""  # the W3C trace context of who asks, for the log
 
     @property
     def origin(self) -> Dict[str, Any]:
@@ -51,6 +54,10 @@ def counts(raw: Any) -> Dict[str, int]:
     return {"number": int(raw.get("number") or 0), "failures": int(raw.get("failures") or 0)}
 
 
+def _trace_parent(value: Any) -> str:
+    return value if isinstance(value, str) and TRACE_PARENT.match(value) else ""
+
+
 def parse(body: bytes, stored_at: float) -> Command:
     """A command from a CloudEvent. Raises ValueError."""
     try:
@@ -61,7 +68,7 @@ def parse(body: bytes, stored_at: float) -> Command:
             verb=verb, server=data["server"], unit=data["unit"], epoch=int(data.get("epoch") or 0),
             generation=payload.get("generation") or data.get("generation") or "",
             cause_id=data.get("causeId") or event.get("id", ""), payload=payload, stored_at=stored_at,
-            spec_revision=int(data.get("specRevision") or 0),
+            spec_revision=int(data.get("specRevision") or 0), trace_parent=_trace_parent(event.get("traceparent")),
         )
         if verb == START:
             template = payload["template"]

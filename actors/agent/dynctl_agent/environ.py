@@ -44,6 +44,11 @@ def expand(text: Text, values: Mapping[str, str]) -> str:
     return PLACEHOLDER.sub(value, text.get("expand", ""))
 
 
+def search_path(inherited: Mapping[str, str], bin_dirs: Sequence[str]) -> str:
+    """Where programs are looked for: beside Python, in --bin-dir, on PATH."""
+    return os.pathsep.join([os.path.dirname(sys.executable), *bin_dirs, inherited.get("PATH", os.defpath)])
+
+
 def child_environment(
     variables: Sequence[dict],
     values: Mapping[str, str],
@@ -53,8 +58,7 @@ def child_environment(
     """What the process sees: the actor's environment without DROPPED, the GPUs, then
     the template's variables in order. Secrets are read here and nowhere else."""
     env = {k: v for k, v in inherited.items() if not k.startswith(DROPPED)}
-    path = [os.path.dirname(sys.executable), *bin_dirs, env.get("PATH", os.defpath)]
-    env["PATH"] = os.pathsep.join(path)
+    env["PATH"] = search_path(env, bin_dirs)
     # Ray leaves an empty value in actors without a GPU, which would hide the GPUs
     # from tools that only look.
     env.pop("CUDA_VISIBLE_DEVICES", None)

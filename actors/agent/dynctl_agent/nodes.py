@@ -66,7 +66,7 @@ class Nodes:
             "id": row["NodeID"], "ip": row.get("NodeManagerAddress") or old.get("ip", ""), "alive": alive,
             "gpus": int(resources.get("GPU", 0)), "cpus": int(resources.get("CPU", 0)),
             "head": HEAD in resources or old.get("head", False),
-            "labels": row.get("Labels") or old.get("labels", {}),
+            "labels": row.get("Labels") or old.get("labels", {}), "incarnation": self._world.incarnation,
         }
         if alive and free is not None:
             value["freeGpus"], value["freeCpus"] = free.get("GPU", 0.0), free.get("CPU", 0.0)

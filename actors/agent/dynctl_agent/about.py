@@ -1,0 +1,52 @@
+"""What the agent's node has, for `dynctl doctor`: told with the heartbeat."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import time
+from typing import Any, Dict, Mapping, Sequence
+
+from . import environ
+
+# Programs may be installed while the agent runs.
+EVERY = 30.0
+BINARIES = ("etcd", "nats-server")
+
+
+def version_of(distribution: str) -> str:
+    """Of an installed Python distribution; "" when there is none."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def versions() -> Dict[str, str]:
+    """Python, Ray and Dynamo."""
+    return {"python": platform.python_version(), "ray": version_of("ray"), "dynamo": version_of("ai-dynamo")}
+
+
+def binaries(bin_dirs: Sequence[str], inherited: Mapping[str, str]) -> Dict[str, str]:
+    """The paths of the infra unit's programs, found as its actors find them; "" where
+    there is none."""
+    path = environ.search_path(inherited, bin_dirs)
+    return {name: shutil.which(name, path=path) or "" for name in BINARIES}
+
+
+class About:
+    """Both, looked at again now and then."""
+
+    def __init__(self, bin_dirs: Sequence[str]) -> None:
+        self._bin_dirs = bin_dirs
+        self._looked_at = -EVERY
+        self._found: Dict[str, Any] = {}
+
+    def value(self) -> Dict[str, Any]:
+        """The fields of the heartbeat."""
+        if time.monotonic() - self._looked_at >= EVERY:
+            self._looked_at = time.monotonic()
+            self._found = {"versions": versions(), "binaries": binaries(self._bin_dirs, os.environ)}
+        return self._found

@@ -1,0 +1,53 @@
+"""Commands as they come from the stream."""
+
+from __future__ import annotations
+
+import json
+import unittest
+
+from dynctl_agent.commands import parse
+
+from .cluster import worker
+from .fakes import FakeCase
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+STRANGE = ("x", 7, None, ["a"], {"b": 1}, "x" * 10_000)
+
+
+class Parse(unittest.TestCase):
+    def event(self, **attributes):
+        data = {"server": "s", "unit": "u", "epoch": 3, "specRevision": 7, "causeId": "c", "command": {"gracePeriod": 1}}
+        return json.dumps({"type": "stop", "id": "1", "data": data, **attributes}).encode()
+
+    def test_what_asks_for_it(self):
+        command = parse(self.event(), 0.0)
+        self.assertEqual(command.origin, {"verb": "stop", "causeId": "c", "epoch": 3, "specRevision": 7})
+        self.assertEqual(command.trace_parent, "")
+
+    def test_trace_context(self):
+        self.assertEqual(parse(self.event(traceparent=TRACE), 0.0).trace_parent, TRACE)
+        for strange in STRANGE:
+            with self.subTest(strange):
+                self.assertEqual(parse(self.event(traceparent=strange), 0.0).trace_parent, "")
+
+    def test_attributes_that_nobody_knows(self):
+        for strange in STRANGE:
+            with self.subTest(strange):
+                self.assertEqual(parse(self.event(tracestate=strange, unknown=strange, datacontenttype=strange), 0.0).unit, "u")
+
+
+class Trace(FakeCase):
+    async def test_it_is_logged_and_goes_no_further(self):
+        t = worker("s", "0a0a0a0a", 0, ["x"])
+        await self.new_agent()
+        attempts = {t["actors"][0]["name"]: {"number": 1, "failures": 0}}
+        payload = {"template": t, "placement": {"number": 1, "failures": 0}, "attempts": attempts}
+        self.command("start", t, payload, traceparent=TRACE)
+        await self.until(lambda: self.state(t) == "Running")
+        (line,) = [json.loads(x) for x in self.output.getvalue().splitlines() if f'"{TRACE}"' in x]
+        self.assertEqual((line["msg"], line["causeId"]), ("start", "cause"))
+        self.assertNotIn(TRACE, json.dumps(self.nats.facts))
+
+
+if __name__ == "__main__":
+    unittest.main()
