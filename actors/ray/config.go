@@ -69,6 +69,7 @@ type Config struct {
 	Log *slog.Logger
 
 	// StartTimeout is how long a job may take to its first heartbeat; default 60 s.
+	// One that was found and has beaten since its start gets HeartbeatTimeout.
 	StartTimeout time.Duration
 	// HeartbeatTimeout is the age at which an agent whose job runs is replaced;
 	// default 10 s, which a machine under full load does not reach.
@@ -79,8 +80,8 @@ type Config struct {
 	Poll time.Duration
 	// The first job after a stable one is submitted at once, the others after
 	// BackoffInitial (default 500 ms), doubled each time up to BackoffMax (default
-	// 30 s), give or take a fifth. Stable is an agent that lived for ResetAfter
-	// (default 1 min).
+	// 5 s: nothing heals while there is none), give or take a fifth. Stable is an
+	// agent that lived for ResetAfter (default 15 s).
 	BackoffInitial, BackoffMax, ResetAfter time.Duration
 }
 
@@ -93,8 +94,8 @@ func (c *Config) setDefaults() {
 		{&c.HeartbeatTimeout, 10 * time.Second},
 		{&c.Poll, 250 * time.Millisecond},
 		{&c.BackoffInitial, 500 * time.Millisecond},
-		{&c.BackoffMax, 30 * time.Second},
-		{&c.ResetAfter, time.Minute},
+		{&c.BackoffMax, 5 * time.Second},
+		{&c.ResetAfter, 15 * time.Second},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -49,7 +50,8 @@ func (s *Supervisor) ensure(ctx context.Context) {
 	living = slices.DeleteFunc(living, func(j utiltypes.RayJobInfo) bool { return s.condemned[j.SubmissionId] })
 	for i, j := range living {
 		if j.Metadata[metaPackage] == s.cfg.Package.Hash && j.Metadata[metaSettings] == settings {
-			s.current = &job{id: j.SubmissionId, since: time.Now(), found: true, predecessors: ids(slices.Delete(living, i, i+1))}
+			s.current = &job{id: j.SubmissionId, since: time.Now(), found: true,
+				started: time.UnixMilli(int64(min(j.StartTime, math.MaxInt64))), predecessors: ids(slices.Delete(living, i, i+1))}
 			s.set(PhaseStarting, "an agent of this store runs already; waiting for its heartbeat")
 			return
 		}

@@ -45,6 +45,8 @@ type job struct {
 	// to have taken over once there is another one. Unused for a job that was found.
 	before uint64
 	found  bool
+	// started is when a job that was found began, on Ray's clock.
+	started time.Time
 	// healthy is when its first heartbeat was seen; zero: not yet.
 	healthy time.Time
 	// predecessors are stopped once it has taken over.
@@ -193,12 +195,22 @@ func (s *Supervisor) judge(ctx context.Context) {
 		s.retire(ctx)
 	case !j.healthy.IsZero() && beat.Age >= s.cfg.HeartbeatTimeout:
 		s.replace(ctx, fmt.Errorf("job %s: %w for %s though it runs: it is replaced", j.id, ErrNoAgent, s.cfg.HeartbeatTimeout))
-	case j.healthy.IsZero() && time.Since(j.since) >= s.cfg.StartTimeout:
-		s.replace(ctx, fmt.Errorf("job %s: %w within %s of its start: see that the Ray cluster can reach %s, and `ray job logs %s`",
-			j.id, ErrNoAgent, s.cfg.StartTimeout, s.cfg.Agent().NATSURL, j.id))
+	case j.healthy.IsZero() && time.Since(j.since) >= s.patience(j, beat):
+		s.replace(ctx, fmt.Errorf("job %s: %w within %s: see that the Ray cluster can reach %s, and `ray job logs %s`",
+			j.id, ErrNoAgent, s.patience(j, beat), s.cfg.Agent().NATSURL, j.id))
 	case j.healthy.IsZero():
 		s.starting()
 	}
+}
+
+// patience is how long a job that was submitted or found may take to its first
+// heartbeat that is seen here. A heartbeat since its start says that a job which was
+// found has started long ago and is silent now; whoever condemned it is gone.
+func (s *Supervisor) patience(j *job, beat Heartbeat) time.Duration {
+	if j.found && time.Now().Add(-beat.Age).After(j.started) {
+		return s.cfg.HeartbeatTimeout
+	}
+	return s.cfg.StartTimeout
 }
 
 func (s *Supervisor) starting() {
