@@ -5,7 +5,8 @@ from __future__ import annotations
 import unittest
 
 from .cluster import worker
-from .fakes import HEAD, FakeCase
+from .fakecase import FakeCase
+from .fakes import HEAD
 
 GENERATION = "0a0a0a0a"
 NODE = f"node.{HEAD}"

@@ -8,7 +8,7 @@ import unittest
 from dynctl_agent.commands import parse
 
 from .cluster import worker
-from .fakes import FakeCase
+from .fakecase import FakeCase
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 STRANGE = ("x", 7, None, ["a"], {"b": 1}, "x" * 10_000)

@@ -12,7 +12,8 @@ from dynctl_agent import events
 from dynctl_agent.events import Facts
 
 from .cluster import worker
-from .fakes import FakeBus, FakeCase, Nats
+from .fakecase import FakeCase
+from .fakes import FakeBus, Nats
 
 GENERATION = "0a0a0a0a"
 

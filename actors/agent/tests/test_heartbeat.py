@@ -12,7 +12,8 @@ import ray
 
 from dynctl_agent import about
 
-from .fakes import HEAD, FakeCase
+from .fakecase import FakeCase
+from .fakes import HEAD
 
 
 class About(unittest.TestCase):

@@ -10,7 +10,8 @@ from unittest import mock
 from dynctl_agent import starting
 
 from .cluster import worker
-from .fakes import HEAD, FakeCase
+from .fakecase import FakeCase
+from .fakes import HEAD
 
 GENERATION = "0a0a0a0a"
 
