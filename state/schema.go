@@ -13,7 +13,11 @@ import (
 // complete and check a spec: KindServer or KindModel, or "" for a file that may
 // hold either.
 func JSONSchema(kind string) (json.RawMessage, error) {
-	root := schemaNode{"$schema": "https://json-schema.org/draft/2020-12/schema"}
+	id := "urn:dynctl:schema:" + strings.ToLower(kind)
+	if kind == "" {
+		id += "spec"
+	}
+	root := schemaNode{"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": id}
 	switch kind {
 	case KindServer:
 		maps.Copy(root, objectSchema(reflect.TypeFor[Server](), kind, ""))

@@ -49,7 +49,7 @@ func readSchema(name string) ([]byte, error) {
 		doc, err := state.JSONSchema(kind)
 		return append(doc, '\n'), err
 	}
-	if name == eventSchema {
+	if name == eventSchema || name == "events" { // as the verb is called
 		return events.Schema(), nil
 	}
 	doc, err := schemaFiles.ReadFile("schemas/" + name + ".json")
@@ -63,9 +63,15 @@ func (a *app) schemaCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema [NAME]",
 		Short: "Print the JSON Schema of a spec or of an output",
-		Long: `Print the JSON Schema of a spec (model, server, or spec for either) or of what a verb prints with
--o json (models, servers, units, nodes, status, ...). Without a name: the names.`,
-		Example:   "  dynctl schema\n  dynctl schema model > model.schema.json\n  dynctl schema units",
+		Long: `Print the JSON Schema (draft 2020-12) of a spec (model, server, or spec for
+either) or of what a verb prints with -o json (models, servers, units, nodes,
+status, ...). Without a name: the names.
+
+An editor with the YAML language server completes and checks a spec whose first
+line is
+
+  # yaml-language-server: $schema=spec.schema.json`,
+		Example:   "  dynctl schema\n  dynctl schema spec > spec.schema.json\n  dynctl schema units",
 		Args:      cobra.MaximumNArgs(1),
 		ValidArgs: schemaNames(),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -114,6 +115,69 @@ func TestSchemas(t *testing.T) {
 				t.Errorf("%s is not up to date: go test ./cmd/dynctl -run TestSchemas -update\n%s", path, d)
 			}
 		})
+	}
+}
+
+// TestExamplesNameTheSchema: the schema beside the examples is the one of the
+// program, every example begins with it, and is valid under it.
+func TestExamplesNameTheSchema(t *testing.T) {
+	const path = "../../examples/spec.schema.json"
+	want, err := readSchema("spec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(path, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), string(have)); d != "" {
+		t.Errorf("%s is not up to date: go test ./cmd/dynctl -run TestExamples -update\n%s", path, d)
+	}
+	examples, err := filepath.Glob("../../examples/*.yaml")
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, example := range examples {
+		text, err := os.ReadFile(example)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(string(text), "# yaml-language-server: $schema=spec.schema.json\n") {
+			t.Errorf("%s does not begin with its schema", example)
+		}
+		docs, err := state.Decode(example, text)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, doc := range docs {
+			if err := validate("spec", doc.Raw); err != nil {
+				t.Errorf("%s:%d: %v", example, doc.Line, err)
+			}
+		}
+	}
+}
+
+// TestSchemasHaveIDs: an editor or a validator that knows several tells them apart.
+func TestSchemasHaveIDs(t *testing.T) {
+	for _, name := range schemaNames() {
+		doc, err := readSchema(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s struct {
+			ID string `json:"$id"`
+		}
+		if err := json.Unmarshal(doc, &s); err != nil {
+			t.Fatal(err)
+		}
+		if want := "urn:dynctl:schema:" + name; s.ID != want {
+			t.Errorf("%s: $id %q, want %q", name, s.ID, want)
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ type source struct {
 var specExtensions = []string{".yaml", ".yml", ".json"}
 
 // readSources reads what the arguments name: files, directories (every .yaml,
-// .yml and .json below), glob patterns, and "-" for standard input.
+// .yml and .json below except .schema.json), glob patterns, and "-" for standard input.
 func (a *app) readSources(args []string) ([]source, error) {
 	var sources []source
 	for _, arg := range args {
@@ -83,6 +83,7 @@ func specFiles(dir string) ([]string, error) {
 			return err
 		case d.IsDir() && path != dir && strings.HasPrefix(d.Name(), "."):
 			return filepath.SkipDir
+		case strings.HasSuffix(d.Name(), ".schema.json"): // what editors check the others by
 		case !d.IsDir() && slices.Contains(specExtensions, filepath.Ext(path)):
 			paths = append(paths, path)
 		}
