@@ -10,7 +10,8 @@ import (
 	"dynctl/state"
 )
 
-// start makes it so: the group, the actors and the attempts.
+// start makes it so: the group, the actors and the attempts. A new unit stands in
+// the bucket before anything of it is made.
 func (c *Cluster) start(cmd command, ack func()) {
 	u := c.units[cmd.key]
 	switch {
@@ -19,20 +20,27 @@ func (c *Cluster) start(cmd command, ack func()) {
 		c.units[cmd.key] = u
 		u.adopt(cmd)
 		u.group = cmd.payload.Template.PlacementGroup
-		c.report(u, ack)
+		c.report(u, func() {
+			ack()
+			c.queue.post(func() { c.makeIt(u) })
+		})
 	case u.stopping:
 		u.next = &cmd
 		ack()
-		return
 	default:
 		u.adopt(cmd)
 		ack()
+		c.makeIt(u)
 	}
-	if !u.living() && (u.group.State == "" || u.group.State == groupRemoved || u.group.State == groupRescheduling) {
+}
+
+// makeIt makes what of a unit is not there.
+func (c *Cluster) makeIt(u *unit) {
+	switch {
+	case c.units[u.key] != u || u.stopping:
+	case !u.living() && (u.group.State == "" || u.group.State == groupRemoved || u.group.State == groupRescheduling):
 		c.makeGroup(u)
-		return
-	}
-	if u.group.State == groupCreated {
+	case u.group.State == groupCreated:
 		c.makeActors(u)
 	}
 }
