@@ -36,6 +36,8 @@ type AcceptInput struct {
 	Confirmed map[string]uint64
 	// Units are the observed units: a server with workers does not move its etcd.
 	Units []state.Unit
+	// Memo, if any, is carried from round to round.
+	Memo *Memo
 }
 
 // Stored is what a status keeps for the planner. See [DesiredModel] for Previous
@@ -60,6 +62,7 @@ func Accept(in AcceptInput) (Desired, map[state.Key]Kept) {
 	for _, e := range in.Entries {
 		a.entries[e.Key] = e
 	}
+	in.Memo.forget(in.Statuses)
 	a.collectServers()
 	a.collectModels()
 	a.acceptServers()
@@ -119,10 +122,11 @@ func (a *accepter) collectServers() {
 		s.Name = name
 		s.Status = a.statusOf(state.ServerKey(name))
 		if s.Status != nil {
-			s.stored = readStored(s.Status.Template)
+			r := a.in.Memo.read(state.ServerKey(name), s.Status)
+			s.stored = r.stored
 			s.Revision = s.Status.ObservedRevision
-			if doc, ok := keptSpec(s.Status); ok && doc.Object.Server != nil && s.Status.AcceptedRevision != 0 {
-				s.object, s.raw = doc.Object.Server.WithDefaults(), s.Status.AcceptedSpec
+			if r.ok && r.doc.Object.Server != nil && s.Status.AcceptedRevision != 0 {
+				s.object, s.raw = r.doc.Object.Server.WithDefaults(), s.Status.AcceptedSpec
 				s.Accepted, s.Explicit = s.Status.AcceptedRevision, true
 			}
 		}
@@ -166,10 +170,11 @@ func (a *accepter) collectModels() {
 		m.Server, m.Name = k.Server, k.Name
 		m.Status = a.statusOf(k)
 		if m.Status != nil {
-			m.stored = readStored(m.Status.Template)
+			r := a.in.Memo.read(k, m.Status)
+			m.stored = r.stored
 			m.Revision = m.Status.ObservedRevision
-			if doc, ok := keptSpec(m.Status); ok && doc.Object.Model != nil {
-				m.object, m.raw, m.Accepted = doc.Object.Model.WithDefaults(), m.Status.AcceptedSpec, m.Status.AcceptedRevision
+			if r.ok && r.doc.Object.Model != nil {
+				m.object, m.raw, m.Accepted = r.doc.Object.Model.WithDefaults(), m.Status.AcceptedSpec, m.Status.AcceptedRevision
 			}
 		}
 		if e, ok := a.entries[k]; ok {
@@ -216,6 +221,9 @@ func (a *accepter) acceptServers() {
 }
 
 func sameDoc(x, y json.RawMessage) bool {
+	if bytes.Equal(x, y) {
+		return len(x) > 0
+	}
 	var bx, by bytes.Buffer
 	if json.Compact(&bx, x) != nil || json.Compact(&by, y) != nil {
 		return false

@@ -25,6 +25,8 @@ const idleRound = 500 * time.Millisecond
 type loop struct {
 	app  *App
 	kick chan struct{}
+	// memo spares decoding what the statuses keep, in every round.
+	memo actors.Memo
 	// decoded caches documents by key and revision: decoding is what costs most.
 	decoded map[string]decodedSpec
 	// written overlays the status view until the watch has caught up.
@@ -114,6 +116,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 		Synced:   specs.Synced && statusesLoaded,
 		Entries:  l.decode(specs.Entries),
 		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units,
+		Memo: &l.memo,
 	})
 	policy := actors.DefaultPolicy(l.app.views.StoreID())
 	policy.RayNamespace = l.app.cfg.RayNamespace

@@ -1,0 +1,44 @@
+package app
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"dynctl/state"
+)
+
+// A status that would be written as it stands is not written.
+func TestStatusesThatReadAlikeAreEqual(t *testing.T) {
+	at := time.Date(2026, 11, 24, 0, 0, 0, 5, time.UTC)
+	status := func(change func(*state.Status)) state.Status {
+		s := state.Status{
+			Key: "model.default.m", Kind: state.KindModel, Name: "m", ObservedRevision: 3, Revision: 7,
+			Conditions:   []state.Condition{{Type: state.CondReady, Status: state.StatusTrue, LastTransitionTime: at}},
+			Roles:        map[string]state.RoleStatus{"aggregated": {Desired: 1, LastExit: &state.ExitStatus{Code: 1, At: at}}},
+			AcceptedSpec: json.RawMessage(`{"a":1}`), Template: json.RawMessage(`{"b":2}`),
+		}
+		change(&s)
+		return s
+	}
+	base := status(func(*state.Status) {})
+	for name, tt := range map[string]struct {
+		change func(*state.Status)
+		equal  bool
+	}{
+		"nothing":           {func(*state.Status) {}, true},
+		"another entry":     {func(s *state.Status) { s.Revision = 8 }, true},
+		"an empty list":     {func(s *state.Status) { s.Placements = []state.PlacementStatus{} }, true},
+		"spaces in a spec":  {func(s *state.Status) { s.AcceptedSpec = json.RawMessage(`{ "a": 1 }`) }, true},
+		"another condition": {func(s *state.Status) { s.Conditions[0].Status = state.StatusFalse }, false},
+		"another time":      {func(s *state.Status) { s.Conditions[0].LastTransitionTime = at.Add(1) }, false},
+		"another exit":      {func(s *state.Status) { s.Roles["aggregated"].LastExit.Code = 2 }, false},
+		"another spec":      {func(s *state.Status) { s.AcceptedSpec = json.RawMessage(`{"a":2}`) }, false},
+		"another template":  {func(s *state.Status) { s.Template = json.RawMessage(`{"b":3}`) }, false},
+		"another endpoint":  {func(s *state.Status) { s.Endpoint = "http://10.0.0.1/v1" }, false},
+	} {
+		if got := equalStatus(base, status(tt.change)); got != tt.equal {
+			t.Errorf("%s: equal %v, want %v", name, got, tt.equal)
+		}
+	}
+}
