@@ -1,0 +1,266 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/actors/simray"
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+// rig is a whole reconciler in this process, with an embedded NATS and a real
+// etcd, and a simulated Ray. Ray itself is at an address where nobody listens.
+type rig struct {
+	tb     testing.TB
+	app    *App
+	sim    *simray.Cluster
+	client *kv.Client
+	etcd   *simray.Etcd
+
+	mu     sync.Mutex
+	first  map[string]time.Time // the first start command, by unit
+	starts map[string]time.Time // the last
+	ready  map[string]bool      // by key
+	units  map[string]state.Unit
+	gone   int           // statuses that were removed
+	change chan struct{} // closed with each change
+}
+
+const rigPatience = 2 * time.Minute
+
+func newRig(tb testing.TB, nodes int) *rig {
+	tb.Helper()
+	r := &rig{tb: tb, first: map[string]time.Time{}, starts: map[string]time.Time{}, ready: map[string]bool{}, units: map[string]state.Unit{}, change: make(chan struct{})}
+	var err error
+	if r.etcd, err = simray.StartEtcd(tb.Context(), "../../../bin/etcd", tb.TempDir()); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(r.etcd.Close)
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	cfg := Config{DataDir: tb.TempDir(), Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: "http://127.0.0.1:1", RayNamespace: "ns", ID: "rig", LogFormat: "text"}
+	if r.app, err = New(tb.Context(), cfg, log); err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.app.Run(ctx) }()
+	tb.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			tb.Error(err)
+		}
+		closing, done := context.WithTimeout(context.Background(), 10*time.Second)
+		defer done()
+		if err := r.app.Close(closing); err != nil {
+			tb.Error(err)
+		}
+	})
+	js := r.connect()
+	r.client = kv.New(js)
+	r.follow()
+	r.sim, err = simray.Start(ctx, simray.Config{JetStream: js, Etcd: r.etcd.Client, StoreID: r.app.views.StoreID(), Nodes: simray.Fleet(nodes, 8, 64)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(r.sim.Close)
+	r.put("server.default", fmt.Sprintf("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec:\n"+
+		"  etcd: {endpoint: %q}\n  nats: {url: \"nats://127.0.0.1:4\"}\n  healing: {backoff: {resetAfter: 1ns}}\n", r.etcd.URL))
+	r.until("the server is ready", func() bool { return r.ready["server.default"] })
+	return r
+}
+
+// connect is a connection of its own, as that of any other program.
+func (r *rig) connect() jetstream.JetStream {
+	r.tb.Helper()
+	nc, err := nats.Connect(r.app.natsURL())
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+	r.tb.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+	return js
+}
+
+// follow notes when starts are sent, what runs and who is ready, as anybody may
+// see it.
+func (r *rig) follow() {
+	r.tb.Helper()
+	r.subscribe("dynctl.events.*.start.>", func(m *nats.Msg) {
+		unit := strings.SplitN(m.Subject, ".", 5)[4]
+		r.note(func() {
+			r.starts[unit] = time.Now()
+			if r.first[unit].IsZero() {
+				r.first[unit] = r.starts[unit]
+			}
+		})
+	})
+	r.subscribe("$KV."+kv.BucketObserved+".unit.>", func(m *nats.Msg) {
+		unit := strings.SplitN(m.Subject, ".", 5)[4]
+		var u state.Unit
+		if len(m.Data) > 0 && json.Unmarshal(m.Data, &u) != nil {
+			return
+		}
+		r.note(func() { r.units[unit] = u })
+	})
+	client := kv.New(r.connect())
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	r.tb.Cleanup(func() { cancel(); wg.Wait() })
+	wg.Go(func() {
+		for s, err := range client.WatchStatuses(ctx) {
+			if err != nil {
+				continue
+			}
+			c, _ := s.Status.Condition(state.CondReady)
+			r.note(func() {
+				r.ready[s.Key.String()] = !s.Deleted && c.Status == state.StatusTrue
+				if s.Deleted {
+					r.gone++
+				}
+			})
+		}
+	})
+}
+
+func (r *rig) subscribe(subject string, f func(*nats.Msg)) {
+	r.tb.Helper()
+	nc := r.connect().Conn()
+	_, err := nc.Subscribe(subject, f)
+	if err == nil {
+		err = nc.Flush()
+	}
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+}
+
+func (r *rig) note(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+	close(r.change)
+	r.change = make(chan struct{})
+}
+
+// until waits for what is seen, and says when it was.
+func (r *rig) until(what string, ok func() bool) time.Time {
+	r.tb.Helper()
+	late := time.After(rigPatience)
+	for {
+		r.mu.Lock()
+		holds, change := ok(), r.change
+		r.mu.Unlock()
+		if holds {
+			return time.Now()
+		}
+		select {
+		case <-change:
+		case <-late:
+			r.tb.Fatalf("%s: not within %s", what, rigPatience)
+		}
+	}
+}
+
+func (r *rig) put(key, document string) {
+	r.tb.Helper()
+	k, err := state.ParseKey(key)
+	if err == nil {
+		_, err = r.client.PutSpec(r.tb.Context(), k, []byte(document), kv.PutOptions{})
+	}
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+}
+
+func modelName(i int) string { return fmt.Sprintf("m%04d", i) }
+
+// declare puts models of one worker with one GPU each, and says when each was put.
+func (r *rig) declare(models int) map[string]time.Time {
+	r.tb.Helper()
+	at := map[string]time.Time{}
+	for i := range models {
+		name := modelName(i)
+		at[name] = time.Now()
+		r.put("model.default."+name, "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: "+name+"}\nspec:\n  model: acme/"+name+
+			"\n  servedName: "+name+"\n  engine: mocker\n  engineArgs: {max-model-len: 4096, block-size: 16}\n  resources: {gpus: 1}\n")
+	}
+	return at
+}
+
+func (r *rig) allReady(models int) time.Time {
+	r.tb.Helper()
+	return r.until(fmt.Sprintf("%d models are ready", models), func() bool {
+		n := 0
+		for key, ready := range r.ready {
+			if ready && strings.HasPrefix(key, "model.") {
+				n++
+			}
+		}
+		return n == models
+	})
+}
+
+// workers waits until as many workers run, one of each model, and returns them by
+// model.
+func (r *rig) workers(models int) map[string]state.Unit {
+	r.tb.Helper()
+	var out map[string]state.Unit
+	r.until(fmt.Sprintf("%d workers run", models), func() bool {
+		out = map[string]state.Unit{}
+		for _, u := range r.units {
+			if u.Model != "" && u.State == state.UnitRunning {
+				out[u.Model] = u
+			}
+		}
+		return len(out) == models
+	})
+	return out
+}
+
+// healed waits until a worker runs in a later attempt than it did.
+func (r *rig) healed(was state.Unit) {
+	r.tb.Helper()
+	r.until(was.Unit+" runs again", func() bool {
+		u := r.units[was.Unit]
+		return u.State == state.UnitRunning && u.Actors[0].Attempt > was.Actors[0].Attempt
+	})
+}
+
+// started is when the first and the last start of a unit was sent.
+func (r *rig) started(unit string) (first, last time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.first[unit], r.starts[unit]
+}
+
+// restarted waits for a start of a unit after a moment, and says when it was sent.
+func (r *rig) restarted(unit string, after time.Time) time.Time {
+	r.tb.Helper()
+	r.until("a start of "+unit, func() bool { return r.starts[unit].After(after) })
+	_, last := r.started(unit)
+	return last
+}
+
+// percentile of durations: 0.5, 0.99.
+func percentile(all []time.Duration, p float64) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[min(int(p*float64(len(sorted))), len(sorted)-1)]
+}
