@@ -16,6 +16,10 @@ type FrontendTarget struct {
 	URL string
 	// Models are the served names to be asked for.
 	Models []string
+	// Moving are those of them whose answer is expected to change: while there are
+	// any, an unsettled server is asked for them alone every Unsettled, and for all
+	// every Settled. Empty: always for all.
+	Moving []string
 }
 
 // FrontendsConfig is what Frontends needs. The zero value is usable.
@@ -91,13 +95,13 @@ func (f *Frontends) Set(targets map[string]FrontendTarget) {
 			p = newProber(f, target.URL)
 			f.probers[server] = p
 			changed = true
-			p.setModels(target.Models)
+			p.setModels(target.Models, target.Moving)
 			if target.URL != "" {
 				f.wg.Go(p.run)
 			}
 			continue
 		}
-		p.setModels(target.Models)
+		p.setModels(target.Models, target.Moving)
 	}
 	if changed {
 		f.wake()

@@ -196,6 +196,57 @@ func TestFrontendPace(t *testing.T) {
 	})
 }
 
+// While some models move the others are not asked for as often, and what was last
+// heard of them stays; but for the list, which is asked for each time.
+func TestOnlyWhatMovesIsAskedForOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := &fakeFrontend{answers: map[string]recorded{
+			"/v1/models": recording(t, 200, "models.json"), qwenReady: recording(t, 200, "ready_aggregated.json"), bigReady: recording(t, 200, "ready_disagg.json"),
+		}}
+		f := newFrontends(FrontendsConfig{}, fake)
+		defer f.Close()
+		target := func(moving ...string) map[string]FrontendTarget {
+			return map[string]FrontendTarget{"default": {URL: "http://10.0.0.1:8000", Models: []string{qwen, big}, Moving: moving}}
+		}
+		count := func(during time.Duration) map[string]int {
+			time.Sleep(during)
+			n := map[string]int{}
+			fake.set(func() {
+				for _, path := range fake.asked {
+					n[path]++
+				}
+				fake.asked = nil
+			})
+			return n
+		}
+		f.Set(target(big))
+		got := count(1950 * time.Millisecond)
+		if want := map[string]int{"/v1/models": 20, bigReady: 20, qwenReady: 1}; !cmp.Equal(got, want) {
+			t.Errorf("one of two moves: asked in 1.95 s: %v, want %v", got, want)
+		}
+		view := f.Snapshot()["default"].Models
+		if !view[qwen].Ready || !view[qwen].Listed || len(view[qwen].Namespaces) != 1 || !view[big].Ready {
+			t.Errorf("what was heard is forgotten: %+v", view)
+		}
+		fake.set(func() { fake.answers["/v1/models"] = recording(t, 200, "models_missing_prefill.json") })
+		if got := count(2 * time.Second); got[qwenReady] != 1 {
+			t.Errorf("all are asked for every 2 s: %v", got)
+		}
+		if view := f.Snapshot()["default"].Models; view[big].Listed || !view[qwen].Listed {
+			t.Errorf("the list is old: %+v", view)
+		}
+		f.Poke("default")
+		synctest.Wait()
+		if got := count(0); got[qwenReady] != 1 {
+			t.Errorf("poked: %v, want all", got)
+		}
+		f.Set(target())
+		if got := count(time.Second); got[qwenReady] != 10 {
+			t.Errorf("nobody says what moves: %v, want all every time", got)
+		}
+	})
+}
+
 func TestFrontendChangesKick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := &fakeFrontend{answers: map[string]recorded{"/v1/models": recording(t, 200, "models.json")}}

@@ -29,6 +29,7 @@ type prober struct {
 
 	mu      sync.Mutex
 	models  []string
+	moving  map[string]bool
 	settled bool
 	current state.FrontendView
 }
@@ -46,14 +47,21 @@ func newProber(f *Frontends, base string) *prober {
 func (p *prober) run() {
 	due := time.NewTimer(0)
 	defer due.Stop()
+	var full time.Time // when all models were last asked for
 	for {
+		woken := false
 		select {
 		case <-p.ctx.Done():
 			return
 		case <-p.wakeup:
+			woken = true
 		case <-due.C:
 		}
-		p.publish(p.probe())
+		all := woken || time.Since(full) >= p.frontends.cfg.Settled
+		if all {
+			full = time.Now()
+		}
+		p.publish(p.probe(all))
 		due.Reset(p.pause())
 	}
 }
@@ -84,11 +92,15 @@ func (p *prober) settle(settled bool) {
 	}
 }
 
-func (p *prober) setModels(models []string) {
+func (p *prober) setModels(models, moving []string) {
 	models = slices.Sorted(slices.Values(models))
+	moves := make(map[string]bool, len(moving))
+	for _, name := range moving {
+		moves[name] = true
+	}
 	p.mu.Lock()
 	same := slices.Equal(p.models, models)
-	p.models = models
+	p.models, p.moving = models, moves
 	p.mu.Unlock()
 	if !same {
 		p.poke()
@@ -114,11 +126,13 @@ func (p *prober) publish(next state.FrontendView) {
 }
 
 // probe asks for the list and for each model, one after the other: half a
-// millisecond each, and never a burst on the process that serves traffic.
-func (p *prober) probe() state.FrontendView {
+// millisecond each, and never a burst on the process that serves traffic. Unless
+// all are wanted, models that do not move keep their last answer.
+func (p *prober) probe(all bool) state.FrontendView {
 	p.mu.Lock()
-	models := p.models
+	models, moving, before := p.models, p.moving, p.current
 	p.mu.Unlock()
+	all = all || len(moving) == 0 || !before.Known
 	listed, err := p.list()
 	if err != nil {
 		return state.FrontendView{Err: err.Error()}
@@ -128,9 +142,11 @@ func (p *prober) probe() state.FrontendView {
 		view.Models[name] = state.FrontendModel{Listed: true}
 	}
 	for _, name := range models {
-		m, err := p.model(name)
-		if err != nil {
-			return state.FrontendView{Err: err.Error()}
+		m := before.Models[name]
+		if all || moving[name] || m.Namespaces == nil { // never asked for
+			if m, err = p.model(name); err != nil {
+				return state.FrontendView{Err: err.Error()}
+			}
 		}
 		m.Listed = view.Models[name].Listed
 		view.Models[name] = m

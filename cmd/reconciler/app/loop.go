@@ -265,10 +265,11 @@ func (l *loop) aim(in actors.Input) {
 		}
 		t := frontends[m.Server]
 		t.Models = append(t.Models, m.Spec.ServedName)
-		frontends[m.Server] = t
 		if !isSettled(m) {
 			settled[m.Server] = false
+			t.Moving = append(t.Moving, m.Spec.ServedName)
 		}
+		frontends[m.Server] = t
 	}
 	l.app.registry.Set(etcds)
 	l.app.frontends.Set(frontends)
