@@ -52,18 +52,21 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
-// BenchmarkAccept measures the acceptance of what was accepted already.
+// BenchmarkAccept measures the acceptance of what was accepted already: by a
+// program that has just started, and round after round.
 func BenchmarkAccept(b *testing.B) {
 	for _, models := range []int{10, 100, 1000} {
-		b.Run(fmt.Sprintf("models=%d", models), func(b *testing.B) {
-			w := fleet(models, false)
-			w.run(1)
-			in := actors.AcceptInput{Synced: true, Entries: slices.Collect(maps.Values(w.specs)), Statuses: w.statuses}
-			b.ReportAllocs()
-			for b.Loop() {
-				actors.Accept(in)
-			}
-		})
+		for name, memo := range map[string]*actors.Memo{"first": nil, "again": {}} {
+			b.Run(fmt.Sprintf("%s/models=%d", name, models), func(b *testing.B) {
+				w := fleet(models, false)
+				w.run(1)
+				in := actors.AcceptInput{Synced: true, Entries: slices.Collect(maps.Values(w.specs)), Statuses: w.statuses, Memo: memo}
+				b.ReportAllocs()
+				for b.Loop() {
+					actors.Accept(in)
+				}
+			})
+		}
 	}
 }
 

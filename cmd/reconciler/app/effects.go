@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"dynctl/actors"
@@ -225,7 +227,7 @@ func causeID(d events.Data, seen uint64) string {
 // writeStatuses stores what changed, by compare-and-swap. On a conflict the
 // result is dropped: the next round has the newer value.
 func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Result, kept map[state.Key]actors.Kept) {
-	before := map[string]*state.Status{}
+	before, changed := map[string]*state.Status{}, []state.Status(nil)
 	for _, s := range in.Desired.Servers {
 		before[state.ServerKey(s.Name).String()] = s.Status
 	}
@@ -238,25 +240,49 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 			continue
 		}
 		s.AcceptedSpec, s.Template = kept[key].Spec, kept[key].Template
-		if old := before[s.Key]; old != nil && equalStatus(*old, s) {
-			continue
+		if old := before[s.Key]; old == nil || !equalStatus(*old, s) {
+			changed = append(changed, s)
 		}
-		rev, err := l.app.store.PutStatus(ctx, s)
-		switch {
+	}
+	l.putStatuses(ctx, changed)
+	for _, k := range r.Gone {
+		delete(l.written, k.String())
+		if err := l.app.store.DeleteStatus(ctx, k); err != nil && !errors.Is(err, kv.ErrNotFound) {
+			l.app.log.Warn("a status was not removed; it is tried again", "key", k, "err", err)
+		}
+	}
+}
+
+// statusWriters is how many statuses are written at once: each waits for the store,
+// and the next round waits for all of them.
+const statusWriters = 16
+
+func (l *loop) putStatuses(ctx context.Context, changed []state.Status) {
+	type result struct {
+		revision uint64
+		err      error
+	}
+	results := make([]result, len(changed))
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(statusWriters, len(changed)) {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(changed); i = int(next.Add(1)) - 1 {
+				results[i].revision, results[i].err = l.app.store.PutStatus(ctx, changed[i])
+			}
+		})
+	}
+	group.Wait()
+	for i, s := range changed {
+		switch err := results[i].err; {
 		case errors.Is(err, kv.ErrConflict):
 			delete(l.written, s.Key)
 			l.Kick()
 		case err != nil:
 			l.app.log.Warn("a status was not written; it is tried again", "key", s.Key, "err", err)
 		default:
-			s.Revision = rev
+			s.Revision = results[i].revision
 			l.written[s.Key] = s
-		}
-	}
-	for _, k := range r.Gone {
-		delete(l.written, k.String())
-		if err := l.app.store.DeleteStatus(ctx, k); err != nil && !errors.Is(err, kv.ErrNotFound) {
-			l.app.log.Warn("a status was not removed; it is tried again", "key", k, "err", err)
 		}
 	}
 }

@@ -129,6 +129,7 @@ func (m *measures) report(b *testing.B) {
 	b.ReportMetric(meanRound(m.heal), "round-heal-ms")
 	b.ReportMetric(meanRound(m.idle), "round-idle-ms")
 	b.ReportMetric(m.idle[0].cpu.Seconds()/m.idle[0].wall.Seconds()*100, "idle-cpu-%")
+	b.ReportMetric(float64(m.load[0].rounds), "load-rounds")
 	b.ReportMetric(m.load[0].cpu.Seconds(), "load-cpu-s")
 }
 

@@ -2,6 +2,8 @@ package app
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +41,25 @@ func TestStatusesThatReadAlikeAreEqual(t *testing.T) {
 	} {
 		if got := equalStatus(base, status(tt.change)); got != tt.equal {
 			t.Errorf("%s: equal %v, want %v", name, got, tt.equal)
+		}
+	}
+}
+
+// BenchmarkEqualStatus measures what each object costs in a round that changes
+// nothing.
+func BenchmarkEqualStatus(b *testing.B) {
+	at := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	s := state.Status{Key: "model.default.m", Kind: state.KindModel, Name: "m", Roles: map[string]state.RoleStatus{"aggregated": {Desired: 1}},
+		AcceptedSpec: json.RawMessage(`{"spec":"` + strings.Repeat("x", 1<<10) + `"}`), Template: json.RawMessage(`{"model":"` + strings.Repeat("x", 4<<10) + `"}`)}
+	for _, typ := range []string{state.CondAccepted, state.CondScheduled, state.CondWorkersReady, state.CondRegistered, state.CondRouterReady, state.CondReady} {
+		s.Conditions = append(s.Conditions, state.Condition{Type: typ, Status: state.StatusTrue, Reason: "OK", LastTransitionTime: at})
+	}
+	other := s
+	other.Conditions = slices.Clone(s.Conditions)
+	b.ReportAllocs()
+	for b.Loop() {
+		if !equalStatus(s, other) {
+			b.Fatal("not equal")
 		}
 	}
 }
