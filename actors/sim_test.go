@@ -27,8 +27,12 @@ type world struct {
 	instances map[string]map[int64]state.Instance
 	suspects  map[state.UnitKey]time.Time
 	unclaimed map[actors.LeaseKey]time.Time
-	agentAway bool
-	etcdAway  bool
+	asked     map[state.UnitKey]uint64
+	// incarnation of the agent; ending are the units that it was asked to end.
+	incarnation uint64
+	ending      map[state.UnitKey]bool
+	agentAway   bool
+	etcdAway    bool
 	// frontendAway: the frontend gives no answer, and serves.
 	frontendAway bool
 	unsynced     bool
@@ -48,6 +52,7 @@ func newWorld(nodes ...state.Node) *world {
 		specs: map[state.Key]actors.SpecEntry{}, statuses: map[state.Key]state.Status{},
 		units: map[state.UnitKey]*state.Unit{}, gone: map[state.UnitKey]uint64{},
 		instances: map[string]map[int64]state.Instance{}, broken: map[string]bool{}, brokenRole: map[string]string{},
+		incarnation: 1, ending: map[state.UnitKey]bool{}, asked: map[state.UnitKey]uint64{},
 	}
 }
 
@@ -88,7 +93,7 @@ func model(name, extra string) string {
 
 func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
 	observed := state.Observed{Synced: !w.unsynced, Gone: maps.Clone(w.gone), Nodes: slices.Clone(w.nodes),
-		Agent: &state.Agent{Incarnation: 1, Synced: true, At: w.now, Session: "s"}}
+		Agent: &state.Agent{Incarnation: w.incarnation, Synced: true, At: w.now, Session: "s"}}
 	if w.agentAway {
 		observed.Agent.At = w.now.Add(-time.Minute)
 	}
@@ -97,7 +102,7 @@ func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
 	}
 	entries := slices.Collect(maps.Values(w.specs))
 	desired, kept := actors.Accept(actors.AcceptInput{Synced: true, Entries: entries, Statuses: w.statuses, Confirmed: w.confirmed, Units: observed.Units})
-	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects, Unclaimed: w.unclaimed,
+	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects, Unclaimed: w.unclaimed, Asked: w.asked,
 		Registered: map[string]state.Registrations{}, Frontends: map[string]state.FrontendView{},
 		Policy: actors.Policy{StoreID: "store", RayNamespace: "ns", PlacementTimeout: 180 * time.Second,
 			DeleteHold: 10 * time.Second, SweepLook: time.Second, AgentTimeout: 3 * time.Second}}
@@ -188,7 +193,7 @@ func (w *world) round() actors.Result {
 	in, kept := w.input()
 	r := actors.Plan(in)
 	w.last = r
-	w.suspects, w.unclaimed = r.Suspects, r.Unclaimed
+	w.suspects, w.unclaimed, w.asked = r.Suspects, r.Unclaimed, r.Asked
 	for _, x := range r.Revokes {
 		delete(w.instances[x.Key.Server], x.Lease)
 		w.note("revoke %s %s", x.Key, x.Reason)
@@ -261,6 +266,10 @@ func (w *world) unregister(server string, lease int64) { delete(w.instances[serv
 func (w *world) end(k state.UnitKey, reason string) {
 	w.note("end %s %s", k, reason)
 	if u := w.units[k]; u != nil {
+		w.ending[k] = true
+		if u.State == state.UnitStopping {
+			return
+		}
 		u.State = state.UnitStopping
 		u.Revision = w.next()
 		for i := range u.Actors {
@@ -275,10 +284,11 @@ func (w *world) tick() {
 	for _, k := range sortedKeys(w.units) {
 		u := w.units[k]
 		if u.State == state.UnitStopping {
-			if w.drains {
+			if w.drains || !w.ending[k] { // or its agent is gone
 				continue
 			}
 			delete(w.units, k)
+			delete(w.ending, k)
 			w.gone[k] = w.next()
 			continue
 		}
@@ -425,4 +435,11 @@ func (w *world) losePlacement(u *state.Unit) {
 	}
 	u.PlacementGroup.State = "REMOVED"
 	w.settleState(u)
+}
+
+// restartAgent puts another agent in charge, which rebuilds what it reports from Ray and
+// has been asked for nothing yet.
+func (w *world) restartAgent() {
+	w.incarnation++
+	w.ending = map[state.UnitKey]bool{}
 }
