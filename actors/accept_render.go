@@ -162,6 +162,10 @@ func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
 		}
 		return
 	}
+	t.Counts = map[string]int{}
+	for _, r := range t.Roles {
+		t.Counts[r.Role] = desiredReplicas(m.object.Spec, r.Role)
+	}
 	stored, _ = stored.replaced(t).pruned(a.generations(m))
 	m.take(stored)
 	a.keep(m.key, m.raw, stored)

@@ -13,9 +13,35 @@ const failuresToFallBack = 3
 //  1. it was never Ready: one that was is healed, however often it exits
 //  2. a generation is known that was Ready before it
 //  3. it is known who is registered, so who does not serve is known too
-//  4. some role of it fails, and fewer replicas serve than are wanted
-func (m *modelView) givesUp() bool {
-	return !m.fellBack && !m.Template.Proven && m.canFallBack() && m.server.regs.Known && m.failing() && m.short()
+//  4. some role of it fails, or has lost the room that was made for it and the
+//     previous generation finds room; and fewer replicas serve than are wanted
+func (p *planner) givesUp(m *modelView) bool {
+	if m.fellBack || m.Template.Proven || !m.canFallBack() || !m.server.regs.Known || !m.short() {
+		return false
+	}
+	return m.failing() || m.refused() && p.placesPrevious(m)
+}
+
+// refused says that a role of which no unit serves was refused its place.
+func (m *modelView) refused() bool {
+	for _, r := range m.roles {
+		if r.refused && countIf(r.fresh, serving) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *planner) placesPrevious(m *modelView) bool {
+	nodes := p.room.nodes
+	for _, r := range m.Previous.Roles {
+		shape, unfit := ChooseShape(r.Needs, nodes)
+		if unfit != nil {
+			return false
+		}
+		nodes = shape.Take(nodes)
+	}
+	return true
 }
 
 // canFallBack says that a generation is known which was Ready before this one.

@@ -3,6 +3,7 @@ package actors_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"dynctl/actors"
 	"dynctl/state"
@@ -176,5 +177,54 @@ func TestADisaggregatedGenerationWithOneBadRole(t *testing.T) {
 				t.Errorf("UpToDate = %+v, want %s", c, want)
 			}
 		})
+	}
+}
+
+// A generation that comes back after a change of the mode runs as many replicas as
+// its own spec asked for.
+func TestAFailedChangeOfModeBringsTheOldSetBack(t *testing.T) {
+	w := newWorld(node("1", 3))
+	key := w.put(model("a", "  replicas: 3\n"))
+	w.run(8)
+	ready(t, w, key)
+	old := w.statuses[key].Generation
+	w.edit(key, "  mode: disagg\n", true)
+	w.run(60)
+	if c := w.condition(key, state.CondUpToDate); c.Reason != actors.CondRolledBack {
+		t.Errorf("UpToDate = %+v", c)
+	}
+	serving := 0
+	for _, u := range w.of("a") {
+		if u.Generation == old && u.State == state.UnitRunning {
+			serving++
+		}
+	}
+	if serving != 3 {
+		t.Errorf("%d replicas of the old generation run, want 3\n%s", serving, strings.Join(w.journal, "\n"))
+	}
+}
+
+// A generation whose room was taken by somebody else before Ray placed it does not keep
+// the one before it from coming back.
+func TestAGenerationThatLostItsRoomIsGivenUp(t *testing.T) {
+	w := newWorld(node("1", 2))
+	key := w.put(model("a", ""))
+	w.run(8)
+	old := w.statuses[key].Generation
+	w.edit(key, "  resources: {gpus: 2}\n", false)
+	for range 20 {
+		if r := w.round(); len(r.Starts) > 0 {
+			w.nodes[0].GPUs = 1 // a Ray job of somebody else's
+		}
+		w.tick()
+	}
+	w.now = w.now.Add(5 * time.Minute)
+	w.run(20)
+	c := w.condition(key, state.CondUpToDate)
+	if served := w.condition(key, state.CondAvailable); served.Status != state.StatusTrue {
+		t.Errorf("Available = %+v, UpToDate = %+v\n%s", served, c, strings.Join(w.journal, "\n"))
+	}
+	if c.Status == state.StatusTrue || w.of("a")[0].Generation != old {
+		t.Errorf("UpToDate = %+v, unit %s", c, w.of("a")[0].Unit)
 	}
 }

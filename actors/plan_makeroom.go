@@ -13,7 +13,7 @@ import (
 //
 //  1. nothing of the new generation would fit in the room of all old units: nothing
 //     goes, and the roll stalls with the numbers
-//  2. what is being stopped anyway leaves enough: wait
+//  2. what of it is being stopped anyway leaves enough: wait
 //  3. old units that do not run leave enough: these go
 //  4. maxUnavailable is 0: the roll stalls
 //  5. those within the budget leave enough for one: these go
@@ -28,20 +28,36 @@ func (p *planner) makeRoom(m *modelView, lacks []lack) (made, hopeless bool) {
 	}
 	need, unfit := p.placeable(m, lacks)
 	if unfit != nil {
-		m.stalled = "the new generation cannot be placed, not even in the room of the old one: " + unfit.Message
+		m.stalled = p.hopelessness(m, lacks, unfit)
 		return false, true
 	}
-	if out, ok := p.enough(need, groupsOf(m.idle())); ok {
+	if out, ok := p.enough(m, need, groupsOf(m.idle())); ok {
 		for _, v := range out {
 			p.stopUnit(m, v.Unit, ReasonMakeRoom, "it does not serve, and a replica of the new generation needs its place")
 		}
+		p.reserve(m, need)
 		return true, false
 	}
-	need = slices.DeleteFunc(need, func(l lack) bool { return l.unfit == nil && m.surge() > 0 })
-	if len(need) == 0 {
-		return false, false // within the budget one goes, and its place is free
+	full := func(l lack) bool { return l.unfit == nil && m.surge() > 0 }
+	if without := slices.DeleteFunc(slices.Clone(need), full); len(without) > 0 {
+		need = without
+	} else if len(p.withinBudget(m, 0, false)) > 0 {
+		return false, false // one goes as it is, and its place is free
 	}
 	return p.letGo(m, need), false
+}
+
+// hopelessness says why a generation finds no room: others that come first may wait for
+// what the old one would leave.
+func (p *planner) hopelessness(m *modelView, lacks []lack, unfit *Unfit) string {
+	claims := p.claims
+	p.claims = nil
+	_, alone := p.placeable(m, lacks)
+	p.claims = claims
+	if alone == nil {
+		return "the room of the old generation would go to a model that comes first, by priority and name, and waits for it" + why(lacks)
+	}
+	return "the new generation cannot be placed, not even in the room of the old one: " + unfit.Message
 }
 
 // letGo applies rules 4 to 7, to units that serve.
@@ -55,13 +71,13 @@ func (p *planner) letGo(m *modelView, need []lack) bool {
 		return false
 	}
 	out := p.withinBudget(m, unavailable, true)
-	if len(out) == 0 || !p.enoughForOne(need, out) {
+	if len(out) == 0 || !p.enoughForOne(m, need, out) {
 		var ok bool
 		if !m.disagg() && len(m.stray) == 0 {
 			m.stalled = "no GPU is free for a replica beside the old ones, and as many as may be missing are not enough to make room" + why(need)
 			return false
 		}
-		if out, ok = p.enough(need, m.pieces()); !ok {
+		if out, ok = p.enough(m, need, m.pieces()); !ok {
 			m.stalled = "no GPU is free for the new generation beside the old one" + why(need)
 			return false
 		}
@@ -70,7 +86,26 @@ func (p *planner) letGo(m *modelView, need []lack) bool {
 	for _, v := range out {
 		p.stopUnit(m, v.Unit, ReasonMakeRoom, "no GPU is free for a replica beside this one")
 	}
+	p.reserve(m, need)
 	return true
+}
+
+// reserve keeps what is free for the lacks until what was stopped for them has gone, so
+// that no model which is served later takes it.
+func (p *planner) reserve(m *modelView, need []lack) {
+	nodes := p.roomWithout(m, nil)
+	for _, l := range need {
+		if shape, unfit := ChooseShape(l.role.Needs, nodes); unfit == nil {
+			p.room.commit(shape)
+			nodes = shape.Take(nodes)
+		}
+	}
+}
+
+// claim is a unit of a model that found no room in this round.
+type claim struct {
+	model *modelView
+	needs Needs
 }
 
 func why(need []lack) string {
@@ -87,14 +122,14 @@ func why(need []lack) string {
 // serves nobody.
 func (p *planner) placeable(m *modelView, lacks []lack) ([]lack, *Unfit) {
 	all := m.oldUnits()
-	first := slices.DeleteFunc(slices.Clone(lacks), func(l lack) bool { return countIf(l.role.fresh, alive) > 0 })
+	first := slices.DeleteFunc(slices.Clone(lacks), func(l lack) bool { return countIf(l.role.fresh, placed) > 0 })
 	if len(first) > 0 {
-		return first, fit(first, p.roomWithout(all))
+		return first, fit(first, p.roomWithout(m, all))
 	}
 	var out []lack
 	var unfit *Unfit
 	for _, l := range lacks {
-		if u := fit([]lack{l}, p.roomWithout(all)); u == nil {
+		if u := fit([]lack{l}, p.roomWithout(m, all)); u == nil {
 			out = append(out, l)
 		} else if unfit == nil {
 			unfit = u
@@ -119,28 +154,28 @@ func fit(lacks []lack, nodes []NodeRoom) *Unfit {
 }
 
 // enoughForOne says that with the room of some units one lack is at an end.
-func (p *planner) enoughForOne(need []lack, out []unitView) bool {
-	return slices.ContainsFunc(need, func(l lack) bool { return p.atAnEnd([]lack{l}, out) })
+func (p *planner) enoughForOne(m *modelView, need []lack, out []unitView) bool {
+	return slices.ContainsFunc(need, func(l lack) bool { return p.atAnEnd(m, []lack{l}, out) })
 }
 
 // atAnEnd says that the lacks are no more when some units go: they find room, and where
 // the count is full one of the role goes.
-func (p *planner) atAnEnd(need []lack, out []unitView) bool {
+func (p *planner) atAnEnd(m *modelView, need []lack, out []unitView) bool {
 	for _, l := range need {
 		role := func(v unitView) bool { return v.Role == l.role.Role }
 		if l.unfit == nil && !slices.ContainsFunc(out, role) {
 			return false
 		}
 	}
-	return fit(need, p.roomWithout(out)) == nil
+	return fit(need, p.roomWithout(m, out)) == nil
 }
 
 // enough takes groups of units, in their order, until the lacks are at an end, and
 // leaves out those that it could do without. None may be needed: what is being stopped
 // leaves room too.
-func (p *planner) enough(need []lack, groups [][]unitView) (out []unitView, ok bool) {
+func (p *planner) enough(m *modelView, need []lack, groups [][]unitView) (out []unitView, ok bool) {
 	n := 0
-	for !p.atAnEnd(need, slices.Concat(groups[:n]...)) {
+	for !p.atAnEnd(m, need, slices.Concat(groups[:n]...)) {
 		if n == len(groups) {
 			return nil, false
 		}
@@ -148,7 +183,7 @@ func (p *planner) enough(need []lack, groups [][]unitView) (out []unitView, ok b
 	}
 	taken := slices.Clone(groups[:n])
 	for i := len(taken) - 1; i >= 0; i-- {
-		if rest := slices.Delete(slices.Clone(taken), i, i+1); p.atAnEnd(need, slices.Concat(rest...)) {
+		if rest := slices.Delete(slices.Clone(taken), i, i+1); p.atAnEnd(m, need, slices.Concat(rest...)) {
 			taken = rest
 		}
 	}
@@ -210,16 +245,27 @@ func (m *modelView) pieces() [][]unitView {
 	return append(spare, whole...)
 }
 
-// roomWithout is the room that is left when some units are gone, besides those that
-// are being stopped.
-func (p *planner) roomWithout(out []unitView) []NodeRoom {
+// roomWithout is the room that is left for a model when some of its units are gone,
+// besides those of it that are being stopped, and when who comes first has taken what it
+// waits for. What others stop is not counted on: they may have stopped it for their own.
+func (p *planner) roomWithout(m *modelView, out []unitView) []NodeRoom {
 	gone := map[state.UnitKey]bool{}
 	for _, v := range out {
 		gone[v.Key()] = true
 	}
-	return p.roomLess(func(u state.Unit) bool {
-		return gone[u.Key()] || u.State == state.UnitStopping || p.ending(u.Key())
+	nodes := p.roomLess(func(u state.Unit) bool {
+		mine := u.Server == m.Server && u.Model == m.Name
+		return gone[u.Key()] || mine && (u.State == state.UnitStopping || p.ending(u.Key()) || unplaced(u))
 	})
+	for _, c := range p.claims {
+		if c.model == m {
+			continue
+		}
+		if shape, unfit := ChooseShape(c.needs, nodes); unfit == nil {
+			nodes = shape.Take(nodes)
+		}
+	}
+	return nodes
 }
 
 // roomLess is the room that is left without some units.

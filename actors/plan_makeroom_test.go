@@ -200,3 +200,61 @@ func TestAChangeOfModeWithoutRoom(t *testing.T) {
 		upToDate(t, w, key)
 	}
 }
+
+// Room that is made is not for others: a model keeps its old generation while one that
+// comes first waits for what it would leave, and keeps the room for itself otherwise.
+func TestRoomThatIsMadeIsNotForOthers(t *testing.T) {
+	begin := func(t *testing.T) (*world, state.Key) {
+		w := newWorld(node("1", 2))
+		key := w.put(model("b", ""))
+		w.run(8)
+		w.nodes[0].GPUs = 1
+		ready(t, w, key)
+		return w, key
+	}
+	t.Run("one that comes first waits", func(t *testing.T) {
+		w, key := begin(t)
+		w.put(model("a", ""))
+		w.run(3)
+		w.put(model("b", otherGeneration))
+		for range 20 {
+			if r := w.round(); len(r.Stops) > 0 {
+				t.Fatalf("stops %+v", r.Stops)
+			}
+			w.tick()
+		}
+		stalled(t, w, key, "comes first")
+	})
+	t.Run("one that comes later waits", func(t *testing.T) {
+		w, key := begin(t)
+		w.put(model("c", ""))
+		w.run(3)
+		w.put(model("b", otherGeneration))
+		w.run(20)
+		ready(t, w, key)
+		upToDate(t, w, key)
+	})
+}
+
+// A unit of the new generation that loses its node in mid-roll gets the room of an old one.
+func TestANewUnitThatLostItsNodeGetsTheRoomOfAnOldOne(t *testing.T) {
+	w := newWorld(node("1", 2), node("2", 1))
+	key := w.put(model("a", "  replicas: 2\n"))
+	w.run(8)
+	ready(t, w, key)
+	generation := w.edit(key, "  replicas: 2\n"+otherGeneration, false)
+	w.run(2)
+	for _, u := range w.of("a") {
+		if u.Generation != generation {
+			continue
+		}
+		for i := range w.nodes {
+			w.nodes[i].Alive = w.nodes[i].ID != u.PlacementGroup.Nodes[0]
+		}
+		w.losePlacement(u)
+	}
+	w.nodes[0].GPUs = 2
+	w.run(30)
+	ready(t, w, key)
+	upToDate(t, w, key)
+}

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -18,7 +17,11 @@ func (p *planner) addModel(s *serverView, d DesiredModel) {
 		m.template, m.fellBack = *d.Previous, true
 	}
 	for _, r := range m.template.Roles {
-		m.roles = append(m.roles, &roleView{RoleTemplate: r, desired: desiredReplicas(d.Spec, r.Role)})
+		v := &roleView{RoleTemplate: r, desired: desiredReplicas(d.Spec, r.Role)}
+		if n, ok := m.template.Counts[r.Role]; ok && d.Template.role(r.Role) == nil {
+			v.desired = max(n, 1) // the spec is of another mode
+		}
+		m.roles = append(m.roles, v)
 	}
 	for _, u := range s.units {
 		if u.Model != d.Name {
@@ -44,17 +47,6 @@ func (m *modelView) role(name string) *roleView {
 		}
 	}
 	return nil
-}
-
-// units are all units of the model, in the order of their ids.
-func (m *modelView) units() []unitView {
-	out := slices.Clone(m.stray)
-	for _, r := range m.roles {
-		out = append(out, r.fresh...)
-		out = append(out, r.old...)
-	}
-	slices.SortFunc(out, func(a, b unitView) int { return cmp.Compare(a.Unit.Unit, b.Unit.Unit) })
-	return out
 }
 
 func desiredReplicas(spec state.ModelSpec, role string) int {
@@ -154,7 +146,7 @@ func (p *planner) planModel(m *modelView) {
 			return
 		}
 		p.rollModel(m)
-		m.giveUp = m.givesUp()
+		m.giveUp = p.givesUp(m)
 	}
 }
 
@@ -194,18 +186,41 @@ func (p *planner) healModel(m *modelView) {
 				Message: "a node with part of its ranks is gone; what is left ends first"})
 			continue
 		}
-		t := p.templateOf(m, v.Unit)
-		if t == nil {
-			continue // an old generation whose template is not kept: it is replaced, not healed
-		}
-		h := p.heal(v.Unit, t.Actors, backoff)
-		p.refreshWorker(m, v.Unit, lost, &h)
-		h.withAllRanks(v.Unit)
-		if !h.until.IsZero() {
-			m.waits = append(m.waits, h.waited)
-		}
-		p.sendHealing(h, *t, v.Unit, m.Accepted)
+		p.healUnit(m, v.Unit, lost)
 	}
+}
+
+// healUnit executes again what of a unit needs it. An old unit whose template is not kept
+// is replaced, not healed.
+func (p *planner) healUnit(m *modelView, u state.Unit, lost bool) {
+	source, role := m.sourceOf(u)
+	if source == nil {
+		return
+	}
+	var h healing
+	p.refreshWorker(m, u, lost, &h)
+	if len(h.attempts) == 0 && sound(u, *role) {
+		return // making its template is what costs most here
+	}
+	t := p.templateOf(m, u)
+	h = p.heal(u, t.Actors, m.server.Spec.Healing.Backoff)
+	p.refreshWorker(m, u, lost, &h)
+	h.withAllRanks(u)
+	if !h.until.IsZero() {
+		m.waits = append(m.waits, h.waited)
+	}
+	p.sendHealing(h, *t, u, m.Accepted)
+}
+
+// sound says that every actor of a unit is there and none has ended.
+func sound(u state.Unit, r RoleTemplate) bool {
+	for _, a := range u.Actors {
+		if a.State != state.UnitRunning && a.State != state.UnitStarting && a.State != state.UnitWaiting {
+			return false
+		}
+	}
+	ranks := UnitInput{Role: r, Shape: placedShape(u)}.ranks()
+	return len(u.Actors) == ranks
 }
 
 // refreshWorker executes a worker anew whose environment names an infra that
@@ -229,35 +244,12 @@ func (p *planner) refreshWorker(m *modelView, u state.Unit, lost bool, h *healin
 // templateOf is the template of a unit that exists, in the shape that it has; nil when
 // it is kept no more.
 func (p *planner) templateOf(m *modelView, u state.Unit) *UnitTemplate {
-	source := &m.template
-	if u.Generation != source.Generation {
-		source = m.otherTemplate(u.Generation)
-	}
+	source, role := m.sourceOf(u)
 	if source == nil {
 		return nil
 	}
-	i := slices.IndexFunc(source.Roles, func(x RoleTemplate) bool { return x.Role == u.Role })
-	if i < 0 {
-		return nil
-	}
-	t := p.unitTemplate(m, *source, source.Roles[i], unitAt{index: u.Replica, worker: u.Worker, shape: placedShape(u), restart: u.Restart})
+	t := p.unitTemplate(m, *source, *role, unitAt{index: u.Replica, worker: u.Worker, shape: placedShape(u), restart: u.Restart})
 	return &t
-}
-
-// otherTemplate finds a kept template of another generation than the one in force.
-func (m *modelView) otherTemplate(generation string) *ModelTemplate {
-	if m.Template.Generation == generation {
-		return &m.Template
-	}
-	if m.Previous != nil && m.Previous.Generation == generation {
-		return m.Previous
-	}
-	for i := range m.Others {
-		if m.Others[i].Generation == generation {
-			return &m.Others[i]
-		}
-	}
-	return nil
 }
 
 // unitAt is which unit of a role is meant.
@@ -312,7 +304,10 @@ func (p *planner) replace(m *modelView, r *roleView, v unitView, backoff state.B
 	if m.server.blocked != "" {
 		return
 	}
-	p.startUnit(m, r, unitStart{index: v.Replica, was: &v.Unit, placement: next, reason: ReasonPlacementRetry})
+	unfit := p.startUnit(m, r, unitStart{index: v.Replica, was: &v.Unit, placement: next, reason: ReasonPlacementRetry})
+	if unfit != nil {
+		r.homeless, r.refused = unfit, r.refused || v.Reason != ""
+	}
 }
 
 // unitStart is which replica is started, and why.
@@ -333,6 +328,7 @@ func (p *planner) startUnit(m *modelView, r *roleView, u unitStart) *Unfit {
 	shape, unfit := ChooseShape(r.Needs, nodes)
 	if unfit != nil && !p.waitsForNodes(m.server) {
 		m.waits = append(m.waits, Wait{Key: key, Model: m.Name, Reason: unfit.Reason, Message: unfit.Message})
+		p.claims = append(p.claims, claim{m, r.Needs})
 		return unfit
 	}
 	if unfit != nil {

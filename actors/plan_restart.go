@@ -29,6 +29,9 @@ func (p *planner) restartInPlace(m *modelView) {
 			if v.Restart == m.Spec.Restart || v.stopping || v.Replica >= r.desired || p.starting(v.Key()) {
 				continue
 			}
+			if unplaced(v.Unit) || stranded(v.Unit) {
+				continue // it starts in another group, if there is room
+			}
 			if v.running {
 				if allowed == 0 {
 					m.stalled = "a restart is in place and maxUnavailable is 0"

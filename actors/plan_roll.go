@@ -59,7 +59,8 @@ func (m *modelView) underway() bool {
 	}
 	for _, r := range m.roles {
 		for _, v := range r.fresh {
-			if !v.stopping && (!v.serving() || whole && !v.ready()) {
+			waits := r.homeless != nil && unplaced(v.Unit)
+			if !v.stopping && !waits && (!v.serving() || whole && !v.ready()) {
 				return true
 			}
 		}
@@ -77,6 +78,7 @@ func countIf(units []unitView, ok func(unitView) bool) (n int) {
 }
 
 func alive(v unitView) bool   { return !v.stopping }
+func placed(v unitView) bool  { return !v.stopping && !unplaced(v.Unit) }
 func ready(v unitView) bool   { return v.ready() }
 func serving(v unitView) bool { return v.serving() }
 
@@ -129,7 +131,7 @@ func (m *modelView) missingOf(r *roleView) *missing {
 // startMissing starts replicas of the wanted generation that do not exist, the role
 // with the fewest first: half a disaggregated generation serves nobody, so no role
 // takes the room of a second unit while another has none. It returns the roles of
-// which nothing could be started.
+// which nothing could be started, or not started again.
 func (p *planner) startMissing(m *modelView) []lack {
 	var all []*missing
 	for _, r := range m.roles {
@@ -147,8 +149,13 @@ func (p *planner) startMissing(m *modelView) []lack {
 	}
 	var out []lack
 	for _, x := range all {
-		if !x.started && (x.unfit != nil || x.allowed <= 0) {
+		if !x.started && x.role.homeless == nil && (x.unfit != nil || x.allowed <= 0) {
 			out = append(out, x.lack)
+		}
+	}
+	for _, r := range m.roles {
+		if r.homeless != nil {
+			out = append(out, lack{r, r.homeless})
 		}
 	}
 	return out
@@ -210,7 +217,7 @@ func (p *planner) useless(m *modelView, v unitView, others map[string]bool) bool
 	case !v.running && len(others) > 0 && !others[v.Generation]:
 		return true
 	}
-	return v.State == state.UnitExited && p.templateOf(m, v.Unit) == nil
+	return v.State == state.UnitExited && !m.keeps(v.Unit)
 }
 
 // widowed says that no unit of the other role of its generation is left, not even one

@@ -42,6 +42,8 @@ type planner struct {
 	room    *room
 	// before is the room at the beginning of the round.
 	before []NodeRoom
+	// claims are what found no room so far.
+	claims []claim
 	out    Result
 	// handled are the units that some rule has spoken for.
 	handled map[state.UnitKey]bool
@@ -90,6 +92,10 @@ type roleView struct {
 	RoleTemplate
 	desired    int
 	fresh, old []unitView
+	// homeless is why a unit of it that has lost its group finds no other; nil: none has.
+	homeless *Unfit
+	// refused: Ray did not place a unit of it in time, and there is no room for it now.
+	refused bool
 }
 
 // unitView is a unit with what was concluded of it.

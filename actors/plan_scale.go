@@ -15,13 +15,13 @@ const failuresToLetGo = 5
 func (p *planner) scaleDown(m *modelView) {
 	for _, r := range m.roles {
 		good := func(v unitView) bool {
-			if m.unheard() { // who serves is not known; what runs may
-				return v.running && !v.stopping
-			}
-			return v.ready()
+			return v.serving() || v.running && !m.server.regs.Known && !v.stopping
 		}
 		stays := func(v unitView) bool { return v.Replica < r.desired }
 		spare := countIf(r.fresh, good) + countIf(r.old, good) - r.desired + p.givenUp(m, r)
+		if !m.server.regs.Known && r.desired > 0 {
+			spare = 0 // what runs may serve or not
+		}
 		for _, v := range lastFirst(slices.Clone(r.fresh)) {
 			if stays(v) || v.stopping || good(v) && spare <= 0 {
 				continue
@@ -42,7 +42,7 @@ func (p *planner) givenUp(m *modelView, r *roleView) (n int) {
 	there := map[int]bool{}
 	var leaving []unitView
 	for _, v := range r.fresh {
-		there[v.Replica] = true
+		there[v.Replica] = !unplaced(v.Unit)
 		switch {
 		case v.Replica >= r.desired:
 			leaving = append(leaving, v)
@@ -50,9 +50,12 @@ func (p *planner) givenUp(m *modelView, r *roleView) (n int) {
 			n++
 		}
 	}
+	if len(leaving) == 0 {
+		return n
+	}
 	need := []lack{{role: r}}
 	for i := range r.desired {
-		if !there[i] && !p.waitsForNodes(m.server) && fit(need, p.roomWithout(nil)) != nil && fit(need, p.roomWithout(leaving)) == nil {
+		if !there[i] && !p.waitsForNodes(m.server) && fit(need, p.roomWithout(m, nil)) != nil && fit(need, p.roomWithout(m, leaving)) == nil {
 			n++
 		}
 	}

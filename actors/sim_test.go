@@ -1,9 +1,12 @@
 package actors_test
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -36,14 +39,19 @@ type world struct {
 	// frontendAway: the frontend gives no answer, and serves.
 	frontendAway bool
 	unsynced     bool
-	// drains: a unit that stops never ends. confirmed is by server.
-	drains    bool
-	confirmed map[string]uint64
+	drains       bool // a unit that stops never ends
 	// broken generations exit at once when executed; of those in brokenRole one role does.
 	broken     map[string]bool
 	brokenRole map[string]string
 	journal    []string
-	last       actors.Result
+	// pending is since when a group waits for room.
+	pending   map[state.UnitKey]time.Time
+	confirmed map[string]uint64 // by server
+	// What was accepted, while nothing has changed that it rests on.
+	caching, changed bool
+	memo             actors.Memo
+	desired          actors.Desired
+	kept             map[state.Key]actors.Kept
 }
 
 func newWorld(nodes ...state.Node) *world {
@@ -52,7 +60,7 @@ func newWorld(nodes ...state.Node) *world {
 		specs: map[state.Key]actors.SpecEntry{}, statuses: map[state.Key]state.Status{},
 		units: map[state.UnitKey]*state.Unit{}, gone: map[state.UnitKey]uint64{},
 		instances: map[string]map[int64]state.Instance{}, broken: map[string]bool{}, brokenRole: map[string]string{},
-		incarnation: 1, ending: map[state.UnitKey]bool{}, asked: map[state.UnitKey]uint64{},
+		pending: map[state.UnitKey]time.Time{}, confirmed: map[string]uint64{}, changed: true, incarnation: 1, ending: map[state.UnitKey]bool{}, asked: map[state.UnitKey]uint64{},
 	}
 }
 
@@ -80,11 +88,13 @@ func (w *world) put(yaml string) state.Key {
 		key = state.ModelKey(server, d.Object.Model.Metadata.Name)
 	}
 	w.specs[key] = actors.SpecEntry{Key: key, Revision: w.next(), Doc: d, At: w.now}
+	w.changed = true
 	return key
 }
 
 func (w *world) delete(key state.Key, now bool) {
 	w.specs[key] = actors.SpecEntry{Key: key, Revision: w.next(), Deleted: true, Now: now, At: w.now}
+	w.changed = true
 }
 
 func model(name, extra string) string {
@@ -98,10 +108,11 @@ func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
 		observed.Agent.At = w.now.Add(-time.Minute)
 	}
 	for _, k := range sortedKeys(w.units) {
-		observed.Units = append(observed.Units, clone(*w.units[k]))
+		u := *w.units[k] // the planner changes nothing of it, and tests see to that
+		u.Actors = slices.Clone(u.Actors)
+		observed.Units = append(observed.Units, u)
 	}
-	entries := slices.Collect(maps.Values(w.specs))
-	desired, kept := actors.Accept(actors.AcceptInput{Synced: true, Entries: entries, Statuses: w.statuses, Confirmed: w.confirmed, Units: observed.Units})
+	desired, kept := w.accept(observed.Units)
 	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects, Unclaimed: w.unclaimed, Asked: w.asked,
 		Registered: map[string]state.Registrations{}, Frontends: map[string]state.FrontendView{},
 		Policy: actors.Policy{StoreID: "store", RayNamespace: "ns", PlacementTimeout: 180 * time.Second,
@@ -111,6 +122,18 @@ func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
 		in.Frontends[s.Name] = w.frontend(s, desired)
 	}
 	return in, kept
+}
+
+// accept makes the desired state. A walk, which says what it changes, takes what it had
+// while nothing did.
+func (w *world) accept(units []state.Unit) (actors.Desired, map[state.Key]actors.Kept) {
+	if w.caching && !w.changed {
+		return w.desired, w.kept
+	}
+	w.desired, w.kept = actors.Accept(actors.AcceptInput{Synced: true, Entries: slices.Collect(maps.Values(w.specs)),
+		Statuses: w.statuses, Units: units, Confirmed: w.confirmed, Memo: &w.memo})
+	w.changed = false
+	return w.desired, w.kept
 }
 
 func clone(u state.Unit) state.Unit {
@@ -127,7 +150,9 @@ func clone(u state.Unit) state.Unit {
 }
 
 func sortedKeys(m map[state.UnitKey]*state.Unit) []state.UnitKey {
-	return slices.SortedFunc(maps.Keys(m), func(a, b state.UnitKey) int { return strings.Compare(a.String(), b.String()) })
+	return slices.SortedFunc(maps.Keys(m), func(a, b state.UnitKey) int {
+		return cmp.Or(strings.Compare(a.Server, b.Server), strings.Compare(a.Unit, b.Unit))
+	})
 }
 
 func (w *world) infraUp(server string) bool {
@@ -192,7 +217,11 @@ func (w *world) frontend(s actors.DesiredServer, d actors.Desired) state.Fronten
 func (w *world) round() actors.Result {
 	in, kept := w.input()
 	r := actors.Plan(in)
-	w.last = r
+	w.carryOut(r, kept)
+	return r
+}
+
+func (w *world) carryOut(r actors.Result, kept map[state.Key]actors.Kept) {
 	w.suspects, w.unclaimed, w.asked = r.Suspects, r.Unclaimed, r.Asked
 	for _, x := range r.Revokes {
 		delete(w.instances[x.Key.Server], x.Lease)
@@ -213,13 +242,27 @@ func (w *world) round() actors.Result {
 			panic(err)
 		}
 		s.AcceptedSpec, s.Template = kept[key].Spec, kept[key].Template
+		if was, ok := w.statuses[key]; ok && sameStatus(was, s) {
+			continue
+		}
 		s.Revision = w.next()
 		w.statuses[key] = s
+		w.changed = true
 	}
 	for _, k := range r.Gone {
 		delete(w.statuses, k)
+		w.changed = true
 	}
-	return r
+}
+
+// sameStatus compares all but the revision.
+func sameStatus(a, b state.Status) bool {
+	if a.ObservedRevision != b.ObservedRevision || a.AcceptedRevision != b.AcceptedRevision || a.Generation != b.Generation ||
+		a.Endpoint != b.Endpoint || !slices.Equal(a.Conditions, b.Conditions) || !slices.Equal(a.Placements, b.Placements) ||
+		!bytes.Equal(a.Template, b.Template) || !bytes.Equal(a.AcceptedSpec, b.AcceptedSpec) {
+		return false
+	}
+	return reflect.DeepEqual(a.Roles, b.Roles) && reflect.DeepEqual(a.Router, b.Router)
 }
 
 func (w *world) note(format string, args ...any) {
@@ -238,7 +281,8 @@ func (w *world) apply(s actors.Start) {
 		u = &state.Unit{Server: t.Server, Unit: t.Unit, Model: t.Model, Role: t.Role, Replica: t.Replica, Worker: t.Worker,
 			Generation: t.Generation, StoreID: "store", PlacementGroup: t.PlacementGroup, Attempt: s.Placement.Number, Failures: s.Placement.Failures}
 		u.PlacementGroup.State, u.PlacementGroup.Nodes = "PENDING", nil
-		w.units[k] = u
+		w.units[k], w.pending[k] = u, w.now
+		w.changed = true
 	}
 	u.Restart = t.Restart
 	for _, a := range t.Actors {
@@ -290,10 +334,15 @@ func (w *world) tick() {
 			delete(w.units, k)
 			delete(w.ending, k)
 			w.gone[k] = w.next()
+			w.changed = true
 			continue
 		}
 		if u.PlacementGroup.State == "PENDING" {
 			w.place(u)
+		}
+		if u.PlacementGroup.State == "PENDING" && w.now.Sub(w.pending[k]) >= 180*time.Second {
+			u.PlacementGroup.State, u.Actors, u.State = "REMOVED", nil, state.UnitExited
+			u.Reason, u.ChangedAt, u.Revision = "PlacementTimeout", w.now, w.next()
 		}
 		if u.PlacementGroup.State != "CREATED" {
 			continue

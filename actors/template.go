@@ -102,6 +102,9 @@ type ModelTemplate struct {
 	// ServerRevision is 0 for a server without a spec.
 	Revision       uint64 `json:"revision"`
 	ServerRevision uint64 `json:"serverRevision"`
+	// Counts are the replicas by role that the spec asked for: what a generation that
+	// comes back after a change of the mode runs with.
+	Counts map[string]int `json:"counts,omitempty"`
 	// Proven says that the generation was Ready once. It is noted when a status that
 	// says so is read, and is no part of the rendering.
 	Proven bool `json:"proven,omitempty"`
