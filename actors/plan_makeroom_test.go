@@ -258,3 +258,20 @@ func TestANewUnitThatLostItsNodeGetsTheRoomOfAnOldOne(t *testing.T) {
 	ready(t, w, key)
 	upToDate(t, w, key)
 }
+
+// An edit in mid-roll ends the new unit that is no longer wanted, and not the old one
+// that serves: there is place for another then.
+func TestAnEditInMidRollKeepsWhoServes(t *testing.T) {
+	w := newWorld(node("1", 8))
+	key := w.put(model("a", ""))
+	w.run(8)
+	for _, size := range []int{32, 64, 128} {
+		w.put(model("a", fmt.Sprintf("  engineArgs: {block_size: %d}\n", size)))
+		w.run(1)
+		if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
+			t.Fatalf("not Available: %+v\n%s", c, strings.Join(w.journal, "\n"))
+		}
+	}
+	w.run(10)
+	ready(t, w, key)
+}

@@ -23,6 +23,9 @@ func (p *planner) rollModel(m *modelView) {
 		return
 	}
 	p.stopUseless(m)
+	lacks = slices.DeleteFunc(lacks, func(l lack) bool { // those that have just left made place for one
+		return l.unfit == nil && m.missingOf(l.role).allowed > 0
+	})
 	switch {
 	case !m.server.regs.Known:
 		m.stalled = "Dynamo's etcd does not answer, so nothing that serves is stopped"
