@@ -309,6 +309,7 @@ func (w *walk) emptyEtcd(_ string, _ picker) {
 	for i := range u.Actors {
 		if a := &u.Actors[i]; strings.HasSuffix(a.Name, actors.LabelEtcd) && a.ChildPID != 0 {
 			w.exit(u, a, -9)
+			w.lost["default"] = append(w.lost["default"], slices.Sorted(maps.Keys(w.instances["default"]))...)
 			clear(w.instances["default"])
 		}
 	}

@@ -28,6 +28,7 @@ type world struct {
 	lease    int64
 	// instances by server.
 	instances map[string]map[int64]state.Instance
+	lost      map[string][]int64 // with etcd's data
 	suspects  map[state.UnitKey]time.Time
 	unclaimed map[actors.LeaseKey]time.Time
 	asked     map[state.UnitKey]uint64
@@ -59,7 +60,7 @@ func newWorld(nodes ...state.Node) *world {
 		now: time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), nodes: nodes,
 		specs: map[state.Key]actors.SpecEntry{}, statuses: map[state.Key]state.Status{},
 		units: map[state.UnitKey]*state.Unit{}, gone: map[state.UnitKey]uint64{},
-		instances: map[string]map[int64]state.Instance{}, broken: map[string]bool{}, brokenRole: map[string]string{},
+		instances: map[string]map[int64]state.Instance{}, lost: map[string][]int64{}, broken: map[string]bool{}, brokenRole: map[string]string{},
 		pending: map[state.UnitKey]time.Time{}, confirmed: map[string]uint64{}, changed: true, incarnation: 1, ending: map[state.UnitKey]bool{}, asked: map[state.UnitKey]uint64{},
 	}
 }
@@ -168,6 +169,7 @@ func (w *world) registrations(server string) state.Registrations {
 	for _, l := range slices.Sorted(maps.Keys(w.instances[server])) {
 		r.Instances = append(r.Instances, w.instances[server][l])
 	}
+	r.Lost = w.lost[server]
 	return r
 }
 

@@ -21,23 +21,25 @@ type history struct {
 }
 
 // note compares contents with those before and tells r what has gone, and how.
-// Without its data etcd answers as another cluster or begins at a lower revision.
-func (h *history) note(c *contents, r *state.Registrations) {
+// Without its data etcd answers as another cluster, or begins at a lower revision, or
+// has, back from away, none of the leases that it had: a restart with its data loses
+// none, but how far the revision has come by then is a matter of chance.
+func (h *history) note(c *contents, r *state.Registrations, away bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := map[int64]bool{}
 	for k := range c.instances {
 		now[k.lease] = true
 	}
-	gone := &h.left
-	if h.leases != nil && (c.ClusterID != h.header.ClusterID || c.Revision < h.header.Revision) {
-		gone = &h.lost
-	}
 	var fresh []int64
 	for l := range h.leases {
 		if !now[l] {
 			fresh = append(fresh, l)
 		}
+	}
+	gone := &h.left
+	if h.leases != nil && (c.ClusterID != h.header.ClusterID || c.Revision < h.header.Revision || away && len(fresh) == len(h.leases)) {
+		gone = &h.lost
 	}
 	slices.Sort(fresh)
 	*gone = append(*gone, fresh...)

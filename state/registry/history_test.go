@@ -43,6 +43,14 @@ func TestWhatWentIsTold(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			f.set(func() { f.down, f.header.Revision, f.keys = false, 1, map[string]bool{} })
 		}, []int64{0xa1, 0xb2}, nil},
+		{"none is left after a restart, at a higher revision", func(f *fakeEtcd, _ *Registry) {
+			f.set(func() { f.header.Revision, f.keys = f.header.Revision+5, map[string]bool{} })
+			f.lost <- struct{}{}
+		}, []int64{0xa1, 0xb2}, nil},
+		{"one is left after a restart", func(f *fakeEtcd, _ *Registry) {
+			f.set(func() { f.header.Revision, f.keys = f.header.Revision+5, map[string]bool{keyB: true} })
+			f.lost <- struct{}{}
+		}, nil, []int64{0xa1}},
 		{"another server of that name", func(f *fakeEtcd, r *Registry) {
 			r.Set(nil)
 			f.set(func() { f.header.Revision, f.keys = 1, map[string]bool{} })

@@ -51,6 +51,8 @@ type watcher struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	history  *history
+	// away: etcd may have been out of reach since the last listing. Of run alone.
+	away bool
 
 	mu      sync.Mutex
 	current state.Registrations
@@ -60,7 +62,7 @@ type watcher struct {
 }
 
 func newWatcher(r *Registry, server, endpoint string) *watcher {
-	w := &watcher{registry: r, server: server, endpoint: endpoint}
+	w := &watcher{registry: r, server: server, endpoint: endpoint, away: true}
 	w.ctx, w.cancel = context.WithCancel(r.ctx)
 	if endpoint == "" {
 		w.current.Err = "etcd has no address yet: its unit does not run"
@@ -131,6 +133,7 @@ func (w *watcher) session() (listed bool, err error) {
 	l, err := w.store.List(listCtx)
 	done()
 	if err != nil {
+		w.away = true
 		return false, fmt.Errorf("list: %w", err)
 	}
 	have := newContents(l)
@@ -146,6 +149,7 @@ func (w *watcher) session() (listed bool, err error) {
 		case <-ctx.Done():
 			return true, ctx.Err()
 		case <-w.store.Lost():
+			w.away = true
 			return true, errConnectionLost
 		case b, open := <-changes:
 			if err := have.advance(b, open); err != nil {
@@ -230,7 +234,8 @@ func (w *watcher) view() state.Registrations {
 func (w *watcher) publish(c *contents) {
 	next := c.registrations()
 	if w.ctx.Err() == nil { // else the server's etcd is another one already
-		w.history.note(c, &next)
+		w.history.note(c, &next, w.away)
+		w.away = false
 	}
 	w.mu.Lock()
 	before := w.current
