@@ -186,8 +186,26 @@ func (p *planner) healModel(m *modelView) {
 				Message: "a node with part of its ranks is gone; what is left ends first"})
 			continue
 		}
+		p.tellWhatItAwaits(m, r, v.Unit)
 		p.healUnit(m, v.Unit, lost)
 	}
+}
+
+// tellWhatItAwaits says why a unit is not placed that was started when it fitted, or
+// for nodes that are to come, and that fits nowhere now: its group waits in Ray.
+func (p *planner) tellWhatItAwaits(m *modelView, r *roleView, u state.Unit) {
+	if r == nil || u.Generation != m.template.Generation || u.PlacementGroup.State == "CREATED" {
+		return
+	}
+	_, unfit := ChooseShape(r.Needs, p.roomLess(func(x state.Unit) bool { return x.Key() == u.Key() }))
+	if unfit == nil {
+		return
+	}
+	w := Wait{Key: u.Key(), Model: m.Name, Reason: unfit.Reason, Message: unfit.Message}
+	if p.waitsForNodes(m.server) {
+		w.Reason = ReasonWaitingForNodes
+	}
+	m.waits = append(m.waits, w)
 }
 
 // healUnit executes again what of a unit needs it. An old unit whose template is not kept

@@ -256,8 +256,11 @@ func (e *Env) testRayletKilled(t *testing.T) {
 			}
 		}
 		for _, u := range s.Units() {
-			if u.Node == victim || u.State != "Running" {
+			if u.Node == victim || u.State != "Running" && u.State != "Pending" && u.State != "Placing" {
 				return false
+			}
+			if u.State != "Running" {
+				continue // its group waits in Ray
 			}
 			for _, b := range s.Observed(u.Unit).PlacementGroup.Bundles {
 				gpus += b.GPU

@@ -116,7 +116,10 @@ func TestHealFrontendHungAtStart(t *testing.T) {
 	if e := s.Events("unit-exited"); len(e) != 2 || e[1].Decode(t).Reason != "StartupTimeout" {
 		t.Errorf("unit-exited events: %+v, want a second one with reason StartupTimeout", e)
 	}
-	s.Chat("m", "hello", 4)
+	Eventually(t, backIn, "an answer", func() bool { // it is healthy before it knows the model
+		_, err := chat(t.Context(), s.URL("/v1/chat/completions"), "m", "hello", 4)
+		return err == nil
+	})
 	if w := s.Workers("m", "")[0]; w.Attempt != 1 {
 		t.Errorf("the worker runs attempt %d; a frontend concerns no worker", w.Attempt)
 	}
