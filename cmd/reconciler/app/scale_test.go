@@ -21,6 +21,11 @@ func TestSimulatedFleetConverges(t *testing.T) {
 	r.allReady(models)
 
 	workers := r.workers(models)
+	for _, u := range workers {
+		if u.Actors[0].Attempt != 1 {
+			t.Errorf("%s was executed %d times without a fault", u.Unit, u.Actors[0].Attempt)
+		}
+	}
 	names := slices.Sorted(maps.Keys(workers))
 	node := workers[names[3]].PlacementGroup.Nodes[0]
 	for _, fault := range []struct {
