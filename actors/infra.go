@@ -28,6 +28,8 @@ const (
 	infraStartup       = 30
 	servicesStop       = 10
 	frontendFirst200   = 5
+	infraAsked         = 2 // so often, in seconds, and after so many questions without any
+	infraSilent        = 4 // answer it hangs: long before the leases of workers end (30 s)
 	defaultMigrations  = "3"
 	frontendWorkers    = "8"
 	frontendMaxThreads = "16"
@@ -116,7 +118,7 @@ func etcd() ActorTemplate {
 			{Name: PortEtcd, Seed: seedEtcd, Sticky: true},
 			{Name: PortEtcdPeer, Seed: seedEtcdPeer, Sticky: true},
 		},
-		Health:                 Health{Kind: "tcp", Port: PortEtcd},
+		Health:                 Health{Kind: "http", Port: PortEtcd, Path: "/health", Every: infraAsked, Failures: infraSilent},
 		StartupTimeout:         infraStartup,
 		TerminationGracePeriod: servicesStop,
 		KeepData:               true,
@@ -132,7 +134,7 @@ func nats() ActorTemplate {
 			Lit("--store_dir"), Exp("{RD}/nats_data"),
 		},
 		Ports:                  []Port{{Name: PortNATS, Seed: seedNATS, Sticky: true}},
-		Health:                 Health{Kind: "tcp", Port: PortNATS},
+		Health:                 Health{Kind: "nats", Port: PortNATS, Every: infraAsked, Failures: infraSilent},
 		StartupTimeout:         infraStartup,
 		TerminationGracePeriod: servicesStop,
 		KeepData:               true,
@@ -150,14 +152,15 @@ func (in ServerInput) frontend() ActorTemplate {
 		EnvVar{Name: "DYN_RUNTIME_MAX_BLOCKING_THREADS", Value: Lit(frontendMaxThreads)},
 	)
 	return ActorTemplate{
-		Label:                  LabelFrontend,
-		Bundle:                 bundleFrontend,
-		Needs:                  infraActors(in.Spec),
-		Argv:                   in.frontendArgv(),
-		Env:                    overlayEnv(managed, in.Spec.Env),
-		RuntimeEnv:             in.Spec.RuntimeEnv.Clone(),
-		Ports:                  []Port{{Name: PortHTTP, Seed: in.Spec.Frontend.Port, Exact: true}},
-		Health:                 Health{Kind: "http", Port: PortHTTP, Path: "/health", FirstWithin: frontendFirst200},
+		Label:      LabelFrontend,
+		Bundle:     bundleFrontend,
+		Needs:      infraActors(in.Spec),
+		Argv:       in.frontendArgv(),
+		Env:        overlayEnv(managed, in.Spec.Env),
+		RuntimeEnv: in.Spec.RuntimeEnv.Clone(),
+		Ports:      []Port{{Name: PortHTTP, Seed: in.Spec.Frontend.Port, Exact: true}},
+		Health: Health{Kind: "http", Port: PortHTTP, Path: "/health", FirstWithin: frontendFirst200,
+			Every: infraAsked, Failures: infraSilent},
 		StartupTimeout:         infraStartup,
 		TerminationGracePeriod: state.DefaultTerminationGracePeriod.Seconds(),
 	}

@@ -183,8 +183,8 @@ type Port struct {
 
 // Health says how a process is found to be ready, and later to hang.
 type Health struct {
-	// Kind: "tcp" (the port accepts), "http" (GET Path answers 200) or "none"
-	// (ready once executed: ranks above 0).
+	// Kind: "http" (GET Path answers 200), "nats" (the port greets as NATS does) or
+	// "none" (ready once executed: ranks above 0).
 	Kind string `json:"kind"`
 	Port string `json:"port,omitempty"` // the name of the port
 	Path string `json:"path,omitempty"`
@@ -193,7 +193,8 @@ type Health struct {
 	// FirstWithin in seconds: no success within it after the exec is an exit
 	// (the frontend: 5). 0: StartupTimeout alone counts.
 	FirstWithin float64 `json:"firstWithin,omitempty"`
-	// Every, in seconds, and Failures in a row after a first success, are an exit.
+	// Every, in seconds, and Failures in a row after a first success, are an exit: of
+	// what has a Lease each question without a good answer, else each without any.
 	Every    float64 `json:"every,omitempty"`
 	Failures int     `json:"failures,omitempty"`
 }

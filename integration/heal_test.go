@@ -248,6 +248,32 @@ func sitecustomize(t *testing.T, code string) string {
 	return fmt.Sprintf("env: {PYTHONPATH: %s}", dir)
 }
 
+// TestHealHungInfra: the frontend, etcd and NATS are executed again when they give no
+// answer at all, before any lease of a worker ends.
+func TestHealHungInfra(t *testing.T) {
+	s := Shared(t).NewServer(t)
+	s.Set(s.Mocker("m", 1))
+	s.Wait("m", "Ready", readyIn)
+	worker := s.Workers("m", "")[0]
+	for _, name := range []string{"Frontend", "ETCD", "NATS"} {
+		t.Run(name, func(t *testing.T) {
+			hung := s.InfraActor(name)
+			stopped := time.Now()
+			Signal(t, hung.ChildPID, syscall.SIGSTOP)
+			next := s.AwaitAttempt("infra", "_Dynamo_"+name, hung.Attempt+1, backIn)
+			within(t, "SIGSTOP to the next exec", next.StartedAt.Sub(stopped), 20*time.Second)
+			RequireGone(t, hung.ChildPID)
+			Eventually(t, backIn, "an answer", func() bool {
+				_, err := chat(t.Context(), s.URL("/v1/chat/completions"), "m", "hello", 4)
+				return err == nil
+			})
+		})
+	}
+	if w := s.Workers("m", "")[0]; w.Attempt != worker.Attempt || w.Lease != worker.Lease {
+		t.Errorf("the worker runs attempt %d with lease %x, want attempt %d with %x", w.Attempt, w.Lease, worker.Attempt, worker.Lease)
+	}
+}
+
 // TestHealActor: the death of an actor's process takes its child and grandchild
 // along within a second, and a new actor takes its place in the same group.
 func TestHealActor(t *testing.T) {

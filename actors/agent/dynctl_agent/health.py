@@ -91,7 +91,9 @@ class Monitor:
                 return
             self.on_ready()
             if self.watches:
-                await self._until((BAD, SILENT))
+                # A worker that answers 503 has a dead engine. What serves all workers is
+                # ended for silence alone.
+                await self._until((BAD, SILENT) if self._wants_lease else (SILENT,))
                 self.on_failure(HUNG)
             elif lease is not None:
                 await lease
@@ -158,11 +160,9 @@ class Monitor:
         if self._kind == "none":
             return OK
         for host in self._hosts:
-            if self._kind == "tcp":
-                if await httpget.connects(host, self._port, timeout):
-                    return OK
-                continue
             try:
+                if self._kind == "nats":
+                    return OK if (await httpget.greeting(host, self._port, timeout)).startswith(b"INFO ") else BAD
                 status, _ = await httpget.get(host, self._port, self._path, timeout)
                 return OK if status == 200 else BAD
             except asyncio.TimeoutError:  # before OSError, which it is from Python 3.11 on

@@ -1,4 +1,4 @@
-"""The least of an HTTP client on asyncio streams: one GET, one answer."""
+"""The least of a client on asyncio streams: one GET and its answer, or a greeting."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ async def get(host: str, port: int, path: str, timeout: float = 2.0) -> Tuple[in
     return await asyncio.wait_for(_get(host, port, path), timeout)
 
 
-async def connects(host: str, port: int, timeout: float = 2.0) -> bool:
-    """True if the port accepts a connection."""
+async def greeting(host: str, port: int, timeout: float = 2.0) -> bytes:
+    """The first line that a port sends to whoever connects. Raises OSError,
+    asyncio.TimeoutError."""
+    return await asyncio.wait_for(_greeting(host, port), timeout)
+
+
+async def _greeting(host: str, port: int) -> bytes:
+    reader, writer = await asyncio.open_connection(host, port)
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), timeout)
-    except (OSError, asyncio.TimeoutError):
-        return False
-    writer.close()
-    return True
+        return await reader.readline()
+    finally:
+        writer.close()
 
 
 async def _get(host: str, port: int, path: str) -> Tuple[int, bytes]:

@@ -276,7 +276,7 @@ class Needs(Case):
         etcd = [{"expand": "{py}"}, "-m", "http.server", {"expand": "{port:infra/etcd}"}]
         t["actors"] = [
             actor("Dynamo_ETCD", etcd, ports=[{"name": "etcd", "seed": FIRST_PORT + 700, "sticky": True}],
-                  health={"kind": "tcp", "port": "etcd"}, keepData=True),
+                  health={"kind": "http", "port": "etcd"}, keepData=True),
             actor("Dynamo_Frontend", ["sleep", "3600"], needs=["infra/Dynamo_ETCD"], bundle=1),
         ]
         self.templates.append(t)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import unittest
+import unittest.mock
 
 from dynctl_agent import health, httpget
 
@@ -111,10 +112,50 @@ class Monitor(unittest.IsolatedAsyncioTestCase):
         await asyncio.wait_for(self.monitor(0, {"kind": "none"}).run(), 20)
         self.assertEqual(self.told, ["ready"])
 
-    async def test_tcp(self):
-        async with Server() as server:
-            await asyncio.wait_for(self.monitor(server.port, {"kind": "tcp"}).run(), 20)
+    async def test_nats(self):
+        async def greet(_, writer):
+            writer.write(b'INFO {"server_id":"x"}\r\n')
+            writer.close()
+
+        server = await asyncio.start_server(greet, "127.0.0.1", 0)
+        async with server:
+            await asyncio.wait_for(self.monitor(server.sockets[0].getsockname()[1], {"kind": "nats"}).run(), 20)
         self.assertEqual(self.told, ["ready"])
+
+    async def test_what_serves_all_is_ended_for_silence_alone(self):
+        rule = {"kind": "http", "path": "/health", "every": 0.01, "failures": 3}
+        async with Server() as server:
+            server.answers = {"/health": (200, b"")}
+            run = asyncio.ensure_future(self.monitor(server.port, rule).run())
+            await until(lambda: self.told)
+            server.answers["/health"] = (503, b"")
+            asked = server.asked
+            await until(lambda: server.asked > asked + 6)
+            self.assertEqual(self.told, ["ready"])
+            with unittest.mock.patch.object(health, "TIMEOUT", 0.1):
+                server.answers["/health"] = (None, b"")
+                await asyncio.wait_for(run, 20)
+        self.assertEqual(self.told, ["ready", health.HUNG])
+
+    async def test_a_silent_nats_hangs(self):
+        greets = True
+
+        async def greet(reader, writer):
+            if greets:
+                writer.write(b"INFO {}\r\n")
+                writer.close()
+            else:
+                await reader.read()
+
+        server = await asyncio.start_server(greet, "127.0.0.1", 0)
+        async with server:
+            rule = {"kind": "nats", "every": 0.01, "failures": 3}
+            with unittest.mock.patch.object(health, "TIMEOUT", 0.1):
+                run = asyncio.ensure_future(self.monitor(server.sockets[0].getsockname()[1], rule).run())
+                await until(lambda: self.told)
+                greets = False
+                await asyncio.wait_for(run, 20)
+        self.assertEqual(self.told, ["ready", health.HUNG])
 
     async def test_ready_only_at_200_then_the_lease(self):
         async with Server() as server:
@@ -142,14 +183,14 @@ class Monitor(unittest.IsolatedAsyncioTestCase):
 
     async def test_hung_after_failures_in_a_row(self):
         async with Server() as server:
-            server.answers = {"/": (200, b"")}
-            rule = {"kind": "http", "path": "/", "every": 0.05, "failures": 3}
+            server.answers = {"/": (200, b""), "/metrics": (200, b'x{worker_id="10"} 1')}
+            rule = {"kind": "http", "path": "/", "lease": True, "every": 0.05, "failures": 3}
             run = asyncio.ensure_future(self.monitor(server.port, rule).run())
-            await until(lambda: server.asked >= 4)
-            self.assertEqual(self.told, ["ready"])
+            await until(lambda: 16 in self.told and server.asked >= 6)
+            self.assertEqual(sorted(map(str, self.told)), ["16", "ready"])
             asked, server.answers["/"] = server.asked, (503, b"")
             await asyncio.wait_for(run, 20)
-            self.assertEqual(self.told, ["ready", health.HUNG])
+            self.assertEqual(self.told[2:], [health.HUNG])
             self.assertIn(server.asked - asked, (3, 4))
 
 
