@@ -22,9 +22,6 @@ type Input struct {
 	// Unclaimed is the same for leases that no actor claims: what is observed may be
 	// older than what etcd holds.
 	Unclaimed map[LeaseKey]time.Time
-	// Asked says which incarnation of the agent each unit that is being stopped was
-	// asked of, by earlier rounds; nil: that is not known, and nothing is asked again.
-	Asked map[state.UnitKey]uint64
 }
 
 // LeaseKey identifies a lease in the etcd of a server.
@@ -152,10 +149,9 @@ type Result struct {
 	Gone []state.Key
 	// Facts are what the stream is told besides the commands.
 	Facts []Fact
-	// Suspects, Unclaimed and Asked are those of the next round's input.
+	// Suspects and Unclaimed are those of the next round's input.
 	Suspects  map[state.UnitKey]time.Time
 	Unclaimed map[LeaseKey]time.Time
-	Asked     map[state.UnitKey]uint64
 	// Orphans are what is reported and waits for a person.
 	Orphans []Orphan
 	// NextCheck is when a decision falls due by time alone; zero: never.

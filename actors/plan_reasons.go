@@ -46,10 +46,6 @@ const (
 	// ReasonInfraRecreated: etcd or NATS move, as the spec's annotation allows.
 	ReasonInfraRecreated = "InfraRecreated"
 
-	// ReasonStopAgain: the agent that was stopping the unit is gone, and its successor
-	// was not told to.
-	ReasonStopAgain = "StopAgain"
-
 	// ReasonLeftover: a dead Curator driver left it under the name of a server that
 	// is about to start for the first time.
 	ReasonLeftover = "Leftover"

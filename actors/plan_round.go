@@ -26,7 +26,6 @@ func Plan(in Input) Result {
 		p.planOrphans()
 		p.planRevokes()
 	}
-	p.askAgain()
 	p.planStatuses()
 	return p.result()
 }
@@ -238,7 +237,8 @@ func (p *planner) ending(k state.UnitKey) bool {
 	return slices.ContainsFunc(p.out.Stops, func(s Stop) bool { return s.Key == k })
 }
 
-// stop emits a stop unless the unit is being stopped: see askAgain. It takes back what an
+// stop emits a stop unless the unit is being stopped, which every agent goes on with
+// that finds it so. It takes back what an
 // earlier rule asked of the unit: what is to end is not healed first.
 func (p *planner) stop(u state.Unit, s Stop) {
 	p.handled[u.Key()] = true

@@ -178,7 +178,7 @@ var faults = []action{
 	{"kill infra", 1, (*walk).killInfra},
 	{"agent away", 1, func(w *walk, _ string, _ picker) { w.agentAway = !w.agentAway }},
 	{"agent restarts", 2, func(w *walk, _ string, pick picker) { w.restartAgent(); w.blindFor(pick("rounds", 4)) }},
-	{"reconciler restarts", 1, func(w *walk, _ string, _ picker) { w.suspects, w.asked = nil, map[state.UnitKey]uint64{} }},
+	{"reconciler restarts", 1, func(w *walk, _ string, _ picker) { w.suspects = nil }},
 	{"bucket recreated", 1, (*walk).recreateBucket},
 	{"etcd away", 1, func(w *walk, _ string, _ picker) { w.etcdAway = !w.etcdAway }},
 	{"frontend away", 1, func(w *walk, _ string, _ picker) { w.frontendAway = !w.frontendAway }},

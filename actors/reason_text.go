@@ -47,8 +47,6 @@ var reasonTexts = map[string]string{
 	ReasonServerUnused:   "No Server and no Model asks for etcd, NATS and the frontend any more; they are stopped.",
 	ReasonInfraRecreated: "etcd or NATS move, as the annotation dynctl/recreate allows; every unit of the server stops and starts again.",
 
-	ReasonStopAgain: "The unit was being stopped when another agent took over, so that one is asked to stop it.",
-
 	ReasonLeftover:    "A Ray job that is dead left it under the server's name; before the server's first start it is swept, later it waits for dynctl sweep.",
 	ReasonOrphan:      "It stands under our names, no accepted spec asks for it, and none says that it was deleted; end it with dynctl sweep, or set its spec again.",
 	ReasonDeadAttempt: "The lease of an attempt that has ended is revoked, so that requests leave it at once.",

@@ -27,14 +27,11 @@ type world struct {
 	nodes    []state.Node
 	lease    int64
 	// instances by server.
-	instances map[string]map[int64]state.Instance
-	lost      map[string][]int64 // with etcd's data
-	suspects  map[state.UnitKey]time.Time
-	unclaimed map[actors.LeaseKey]time.Time
-	asked     map[state.UnitKey]uint64
-	// incarnation of the agent; ending are the units that it was asked to end.
-	incarnation uint64
-	ending      map[state.UnitKey]bool
+	instances   map[string]map[int64]state.Instance
+	lost        map[string][]int64 // with etcd's data
+	suspects    map[state.UnitKey]time.Time
+	unclaimed   map[actors.LeaseKey]time.Time
+	incarnation uint64 // of the agent
 	agentAway   bool
 	etcdAway    bool
 	// frontendAway: the frontend gives no answer, and serves.
@@ -61,7 +58,7 @@ func newWorld(nodes ...state.Node) *world {
 		specs: map[state.Key]actors.SpecEntry{}, statuses: map[state.Key]state.Status{},
 		units: map[state.UnitKey]*state.Unit{}, gone: map[state.UnitKey]uint64{},
 		instances: map[string]map[int64]state.Instance{}, lost: map[string][]int64{}, broken: map[string]bool{}, brokenRole: map[string]string{},
-		pending: map[state.UnitKey]time.Time{}, confirmed: map[string]uint64{}, changed: true, incarnation: 1, ending: map[state.UnitKey]bool{}, asked: map[state.UnitKey]uint64{},
+		pending: map[state.UnitKey]time.Time{}, confirmed: map[string]uint64{}, changed: true, incarnation: 1,
 	}
 }
 
@@ -114,7 +111,7 @@ func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
 		observed.Units = append(observed.Units, u)
 	}
 	desired, kept := w.accept(observed.Units)
-	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects, Unclaimed: w.unclaimed, Asked: w.asked,
+	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects, Unclaimed: w.unclaimed,
 		Registered: map[string]state.Registrations{}, Frontends: map[string]state.FrontendView{},
 		Policy: actors.Policy{StoreID: "store", RayNamespace: "ns", PlacementTimeout: 180 * time.Second,
 			DeleteHold: 10 * time.Second, SweepLook: time.Second, AgentTimeout: 3 * time.Second}}
@@ -224,7 +221,7 @@ func (w *world) round() actors.Result {
 }
 
 func (w *world) carryOut(r actors.Result, kept map[state.Key]actors.Kept) {
-	w.suspects, w.unclaimed, w.asked = r.Suspects, r.Unclaimed, r.Asked
+	w.suspects, w.unclaimed = r.Suspects, r.Unclaimed
 	for _, x := range r.Revokes {
 		delete(w.instances[x.Key.Server], x.Lease)
 		w.note("revoke %s %s", x.Key, x.Reason)
@@ -312,7 +309,6 @@ func (w *world) unregister(server string, lease int64) { delete(w.instances[serv
 func (w *world) end(k state.UnitKey, reason string) {
 	w.note("end %s %s", k, reason)
 	if u := w.units[k]; u != nil {
-		w.ending[k] = true
 		if u.State == state.UnitStopping {
 			return
 		}
@@ -330,11 +326,10 @@ func (w *world) tick() {
 	for _, k := range sortedKeys(w.units) {
 		u := w.units[k]
 		if u.State == state.UnitStopping {
-			if w.drains || !w.ending[k] { // or its agent is gone
+			if w.drains {
 				continue
 			}
 			delete(w.units, k)
-			delete(w.ending, k)
 			w.gone[k] = w.next()
 			w.changed = true
 			continue
@@ -489,8 +484,5 @@ func (w *world) losePlacement(u *state.Unit) {
 }
 
 // restartAgent puts another agent in charge, which rebuilds what it reports from Ray and
-// has been asked for nothing yet.
-func (w *world) restartAgent() {
-	w.incarnation++
-	w.ending = map[state.UnitKey]bool{}
-}
+// goes on with what was under way.
+func (w *world) restartAgent() { w.incarnation++ }

@@ -114,9 +114,10 @@ func (e *Env) testRanks(t *testing.T) {
 
 	// The ranks live and die together: the others wait for a peer that is gone.
 	Signal(t, second.ChildPID, syscall.SIGKILL)
+	unit := u.Unit
 	Eventually(t, backIn, "both ranks run their second attempt", func() bool {
-		u = s.Observed(u.Unit)
-		return u.Actors[0].Attempt == 2 && u.Actors[1].Attempt == 2 && u.Actors[0].ChildPID != 0 && u.Actors[1].ChildPID != 0
+		u = s.Observed(unit)
+		return len(u.Actors) == 2 && u.Actors[0].Attempt == 2 && u.Actors[1].Attempt == 2 && u.Actors[0].ChildPID != 0 && u.Actors[1].ChildPID != 0
 	})
 	RequireGone(t, first.ChildPID, second.ChildPID)
 }

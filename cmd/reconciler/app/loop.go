@@ -33,7 +33,6 @@ type loop struct {
 	written   map[string]state.Status
 	suspects  map[state.UnitKey]time.Time
 	unclaimed map[actors.LeaseKey]time.Time
-	asked     map[state.UnitKey]uint64
 	sent      map[string]sentCommand
 	told      map[actors.Fact]bool // by the round before
 	agentUp   bool
@@ -50,7 +49,7 @@ type decodedSpec struct {
 
 func newLoop(a *App) *loop {
 	return &loop{app: a, kick: make(chan struct{}, 1), decoded: map[string]decodedSpec{},
-		written: map[string]state.Status{}, asked: map[state.UnitKey]uint64{}, sent: map[string]sentCommand{}, orphans: map[state.UnitKey]string{}}
+		written: map[string]state.Status{}, sent: map[string]sentCommand{}, orphans: map[state.UnitKey]string{}}
 }
 
 // Kick asks for a round. Any number of kicks before it starts make one round.
@@ -97,7 +96,7 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	l.app.show(in, result)
 	l.app.traces.round(in, result, l.putAt, term != nil && term.Held())
 	if term != nil && term.Held() {
-		l.suspects, l.unclaimed, l.asked = result.Suspects, result.Unclaimed, result.Asked
+		l.suspects, l.unclaimed = result.Suspects, result.Unclaimed
 		l.carryOut(ctx, *term, in, result, kept)
 	}
 	next := idleRound
@@ -122,7 +121,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 	policy := actors.DefaultPolicy(l.app.views.StoreID())
 	policy.RayNamespace = l.app.cfg.RayNamespace
 	return actors.Input{
-		Now: now, Policy: policy, Desired: desired, Observed: observed, Suspects: l.suspects, Unclaimed: l.unclaimed, Asked: l.asked,
+		Now: now, Policy: policy, Desired: desired, Observed: observed, Suspects: l.suspects, Unclaimed: l.unclaimed,
 		Registered: l.app.registry.Snapshot(), Frontends: l.app.frontends.Snapshot(),
 	}, kept
 }
