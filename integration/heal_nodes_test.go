@@ -247,6 +247,11 @@ func (e *Env) testRayletKilled(t *testing.T) {
 			lost = append(lost, u.Actors[0].ChildPID)
 		}
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the end:\n%s%s", s.Dynctl("status"), s.Dynctl("get", "units"))
+		}
+	})
 	killed := time.Now()
 	Signal(t, raylets[victim], syscall.SIGKILL)
 	Eventually(t, time.Minute, "nothing stands on the dead node, and what fits runs", func() bool {

@@ -46,12 +46,14 @@ func newUnitInfo(u state.Unit) unitInfo {
 	if info.Role == "" && u.Model != "" {
 		info.Role = state.ModeAggregated
 	}
-	if nodes := u.PlacementGroup.Nodes; len(nodes) > 0 {
+	// A group that waits again, its node being gone, still has that of before.
+	placed := u.PlacementGroup.State == "CREATED" || u.PlacementGroup.State == ""
+	if nodes := u.PlacementGroup.Nodes; placed && len(nodes) > 0 {
 		info.Node = nodes[0]
 	}
 	// The bundle is the rank: the first serves, and its node is the unit's.
 	for _, actor := range slices.SortedStableFunc(slices.Values(u.Actors), func(a, b state.Actor) int { return cmp.Compare(a.Bundle, b.Bundle) }) {
-		if info.Node == "" || actor.Bundle == 0 && actor.Node != "" {
+		if placed && (info.Node == "" || actor.Bundle == 0 && actor.Node != "") {
 			info.Node = actor.Node
 		}
 		ports := actor.Ports
