@@ -14,6 +14,10 @@ import (
 // it may leave at any time, and nothing but looking tells.
 const portConflictRetry = 5 * time.Second
 
+// infraRetry bounds the wait of etcd, NATS and the frontend: workers outlive a gap
+// that is shorter than their leases (30 s), and no request should wait for longer.
+const infraRetry = 2 * time.Second
+
 // healing is what one unit needs to run again.
 type healing struct {
 	attempts map[string]Attempt
@@ -121,6 +125,9 @@ func nextAttempt(u state.Unit, a state.Actor, spec state.BackoffSpec) (Attempt, 
 	delay := backoffDelay(spec, next.Failures, u.Key().String()+"/"+a.Name, next.Number)
 	if a.Exit.Reason == WaitPortConflict {
 		delay = min(delay, portConflictRetry)
+	}
+	if u.Unit == InfraUnit {
+		delay = min(delay, infraRetry)
 	}
 	return next, a.Exit.At.Add(delay)
 }

@@ -151,6 +151,9 @@ func (w *world) killInfra(name string) func(context.Context) (string, error) {
 			return "", err
 		}
 		w.strike(units, func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, strings.ToLower(name)+" killed")
+		if name == "NATS" {
+			w.strikeSingles(units)
+		}
 		return fmt.Sprintf("attempt %d", a.Attempt), kill(a.ChildPID, syscall.SIGKILL)
 	}
 }
@@ -193,6 +196,9 @@ func (w *world) killActor(ctx context.Context) (string, error) {
 	}
 	a := all[w.rnd.IntN(len(all))]
 	w.strike(units, func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, "actor killed")
+	if strings.HasSuffix(a.Name, "_Dynamo_NATS") {
+		w.strikeSingles(units)
+	}
 	return a.Name, kill(a.PID, syscall.SIGKILL)
 }
 

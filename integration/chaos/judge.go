@@ -205,7 +205,7 @@ func (w *world) report(c *clients) (wrong []string) {
 		at(f.kind).faults++
 	}
 	// The first lines are the most telling; thousands say no more.
-	const told = 8
+	const told = 40
 	unexcused, alike := 0, map[string]int{}
 	for _, r := range c.sent {
 		kind := "(nothing yet)"

@@ -52,18 +52,33 @@ func (w *world) strike(units []state.Unit, gone func(state.Unit, state.Actor) bo
 	}
 }
 
-// serving counts by "model/role" the units that can serve: registered, and not
-// struck by a fault that has yet to show.
+// serving counts by "model/role" the units that can serve: registered, long enough
+// for the frontend to know, and not struck by a fault that has yet to show.
 func (w *world) serving(units []state.Unit) map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := map[string]int{}
 	for _, u := range units {
-		if _, harmed := w.harmed[u.Unit]; !harmed && u.State == state.UnitRunning && u.Actors[0].Lease != 0 {
+		if _, harmed := w.harmed[u.Unit]; !harmed && u.State == state.UnitRunning && u.Actors[0].Lease != 0 && time.Since(u.Actors[0].ReadyAt) > settle {
 			out[u.Model+"/"+u.Role]++
 		}
 	}
 	return out
+}
+
+// strikeSingles notes that NATS is killed. With the request plane nats the frontend may
+// be back before a worker is, and sets that worker aside for 5 s: it shows where a role
+// has no other.
+func (w *world) strikeSingles(units []state.Unit) {
+	if w.cfg.plane != "nats" {
+		return
+	}
+	serving := w.serving(units)
+	for _, u := range units {
+		if u.Unit != "infra" && serving[u.Model+"/"+u.Role] <= 1 {
+			w.open(u.Model, "NATS killed, with one worker")
+		}
+	}
 }
 
 // strikeAll notes that no model can be served.

@@ -243,9 +243,11 @@ type rayAnswer struct {
 }
 
 func (h *rayHelper) answer() (a rayAnswer, err error) {
-	line, err := h.out.ReadBytes('\n')
-	if err != nil {
-		return a, err
+	var line []byte
+	for !bytes.HasPrefix(line, []byte("{")) { // Ray prints what it likes in between
+		if line, err = h.out.ReadBytes('\n'); err != nil {
+			return a, err
+		}
 	}
 	if err := json.Unmarshal(line, &a); err != nil {
 		return a, err
