@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -88,4 +89,43 @@ func TestEtcdWithoutItsData(t *testing.T) {
 			t.Errorf("starts = %+v, want the worker and the frontend", got)
 		}
 	})
+}
+
+// The frontend hears late of who leaves when etcd was away, so nothing that serves leaves
+// before it has caught up.
+func TestNothingThatServesLeavesWhileTheFrontendIsBehind(t *testing.T) {
+	for name, edit := range map[string]string{
+		"scaled down": "  replicas: 1\n",
+		"rolled":      "  replicas: 2\n" + otherGeneration,
+		"restarted":   "  replicas: 2\n  restart: again\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(node("1", 8))
+			key := w.put(model("a", "  replicas: 2\n"))
+			w.run(8)
+			ready(t, w, key)
+			u := w.units[state.UnitKey{Server: "default", Unit: actors.InfraUnit}]
+			i := slices.IndexFunc(u.Actors, func(a state.Actor) bool { return a.Ports[actors.PortEtcd] != 0 })
+			w.exit(u, &u.Actors[i], -9)
+			w.run(2)
+			old := slices.Clone(w.of("a"))
+			attempts := func() (n int) {
+				for _, u := range old {
+					n += u.Actors[0].Attempt
+				}
+				return n
+			}
+			was, back := attempts(), u.Actors[i].StartedAt
+			w.put(model("a", edit))
+			for w.now.Sub(back) < 14*time.Second {
+				if r := w.round(); len(r.Stops) != 0 || attempts() != was {
+					t.Fatalf("%s after etcd is back: stops %+v, %d executions", w.now.Sub(back), r.Stops, attempts()-was)
+				}
+				w.tick()
+			}
+			w.run(20)
+			ready(t, w, key)
+			upToDate(t, w, key)
+		})
+	}
 }

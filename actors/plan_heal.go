@@ -14,8 +14,9 @@ import (
 // it may leave at any time, and nothing but looking tells.
 const portConflictRetry = 5 * time.Second
 
-// infraRetry bounds the wait of etcd, NATS and the frontend: workers outlive a gap
-// that is shorter than their leases (30 s), and no request should wait for longer.
+// infraRetry bounds the wait of etcd, NATS and the frontend, and the wait counts from the
+// start of the attempt that ended: everything needs them, so only one that ends soon after
+// its start is waited for, and no request for longer than this.
 const infraRetry = 2 * time.Second
 
 // healing is what one unit needs to run again.
@@ -126,10 +127,14 @@ func nextAttempt(u state.Unit, a state.Actor, spec state.BackoffSpec) (Attempt, 
 	if a.Exit.Reason == WaitPortConflict {
 		delay = min(delay, portConflictRetry)
 	}
+	from := a.Exit.At
 	if u.Unit == InfraUnit {
 		delay = min(delay, infraRetry)
+		if !a.StartedAt.IsZero() {
+			from = a.StartedAt
+		}
 	}
-	return next, a.Exit.At.Add(delay)
+	return next, from.Add(delay)
 }
 
 // backoffDelay is how long the attempt after the given number of failures in a

@@ -29,3 +29,21 @@ func TestInfraIsNeverAwayForLong(t *testing.T) {
 		t.Errorf("infra is %s 6 s later", u.State)
 	}
 }
+
+// Everything needs infra, so only what ends soon after its start is waited for.
+func TestInfraThatRanIsExecutedAtOnce(t *testing.T) {
+	w := newWorld(node("1", 8))
+	w.put(model("a", ""))
+	w.run(8)
+	u := w.units[state.UnitKey{Server: "default", Unit: actors.InfraUnit}]
+	u.Actors[0].Failures = 20
+	w.exit(u, &u.Actors[0], -9)
+	if r := w.round(); len(r.Starts) != 1 {
+		t.Fatalf("starts %v of an infra that ran for 7 s, want it at once", starts(r))
+	}
+	w.tick()
+	w.exit(u, &u.Actors[0], -9)
+	if r := w.round(); len(r.Starts) != 0 || r.NextCheck.Sub(w.now) > 2*time.Second {
+		t.Errorf("starts %v, next check at %s: want what ended at its start to wait", starts(r), r.NextCheck)
+	}
+}

@@ -221,3 +221,28 @@ func TestAUnitThatEndsIsNotStopped(t *testing.T) {
 	w.run(8)
 	ready(t, w, key)
 }
+
+// What serves nobody makes room for the replica that stays, before the one that leaves.
+func TestAScaleDownTakesTheRoomOfWhatDoesNotServe(t *testing.T) {
+	const two = "  resources: {gpus: 2}\n"
+	w := newWorld(node("1", 4))
+	key := w.put(model("a", "  replicas: 2\n"+two))
+	w.run(8)
+	ready(t, w, key)
+	w.losePlacement(w.of("a")[0])
+	w.edit(key, "  replicas: 2\n"+two+otherGeneration, false)
+	for w.round(); len(w.of("a")) != 2 || w.of("a")[0].Generation == w.of("a")[1].Generation; w.round() {
+		w.tick()
+	}
+	w.put(model("a", "  replicas: 1\n"+two))
+	for range 10 {
+		w.round()
+		w.tick()
+		w.round()
+		if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
+			t.Fatalf("not Available: %+v\n%s", c, strings.Join(w.journal, "\n"))
+		}
+	}
+	ready(t, w, key)
+	upToDate(t, w, key)
+}

@@ -10,12 +10,12 @@ import (
 // restartInPlace executes units anew whose restart text is not the spec's: one
 // at a time, or as many as maxUnavailable allows. The rules, first match wins:
 //
-//  1. who serves is not known, for etcd or the frontend does not answer: none
+//  1. who serves is not known to us or to the frontend: none
 //  2. the unit does not run: at once
 //  3. it runs and is not ready: while fewer than allowed are on their way
 //  4. it is ready: also while fewer than allowed are missing
 func (p *planner) restartInPlace(m *modelView) {
-	if m.unheard() {
+	if m.unheard() || p.frontendBehind(m.server) {
 		return
 	}
 	for _, r := range m.roles {

@@ -15,7 +15,7 @@ import (
 // maxUnavailable. Where nothing can surge, old ones make room: see plan_makeroom.go.
 // In a disaggregated model old ones serve until the new generation has a ready
 // prefill and a ready decode, and no generation is left with one role only. Nothing
-// that serves is stopped while it is not known who does.
+// that serves is stopped while it is not known, to us or to the frontend, who does.
 func (p *planner) rollModel(m *modelView) {
 	lacks := p.startMissing(m)
 	if !m.rolling() {
@@ -29,7 +29,7 @@ func (p *planner) rollModel(m *modelView) {
 	switch {
 	case !m.server.regs.Known:
 		m.stalled = "Dynamo's etcd does not answer, so nothing that serves is stopped"
-	case m.server.frontend.Known:
+	case m.server.frontend.Known && !p.frontendBehind(m.server):
 		p.stopOld(m, lacks)
 	}
 }
@@ -143,7 +143,7 @@ func (p *planner) startMissing(m *modelView) []lack {
 		}
 	}
 	for x := nextMissing(all); x != nil; x = nextMissing(all) {
-		x.unfit = p.startUnit(m, x.role, unitStart{index: x.indexes[0], placement: Attempt{Number: 1}, reason: x.reason})
+		x.unfit = p.startUnit(m, m.template, x.role.RoleTemplate, unitStart{index: x.indexes[0], placement: Attempt{Number: 1}, reason: x.reason})
 		if x.unfit == nil {
 			x.indexes, x.started = x.indexes[1:], true
 			x.allowed--

@@ -23,7 +23,7 @@ func (p *planner) scaleDown(m *modelView) {
 			spare = 0 // what runs may serve or not
 		}
 		for _, v := range lastFirst(slices.Clone(r.fresh)) {
-			if stays(v) || v.stopping || good(v) && spare <= 0 {
+			if stays(v) || v.stopping || good(v) && (spare <= 0 || p.frontendBehind(m.server)) {
 				continue
 			}
 			if good(v) {
@@ -53,9 +53,9 @@ func (p *planner) givenUp(m *modelView, r *roleView) (n int) {
 	if len(leaving) == 0 {
 		return n
 	}
-	need := []lack{{role: r}}
+	need, idle := []lack{{role: r}}, m.idle() // what serves nobody makes room first
 	for i := range r.desired {
-		if !there[i] && !p.waitsForNodes(m.server) && fit(need, p.roomWithout(m, nil)) != nil && fit(need, p.roomWithout(m, leaving)) == nil {
+		if !there[i] && !p.waitsForNodes(m.server) && fit(need, p.roomWithout(m, idle)) != nil && fit(need, p.roomWithout(m, append(idle, leaving...))) == nil {
 			n++
 		}
 	}

@@ -258,6 +258,25 @@ func etcdStarted(s *serverView) (t time.Time) {
 	return t
 }
 
+// frontendCatchUp is how long the frontend may take, once etcd is back, to hear again of
+// workers that leave: its watches wait for each other, and what it does not hear of gets
+// requests. 10 s were measured after an etcd that was away for 2 s.
+const frontendCatchUp = 15 * time.Second
+
+// frontendBehind says that the frontend may not hear yet of a worker that leaves.
+func (p *planner) frontendBehind(s *serverView) bool {
+	etcd := etcdStarted(s)
+	heard := etcd.Add(frontendCatchUp)
+	if etcd.IsZero() || !heard.After(p.in.Now) {
+		return false
+	}
+	i := slices.IndexFunc(s.infra.Actors, func(a state.Actor) bool { return a.Ports[PortHTTP] != 0 && a.StartedAt.Before(etcd) })
+	if i >= 0 {
+		p.checkAt(heard)
+	}
+	return i >= 0
+}
+
 // registrationsLost says that etcd came back without the data that it had: the
 // registry saw what a running worker had registered go with it; or, where it has
 // not watched for long enough, a worker that registered before etcd's last
