@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Optional
 
 import ray
 
-from . import drain, environ, logread, logs, ports
+from . import drain, environ, hold, logread, logs, ports
 from .health import UNKNOWN, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
@@ -148,6 +148,16 @@ class UnitActor:
             return {"stale": self._incarnation}
         async with self._lock:
             await self._end_process(grace)
+        return self._snapshot()
+
+    async def hold(self, caller: Dict[str, Any], request: Dict[str, Any]) -> Dict[str, Any]:
+        """Pause a process that runs until NATS has come back; see hold.py. request: host,
+        port, settle (seconds)."""
+        if not self._admit(caller):
+            return {"stale": self._incarnation}
+        if self._process is not None and not self._asked_to_end and self._snap["state"] == "Running":
+            self._tasks.append(asyncio.ensure_future(self._pause(self._process, request)))
+            await asyncio.sleep(0)  # it has begun
         return self._snapshot()
 
     async def stop(self, caller: Dict[str, Any], grace: float) -> Dict[str, Any]:
@@ -325,6 +335,14 @@ class UnitActor:
         """How many requests a worker has not finished at the end of its drain."""
         since, before = self._drain
         return drain.unfinished(self._paths()[1], since, before) if self._serves() else 0
+
+    @staticmethod
+    async def _pause(process: Process, request: Dict[str, Any]) -> None:
+        process.signal(signal.SIGSTOP)
+        try:
+            await hold.until_settled(request)
+        finally:
+            process.signal(signal.SIGCONT)
 
     def _cancel_watchers(self) -> None:
         current = asyncio.current_task()

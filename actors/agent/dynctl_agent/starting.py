@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from . import environ
+from . import environ, hold
 from .commands import Command
 from .log import log
 from .ray_api import RayActorError, ask
@@ -262,6 +262,8 @@ async def _attempt(runner: "Runner", command: Command, template: Dict[str, Any])
         "goals": command.attempts,
     }
     unit.executes(command.template)
+    if template["health"].get("kind") == "nats" and goal["number"] > 1 and failure is None:
+        await hold.pause_frontend(runner, actor)
     answer = await runner.call(actor, "execute", request, command=command.origin)
     if answer["attempt"] == goal["number"] and answer["childPid"]:
         message = f"{actor.name}: attempt {goal['number']}, pid {answer['childPid']} on {actor.ip}"
