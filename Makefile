@@ -44,7 +44,7 @@ AGENT_WHEEL := actors/ray/deps/nats_py-$(NATS_PY_VERSION)-py3-none-any.whl
 TINY_MODEL := /tmp/dynctl-tiny-model
 # Packages whose tests with the tag integration need real programs: Ray and
 # Dynamo, etcd, Chromium. One at a time: each of them takes the machine.
-REAL := ./cmd/reconciler/app/ops/ ./state/registry/ ./actors/ray/ ./integration/...
+REAL := ./cmd/reconciler/app/ops/ ./state/registry/ ./actors/ray/ ./actors/agent/ ./integration/...
 RACE_REAL = $(RACE) -tags integration -p 1 -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' $(REAL)
 LOCAL = bin/local $(1) --nodes $(NODES) --gpus $(GPUS) --cpus $(CPUS) --ray-port $(RAY_PORT) --dashboard-port $(DASHBOARD_PORT) --nats-port $(NATS_PORT) --http-port $(HTTP_PORT) --frontend-port $(FRONTEND_PORT)
 
