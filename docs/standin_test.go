@@ -19,7 +19,7 @@ import (
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
-	"dynctl/state/kv/natsd"
+	"dynctl/state/kv/natsd/natsdtest"
 )
 
 // standIn answers dynctl as a reconciler and an agent would: it plans with the
@@ -41,17 +41,7 @@ const standInSession = "session_2026-11-24_04-05-55_664554_26845"
 // startStandIn starts a NATS and a stand-in of its own for a test.
 func startStandIn(t *testing.T) *standIn {
 	t.Helper()
-	server, err := natsd.Start(natsd.Options{Port: -1, StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	server := natsdtest.Start(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	client, err := kv.Connect(ctx, server.URL())
 	if err != nil {

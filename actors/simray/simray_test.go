@@ -1,7 +1,6 @@
 package simray_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +20,7 @@ import (
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
-	"dynctl/state/kv/natsd"
+	"dynctl/state/kv/natsd/natsdtest"
 )
 
 const storeID = "store"
@@ -40,20 +39,7 @@ type bench struct {
 
 func newBench(t *testing.T, nodes ...state.Node) *bench {
 	t.Helper()
-	server, err := natsd.Start(natsd.Options{Host: "127.0.0.1", Port: -1, StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Shutdown(context.WithoutCancel(t.Context())) })
-	nc, err := server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, js := natsdtest.Connect(t)
 	if _, err := kv.EnsureBuckets(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -10,21 +9,13 @@ import (
 
 	"dynctl/events"
 	"dynctl/state/kv"
-	"dynctl/state/kv/natsd"
+	"dynctl/state/kv/natsd/natsdtest"
 )
 
 // TestDoctorClock: a clock that disagrees with the store's is told of, and what
 // the store says is not misread because of it.
 func TestDoctorClock(t *testing.T) {
-	server, err := natsd.Start(natsd.Options{Port: -1, StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := server.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
+	server := natsdtest.Start(t)
 	client, err := kv.Connect(t.Context(), server.URL())
 	if err != nil {
 		t.Fatal(err)

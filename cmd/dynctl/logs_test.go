@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +13,7 @@ import (
 
 	"dynctl/cmd/internal/agentlogs"
 	"dynctl/state/kv"
-	"dynctl/state/kv/natsd"
+	"dynctl/state/kv/natsd/natsdtest"
 )
 
 // fakeLog is one log that a fake agent answers for.
@@ -140,11 +139,7 @@ func (o *output) until(t *testing.T, want string) {
 // TestLogsFollow: what is written, another attempt, a worker that joins, one that
 // leaves.
 func TestLogsFollow(t *testing.T) {
-	server, err := natsd.Start(natsd.Options{Port: -1, StoreDir: filepath.Join(t.TempDir(), "nats")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Shutdown(context.Background()) })
+	server := natsdtest.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	client, err := kv.Connect(ctx, server.URL())
 	if err != nil {

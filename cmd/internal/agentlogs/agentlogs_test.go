@@ -9,26 +9,11 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"dynctl/state"
-	"dynctl/state/kv/natsd"
+	"dynctl/state/kv/natsd/natsdtest"
 )
 
-func connect(t *testing.T) *nats.Conn {
-	t.Helper()
-	server, err := natsd.Start(natsd.Options{Host: "127.0.0.1", Port: -1, StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Shutdown(context.WithoutCancel(t.Context())) })
-	nc, err := server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	return nc
-}
-
 func TestAsk(t *testing.T) {
-	nc := connect(t)
+	nc, _ := natsdtest.Connect(t)
 	if _, err := Ask(t.Context(), nc, Request{}); !errors.Is(err, ErrAgentAway) {
 		t.Errorf("without an agent: %v", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
+	"dynctl/state/kv/natsd/natsdtest"
 	"dynctl/state/registry"
 )
 
@@ -62,7 +63,7 @@ func (l *logLines) take(t *testing.T) []map[string]any {
 // actingLoop is the loop of a leader on a NATS of its own, and what it logs.
 func actingLoop(t *testing.T) (*loop, kv.Term, *logLines) {
 	t.Helper()
-	nc, js := embeddedNATS(t)
+	nc, js := natsdtest.Connect(t)
 	if _, err := kv.EnsureBuckets(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}

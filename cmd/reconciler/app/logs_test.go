@@ -15,6 +15,7 @@ import (
 	"dynctl/actors"
 	"dynctl/cmd/internal/agentlogs"
 	"dynctl/state"
+	"dynctl/state/kv/natsd/natsdtest"
 )
 
 // logAgent answers for logs with what a test says.
@@ -26,7 +27,7 @@ type logAgent struct {
 
 func newLogAgent(t *testing.T) *logAgent {
 	t.Helper()
-	nc, _ := embeddedNATS(t)
+	nc, _ := natsdtest.Connect(t)
 	l := &logAgent{app: &App{nc: nc}}
 	sub, err := nc.Subscribe(agentlogs.Subject, func(m *nats.Msg) {
 		r := agentlogs.Request{}
@@ -163,7 +164,7 @@ func TestWhyALogCannotBeRead(t *testing.T) {
 }
 
 func TestLogsWithoutAnAgent(t *testing.T) {
-	nc, _ := embeddedNATS(t)
+	nc, _ := natsdtest.Connect(t)
 	l := &logAgent{app: &App{nc: nc}}
 	if w := l.get(t, "/logs/s/u/a"); w.Code != 503 || w.Body.String() != "no agent answers, so logs cannot be read: none has ever reported (see /readyz)\n" {
 		t.Errorf("%d %s", w.Code, w.Body)

@@ -15,13 +15,14 @@ import (
 	"dynctl/cmd/reconciler/app/ops"
 	"dynctl/events"
 	"dynctl/state"
+	"dynctl/state/kv/natsd/natsdtest"
 )
 
 // The page begins with the last of what is stored and goes on with what happens;
 // counters count the latter alone.
 func TestEventsReachThePageAndTheCounters(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	nc, js := embeddedNATS(t)
+	nc, js := natsdtest.Connect(t)
 	if err := events.EnsureStream(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
