@@ -43,6 +43,18 @@ func TestLostBuckets(t *testing.T) {
 		}
 		s.requireUntouched(t, before)
 	})
+	t.Run("deleted keys of dynctl_observed", func(t *testing.T) {
+		kv, err := js.KeyValue(t.Context(), "dynctl_observed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range s.Units() {
+			if err := kv.Delete(t.Context(), "unit."+s.Name+"."+u.Unit); err != nil {
+				t.Fatal(err)
+			}
+			s.requireUntouched(t, before)
+		}
+	})
 	requireNoFailure(t, load.Stop())
 
 	// The specs that were in the bucket are declared again by whoever has them; what

@@ -76,6 +76,9 @@ func (c *clients) send(model string, stream bool, n int) bool {
 	r := request{model: model, stream: stream, from: time.Now()}
 	r.err = ask(ctx, c.w.url("/v1/chat/completions"), model, stream, fmt.Sprintf("question %d, long enough to be split over blocks", n))
 	r.to = time.Now()
+	if r.err != nil {
+		c.w.witness(ctx, r)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sent = append(c.sent, r)

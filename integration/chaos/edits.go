@@ -89,13 +89,11 @@ func (w *world) deleteModel(ctx context.Context) (string, error) {
 	}
 	w.setServable(m, false)
 	w.open(m.name, "model deleted")
-	w.mu.Lock()
 	for _, u := range units { // what drains still answers, and is not what comes back
 		if u.Model == m.name && len(u.Actors) > 0 {
-			w.harmed[u.Unit] = u.Actors[0].Attempt
+			w.harm(u, "", "model deleted")
 		}
 	}
-	w.mu.Unlock()
 	if _, err := w.dynctl(ctx, "", "delete", "model/"+m.name, "--server", server); err != nil {
 		return "", err
 	}

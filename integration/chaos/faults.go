@@ -119,7 +119,7 @@ func (w *world) killWorker(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w.strike(units, sameUnit(u.Unit), "worker killed")
+	w.strike(units, "", sameUnit(u.Unit), "worker killed")
 	return u.Unit, kill(u.Actors[0].ChildPID, syscall.SIGKILL)
 }
 
@@ -128,31 +128,44 @@ func (w *world) stopWorker(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w.strike(units, sameUnit(u.Unit), "worker stopped")
+	w.strike(units, "", sameUnit(u.Unit), "worker stopped")
 	return u.Unit, kill(u.Actors[0].ChildPID, syscall.SIGSTOP)
 }
 
-func (w *world) infraActor(ctx context.Context, name string) (state.Actor, []state.Unit, error) {
-	units, _, err := w.observed(ctx)
+// infraActor finds etcd, NATS or the frontend, and tells what it was found among.
+func (w *world) infraActor(ctx context.Context, name string) (state.Actor, []state.Unit, state.Agent, error) {
+	units, agent, err := w.observed(ctx)
+	if err != nil {
+		return state.Actor{}, nil, agent, err
+	}
+	a, err := actorOf(units, name)
+	return a, units, agent, err
+}
+
+// actorOf finds etcd, NATS or the frontend while it has a process.
+func actorOf(units []state.Unit, name string) (state.Actor, error) {
 	for _, u := range units {
 		for _, a := range u.Actors {
 			if u.Unit == "infra" && strings.HasSuffix(a.Name, "_Dynamo_"+name) && a.ChildPID != 0 {
-				return a, units, nil
+				return a, nil
 			}
 		}
 	}
-	return state.Actor{}, nil, errors.Join(err, errNotNow)
+	return state.Actor{}, errNotNow
 }
 
 func (w *world) killInfra(name string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		a, units, err := w.infraActor(ctx, name)
+		a, units, agent, err := w.infraActor(ctx, name)
 		if err != nil {
 			return "", err
 		}
-		w.strike(units, func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, strings.ToLower(name)+" killed")
-		if name == "NATS" {
-			w.strikeSingles(units)
+		w.strike(units, "", func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, strings.ToLower(name)+" killed")
+		switch name {
+		case "NATS":
+			w.strikeSingles(units, agent)
+		case "ETCD":
+			w.awaitAnew(name, a.Attempt)
 		}
 		return fmt.Sprintf("attempt %d", a.Attempt), kill(a.ChildPID, syscall.SIGKILL)
 	}
@@ -161,15 +174,15 @@ func (w *world) killInfra(name string) func(context.Context) (string, error) {
 // emptyEtcd removes etcd's data under it. Everything is executed anew, which is a
 // gap for every model.
 func (w *world) emptyEtcd(ctx context.Context) (string, error) {
-	a, _, err := w.infraActor(ctx, "ETCD")
+	a, _, _, err := w.infraActor(ctx, "ETCD")
 	if err != nil {
 		return "", err
 	}
-	frontend, _, err := w.infraActor(ctx, "Frontend")
+	frontend, _, _, err := w.infraActor(ctx, "Frontend")
 	if err != nil {
 		return "", err
 	}
-	w.awaitAnew(frontend.Attempt)
+	w.awaitAnew("Frontend", frontend.Attempt)
 	w.strikeAll("etcd emptied")
 	data := filepath.Join(w.setup.TempDir, "session_latest", "nemo_curator_dynamo_"+server+"_infra", "etcd_data")
 	if err := os.RemoveAll(data); err != nil {
@@ -179,7 +192,7 @@ func (w *world) emptyEtcd(ctx context.Context) (string, error) {
 }
 
 func (w *world) killActor(ctx context.Context) (string, error) {
-	units, _, err := w.observed(ctx)
+	units, agent, err := w.observed(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -195,9 +208,12 @@ func (w *world) killActor(ctx context.Context) (string, error) {
 		return "", errNotNow
 	}
 	a := all[w.rnd.IntN(len(all))]
-	w.strike(units, func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, "actor killed")
-	if strings.HasSuffix(a.Name, "_Dynamo_NATS") {
-		w.strikeSingles(units)
+	w.strike(units, "", func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, "actor killed")
+	switch {
+	case strings.HasSuffix(a.Name, "_Dynamo_NATS"):
+		w.strikeSingles(units, agent)
+	case strings.HasSuffix(a.Name, "_Dynamo_ETCD"):
+		w.awaitAnew("ETCD", a.Attempt)
 	}
 	return a.Name, kill(a.PID, syscall.SIGKILL)
 }
@@ -207,6 +223,7 @@ func (w *world) killAgent(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	w.agentEnd = agent.Incarnation
 	return fmt.Sprintf("incarnation %d", agent.Incarnation), kill(agent.PID, syscall.SIGKILL)
 }
 
@@ -312,7 +329,7 @@ func (w *world) killRaylet(ctx context.Context) (string, error) {
 	if infra { // etcd, NATS and the frontend move
 		w.strikeAll("raylet killed with infra")
 	}
-	w.strike(units, func(_ state.Unit, a state.Actor) bool { return a.Node == victim.id }, "raylet killed")
+	w.strike(units, victim.id, func(_ state.Unit, a state.Actor) bool { return a.Node == victim.id }, "raylet killed")
 	if err := kill(victim.pid, syscall.SIGKILL); err != nil {
 		return "", err
 	}
@@ -342,7 +359,7 @@ func (w *world) removeGroup(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w.strike(units, sameUnit(u.Unit), "group removed")
+	w.strike(units, "", sameUnit(u.Unit), "group removed")
 	_, err = w.ray.ask("remove " + u.PlacementGroup.Name)
 	return u.Unit, err
 }

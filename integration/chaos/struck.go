@@ -23,44 +23,65 @@ func (w *world) open(what, why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.struck[what] == nil {
+		w.note("the span of %s opens: %s", what, why)
 		w.struck[what] = &span{what: what, why: why, from: time.Now().Add(-margin)}
 	}
 }
 
+// role is what the frontend migrates requests within: a role of one generation.
+type role struct{ model, role, generation string }
+
+func roleOf(u state.Unit) role { return role{u.Model, u.Role, u.Generation} }
+
 // strike notes that a fault takes units away. A model is struck when a role of it
-// has no other unit that serves; the frontend when it is among them.
-func (w *world) strike(units []state.Unit, gone func(state.Unit, state.Actor) bool, why string) {
-	hit := map[string]bool{}
+// has no other unit that serves; the frontend when it is among them. node is what goes
+// with them; empty: it stays.
+func (w *world) strike(units []state.Unit, node string, gone func(state.Unit, state.Actor) bool, why string) {
 	for _, u := range units {
 		i := slices.IndexFunc(u.Actors, func(a state.Actor) bool { return gone(u, a) })
 		switch {
 		case i < 0:
 		case u.Unit != "infra":
-			hit[u.Model+"/"+u.Role] = true
-			w.mu.Lock()
-			w.harmed[u.Unit] = u.Actors[0].Attempt
-			w.mu.Unlock()
+			w.harm(u, node, why)
 		case slices.ContainsFunc(u.Actors, func(a state.Actor) bool { return gone(u, a) && isFrontend(a) }):
 			w.strikeAll(why) // it answers on /health before it has learned of all models
 		}
 	}
+	w.strikeLast(units, why)
+}
+
+// harm notes what a fault did to a unit.
+func (w *world) harm(u state.Unit, node, why string) {
+	w.mu.Lock()
+	w.harmed[u.Unit] = harm{u.Actors[0].Attempt, node}
+	w.mu.Unlock()
+	w.note("%s is harmed: %s, attempt %d, node %s", u.Unit, why, u.Actors[0].Attempt, node)
+}
+
+// strikeLast notes that none of a role is left but what was harmed, be it that other
+// units of it have left since.
+func (w *world) strikeLast(units []state.Unit, why string) {
 	serving := w.serving(units)
-	for _, u := range units {
-		if key := u.Model + "/" + u.Role; hit[key] && serving[key] == 0 {
-			w.open(u.Model, why)
-		}
+	w.mu.Lock()
+	last := slices.DeleteFunc(slices.Clone(units), func(u state.Unit) bool {
+		_, hit := w.harmed[u.Unit]
+		return !hit || serving[roleOf(u)] > 0
+	})
+	w.mu.Unlock()
+	for _, u := range last {
+		w.open(u.Model, why)
 	}
 }
 
-// serving counts by "model/role" the units that can serve: registered, long enough
+// serving counts by role the units that can serve: registered, long enough
 // for the frontend to know, and not struck by a fault that has yet to show.
-func (w *world) serving(units []state.Unit) map[string]int {
+func (w *world) serving(units []state.Unit) map[role]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := map[string]int{}
+	out := map[role]int{}
 	for _, u := range units {
 		if _, harmed := w.harmed[u.Unit]; !harmed && u.State == state.UnitRunning && u.Actors[0].Lease != 0 && time.Since(u.Actors[0].ReadyAt) > settle {
-			out[u.Model+"/"+u.Role]++
+			out[roleOf(u)]++
 		}
 	}
 	return out
@@ -68,14 +89,20 @@ func (w *world) serving(units []state.Unit) map[string]int {
 
 // strikeSingles notes that NATS is killed. With the request plane nats the frontend may
 // be back before a worker is, and sets that worker aside for 5 s: it shows where a role
-// has no other.
-func (w *world) strikeSingles(units []state.Unit) {
+// has no other. While no agent is there NATS is not executed again, and carries nothing.
+func (w *world) strikeSingles(units []state.Unit, agent state.Agent) {
 	if w.cfg.plane != "nats" {
 		return
 	}
+	if !agent.Synced || agent.Incarnation <= w.agentEnd {
+		if a, err := actorOf(units, "NATS"); err == nil {
+			w.awaitAnew("NATS", a.Attempt)
+		}
+		w.strikeAll("NATS killed, while no agent is there")
+	}
 	serving := w.serving(units)
 	for _, u := range units {
-		if u.Unit != "infra" && serving[u.Model+"/"+u.Role] <= 1 {
+		if u.Unit != "infra" && serving[roleOf(u)] <= 1 {
 			w.open(u.Model, "NATS killed, with one worker")
 		}
 	}
@@ -117,33 +144,44 @@ func (w *world) watchSpans(ctx context.Context) {
 			w.spans = append(w.spans, s)
 			delete(w.struck, what)
 			w.mu.Unlock()
+			w.note("the span of %s closes", what)
 		}
 		w.forgetHarm(ctx)
 		time.Sleep(pollPeriod)
 	}
 }
 
-// awaitAnew keeps every span open until the frontend runs a later attempt than this
-// one: before that what was lost has yet to show.
-func (w *world) awaitAnew(attempt int) {
+// catchUp is how long the frontend takes after the start of each to send requests to
+// whom it can, as docs/dynamo.md says.
+var catchUp = map[string]time.Duration{"Frontend": settle, "NATS": 10 * time.Second, "ETCD": 15 * time.Second}
+
+// awaitAnew keeps every span open until etcd, NATS or the frontend runs a later attempt
+// than this one, and the frontend has caught up.
+func (w *world) awaitAnew(label string, attempt int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.anew = attempt
+	w.anew[label] = attempt
 }
 
 // executedAnew says that nothing is awaited, or no longer.
 func (w *world) executedAnew(ctx context.Context) bool {
 	w.mu.Lock()
-	attempt := w.anew
+	anew := maps.Clone(w.anew)
 	w.mu.Unlock()
-	if attempt == 0 {
-		return true
+	for label, attempt := range anew {
+		a, units, _, err := w.infraActor(ctx, label)
+		if err != nil || a.Attempt <= attempt {
+			return false // asked again soon
+		}
+		f, err := actorOf(units, "Frontend")
+		fresh := err == nil && f.StartedAt.After(a.StartedAt) && time.Since(f.StartedAt) > settle
+		if time.Since(a.StartedAt) < catchUp[label] && !fresh {
+			return false
+		}
+		w.mu.Lock()
+		delete(w.anew, label)
+		w.mu.Unlock()
 	}
-	a, _, err := w.infraActor(ctx, "Frontend")
-	if err != nil || a.Attempt <= attempt || time.Since(a.StartedAt) < settle {
-		return false // asked again soon
-	}
-	w.awaitAnew(0)
 	return true
 }
 
@@ -154,17 +192,22 @@ func (w *world) whole(ctx context.Context, name string) bool {
 	if err != nil {
 		return false // asked again soon
 	}
-	serving := w.serving(units)
+	count := map[string]int{}
+	for r, n := range w.serving(units) {
+		if r.model == name {
+			count[r.role] += n
+		}
+	}
 	w.mu.Lock()
 	disagg := w.fleet[name].disagg
 	w.mu.Unlock()
 	if disagg {
-		return serving[name+"/"+state.RolePrefill] > 0 && serving[name+"/"+state.RoleDecode] > 0
+		return count[state.RolePrefill] > 0 && count[state.RoleDecode] > 0
 	}
-	return serving[name+"/"+state.RoleAggregated] > 0
+	return count[state.RoleAggregated] > 0
 }
 
-// forgetHarm takes back the harm of units that are gone or run a newer attempt.
+// forgetHarm takes back the harm of units that are gone, or run again.
 func (w *world) forgetHarm(ctx context.Context) {
 	w.mu.Lock()
 	none := len(w.harmed) == 0
@@ -176,12 +219,14 @@ func (w *world) forgetHarm(ctx context.Context) {
 	if err != nil {
 		return // asked again soon
 	}
+	w.strikeLast(units, "the last of its generation was killed")
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id, attempt := range w.harmed {
+	for id, h := range w.harmed {
 		i := slices.IndexFunc(units, func(u state.Unit) bool { return u.Unit == id })
-		if i < 0 || len(units[i].Actors) > 0 && units[i].Actors[0].Attempt > attempt {
+		if i < 0 || len(units[i].Actors) > 0 && units[i].Actors[0].Attempt > h.attempt && units[i].Actors[0].Node != h.node {
 			delete(w.harmed, id)
+			w.note("%s is harmed no more: number %d of %d units", id, i, len(units))
 		}
 	}
 }

@@ -31,16 +31,17 @@ const server = "chaos"
 
 // world is the stack with what is known of it.
 type world struct {
-	cfg    config
-	setup  local.Config
-	stack  *local.Stack
-	rnd    *rand.Rand
-	port   int // of the frontend
-	nc     *nats.Conn
-	js     jetstream.JetStream
-	client http.Client
-	ray    *rayHelper
-	began  time.Time
+	cfg     config
+	setup   local.Config
+	stack   *local.Stack
+	rnd     *rand.Rand
+	port    int // of the frontend
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	client  http.Client
+	ray     *rayHelper
+	journal *journal
+	began   time.Time
 
 	fleet      map[string]*model // by name; what is declared
 	reconciler int               // its pid
@@ -50,9 +51,10 @@ type world struct {
 	struck   map[string]*span // open spans by what is struck: a model, or frontend
 	spans    []span
 	faults   []fault
-	harmed   map[string]int // attempts of the units that a fault struck, until there is a newer one
+	harmed   map[string]harm // by unit, until it is gone or runs again
 	problems []string
-	anew     int // attempt of the frontend that is to be followed by another; 0: none
+	anew     map[string]int // attempts of infra by label, each to be followed by another before a span closes
+	agentEnd uint64         // incarnation of the agent that was killed last
 
 	watched   chan struct{} // closed when no span is watched any more
 	stopWatch context.CancelFunc
@@ -62,6 +64,12 @@ type world struct {
 type span struct {
 	what, why string // a model's name, or frontendSpan
 	from, to  time.Time
+}
+
+// harm is what a fault did to a unit: an attempt of it ended, or its node went.
+type harm struct {
+	attempt int
+	node    string // empty: its node stays
 }
 
 // fault is one step of the walk.
@@ -74,7 +82,11 @@ const frontendSpan = "the frontend"
 
 func newWorld(ctx context.Context, cfg config, setup local.Config, stack *local.Stack) (*world, error) {
 	w := &world{cfg: cfg, setup: setup, stack: stack, rnd: rand.New(rand.NewPCG(cfg.seed, 1)), nodes: setup.Nodes,
-		client: http.Client{Timeout: 2 * time.Second}, began: time.Now(), struck: map[string]*span{}, harmed: map[string]int{}}
+		client: http.Client{Timeout: 2 * time.Second}, began: time.Now(), struck: map[string]*span{}, harmed: map[string]harm{}, anew: map[string]int{}}
+	var err error
+	if w.journal, err = openJournal(setup.RunDir); err != nil {
+		return nil, err
+	}
 	if err := w.startReconciler(ctx); err != nil {
 		return nil, err
 	}
@@ -94,6 +106,7 @@ func newWorld(ctx context.Context, cfg config, setup local.Config, stack *local.
 }
 
 func (w *world) close() {
+	_ = w.journal.file.Close() // to read, not to judge by
 	w.nc.Close()
 	w.ray.close()
 }
