@@ -52,9 +52,9 @@ class Runner:
             if self._pending and self._pending[-1].verb == START:
                 merge(command, self._pending.pop())
         else:
-            self._pending = []
+            self._pending = [c for c in self._pending if c.verb != START]
             if self.unit.stopping:
-                return  # there is one way to stop
+                return  # there is one way to stop, and it may have to wait for the end of a start
             self.unit.stopping = True
         self._pending.append(command)
         self._arrived.set()

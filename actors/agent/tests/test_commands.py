@@ -36,6 +36,17 @@ class Parse(unittest.TestCase):
                 self.assertEqual(parse(self.event(tracestate=strange, unknown=strange, datacontenttype=strange), 0.0).unit, "u")
 
 
+class Stops(FakeCase):
+    async def test_one_that_is_repeated_while_a_start_waits(self):
+        t = worker("s", "0a0a0a0a", 0, ["x"], needs=["infra/Dynamo_NATS"])
+        await self.new_agent()
+        self.start(t)
+        await self.until(lambda: self.state(t) == "Waiting")
+        self.stop(t, 1)
+        self.stop(t, 1)
+        await self.until(lambda: not self.unit(t))
+
+
 class Trace(FakeCase):
     async def test_it_is_logged_and_goes_no_further(self):
         t = worker("s", "0a0a0a0a", 0, ["x"])
