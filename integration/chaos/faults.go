@@ -327,6 +327,7 @@ func (w *world) killRaylet(ctx context.Context) (string, error) {
 		}
 	}
 	if infra { // etcd, NATS and the frontend move
+		w.awaitNATS(units)
 		w.strikeAll("raylet killed with infra")
 	}
 	w.strike(units, victim.id, func(_ state.Unit, a state.Actor) bool { return a.Node == victim.id }, "raylet killed")
@@ -346,6 +347,7 @@ func (w *world) removeInfraGroup(ctx context.Context) (string, error) {
 	units, _, err := w.observed(ctx)
 	for _, u := range units {
 		if u.Unit == "infra" && u.State == state.UnitRunning {
+			w.awaitNATS(units)
 			w.strikeAll("group of infra removed")
 			_, err := w.ray.ask("remove " + u.PlacementGroup.Name)
 			return u.PlacementGroup.Name, err

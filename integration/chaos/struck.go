@@ -87,17 +87,16 @@ func (w *world) serving(units []state.Unit) map[role]int {
 	return out
 }
 
-// strikeSingles notes that NATS is killed. With the request plane nats the frontend may
-// be back before a worker is, and sets that worker aside for 5 s: it shows where a role
-// has no other. While no agent is there NATS is not executed again, and carries nothing.
+// strikeSingles notes that NATS is killed. With the request plane nats what was on the
+// wire is lost, and the frontend sets that worker aside for 5 s when it has waited for it:
+// it shows where a role has no other. While no agent is there NATS is not executed again,
+// and carries nothing.
 func (w *world) strikeSingles(units []state.Unit, agent state.Agent) {
 	if w.cfg.plane != "nats" {
 		return
 	}
+	w.awaitNATS(units)
 	if !agent.Synced || agent.Incarnation <= w.agentEnd {
-		if a, err := actorOf(units, "NATS"); err == nil {
-			w.awaitAnew("NATS", a.Attempt)
-		}
 		w.strikeAll("NATS killed, while no agent is there")
 	}
 	serving := w.serving(units)
@@ -105,6 +104,13 @@ func (w *world) strikeSingles(units []state.Unit, agent state.Agent) {
 		if u.Unit != "infra" && serving[roleOf(u)] <= 1 {
 			w.open(u.Model, "NATS killed, with one worker")
 		}
+	}
+}
+
+// awaitNATS keeps every span open until NATS has come back, where it carries requests.
+func (w *world) awaitNATS(units []state.Unit) {
+	if a, err := actorOf(units, "NATS"); err == nil && w.cfg.plane == "nats" {
+		w.awaitAnew("NATS", a.Attempt)
 	}
 }
 
@@ -152,8 +158,9 @@ func (w *world) watchSpans(ctx context.Context) {
 }
 
 // catchUp is how long the frontend takes after the start of each to send requests to
-// whom it can, as docs/dynamo.md says.
-var catchUp = map[string]time.Duration{"Frontend": settle, "NATS": 10 * time.Second, "ETCD": 15 * time.Second}
+// whom it can, as docs/dynamo.md says: of NATS, 10 s until it gives up what was on the
+// wire, and 5 s for which it sets a worker aside.
+var catchUp = map[string]time.Duration{"Frontend": settle, "NATS": 16 * time.Second, "ETCD": 15 * time.Second}
 
 // awaitAnew keeps every span open until etcd, NATS or the frontend runs a later attempt
 // than this one, and the frontend has caught up.
@@ -174,7 +181,7 @@ func (w *world) executedAnew(ctx context.Context) bool {
 			return false // asked again soon
 		}
 		f, err := actorOf(units, "Frontend")
-		fresh := err == nil && f.StartedAt.After(a.StartedAt) && time.Since(f.StartedAt) > settle
+		fresh := label == "ETCD" && err == nil && f.StartedAt.After(a.StartedAt) && time.Since(f.StartedAt) > settle
 		if time.Since(a.StartedAt) < catchUp[label] && !fresh {
 			return false
 		}
