@@ -18,6 +18,15 @@ import (
 // quietTime is how long the fleet may take to be as declared.
 const quietTime = 2 * time.Minute
 
+// spansClose is how long spans may take to close then.
+const spansClose = 20 * time.Second
+
+func (w *world) anyStruck() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.struck) > 0
+}
+
 // problem notes what is wrong, to be told at the end.
 func (w *world) problem(format string, args ...any) {
 	w.mu.Lock()
@@ -43,7 +52,9 @@ func (w *world) quiesce(ctx context.Context) []string {
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-	time.Sleep(3 * time.Second) // spans close
+	for closing := time.Now(); time.Since(closing) < spansClose && w.anyStruck(); {
+		time.Sleep(pollPeriod)
+	}
 	w.stopWatch()
 	<-w.watched
 	w.mu.Lock()

@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Optional
 
 import ray
 
-from . import drain, environ, hold, logread, logs, ports
+from . import drain, environ, logread, logs, ports
 from .health import UNKNOWN, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
@@ -63,6 +63,7 @@ class UnitActor:
         self._asked_to_end = 0.0  # since when, on the monotonic clock
         self._drain = (0, UNKNOWN)  # the mark of the log and the requests under way then
         self._failure = ""
+        self._held: Optional[asyncio.Task] = None
         self._monitor: Optional[Monitor] = None
         self._given_up, self._given_up_at = 0, 0.0  # the lease of a process that is to be killed
         self._rotations = 0
@@ -150,14 +151,22 @@ class UnitActor:
             await self._end_process(grace)
         return self._snapshot()
 
-    async def hold(self, caller: Dict[str, Any], request: Dict[str, Any]) -> Dict[str, Any]:
-        """Pause a process that runs until NATS has come back; see hold.py. request: host,
-        port, settle (seconds)."""
+    async def hold(self, caller: Dict[str, Any], limit: float) -> Dict[str, Any]:
+        """Pause a process that runs until it is released, no longer than limit seconds."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
         if self._process is not None and not self._asked_to_end and self._snap["state"] == "Running":
-            self._tasks.append(asyncio.ensure_future(self._pause(self._process, request)))
+            self._held = asyncio.ensure_future(self._pause(self._process, limit))
+            self._tasks.append(self._held)
             await asyncio.sleep(0)  # it has begun
+        return self._snapshot()
+
+    async def release(self, caller: Dict[str, Any]) -> Dict[str, Any]:
+        """Let a process that is held go on."""
+        if not self._admit(caller):
+            return {"stale": self._incarnation}
+        if self._held is not None:
+            self._held.cancel()
         return self._snapshot()
 
     async def stop(self, caller: Dict[str, Any], grace: float) -> Dict[str, Any]:
@@ -337,10 +346,10 @@ class UnitActor:
         return drain.unfinished(self._paths()[1], since, before) if self._serves() else 0
 
     @staticmethod
-    async def _pause(process: Process, request: Dict[str, Any]) -> None:
+    async def _pause(process: Process, limit: float) -> None:
         process.signal(signal.SIGSTOP)
         try:
-            await hold.until_settled(request)
+            await asyncio.sleep(limit)
         finally:
             process.signal(signal.SIGCONT)
 

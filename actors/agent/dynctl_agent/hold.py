@@ -1,19 +1,20 @@
 """Requests wait while NATS comes back, where it carries them.
 
-The frontend and the workers connect to it again each after a wait of its own, which
-doubles while it is away. A request that the frontend sends to a worker which has not
-subscribed yet is refused, and Dynamo sets that worker aside for 5 s: a model with one
-worker is refused for as long. So the frontend is paused until the workers have had as
-long as NATS was away.
+The frontend and the workers connect to it again each after a wait of its own. A request
+that the frontend sends to a worker which has not subscribed yet is refused, and Dynamo
+sets that worker aside for 5 s: a model with one worker is refused for as long. So the
+frontend is paused until every worker has answered NATS's question who serves.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from typing import TYPE_CHECKING, Any, Dict
+from typing import TYPE_CHECKING, Any, Dict, List
 
-from . import httpget
+import nats
+
 from .log import log
 from .ray_api import RayActorError
 from .units import RUNNING, ActorView
@@ -21,24 +22,28 @@ from .units import RUNNING, ActorView
 if TYPE_CHECKING:
     from .runner import Runner
 
-# How long the workers get, in seconds: while NATS was away their next attempt was put
-# off by no more than it was away, and by no more than LONGEST.
-SHORTEST, LONGEST = 0.25, 4.0
-LIMIT = LONGEST + 2.0  # of a pause, whatever happens
-POLL = 0.01
+# How long a pause lasts, in seconds, where a worker does not answer: as long as it may
+# put off its next attempt, which doubles while NATS is away.
+SHORTEST, LONGEST = 1.0, 5.0
+POLL = 0.02
+# Ids of NATS services begin with a text of the process; all that it serves share it.
+PROCESS_ID = 12
 
 
-async def pause_frontend(runner: "Runner", nats: ActorView) -> None:
-    """Pause the frontend of an infra whose NATS is about to be executed again."""
-    ended = (nats.snap.get("exit") or {}).get("at") or 0.0
-    away = time.time() - ended if ended else LONGEST / 2
-    request = {"host": nats.ip, "port": nats.snap["ports"]["nats"], "settle": min(max(away, SHORTEST), LONGEST)}
+async def pause_frontend(runner: "Runner", server: ActorView) -> None:
+    """Pause the frontend of an infra whose NATS, server, is about to be executed again,
+    until the workers are back."""
+    ended = (server.snap.get("exit") or {}).get("at") or 0.0
+    limit = min(max(2 * (time.time() - ended), SHORTEST), LONGEST)
     for actor in runner.unit.actors.values():
         if actor.live and actor.state == RUNNING and sends_over_nats(actor.template):
             try:
-                await runner.call(actor, "hold", request, timeout=1.0)
+                await runner.call(actor, "hold", limit, timeout=1.0)
             except (RayActorError, asyncio.TimeoutError, AttributeError) as err:  # an older actor cannot
                 log("warn", "the frontend is not paused while NATS comes back", error=repr(err)[:200])
+                continue
+            url = f"nats://{server.ip}:{server.snap['ports']['nats']}"
+            runner.world.spawn(_let_go(runner, actor, url, limit))
 
 
 def sends_over_nats(template: Dict[str, Any]) -> bool:
@@ -47,20 +52,57 @@ def sends_over_nats(template: Dict[str, Any]) -> bool:
     return "dynamo.frontend" in argv and ("--request-plane", "nats") in zip(argv, argv[1:])
 
 
-async def until_settled(request: Dict[str, Any]) -> None:
-    """Until NATS answers and the workers have had their time, no longer than LIMIT."""
+async def _let_go(runner: "Runner", actor: ActorView, url: str, limit: float) -> None:
+    wanted = workers(runner)
     try:
-        await asyncio.wait_for(_answered(request["host"], request["port"]), LIMIT - request["settle"])
+        await asyncio.wait_for(_all_subscribed(url, wanted), limit)
     except asyncio.TimeoutError:
-        return
-    await asyncio.sleep(request["settle"])
+        log("warn", "not every worker subscribed again in time", wanted=wanted)
+    try:
+        await runner.call(actor, "release", timeout=1.0)
+    except (RayActorError, asyncio.TimeoutError):
+        pass  # it lets go by itself
 
 
-async def _answered(host: str, port: int) -> None:
+def workers(runner: "Runner") -> int:
+    """How many workers of the server are there to answer."""
+    units = [r.unit for r in runner.world.units.values() if r.unit.server == runner.unit.server and not r.unit.foreign]
+    return sum(a.live and a.state == RUNNING and bool(a.snap["lease"]) for u in units for a in u.actors.values())
+
+
+async def _all_subscribed(url: str, wanted: int) -> None:
     while True:
         try:
-            if (await httpget.greeting(host, port)).startswith(b"INFO "):
-                return
-        except (OSError, asyncio.TimeoutError):
-            pass
-        await asyncio.sleep(POLL)
+            nc = await nats.connect(  # which tries again as often as it takes
+                url, allow_reconnect=False, max_reconnect_attempts=-1, reconnect_time_wait=POLL, connect_timeout=1, error_cb=_quiet,
+            )
+        except (OSError, asyncio.TimeoutError, nats.errors.Error):
+            await asyncio.sleep(POLL)
+            continue
+        try:
+            while len(await _serving(nc)) < wanted:
+                pass
+            return
+        except nats.errors.Error:
+            await asyncio.sleep(POLL)  # it has ended again
+        finally:
+            await nc.close()
+
+
+async def _serving(nc: Any) -> set:
+    """The processes that answer within POLL."""
+    answers: List[bytes] = []
+
+    async def take(message: Any) -> None:
+        answers.append(message.data)
+
+    inbox = nc.new_inbox()
+    subscription = await nc.subscribe(inbox, cb=take)
+    await nc.publish("$SRV.PING", reply=inbox)
+    await asyncio.sleep(POLL)
+    await subscription.unsubscribe()
+    return {json.loads(a)["id"][:PROCESS_ID] for a in answers}
+
+
+async def _quiet(_: Exception) -> None:
+    """It is tried again."""
