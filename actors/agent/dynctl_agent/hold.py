@@ -9,6 +9,7 @@ frontend is paused until every worker has answered NATS's question who serves.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any, Dict, List
@@ -58,10 +59,9 @@ async def _let_go(runner: "Runner", actor: ActorView, url: str, limit: float) ->
         await asyncio.wait_for(_all_subscribed(url, wanted), limit)
     except asyncio.TimeoutError:
         log("warn", "not every worker subscribed again in time", wanted=wanted)
-    try:
-        await runner.call(actor, "release", timeout=1.0)
-    except (RayActorError, asyncio.TimeoutError):
-        pass  # it lets go by itself
+    finally:
+        with contextlib.suppress(RayActorError, asyncio.TimeoutError):  # it lets go by itself
+            await runner.call(actor, "release", timeout=1.0)
 
 
 def workers(runner: "Runner") -> int:
@@ -94,7 +94,8 @@ async def _serving(nc: Any) -> set:
     answers: List[bytes] = []
 
     async def take(message: Any) -> None:
-        answers.append(message.data)
+        if message.data:  # nobody answers: NATS says so itself, in a header
+            answers.append(message.data)
 
     inbox = nc.new_inbox()
     subscription = await nc.subscribe(inbox, cb=take)
