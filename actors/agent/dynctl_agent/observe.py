@@ -41,6 +41,14 @@ class Writer:
         self._last, self.revision = None, revision
         self.mark()
 
+    async def check(self) -> None:
+        """Write again if the key is not what was written: somebody may have deleted it."""
+        known = self.revision
+        _, revision = await self._read_revision()
+        if revision != known == self.revision and not self._closed:
+            log("warn", "the key is not what was written; it is written again", key=self.key)
+            self.again(revision)
+
     def close(self) -> None:
         """Leave the key to another writer."""
         self._closed = True

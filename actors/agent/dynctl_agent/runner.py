@@ -49,6 +49,7 @@ class Runner:
     def submit(self, command: Command) -> None:
         """Carry out a command after, or instead of, what is under way."""
         if command.verb == START:
+            self.world.spawn(self.writer.check())  # whoever asks may not see what there is
             if self._pending and self._pending[-1].verb == START:
                 merge(command, self._pending.pop())
         else:

@@ -42,6 +42,12 @@ class Lost(FakeCase):
         self.nats.put("agent", None)
         await self.everything_again()
 
+    async def test_one_key_is_written_again_when_it_is_missed(self):
+        self.nats.put(self.key, None)
+        self.start(self.t)
+        await self.until(lambda: self.state(self.t) == "Running")
+        self.assertEqual(len(self.actor(self.t).started), 1)
+
     async def test_a_bucket_that_goes_back(self):
         bucket, sequence = dict(self.nats.bucket), self.nats.sequence
         other = worker("s", GENERATION, 1, ["x"])
