@@ -53,7 +53,7 @@ func (w *world) strike(units []state.Unit, node string, gone func(state.Unit, st
 // harm notes what a fault did to a unit.
 func (w *world) harm(u state.Unit, node, why string) {
 	w.mu.Lock()
-	w.harmed[u.Unit] = harm{u.Actors[0].Attempt, node}
+	w.harmed[u.Unit] = harm{time.Now(), node}
 	w.mu.Unlock()
 	w.note("%s is harmed: %s, attempt %d, node %s", u.Unit, why, u.Actors[0].Attempt, node)
 }
@@ -231,7 +231,7 @@ func (w *world) forgetHarm(ctx context.Context) {
 	defer w.mu.Unlock()
 	for id, h := range w.harmed {
 		i := slices.IndexFunc(units, func(u state.Unit) bool { return u.Unit == id })
-		if i < 0 || len(units[i].Actors) > 0 && units[i].Actors[0].Attempt > h.attempt && units[i].Actors[0].Node != h.node {
+		if i < 0 || len(units[i].Actors) > 0 && units[i].Actors[0].StartedAt.After(h.at) && units[i].Actors[0].Node != h.node {
 			delete(w.harmed, id)
 			w.note("%s is harmed no more: number %d of %d units", id, i, len(units))
 		}

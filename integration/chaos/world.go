@@ -66,10 +66,11 @@ type span struct {
 	from, to  time.Time
 }
 
-// harm is what a fault did to a unit: an attempt of it ended, or its node went.
+// harm is what a fault did to a unit: an attempt of it ended, or its node went. One that
+// is made anew under the same name counts its attempts from 1 again, so time tells.
 type harm struct {
-	attempt int
-	node    string // empty: its node stays
+	at   time.Time
+	node string // empty: its node stays
 }
 
 // fault is one step of the walk.
