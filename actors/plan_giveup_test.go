@@ -111,9 +111,7 @@ func TestABadEditOfAModelThatWasJustHurt(t *testing.T) {
 			w.round() // its status says that it is not Ready
 			w.edit(key, otherGeneration, true)
 			w.run(60)
-			if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
-				t.Errorf("Available = %+v\n%s", c, strings.Join(w.journal, "\n"))
-			}
+			available(t, w, key)
 			if c := w.condition(key, state.CondUpToDate); c.Status != state.StatusFalse {
 				t.Errorf("UpToDate = %+v, though the accepted generation does not run", c)
 			}
@@ -144,9 +142,7 @@ func TestUnitsOfEveryGenerationAreHealed(t *testing.T) {
 		}
 	}
 	w.run(30)
-	if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
-		t.Errorf("Available = %+v\n%s", c, strings.Join(w.journal, "\n"))
-	}
+	available(t, w, key)
 	w.edit(key, "", false)
 	w.run(20)
 	ready(t, w, key)
@@ -166,9 +162,7 @@ func TestADisaggregatedGenerationWithOneBadRole(t *testing.T) {
 			generation := w.edit(key, "  mode: disagg\n"+otherGeneration, false)
 			w.brokenRole[generation] = state.RolePrefill
 			w.run(90)
-			if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
-				t.Errorf("Available = %+v\n%s", c, strings.Join(w.journal, "\n"))
-			}
+			available(t, w, key)
 			want := actors.WaitRolloutStalled
 			if gpus == 2 {
 				want = actors.CondRolledBack

@@ -84,14 +84,7 @@ func TestAScaleDownWaitsForThoseThatStay(t *testing.T) {
 		w, key := begin(t, 8)
 		w.kill("a", 0)
 		w.put(model("a", "  replicas: 1\n"))
-		for range 10 {
-			w.round()
-			w.tick()
-			w.round()
-			if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
-				t.Fatalf("not Available: %+v\n%s", c, strings.Join(w.journal, "\n"))
-			}
-		}
+		staysAvailable(t, w, key, 10)
 		left(t, w, "DP0")
 	})
 	t.Run("not for ever", func(t *testing.T) {
@@ -235,14 +228,7 @@ func TestAScaleDownTakesTheRoomOfWhatDoesNotServe(t *testing.T) {
 		w.tick()
 	}
 	w.put(model("a", "  replicas: 1\n"+two))
-	for range 10 {
-		w.round()
-		w.tick()
-		w.round()
-		if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
-			t.Fatalf("not Available: %+v\n%s", c, strings.Join(w.journal, "\n"))
-		}
-	}
+	staysAvailable(t, w, key, 10)
 	ready(t, w, key)
 	upToDate(t, w, key)
 }

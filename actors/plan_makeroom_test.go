@@ -16,9 +16,7 @@ func stalled(t *testing.T, w *world, key state.Key, text string) {
 	if c := w.condition(key, state.CondUpToDate); c.Reason != actors.WaitRolloutStalled || !strings.Contains(c.Message, text) {
 		t.Errorf("UpToDate = %+v, want %s with %q", c, actors.WaitRolloutStalled, text)
 	}
-	if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
-		t.Errorf("Available = %+v\n%s", c, strings.Join(w.journal, "\n"))
-	}
+	available(t, w, key)
 }
 
 // A generation for which making room cannot suffice takes nothing down: it stalls with
@@ -167,9 +165,7 @@ func TestABadDisaggregatedGenerationWithoutRoom(t *testing.T) {
 			if c := w.condition(key, state.CondUpToDate); c.Reason != actors.CondRolledBack {
 				t.Errorf("UpToDate = %+v", c)
 			}
-			if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
-				t.Errorf("Available = %+v\n%s", c, strings.Join(w.journal, "\n"))
-			}
+			available(t, w, key)
 			if n := len(w.of("a")); n != 3 || w.statuses[key].Generation != old {
 				t.Errorf("%d units of generation %s, want 3 of %s\n%s", n, w.statuses[key].Generation, old, strings.Join(w.journal, "\n"))
 			}
@@ -188,14 +184,7 @@ func TestAChangeOfModeWithoutRoom(t *testing.T) {
 		w.run(8)
 		ready(t, w, key)
 		w.put(model("a", tc.after))
-		for range 40 {
-			w.round()
-			w.tick()
-			w.round()
-			if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
-				t.Fatalf("not Available: %+v\n%s", c, strings.Join(w.journal, "\n"))
-			}
-		}
+		staysAvailable(t, w, key, 40)
 		ready(t, w, key)
 		upToDate(t, w, key)
 	}

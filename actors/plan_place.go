@@ -53,19 +53,15 @@ func (p *planner) replaceOld(m *modelView, v unitView, again unitStart) {
 // placesWanted says that what the wanted generation still misses of each role finds room.
 func (p *planner) placesWanted(m *modelView) bool {
 	var missing []lack
+	coming := func(v unitView) bool { // not what waits for nodes that are to come
+		return placed(v) && (v.PlacementGroup.State == "CREATED" || !p.waitsForNodes(m.server))
+	}
 	for _, r := range m.roles {
-		if countIf(r.fresh, p.placedOrPlaceable(m)) < r.desired {
+		if countIf(r.fresh, coming) < r.desired {
 			missing = append(missing, lack{role: r})
 		}
 	}
 	return fit(missing, p.roomWithout(m, nil)) == nil
-}
-
-// placedOrPlaceable leaves out units whose group waits for nodes that are to come.
-func (p *planner) placedOrPlaceable(m *modelView) func(unitView) bool {
-	return func(v unitView) bool {
-		return placed(v) && (v.PlacementGroup.State == "CREATED" || !p.waitsForNodes(m.server))
-	}
 }
 
 // unitStart is which replica is started, and why.

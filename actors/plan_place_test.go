@@ -1,7 +1,6 @@
 package actors_test
 
 import (
-	"strings"
 	"testing"
 
 	"dynctl/actors"
@@ -31,9 +30,7 @@ func TestAnOldUnitThatLosesItsPlaceComesBack(t *testing.T) {
 			w.run(10)
 			w.losePlacement(w.of("a")[0])
 			w.run(20)
-			if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
-				t.Errorf("Available = %+v\n%s", c, strings.Join(w.journal, "\n"))
-			}
+			available(t, w, key)
 			for _, u := range w.of("a") {
 				if u.Generation == old && u.State != state.UnitRunning {
 					t.Errorf("unit %s is %s", u.Unit, u.State)
@@ -67,9 +64,7 @@ func TestAnOldUnitWaitsForRoomBesideItsSuccessor(t *testing.T) {
 	w.run(10)
 	w.nodes = append(w.nodes, node("2", 1))
 	w.run(10)
-	if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
-		t.Errorf("Available = %+v\n%s", c, strings.Join(w.journal, "\n"))
-	}
+	available(t, w, key)
 }
 
 // Where the successor finds room nothing old comes back.

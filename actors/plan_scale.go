@@ -19,11 +19,11 @@ func (p *planner) scaleDown(m *modelView) {
 		}
 		stays := func(v unitView) bool { return v.Replica < r.desired }
 		spare := countIf(r.fresh, good) + countIf(r.old, good) - r.desired + p.givenUp(m, r)
-		if !m.server.regs.Known && r.desired > 0 {
-			spare = 0 // what runs may serve or not
+		if !m.server.regs.Known && r.desired > 0 || p.frontendBehind(m.server) {
+			spare = 0 // what runs may serve or not, and the frontend may not hear of it
 		}
 		for _, v := range lastFirst(slices.Clone(r.fresh)) {
-			if stays(v) || v.stopping || good(v) && (spare <= 0 || p.frontendBehind(m.server)) {
+			if stays(v) || v.stopping || good(v) && spare <= 0 {
 				continue
 			}
 			if good(v) {
@@ -53,11 +53,18 @@ func (p *planner) givenUp(m *modelView, r *roleView) (n int) {
 	if len(leaving) == 0 {
 		return n
 	}
-	need, idle := []lack{{role: r}}, m.idle() // what serves nobody makes room first
+	missing := 0
 	for i := range r.desired {
-		if !there[i] && !p.waitsForNodes(m.server) && fit(need, p.roomWithout(m, idle)) != nil && fit(need, p.roomWithout(m, append(idle, leaving...))) == nil {
-			n++
+		if !there[i] {
+			missing++
 		}
+	}
+	if missing == 0 || p.waitsForNodes(m.server) {
+		return n
+	}
+	need, idle := []lack{{role: r}}, m.idle() // what serves nobody makes room first
+	if fit(need, p.roomWithout(m, idle)) != nil && fit(need, p.roomWithout(m, slices.Concat(idle, leaving))) == nil {
+		n += missing
 	}
 	return n
 }

@@ -18,6 +18,25 @@ func ready(t *testing.T, w *world, key state.Key) {
 	}
 }
 
+// available fails unless the model is served.
+func available(t *testing.T, w *world, key state.Key) {
+	t.Helper()
+	if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
+		t.Fatalf("%s is not Available: %s: %s\n%s", key, c.Reason, c.Message, strings.Join(w.journal, "\n"))
+	}
+}
+
+// staysAvailable lets seconds pass in which the model is served.
+func staysAvailable(t *testing.T, w *world, key state.Key, seconds int) {
+	t.Helper()
+	for range seconds {
+		w.round()
+		w.tick()
+		w.round()
+		available(t, w, key)
+	}
+}
+
 func TestColdStartAsksForEverythingAtOnce(t *testing.T) {
 	w := newWorld(node("1", 8))
 	key := w.put(model("a", "  replicas: 2\n"))

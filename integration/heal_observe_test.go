@@ -318,7 +318,13 @@ func (tr *Traffic) Stop() TrafficResult {
 // RequireNone wants no request to have failed.
 func (r TrafficResult) RequireNone(t *testing.T) {
 	t.Helper()
-	if n := r.PlainFailed + r.StreamsFailed; n > 0 {
+	r.RequireAtMost(t, 0)
+}
+
+// RequireAtMost wants no more than that many requests to have failed.
+func (r TrafficResult) RequireAtMost(t *testing.T, failed int) {
+	t.Helper()
+	if n := r.PlainFailed + r.StreamsFailed; n > failed {
 		t.Errorf("%d requests failed: %s", n, strings.Join(r.Errors, "; "))
 	}
 	if r.Streams == 0 {

@@ -38,12 +38,8 @@ func TestPython(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(strings.TrimPrefix(end.Test, "tests."), func(t *testing.T) {
-			switch end.Outcome {
-			case "pass":
-			case "skip":
-				t.Skip(end.Text)
-			default:
-				t.Error(end.Text)
+			if end.Outcome != "pass" { // one that is skipped shows nothing
+				t.Errorf("%s: %s", end.Outcome, end.Text)
 			}
 		})
 	}

@@ -161,12 +161,7 @@ func (w *world) killInfra(name string) func(context.Context) (string, error) {
 			return "", err
 		}
 		w.strike(units, "", func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, strings.ToLower(name)+" killed")
-		switch name {
-		case "NATS":
-			w.strikeSingles(units, agent)
-		case "ETCD":
-			w.awaitAnew(name, a.Attempt)
-		}
+		w.strikeService(a, units, agent)
 		return fmt.Sprintf("attempt %d", a.Attempt), kill(a.ChildPID, syscall.SIGKILL)
 	}
 }
@@ -174,11 +169,11 @@ func (w *world) killInfra(name string) func(context.Context) (string, error) {
 // emptyEtcd removes etcd's data under it. Everything is executed anew, which is a
 // gap for every model.
 func (w *world) emptyEtcd(ctx context.Context) (string, error) {
-	a, _, _, err := w.infraActor(ctx, "ETCD")
+	a, units, _, err := w.infraActor(ctx, "ETCD")
 	if err != nil {
 		return "", err
 	}
-	frontend, _, _, err := w.infraActor(ctx, "Frontend")
+	frontend, err := actorOf(units, "Frontend")
 	if err != nil {
 		return "", err
 	}
@@ -209,12 +204,7 @@ func (w *world) killActor(ctx context.Context) (string, error) {
 	}
 	a := all[w.rnd.IntN(len(all))]
 	w.strike(units, "", func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, "actor killed")
-	switch {
-	case strings.HasSuffix(a.Name, "_Dynamo_NATS"):
-		w.strikeSingles(units, agent)
-	case strings.HasSuffix(a.Name, "_Dynamo_ETCD"):
-		w.awaitAnew("ETCD", a.Attempt)
-	}
+	w.strikeService(a, units, agent)
 	return a.Name, kill(a.PID, syscall.SIGKILL)
 }
 

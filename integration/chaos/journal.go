@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,24 +57,7 @@ func (w *world) witness(ctx context.Context, r request) {
 		}
 		text.WriteString("\n")
 	}
-	fmt.Fprintf(&text, "  frontend: %s", w.body(ctx, "/v1/models/"+r.model+"/ready"))
+	status, body, err := w.get(ctx, "/v1/models/"+r.model+"/ready")
+	fmt.Fprintf(&text, "  frontend: %d %.2000s %v", status, body, err)
 	w.note("%s", text.String())
-}
-
-// body is what the frontend says on a path.
-func (w *world) body(ctx context.Context, path string) string {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url(path), http.NoBody)
-	if err != nil {
-		return err.Error()
-	}
-	resp, err := w.client.Do(req)
-	if err != nil {
-		return err.Error()
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 2000))
-	if err != nil {
-		return err.Error()
-	}
-	return resp.Status + " " + string(text)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"dynctl/state"
@@ -85,6 +86,16 @@ func (w *world) serving(units []state.Unit) map[role]int {
 		}
 	}
 	return out
+}
+
+// strikeService notes what the death of etcd or NATS does to the frontend and to workers.
+func (w *world) strikeService(a state.Actor, units []state.Unit, agent state.Agent) {
+	switch {
+	case strings.HasSuffix(a.Name, "_Dynamo_NATS"):
+		w.strikeSingles(units, agent)
+	case strings.HasSuffix(a.Name, "_Dynamo_ETCD"):
+		w.awaitAnew("ETCD", a.Attempt)
+	}
 }
 
 // strikeSingles notes that NATS is killed. With the request plane nats what was on the

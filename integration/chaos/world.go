@@ -193,19 +193,25 @@ func (w *world) statuses(ctx context.Context) (map[string]state.Status, error) {
 
 func (w *world) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", w.port, path) }
 
-// answers says whether a path of the frontend gives 200.
-func (w *world) answers(ctx context.Context, path string) bool {
+// get asks the frontend for a path.
+func (w *world) get(ctx context.Context, path string) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url(path), http.NoBody)
 	if err != nil {
-		return false
+		return 0, nil, err
 	}
 	resp, err := w.client.Do(req)
 	if err != nil {
-		return false
+		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return err == nil && resp.StatusCode == http.StatusOK
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
+}
+
+// answers says whether a path of the frontend gives 200.
+func (w *world) answers(ctx context.Context, path string) bool {
+	status, _, err := w.get(ctx, path)
+	return err == nil && status == http.StatusOK
 }
 
 func (w *world) say(format string, args ...any) {

@@ -1,0 +1,177 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dynctl/state"
+)
+
+// TestHealEtcd: it comes back with its data, and nobody notices.
+func TestHealEtcd(t *testing.T) {
+	s := Shared(t).NewServer(t)
+	s.healInfra("ETCD").RequireNone(t)
+}
+
+// TestHealEtcdAgainAndAgain: what has run for a while is not made to wait, however often
+// it is killed, and the scale-down that comes then waits for the frontend, whose watches
+// take their time after each.
+func TestHealEtcdAgainAndAgain(t *testing.T) {
+	s := Shared(t).NewServer(t)
+	s.Set(s.Mocker("m", 2))
+	s.Wait("m", "Ready", readyIn)
+	tr := s.Traffic("m")
+	for attempt := 2; attempt <= 4; attempt++ {
+		victim := s.infraThatRan("ETCD")
+		killed := time.Now()
+		Signal(t, victim.ChildPID, syscall.SIGKILL)
+		next := s.AwaitAttempt("infra", "_Dynamo_ETCD", attempt, backIn)
+		within(t, fmt.Sprintf("SIGKILL to exec %d", attempt), next.StartedAt.Sub(killed), time.Second)
+	}
+	asked := time.Now()
+	s.Set(s.Mocker("m", 1))
+	Eventually(t, readyIn, "one unit", func() bool { return len(s.UnitsOf("m", "")) == 1 })
+	t.Logf("measured: scaled down %.1f s after it was asked for", time.Since(asked).Seconds())
+	tr.Flow(60)
+	r := tr.Stop()
+	t.Log("measured:", r)
+	r.RequireNone(t)
+}
+
+// TestHealNATS: no request fails, whatever carries them. With nats the frontend is held
+// until the workers have subscribed again; without that it sets them aside for 5 s.
+func TestHealNATS(t *testing.T) {
+	for _, plane := range []string{"tcp", "nats"} {
+		t.Run(plane, func(t *testing.T) {
+			s := Shared(t).NewServer(t, "requestPlane: "+plane)
+			r := s.healInfra("NATS")
+			within(t, "longest time without an answer", r.Gap, 2*time.Second)
+			r.RequireAtMost(t, map[string]int{"tcp": 0, "nats": onTheWire}[plane])
+		})
+	}
+}
+
+// onTheWire is what NATS may take with it where no other worker can be asked, for each of
+// its deaths: requests that the frontend has sent and the worker has not received.
+const onTheWire = 3
+
+// TestHealNATSAgainAndAgain: what is a matter of luck once shows when it is repeated.
+func TestHealNATSAgainAndAgain(t *testing.T) {
+	s := Shared(t).NewServer(t, "requestPlane: nats")
+	s.Set(s.Mocker("one", 1), s.Mocker("two", 2))
+	s.Wait("one", "Ready", readyIn)
+	s.Wait("two", "Ready", readyIn)
+	one, two := s.Traffic("one"), s.Traffic("two")
+	for range 5 {
+		victim := s.infraThatRan("NATS")
+		Signal(t, victim.ChildPID, syscall.SIGKILL)
+		s.AwaitAttempt("infra", "_Dynamo_NATS", victim.Attempt+1, backIn)
+		one.Flow(20)
+		two.Flow(20)
+	}
+	r := one.Stop()
+	t.Log("measured: one worker:", r, r.Errors)
+	r.RequireAtMost(t, 5*onTheWire)
+	r = two.Stop()
+	t.Log("measured: two workers:", r)
+	r.RequireNone(t)
+}
+
+// healInfra kills etcd or NATS under traffic to one worker, which has to live on.
+func (s *Server) healInfra(name string) TrafficResult {
+	t := s.t
+	s.Set(s.Mocker("m", 1))
+	s.Wait("m", "Ready", readyIn)
+	worker := s.Workers("m", "")[0]
+	tr := s.Traffic("m")
+	victim := s.InfraActor(name)
+	killed := time.Now()
+	Signal(t, victim.ChildPID, syscall.SIGKILL)
+	next := s.AwaitAttempt("infra", "_Dynamo_"+name, 2, backIn)
+	tr.Flow(60)
+	r := tr.Stop()
+	t.Log("measured:", r, r.Errors)
+	within(t, "SIGKILL to the next exec", next.StartedAt.Sub(killed), 2*time.Second)
+	port := strings.ToLower(name)
+	if next.Ports[port] != victim.Ports[port] {
+		t.Errorf("came back on port %d, want %d", next.Ports[port], victim.Ports[port])
+	}
+	if w := s.Workers("m", "")[0]; w.Attempt != 1 || w.Lease != worker.Lease {
+		t.Errorf("the worker runs attempt %d with lease %x, want attempt 1 with %x", w.Attempt, w.Lease, worker.Lease)
+	}
+	s.Wait("m", "Ready", readyIn)
+	return r
+}
+
+// TestHealEtcdWithoutItsData: nothing registers again by itself, so all is
+// executed anew at once instead of when the leases run out.
+func TestHealEtcdWithoutItsData(t *testing.T) {
+	s := Shared(t).NewServer(t)
+	s.Set(s.Mocker("m", 2))
+	s.Wait("m", "Ready", readyIn)
+	tr := s.Traffic("m")
+
+	data := filepath.Join(s.Env.Stack.TempDir(), "session_latest", "nemo_curator_dynamo_"+s.Name+"_infra", "etcd_data")
+	if err := os.RemoveAll(data); err != nil {
+		t.Fatal(err)
+	}
+	Signal(t, s.InfraActor("ETCD").ChildPID, syscall.SIGKILL)
+	for _, u := range s.UnitsOf("m", "") {
+		s.AwaitAttempt(u.Unit, u.Actors[0].Name, 2, backIn)
+	}
+	s.AwaitAttempt("infra", "_Dynamo_Frontend", 2, backIn)
+	tr.Flow(40)
+	r := tr.Stop()
+	t.Log("measured:", r)
+	within(t, "longest time without an answer", r.Gap, 20*time.Second)
+	s.Wait("m", "Ready", readyIn)
+	for _, w := range s.Workers("m", "") {
+		if w.Attempt != 2 {
+			t.Errorf("%s runs attempt %d, want each executed anew once", w.Name, w.Attempt)
+		}
+	}
+}
+
+// infraThatRan is etcd, NATS or the frontend once it has run for longer than it would be
+// made to wait.
+func (s *Server) infraThatRan(name string) (a state.Actor) {
+	s.t.Helper()
+	Eventually(s.t, backIn, name+" has run for 3 s", func() bool {
+		a = s.InfraActor(name)
+		return a.ChildPID != 0 && time.Since(a.StartedAt) > 3*time.Second
+	})
+	return a
+}
+
+// TestHealHungInfra: the frontend, etcd and NATS are executed again when they give no
+// answer at all, before any lease of a worker ends.
+func TestHealHungInfra(t *testing.T) {
+	s := Shared(t).NewServer(t)
+	s.Set(s.Mocker("m", 1))
+	s.Wait("m", "Ready", readyIn)
+	worker := s.Workers("m", "")[0]
+	for _, name := range []string{"Frontend", "ETCD", "NATS"} {
+		t.Run(name, func(t *testing.T) {
+			hung := s.InfraActor(name)
+			stopped := time.Now()
+			Signal(t, hung.ChildPID, syscall.SIGSTOP)
+			next := s.AwaitAttempt("infra", "_Dynamo_"+name, hung.Attempt+1, backIn)
+			within(t, "SIGSTOP to the next exec", next.StartedAt.Sub(stopped), 20*time.Second)
+			RequireGone(t, hung.ChildPID)
+			Eventually(t, backIn, "an answer", func() bool {
+				_, err := chat(t.Context(), s.URL("/v1/chat/completions"), "m", "hello", 4)
+				return err == nil
+			})
+		})
+	}
+	if w := s.Workers("m", "")[0]; w.Attempt != worker.Attempt || w.Lease != worker.Lease {
+		t.Errorf("the worker runs attempt %d with lease %x, want attempt %d with %x", w.Attempt, w.Lease, worker.Attempt, worker.Lease)
+	}
+}
