@@ -51,6 +51,9 @@ func (p *planner) checkOwner(s *serverView) bool {
 		case u.JobAlive && s.blocked == "":
 			s.blocked = WaitCuratorAlive
 			s.blockedMessage = fmt.Sprintf("unit %s belongs to a Ray job that is alive; end that job or give this server another name", u.Unit)
+			if u.Message != "" {
+				s.blockedMessage = fmt.Sprintf("whose unit %s is cannot be told yet: %s", u.Unit, u.Message)
+			}
 		default:
 			leftovers = append(leftovers, u)
 		}

@@ -18,26 +18,41 @@ import (
 // driver is a Curator-like driver that has made its groups and actors.
 type driver struct {
 	cmd  *exec.Cmd
-	pids []int // its actors' children, and theirs
+	file string // where it writes pids when everything is made
+	pids []int  // its actors' children, and theirs
 }
 
 // nextName is the name that the next server will have.
 func (e *Env) nextName() string { return fmt.Sprintf("it-%d", e.servers+1) }
 
+// startDriver starts one and waits until it has made everything.
 func (e *Env) startDriver(t *testing.T, server string) *driver {
+	t.Helper()
+	d := e.beginDriver(t, server, 0)
+	d.wait(t, e)
+	return d
+}
+
+// beginDriver starts one that pauses between its first group and the actor in it.
+func (e *Env) beginDriver(t *testing.T, server string, pause time.Duration) *driver {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "pids")
 	cmd := exec.Command(filepath.Join(e.cfg.Venv, "bin", "python"), filepath.Join("testdata", "curator_driver.py"),
-		fmt.Sprintf("127.0.0.1:%d", e.cfg.Ports.Ray), "nemo_curator_dynamo", server, file)
+		fmt.Sprintf("127.0.0.1:%d", e.cfg.Ports.Ray), "nemo_curator_dynamo", server, file, fmt.Sprint(pause.Seconds()))
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	d := &driver{cmd: cmd}
+	d := &driver{cmd: cmd, file: file}
 	t.Cleanup(func() { d.kill(t) })
+	return d
+}
+
+func (d *driver) wait(t *testing.T, e *Env) {
+	t.Helper()
 	Eventually(t, readyIn, "the driver has made everything", func() bool {
-		text, err := os.ReadFile(file)
+		text, err := os.ReadFile(d.file)
 		if err != nil || len(text) == 0 {
 			return false
 		}
@@ -55,7 +70,6 @@ func (e *Env) startDriver(t *testing.T, server string) *driver {
 	if len(d.pids) != 3 {
 		t.Fatalf("processes of the driver: %v, want two children and a grandchild", d.pids)
 	}
-	return d
 }
 
 // descendants are the children of a process.
@@ -117,14 +131,18 @@ func TestHealSweepsLeftovers(t *testing.T) {
 	}
 }
 
-// TestHealRefusesALivingDriver: nothing of it is touched; it ends, and the server
-// starts by itself.
+// TestHealRefusesALivingDriver: nothing of it is touched, a group that has no actor
+// yet included; it ends, and the server starts by itself.
 func TestHealRefusesALivingDriver(t *testing.T) {
 	e := Shared(t)
-	d := e.startDriver(t, e.nextName())
+	d := e.beginDriver(t, e.nextName(), 10*time.Second)
+	Eventually(t, readyIn, "its first group", func() bool {
+		return strings.Contains(e.run(t, "", "get", "units", "-o", "json"), "0badcafe_infra")
+	})
 	s := e.NewServer(t)
 	s.Set(s.Mocker("m", 1))
 	Eventually(t, backIn, "CuratorAlive", func() bool { return s.Reason("m", "Scheduled") == "CuratorAlive" })
+	d.wait(t, e)
 	d.requireAlive(t)
 	d.kill(t)
 	s.Wait("m", "Ready", readyIn)

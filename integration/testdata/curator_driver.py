@@ -1,5 +1,7 @@
 """A driver that makes what NeMo Curator's does, under the names that it uses, and
-waits to be killed: curator_driver.py RAY_ADDRESS NAMESPACE SERVER PIDFILE.
+waits to be killed: curator_driver.py RAY_ADDRESS NAMESPACE SERVER PIDFILE PAUSE.
+
+PAUSE: seconds between the first group and its actor.
 
 It has no group and actor of a killed driver's server more than this: infra with
 one child process, and one replica of a model with a child and a grandchild.
@@ -13,7 +15,7 @@ import ray
 from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-address, namespace, server, pid_file = sys.argv[1:5]
+address, namespace, server, pid_file, pause = sys.argv[1:6]
 PREFIX = f"dynamo_{server}_0badcafe"
 
 
@@ -38,7 +40,9 @@ def actor(name, where):
 
 
 ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level="error")
-etcd = actor("Dynamo_ETCD", group("infra"))
+infra = group("infra")
+time.sleep(float(pause))
+etcd = actor("Dynamo_ETCD", infra)
 worker = actor("Dynamo_DP0_m", group("m_DP0"))
 pids = ray.get([
     etcd.start.remote(["sleep", "3600"]),

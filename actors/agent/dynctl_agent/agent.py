@@ -13,6 +13,7 @@ from .charge import Charge, Superseded
 from .commands import START, STOP, SWEEP, Command, Gate, parse
 from .config import Config
 from .log import log
+from .makers import Makers
 from .nodes import Nodes
 from .ray_api import Ray
 from .rebuild import INFRA, Stale, discover, forget_unmade, remember
@@ -177,13 +178,13 @@ class Agent:
     async def _rescan_once(self) -> None:
         held = [(r, r.unit.group_handle) for r in list(self._world.units.values())]
         rows = {r["placement_group_id"]: r for r in await self._ray.groups()}
-        names = set(await self._ray.actor_names())
+        names, makers = set(await self._ray.actor_names()), Makers(self._ray)
         for runner, handle in held:
             unit = runner.unit
             if handle is not None and unit.group_handle is handle:
                 runner.take_group_row(rows.get(handle.id.hex(), {}))
             if unit.foreign and not unit.stopping:
-                await self._look_at_foreign(runner, names)
+                await self._look_at_foreign(runner, names, makers)
         found = await discover(self._world, *self._known())
         for key in found.grown:
             if key in self._world.units:
@@ -192,19 +193,32 @@ class Agent:
         for unit in found.units:
             # What has begun since the look is known better by its own runner.
             if not actors & set(unit.actors) and unit.group["name"] not in groups:
+                for bare in [r for r in self._bare() if r.unit.group["name"] == unit.group["name"]]:
+                    await bare.forget()
                 self._add(unit).changed()
 
     def _known(self) -> Tuple[Set[str], Set[str]]:
-        units = [r.unit for r in self._world.units.values()]
-        return {a for u in units for a in u.actors}, {u.group["name"] for u in units if u.group["name"]}
+        runners = list(self._world.units.values())
+        actors = {a for r in runners for a in r.unit.actors}
+        return actors, {r.unit.group["name"] for r in runners if r.unit.group["name"]} - {
+            r.unit.group["name"] for r in self._bare()
+        }
 
-    async def _look_at_foreign(self, runner: Runner, names: Set[str]) -> None:
+    def _bare(self) -> List[Runner]:
+        """Groups in which no actor was found yet that could say whose they are."""
+        return [
+            r for r in self._world.units.values() if r.unit.foreign and not r.unit.actors and not r.unit.stopping and not r.busy
+        ]
+
+    async def _look_at_foreign(self, runner: Runner, names: Set[str], makers: Makers) -> None:
         unit = runner.unit
         for name in [n for n in unit.actors if n not in names]:
             del unit.actors[name]
+            unit.makers.pop(name, None)
             runner.changed()
-        if unit.job_alive and unit.store_id == "" and unit.jobs and not unit.unknown:
-            unit.job_alive = bool(unit.jobs & set(await self._ray.live_jobs()))
+        if unit.group.get("state") == "REMOVED":
+            unit.makers.pop(unit.group["name"], None)
+        if unit.job_alive and unit.makers and await makers.judge(unit):
             runner.changed()
         if not unit.actors and unit.group.get("state", "REMOVED") == "REMOVED":
             await runner.forget()

@@ -189,13 +189,27 @@ class Ray:
 
         return await self.run(rows)
 
+    async def group_rows(self) -> List[Dict[str, Any]]:
+        """The State API's rows about placement groups of all namespaces: name,
+        placement_group_id, creator_job_id."""
+
+        def rows() -> List[Dict[str, Any]]:
+            from ray.util.state import list_placement_groups
+
+            found = list_placement_groups(limit=10_000, raise_on_missing_output=False)
+            return [vars(r) if not isinstance(r, dict) else r for r in found]
+
+        return await self.run(rows)
+
     async def live_jobs(self) -> List[str]:
-        """The ids of the jobs whose driver lives."""
+        """The ids of the jobs whose driver lives, but for our own: it makes nothing that
+        carries no store id."""
 
         def jobs() -> List[str]:
             from ray._private.state import state
 
-            return [j["JobID"] for j in state.job_table() if not j.get("IsDead")]
+            own = ray.get_runtime_context().get_job_id()
+            return [j["JobID"] for j in state.job_table() if not j.get("IsDead") and j["JobID"] != own]
 
         return await self.run(jobs)
 

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .commands import START, STOP, Command
 from .log import log
+from .makers import Makers
 from .ray_api import ActorUnavailableError, RayActorError, ask
 from .units import PENDING, RUNNING, ActorView, UnitView
 from .world import World
@@ -230,44 +231,34 @@ def _take_group(unit: UnitView, row: Optional[Dict[str, Any]], wanted: Dict[str,
 
 
 async def _add_strangers(world: World, out: Discovered, found: List[Found], groups: Dict[str, Any]) -> None:
-    rows: Dict[str, Dict[str, Any]] = {}
-    live: List[str] = []
-    try:
-        if found:
-            rows = {r["name"]: r for r in await world.ray.actor_rows() if r.get("name")}
-        live = await world.ray.live_jobs()
-    except Exception as err:  # without the State API they are still reported, less exactly
-        log("warn", "no State API", error=repr(err)[:300])
-        live = [r.get("job_id", "") for r in rows.values()]
+    makers = Makers(world.ray)
     units = {r.unit.group.get("id", ""): r.unit for r in world.units.values() if r.unit.foreign}
     known = set(map(id, units.values()))
     for row in groups.values():
-        units[row["placement_group_id"]] = _group_unit(row)
+        units.setdefault(row["placement_group_id"], _group_unit(row))
     for f in found:
-        r = rows.get(f.name, {})
+        r = (await makers.rows()).get(f.name, {})
         unit = units.get(r.get("placement_group_id") or "")
         if unit is None:
             unit = units[f"actor {f.name}"] = UnitView(f.server, f"{f.generation}_{f.label}", "")
             unit.generation, unit.foreign, unit.pending = f.generation, True, False
+        actor = unit.actors[f.name] = ActorView(f.name)
         if f.silent:
-            # Whose it is is not known: nobody's leftover, until it says so.
-            unit.job_alive, unit.message = True, f"{f.name} does not answer yet"
-            unit.actors[f.name] = ActorView(f.name)
-            unit.actors[f.name].silence(f.handle, unit.group.get("state") != "PENDING")
-            if id(unit) in known:
-                out.grown.append((unit.server, unit.unit))
-            continue
-        unit.jobs.add(r.get("job_id", ""))
-        unit.job_alive = unit.unknown or bool(unit.jobs & set(live))
-        actor = ActorView(f.name)
-        actor.handle, actor.phase = f.handle, ""
-        actor.node, actor.pid = r.get("node_id") or "", int(r.get("pid") or 0)
-        actor.ip = world.node_ips.get(actor.node, "")
-        actor.snap["state"] = RUNNING
-        unit.actors[f.name] = actor
+            actor.silence(f.handle, unit.group.get("state") != "PENDING")
+        else:
+            unit.makers[f.name] = r.get("job_id") or ""
+            actor.handle, actor.phase = f.handle, ""
+            actor.node, actor.pid = r.get("node_id") or "", int(r.get("pid") or 0)
+            actor.ip = world.node_ips.get(actor.node, "")
+            actor.snap["state"] = RUNNING
         if id(unit) in known:
             out.grown.append((unit.server, unit.unit))
-    out.units += [u for u in units.values() if id(u) not in known]
+    for unit in units.values():
+        if id(unit) not in known:
+            out.units.append(unit)
+        elif (unit.server, unit.unit) not in out.grown:
+            continue
+        await makers.judge(unit)
 
 
 def _group_unit(row: Dict[str, Any]) -> UnitView:
@@ -279,6 +270,7 @@ def _group_unit(row: Dict[str, Any]) -> UnitView:
     bundles = row.get("bundles") or {}
     shapes = [{k: int(v) for k, v in bundles[i].items() if k in ("CPU", "GPU")} for i in sorted(bundles, key=int)]
     _take_group(unit, row, {"name": row["name"], "strategy": row.get("strategy", ""), "bundles": shapes})
+    unit.makers[row["name"]] = ""
     return unit
 
 
@@ -290,7 +282,7 @@ def remember(unit: UnitView, value: Optional[Dict[str, Any]], store_id: str) -> 
     if unit.foreign:
         if unit.actors or unit.group.get("name") != value["placementGroup"]["name"]:
             return
-        unit.foreign, unit.store_id = False, store_id
+        unit.foreign, unit.store_id, unit.message = False, store_id, ""
         unit.recall(value)
     for old in value.get("actors") or []:
         actor = unit.actors.setdefault(old["name"], ActorView(old["name"], {"bundle": old.get("bundle", 0)}))

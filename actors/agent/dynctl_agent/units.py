@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional
 
 from .log import parse_time, timestamp
 
@@ -154,7 +154,9 @@ class UnitView:
         self.removing = False  # after a placement that failed
         self.pending = True  # until Ray has been asked for the group
         self.foreign = self.job_alive = False
-        self.jobs: Set[str] = set()  # ids of the Ray jobs that made what is foreign
+        # Of what carries no store id: the Ray job that made it, by the name of the group
+        # or actor; "" until Ray has told.
+        self.makers: Dict[str, str] = {}
         # The command that it was last told: what it does is that one's doing.
         self.cause_id, self.epoch, self.spec_revision = "", 0, 0
         self._state, self._changed_at = "", time.time()
