@@ -187,10 +187,13 @@ type Stop struct {
 	Model       string
 	Generation  string
 	GracePeriod time.Duration
-	Reason      string
-	Message     string
-	Revision    uint64
-	Seen        uint64
+	// Retires: no other worker of its generation serves in its role, and another
+	// generation does. It leaves that one's traffic first.
+	Retires  bool
+	Reason   string
+	Message  string
+	Revision uint64
+	Seen     uint64
 }
 
 // Sweep asks for an orphan to end, as gracefully.

@@ -25,6 +25,7 @@ func Plan(in Input) Result {
 	if p.acting {
 		p.planOrphans()
 		p.planRevokes()
+		p.markRetiring()
 	}
 	p.planStatuses()
 	return p.result()

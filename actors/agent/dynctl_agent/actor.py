@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Optional
 
 import ray
 
-from . import drain, environ, logread, logs, ports
+from . import drain, environ, logread, logs, ports, retire
 from .health import UNKNOWN, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
@@ -64,6 +64,7 @@ class UnitActor:
         self._drain = (0, UNKNOWN)  # the mark of the log and the requests under way then
         self._failure = ""
         self._held: Optional[asyncio.Task] = None
+        self._etcd = ""  # where the process registers
         self._monitor: Optional[Monitor] = None
         self._given_up, self._given_up_at = 0, 0.0  # the lease of a process that is to be killed
         self._rotations = 0
@@ -180,7 +181,7 @@ class UnitActor:
                 "storeId": caller["storeId"], "gracePeriod": grace, "at": time.time(), **(caller.get("command") or {}),
             }
         async with self._lock:
-            await self._end_process(grace)
+            await self._end_process(grace, self._stop.get("retires", False))
             self._change(state="Stopping")
         return self._snapshot()
 
@@ -248,6 +249,7 @@ class UnitActor:
         values = {"{py}": sys.executable, "{RD}": directory, "{gpus}": ",".join(self._gpus), **resolved}
         env = environ.child_environment(template.get("env") or [], values, os.environ, self._bin_dirs)
         program, argv = environ.command_line(template["argv"], values, env["PATH"])
+        self._etcd = env.get("ETCD_ENDPOINTS", "")
         return Process.spawn(Command(program, argv, env, log_path), self._reaper)
 
     async def _watch_exit(self, process: Process) -> None:
@@ -291,7 +293,7 @@ class UnitActor:
             await asyncio.wait([process.exited], timeout=max(0.0, self._given_up_at + REVOCATION - time.monotonic()))
         process.signal_group(signal.SIGKILL)
 
-    async def _end_process(self, grace: float) -> None:
+    async def _end_process(self, grace: float, retires: bool = False) -> None:
         """Graceful, and final for the process: no exit is recorded, for it was asked for.
         One that was told to end before is not told again: a second SIGTERM cuts short
         what Dynamo finishes, and its grace period has begun."""
@@ -302,6 +304,8 @@ class UnitActor:
             self._asked_to_end, self._drain = time.monotonic(), (0, UNKNOWN)
             self._cancel_watchers()
             self._change(state="Stopping")
+            if retires and not self._failure:
+                await self._retire(process, grace)
             # Told to end, it closes the port on which it could be asked.
             self._drain = drain.mark(self._paths()[1]), await self._under_way()
             if not self._failure:
@@ -314,6 +318,11 @@ class UnitActor:
         self._process = None
         lease = self._snap["lease"] or self._given_up
         self._change(state="Waiting", childPid=0, previousLease=lease, lease=0, lost=lost, hung=hung)
+
+    async def _retire(self, process: Process, grace: float) -> None:
+        lease, etcd = self._snap["lease"], self._etcd
+        if lease and etcd and grace > retire.SETTLE and await retire.retire(etcd, lease):
+            await asyncio.wait([process.exited], timeout=retire.SETTLE)
 
     async def _drained(self, process: Process, grace: float) -> bool:
         """Wait for the end of a process, no longer than its grace period; False once it

@@ -30,7 +30,8 @@ class Command:
     @property
     def origin(self) -> Dict[str, Any]:
         """What asks for it, to be kept by the actors."""
-        return {"verb": self.verb, "causeId": self.cause_id, "epoch": self.epoch, "specRevision": self.spec_revision}
+        origin = {"verb": self.verb, "causeId": self.cause_id, "epoch": self.epoch, "specRevision": self.spec_revision}
+        return {**origin, "retires": True} if self.payload.get("retires") else origin
 
     @property
     def grace(self) -> float:

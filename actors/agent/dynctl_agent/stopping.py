@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # What an actor may take beyond the grace period: two rounds for the rest of the group.
 MARGIN = 15.0
 DEATH = 10.0
+# What the other ranks of a worker may take once the first has ended: they serve nothing.
+FOLLOWERS = 10.0
 
 
 async def stop(runner: "Runner", command: Command) -> None:
@@ -53,6 +55,8 @@ async def remove(runner: "Runner", grace: float, origin: Optional[Dict[str, Any]
     await runner.settle()
     for phase in _phases(runner):
         await asyncio.gather(*(_end_process(runner, a, grace, origin) for a in phase))
+        if unit.model:
+            grace = min(grace, FOLLOWERS)
     await asyncio.gather(*(_clean_and_kill(runner, a) for a in unit.actors.values()))
     pause = 0.1
     while True:
@@ -72,11 +76,14 @@ async def remove(runner: "Runner", grace: float, origin: Optional[Dict[str, Any]
 
 def _phases(runner: "Runner") -> List[List[ActorView]]:
     """Actors by the order of their end: infra one by one, the frontend first and etcd
-    last; the ranks of a worker together."""
+    last. The first rank of a worker before the others, without which it could not
+    finish what runs."""
     unit = runner.unit
     actors = list(unit.actors.values())
-    if unit.foreign or unit.model or unit.template is None:
+    if unit.foreign or unit.template is None:
         return [actors]
+    if unit.model:
+        return [[a for a in actors if not a.template.get("bundle")], [a for a in actors if a.template.get("bundle")]]
     order = {a["name"]: i for i, a in enumerate(unit.template["actors"])}
     actors.sort(key=lambda a: order.get(a.name, len(order)), reverse=True)
     actors.sort(key=lambda a: not a.name.endswith("_Frontend"))

@@ -8,6 +8,7 @@ import signal
 import tempfile
 import time
 import unittest
+from typing import Dict, Optional
 from unittest import mock
 
 from dynctl_agent import actor as actor_module
@@ -48,7 +49,9 @@ while True: time.sleep(0.05)  # a signal may come to the other thread, which wak
 """
 
 
-class Hung(unittest.IsolatedAsyncioTestCase):
+class Actor(unittest.IsolatedAsyncioTestCase):
+    """One actor with a worker of that kind."""
+
     async def asyncSetUp(self):
         self.dir = tempfile.TemporaryDirectory()
         self.addCleanup(self.dir.cleanup)
@@ -61,11 +64,12 @@ class Hung(unittest.IsolatedAsyncioTestCase):
     async def asyncTearDown(self):
         await self.actor.stop(self.caller, 0.1)
 
-    async def execute(self, behaviour: str) -> int:
+    async def execute(self, behaviour: str, env: Optional[Dict[str, str]] = None) -> int:
         """A worker that is ready and has told its lease; its pid."""
         argv = [{"expand": "{py}"}, "-c", WORKER, behaviour, {"expand": "{port:u/system}"}]
         rule = {"kind": "http", "port": "system", "path": "/health", "lease": True, "every": 0.1, "failures": 3}
         t = worker("s", "0a0a0a0a", 0, argv, health=rule, ports=[{"name": "system", "seed": 28300}])
+        t["actors"][0]["env"] = [{"name": name, "value": value} for name, value in (env or {}).items()]
         goal = {"number": 1, "failures": 0}
         header = {"storeId": STORE, "actor": t["actors"][0]["name"], "template": t, "placement": goal, "goals": {}}
         self.actor = new_actor(UnitActor, header, self.dir.name)
@@ -90,6 +94,8 @@ class Hung(unittest.IsolatedAsyncioTestCase):
         with open(self.actor._paths()[1], encoding="utf-8") as f:
             return f.read()
 
+
+class Ends(Actor):
     async def test_the_lease_is_given_up_before_it_is_killed(self):
         pid = await self.execute("never ends")
         os.kill(pid, signal.SIGSTOP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import unittest
 
@@ -11,6 +12,7 @@ from .cluster import worker
 from .fakecase import FakeCase
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+GENERATION = "0a0a0a0a"
 STRANGE = ("x", 7, None, ["a"], {"b": 1}, "x" * 10_000)
 
 
@@ -23,6 +25,11 @@ class Parse(unittest.TestCase):
         command = parse(self.event(), 0.0)
         self.assertEqual(command.origin, {"verb": "stop", "causeId": "c", "epoch": 3, "specRevision": 7})
         self.assertEqual(command.trace_parent, "")
+
+    def test_the_actor_learns_that_its_generation_leaves(self):
+        data = {"server": "s", "unit": "u", "command": {"gracePeriod": 1, "retires": True}}
+        command = parse(json.dumps({"type": "stop", "id": "1", "data": data}).encode(), 0.0)
+        self.assertIs(command.origin["retires"], True)
 
     def test_trace_context(self):
         self.assertEqual(parse(self.event(traceparent=TRACE), 0.0).trace_parent, TRACE)
@@ -37,6 +44,22 @@ class Parse(unittest.TestCase):
 
 
 class Stops(FakeCase):
+    async def test_the_first_rank_before_those_that_it_needs(self):
+        t = worker("s", GENERATION, 0, ["x"])
+        t["actors"].append({**t["actors"][0], "name": t["actors"][0]["name"].replace("DP0", "DP0_TP1"), "bundle": 1})
+        t["placementGroup"]["bundles"] = [{"CPU": 1}] * 2
+        await self.new_agent()
+        first = (await self.running(t)).started[0]
+        second = self.actor(t, 1).started[0]
+        self.stop(t, 60)
+        await self.until(lambda: first.signals)
+        await asyncio.sleep(0.2)
+        self.assertEqual(second.signals, [])
+        first.end(0)
+        await self.until(lambda: second.signals)
+        second.end(0)
+        await self.until(lambda: not self.state(t))
+
     async def test_one_that_is_repeated_while_a_start_waits(self):
         t = worker("s", "0a0a0a0a", 0, ["x"], needs=["infra/Dynamo_NATS"])
         await self.new_agent()

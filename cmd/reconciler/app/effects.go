@@ -53,6 +53,7 @@ type endCommand struct {
 	Deadline    float64 `json:"deadline"`
 	GracePeriod float64 `json:"gracePeriod"`
 	Generation  string  `json:"generation"`
+	Retires     bool    `json:"retires,omitempty"`
 }
 
 // carryOut applies a plan. Revocations go first, because traffic still reaches a
@@ -65,10 +66,10 @@ func (l *loop) carryOut(ctx context.Context, term kv.Term, in actors.Input, r ac
 		c.start(ctx, s)
 	}
 	for _, s := range r.Stops {
-		c.end(ctx, events.TypeStop, endOf{s.Key, s.Model, s.Generation, s.GracePeriod, s.Reason, s.Message, s.Revision, s.Seen})
+		c.end(ctx, events.TypeStop, endOf{s.Key, s.Model, s.Generation, s.GracePeriod, s.Retires, s.Reason, s.Message, s.Revision, s.Seen})
 	}
 	for _, s := range r.Sweeps {
-		c.end(ctx, events.TypeSweep, endOf{s.Key, s.Model, s.Generation, s.GracePeriod, s.Reason, s.Message, 0, s.Seen})
+		c.end(ctx, events.TypeSweep, endOf{s.Key, s.Model, s.Generation, s.GracePeriod, false, s.Reason, s.Message, 0, s.Seen})
 	}
 	l.writeStatuses(ctx, in, r, kept)
 	l.tellFacts(term, in, r, c)
@@ -130,6 +131,7 @@ type endOf struct {
 	key               state.UnitKey
 	model, generation string
 	grace             time.Duration
+	retires           bool
 	reason, message   string
 	revision, seen    uint64
 }
@@ -150,7 +152,7 @@ func (c *commander) start(ctx context.Context, s actors.Start) {
 
 func (c *commander) end(ctx context.Context, verb string, e endOf) {
 	command := endCommand{StoreID: c.in.Policy.StoreID, Session: c.in.Observed.Agent.Session, Deadline: commandDeadline.Seconds(),
-		GracePeriod: e.grace.Seconds(), Generation: e.generation}
+		GracePeriod: e.grace.Seconds(), Generation: e.generation, Retires: e.retires}
 	c.publish(ctx, events.Event{Type: verb, Object: e.key.Unit, Data: events.Data{
 		Server: e.key.Server, Model: e.model, Unit: e.key.Unit, Generation: e.generation,
 		SpecRevision: e.revision, Reason: e.reason, Message: e.message,

@@ -1,0 +1,68 @@
+"""Taking a generation out of the frontend's choice before its last worker leaves.
+
+The frontend chooses a Dynamo namespace for each request and sends it again within that
+namespace alone. A worker that hears SIGTERM leaves discovery at once, and so what is on
+its way to the last one of a namespace at that moment meets nobody: 503, although another
+generation serves (docs/dynamo.md, "Between generations").
+
+The frontend chooses only namespaces in which every type of worker that has a model card
+has a worker. So one more card is put beside the worker's own, of a type of which there
+is none. What has been sent to the worker, or is about to be, still reaches it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import urllib.request
+from typing import Any, Dict
+
+from .log import log
+
+CARDS = b"v1/mdc/"
+SERVED, LEAVING = "generate", "leaving"
+TYPE = "encode"  # of worker; dynctl runs none
+# How long the frontend may take to hear of it, and a request from its choice to the worker.
+SETTLE = 0.5
+TIMEOUT = 1.0
+# Between a worker and its etcd stands no proxy.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+async def retire(endpoints: str, lease: int) -> bool:
+    """Put that card, on the worker's lease: it goes when the worker leaves. endpoints:
+    URLs of etcd, as in ETCD_ENDPOINTS. False when the worker has no card, or etcd did
+    not take it in time: then the worker leaves without."""
+    try:
+        work = asyncio.get_running_loop().run_in_executor(None, _retire, endpoints.split(",")[0], lease)
+        return await asyncio.wait_for(work, 2 * TIMEOUT)
+    except (OSError, ValueError, KeyError, TypeError, asyncio.TimeoutError) as err:
+        log("warn", "the frontend is not told that a worker is about to leave", lease=f"{lease:x}", error=repr(err)[:300])
+        return False
+
+
+def _retire(url: str, lease: int) -> bool:
+    """Through etcd's JSON gateway, in which bytes are base64 and numbers strings."""
+    after = CARDS[:-1] + bytes([CARDS[-1] + 1])
+    found = _post(url, "kv/range", {"key": _text(CARDS), "range_end": _text(after)})
+    for kv in found.get("kvs", []):
+        parts = base64.b64decode(kv["key"]).decode().split("/")
+        if int(kv.get("lease", 0)) != lease or len(parts) != 6 or parts[4] != SERVED:
+            continue
+        card = json.loads(base64.b64decode(kv["value"]))
+        card["endpoint"] = parts[4] = LEAVING
+        card["card_json"].update(worker_type=TYPE, needs=[])
+        _post(url, "kv/put", {"key": _text("/".join(parts).encode()), "value": _text(json.dumps(card).encode()), "lease": str(lease)})
+        return True
+    return False
+
+
+def _text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def _post(url: str, call: str, body: Dict[str, Any]) -> Dict[str, Any]:
+    request = urllib.request.Request(f"{url}/v3/{call}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with OPENER.open(request, timeout=TIMEOUT) as answer:
+        return json.load(answer)
