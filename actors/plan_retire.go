@@ -1,38 +1,76 @@
 package actors
 
-import "dynctl/state"
+import (
+	"slices"
 
-// markRetiring tells, of the stops of this round, those that leave a generation
+	"dynctl/state"
+)
+
+// planRetiring tells, of the stops of this round, those that leave a generation
 // without a worker of the role while another generation serves. Dynamo's frontend
 // chooses a generation for each request, and sends it again within that one alone:
 // what is on its way to such a worker has nobody else to go to.
-func (p *planner) markRetiring() {
+//
+// One whose generation has a dead worker that is still registered waits until that
+// is gone: alone it would be all that the frontend knows of the generation, and be
+// chosen.
+func (p *planner) planRetiring() {
 	if len(p.out.Stops) == 0 {
 		return
 	}
-	ending := map[state.UnitKey]*Stop{}
-	for i := range p.out.Stops {
-		ending[p.out.Stops[i].Key] = &p.out.Stops[i]
+	ending := map[state.UnitKey]bool{}
+	for _, s := range p.out.Stops {
+		ending[s.Key] = true
 	}
+	retiring, early := map[state.UnitKey]bool{}, map[state.UnitKey]bool{}
 	for _, m := range p.models {
-		type group struct{ generation, role string }
-		staying := map[group]int{}
-		listed := map[string]bool{} // generations that go on serving
-		units := m.units()
-		for _, v := range units {
-			if v.serving() && ending[v.Key()] == nil {
-				staying[group{v.Generation, v.Role}]++
-				listed[v.Generation] = listed[v.Generation] || v.listed
-			}
-		}
-		for _, v := range units {
-			stop := ending[v.Key()]
-			if stop == nil || !v.serving() || staying[group{v.Generation, v.Role}] > 0 {
-				continue
-			}
-			for g, ok := range listed {
-				stop.Retires = stop.Retires || ok && g != v.Generation
-			}
+		for _, v := range m.retiring(ending) {
+			retiring[v.Key()] = true
+			early[v.Key()] = m.server.haunted(v.Generation)
 		}
 	}
+	p.out.Stops = slices.DeleteFunc(p.out.Stops, func(s Stop) bool { return early[s.Key] })
+	for i, s := range p.out.Stops {
+		p.out.Stops[i].Retires = retiring[s.Key]
+	}
+}
+
+// retiring are the units among those that end whose generation keeps no other one
+// of their role, while another generation goes on serving.
+func (m *modelView) retiring(ending map[state.UnitKey]bool) (out []unitView) {
+	type group struct{ generation, role string }
+	staying := map[group]bool{}
+	var listed []string // generations that go on serving
+	units := m.units()
+	for _, v := range units {
+		if !v.serving() || ending[v.Key()] {
+			continue
+		}
+		staying[group{v.Generation, v.Role}] = true
+		if v.listed && !slices.Contains(listed, v.Generation) {
+			listed = append(listed, v.Generation)
+		}
+	}
+	for _, v := range units {
+		another := func(g string) bool { return g != v.Generation }
+		if v.serving() && ending[v.Key()] && !staying[group{v.Generation, v.Role}] && slices.ContainsFunc(listed, another) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// haunted says that some instance of a generation stands in etcd that no process
+// claims. It is revoked, or runs out, in 10 s at most.
+func (s *serverView) haunted(generation string) bool {
+	namespace := Namespace(s.Spec.DynamoNamespace, generation)
+	claimed := map[int64]bool{}
+	for _, u := range s.units {
+		for _, a := range u.Actors {
+			claimed[a.Lease] = claimed[a.Lease] || a.ChildPID != 0
+		}
+	}
+	return slices.ContainsFunc(s.regs.Instances, func(i state.Instance) bool {
+		return i.Namespace == namespace && !claimed[i.Lease]
+	})
 }

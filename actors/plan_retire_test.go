@@ -48,3 +48,29 @@ func TestTheLastOfAGenerationRetires(t *testing.T) {
 		})
 	}
 }
+
+// A worker that was killed while no agent was there to tell is registered for up to
+// 10 s more. Alone it would be chosen: the last one that lives stays until then.
+func TestNobodyLeavesAGenerationToTheDead(t *testing.T) {
+	w := newWorld(node("1", 8))
+	key := w.put(model("a", ""))
+	w.run(8)
+	ready(t, w, key)
+	old := "curator-" + w.statuses[key].Generation
+	w.put(model("a", "  engineArgs: {block_size: 32}\n"))
+	const dead = 99
+	for n := range 20 {
+		if n < 10 { // etcd has not heard of the revocation
+			w.instances["default"][dead] = state.Instance{Namespace: old, Component: "a", Endpoint: "generate", Lease: dead, Card: true}
+		}
+		_, there := w.instances["default"][dead]
+		if r := w.round(); there && len(r.Stops) > 0 {
+			t.Fatalf("round %d stops the last that lives: %+v", n, r.Stops)
+		}
+		w.tick()
+	}
+	ready(t, w, key)
+	if n := len(w.of("a")); n != 1 {
+		t.Errorf("%d units are left, want 1", n)
+	}
+}

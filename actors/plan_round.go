@@ -25,7 +25,7 @@ func Plan(in Input) Result {
 	if p.acting {
 		p.planOrphans()
 		p.planRevokes()
-		p.markRetiring()
+		p.planRetiring()
 	}
 	p.planStatuses()
 	return p.result()
