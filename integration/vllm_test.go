@@ -15,7 +15,8 @@ import (
 // and twice that the first time.
 const vllmStart = 8 * time.Minute
 
-// vllmModel is an aggregated model with real weights, if random ones, on the CPU.
+// vllmModel is an aggregated model with real weights, if random ones, on the CPU. Its
+// threads are not bound to cores: vLLM would bind those of both workers to the same one.
 func (s *Server) vllmModel(replicas, seqs int) string {
 	return fmt.Sprintf(`---
 apiVersion: dynctl/v1alpha1
@@ -28,7 +29,7 @@ spec:
   replicas: %d
   engineArgs: {enforce_eager: true, max_model_len: 512, dtype: float32, max_num_seqs: %d}
   kvEventsConfig: {}
-  env: {VLLM_TARGET_DEVICE: cpu, VLLM_CPU_KVCACHE_SPACE: "1", OMP_NUM_THREADS: "1"}
+  env: {VLLM_TARGET_DEVICE: cpu, VLLM_CPU_KVCACHE_SPACE: "1", OMP_NUM_THREADS: "1", VLLM_CPU_OMP_THREADS_BIND: nobind}
   resources: {gpus: 1}
   terminationGracePeriod: 60s
 `, s.Name, os.Getenv("VLLM_MODEL"), replicas, seqs)
