@@ -3,7 +3,7 @@ actors. While one of them lives, or is not known, nobody may take it for a lefto
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Optional, Set
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Optional, Set
 
 from .log import log
 
@@ -17,29 +17,38 @@ class Makers:
 
     def __init__(self, ray: "Ray") -> None:
         self._ray = ray
-        self._rows: Optional[Dict[str, Dict[str, Any]]] = None
+        self._actors: Optional[Dict[str, Dict[str, Any]]] = None
+        self._groups: Optional[Dict[str, Dict[str, Any]]] = None
         self._live: Optional[Set[str]] = None
 
-    async def rows(self) -> Dict[str, Dict[str, Any]]:
-        """The State API's rows about actors and groups by name; those that it has told."""
-        if self._rows is None:
-            self._rows = {}
-            for ask in (self._ray.group_rows, self._ray.actor_rows):
-                try:
-                    self._rows.update({r["name"]: r for r in await ask() if r.get("name")})
-                except Exception as err:  # it is asked again at the next look
-                    log("warn", "no State API", error=repr(err)[:300])
-        return self._rows
+    async def actors(self) -> Dict[str, Dict[str, Any]]:
+        """The State API's rows about living actors by name; those that it has told."""
+        if self._actors is None:
+            self._actors = {r["name"]: r for r in await self._told(self._ray.actor_rows) if r.get("name")}
+        return self._actors
+
+    async def _group(self, group_id: str) -> Dict[str, Any]:
+        """By id: names come again, and Ray lists removed groups too."""
+        if self._groups is None:
+            self._groups = {r["placement_group_id"]: r for r in await self._told(self._ray.group_rows)}
+        return self._groups.get(group_id, {})
+
+    @staticmethod
+    async def _told(ask: Callable[[], Awaitable[List[Dict[str, Any]]]]) -> List[Dict[str, Any]]:
+        try:
+            return await ask()
+        except Exception as err:  # it is asked again at the next look
+            log("warn", "no State API", error=repr(err)[:300])
+            return []
 
     async def judge(self, unit: "UnitView") -> bool:
         """Say of a unit whether a job of it lives; whether that is news."""
         before = unit.job_alive, unit.message
-        rows = await self.rows() if "" in unit.makers.values() else {}
         for name in [n for n, job in unit.makers.items() if not job]:
-            row = rows.get(name, {})
-            group = unit.group.get("id", "")
-            if row.get("placement_group_id") == group or not group:
-                unit.makers[name] = row.get("job_id") or row.get("creator_job_id") or ""
+            if name == unit.group["name"]:
+                unit.makers[name] = (await self._group(unit.group.get("id", ""))).get("creator_job_id") or ""
+            else:
+                unit.makers[name] = (await self.actors()).get(name, {}).get("job_id") or ""
         silent = sorted(a.name for a in unit.actors.values() if a.silent)
         nobodys = sorted(n for n, job in unit.makers.items() if not job)
         unit.message = ""

@@ -237,7 +237,7 @@ async def _add_strangers(world: World, out: Discovered, found: List[Found], grou
     for row in groups.values():
         units.setdefault(row["placement_group_id"], _group_unit(row))
     for f in found:
-        r = (await makers.rows()).get(f.name, {})
+        r = (await makers.actors()).get(f.name, {})
         unit = units.get(r.get("placement_group_id") or "")
         if unit is None:
             unit = units[f"actor {f.name}"] = UnitView(f.server, f"{f.generation}_{f.label}", "")

@@ -233,7 +233,9 @@ class Cluster:
     async def group_rows(self) -> List[Dict[str, Any]]:
         if not self.tells:
             raise RuntimeError("the dashboard is slow")
-        return [{"name": g.template["name"], "placement_group_id": g.hex, "creator_job_id": "01"} for g in self.by_name.values()]
+        rows = [{"name": g.template["name"], "placement_group_id": g.hex, "creator_job_id": "01"} for g in self.by_name.values()]
+        # Ray lists removed groups too, and names come again.
+        return rows + [{**r, "placement_group_id": "removed", "creator_job_id": "02"} for r in rows]
 
     async def actor_rows(self) -> List[Dict[str, Any]]:
         if not self.tells:
