@@ -28,17 +28,10 @@ func (p *planner) planRevokes() {
 }
 
 func (p *planner) revokeServer(s *serverView) {
-	live := map[int64]int{} // how many claim it
+	live := s.claims()
 	registered := map[int64]bool{}
 	for _, i := range s.regs.Instances {
 		registered[i.Lease] = true
-	}
-	for _, u := range s.units {
-		for _, a := range u.Actors {
-			if a.Lease != 0 && a.ChildPID != 0 {
-				live[a.Lease]++
-			}
-		}
 	}
 	asked := map[int64]bool{}
 	for _, u := range s.units {
@@ -62,6 +55,19 @@ func (p *planner) revokeServer(s *serverView) {
 		asked[i.Lease] = true
 		p.out.Revokes = append(p.out.Revokes, Revoke{Key: state.UnitKey{Server: s.Name}, Lease: i.Lease, Reason: ReasonUnclaimed})
 	}
+}
+
+// claims says of each lease how many processes have told that it is theirs.
+func (s *serverView) claims() map[int64]int {
+	out := map[int64]int{}
+	for _, u := range s.units {
+		for _, a := range u.Actors {
+			if a.Lease != 0 && a.ChildPID != 0 {
+				out[a.Lease]++
+			}
+		}
+	}
+	return out
 }
 
 // lookedTwice says that a lease was found unclaimed before, and that the agent has

@@ -64,13 +64,8 @@ func (m *modelView) retiring(ending map[state.UnitKey]bool) (out []unitView) {
 // claims. It is revoked, or runs out, in 10 s at most.
 func (s *serverView) haunted(generation string) bool {
 	namespace := Namespace(s.Spec.DynamoNamespace, generation)
-	claimed := map[int64]bool{}
-	for _, u := range s.units {
-		for _, a := range u.Actors {
-			claimed[a.Lease] = claimed[a.Lease] || a.ChildPID != 0
-		}
-	}
+	claims := s.claims()
 	return slices.ContainsFunc(s.regs.Instances, func(i state.Instance) bool {
-		return i.Namespace == namespace && !claimed[i.Lease]
+		return i.Namespace == namespace && claims[i.Lease] == 0
 	})
 }

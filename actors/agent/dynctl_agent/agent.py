@@ -198,11 +198,9 @@ class Agent:
                 self._add(unit).changed()
 
     def _known(self) -> Tuple[Set[str], Set[str]]:
-        runners = list(self._world.units.values())
+        runners, bare = self._world.units.values(), self._bare()
         actors = {a for r in runners for a in r.unit.actors}
-        return actors, {r.unit.group["name"] for r in runners if r.unit.group["name"]} - {
-            r.unit.group["name"] for r in self._bare()
-        }
+        return actors, {r.unit.group["name"] for r in runners if r.unit.group["name"] and r not in bare}
 
     def _bare(self) -> List[Runner]:
         """Groups in which no actor was found yet that could say whose they are."""

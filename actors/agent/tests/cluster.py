@@ -288,6 +288,14 @@ def worker(server: str, generation: str, index: int, argv: List[Any], **fields: 
     }
 
 
+def two_ranks(t: Dict[str, Any]) -> Dict[str, Any]:
+    """The same unit over two bundles, with one actor in each."""
+    first = t["actors"][0]
+    t["actors"].append({**first, "name": first["name"].replace("DP0", "DP0_TP1"), "bundle": 1})
+    t["placementGroup"]["bundles"] = [{"CPU": 1}] * 2
+    return t
+
+
 def http_worker(server: str, generation: str, index: int = 0, **fields: Any) -> Dict[str, Any]:
     """A worker that is ready once it answers over HTTP."""
     argv = [{"expand": "{py}"}, "-m", "http.server", {"expand": "{port:%s_m_DP%d/system}" % (generation, index)}]

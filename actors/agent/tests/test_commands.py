@@ -8,7 +8,7 @@ import unittest
 
 from dynctl_agent.commands import parse
 
-from .cluster import worker
+from .cluster import two_ranks, worker
 from .fakecase import FakeCase
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -45,9 +45,7 @@ class Parse(unittest.TestCase):
 
 class Stops(FakeCase):
     async def test_the_first_rank_before_those_that_it_needs(self):
-        t = worker("s", GENERATION, 0, ["x"])
-        t["actors"].append({**t["actors"][0], "name": t["actors"][0]["name"].replace("DP0", "DP0_TP1"), "bundle": 1})
-        t["placementGroup"]["bundles"] = [{"CPU": 1}] * 2
+        t = two_ranks(worker("s", GENERATION, 0, ["x"]))
         await self.new_agent()
         first = (await self.running(t)).started[0]
         second = self.actor(t, 1).started[0]

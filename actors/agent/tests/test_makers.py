@@ -16,7 +16,6 @@ class Makers(FakeCase):
     async def asyncSetUp(self):
         await super().asyncSetUp()
         self.t = worker("s", GENERATION, 0, ["x"])
-        self.key = f"unit.s.{GENERATION}_m_DP0"
 
     def strangers(self):
         """What was reported as somebody else's, in turn."""

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import subprocess
-import tempfile
 import time
 import unittest
 from unittest import mock

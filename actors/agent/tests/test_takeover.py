@@ -9,7 +9,7 @@ from unittest import mock
 
 from dynctl_agent import starting
 
-from .cluster import worker
+from .cluster import two_ranks, worker
 from .fakecase import FakeCase
 from .fakes import HEAD
 
@@ -178,9 +178,7 @@ class Silent(FakeCase):
         self.assertEqual(len(actor.started), 1)
 
     async def test_one_of_two(self):
-        t = worker("s", GENERATION, 0, ["x"])
-        t["actors"].append({**t["actors"][0], "name": t["actors"][0]["name"].replace("DP0", "DP0_TP1"), "bundle": 1})
-        t["placementGroup"]["bundles"] = [{"CPU": 1}] * 2
+        t = two_ranks(worker("s", GENERATION, 0, ["x"]))
         for index, bucket in ((0, True), (1, True), (1, False)):
             with self.subTest(index=index, bucket=bucket):
                 await self.new_agent()
