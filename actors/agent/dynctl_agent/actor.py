@@ -321,8 +321,9 @@ class UnitActor:
 
     async def _retire(self, process: Process, grace: float) -> None:
         lease, etcd = self._snap["lease"], self._etcd
-        if lease and etcd and grace > retire.SETTLE and await retire.retire(etcd, lease):
-            await asyncio.wait([process.exited], timeout=retire.SETTLE)
+        if lease and etcd and grace > retire.SETTLE:
+            settle = await retire.retire(etcd, lease, min(retire.PATIENCE, grace / 4))
+            await asyncio.wait([process.exited], timeout=min(settle, grace / 2))
 
     async def _drained(self, process: Process, grace: float) -> bool:
         """Wait for the end of a process, no longer than its grace period; False once it

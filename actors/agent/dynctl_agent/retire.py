@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 import urllib.request
 from typing import Any, Dict
 
@@ -25,21 +26,31 @@ SERVED, LEAVING = "generate", "leaving"
 TYPE = "encode"  # of worker; dynctl runs none
 # How long the frontend may take to hear of it, and a request from its choice to the worker.
 SETTLE = 0.5
+# The same after etcd was away: the frontend reads its watches again one by one.
+BEHIND = 15.0
+# How long etcd is waited for. Where it is executed again, that takes about a second.
+PATIENCE = 10.0
+RETRY = 0.2
 TIMEOUT = 1.0
 # Between a worker and its etcd stands no proxy.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-async def retire(endpoints: str, lease: int) -> bool:
+async def retire(endpoints: str, lease: int, patience: float) -> float:
     """Put that card, on the worker's lease: it goes when the worker leaves. endpoints:
-    URLs of etcd, as in ETCD_ENDPOINTS. False when the worker has no card, or etcd did
-    not take it in time: then the worker leaves without."""
-    try:
-        work = asyncio.get_running_loop().run_in_executor(None, _retire, endpoints.split(",")[0], lease)
-        return await asyncio.wait_for(work, 2 * TIMEOUT)
-    except (OSError, ValueError, KeyError, TypeError, asyncio.TimeoutError) as err:
-        log("warn", "the frontend is not told that a worker is about to leave", lease=f"{lease:x}", error=repr(err)[:300])
-        return False
+    URLs of etcd, as in ETCD_ENDPOINTS. The seconds after which the worker may leave; 0
+    when it has no card, or etcd did not take it in patience seconds: it leaves without."""
+    settle, end = SETTLE, time.monotonic() + patience
+    while True:
+        try:
+            work = asyncio.get_running_loop().run_in_executor(None, _retire, endpoints.split(",")[0], lease)
+            return settle if await asyncio.wait_for(work, 2 * TIMEOUT) else 0.0
+        except (OSError, ValueError, KeyError, TypeError, asyncio.TimeoutError) as err:
+            if time.monotonic() > end:
+                log("warn", "the frontend is not told that a worker is about to leave", lease=f"{lease:x}", error=repr(err)[:300])
+                return 0.0
+        settle = BEHIND  # nobody would hear that it leaves now
+        await asyncio.sleep(RETRY)
 
 
 def _retire(url: str, lease: int) -> bool:

@@ -27,18 +27,19 @@ class Retire(Actor):
         await super().asyncSetUp()
         self.url = f"http://127.0.0.1:{PORT}"
         peer = f"http://127.0.0.1:{PORT + 1}"
-        self.etcd = subprocess.Popen(
-            [
-                tool("etcd"), "--listen-client-urls", self.url, "--advertise-client-urls", self.url, "--listen-peer-urls", peer,
-                "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}", "--data-dir", f"{self.dir.name}/etcd",
-            ],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
+        self.argv = [
+            tool("etcd"), "--listen-client-urls", self.url, "--advertise-client-urls", self.url, "--listen-peer-urls", peer,
+            "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}", "--data-dir", f"{self.dir.name}/etcd",
+        ]
+        self.launch()
         self.addCleanup(self.kill)
         await asyncio.to_thread(wait_for_port, PORT, 20)
         for lease in (LEASE, LEASE + 1):
             retire._post(self.url, "lease/grant", {"ID": str(lease), "TTL": "600"})
             self.put(f"v1/mdc/curator-0a0a0a0a/m/generate/{lease:x}", CARD, lease)
+
+    def launch(self):
+        self.etcd = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def kill(self):
         self.etcd.kill()
@@ -83,9 +84,25 @@ class Retire(Actor):
     async def test_without_etcd_it_leaves_all_the_same(self):
         await self.execute("finishes", {"ETCD_ENDPOINTS": self.url})
         self.kill()
-        with mock.patch.object(retire, "log") as log:
+        with mock.patch.object(retire, "log") as log, mock.patch.object(retire, "PATIENCE", 0.5):
             await self.actor.stop({**self.caller, "command": {"retires": True}}, 60)
         self.assertEqual(log.call_count, 1)
+        self.assertEqual(self.log(), "term\ndone\n")
+
+    async def test_it_serves_on_until_etcd_is_back_and_the_frontend_has_caught_up(self):
+        await self.execute("finishes", {"ETCD_ENDPOINTS": self.url})
+        self.kill()
+        with mock.patch.object(retire, "BEHIND", 2.0):
+            stop = asyncio.ensure_future(self.actor.stop({**self.caller, "command": {"retires": True}}, 60))
+            await asyncio.sleep(0.5)
+            self.launch()
+            await asyncio.to_thread(wait_for_port, PORT, 20)
+            async with asyncio.timeout(5):
+                while len(self.cards()) < 3:
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(1.0)  # longer than SETTLE
+            self.assertEqual(self.log(), "")
+            await stop
         self.assertEqual(self.log(), "term\ndone\n")
 
 
