@@ -32,8 +32,6 @@ BEHIND = 15.0
 PATIENCE = 10.0
 RETRY = 0.2
 TIMEOUT = 1.0
-# Between a worker and its etcd stands no proxy.
-OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 async def retire(endpoints: str, lease: int, patience: float) -> float:
@@ -75,5 +73,9 @@ def _text(raw: bytes) -> str:
 
 def _post(url: str, call: str, body: Dict[str, Any]) -> Dict[str, Any]:
     request = urllib.request.Request(f"{url}/v3/{call}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with OPENER.open(request, timeout=TIMEOUT) as answer:
+    # Between a worker and its etcd stands no proxy. An opener cannot be a constant of
+    # the module: on Python >= 3.12 it holds an SSLContext, and the actor's class travels
+    # by value, with all that its modules hold.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=TIMEOUT) as answer:
         return json.load(answer)
