@@ -13,6 +13,30 @@ import (
 // is for one goroutine, and what it hands out is shared and must not be changed.
 type Memo struct {
 	objects map[state.Key]remembered
+	warned  map[state.Key]warned
+}
+
+// warned is what is warned of for one accepted revision of an object, and of its
+// server.
+type warned struct {
+	accepted, server uint64
+	list             []state.Warning
+}
+
+// warnings finds the warnings of an accepted revision of an object once.
+func (m *Memo) warnings(k state.Key, accepted, server uint64, find func() []state.Warning) []state.Warning {
+	if m == nil {
+		return find()
+	}
+	if w, known := m.warned[k]; known && w.accepted == accepted && w.server == server {
+		return w.list
+	}
+	if m.warned == nil {
+		m.warned = map[state.Key]warned{}
+	}
+	w := warned{accepted, server, find()}
+	m.warned[k] = w
+	return w.list
 }
 
 // remembered is what the status of one object was decoded to.
@@ -49,6 +73,11 @@ func (m *Memo) forget(statuses map[state.Key]state.Status) {
 	for k := range m.objects {
 		if _, ok := statuses[k]; !ok {
 			delete(m.objects, k)
+		}
+	}
+	for k := range m.warned {
+		if _, ok := statuses[k]; !ok {
+			delete(m.warned, k)
 		}
 	}
 }

@@ -21,12 +21,14 @@ func (a *accepter) desired() Desired {
 		}
 		a.renderServer(s, set)
 		s.Spec = s.object.Spec
+		s.Warnings = a.in.Memo.warnings(state.ServerKey(name), s.Accepted, 0, func() []state.Warning { return WarnServer(s.object) })
 		for _, m := range a.models {
 			if m.Server != name {
 				continue
 			}
 			if m.Accepted != 0 {
 				a.renderModel(s, m)
+				m.Warnings = a.in.Memo.warnings(m.key, m.Accepted, s.Accepted, func() []state.Warning { return WarnModel(m.object, s.object.Spec) })
 			}
 			if m.Deleted != nil && m.Status == nil && !a.hasUnits(m) {
 				continue // deleted long ago

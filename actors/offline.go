@@ -27,6 +27,8 @@ type Rendered struct {
 	Router          state.RouterStatus  `json:"router"` // of the first server by name
 	Rejected        []RenderedRejection `json:"rejected"`
 	Pending         []RenderedPending   `json:"pending"`
+	// Warnings are what accepted documents say and what does not do what it seems to.
+	Warnings []state.Warning `json:"warnings"`
 }
 
 // RenderedGroup is one placement group.
@@ -69,6 +71,7 @@ func Offline(in OfflineInput) Rendered {
 		Actors:          []RenderedActor{},
 		Rejected:        rejectionsOf(desired),
 		Pending:         []RenderedPending{},
+		Warnings:        desired.warnings(),
 	}
 	if len(desired.Servers) > 0 {
 		out.Router = desired.Servers[0].Router

@@ -83,6 +83,8 @@ type DesiredServer struct {
 	// did so or did not when it was last told, with the revision that changed it.
 	RoutedBy   []string
 	RoutedAnew []ModelRevision
+	// Warnings are what the accepted spec says and what does not do what it seems to.
+	Warnings []state.Warning
 	// Rejected says why the last revision is not the accepted one; nil if it is.
 	Rejected *Rejection
 	Deleted  *Deletion
@@ -105,6 +107,7 @@ type DesiredModel struct {
 	Others []ModelTemplate
 	// Outdated: this program would render another template for the same revision.
 	Outdated bool
+	Warnings []state.Warning
 	Rejected *Rejection
 	Deleted  *Deletion
 	Router   state.RouterStatus

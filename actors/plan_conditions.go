@@ -169,7 +169,7 @@ func (p *planner) serverStatus(s *serverView) {
 		st.Placements = append(st.Placements, placement(*s.infra, s.infra.State == state.UnitRunning))
 	}
 	c := &conditions{now: p.in.Now, was: s.Status}
-	p.acceptedCondition(c, s.Rejected, s.Accepted)
+	p.acceptedCondition(c, s.Rejected, s.Accepted, s.Warnings)
 	p.serverConditions(c, s)
 	st.Conditions = c.list
 	p.serverFacts(s, &st)

@@ -13,6 +13,7 @@ import (
 // Reasons of conditions, besides those of waits.
 const (
 	CondOK              = "OK"
+	CondWarnings        = "Warnings"
 	CondNotAccepted     = "NotAccepted"
 	CondPending         = "Pending"
 	CondStarting        = "WorkersStarting"
@@ -116,7 +117,7 @@ func (p *planner) modelStatus(m *modelView) {
 // finishModelStatus judges the conditions and tells what changed.
 func (p *planner) finishModelStatus(m *modelView, st state.Status) {
 	c := &conditions{now: p.in.Now, was: m.Status}
-	p.acceptedCondition(c, m.Rejected, m.Accepted)
+	p.acceptedCondition(c, m.Rejected, m.Accepted, m.Warnings)
 	p.modelConditions(c, m)
 	st.Conditions = c.list
 	if m.held && m.server.held > 0 {
@@ -204,8 +205,12 @@ func tail(s string) string {
 	return strings.ToValidUTF8(s[len(s)-maxLogTail:], "")
 }
 
-func (p *planner) acceptedCondition(c *conditions, rejected *Rejection, accepted uint64) {
+// acceptedCondition says whether the last revision is the accepted one, and if so
+// what of it has no effect.
+func (p *planner) acceptedCondition(c *conditions, rejected *Rejection, accepted uint64, warnings []state.Warning) {
 	switch {
+	case rejected == nil && len(warnings) > 0:
+		c.set(state.CondAccepted, state.StatusTrue, CondWarnings, state.WarningsText(warnings))
 	case rejected == nil:
 		c.set(state.CondAccepted, state.StatusTrue, CondOK, "")
 	case accepted == 0:

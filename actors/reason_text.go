@@ -66,6 +66,7 @@ var reasonTexts = map[string]string{
 	WaitRayWithoutGPUs: "No Ray node has a GPU; add one. It starts by itself then.",
 
 	CondOK:              "As it should be.",
+	CondWarnings:        "The spec is accepted, and something in it does not do what it seems to; the message names each field and what would make it count.",
 	CondNotAccepted:     "No revision of the spec was ever accepted; see the condition Accepted.",
 	CondPending:         "Ray has not placed every group yet; it goes on by itself.",
 	CondStarting:        "Processes are starting and not healthy yet; it goes on by itself, or ends with StartupTimeout.",

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"dynctl/actors"
 	"dynctl/router"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -101,6 +102,32 @@ func (d *declared) validate(docs []state.Doc) error {
 		return usageErr("%w", err)
 	}
 	return nil
+}
+
+// warnings are those of valid documents of the set; of all its objects where there
+// are no documents.
+func (d *declared) warnings(docs []state.Doc) []state.Warning {
+	var keys []state.Key
+	for _, doc := range docs {
+		keys = append(keys, doc.Key())
+	}
+	if len(docs) == 0 {
+		for name := range d.servers {
+			keys = append(keys, state.ServerKey(name))
+		}
+		keys = slices.AppendSeq(keys, maps.Keys(d.models))
+		slices.SortFunc(keys, state.Key.Compare)
+	}
+	out := []state.Warning{}
+	for _, key := range keys {
+		server := d.server(key.Server)
+		if key.Kind == state.KindServer {
+			out = append(out, actors.WarnServer(server)...)
+		} else {
+			out = append(out, actors.WarnModel(d.models[key], server.Spec)...)
+		}
+	}
+	return out
 }
 
 // check returns the rules that one object of the set breaks.

@@ -48,6 +48,7 @@ func (a *app) planCmd() *cobra.Command {
 			if out.value != formatTable {
 				err = a.encode(out.value, info)
 			} else {
+				a.printWarnings(docs, info.Warnings)
 				a.printPlan(info)
 			}
 			if err == nil && info.changes() {
@@ -75,6 +76,9 @@ type planInfo struct {
 	Waits []planAction `json:"waits"`
 	// Orphans are reported and left alone (see dynctl sweep).
 	Orphans []planAction `json:"orphans"`
+	// Warnings are what the documents say and what does not do what it seems to;
+	// without documents, what the store's say.
+	Warnings []state.Warning `json:"warnings"`
 }
 
 // planSpec is what set would do with one document.
@@ -158,6 +162,7 @@ func (a *app) plan(ctx context.Context, c *kv.Client, docs []state.Doc, rayNames
 	if err := have.validate(docs); err != nil {
 		return info, err
 	}
+	info.Warnings = have.warnings(docs)
 	world, err := loadWorld(ctx, c)
 	if err != nil {
 		return info, err

@@ -3,11 +3,26 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"dynctl/state"
 )
 
 // printedSteps is how many steps are listed for a person; a long roll goes on as
 // it began.
 const printedSteps = 24
+
+// printWarnings tells what documents say without effect, each with its place.
+func (a *app) printWarnings(docs []state.Doc, list []state.Warning) {
+	for _, w := range list {
+		place := w.Key
+		for _, doc := range docs {
+			if line, col, _ := state.Locate(doc, w.Path); line > 0 && doc.Key().String() == w.Key {
+				place = fmt.Sprintf("%s:%d:%d", doc.File, line, col)
+			}
+		}
+		fmt.Fprintf(a.err, "warning: %s: %s\n", place, w)
+	}
+}
 
 // printPlan tells a plan in the order in which it happens.
 func (a *app) printPlan(info planInfo) {

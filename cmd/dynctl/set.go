@@ -90,6 +90,7 @@ func (s *setter) set(ctx context.Context, docs []state.Doc) error {
 	if err := have.validate(docs); err != nil {
 		return err
 	}
+	s.printWarnings(docs, have.warnings(docs))
 	for _, doc := range docs {
 		if err := s.checkRevision(doc.Key(), have.stored); err != nil {
 			return err

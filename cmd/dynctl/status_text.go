@@ -99,6 +99,9 @@ func (v *overview) reasonLines(s *state.Status, look outlook, p palette, width i
 			}
 		}
 	}
+	for _, warning := range verdict.Warnings(s) {
+		lines = append(lines, p.warn(wrap("warning: "+warning, indent, width)))
+	}
 	if look.next != "" {
 		lines = append(lines, wrap("next: "+look.next, indent, width))
 	}

@@ -4,8 +4,10 @@
 package verdict
 
 import (
+	"strings"
 	"time"
 
+	"dynctl/actors"
 	"dynctl/state"
 )
 
@@ -99,6 +101,16 @@ func until(s *state.Status, now time.Time) (last time.Time) {
 		}
 	}
 	return last
+}
+
+// Warnings are what the accepted spec says and what does not do what it seems to,
+// each with its field.
+func Warnings(s *state.Status) []string {
+	c, ok := s.Condition(state.CondAccepted)
+	if !ok || c.Reason != actors.CondWarnings {
+		return nil
+	}
+	return strings.Split(c.Message, "\n")
 }
 
 // Ref is the object of a status as a person names it: model/NAME or server/NAME.

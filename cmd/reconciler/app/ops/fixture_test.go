@@ -92,6 +92,8 @@ func fixture() Input {
 	})
 	mix := model("mixtral-8x22b", "9c0d1e2f", chain(state.CondScheduled, actors.ReasonInsufficientGPUs, "1 worker needs 4 GPUs on one node; 1 is free"), map[string]state.RoleStatus{"aggregated": {Desired: 1}})
 	roll := model("phi-4", "77aa88bb", chain(state.CondUpToDate, actors.CondRolling, "1 units of old generations are left"), map[string]state.RoleStatus{"aggregated": {Desired: 2, Running: 2, Ready: 2, Updated: 1}})
+	roll.Conditions[0].Reason = actors.CondWarnings
+	roll.Conditions[0].Message = "spec.env.VLLM_ENGINE_READY_TIMEOUT_S: vllm gives up after these 600 seconds, before startupTimeout (30m) is over\nspec.router.kvEvents: nothing reads them"
 	roll.Placements = []state.PlacementStatus{{Unit: "66aa88bb_phi_4_DP1", State: "Ready"}}
 	off := model("whisper-v3", "31415926", chain(state.CondWorkersReady, actors.CondSuspended, "spec.suspend is true"), map[string]state.RoleStatus{"aggregated": {}})
 	off.Conditions = append(off.Conditions, state.Condition{Type: state.CondSuspended, Status: state.StatusTrue, Reason: actors.CondSuspended, Message: "`dynctl resume model/whisper-v3` starts it again", LastTransitionTime: noon.Add(-3 * time.Hour)})

@@ -56,6 +56,8 @@ type object struct {
 	Router  string
 	Steps   []step
 	Meaning string
+	// Warnings are what its spec says and what does not do what it seems to.
+	Warnings []string
 	// Why is the heading of the details.
 	Why      string
 	Exits    []exit
@@ -123,6 +125,7 @@ func newObject(s state.Status, in Input) object {
 	}
 	o.Look = lookOf(wordLooks, o.Verdict.Word, lookNone)
 	o.Steps = steps(&s, o)
+	o.Warnings = verdict.Warnings(&s)
 	if b := o.Verdict.Blocking; b != nil {
 		o.Meaning = actors.ReasonText(b.Reason)
 	}

@@ -1,0 +1,56 @@
+package state
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Warning is something in an accepted object that does not do what it seems to
+// say. It stops nothing.
+type Warning struct {
+	// Key is the object's key: "model.default.qwen3-8b".
+	Key string `json:"key"`
+	// Path is the field: "spec.env.VLLM_ENGINE_READY_TIMEOUT_S".
+	Path string `json:"path"`
+	// Message says what does not happen, and what would make it happen.
+	Message string `json:"message"`
+}
+
+// String is "path: message".
+func (w Warning) String() string {
+	if w.Path == "" {
+		return w.Message
+	}
+	return w.Path + ": " + w.Message
+}
+
+// maxWarningsText is the length of the longest text of warnings, in bytes.
+const maxWarningsText = 4 << 10
+
+// WarningsText lists warnings, one a line, as many as a message holds, and counts
+// the others.
+func WarningsText(list []Warning) string {
+	var b strings.Builder
+	for i, w := range list {
+		line := w.String()
+		if b.Len()+len(line) > maxWarningsText && i > 0 {
+			fmt.Fprintf(&b, "\n... and %d more", len(list)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// warnings collects those of one object.
+type warnings struct {
+	key  string
+	list []Warning
+}
+
+func (w *warnings) add(path, format string, args ...any) {
+	w.list = append(w.list, Warning{Key: w.key, Path: path, Message: fmt.Sprintf(format, args...)})
+}
