@@ -25,6 +25,7 @@ import (
 
 	"dynctl/actors/ray"
 	"dynctl/cmd/internal/version"
+	"dynctl/cmd/reconciler/app/door"
 	"dynctl/cmd/reconciler/app/ops"
 	"dynctl/events"
 	"dynctl/state/kv"
@@ -52,6 +53,7 @@ type App struct {
 	metrics   *metrics
 	traces    *traces
 	page      *ops.Page
+	logs      *door.Gate
 	loop      *loop
 	revoking  inFlight
 	beat      beat
@@ -95,7 +97,7 @@ func isTerminal(f *os.File) bool {
 // New opens everything that must be there from the start: the HTTP address, NATS
 // with its buckets, the package of the agent. Ray need not run yet.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) {
-	a = &App{cfg: cfg, log: log, metrics: newMetrics(), boot: strconv.FormatInt(time.Now().UnixMilli(), 36)}
+	a = &App{cfg: cfg, log: log, metrics: newMetrics(), boot: strconv.FormatInt(time.Now().UnixMilli(), 36), logs: newLogGate()}
 	a.page = ops.New(a.opsInput, log)
 	defer func() {
 		if err != nil {
@@ -110,7 +112,11 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 	if a.listener, err = net.Listen("tcp", cfg.HTTP); err != nil {
 		return a, fmt.Errorf("--http %s: %w; end what listens there or pass another address", cfg.HTTP, err)
 	}
-	a.web = serve(ctx, a.listener, a.waiting)
+	hosts, err := door.ParseHosts(cfg.HTTP, cfg.HTTPAllowedHosts)
+	if err != nil {
+		return a, fmt.Errorf("--http-allowed-hosts: %w", err)
+	}
+	a.web = serve(ctx, a.listener, hosts, a.waiting)
 	if a.resolver, err = newResolver(cfg); err != nil {
 		return a, err
 	}

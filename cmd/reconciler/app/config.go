@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"dynctl/actors"
+	"dynctl/cmd/reconciler/app/door"
 )
 
 // Config is what the flags say.
@@ -32,6 +33,9 @@ type Config struct {
 	RayNamespace string
 	// HTTP is the address of /healthz, /readyz, /metrics and the ops page.
 	HTTP string
+	// HTTPAllowedHosts are host names under which it may be asked besides loopback and
+	// HTTP itself; *.NAME are all below a name.
+	HTTPAllowedHosts []string
 	// BinDirs are directories on the Ray nodes that hold etcd and nats-server.
 	BinDirs []string
 	// ID names this reconciler in the lease and in events.
@@ -57,6 +61,16 @@ func (f listFlag) Set(s string) error {
 	return nil
 }
 
+type commaFlag struct{ list *[]string }
+
+func (f commaFlag) String() string { return "" }
+func (f commaFlag) Set(s string) error {
+	for name := range strings.SplitSeq(s, ",") {
+		*f.list = append(*f.list, strings.TrimSpace(name))
+	}
+	return nil
+}
+
 // ParseFlags reads the command line. It fails with flag.ErrHelp when help was
 // asked for, and otherwise with an error that names the flag.
 func ParseFlags(args []string, out io.Writer) (Config, error) {
@@ -75,6 +89,7 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.StringVar(&c.RayCluster, "raycluster", "", "namespace/name of a KubeRay RayCluster, instead of --ray-address")
 	fs.StringVar(&c.RayNamespace, "ray-namespace", actors.DefaultRayNamespace, "Ray namespace of actors and placement groups")
 	fs.StringVar(&c.HTTP, "http", "127.0.0.1:9600", "address of /healthz, /readyz, /metrics and the ops page")
+	fs.Var(commaFlag{&c.HTTPAllowedHosts}, "http-allowed-hosts", "host names, with commas between them, under which --http may be asked besides loopback and its own address; *.NAME: all below a name")
 	fs.Var(listFlag{&c.BinDirs}, "bin-dir", "directory on the Ray nodes with etcd and nats-server (may be repeated)")
 	fs.StringVar(&c.ID, "id", host+"-"+strconv.Itoa(os.Getpid()), "name of this reconciler in the lease and in events")
 	fs.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "URL of a receiver of traces (OTLP over HTTP), such as http://127.0.0.1:4318; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or no traces")
@@ -103,6 +118,9 @@ func (c *Config) check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.HTTP); err != nil {
 		return fmt.Errorf("%w: --http %q: want HOST:PORT", ErrUsage, c.HTTP)
+	}
+	if _, err := door.ParseHosts(c.HTTP, c.HTTPAllowedHosts); err != nil {
+		return fmt.Errorf("%w: --http-allowed-hosts %w", ErrUsage, err)
 	}
 	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		return fmt.Errorf("%w: --otlp-endpoint %q: want http://HOST:PORT or https://HOST:PORT", ErrUsage, c.OTLPEndpoint)

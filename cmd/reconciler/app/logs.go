@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dynctl/cmd/internal/agentlogs"
+	"dynctl/cmd/reconciler/app/door"
 	"dynctl/state"
 )
 
@@ -21,12 +22,25 @@ const (
 	maxLogLines     = 10000
 	// maxLogBytes bounds one answer: lines may be of any length.
 	maxLogBytes = 16 << 20
-	// logWriteTimeout ends the answer to a reader that is gone.
+	// logWriteTimeout ends the answer to a reader that is gone, logTimeout any answer.
 	logWriteTimeout = 10 * time.Second
+	logTimeout      = time.Minute
+	// maxLogs bounds the logs that are read at once, maxLogsEach those of one client.
+	maxLogs, maxLogsEach = 32, 8
 )
+
+func newLogGate() *door.Gate { return door.NewGate("logs", maxLogs, maxLogsEach) }
 
 // serveLog answers with the last lines of an actor's log, as the agent reads them.
 func (a *App) serveLog(w http.ResponseWriter, r *http.Request) {
+	leave, err := a.logs.Enter(door.Client(r))
+	if err != nil {
+		door.Deny(w, err)
+		return
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(r.Context(), logTimeout)
+	defer cancel()
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -40,7 +54,7 @@ func (a *App) serveLog(w http.ResponseWriter, r *http.Request) {
 	l := logCopy{app: a, out: w, control: http.NewResponseController(w), request: agentlogs.Request{
 		Server: r.PathValue("server"), Unit: r.PathValue("unit"), Actor: r.PathValue("actor"), Previous: previous, Lines: lines,
 	}}
-	reply, err := l.ask(r.Context())
+	reply, err := l.ask(ctx)
 	switch {
 	case err != nil:
 		refuse(w, codeOf(err), a.explainLog(err, l.request))
@@ -51,7 +65,7 @@ func (a *App) serveLog(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.Set("X-Log-Path", reply.Path)
 		h.Set("X-Log-Attempt", strconv.Itoa(reply.Attempt))
-		l.copy(r.Context(), reply)
+		l.copy(ctx, reply)
 	}
 }
 

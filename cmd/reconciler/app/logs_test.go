@@ -28,7 +28,7 @@ type logAgent struct {
 func newLogAgent(t *testing.T) *logAgent {
 	t.Helper()
 	nc, _ := natsdtest.Connect(t)
-	l := &logAgent{app: &App{nc: nc}}
+	l := &logAgent{app: &App{nc: nc, logs: newLogGate()}}
 	sub, err := nc.Subscribe(agentlogs.Subject, func(m *nats.Msg) {
 		r := agentlogs.Request{}
 		if strings.Contains(string(m.Data), `"offset"`) {
@@ -165,7 +165,7 @@ func TestWhyALogCannotBeRead(t *testing.T) {
 
 func TestLogsWithoutAnAgent(t *testing.T) {
 	nc, _ := natsdtest.Connect(t)
-	l := &logAgent{app: &App{nc: nc}}
+	l := &logAgent{app: &App{nc: nc, logs: newLogGate()}}
 	if w := l.get(t, "/logs/s/u/a"); w.Code != 503 || w.Body.String() != "no agent answers, so logs cannot be read: none has ever reported (see /readyz)\n" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"dynctl/cmd/reconciler/app/door"
 )
 
 // web answers from the moment that the HTTP address is taken: before the program
@@ -18,8 +20,9 @@ type web struct {
 	ended   chan error
 }
 
-// serve begins to serve; the base context of requests is ctx.
-func serve(ctx context.Context, l net.Listener, waiting func() string) *web {
+// serve begins to serve whoever names one of hosts; the base context of requests is
+// ctx.
+func serve(ctx context.Context, l net.Listener, hosts door.Hosts, waiting func() string) *web {
 	w := &web{ended: make(chan error, 1)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", healthz)
@@ -28,13 +31,9 @@ func serve(ctx context.Context, l net.Listener, waiting func() string) *web {
 		fmt.Fprintln(w, waiting())
 	})
 	w.become(mux)
-	w.server = &http.Server{
-		Handler:           http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.handler.Load()).ServeHTTP(rw, r) }),
-		ReadHeaderTimeout: 5 * time.Second,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-	}
+	w.server = door.Server(ctx, hosts, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.handler.Load()).ServeHTTP(rw, r) }))
 	go func() {
-		err := w.server.Serve(l)
+		err := w.server.Serve(door.Listener(l))
 		if errors.Is(err, http.ErrServerClosed) {
 			err = nil
 		}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"dynctl/cmd/reconciler/app/door"
 	"dynctl/state"
 )
 
@@ -34,14 +35,14 @@ type Page struct {
 	source func() Input
 	log    *slog.Logger
 	// boot tells the timeline of one process from that of the next.
-	boot   string
-	assets map[string]asset
+	boot    string
+	assets  map[string]asset
+	streams *door.Gate
 
 	rendering sync.Mutex // held while parts are made, so that one stream makes them for all
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change
-	streams int
 	dirty   bool
 	parts   []part
 }
@@ -64,6 +65,7 @@ func New(source func() Input, log *slog.Logger) *Page {
 	p := &Page{
 		Timeline: &Timeline{}, source: source, log: log, boot: strconv.FormatInt(time.Now().UnixMicro(), 36),
 		changed: make(chan struct{}), dirty: true, assets: map[string]asset{},
+		streams: door.NewGate("pages", maxStreams, maxStreamsEach),
 	}
 	for name, kind := range map[string]string{"ops.css": "text/css; charset=utf-8", "ops.js": "text/javascript; charset=utf-8"} {
 		body, err := web.ReadFile("web/" + name)

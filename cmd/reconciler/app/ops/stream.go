@@ -9,11 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"dynctl/cmd/reconciler/app/door"
 )
 
 const (
-	// maxStreams bounds the pages that are open at once.
-	maxStreams = 64
+	// maxStreams bounds the pages that are open at once, maxStreamsEach those of one
+	// client.
+	maxStreams, maxStreamsEach = 64, 8
 	// settleTime lies between two updates of one page: rounds come in bursts.
 	settleTime = 200 * time.Millisecond
 	// keepAlive is the longest silence; proxies close what is silent.
@@ -42,12 +45,12 @@ func (p *Page) since(r *http.Request) (number uint64, same bool) {
 // stream sends every section that changes and every new row of the timeline. It
 // begins with all sections, so that a reader who was away has missed nothing.
 func (p *Page) stream(w http.ResponseWriter, r *http.Request) {
-	if !p.join() {
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, fmt.Sprintf("%d pages are open already: close one", maxStreams), http.StatusServiceUnavailable)
+	leave, err := p.streams.Enter(door.Client(r))
+	if err != nil {
+		door.Deny(w, err)
 		return
 	}
-	defer p.leave()
+	defer leave()
 	h := w.Header()
 	secure(h)
 	h.Set("Content-Type", "text/event-stream")
@@ -58,22 +61,6 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request) {
 	if err := s.run(r.Context()); err != nil {
 		p.log.Debug("ops page: a stream ended", "err", err)
 	}
-}
-
-func (p *Page) join() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.streams >= maxStreams {
-		return false
-	}
-	p.streams++
-	return true
-}
-
-func (p *Page) leave() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.streams--
 }
 
 // stream is one open page.

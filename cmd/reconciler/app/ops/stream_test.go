@@ -29,9 +29,16 @@ type reader struct {
 
 // open asks for the stream; after and last are where the reader has been.
 func open(t *testing.T, p *Page, after, last string) *reader {
+	return openFrom(t, p, "192.0.2.1", after, last)
+}
+
+// openFrom is open for a reader at an address.
+func openFrom(t *testing.T, p *Page, address, after, last string) *reader {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &reader{t: t, frames: make(chan frame, 100), cancel: cancel, code: make(chan int, 1)}
 	request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/events?after="+after, http.NoBody)
+	request.RemoteAddr = address + ":4000"
+	request.Header.Set("X-Forwarded-For", "203.0.113."+fmt.Sprint(time.Now().Nanosecond()%250)) // whatever a client says
 	if last != "" {
 		request.Header.Set("Last-Event-ID", last)
 	}
@@ -194,16 +201,21 @@ func TestStreamsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := newTestPage(t)
 		var readers []*reader
-		for range maxStreams {
-			readers = append(readers, open(t, p, "", ""))
+		for i := range maxStreams {
+			readers = append(readers, openFrom(t, p, fmt.Sprintf("192.0.2.%d", i/maxStreamsEach), "", ""))
+			synctest.Wait()
+			if i == maxStreamsEach-1 {
+				if code := <-openFrom(t, p, "192.0.2.0", "", "").code; code != http.StatusTooManyRequests {
+					t.Errorf("one too many of one client: status %d", code)
+				}
+			}
 		}
-		synctest.Wait()
-		if code := <-open(t, p, "", "").code; code != http.StatusServiceUnavailable {
+		if code := <-openFrom(t, p, "192.0.2.200", "", "").code; code != http.StatusServiceUnavailable {
 			t.Errorf("one too many: status %d", code)
 		}
 		readers[0].cancel()
 		<-readers[0].code
-		again := open(t, p, "", "")
+		again := openFrom(t, p, "192.0.2.200", "", "")
 		got, _ := again.all()
 		if len(got) == 0 {
 			t.Error("a place that was given back cannot be taken")
