@@ -109,11 +109,28 @@ func (p *planner) upToDateCondition(c *conditions, m *modelView) {
 		c.set(state.CondUpToDate, state.StatusFalse, WaitRolloutStalled, "the new generation does not start"+m.lastExit()+"; the old one keeps serving")
 	case m.rolling() && !m.gone:
 		c.set(state.CondUpToDate, state.StatusFalse, CondRolling, fmt.Sprintf("%d units of old generations are left", old))
+	case m.rollEnds():
+		desired, have := m.counts(ready)
+		c.set(state.CondUpToDate, state.StatusFalse, CondRolling, fmt.Sprintf("%d of %d replicas of the new generation are ready", have, desired))
 	case m.Outdated:
 		c.set(state.CondUpToDate, state.StatusFalse, CondRendererChanged, "this version renders another command for the same spec; `dynctl restart model/"+m.Name+"` adopts it")
 	default:
 		c.set(state.CondUpToDate, state.StatusTrue, CondOK, "")
 	}
+}
+
+// rollEnds reports whether a roll has no old unit left and replicas of the new generation
+// are still to come: until they are ready it is not complete.
+func (m *modelView) rollEnds() bool {
+	if m.Status == nil || m.Status.Generation != m.template.Generation {
+		return false
+	}
+	was, _ := m.Status.Condition(state.CondUpToDate)
+	if was.Reason != CondRolling && was.Reason != WaitRolloutStalled {
+		return false
+	}
+	desired, have := m.counts(ready)
+	return have < desired
 }
 
 func (m *modelView) lastExit() string {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"dynctl/state"
 )
@@ -21,10 +22,15 @@ import (
 //     are enough, down to one of each role; then the generation as a whole
 //  7. otherwise the roll stalls
 //
-// made says that it waits or has let some go; hopeless that rule 1 applied.
+// Before all of them: what a unit that has just ended gave back may be enough, and Ray
+// has not counted it yet. made says that it waits or has let some go; hopeless that
+// rule 1 applied.
 func (p *planner) makeRoom(m *modelView, lacks []lack) (made, hopeless bool) {
 	if len(lacks) == 0 {
 		return false, false
+	}
+	if p.rayCountsTheGone(lacks) {
+		return true, false
 	}
 	need, unfit := p.placeable(m, lacks)
 	if unfit != nil {
@@ -45,6 +51,36 @@ func (p *planner) makeRoom(m *modelView, lacks []lack) (made, hopeless bool) {
 		return false, false // one goes as it is, and its place is free
 	}
 	return p.letGo(m, need), false
+}
+
+// rayCountLag is how far Ray's count of free resources may be behind the end of a unit:
+// a second by its own clock, more on a busy node.
+const rayCountLag = 5 * time.Second
+
+// rayCountsTheGone reports whether a lack finds room once Ray has counted what units that
+// ended a moment ago have given back.
+func (p *planner) rayCountsTheGone(lacks []lack) bool {
+	until := p.in.Observed.LastGone.Add(rayCountLag)
+	if !until.After(p.in.Now) {
+		return false
+	}
+	nodes := slices.Clone(p.in.Observed.Nodes)
+	for i := range nodes {
+		nodes[i].FreeGPUs, nodes[i].FreeCPUs = nil, nil
+	}
+	room := newRoom(nodes, p.in.Observed.Units)
+	for _, s := range p.out.Starts {
+		for _, b := range s.Template.PlacementGroup.Bundles {
+			room.takeAnywhere(b)
+		}
+	}
+	for _, l := range lacks {
+		if l.unfit != nil && fit([]lack{l}, room.nodes) == nil {
+			p.checkAt(until)
+			return true
+		}
+	}
+	return false
 }
 
 // hopelessness says why a generation finds no room: others that come first may wait for

@@ -147,6 +147,28 @@ func (p *planner) planModel(m *modelView) {
 		}
 		p.rollModel(m)
 		m.giveUp = p.givesUp(m)
+		p.tellTurns(m)
+	}
+}
+
+// tellTurns says of replicas that find no room only because others are about to leave, or
+// have just left, that they take their turn: nobody has to scale anything down.
+func (p *planner) tellTurns(m *modelView) {
+	short := func(w Wait) bool { return w.Reason == ReasonInsufficientGPUs || w.Reason == ReasonInsufficientCPUs }
+	if m.stalled != "" || m.giveUp || !slices.ContainsFunc(m.waits, short) {
+		return
+	}
+	reason, message := CondRolling, "it takes the place of a replica of the old generation, which leaves first"
+	if !m.rolling() {
+		reason, message = CondPending, "Ray has not counted yet what a unit that has just ended gave back"
+		if !slices.ContainsFunc(m.roles, func(r *roleView) bool { return p.rayCountsTheGone([]lack{{role: r, unfit: &Unfit{}}}) }) {
+			return
+		}
+	}
+	for i, w := range m.waits {
+		if short(w) {
+			m.waits[i].Reason, m.waits[i].Message = reason, message
+		}
 	}
 }
 

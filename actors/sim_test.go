@@ -24,6 +24,7 @@ type world struct {
 	statuses map[state.Key]state.Status
 	units    map[state.UnitKey]*state.Unit
 	gone     map[state.UnitKey]uint64
+	lastGone time.Time
 	nodes    []state.Node
 	lease    int64
 	// instances by server.
@@ -38,6 +39,9 @@ type world struct {
 	frontendAway bool
 	unsynced     bool
 	drains       bool // a unit that stops never ends
+	// lags: Ray tells what is free as it was a second ago.
+	lags    bool
+	counted map[string]int // GPUs in use then, by node
 	// broken generations exit at once when executed; of those in brokenRole one role does.
 	broken     map[string]bool
 	brokenRole map[string]string
@@ -100,10 +104,16 @@ func model(name, extra string) string {
 }
 
 func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
-	observed := state.Observed{Synced: !w.unsynced, Gone: maps.Clone(w.gone), Nodes: slices.Clone(w.nodes),
+	observed := state.Observed{Synced: !w.unsynced, Gone: maps.Clone(w.gone), LastGone: w.lastGone, Nodes: slices.Clone(w.nodes),
 		Agent: &state.Agent{Incarnation: w.incarnation, Synced: true, At: w.now, Session: "s"}}
 	if w.agentAway {
 		observed.Agent.At = w.now.Add(-time.Minute)
+	}
+	if w.lags {
+		for i, n := range observed.Nodes {
+			free := float64(n.GPUs - w.counted[n.ID])
+			observed.Nodes[i].FreeGPUs = &free
+		}
 	}
 	for _, k := range sortedKeys(w.units) {
 		u := *w.units[k] // the planner changes nothing of it, and tests see to that
@@ -323,6 +333,7 @@ func (w *world) end(k state.UnitKey, reason string) {
 // tick lets a second pass: groups are placed, processes get ready, stops end.
 func (w *world) tick() {
 	w.now = w.now.Add(time.Second)
+	w.counted = w.usedGPUs()
 	for _, k := range sortedKeys(w.units) {
 		u := w.units[k]
 		if u.State == state.UnitStopping {
@@ -330,7 +341,7 @@ func (w *world) tick() {
 				continue
 			}
 			delete(w.units, k)
-			w.gone[k] = w.next()
+			w.gone[k], w.lastGone = w.next(), w.now
 			w.changed = true
 			continue
 		}
@@ -349,6 +360,17 @@ func (w *world) tick() {
 		}
 		w.settleState(u)
 	}
+}
+
+// usedGPUs counts what groups hold, by node.
+func (w *world) usedGPUs() map[string]int {
+	used := map[string]int{}
+	for _, u := range w.units {
+		for i, id := range u.PlacementGroup.Nodes {
+			used[id] += u.PlacementGroup.Bundles[i].GPU
+		}
+	}
+	return used
 }
 
 // place finds nodes as Ray would.

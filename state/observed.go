@@ -18,6 +18,8 @@ type Observed struct {
 	// Gone holds the revision of the delete marker of units that are no more, so
 	// that a unit which starts again is told apart from its first start.
 	Gone map[UnitKey]uint64
+	// LastGone is when the last of them went, on the clock of the KV store.
+	LastGone time.Time
 }
 
 // Agent is the value of the key "agent": the incarnation in charge. The agent

@@ -130,6 +130,7 @@ func observe(items map[string]item[observation], loaded bool) (state.Observed, e
 					out.Gone = map[state.UnitKey]uint64{}
 				}
 				out.Gone[key] = it.rev
+				out.LastGone = latest(out.LastGone, it.at)
 			}
 		case it.err != nil:
 			problems = append(problems, it.err)
@@ -152,6 +153,13 @@ func observe(items map[string]item[observation], loaded bool) (state.Observed, e
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	out.Synced = loaded && out.Agent != nil && out.Agent.Synced && !newer && len(problems) == 0
 	return out, errors.Join(problems...)
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // readObserved reads the whole observed bucket.
