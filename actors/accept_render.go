@@ -21,7 +21,7 @@ func (a *accepter) desired() Desired {
 		}
 		a.renderServer(s, set)
 		s.Spec = s.object.Spec
-		s.Warnings = a.in.Memo.warnings(state.ServerKey(name), s.Accepted, 0, func() []state.Warning { return WarnServer(s.object) })
+		s.Warnings = WarnServer(s.object, set)
 		for _, m := range a.models {
 			if m.Server != name {
 				continue

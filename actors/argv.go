@@ -47,10 +47,8 @@ func (c command) head() []Text {
 	}
 	if c.role != state.RoleAggregated {
 		words = append(words, lits("--disaggregation-mode", c.role)...)
-		if c.spec.Engine == state.EngineVLLM {
-			words = append(words, lits("--kv-transfer-config", objectText(c.kvTransfer()))...)
-		}
 	}
+	words = append(words, c.kvTransferFlags()...)
 	return append(words, c.kvEvents()...)
 }
 
@@ -62,13 +60,14 @@ func (c command) headless() []Text {
 	}
 	words := []Text{Exp("{py}")}
 	words = append(words, lits("-m", "dynamo."+c.spec.Engine, "--model", c.spec.Model, "--headless")...)
+	words = append(words, c.kvTransferFlags()...)
 	c.publishes = false
 	return append(words, c.kvEvents()...)
 }
 
 // tail is the command line after the rank flags.
 func (c command) tail() []Text {
-	args := slices.Concat(c.spec.RoleArgs(c.role), c.spec.DynamoArgs)
+	args := slices.Concat(c.spec.RoleArgs(c.role), c.spec.RoleDynamoArgs(c.role))
 	if c.spec.Engine == state.EngineMocker {
 		// They shape the placement; the mocker has no such flags.
 		args = slices.DeleteFunc(args, func(a state.Arg) bool { return state.ParallelFlag(c.spec.Engine, a.Key) })
@@ -76,11 +75,24 @@ func (c command) tail() []Text {
 	return lits(Flags(args)...)
 }
 
+// kvTransfer is the worker's connector: what the spec says, else the default where
+// prefill and decode need one. Only vllm takes one.
 func (c command) kvTransfer() state.Args {
-	if len(c.spec.KVTransferConfig) > 0 {
-		return c.spec.KVTransferConfig
+	if c.spec.Engine != state.EngineVLLM {
+		return nil
+	}
+	if own := c.spec.RoleKVTransfer(c.role); len(own) > 0 || c.role == state.RoleAggregated {
+		return own
 	}
 	return defaultKVTransfer
+}
+
+func (c command) kvTransferFlags() []Text {
+	config := c.kvTransfer()
+	if len(config) == 0 {
+		return nil
+	}
+	return lits("--kv-transfer-config", objectText(config))
 }
 
 // kvEvents says whether the worker publishes KV events, in its engine's words.
@@ -90,12 +102,12 @@ func (c command) kvEvents() []Text {
 		if !c.publishes && c.spec.HybridKVCache(c.role) {
 			return nil
 		}
-		return []Text{Lit("--kv-events-config"), KVEventsConfig(c.spec.KVEventsConfig, c.publishes)}
+		return []Text{Lit("--kv-events-config"), KVEventsConfig(c.spec.RoleKVEvents(c.role), c.publishes)}
 	case state.EngineSGLang:
 		if !c.publishes {
 			return nil
 		}
-		return []Text{Lit("--kv-events-config"), KVEventsConfig(c.spec.KVEventsConfig, true)}
+		return []Text{Lit("--kv-events-config"), KVEventsConfig(c.spec.RoleKVEvents(c.role), true)}
 	case state.EngineTRTLLM:
 		if c.publishes {
 			return lits("--publish-kv-events")

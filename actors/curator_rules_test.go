@@ -273,6 +273,7 @@ func newWorkerEnv(w *world, c caseContext) {
 		a.Env["DYN_SYSTEM_PORT"] = strconv.Itoa(next)
 		a.Env["DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS"] = `["generate"]`
 		a.Env["CUDA_VISIBLE_DEVICES"] = "{gpus}"
+		a.Env[state.ReadyTimeoutEnv] = "1800" // NEW: it waits as long as startupTimeout says
 		next++
 	}
 }

@@ -147,10 +147,14 @@ func (in ServerInput) frontend() ActorTemplate {
 		managed = append(managed, EnvVar{Name: "PYTHONHASHSEED", Value: Lit("0")})
 	}
 	// With its own defaults the frontend hangs at its start on machines with few CPUs.
-	managed = append(managed,
-		EnvVar{Name: "DYN_RUNTIME_NUM_WORKER_THREADS", Value: Lit(frontendWorkers)},
-		EnvVar{Name: "DYN_RUNTIME_MAX_BLOCKING_THREADS", Value: Lit(frontendMaxThreads)},
-	)
+	for _, v := range []EnvVar{
+		{Name: "DYN_RUNTIME_NUM_WORKER_THREADS", Value: Lit(frontendWorkers)},
+		{Name: "DYN_RUNTIME_MAX_BLOCKING_THREADS", Value: Lit(frontendMaxThreads)},
+	} {
+		if _, given := in.Spec.Env[v.Name]; !given {
+			managed = append(managed, v)
+		}
+	}
 	return ActorTemplate{
 		Label:      LabelFrontend,
 		Bundle:     bundleFrontend,

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"slices"
+	"strings"
 
 	"dynctl/router"
 	"dynctl/state"
@@ -9,7 +10,7 @@ import (
 
 // Renderer is stored with each template. It grows when this program would render
 // another template than before for the same spec.
-const Renderer = 2
+const Renderer = 3
 
 // What PortRule.Plus may say.
 const (
@@ -66,9 +67,34 @@ func (in ModelInput) inGeneration(t ModelTemplate) (ModelTemplate, *state.Invali
 	var invalid *state.Invalid
 	t.Roles, invalid = in.roles(t.Slug, t.Namespace, addressesOf(in.ServerSpec))
 	for i := range t.Roles {
-		t.Roles[i].Needs.OneNode = t.Roles[i].Needs.OneNode || in.dataParallel(t.Roles[i].Role)
+		r := &t.Roles[i]
+		r.Needs.OneNode = r.Needs.OneNode || in.dataParallel(r.Role)
+		r.Env = append(r.Env, in.readyTimeout(r.Role)...)
 	}
 	return t, invalid
+}
+
+// readyTimeout has an engine that gives up by itself wait as long as the spec says,
+// unless a user set it. It is left out of the generation as all timeouts are: it
+// changes how long a worker may start, never what it runs.
+func (in ModelInput) readyTimeout(role string) []EnvVar {
+	value := in.Spec.ReadyTimeout()
+	if value == "" || in.given(role)(state.ReadyTimeoutEnv) {
+		return nil
+	}
+	return []EnvVar{{Name: state.ReadyTimeoutEnv, Value: Lit(value)}}
+}
+
+// given reports whether a user set a variable of a role's workers, in an env or in
+// a runtime_env.
+func (in ModelInput) given(role string) func(name string) bool {
+	inherited := state.EnvVars(state.MergeRuntimeEnv(in.ServerSpec.RuntimeEnv, in.Spec.RuntimeEnv))
+	own := in.ServerSpec.Env.Overlay(in.Spec.RoleEnv(role))
+	return func(name string) bool {
+		_, ok := inherited.Get(name)
+		_, set := own[name]
+		return ok || set
+	}
 }
 
 // dataParallel says that a worker has data parallel ranks with GPUs of their own,
@@ -138,18 +164,19 @@ func (in ModelInput) needs(role string) (Needs, *state.Invalid) {
 	if err != nil {
 		return Needs{}, asInvalid(err)
 	}
-	exclude := in.Spec.Placement.ExcludeHeadNode
+	placement := in.Spec.RolePlacement(role)
+	exclude := placement.ExcludeHeadNode
 	if exclude == nil {
 		exclude = in.ServerSpec.Placement.ExcludeHeadNode
 	}
 	return Needs{
 		GPUs: gpus,
-		CPUs: *in.Spec.Resources.CPUs,
+		CPUs: *in.Spec.RoleResources(role).CPUs,
 		// Prefill and decode exchange KV blocks between whole workers, and trtllm
 		// would need an MPI launcher.
 		OneNode:         role != state.RoleAggregated || in.Spec.Engine == state.EngineTRTLLM,
 		ExcludeHeadNode: exclude != nil && *exclude,
-		NodeSelector:    in.Spec.Placement.NodeSelector,
+		NodeSelector:    placement.NodeSelector,
 	}, nil
 }
 
@@ -192,19 +219,35 @@ func (c command) ports(dp int, oneNode bool) []PortRule {
 	return append(ports, PortRule{Name: PortSystem, Seed: seedSystem})
 }
 
-// hasNIXL says that the worker opens a NIXL side channel on a port of ours.
+// hasNIXL reports whether the worker opens a NIXL side channel on a port of ours:
+// every disaggregated one of vllm, and an aggregated one whose connector uses NIXL,
+// by itself or among others.
 func (c command) hasNIXL() bool {
-	return c.role != state.RoleAggregated && c.spec.Engine == state.EngineVLLM
+	if c.spec.Engine != state.EngineVLLM {
+		return false
+	}
+	return c.role != state.RoleAggregated || strings.Contains(objectText(c.kvTransfer()), "Nixl")
 }
+
+// sharesBlocks reports whether processes beside the worker have to hash a prefix to
+// the same KV blocks as it does.
+func (c command) sharesBlocks() bool {
+	return c.role != state.RoleAggregated || c.publishes || len(c.kvTransfer()) > 0
+}
+
+// flashInferBase says where a worker keeps the kernels that it compiles.
+const flashInferBase = "FLASHINFER_WORKSPACE_BASE"
 
 // env is a worker's environment: the server's, the model's, then what is managed.
 func (in ModelInput) env(c command, at addresses) []EnvVar {
 	managed := at.env()
-	managed = append(managed, EnvVar{Name: "FLASHINFER_WORKSPACE_BASE", Value: Exp("{RD}/flashinfer")})
+	if !in.given(c.role)(flashInferBase) {
+		managed = append(managed, EnvVar{Name: flashInferBase, Value: Exp("{RD}/flashinfer")})
+	}
 	if c.hasNIXL() {
 		managed = append(managed, EnvVar{Name: "VLLM_NIXL_SIDE_CHANNEL_PORT", Value: Exp(portOf(self, PortNIXL))})
 	}
-	if c.role != state.RoleAggregated || c.publishes {
+	if c.sharesBlocks() {
 		managed = append(managed, EnvVar{Name: "PYTHONHASHSEED", Value: Lit("0")})
 	}
 	managed = append(managed,
@@ -212,24 +255,20 @@ func (in ModelInput) env(c command, at addresses) []EnvVar {
 		EnvVar{Name: "DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS", Value: Lit(`["generate"]`)},
 		EnvVar{Name: "CUDA_VISIBLE_DEVICES", Value: Exp("{gpus}")},
 	)
-	return overlayEnv(managed, in.ServerSpec.Env, in.Spec.Env)
+	return overlayEnv(managed, in.ServerSpec.Env, in.Spec.RoleEnv(c.role))
 }
 
 // overlayEnv puts managed variables after those of the users, of which the later
 // win. A name stands once.
 func overlayEnv(managed []EnvVar, users ...state.Env) []EnvVar {
-	var env []EnvVar
-	taken := map[string]bool{}
-	for _, v := range managed {
-		taken[v.Name] = true
+	given := func(name string, users []state.Env) bool {
+		return slices.ContainsFunc(users, func(e state.Env) bool { _, ok := e[name]; return ok })
 	}
+	var env []EnvVar
 	for i, user := range users {
 		for _, name := range user.Names() {
-			overridden := slices.ContainsFunc(users[i+1:], func(later state.Env) bool {
-				_, ok := later[name]
-				return ok
-			})
-			if taken[name] || overridden {
+			taken := slices.ContainsFunc(managed, func(v EnvVar) bool { return v.Name == name })
+			if taken || given(name, users[i+1:]) {
 				continue
 			}
 			v := user[name]

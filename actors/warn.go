@@ -1,16 +1,32 @@
 package actors
 
-import "dynctl/state"
+import (
+	"dynctl/router"
+	"dynctl/state"
+)
 
 // WarnModel returns what a valid model says and what does not do what it seems to
 // on its server. Both specs have their defaults filled in.
-func WarnModel(m state.Model, _ state.ServerSpec) []state.Warning {
-	return state.WarnModel(m)
+func WarnModel(m state.Model, server state.ServerSpec) []state.Warning {
+	routing := router.Warn(server.Router, router.Model{Name: m.Metadata.Name, Spec: m.Spec})
+	return keyed(state.ModelKey(m.Metadata.Server, m.Metadata.Name), state.WarnModel(m.Spec, server), routing)
 }
 
-// WarnServer is the same for a server.
-func WarnServer(state.Server) []state.Warning {
-	return nil
+// WarnServer is the same for a server and the accepted models that are routed by it.
+func WarnServer(s state.Server, models []router.Model) []state.Warning {
+	return keyed(state.ServerKey(s.Metadata.Name), state.WarnServer(s.Spec), router.WarnServer(s.Spec.Router, models))
+}
+
+// keyed joins the warnings of one object.
+func keyed(k state.Key, lists ...[]state.Warning) []state.Warning {
+	var out []state.Warning
+	for _, list := range lists {
+		for _, w := range list {
+			w.Key = k.String()
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // warnings are those of all accepted objects: servers before their models.

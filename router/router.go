@@ -34,10 +34,11 @@ type Decision struct {
 	Models []string
 }
 
-// Resolve is the server-wide answer: the server's mode, or where that is auto kv
-// with KV events if any model is disaggregated, else none. An automatic kv has no
-// KV events if a prefill worker runs the hybrid KV cache manager; an explicit one
-// keeps them, for [Check] to reject the model.
+// Resolve is the server-wide answer: the server's mode, or where that is auto kv if
+// any model is disaggregated, else none. An automatic kv has the KV events that the
+// server asks for; where it does not say it has them, unless a prefill worker runs
+// the hybrid KV cache manager. What is asked for explicitly stays, for [Check] to
+// reject the model.
 func Resolve(r state.ServerRouter, models []Model) Decision {
 	if mode := serverMode(r); mode != "" {
 		return serverDecision(r, mode)
@@ -60,13 +61,18 @@ func Resolve(r state.ServerRouter, models []Model) Decision {
 			Because: "No model is disaggregated, so Dynamo's own round-robin is left as it is.",
 		}
 	}
-	return Decision{
+	d := Decision{
 		Mode:     state.RouterKV,
 		KVEvents: len(hybrid) == 0,
 		Source:   SourceAuto,
 		Because:  autoSentence(disagg, hybrid),
 		Models:   disagg,
 	}
+	if r.KVEvents.Explicit() {
+		d.KVEvents = r.KVEvents == state.True
+		d.Because = saidSentence(disagg, d.KVEvents)
+	}
+	return d
 }
 
 // ForFrontend is the routing that the frontend's command line carries: an
@@ -137,67 +143,6 @@ func Publishes(r state.ServerRouter, m Model, role string) bool {
 	return role == state.RolePrefill || wantedOf(r, m).events
 }
 
-// Check returns the routing rule that a model breaks on its server: kvEvents true
-// of its own where its mode is not kv, or KV events asked for explicitly (by it or
-// by its server) of a worker that runs the hybrid KV cache manager.
-func Check(r state.ServerRouter, m Model) *state.Invalid {
-	w := wantedOf(r, m)
-	own := m.Spec.Router
-	if own.KVEvents == state.True && w.mode != state.RouterKV {
-		return &state.Invalid{
-			Reason: state.ReasonKVEventsWithoutKV,
-			Path:   "spec.router.kvEvents",
-			Message: fmt.Sprintf("only the kv router reads KV events, and the mode of this model is %s; set spec.router.mode to kv, or kvEvents to auto",
-				modeText(w.mode, false)),
-		}
-	}
-	if !w.events || w.source == SourceAuto {
-		return nil
-	}
-	role := state.RoleAggregated
-	if m.Spec.Mode == state.ModeDisagg {
-		role = state.RolePrefill
-	}
-	if !m.Spec.HybridKVCache(role) {
-		return nil
-	}
-	by := "spec.router"
-	if w.source == SourceServer {
-		by = "its server's spec.router"
-	}
-	return &state.Invalid{
-		Reason: state.ReasonHybridCacheConflict,
-		Path:   m.Spec.HybridKVCachePath(role),
-		Message: fmt.Sprintf("%s asks for KV events, which a worker with the hybrid KV cache manager cannot publish; remove this argument, or set kvEvents to false in %s",
-			by, by),
-	}
-}
-
-// wanted is the routing that holds for one model as far as its own spec and its
-// server's tell.
-type wanted struct {
-	mode   string
-	events bool // asked for, or automatic
-	source string
-}
-
-func wantedOf(r state.ServerRouter, m Model) wanted {
-	own := m.Spec.Router
-	if mode := state.NormalizeRouterMode(own.Mode); mode != "" && mode != state.RouterInherit {
-		return wanted{mode, mode == state.RouterKV && own.KVEvents == state.True, SourceModel}
-	}
-	w := wanted{source: SourceAuto}
-	if mode := serverMode(r); mode != "" {
-		w = wanted{mode, mode == state.RouterKV && r.KVEvents == state.True, SourceServer}
-	} else if m.Spec.Mode == state.ModeDisagg {
-		w = wanted{mode: state.RouterKV, events: false, source: SourceAuto}
-	}
-	if own.KVEvents.Explicit() && w.mode == state.RouterKV {
-		return wanted{w.mode, own.KVEvents == state.True, SourceModel}
-	}
-	return w
-}
-
 // serverMode is the server's explicit mode; empty under auto.
 func serverMode(r state.ServerRouter) string {
 	mode := state.NormalizeRouterMode(r.Mode)
@@ -239,6 +184,13 @@ func autoSentence(disagg, hybrid []string) string {
 		runs = "run"
 	}
 	return fmt.Sprintf("%s, without KV events because %s %s the hybrid KV cache manager.", s, list(hybrid), runs)
+}
+
+// saidSentence is why an automatic kv has KV events, or has none, where the server
+// says so.
+func saidSentence(disagg []string, events bool) string {
+	return fmt.Sprintf("%s %s disaggregated, so requests are routed by KV cache, and the server's spec says kvEvents: %t.",
+		list(disagg), isAre(disagg), events)
 }
 
 func isAre(names []string) string {

@@ -115,8 +115,7 @@ func (m Model) Clone() Model {
 	sp.KVTransferConfig = sp.KVTransferConfig.Clone()
 	sp.Env = maps.Clone(sp.Env)
 	sp.RuntimeEnv = sp.RuntimeEnv.Clone()
-	sp.Resources.GPUs = clonePtr(sp.Resources.GPUs)
-	sp.Resources.CPUs = clonePtr(sp.Resources.CPUs)
+	sp.Resources = sp.Resources.clone()
 	sp.Placement = sp.Placement.clone()
 	sp.Update.MaxSurge = clonePtr(sp.Update.MaxSurge)
 	sp.Update.MaxUnavailable = clonePtr(sp.Update.MaxUnavailable)
@@ -129,6 +128,10 @@ func (m Metadata) clone() Metadata {
 	return m
 }
 
+func (r ResourcesSpec) clone() ResourcesSpec {
+	return ResourcesSpec{GPUs: clonePtr(r.GPUs), CPUs: clonePtr(r.CPUs)}
+}
+
 func (p PlacementSpec) clone() PlacementSpec {
 	p.ExcludeHeadNode = clonePtr(p.ExcludeHeadNode)
 	p.NodeSelector = maps.Clone(p.NodeSelector)
@@ -139,7 +142,16 @@ func (r *RoleSpec) clone() *RoleSpec {
 	if r == nil {
 		return nil
 	}
-	return &RoleSpec{Replicas: clonePtr(r.Replicas), EngineArgs: r.EngineArgs.Clone()}
+	return &RoleSpec{
+		Replicas:         clonePtr(r.Replicas),
+		EngineArgs:       r.EngineArgs.Clone(),
+		DynamoArgs:       r.DynamoArgs.Clone(),
+		KVEventsConfig:   r.KVEventsConfig.Clone(),
+		KVTransferConfig: r.KVTransferConfig.Clone(),
+		Env:              maps.Clone(r.Env),
+		Resources:        r.Resources.clone(),
+		Placement:        r.Placement.clone(),
+	}
 }
 
 func clonePtr[T any](p *T) *T {

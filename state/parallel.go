@@ -50,36 +50,52 @@ func (m ModelSpec) RoleReplicas(role string) int {
 	return *n
 }
 
-// RoleArgs are the engine arguments of a role: the model's, overlaid by the role's.
-func (m ModelSpec) RoleArgs(role string) Args {
-	if r := m.Role(role); r != nil {
-		return m.EngineArgs.Overlay(r.EngineArgs)
-	}
-	return m.EngineArgs.Clone()
-}
-
 // ParallelSizes are the tensor, pipeline and data parallel sizes of a worker of a
 // role, 1 where an argument is absent. Keys are taken as the command line takes
 // them: in the "_" and in the "-" spelling, abbreviated, from dynamoArgs as well;
 // the last one counts. The error is an [*Invalid].
 func (m ModelSpec) ParallelSizes(role string) (tp, pp, dp int, err error) {
-	names := parallelKeys(m.Engine)
-	sizes := [3]int{1, 1, 1}
-	for i, keys := range names {
-		n, invalid := m.parallelSize(role, keys)
-		if invalid != nil {
-			return 1, 1, 1, invalid
-		}
-		sizes[i] = n
+	s, invalid := m.sizes(role)
+	if invalid != nil {
+		return 1, 1, 1, invalid
 	}
-	return sizes[0], sizes[1], sizes[2], nil
+	return s.tensor, s.pipeline, s.data, nil
 }
 
-// parallelSize is the last argument of a role that sets a size under one of its
-// names, 1 where none does.
-func (m ModelSpec) parallelSize(role string, names []string) (int, *Invalid) {
+// parallelSizes are the sizes of which the GPUs of a worker are the product.
+type parallelSizes struct {
+	tensor, pipeline, data, prefillContext int
+}
+
+func (m ModelSpec) sizes(role string) (parallelSizes, *Invalid) {
+	var s parallelSizes
+	args := m.commandArgs(role)
+	names := sizeNamesOf(m.Engine)
+	if invalid := names.unknown(m.Engine, args); invalid != nil {
+		return s, invalid
+	}
+	within := 1 // of tensor parallelism: they take no GPUs of their own
+	for _, x := range []struct {
+		size  *int
+		names []string
+	}{
+		{&s.tensor, names.tensor}, {&s.pipeline, names.pipeline}, {&s.data, names.data},
+		{&s.prefillContext, names.prefillContext}, {&within, names.within},
+	} {
+		n, invalid := parallelSize(args, x.names)
+		if invalid != nil {
+			return s, invalid
+		}
+		*x.size = n
+	}
+	return s, nil
+}
+
+// parallelSize is the last argument that sets a size under one of its names, 1
+// where none does.
+func parallelSize(args []commandArg, names []string) (int, *Invalid) {
 	size := 1
-	for _, x := range m.commandArgs(role) {
+	for _, x := range args {
 		name, joined, ok := sizeFlag(x.Key, names)
 		if !ok {
 			continue
@@ -108,25 +124,14 @@ type commandArg struct {
 // commandArgs are the arguments of a role in the order of its command line.
 func (m ModelSpec) commandArgs(role string) []commandArg {
 	var out []commandArg
+	own := m.roleOrNone(role)
 	for _, x := range m.RoleArgs(role) {
-		out = append(out, commandArg{x, m.argPath(role, x.Key)})
+		out = append(out, commandArg{x, rolePath(role, "engineArgs", x.Key, own.EngineArgs)})
 	}
-	for _, x := range m.DynamoArgs {
-		out = append(out, commandArg{x, "spec.dynamoArgs." + x.Key})
+	for _, x := range m.RoleDynamoArgs(role) {
+		out = append(out, commandArg{x, rolePath(role, "dynamoArgs", x.Key, own.DynamoArgs)})
 	}
 	return out
-}
-
-// localRanks is the last argument of a role that splits its data parallel ranks.
-func (m ModelSpec) localRanks(role string) (last commandArg, ok bool) {
-	const flag = "data-parallel-size-local"
-	for _, x := range m.commandArgs(role) {
-		dashed := strings.ReplaceAll(x.Key, "_", "-")
-		if strings.HasPrefix(flag, dashed) && strings.HasPrefix(dashed, "data-parallel-size-") {
-			last, ok = x, true
-		}
-	}
-	return last, ok
 }
 
 // sizeFlag says which flag of names a key of arguments sets. The key is compared
@@ -140,105 +145,6 @@ func sizeFlag(key string, names []string) (name string, joined, ok bool) {
 		return "", false, false
 	}
 	return names[i], joined, true
-}
-
-// ParallelFlag says whether a key of arguments sets the tensor or the pipeline
-// parallel size of an engine, in any of the spellings that count.
-func ParallelFlag(engine, key string) bool {
-	names := parallelKeys(engine)
-	_, _, ok := sizeFlag(key, slices.Concat(names[0], names[1]))
-	return ok
-}
-
-// parallelKeys are the names of the tensor, pipeline and data parallel size of an
-// engine, in the "-" spelling, each with its aliases.
-func parallelKeys(engine string) [3][]string {
-	switch engine {
-	case EngineSGLang:
-		return [3][]string{
-			{"tp-size", "tensor-parallel-size"},
-			{"pp-size", "pipeline-parallel-size"},
-			{"dp-size", "data-parallel-size"},
-		}
-	case EngineTRTLLM:
-		return [3][]string{{"tensor-parallel-size"}, {"pipeline-parallel-size"}, nil}
-	}
-	return [3][]string{{"tensor-parallel-size"}, {"pipeline-parallel-size"}, {"data-parallel-size"}}
-}
-
-// GPUsPerWorker is the number of whole GPUs of one worker of a role. Where
-// resources.gpus is not set it is tensor x pipeline x data parallel size; sglang
-// with enable_dp_attention shares the GPUs of tensor parallelism. The mocker
-// counts like the engine that it stands for, though it uses none: resources.gpus
-// 0 runs it where there are none. The error is an [*Invalid].
-func (m ModelSpec) GPUsPerWorker(role string) (int, error) {
-	tp, pp, dp, err := m.ParallelSizes(role)
-	if err != nil {
-		return 0, err
-	}
-	if m.Resources.GPUs != nil {
-		return *m.Resources.GPUs, nil
-	}
-	if m.SharesGPUs(role) {
-		return tp * pp, nil
-	}
-	return tp * pp * dp, nil
-}
-
-// SharesGPUs says that the data parallel ranks of a role's workers run on the
-// GPUs of tensor parallelism: sglang with enable_dp_attention.
-func (m ModelSpec) SharesGPUs(role string) bool {
-	if m.Engine != EngineSGLang {
-		return false
-	}
-	shares := false
-	for _, x := range m.commandArgs(role) {
-		if strings.ReplaceAll(x.Key, "_", "-") == "enable-dp-attention" {
-			shares = string(x.Value) == "true"
-		}
-	}
-	return shares
-}
-
-// HybridKVCache says that a worker of a role explicitly enables the hybrid KV
-// cache manager (disable_hybrid_kv_cache_manager is exactly false), with which
-// it cannot publish KV events.
-func (m ModelSpec) HybridKVCache(role string) bool {
-	x, ok := m.lastArg(role, hybridKVCacheKey)
-	return ok && string(x.Value) == "false"
-}
-
-// HybridKVCachePath is where the argument that HybridKVCache speaks of is written.
-func (m ModelSpec) HybridKVCachePath(role string) string {
-	x, _ := m.lastArg(role, hybridKVCacheKey)
-	return m.argPath(role, x.Key)
-}
-
-const hybridKVCacheKey = "disable-hybrid-kv-cache-manager"
-
-// lastArg finds the last of a role's engine arguments whose key, in the "-"
-// spelling, is one of keys.
-func (m ModelSpec) lastArg(role string, keys ...string) (Arg, bool) {
-	args := m.RoleArgs(role)
-	for i := len(args) - 1; i >= 0; i-- {
-		dashed := strings.ReplaceAll(args[i].Key, "_", "-")
-		for _, k := range keys {
-			if dashed == k {
-				return args[i], true
-			}
-		}
-	}
-	return Arg{}, false
-}
-
-// argPath is where a role's engine argument is written.
-func (m ModelSpec) argPath(role, key string) string {
-	if r := m.Role(role); r != nil {
-		if _, ok := r.EngineArgs.Get(key); ok {
-			return "spec." + role + ".engineArgs." + key
-		}
-	}
-	return "spec.engineArgs." + key
 }
 
 func positiveInt(value json.RawMessage) (int, bool) {

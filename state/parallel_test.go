@@ -21,13 +21,22 @@ func TestParallelSizesInEverySpelling(t *testing.T) {
 		{engine: EngineVLLM, dynamoArgs: args("data_parallel_size", "2"), tp: 1, pp: 1, dp: 2},
 		{engine: EngineVLLM, engineArgs: args("tensor_parallel_size", "4", "tensor_parallel", "2"), tp: 2, pp: 1, dp: 1},
 		{engine: EngineVLLM, engineArgs: args("tensor_parallel_sizes", "4", "data_parallel_size_local", "1", "tokenizer", `"x"`), tp: 1, pp: 1, dp: 1},
-		{engine: EngineSGLang, engineArgs: args("tp", "4", "pp", "2", "dp", "2"), tp: 4, pp: 2, dp: 2},
+		{engine: EngineSGLang, engineArgs: args("tp", "4", "pp_size", "2", "dp", "2"), tp: 4, pp: 2, dp: 2},
 		{engine: EngineSGLang, engineArgs: args("tp-size", "4", "tensor-parallel", "8", "data_parallel_size", "2"), tp: 8, pp: 1, dp: 2},
 		{engine: EngineTRTLLM, engineArgs: args("tensor", "4", "data_parallel_size", "2"), tp: 4, pp: 1, dp: 1},
 		{engine: EngineMocker, engineArgs: args("data_parallel", "2"), tp: 1, pp: 1, dp: 2},
 		{engine: EngineVLLM, engineArgs: args("tensor_parallel", `"4"`), path: "spec.engineArgs.tensor_parallel", mentions: "--tensor-parallel-size"},
 		{engine: EngineVLLM, dynamoArgs: args("pipeline-parallel-size", "0"), path: "spec.dynamoArgs.pipeline-parallel-size", mentions: "--pipeline-parallel-size"},
 		{engine: EngineSGLang, engineArgs: args("tp=4", "true"), path: "spec.engineArgs.tp=4", mentions: "tp_size: N"},
+		{engine: EngineSGLang, engineArgs: args("pp", "2"), path: "spec.engineArgs.pp", mentions: "pp_size"},
+		{engine: EngineVLLM, engineArgs: args("tp", "8"), path: "spec.engineArgs.tp", mentions: "tensor_parallel_size"},
+		{engine: EngineVLLM, dynamoArgs: args("dp-size", "8"), path: "spec.dynamoArgs.dp-size", mentions: "data_parallel_size"},
+		{engine: EngineVLLM, engineArgs: args("pcp", "2"), path: "spec.engineArgs.pcp", mentions: "prefill_context_parallel_size"},
+		{engine: EngineVLLM, engineArgs: args("prefill_context_parallel_size", `"2"`), path: "spec.engineArgs.prefill_context_parallel_size", mentions: "without quotes"},
+		{engine: EngineVLLM, engineArgs: args("decode_context_parallel_size", "0"), path: "spec.engineArgs.decode_context_parallel_size", mentions: "from 1"},
+		{engine: EngineTRTLLM, engineArgs: args("tp_size", "2"), path: "spec.engineArgs.tp_size", mentions: "tensor_parallel_size"},
+		{engine: EngineTRTLLM, engineArgs: args("trtllm.tensor_parallel_size", "2"), path: "spec.engineArgs.trtllm.tensor_parallel_size", mentions: "write tensor_parallel_size"},
+		{engine: EngineMocker, engineArgs: args("tp", "2"), path: "spec.engineArgs.tp", mentions: "tensor_parallel_size"},
 	} {
 		m := ModelSpec{Engine: tt.engine, EngineArgs: tt.engineArgs, DynamoArgs: tt.dynamoArgs}
 		tp, pp, dp, err := m.ParallelSizes(RoleAggregated)

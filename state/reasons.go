@@ -18,8 +18,13 @@ const (
 	ReasonInvalidName = "InvalidName"
 	// ReasonEmptyModel: spec.model is missing or empty.
 	ReasonEmptyModel = "EmptyModel"
+	// ReasonInvalidModel: the model cannot stand on a command line.
+	ReasonInvalidModel = "InvalidModel"
 	// ReasonEmptySlug: no letter or digit of the served name is left in its slug.
 	ReasonEmptySlug = "EmptySlug"
+	// ReasonInvalidServedName: the engines would read the served name as several, or
+	// as a flag.
+	ReasonInvalidServedName = "InvalidServedName"
 	// ReasonUnknownEngine: spec.engine is none of the engines.
 	ReasonUnknownEngine = "UnknownEngine"
 	// ReasonUnknownMode: spec.mode is neither aggregated nor disagg.
@@ -53,6 +58,10 @@ const (
 	ReasonNoResources = "NoResources"
 	// ReasonManagedFlag: arguments name a flag that dynctl sets itself.
 	ReasonManagedFlag = "ManagedFlag"
+	// ReasonInvalidArgument: a key of arguments names no flag.
+	ReasonInvalidArgument = "InvalidArgument"
+	// ReasonRayExecutor: the engine would place its ranks itself, through Ray.
+	ReasonRayExecutor = "RayExecutor"
 	// ReasonReservedRouterArgs: router.args sets what router.mode and
 	// router.kvEvents are for.
 	ReasonReservedRouterArgs = "ReservedRouterArgs"
@@ -62,6 +71,10 @@ const (
 	ReasonInvalidEnv = "InvalidEnv"
 	// ReasonPipAndUV: the merged runtimeEnv has both pip and uv.
 	ReasonPipAndUV = "PipAndUV"
+	// ReasonNotForEngine: the engine, or the role, has no flag for a field.
+	ReasonNotForEngine = "NotForEngine"
+	// ReasonKVEventsUnread: kvEventsConfig asks for KV events that no router reads.
+	ReasonKVEventsUnread = "KVEventsUnread"
 	// ReasonKVEventsWithoutKV: kvEvents is true where the router mode is not kv.
 	ReasonKVEventsWithoutKV = "KVEventsWithoutKV"
 	// ReasonHybridCacheConflict: KV events are asked for of a worker with the
@@ -86,7 +99,9 @@ var reasonTexts = map[string]string{
 	ReasonKeyMismatch:         "The key in the store names another object than the document's metadata; write it under the key that fits, or let dynctl set choose the key.",
 	ReasonInvalidName:         "A name has to start and end with a-z or 0-9 and be at most 63 characters of a-z, 0-9 and - (a model's may also hold _ and .); rename the object.",
 	ReasonEmptyModel:          "A Model needs spec.model: a hub id or a path that the engine can load.",
+	ReasonInvalidModel:        "The model cannot stand on a command line as it is written: it begins with - or holds a NUL; write a path such as ./NAME.",
 	ReasonEmptySlug:           "The served name holds no letter a-z and no digit, so no actor can be named after it; set spec.servedName.",
+	ReasonInvalidServedName:   "The engines split served names at spaces and commas, and take one that begins with - for a flag; set spec.servedName to one word.",
 	ReasonUnknownEngine:       "The engine is not known; use vllm, sglang, trtllm or mocker.",
 	ReasonUnknownMode:         "The mode is not known; use aggregated or disagg.",
 	ReasonUnknownRouterMode:   "Dynamo has no such router mode; use one of those that the message lists.",
@@ -103,10 +118,14 @@ var reasonTexts = map[string]string{
 	ReasonDataParallelNodes:   "A worker's data parallel ranks all run on one node; remove data_parallel_size_local and use replicas to spread over nodes.",
 	ReasonNoResources:         "Ray places nothing that reserves nothing; set resources.cpus to at least 1 for a worker without GPUs.",
 	ReasonManagedFlag:         "dynctl sets this flag itself, and a second one would contradict it; remove the argument and use the spec field that the message names.",
+	ReasonInvalidArgument:     "The key names no flag as it is written; write the flag without its dashes, and its value after the colon.",
+	ReasonRayExecutor:         "The engine would place its ranks itself, beside the GPUs that it is given; remove the argument, since dynctl spreads a worker over nodes by itself.",
 	ReasonReservedRouterArgs:  "The router mode and its KV events are fields of their own; use spec.router.mode and spec.router.kvEvents.",
 	ReasonManagedEnv:          "dynctl sets this variable itself; remove it and use the spec field that the message names.",
 	ReasonInvalidEnv:          "The name or the value cannot stand in a process environment; a name has no = and is not empty, and neither holds a NUL.",
 	ReasonPipAndUV:            "Ray installs with pip or with uv, not both; keep one of them in the runtimeEnv of the server and its models.",
+	ReasonNotForEngine:        "The engine, or the role, has no flag for this field, so it could not take effect; remove it, or use what the message names.",
+	ReasonKVEventsUnread:      "kvEventsConfig asks for KV events that no router reads; set router.mode to kv and router.kvEvents to true, or remove enable_kv_cache_events.",
 	ReasonKVEventsWithoutKV:   "Only the kv router reads KV events; set router.mode to kv, or leave router.kvEvents at auto.",
 	ReasonHybridCacheConflict: "A worker with the hybrid KV cache manager cannot publish KV events; remove disable_hybrid_kv_cache_manager: false, or set kvEvents to false.",
 	ReasonDuplicateServedName: "Clients could not tell two models of one served name apart; give one of them another spec.servedName.",

@@ -89,7 +89,7 @@ func objectSchema(t reflect.Type, kind, path string) schemaNode {
 // hidden says whether a field of a shared type does not belong to a kind.
 func hidden(kind, path string) bool {
 	return kind == KindServer && path == "metadata.server" ||
-		kind == KindModel && path == "spec.placement.waitForNodes"
+		kind == KindModel && strings.HasSuffix(path, ".placement.waitForNodes")
 }
 
 func (f fieldSchema) into(s schemaNode) {
@@ -154,6 +154,12 @@ func typeSchema(t reflect.Type, kind, path string) schemaNode {
 func describeField(kind, path string) (fieldSchema, bool) {
 	if f, ok := schemaFields[kind+":"+path]; ok {
 		return f, true
+	}
+	for _, role := range []string{RolePrefill, RoleDecode} {
+		if field, ok := strings.CutPrefix(path, "spec."+role+"."); ok {
+			f, ok := roleFields[field]
+			return f, ok
+		}
 	}
 	f, ok := schemaFields[path]
 	return f, ok

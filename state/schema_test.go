@@ -115,6 +115,11 @@ func TestSchemaFieldsExist(t *testing.T) {
 			t.Errorf("%s is no field", path)
 		}
 	}
+	for field := range roleFields {
+		if !known["spec.prefill."+field] || !known["spec.decode."+field] {
+			t.Errorf("%s is no field of a role", field)
+		}
+	}
 	data, err := JSONSchema(KindServer)
 	if err != nil || !json.Valid(data) {
 		t.Errorf("%s %v", data, err)

@@ -164,10 +164,17 @@ type ModelSpec struct {
 }
 
 // RoleSpec describes the prefill or the decode workers of a disaggregated model.
+// All but Replicas is over what the model says, key by key; null takes an argument
+// or a key of the model's away.
 type RoleSpec struct {
-	Replicas *int `json:"replicas,omitempty"`
-	// EngineArgs overlay the model's, keeping key order.
-	EngineArgs Args `json:"engineArgs,omitempty"`
+	Replicas         *int          `json:"replicas,omitempty"`
+	EngineArgs       Args          `json:"engineArgs,omitempty"`
+	DynamoArgs       Args          `json:"dynamoArgs,omitempty"`
+	KVEventsConfig   Args          `json:"kvEventsConfig,omitempty"`
+	KVTransferConfig Args          `json:"kvTransferConfig,omitempty"`
+	Env              Env           `json:"env,omitempty"`
+	Resources        ResourcesSpec `json:"resources,omitzero"`
+	Placement        PlacementSpec `json:"placement,omitzero"`
 }
 
 // ResourcesSpec is what one worker needs.

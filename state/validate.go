@@ -13,6 +13,11 @@ func (f *faults) add(reason, path, format string, args ...any) {
 	*f = append(*f, &Invalid{Reason: reason, Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
+// has reports whether a fault was found at a place: one mistake is told once.
+func (f *faults) has(path string) bool {
+	return slices.ContainsFunc(*f, func(i *Invalid) bool { return i.Path == path })
+}
+
 // oneOf adds a fault unless value is one of allowed.
 func (f *faults) oneOf(reason, path, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
@@ -93,7 +98,7 @@ var (
 // argument) cut off; and since argparse takes abbreviations, any prefix of a flag
 // counts as the flag.
 func managedFlag(key string, flags []managedFlagSpec) (managedFlagSpec, bool) {
-	dashed := strings.ReplaceAll(key, "_", "-")
+	dashed := strings.TrimLeft(flagName(key), "-")
 	if i := strings.IndexAny(dashed, "=."); i > 0 {
 		dashed = dashed[:i]
 	}
@@ -117,63 +122,6 @@ func (f *faults) managedArgs(reason, path string, args Args, flags []managedFlag
 			way += " and use " + flag.field
 		}
 		f.add(reason, path+"."+x.Key, "%q would set --%s, which dynctl sets itself; %s", x.Key, flag.name, way)
-	}
-}
-
-// managedVariable is a pattern of environment variables that dynctl sets itself,
-// with the field to use instead. A "*" stands for any text.
-type managedVariable struct{ pattern, field string }
-
-var managedVariables = []managedVariable{
-	{"DYN_ROUTER_MODE", "spec.router.mode"},
-	{"DYN_NAMESPACE*", "the server's spec.dynamoNamespace"},
-	{"DYN_ENDPOINT", "spec.servedName"},
-	{"DYN_DISCOVERY_BACKEND", ""},
-	{"DYN_*_PLANE", "the server's spec.requestPlane and spec.eventPlane"},
-	{"DYN_SYSTEM_*", ""},
-	{"DYN_CONNECTOR", "spec.kvTransferConfig"},
-}
-
-func (v managedVariable) matches(name string) bool {
-	before, after, wild := strings.Cut(v.pattern, "*")
-	if !wild {
-		return name == v.pattern
-	}
-	return len(name) >= len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after)
-}
-
-// env adds a fault for each variable that cannot be set or is set by dynctl.
-func (f *faults) env(path string, env Env) {
-	for _, name := range env.Names() {
-		value := env[name]
-		at := path + "." + name
-		switch {
-		case name == "" || strings.ContainsAny(name, "=\x00"):
-			f.add(ReasonInvalidEnv, at, "%q cannot name a variable; use letters, digits and _", name)
-		case strings.ContainsRune(value.Value+value.FromFile+value.FromEnv, 0):
-			f.add(ReasonInvalidEnv, at, "the value holds a NUL character, which no environment can; remove it")
-		}
-		for _, v := range managedVariables {
-			if !v.matches(name) {
-				continue
-			}
-			way := "remove it"
-			if v.field != "" {
-				way += " and use " + v.field
-			}
-			f.add(ReasonManagedEnv, at, "dynctl sets %s itself; %s", v.pattern, way)
-		}
-	}
-}
-
-// runtimeEnv adds a fault if a runtime_env asks for both installers.
-func (f *faults) runtimeEnv(path string, merged Args, whose string) {
-	has := func(key string) bool {
-		v, ok := merged.Get(key)
-		return ok && !isNull(v)
-	}
-	if has("pip") && has("uv") {
-		f.add(ReasonPipAndUV, path, "%s has both pip and uv, and Ray takes one; keep one of them", whose)
 	}
 }
 

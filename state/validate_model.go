@@ -1,8 +1,8 @@
 package state
 
 import (
-	"errors"
 	"strings"
+	"unicode"
 )
 
 // ValidateModel returns the rules that m breaks, in the order of its fields. m
@@ -16,19 +16,17 @@ func ValidateModel(m Model, server ServerSpec) []*Invalid {
 	f.oneOf(ReasonUnknownEngine, "spec.engine", sp.Engine, EngineVLLM, EngineSGLang, EngineTRTLLM, EngineMocker)
 	f.roles(sp)
 	f.modelArgs(sp)
-	f.sizes(sp)
+	f.kvConfigs(sp)
 	f.modelRouter(sp.Router)
-	f.env("spec.env", sp.Env)
-	f.runtimeEnv("spec.runtimeEnv", MergeRuntimeEnv(server.RuntimeEnv, sp.RuntimeEnv),
+	f.runtimeEnv("spec.runtimeEnv", sp.RuntimeEnv, MergeRuntimeEnv(server.RuntimeEnv, sp.RuntimeEnv),
 		"the runtimeEnv, merged with that of the server,")
-	f.atLeast("spec.resources.gpus", sp.Resources.GPUs, 0)
-	f.atLeast("spec.resources.cpus", sp.Resources.CPUs, 0)
-	if g, c := sp.Resources.GPUs, sp.Resources.CPUs; g != nil && *g == 0 && c != nil && *c == 0 {
-		f.add(ReasonNoResources, "spec.resources", "a worker without GPUs and without CPUs is given no place by Ray; set cpus to 1 or more")
+	f.worker("spec", sp.Env, sp.Resources, sp.Placement)
+	for _, role := range []string{RolePrefill, RoleDecode} {
+		if r := sp.Role(role); r != nil {
+			f.worker("spec."+role, r.Env, r.Resources, r.Placement)
+		}
 	}
-	if sp.Placement.WaitForNodes != "" {
-		f.add(ReasonUnknownValue, "spec.placement.waitForNodes", "a Model has no waitForNodes; set it in the Server")
-	}
+	f.noResources(sp)
 	f.oneOf(ReasonUnknownValue, "spec.update.type", sp.Update.Type, UpdateRolling)
 	f.atLeast("spec.update.maxSurge", sp.Update.MaxSurge, 0)
 	f.atLeast("spec.update.maxUnavailable", sp.Update.MaxUnavailable, 0)
@@ -38,16 +36,54 @@ func ValidateModel(m Model, server ServerSpec) []*Invalid {
 }
 
 func (f *faults) modelName(sp ModelSpec) {
-	if sp.Model == "" {
+	switch {
+	case sp.Model == "":
 		f.add(ReasonEmptyModel, "spec.model", "the model is missing; name a hub id or a path, such as Qwen/Qwen3-8B")
 		return
+	case strings.ContainsRune(sp.Model, 0):
+		f.add(ReasonInvalidModel, "spec.model", "the name holds a NUL character, which no command line can; remove it")
+		return
+	case strings.HasPrefix(sp.Model, "-") && Slug(sp.ServedName) != "":
+		f.add(ReasonInvalidModel, "spec.model", "%q begins with -, and the engine would take it for a flag; write a path from its directory, such as ./%s", sp.Model, sp.Model)
+		return
 	}
-	if strings.ContainsRune(sp.Model+sp.ServedName, 0) {
-		f.add(ReasonEmptyModel, "spec.model", "the name holds a NUL character, which no command line can; remove it")
-	}
-	if Slug(sp.ServedName) == "" {
+	switch bad := strings.IndexFunc(sp.ServedName, splitsNames); {
+	case Slug(sp.ServedName) == "":
 		f.add(ReasonEmptySlug, "spec.servedName",
 			"%q holds no letter a-z and no digit to name actors after; set another servedName", sp.ServedName)
+	case bad >= 0:
+		f.add(ReasonInvalidServedName, "spec.servedName",
+			"%q is several names to the engine, which splits them at spaces and commas; set a servedName of one word", sp.ServedName)
+	case strings.HasPrefix(sp.ServedName, "-"):
+		f.add(ReasonInvalidServedName, "spec.servedName", "%q begins with -, and the engine would take it for a flag; set another servedName", sp.ServedName)
+	}
+}
+
+// splitsNames reports whether the engines split served names at a character, or no
+// command line holds it.
+func splitsNames(r rune) bool { return r == ',' || unicode.IsSpace(r) || unicode.IsControl(r) }
+
+// worker adds the faults of what a model, or a role over it, says of its workers.
+func (f *faults) worker(path string, env Env, r ResourcesSpec, p PlacementSpec) {
+	f.env(path+".env", env)
+	f.atLeast(path+".resources.gpus", r.GPUs, 0)
+	f.atLeast(path+".resources.cpus", r.CPUs, 0)
+	if p.WaitForNodes != "" {
+		f.add(ReasonUnknownValue, path+".placement.waitForNodes", "a Model has no waitForNodes; set it in the Server")
+	}
+}
+
+// noResources adds a fault for the first role whose workers would reserve nothing.
+func (f *faults) noResources(sp ModelSpec) {
+	for _, role := range sp.Roles() {
+		r, path := sp.RoleResources(role), "spec.resources"
+		if own := sp.roleOrNone(role).Resources; own != (ResourcesSpec{}) {
+			path = "spec." + role + ".resources"
+		}
+		if r.GPUs != nil && *r.GPUs == 0 && r.CPUs != nil && *r.CPUs == 0 {
+			f.add(ReasonNoResources, path, "a worker without GPUs and without CPUs is given no place by Ray; set cpus to 1 or more")
+			return
+		}
 	}
 }
 
@@ -80,43 +116,6 @@ func (f *faults) roles(sp ModelSpec) {
 	if sp.Mode == ModeDisagg && sp.Replicas != nil {
 		f.add(ReasonReplicasWithDisagg, "spec.replicas",
 			"replicas belongs to mode aggregated; set spec.prefill.replicas and spec.decode.replicas")
-	}
-}
-
-// modelArgs adds the faults of the arguments that reach a command line.
-func (f *faults) modelArgs(sp ModelSpec) {
-	f.managedArgs(ReasonManagedFlag, "spec.engineArgs", sp.EngineArgs, workerFlags)
-	for _, role := range []string{RolePrefill, RoleDecode} {
-		if r := sp.Role(role); r != nil {
-			f.managedArgs(ReasonManagedFlag, "spec."+role+".engineArgs", r.EngineArgs, workerFlags)
-		}
-	}
-	f.managedArgs(ReasonManagedFlag, "spec.dynamoArgs", sp.DynamoArgs, workerFlags)
-}
-
-// sizes adds the faults of the parallel sizes of each role, each place once.
-func (f *faults) sizes(sp ModelSpec) {
-	seen := map[string]bool{}
-	for _, role := range sp.Roles() {
-		_, _, dp, err := sp.ParallelSizes(role)
-		if invalid, ok := errors.AsType[*Invalid](err); ok {
-			if !seen[invalid.Path] {
-				*f = append(*f, invalid)
-				seen[invalid.Path] = true
-			}
-			continue
-		}
-		local, ok := sp.localRanks(role)
-		if !ok || sp.Engine != EngineVLLM {
-			continue
-		}
-		n, parsed := positiveInt(local.Value)
-		if (!parsed || n != dp) && !seen[local.path] {
-			f.add(ReasonDataParallelNodes, local.path,
-				"%s is %s of %d data parallel ranks, and all run on one node; remove it, and use replicas to spread over nodes",
-				local.Key, local.Value, dp)
-			seen[local.path] = true
-		}
 	}
 }
 

@@ -27,9 +27,10 @@ func ValidateServer(s Server) []*Invalid {
 		f.add(ReasonInvalidAddress, "spec.frontend.port", "%d is not a port; use 1 to 65535", sp.Frontend.Port)
 	}
 	f.managedArgs(ReasonManagedFlag, "spec.frontend.args", sp.Frontend.Args, frontendFlags)
+	f.argKeys("spec.frontend.args", sp.Frontend.Args)
 	f.serverRouter(sp.Router)
 	f.env("spec.env", sp.Env)
-	f.runtimeEnv("spec.runtimeEnv", sp.RuntimeEnv, "the runtimeEnv")
+	f.runtimeEnv("spec.runtimeEnv", sp.RuntimeEnv, sp.RuntimeEnv, "the runtimeEnv")
 	f.tristate("spec.placement.waitForNodes", sp.Placement.WaitForNodes)
 	f.backoff(sp.Healing.Backoff)
 	return f
@@ -44,6 +45,12 @@ func (f *faults) serverRouter(r ServerRouter) {
 			"only the kv router reads KV events, and the mode is %s; set spec.router.mode to kv, or kvEvents to auto", mode)
 	}
 	f.managedArgs(ReasonReservedRouterArgs, "spec.router.args", r.Args, routerFlags)
+	for _, x := range r.Args {
+		if at := "spec.router.args." + x.Key; !f.has(at) { // they reach the frontend as its own do
+			f.managedArgs(ReasonManagedFlag, "spec.router.args", Args{x}, frontendFlags)
+		}
+	}
+	f.argKeys("spec.router.args", r.Args)
 	f.oneOf(ReasonUnknownValue, "spec.router.apply", r.Apply, ApplyModel, ApplyFrontend)
 }
 

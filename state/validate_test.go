@@ -75,6 +75,60 @@ func TestValidateModel(t *testing.T) {
 		{"unknown update type", func(m *Model) { m.Spec.Update.Type = "Recreate" }, ReasonUnknownValue, "spec.update.type"},
 		{"negative surge", func(m *Model) { m.Spec.Update.MaxSurge = ptr(-1) }, ReasonNegativeCount, "spec.update.maxSurge"},
 		{"negative unavailable", func(m *Model) { m.Spec.Update.MaxUnavailable = ptr(-1) }, ReasonNegativeCount, "spec.update.maxUnavailable"},
+		{"served name of several words", func(m *Model) { m.Spec.ServedName = "a b" }, ReasonInvalidServedName, "spec.servedName"},
+		{"served name with a comma", func(m *Model) { m.Spec.ServedName = "a,b" }, ReasonInvalidServedName, "spec.servedName"},
+		{"served name with a tab", func(m *Model) { m.Spec.ServedName = "a\tb" }, ReasonInvalidServedName, "spec.servedName"},
+		{"served name that looks like a flag", func(m *Model) { m.Spec.ServedName = "-a" }, ReasonInvalidServedName, "spec.servedName"},
+		{"path with a space and no served name", func(m *Model) { m.Spec.Model = "/models/my model" }, ReasonInvalidServedName, "spec.servedName"},
+		{"path with a space and a served name", func(m *Model) { m.Spec.Model, m.Spec.ServedName = "/models/my model", "m" }, "", ""},
+		{"model that looks like a flag", func(m *Model) { m.Spec.Model, m.Spec.ServedName = "--help", "m" }, ReasonInvalidModel, "spec.model"},
+		{"NUL in the model", func(m *Model) { m.Spec.Model = "a\x00" }, ReasonInvalidModel, "spec.model"},
+		{"key with the dashes of a flag", func(m *Model) { m.Spec.EngineArgs = args("--max-model-len", "8192") }, ReasonInvalidArgument, "spec.engineArgs.--max-model-len"},
+		{"key with one dash", func(m *Model) { m.Spec.DynamoArgs = args("-O3", "true") }, ReasonInvalidArgument, "spec.dynamoArgs.-O3"},
+		{"key that holds the value", func(m *Model) { m.Spec.EngineArgs = args("max_model_len=8192", "true") }, ReasonInvalidArgument, "spec.engineArgs.max_model_len=8192"},
+		{"key that holds a space", func(m *Model) { m.Spec.EngineArgs = args("max_model_len 8192", "true") }, ReasonInvalidArgument, "spec.engineArgs.max_model_len 8192"},
+		{"dashes before a managed flag", func(m *Model) { m.Spec.EngineArgs = args("--served-model-name", `"x"`) }, ReasonManagedFlag, "spec.engineArgs.--served-model-name"},
+		{"null leaves a key out", func(m *Model) { m.Spec.EngineArgs = args("quantization", "null", "tensor_parallel_size", "null") }, "", ""},
+		{"the Ray executor", func(m *Model) { m.Spec.EngineArgs = args("distributed_executor_backend", `"ray"`) }, ReasonRayExecutor, "spec.engineArgs.distributed_executor_backend"},
+		{"the Ray executor, abbreviated", func(m *Model) { m.Spec.DynamoArgs = args("distributed-exec", `"ray"`) }, ReasonRayExecutor, "spec.dynamoArgs.distributed-exec"},
+		{"another executor", func(m *Model) { m.Spec.EngineArgs = args("distributed_executor_backend", `"mp"`) }, "", ""},
+		{"data parallel ranks through Ray", func(m *Model) { m.Spec.EngineArgs = args("data_parallel_backend", `"ray"`) }, ReasonRayExecutor, "spec.engineArgs.data_parallel_backend"},
+		{"a rank of another node", func(m *Model) { m.Spec.EngineArgs = args("data_parallel_start_rank", "8") }, ReasonDataParallelNodes, "spec.engineArgs.data_parallel_start_rank"},
+		{"ranks behind one address", func(m *Model) { m.Spec.EngineArgs = args("data-parallel-address", `"10.0.0.1"`) }, ReasonDataParallelNodes, "spec.engineArgs.data-parallel-address"},
+		{"hybrid balancing of ranks", func(m *Model) { m.Spec.EngineArgs = args("data_parallel_hybrid_lb", "true") }, ReasonDataParallelNodes, "spec.engineArgs.data_parallel_hybrid_lb"},
+		{"the size of another engine", func(m *Model) { m.Spec.EngineArgs = args("tp", "8") }, ReasonBadParallelSize, "spec.engineArgs.tp"},
+		{"vllm has no --connector", func(m *Model) { m.Spec.DynamoArgs = args("connector", `"kvbm"`) }, ReasonManagedFlag, "spec.dynamoArgs.connector"},
+		{"trtllm has one", func(m *Model) { m.Spec.Engine, m.Spec.DynamoArgs = EngineTRTLLM, args("connector", `"kvbm"`) }, "", ""},
+		{"a connector of aggregated vllm", func(m *Model) { m.Spec.KVTransferConfig = args("kv_connector", `"LMCacheConnectorV1"`) }, "", ""},
+		{"a connector of sglang", func(m *Model) { m.Spec.Engine, m.Spec.KVTransferConfig = EngineSGLang, args("kv_connector", `"x"`) }, ReasonNotForEngine, "spec.kvTransferConfig"},
+		{"a connector of trtllm's role", func(m *Model) {
+			m.Spec.Engine, m.Spec.Mode = EngineTRTLLM, ModeDisagg
+			m.Spec.Prefill, m.Spec.Decode = &RoleSpec{KVTransferConfig: args("a", "1")}, &RoleSpec{}
+		}, ReasonNotForEngine, "spec.prefill.kvTransferConfig"},
+		{"a connector of the mocker", func(m *Model) { m.Spec.Engine, m.Spec.KVTransferConfig = EngineMocker, args("a", "1") }, ReasonNotForEngine, "spec.kvTransferConfig"},
+		{"KV events of aggregated sglang", func(m *Model) { m.Spec.Engine, m.Spec.KVEventsConfig = EngineSGLang, args("buffer_steps", "1") }, "", ""},
+		{"KV events of trtllm", func(m *Model) { m.Spec.Engine, m.Spec.KVEventsConfig = EngineTRTLLM, args("buffer_steps", "1") }, ReasonNotForEngine, "spec.kvEventsConfig"},
+		{"KV events of the mocker", func(m *Model) { m.Spec.Engine, m.Spec.KVEventsConfig = EngineMocker, args("buffer_steps", "1") }, ReasonNotForEngine, "spec.kvEventsConfig"},
+		{"KV events of decode", func(m *Model) {
+			m.Spec.Mode, m.Spec.Prefill, m.Spec.Decode = ModeDisagg, &RoleSpec{}, &RoleSpec{KVEventsConfig: args("buffer_steps", "1")}
+		}, ReasonNotForEngine, "spec.decode.kvEventsConfig"},
+		{"managed variable of a role", func(m *Model) {
+			m.Spec.Mode, m.Spec.Prefill, m.Spec.Decode = ModeDisagg, &RoleSpec{Env: Env{"PYTHONHASHSEED": {Value: "7"}}}, &RoleSpec{}
+		}, ReasonManagedEnv, "spec.prefill.env.PYTHONHASHSEED"},
+		{"managed variable in runtimeEnv", func(m *Model) { m.Spec.RuntimeEnv = args("env_vars", `{"CUDA_VISIBLE_DEVICES": "0"}`) }, ReasonManagedEnv, "spec.runtimeEnv.env_vars.CUDA_VISIBLE_DEVICES"},
+		{"managed flag in the dynamoArgs of a role", func(m *Model) {
+			m.Spec.Mode, m.Spec.Prefill, m.Spec.Decode = ModeDisagg, &RoleSpec{}, &RoleSpec{DynamoArgs: args("endpoint", `"x"`)}
+		}, ReasonManagedFlag, "spec.decode.dynamoArgs.endpoint"},
+		{"negative gpus of a role", func(m *Model) {
+			m.Spec.Mode, m.Spec.Prefill, m.Spec.Decode = ModeDisagg, &RoleSpec{Resources: ResourcesSpec{GPUs: ptr(-1)}}, &RoleSpec{}
+		}, ReasonNegativeCount, "spec.prefill.resources.gpus"},
+		{"no resources with a role's", func(m *Model) {
+			m.Spec.Mode, m.Spec.Prefill, m.Spec.Decode = ModeDisagg, &RoleSpec{Resources: ResourcesSpec{GPUs: ptr(0)}}, &RoleSpec{}
+			m.Spec.Resources.CPUs = ptr(0)
+		}, ReasonNoResources, "spec.prefill.resources"},
+		{"waitForNodes in a role", func(m *Model) {
+			m.Spec.Mode, m.Spec.Prefill, m.Spec.Decode = ModeDisagg, &RoleSpec{Placement: PlacementSpec{WaitForNodes: True}}, &RoleSpec{}
+		}, ReasonUnknownValue, "spec.prefill.placement.waitForNodes"},
 		{"negative timeout", func(m *Model) { m.Spec.StartupTimeout = -1 }, ReasonNegativeCount, "spec.startupTimeout"},
 		{"negative grace period", func(m *Model) { m.Spec.TerminationGracePeriod = -1 }, ReasonNegativeCount, "spec.terminationGracePeriod"},
 	}
@@ -130,6 +184,11 @@ func TestValidateServer(t *testing.T) {
 		{"managed flag of the frontend", func(s *Server) { s.Spec.Frontend.Args = args("http_port", "1") }, ReasonManagedFlag, "spec.frontend.args.http_port"},
 		{"router mode in router.args", func(s *Server) { s.Spec.Router.Args = args("router_mode", `"kv"`) }, ReasonReservedRouterArgs, "spec.router.args.router_mode"},
 		{"router KV events in router.args", func(s *Server) { s.Spec.Router.Args = args("no-router-kv-events", "true") }, ReasonReservedRouterArgs, "spec.router.args.no-router-kv-events"},
+		{"managed flag in router.args", func(s *Server) { s.Spec.Router.Args = args("http_port", "9000") }, ReasonManagedFlag, "spec.router.args.http_port"},
+		{"dashes in router.args", func(s *Server) { s.Spec.Router.Args = args("--router-temperature", "1") }, ReasonInvalidArgument, "spec.router.args.--router-temperature"},
+		{"dashes in frontend.args", func(s *Server) { s.Spec.Frontend.Args = args("--tls-cert-path", `"x"`) }, ReasonInvalidArgument, "spec.frontend.args.--tls-cert-path"},
+		{"managed variable", func(s *Server) { s.Spec.Env = Env{"NATS_SERVER": {Value: "nats://x"}} }, ReasonManagedEnv, "spec.env.NATS_SERVER"},
+		{"managed variable in runtimeEnv", func(s *Server) { s.Spec.RuntimeEnv = args("env_vars", `{"DYN_NAMESPACE": "x"}`) }, ReasonManagedEnv, "spec.runtimeEnv.env_vars.DYN_NAMESPACE"},
 		{"other router.args", func(s *Server) { s.Spec.Router.Args = args("router_temperature", "0.1") }, "", ""},
 		{"unknown router mode", func(s *Server) { s.Spec.Router.Mode = "inherit" }, ReasonUnknownRouterMode, "spec.router.mode"},
 		{"kvEvents under auto", func(s *Server) { s.Spec.Router.KVEvents = True }, "", ""},
@@ -190,8 +249,10 @@ func TestManagedVariables(t *testing.T) {
 	managed := []string{
 		"DYN_ROUTER_MODE", "DYN_NAMESPACE", "DYN_NAMESPACE_PREFIX", "DYN_ENDPOINT", "DYN_DISCOVERY_BACKEND",
 		"DYN_REQUEST_PLANE", "DYN_EVENT_PLANE", "DYN_SYSTEM_PORT", "DYN_CONNECTOR",
+		"ETCD_ENDPOINTS", "NATS_SERVER", "CUDA_VISIBLE_DEVICES", "VLLM_NIXL_SIDE_CHANNEL_PORT", "PYTHONHASHSEED",
+		"DYN_ROUTER_USE_KV_EVENTS", "DYN_VLLM_HEADLESS", "DYN_TRTLLM_TENSOR_PARALLEL_SIZE", "DYN_TRTLLM_EXTRA_ENGINE_ARGS",
 	}
-	free := []string{"DYN_LOG", "DYN_ENDPOINTS", "ETCD_ENDPOINTS", "DYN_PLANE", "HF_TOKEN", "DYN_SYSTEM"}
+	free := []string{"DYN_LOG", "DYN_ENDPOINTS", "ETCD_AUTH_USERNAME", "DYN_PLANE", "HF_TOKEN", "DYN_SYSTEM", "FLASHINFER_WORKSPACE_BASE", "VLLM_NIXL_SIDE_CHANNEL_HOST"}
 	env := Env{}
 	for _, name := range append(managed, free...) {
 		env[name] = EnvValue{}
@@ -370,11 +431,15 @@ func TestParallelSizes(t *testing.T) {
 }
 
 func TestParallelSizesError(t *testing.T) {
-	for _, value := range []string{"0", "-1", `"2"`, "2.0", "null", "true", "99999999999999999999", "100000"} {
+	for _, value := range []string{"0", "-1", `"2"`, "2.0", "true", "99999999999999999999", "100000"} {
 		_, err := ModelSpec{EngineArgs: args("tensor_parallel_size", value)}.GPUsPerWorker(RoleAggregated)
 		if ReasonOf(err) != ReasonBadParallelSize {
 			t.Errorf("%s: got %v", value, err)
 		}
+	}
+	unset := ModelSpec{EngineArgs: args("tensor_parallel_size", "null")}
+	if n, err := unset.GPUsPerWorker(RoleAggregated); n != 1 || err != nil {
+		t.Errorf("null: %d GPUs, %v; want 1, as if it were left out", n, err)
 	}
 }
 

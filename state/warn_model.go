@@ -1,35 +1,91 @@
 package state
 
 import (
-	"strconv"
-	"time"
+	"encoding/json"
+	"slices"
+	"strings"
 )
 
-// WarnModel returns what a valid model says and what does not do what it seems
-// to, in the order of its fields. It has its defaults filled in. What depends on
-// its server besides is told by package router.
-func WarnModel(m Model) []Warning {
-	w := warnings{key: ModelKey(m.Metadata.Server, m.Metadata.Name).String()}
-	w.readyTimeout(m.Spec)
-	return w.list
+// WarnModel returns what a valid model says and what does not do what it seems to,
+// each place once. Both specs have their defaults filled in. What depends on routing is told by
+// package router. The key of the warnings is left to the caller.
+func WarnModel(m ModelSpec, server ServerSpec) []Warning {
+	var w warnings
+	for _, field := range m.argFields() {
+		w.args(field)
+	}
+	w.nothingToUnset(m)
+	w.repeated(m)
+	w.gpus(m)
+	w.runtimeEnv(m.RuntimeEnv, m.Env)
+	w.readyTimeout(m, server)
+	return w
 }
 
-// ReadyTimeoutEnv is the variable that says after how many seconds vllm gives up
-// loading by itself.
-const ReadyTimeoutEnv = "VLLM_ENGINE_READY_TIMEOUT_S"
+// WarnServer is the same for a server.
+func WarnServer(s ServerSpec) []Warning {
+	var w warnings
+	w.args(argField{"spec.frontend.args", s.Frontend.Args})
+	w.args(argField{"spec.router.args", s.Router.Args})
+	w.runtimeEnv(s.RuntimeEnv, s.Env)
+	return w
+}
 
-// readyTimeout tells of an engine that gives up before startupTimeout is over.
-func (w *warnings) readyTimeout(sp ModelSpec) {
-	if sp.Engine != EngineVLLM {
-		return
+// switches are words by which people mean true or false and which are text in YAML.
+var switches = map[string]string{
+	"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false",
+}
+
+// args tells of text that was meant to be a switch. After a dot the words true and
+// false are what the engines read.
+func (w *warnings) args(field argField) {
+	for _, x := range field.args {
+		text := jsonText(x.Value)
+		meant, ok := switches[strings.ToLower(text)]
+		if ok && !strings.Contains(x.Key, ".") {
+			w.add(field.path+"."+x.Key, "%q is text, and stands on the command line as the value of the flag; if it is a switch, write %s without quotes", text, meant)
+		}
 	}
-	given, ok := sp.Env[ReadyTimeoutEnv]
-	if !ok {
-		return
+}
+
+// jsonText is the text that a JSON value holds; empty for another kind of value.
+func jsonText(value json.RawMessage) (s string) {
+	if json.Unmarshal(value, &s) != nil {
+		return ""
 	}
-	seconds, err := strconv.ParseFloat(given.Value, 64)
-	if err == nil && time.Duration(seconds*float64(time.Second)) < time.Duration(sp.StartupTimeout) {
-		w.add("spec.env."+ReadyTimeoutEnv, "vllm gives up after these %s seconds, before startupTimeout (%s) is over; raise it, or remove it to have it follow startupTimeout",
-			given.Value, sp.StartupTimeout)
+	return s
+}
+
+// nothingToUnset tells of a null in a role that takes nothing of the model's away.
+func (w *warnings) nothingToUnset(m ModelSpec) {
+	for _, role := range []string{RolePrefill, RoleDecode} {
+		own := m.roleOrNone(role)
+		for _, x := range []struct {
+			field      string
+			own, model Args
+		}{{"engineArgs", own.EngineArgs, m.EngineArgs}, {"dynamoArgs", own.DynamoArgs, m.DynamoArgs}} {
+			for _, a := range x.own {
+				has := slices.ContainsFunc(x.model, func(b Arg) bool { return sameFlag(a.Key, b.Key) && !isNull(b.Value) })
+				if isNull(a.Value) && !has {
+					w.add("spec."+role+"."+x.field+"."+a.Key, "null takes an argument of the model away, and spec.%s has no %s; remove it", x.field, a.Key)
+				}
+			}
+		}
+	}
+}
+
+// repeated tells of a flag that stands on a command line twice, each place once.
+func (w *warnings) repeated(m ModelSpec) {
+	told := map[string]bool{}
+	for _, role := range m.Roles() {
+		seen := map[string]commandArg{}
+		for _, x := range m.commandArgs(role) {
+			name := flagName(x.Key)
+			if before, ok := seen[name]; ok && !told[before.path] {
+				told[before.path] = true
+				w.add(before.path, "--%s stands again in %s, and the engine takes the last; remove one of them", name, x.path)
+			}
+			seen[name] = x
+		}
 	}
 }

@@ -45,12 +45,9 @@ func WarningsText(list []Warning) string {
 	return b.String()
 }
 
-// warnings collects those of one object.
-type warnings struct {
-	key  string
-	list []Warning
-}
+// warnings collects those of one object, whose key is put in by who knows it.
+type warnings []Warning
 
 func (w *warnings) add(path, format string, args ...any) {
-	w.list = append(w.list, Warning{Key: w.key, Path: path, Message: fmt.Sprintf(format, args...)})
+	*w = append(*w, Warning{Path: path, Message: fmt.Sprintf(format, args...)})
 }

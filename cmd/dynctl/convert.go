@@ -99,6 +99,11 @@ func (c *curatorSpecs) note(format string, args ...any) {
 // documents are the specs, the server first.
 func (c *curatorSpecs) documents() ([]json.RawMessage, error) {
 	var objects []any
+	if r := &c.server.Spec.Router; r.KVEvents == state.False && (r.Mode == "" || r.Mode == state.RouterAuto) {
+		// It is Curator's default, which counts for an explicit mode alone.
+		c.note("router: kv_events: false is left out: without a mode Curator does not heed it, and dynctl would")
+		r.KVEvents = ""
+	}
 	if c.explicit {
 		c.server.APIVersion, c.server.Kind = state.APIVersion, state.KindServer
 		if c.server.Metadata.Name == "" {

@@ -179,9 +179,13 @@ func (c *curatorSpecs) routerField(key string, v json.RawMessage, at place) erro
 	return at.unknown(strings.TrimPrefix(key, "router_"), []string{"mode", "kv_events", "router_kwargs"})
 }
 
-// env leaves out the variables that Curator overrides itself: so does dynctl.
+// env leaves out the variables that Curator overrides itself.
 func (c *curatorSpecs) env(v json.RawMessage, at place) error {
 	return fields(v, at, func(key string, v json.RawMessage, at place) error {
+		if state.ManagedVariable(key) || key == "FLASHINFER_WORKSPACE_BASE" {
+			c.note("subprocess_env: %s is left out: Curator sets it itself, and so does dynctl", key)
+			return nil
+		}
 		if c.server.Spec.Env == nil {
 			c.server.Spec.Env = state.Env{}
 		}

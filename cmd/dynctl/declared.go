@@ -122,10 +122,19 @@ func (d *declared) warnings(docs []state.Doc) []state.Warning {
 	for _, key := range keys {
 		server := d.server(key.Server)
 		if key.Kind == state.KindServer {
-			out = append(out, actors.WarnServer(server)...)
+			out = append(out, actors.WarnServer(server, d.routed(key.Server))...)
 		} else {
 			out = append(out, actors.WarnModel(d.models[key], server.Spec)...)
 		}
+	}
+	return out
+}
+
+// routed are the models of a server, as they count for its routing.
+func (d *declared) routed(server string) []router.Model {
+	var out []router.Model
+	for _, m := range d.othersOf(state.ServerKey(server)) {
+		out = append(out, router.Model{Name: m.Metadata.Name, Spec: m.Spec})
 	}
 	return out
 }

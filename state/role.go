@@ -1,0 +1,123 @@
+package state
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// What a role says overlays what its model says. An aggregated worker has no role
+// of its own, so that for it these are the model's.
+
+// RoleArgs are the engine arguments of a role: the model's, overlaid by the role's.
+// A key that is null is left out.
+func (m ModelSpec) RoleArgs(role string) Args {
+	return overlayFlags(m.EngineArgs, m.roleOrNone(role).EngineArgs)
+}
+
+// RoleDynamoArgs are the same for the arguments of dynamo.<engine>.
+func (m ModelSpec) RoleDynamoArgs(role string) Args {
+	return overlayFlags(m.DynamoArgs, m.roleOrNone(role).DynamoArgs)
+}
+
+// RoleEnv are the variables of a role's workers, without those of the server.
+func (m ModelSpec) RoleEnv(role string) Env { return m.Env.Overlay(m.roleOrNone(role).Env) }
+
+// RoleKVTransfer is the connector of a role's workers; empty where none is given.
+func (m ModelSpec) RoleKVTransfer(role string) Args {
+	return overlayKeys(m.KVTransferConfig, m.roleOrNone(role).KVTransferConfig)
+}
+
+// RoleKVEvents is the template of a role's workers for --kv-events-config.
+func (m ModelSpec) RoleKVEvents(role string) Args {
+	return overlayKeys(m.KVEventsConfig, m.roleOrNone(role).KVEventsConfig)
+}
+
+// RoleResources are what one worker of a role needs.
+func (m ModelSpec) RoleResources(role string) ResourcesSpec {
+	r := m.Resources
+	own := m.roleOrNone(role).Resources
+	if own.GPUs != nil {
+		r.GPUs = own.GPUs
+	}
+	if own.CPUs != nil {
+		r.CPUs = own.CPUs
+	}
+	return r
+}
+
+// RolePlacement is where a role's workers may run: the labels of the role are asked
+// for besides the model's.
+func (m ModelSpec) RolePlacement(role string) PlacementSpec {
+	p, own := m.Placement.clone(), m.roleOrNone(role).Placement
+	if own.ExcludeHeadNode != nil {
+		p.ExcludeHeadNode = clonePtr(own.ExcludeHeadNode)
+	}
+	if len(own.NodeSelector) > 0 && p.NodeSelector == nil {
+		p.NodeSelector = map[string]string{}
+	}
+	maps.Copy(p.NodeSelector, own.NodeSelector)
+	return p
+}
+
+// roleOrNone is the spec of a role, or an empty one.
+func (m ModelSpec) roleOrNone(role string) RoleSpec {
+	if r := m.Role(role); r != nil {
+		return *r
+	}
+	return RoleSpec{}
+}
+
+// rolePath is where a key of a field is written: in the role if it has the key,
+// else in the model.
+func rolePath(role, field, key string, own Args) string {
+	if slices.ContainsFunc(own, func(x Arg) bool { return sameFlag(x.Key, key) }) {
+		return "spec." + role + "." + field + "." + key
+	}
+	return "spec." + field + "." + key
+}
+
+// flagName is a key of arguments as it stands on a command line, without the
+// dashes before it.
+func flagName(key string) string { return strings.ReplaceAll(key, "_", "-") }
+
+func sameFlag(a, b string) bool { return flagName(a) == flagName(b) }
+
+// overlayFlags overlays arguments of a command line. Keys are the same in the "_"
+// and in the "-" spelling; what is null in the end is left out.
+func overlayFlags(base, over Args) Args {
+	out := base.Clone()
+	for _, x := range over.Clone() {
+		before := len(out)
+		for i := range out {
+			if sameFlag(out[i].Key, x.Key) {
+				out[i], before = x, -1
+			}
+		}
+		if before >= 0 {
+			out = append(out, x)
+		}
+	}
+	return out.Present()
+}
+
+// overlayKeys overlays a JSON object: a key that is null in over is taken away.
+func overlayKeys(base, over Args) Args {
+	out := base.Clone()
+	for _, x := range over {
+		if isNull(x.Value) {
+			out = out.Without(x.Key)
+		} else {
+			out = out.With(x.Key, slices.Clone(x.Value))
+		}
+	}
+	return out
+}
+
+// Present returns a without the keys that are null.
+func (a Args) Present() Args {
+	if !slices.ContainsFunc(a, func(x Arg) bool { return isNull(x.Value) }) {
+		return a
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(x Arg) bool { return isNull(x.Value) })
+}

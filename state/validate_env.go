@@ -1,0 +1,95 @@
+package state
+
+import (
+	"slices"
+	"strings"
+)
+
+// managedVariable is a pattern of environment variables that dynctl sets itself,
+// with the field to use instead. A "*" stands for any text.
+type managedVariable struct{ pattern, field string }
+
+var managedVariables = []managedVariable{
+	{"ETCD_ENDPOINTS", "the server's spec.etcd.endpoint"},
+	{"NATS_SERVER", "the server's spec.nats.url"},
+	{"CUDA_VISIBLE_DEVICES", "spec.resources.gpus"},
+	{"VLLM_NIXL_SIDE_CHANNEL_PORT", ""},
+	{"PYTHONHASHSEED", ""},
+	{"DYN_ROUTER_MODE", "spec.router.mode"},
+	{"DYN_ROUTER_USE_KV_EVENTS", "spec.router.kvEvents"},
+	{"DYN_*_PUBLISH_KV_EVENTS", "spec.router.kvEvents"},
+	{"DYN_NAMESPACE*", "the server's spec.dynamoNamespace"},
+	{"DYN_ENDPOINT", "spec.servedName"},
+	{"DYN_DISCOVERY_BACKEND", ""},
+	{"DYN_*_PLANE", "the server's spec.requestPlane and spec.eventPlane"},
+	{"DYN_SYSTEM_*", ""},
+	{"DYN_HTTP_PORT", "the server's spec.frontend.port"},
+	{"DYN_CONNECTOR", "spec.kvTransferConfig"},
+	{"DYN_*_DISAGGREGATION_MODE", "spec.mode"},
+	{"DYN_*_HEADLESS", ""},
+	{"DYN_*_SERVED_MODEL_NAME", "spec.servedName"},
+	{"DYN_MODEL_NAME", "spec.servedName"},
+	{"DYN_MODEL_PATH", "spec.model"},
+	{"DYN_TRTLLM_MODEL", "spec.model"},
+	{"DYN_*_PARALLEL_SIZE", "spec.engineArgs"},
+	{"DYN_TRTLLM_*_ENGINE_ARGS", "spec.engineArgs"},
+}
+
+func (v managedVariable) matches(name string) bool {
+	before, after, wild := strings.Cut(v.pattern, "*")
+	if !wild {
+		return name == v.pattern
+	}
+	return len(name) >= len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after)
+}
+
+// env adds a fault for each variable that cannot be set or is set by dynctl.
+func (f *faults) env(path string, env Env) {
+	for _, name := range env.Names() {
+		value := env[name]
+		at := path + "." + name
+		switch {
+		case name == "" || strings.ContainsAny(name, "=\x00"):
+			f.add(ReasonInvalidEnv, at, "%q cannot name a variable; use letters, digits and _", name)
+		case strings.ContainsRune(value.Value+value.FromFile+value.FromEnv, 0):
+			f.add(ReasonInvalidEnv, at, "the value holds a NUL character, which no environment can; remove it")
+		}
+		f.managedVariable(at, name)
+	}
+}
+
+// ManagedVariable reports whether dynctl sets a variable of workers itself.
+func ManagedVariable(name string) bool {
+	return slices.ContainsFunc(managedVariables, func(v managedVariable) bool { return v.matches(name) })
+}
+
+// managedVariable adds a fault if dynctl sets a variable itself.
+func (f *faults) managedVariable(path, name string) {
+	for _, v := range managedVariables {
+		if !v.matches(name) {
+			continue
+		}
+		way := "remove it"
+		if v.field != "" {
+			way += " and use " + v.field
+		}
+		f.add(ReasonManagedEnv, path, "dynctl sets %s itself; %s", v.pattern, way)
+		return
+	}
+}
+
+// runtimeEnv adds the faults of a runtime_env: its variables are the environment
+// that a worker's is made from, and merged with the server's it may ask for one
+// installer only.
+func (f *faults) runtimeEnv(path string, own, merged Args, whose string) {
+	for _, x := range EnvVars(own) {
+		f.managedVariable(path+".env_vars."+x.Key, x.Key)
+	}
+	has := func(key string) bool {
+		v, ok := merged.Get(key)
+		return ok && !isNull(v)
+	}
+	if has("pip") && has("uv") {
+		f.add(ReasonPipAndUV, path, "%s has both pip and uv, and Ray takes one; keep one of them", whose)
+	}
+}
