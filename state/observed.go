@@ -20,6 +20,9 @@ type Observed struct {
 	Gone map[UnitKey]uint64
 	// LastGone is when the last of them went, on the clock of the KV store.
 	LastGone time.Time
+	// Unreadable are the units that are reported in a way that cannot be read, and
+	// that no earlier report stands in for: they exist, and nothing else is known.
+	Unreadable []UnitKey // by server, then id
 }
 
 // Agent is the value of the key "agent": the incarnation in charge. The agent

@@ -68,11 +68,13 @@ func (c *Client) Ping(ctx context.Context) error {
 // StoreID is the random id of the store, which every actor carries that was
 // started from it.
 func (c *Client) StoreID(ctx context.Context) (string, error) {
-	id, err := readStoreID(ctx, c.js, BucketSpecs)
-	if isNotFound(err) {
-		return "", fmt.Errorf("store id: %w: the bucket %s is there without its id: start a reconciler", ErrNotAStore, BucketSpecs)
+	for _, bucket := range []string{BucketSpecs, BucketStatus} { // the latter has a copy
+		id, _, err := readStoreID(ctx, c.js, bucket)
+		if err != nil || id != "" {
+			return id, wrap("store id", err)
+		}
 	}
-	return id, wrap("store id", err)
+	return "", fmt.Errorf("store id: %w: the bucket %s is there without its id: start a reconciler", ErrNotAStore, BucketSpecs)
 }
 
 // SpecEntry is one spec as it was written, or the marker of its deletion.
@@ -85,9 +87,11 @@ type SpecEntry struct {
 	Deleted  bool
 	// DeleteNow says of a deletion that it is not to be held.
 	DeleteNow bool
-	At        time.Time // on the clock of the store
-	Author    string
-	Comment   string
+	// Missing: the bucket has lost it without a delete marker; of snapshots alone.
+	Missing bool
+	At      time.Time // on the clock of the store
+	Author  string
+	Comment string
 }
 
 func specEntry(e entry) SpecEntry {

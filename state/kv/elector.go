@@ -3,7 +3,6 @@ package kv
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/state"
 )
 
 const (
@@ -97,6 +98,8 @@ type Elector struct {
 	opts  ElectorOptions
 	terms chan Term
 
+	bucket *mirror[struct{}] // wakes, and finds what is no lease
+
 	mu      sync.Mutex
 	leader  *Lease // as last seen; nil: none
 	highest uint64 // epoch that was ever seen in the store
@@ -110,7 +113,12 @@ func NewElector(js jetstream.JetStream, o ElectorOptions) *Elector {
 	if o.Seen == nil {
 		o.Seen = func() uint64 { return 0 }
 	}
-	return &Elector{js: js, opts: o, terms: make(chan Term, 1)}
+	e := &Elector{js: js, opts: o, terms: make(chan Term, 1)}
+	e.bucket = newMirror(js, mirrorConfig[struct{}]{
+		bucket: BucketLease, parse: e.parse, kick: func() {},
+		absent: func(ctx context.Context) error { return leaseBucket.ensure(ctx, js) },
+	})
+	return e
 }
 
 // Leadership delivers each term that this elector wins. A term that nobody has
@@ -146,7 +154,7 @@ func (e *Elector) Run(ctx context.Context) error {
 				continue
 			}
 			// Somebody else was faster, or NATS is away: look again soon.
-			seen = observedLease{}
+			seen = seen.retry()
 			wait = LeaseRenew / 10
 		}
 		select {
@@ -160,9 +168,19 @@ func (e *Elector) Run(ctx context.Context) error {
 
 // observedLease is a revision of the lease and since when it has stood unchanged.
 type observedLease struct {
-	rev     uint64 // of the lease, or of the marker in its place; 0: there is neither
+	rev     uint64 // of the lease, or of what stands in its place; 0: there is neither
 	since   time.Time
 	present bool
+	// foreign: what stands there is no lease; since counts from the last that was.
+	foreign bool
+}
+
+// retry is what is left of it after a campaign that failed.
+func (o observedLease) retry() observedLease {
+	if o.foreign {
+		return o
+	}
+	return observedLease{}
 }
 
 // look reads the lease and returns how long to wait before it may be taken.
@@ -183,9 +201,17 @@ func (e *Elector) look(ctx context.Context, seen *observedLease) time.Duration {
 		e.setLeader(nil)
 		return 0
 	}
-	if !seen.present || seen.rev != entry.rev {
-		var l Lease
-		_ = json.Unmarshal(entry.value, &l) // a lease that nobody can read expires like any other
+	l, err := parseLease(entry, e.known())
+	if err != nil {
+		// No reconciler wrote it, so nobody holds anything by it. Whoever held the lease
+		// before it was written over holds it still, and gets the time of one to say so.
+		if seen.since.IsZero() {
+			seen.since = time.Now()
+		}
+		seen.rev, seen.foreign = entry.rev, true
+		return time.Until(seen.since.Add(LeaseTTL))
+	}
+	if !seen.present || seen.rev != entry.rev || seen.foreign {
 		e.setLeader(&l)
 		// Counted from after the read: the holder sent it earlier than that.
 		*seen = observedLease{rev: entry.rev, since: time.Now(), present: true}
@@ -231,10 +257,12 @@ func (e *Elector) nextEpoch(ctx context.Context) (uint64, error) {
 	if err != nil && !isNotFound(err) {
 		return 0, err
 	}
-	stored, _ := strconv.ParseUint(string(entry.value), 10, 64) // unreadable or deleted: as if absent
-	e.mu.Lock()
-	next := 1 + max(stored, e.highest, e.opts.Seen())
-	e.mu.Unlock()
+	known := e.known()
+	stored, err := parseEpoch(entry, known)
+	if err != nil {
+		stored = 0 // as if absent
+	}
+	next := 1 + max(stored, known)
 	_, err = put(ctx, e.js, write{
 		bucket: BucketLease, key: keyEpoch, value: []byte(strconv.FormatUint(next, 10)), ifRev: &entry.rev,
 	})
@@ -275,6 +303,13 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 			e.release(rev, l)
 			return
 		}
+		if seen := e.opts.Seen(); seen > l.Epoch || state.CheckCounter("epoch", l.Epoch, seen) != nil {
+			// The agent has heard of another epoch and takes no command of this one.
+			e.opts.Log.Warn("the agent refuses this epoch; another term begins", "epoch", l.Epoch, "agent", seen)
+			end()
+			e.release(rev, l)
+			return
+		}
 		sent := time.Now()
 		try, cancel := context.WithTimeout(termCtx, leaseTry)
 		newRev, err := e.write(try, l, rev)
@@ -304,7 +339,8 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 	}
 }
 
-// mine says that the lease in the store is the one of this term.
+// mine is the revision of the lease of this term in the store, or of something that
+// is no lease in its place, which is to be written over.
 func (e *Elector) mine(ctx context.Context, l Lease) (uint64, bool) {
 	try, cancel := context.WithTimeout(ctx, leaseTry)
 	defer cancel()
@@ -312,9 +348,10 @@ func (e *Elector) mine(ctx context.Context, l Lease) (uint64, bool) {
 	if err != nil || entry.deleted {
 		return 0, false
 	}
-	var stored Lease
-	if json.Unmarshal(entry.value, &stored) != nil {
-		return 0, false
+	stored, err := parseLease(entry, e.known())
+	if err != nil {
+		e.opts.Log.Warn("somebody wrote over the lease; it is written again", "epoch", l.Epoch, "because", err)
+		return entry.rev, true
 	}
 	return entry.rev, stored.Holder == l.Holder && stored.Epoch == l.Epoch
 }
@@ -357,20 +394,17 @@ func (e *Elector) delete(ctx context.Context, rev uint64) error {
 // watch wakes the standby when the lease changes. It only saves time: the lease
 // is read every second all the same.
 func (e *Elector) watch(ctx context.Context, wake chan<- struct{}) {
-	m := newMirror(e.js, mirrorConfig[struct{}]{
-		bucket: BucketLease,
-		kick: func() {
-			select {
-			case wake <- struct{}{}:
-			default:
-			}
-		},
-		absent: func(ctx context.Context) error { return leaseBucket.ensure(ctx, e.js) },
-	})
-	m.run(ctx)
+	e.bucket.cfg.kick = func() {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+	e.bucket.run(ctx)
 }
 
-// GetLeader reads the lease; [ErrNotFound] when nobody holds it.
+// GetLeader reads the lease; [ErrNotFound] when nobody holds it, an
+// [UnreadableError] where what stands there is none.
 func (c *Client) GetLeader(ctx context.Context) (Lease, error) {
 	e, err := last(ctx, c.js, BucketLease, keyLeader)
 	if err == nil && e.deleted {
@@ -379,9 +413,9 @@ func (c *Client) GetLeader(ctx context.Context) (Lease, error) {
 	if err != nil {
 		return Lease{}, wrap("leader", err)
 	}
-	var l Lease
-	if err := json.Unmarshal(e.value, &l); err != nil {
-		return Lease{}, fmt.Errorf("leader: %w: %w", ErrInvalid, err)
+	l, err := parseLease(e, 0)
+	if err != nil {
+		return Lease{}, leftOut([]Unreadable{unreadable(BucketLease, e, err)})
 	}
 	return l, nil
 }

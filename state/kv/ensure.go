@@ -1,17 +1,16 @@
 package kv
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"dynctl/state"
 )
 
 // Buckets of the store.
@@ -29,6 +28,9 @@ const HistoryDepth = 64
 // bucket.
 const keyStoreID = "store.id"
 
+// storeIDPattern is what newStoreID makes.
+var storeIDPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
 // known is what is remembered of a store whose buckets may be gone.
 type known struct {
 	id       string // empty: not known
@@ -42,7 +44,7 @@ type known struct {
 // The id is 16 random bytes in hex, made once by a create, with a copy in the
 // status bucket: when the spec bucket is deleted and made again, the store is
 // still the same one and keeps its units. Only when both are gone is it another
-// store. Where the two differ the spec bucket is right.
+// store.
 //
 // A spec bucket that is made again begins above every revision that a status
 // names, so an old revision never looks like a new one.
@@ -144,55 +146,82 @@ func highestRevision(ctx context.Context, js jetstream.JetStream) (uint64, error
 	}
 	highest := uint64(0)
 	for _, e := range entries {
-		var s state.Status
-		if e.key == keyStoreID || e.deleted || json.Unmarshal(e.value, &s) != nil {
+		if e.key == keyStoreID || e.deleted {
 			continue
 		}
-		highest = max(highest, s.ObservedRevision, s.AcceptedRevision)
+		if s, err := parseStatus(e); err == nil {
+			highest = max(highest, s.ObservedRevision, s.AcceptedRevision)
+		}
 	}
 	return highest, nil
 }
 
-// ensureStoreID returns the id in the spec bucket, which it makes if absent: from
-// the copy, from what the caller remembers, else anew.
+// ensureStoreID returns the id of the store and writes it wherever it does not
+// stand: in the spec bucket, and as a copy in the status bucket. What is no id counts
+// as absent. Where the two differ, the one that the caller remembers is right, or
+// else the one that the agent knows its store by, or else that of the spec bucket;
+// where neither is there, it is what the caller remembers, or made anew.
 func ensureStoreID(ctx context.Context, js jetstream.JetStream, remembered string) (string, error) {
-	id, err := readStoreID(ctx, js, BucketSpecs)
-	if isNotFound(err) {
-		id, err = readStoreID(ctx, js, BucketStatus)
-		if isNotFound(err) {
-			id, err = remembered, nil
-			if id == "" {
-				id = newStoreID()
-			}
-		}
-		if err != nil {
-			return "", wrap("store id", err)
-		}
-		zero := uint64(0)
-		_, err = put(ctx, js, write{bucket: BucketSpecs, key: keyStoreID, value: []byte(id), ifRev: &zero})
-		if errors.Is(wrap("", err), ErrConflict) {
-			id, err = readStoreID(ctx, js, BucketSpecs)
-		}
-	}
+	spec, specRev, err := readStoreID(ctx, js, BucketSpecs)
 	if err != nil {
 		return "", wrap("store id", err)
 	}
-	if copied, err := readStoreID(ctx, js, BucketStatus); err == nil && copied == id {
+	copied, _, err := readStoreID(ctx, js, BucketStatus)
+	if err != nil {
+		return "", wrap("store id", err)
+	}
+	id := cmp.Or(spec, copied, remembered)
+	if spec != "" && copied != "" && spec != copied {
+		if witness := cmp.Or(remembered, agentsStoreID(ctx, js)); witness == copied {
+			id = copied
+		}
+	}
+	if id == "" {
+		id = newStoreID()
+	}
+	if spec != id {
+		_, err = put(ctx, js, write{bucket: BucketSpecs, key: keyStoreID, value: []byte(id), ifRev: &specRev})
+		if errors.Is(wrap("", err), ErrConflict) { // somebody else was faster
+			id, _, err = readStoreID(ctx, js, BucketSpecs)
+		}
+		if err != nil || id == "" {
+			return "", wrap("store id", cmp.Or(err, ErrConflict))
+		}
+	}
+	if copied == id {
 		return id, nil
 	}
 	_, err = put(ctx, js, write{bucket: BucketStatus, key: keyStoreID, value: []byte(id)})
 	return id, wrap("store id", err)
 }
 
-func readStoreID(ctx context.Context, js jetstream.JetStream, bucket string) (string, error) {
+// readStoreID reads the id in a bucket, empty where there is none, and the revision
+// of what stands in its place.
+func readStoreID(ctx context.Context, js jetstream.JetStream, bucket string) (id string, rev uint64, err error) {
 	e, err := last(ctx, js, bucket, keyStoreID)
+	if isNotFound(err) {
+		return "", 0, nil
+	}
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
-	if e.deleted || len(e.value) == 0 {
-		return "", ErrNotFound
+	if e.deleted || checkStoreID(e.value) != nil {
+		return "", e.rev, nil
 	}
-	return string(e.value), nil
+	return string(e.value), e.rev, nil
+}
+
+// agentsStoreID is the store that the last agent was started for; empty: not known.
+func agentsStoreID(ctx context.Context, js jetstream.JetStream) string {
+	e, err := last(ctx, js, BucketObserved, keyAgent)
+	if err != nil || e.deleted {
+		return ""
+	}
+	o, err := parseObservation(e)
+	if err != nil {
+		return ""
+	}
+	return o.agent.StoreID
 }
 
 func newStoreID() string {

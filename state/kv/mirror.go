@@ -31,8 +31,11 @@ type mirrorConfig[T any] struct {
 	// missing key is not a delete.
 	keepMissing bool
 	parse       func(entry) (T, error) // may be nil
-	each        func(e entry, initial bool)
-	kick        func() // something changed
+	// judge compares a value that could be read with the others, and says why it is
+	// set aside all the same; may be nil.
+	judge func(others map[string]item[T], it item[T]) error
+	each  func(e entry, initial bool)
+	kick  func() // something changed
 	// absent is called, and may block, when the bucket does not exist.
 	absent func(context.Context) error
 	// follow is told all that happens, under the lock and before the views show it;
@@ -52,10 +55,16 @@ type follower[T any] interface {
 // item is an entry with what was made of it.
 type item[T any] struct {
 	entry
-	val     T
-	err     error
+	val T
+	// err says why the value is set aside.
+	err error
+	// held: val is the last one that could be read; the value that stands there cannot.
+	held    bool
 	missing bool // not in the bucket as it is now
 }
+
+// usable reports whether there is a value to go by.
+func (i item[T]) usable() bool { return !i.deleted && (i.err == nil || i.held) }
 
 // mirror is an in-memory copy of a bucket, read from its stream: KV watches carry
 // no headers, and have been seen to stop in silence.
@@ -77,8 +86,10 @@ type mirror[T any] struct {
 	connected bool
 	verified  time.Time // when the copy was last known to be complete
 	seen      uint64    // everything up to this sequence has arrived
-	version   uint64    // raised with every change of what the views show
-	err       error     // why the last session ended; nil while connected
+	// found are the values that were set aside and nobody has been told of yet.
+	found   []Unreadable
+	version uint64 // raised with every change of what the views show
+	err     error  // why the last session ended; nil while connected
 
 	// why the last session that had loaded ended, until that is told; run's alone.
 	why string
@@ -123,13 +134,14 @@ var (
 	errReload      = errors.New("load anew")
 	errReconnected = fmt.Errorf("%w: the connection was made again", errReload)
 	errRecreated   = fmt.Errorf("%w: the bucket was made anew", errReload)
+	errPurged      = fmt.Errorf("%w: the bucket was purged", errReload)
 	errGap         = fmt.Errorf("%w: the watch has a gap", errReload)
 )
 
 // Why a view was loaded anew.
 const (
 	ResyncReconnect = "reconnect" // the connection was made again
-	ResyncRecreated = "recreated" // the bucket is gone or was made anew
+	ResyncRecreated = "recreated" // the bucket is gone, was made anew or purged
 	ResyncGap       = "gap"       // a message was lost, or the watch stopped in silence
 	ResyncClosed    = "closed"    // the watch ended
 )
@@ -138,7 +150,7 @@ func causeOf(err error) string {
 	switch {
 	case errors.Is(err, errReconnected):
 		return ResyncReconnect
-	case errors.Is(err, errRecreated), errors.Is(err, jetstream.ErrStreamNotFound):
+	case errors.Is(err, errRecreated), errors.Is(err, errPurged), errors.Is(err, jetstream.ErrStreamNotFound):
 		return ResyncRecreated
 	case errors.Is(err, errGap):
 		return ResyncGap
@@ -263,10 +275,25 @@ func (s *session[T]) verify(ctx context.Context) (behind bool, seen uint64, err 
 		return false, 0, errRecreated
 	}
 	if s.loaded && info.State.LastSeq <= m.seen {
+		if s.purged(info.State.NumSubjects) {
+			return false, 0, errPurged
+		}
 		m.verified = time.Now()
 		return false, m.seen, nil
 	}
 	return true, m.seen, nil
+}
+
+// purged reports whether the bucket has fewer keys than have arrived: a purge of the
+// stream sends nothing. m.mu is held, and nothing is on its way.
+func (s *session[T]) purged(keys uint64) bool {
+	there := uint64(0)
+	for _, it := range s.m.items {
+		if !it.missing {
+			there++
+		}
+	}
+	return keys < there
 }
 
 func openStream(ctx context.Context, js jetstream.JetStream, bucket string) (jetstream.Stream, error) {
@@ -327,6 +354,9 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 		s.end(fmt.Errorf("%w: a message of %s was lost on the way", errGap, m.cfg.bucket))
 		return
 	}
+	if s.loaded {
+		it = m.settle(m.items, it)
+	}
 	if m.cfg.follow != nil {
 		m.cfg.follow.arrived(it)
 	}
@@ -354,9 +384,58 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	}
 }
 
+// maxFound bounds what waits to be told: past it, what a view shows has to do.
+const maxFound = 1024
+
+// settle sets a value aside that cannot be read or that the others contradict, and
+// holds on to the last one of its key that could be; m.mu is held.
+func (m *mirror[T]) settle(others map[string]item[T], it item[T]) item[T] {
+	if it.deleted {
+		return it
+	}
+	if it.err == nil && m.cfg.judge != nil {
+		it.err = m.cfg.judge(others, it)
+	}
+	if it.err == nil {
+		return it
+	}
+	if old, ok := m.items[it.key]; ok && old.usable() && (m.synced || m.cfg.keepMissing) {
+		it.val, it.held = old.val, true
+	}
+	if len(m.found) < maxFound {
+		m.found = append(m.found, unreadable(m.cfg.bucket, it.entry, it.err))
+	}
+	return it
+}
+
+// setAside is what stands in the bucket and cannot be read, by key.
+func (m *mirror[T]) setAside() []Unreadable {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []Unreadable
+	for _, it := range m.items {
+		if it.err != nil && !it.deleted && !it.missing {
+			out = append(out, unreadable(m.cfg.bucket, it.entry, it.err))
+		}
+	}
+	return out
+}
+
+// takeFound is what was set aside since the last call, in the order in which it came.
+func (m *mirror[T]) takeFound() []Unreadable {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := m.found
+	m.found = nil
+	return found
+}
+
 // finish puts the loaded entries in force; m.mu is held.
 func (s *session[T]) finish() {
 	m := s.m
+	for key, it := range s.fresh {
+		s.fresh[key] = m.settle(s.fresh, it)
+	}
 	if m.cfg.keepMissing {
 		for key, old := range m.items {
 			if _, ok := s.fresh[key]; !ok {

@@ -51,25 +51,65 @@ func parseObservation(e entry) (observation, error) {
 	switch {
 	case e.key == keyAgent:
 		o.agent = &state.Agent{}
-		err = json.Unmarshal(e.value, o.agent)
+		if err = decodeObject(e.value, maxObserved, o.agent); err == nil {
+			err = state.CheckAgent(*o.agent)
+		}
 		o.agent.At = e.at
 	case strings.HasPrefix(e.key, unitPrefix):
 		o.unit = &state.Unit{}
-		if err = json.Unmarshal(e.value, o.unit); err == nil && unitKey(o.unit.Key()) != e.key {
-			err = fmt.Errorf("it says that it is unit %q", o.unit.Key())
+		if err = decodeObject(e.value, maxObserved, o.unit); err == nil && unitKey(o.unit.Key()) != e.key {
+			err = fmt.Errorf("it says that it is unit %.80q", o.unit.Key())
 		}
 		if err == nil {
+			err = state.CheckUnit(o.unit, e.at)
 			toStoreClock(o.unit, e.at)
 		}
 		o.unit.Revision = e.rev
 	case strings.HasPrefix(e.key, nodePrefix):
 		o.node = &nodeValue{}
-		err = json.Unmarshal(e.value, o.node)
+		if err = decodeObject(e.value, maxObserved, o.node); err == nil && nodePrefix+o.node.ID != e.key {
+			err = fmt.Errorf("it says that it is node %.80q", o.node.ID)
+		}
+		if err == nil {
+			err = state.CheckNode(o.node.Node)
+		}
+	default:
+		err = errForeignKey
 	}
 	if err != nil {
-		return observation{}, fmt.Errorf("%s, revision %d: %w: %w", e.key, e.rev, ErrInvalid, err)
+		return observation{}, err
 	}
 	return o, nil
+}
+
+// judgeObservation refuses what no agent in charge can have written: an incarnation
+// or epoch that jumps, and a unit or node of an incarnation above the one in charge,
+// for an agent takes the key before it writes anything else.
+func judgeObservation(others map[string]item[observation], it item[observation]) error {
+	charge := others[keyAgent]
+	var last state.Agent
+	if charge.usable() && charge.val.agent != nil {
+		last = *charge.val.agent
+	}
+	switch {
+	case it.val.agent != nil:
+		if err := state.CheckCounter("incarnation", it.val.agent.Incarnation, last.Incarnation); err != nil {
+			return err
+		}
+		return state.CheckCounter("epoch", it.val.agent.Epoch, last.Epoch)
+	case it.val.unit != nil:
+		return newerThan(it.val.unit.Incarnation, last.Incarnation)
+	case it.val.node != nil:
+		return newerThan(it.val.node.Incarnation, last.Incarnation)
+	}
+	return nil
+}
+
+func newerThan(incarnation, inCharge uint64) error {
+	if inCharge > 0 && incarnation > inCharge {
+		return fmt.Errorf("it is of incarnation %d, and %d is in charge", incarnation, inCharge)
+	}
+	return nil
 }
 
 func unitKey(k state.UnitKey) string { return unitPrefix + k.Server + "." + k.Unit }
@@ -106,53 +146,45 @@ func toStoreClock(u *state.Unit, stored time.Time) {
 }
 
 // observe makes the view of the agent in charge. Values of earlier incarnations
-// are left out. It is synced only when the bucket is loaded, the agent says that
-// it has reported everything, and nothing stands there that contradicts it: a
-// value that cannot be read, or one of an incarnation that the agent key does not
-// know of yet.
-func observe(items map[string]item[observation], loaded bool) (state.Observed, error) {
-	var problems []error
+// are left out. It is synced only when the bucket is loaded and the agent says that
+// it has reported everything. A value that cannot be read costs its own unit or
+// node: the last one that could be stands in for it, or it is named.
+func observe(items map[string]item[observation], loaded bool) state.Observed {
 	var out state.Observed
-	if it, ok := items[keyAgent]; ok && !it.deleted && it.err == nil {
-		out.Agent = it.val.agent
-	}
 	incarnation := uint64(0)
-	if out.Agent != nil {
-		agent := *out.Agent
+	if it := items[keyAgent]; it.usable() && it.val.agent != nil {
+		agent := *it.val.agent
 		out.Agent, incarnation = &agent, agent.Incarnation
 	}
-	newer := false
 	for _, it := range items {
+		unit, isUnit := parseUnitKey(it.key)
 		switch {
-		case it.deleted:
-			if key, ok := parseUnitKey(it.key); ok {
-				if out.Gone == nil {
-					out.Gone = map[state.UnitKey]uint64{}
-				}
-				out.Gone[key] = it.rev
-				out.LastGone = latest(out.LastGone, it.at)
+		case it.deleted && isUnit:
+			if out.Gone == nil {
+				out.Gone = map[state.UnitKey]uint64{}
 			}
-		case it.err != nil:
-			problems = append(problems, it.err)
+			out.Gone[unit] = it.rev
+			out.LastGone = latest(out.LastGone, it.at)
+		case it.deleted:
+		case !it.usable():
+			if isUnit {
+				out.Unreadable = append(out.Unreadable, unit)
+			}
 		case it.val.unit != nil:
-			newer = newer || it.val.unit.Incarnation > incarnation
 			if out.Agent != nil && it.val.unit.Incarnation == incarnation {
 				out.Units = append(out.Units, *it.val.unit)
 			}
 		case it.val.node != nil:
-			newer = newer || it.val.node.Incarnation > incarnation
 			if n := it.val.node; out.Agent != nil && (n.Incarnation == 0 || n.Incarnation == incarnation) {
 				out.Nodes = append(out.Nodes, n.Node)
 			}
 		}
 	}
-	slices.SortFunc(out.Units, func(a, b state.Unit) int {
-		return cmp.Or(strings.Compare(a.Server, b.Server), strings.Compare(a.Unit, b.Unit))
-	})
+	slices.SortFunc(out.Units, func(a, b state.Unit) int { return compareUnits(a.Key(), b.Key()) })
+	slices.SortFunc(out.Unreadable, compareUnits)
 	slices.SortFunc(out.Nodes, func(a, b state.Node) int { return strings.Compare(a.ID, b.ID) })
-	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	out.Synced = loaded && out.Agent != nil && out.Agent.Synced && !newer && len(problems) == 0
-	return out, errors.Join(problems...)
+	out.Synced = loaded && out.Agent != nil && out.Agent.Synced
+	return out
 }
 
 func latest(a, b time.Time) time.Time {
@@ -162,13 +194,13 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// readObserved reads the whole observed bucket.
-func (c *Client) readObserved(ctx context.Context, doing string) (state.Observed, error) {
-	entries, err := scan(ctx, c.js, BucketObserved, ">", false)
-	if err != nil {
-		return state.Observed{}, wrap(doing, err)
-	}
-	items := map[string]item[observation]{}
+func compareUnits(a, b state.UnitKey) int {
+	return cmp.Or(strings.Compare(a.Server, b.Server), strings.Compare(a.Unit, b.Unit))
+}
+
+// observations makes of entries what a mirror makes of them.
+func observations(entries []entry) (items map[string]item[observation], bad []Unreadable) {
+	items = map[string]item[observation]{}
 	for _, e := range entries {
 		it := item[observation]{entry: e}
 		if !e.deleted {
@@ -176,12 +208,32 @@ func (c *Client) readObserved(ctx context.Context, doing string) (state.Observed
 		}
 		items[e.key] = it
 	}
-	o, err := observe(items, true)
-	return o, wrap(doing, err)
+	for key, it := range items {
+		if it.usable() {
+			it.err = judgeObservation(items, it)
+			items[key] = it
+		}
+		if it.err != nil {
+			bad = append(bad, unreadable(BucketObserved, it.entry, it.err))
+		}
+	}
+	return items, bad
+}
+
+// readObserved reads the whole observed bucket. What could be read comes with an
+// [UnreadableError] where something else could not.
+func (c *Client) readObserved(ctx context.Context, doing string) (state.Observed, error) {
+	entries, err := scan(ctx, c.js, BucketObserved, ">", false)
+	if err != nil {
+		return state.Observed{}, wrap(doing, err)
+	}
+	items, bad := observations(entries)
+	return observe(items, true), leftOut(bad)
 }
 
 // ListUnits reads every unit that the agent in charge reports, by server and id,
-// with its times on the clock of the store.
+// with its times on the clock of the store. An [UnreadableError] names what was
+// left out of them.
 func (c *Client) ListUnits(ctx context.Context) ([]state.Unit, error) {
 	o, err := c.readObserved(ctx, "list units")
 	return o.Units, err
@@ -191,7 +243,7 @@ func (c *Client) ListUnits(ctx context.Context) ([]state.Unit, error) {
 func (c *Client) GetUnit(ctx context.Context, key state.UnitKey) (state.Unit, error) {
 	doing := "unit " + key.String()
 	o, err := c.readObserved(ctx, doing)
-	if err != nil {
+	if err != nil && !errors.As(err, new(*UnreadableError)) {
 		return state.Unit{}, err
 	}
 	for _, u := range o.Units {
@@ -199,10 +251,14 @@ func (c *Client) GetUnit(ctx context.Context, key state.UnitKey) (state.Unit, er
 			return u, nil
 		}
 	}
+	if err != nil && slices.Contains(o.Unreadable, key) {
+		return state.Unit{}, wrap(doing, err)
+	}
 	return state.Unit{}, wrap(doing, ErrNotFound)
 }
 
-// ListNodes reads the Ray nodes, by id.
+// ListNodes reads the Ray nodes, by id. An [UnreadableError] names what was left
+// out of them.
 func (c *Client) ListNodes(ctx context.Context) ([]state.Node, error) {
 	o, err := c.readObserved(ctx, "list nodes")
 	return o.Nodes, err
@@ -220,7 +276,7 @@ func (c *Client) GetAgent(ctx context.Context) (state.Agent, error) {
 	}
 	o, err := parseObservation(e)
 	if err != nil {
-		return state.Agent{}, wrap("agent", err)
+		return state.Agent{}, leftOut([]Unreadable{unreadable(BucketObserved, e, err)})
 	}
 	return *o.agent, nil
 }

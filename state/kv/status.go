@@ -14,7 +14,8 @@ import (
 	"dynctl/state"
 )
 
-// GetStatus reads one status. [ErrNotFound] when the reconciler has written none.
+// GetStatus reads one status. [ErrNotFound] when the reconciler has written none;
+// an [UnreadableError] where what stands there is none.
 func (c *Client) GetStatus(ctx context.Context, key state.Key) (state.Status, error) {
 	doing := "status of " + key.String()
 	if err := checkKey(key); err != nil {
@@ -27,29 +28,33 @@ func (c *Client) GetStatus(ctx context.Context, key state.Key) (state.Status, er
 	if e.deleted {
 		return state.Status{}, wrap(doing, ErrNotFound)
 	}
-	s, err := parseStatus(e)
+	s, err := readStatus(e)
 	return s, wrap(doing, err)
 }
 
 // ListStatuses reads every status, servers before models, then by server and name.
+// Those that cannot be read are left out and named by an [UnreadableError], beside
+// the others.
 func (c *Client) ListStatuses(ctx context.Context) ([]state.Status, error) {
 	entries, err := scan(ctx, c.js, BucketStatus, ">", false)
 	if err != nil {
 		return nil, wrap("list statuses", err)
 	}
 	var out []state.Status
+	var bad []Unreadable
 	for _, e := range entries {
 		if e.deleted || e.key == keyStoreID {
 			continue
 		}
 		s, err := parseStatus(e)
 		if err != nil {
-			return nil, wrap("list statuses", err)
+			bad = append(bad, unreadable(BucketStatus, e, err))
+			continue
 		}
 		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b state.Status) int { return statusKey(a).Compare(statusKey(b)) })
-	return out, nil
+	return out, leftOut(bad)
 }
 
 // PutStatus writes a status by compare-and-swap on s.Revision, where 0 means that
@@ -187,12 +192,12 @@ func (q *changes) drain(yield func(StatusChange, error) bool) bool {
 		q.mu.Unlock()
 
 		k, err := state.ParseKey(key)
-		if err != nil {
-			err = fmt.Errorf("status %s: %w: %w", key, ErrInvalid, err)
-		}
 		change := StatusChange{Key: k, Deleted: e.deleted, Initial: initial}
-		if err == nil && !e.deleted {
-			change.Status, err = parseStatus(e)
+		if e.deleted && err != nil {
+			continue // nobody's
+		}
+		if !e.deleted {
+			change.Status, err = readStatus(e)
 		}
 		if !yield(change, err) {
 			return false
@@ -200,15 +205,29 @@ func (q *changes) drain(yield func(StatusChange, error) bool) bool {
 	}
 }
 
+// parseStatus reads the status of an object; the error is one line.
 func parseStatus(e entry) (state.Status, error) {
-	var s state.Status
-	if err := json.Unmarshal(e.value, &s); err != nil {
-		return state.Status{}, fmt.Errorf("status %s, revision %d: %w: %w", e.key, e.rev, ErrInvalid, err)
+	key, err := state.ParseKey(e.key)
+	if err != nil {
+		return state.Status{}, err
 	}
-	if s.Key != "" && s.Key != e.key {
-		return state.Status{}, fmt.Errorf("status %s, revision %d: %w: it says that it is %q", e.key, e.rev, ErrInvalid, s.Key)
+	var s state.Status
+	if err := decodeObject(e.value, maxStatus, &s); err != nil {
+		return state.Status{}, err
+	}
+	if err := state.CheckStatus(s, key, e.at); err != nil {
+		return state.Status{}, err
 	}
 	s.Key, s.Revision = e.key, e.rev
+	return s, nil
+}
+
+// readStatus is parseStatus for those who asked for this one.
+func readStatus(e entry) (state.Status, error) {
+	s, err := parseStatus(e)
+	if err != nil {
+		return state.Status{}, leftOut([]Unreadable{unreadable(BucketStatus, e, err)})
+	}
 	return s, nil
 }
 

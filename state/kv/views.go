@@ -2,8 +2,8 @@ package kv
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,8 +35,7 @@ type Health struct {
 	// Age is the time since the least fresh view was last found complete; 0 when
 	// one never was.
 	Age time.Duration
-	// Err is what is wrong: why a bucket is not followed, or which entries cannot
-	// be read; nil when nothing is.
+	// Err says why a bucket is not followed; nil when all are.
 	Err error
 }
 
@@ -59,7 +58,7 @@ type Views struct {
 	mu            sync.Mutex
 	specCache     cached[SpecSnapshot]
 	statusCache   cached[statusView]
-	observedCache cached[observedView]
+	observedCache cached[state.Observed]
 	storeID       string
 }
 
@@ -70,13 +69,8 @@ type cached[V any] struct {
 
 type statusView struct {
 	statuses map[string]state.Status
+	rewrite  map[string]bool
 	synced   bool
-	err      error
-}
-
-type observedView struct {
-	observed state.Observed
-	err      error
 }
 
 // WatchOption changes what Watch does besides.
@@ -105,16 +99,19 @@ func Watch(ctx context.Context, js jetstream.JetStream, kick func(), options ...
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	v := &Views{js: js, cancel: cancel, storeID: id, charge: &charge{}}
-	v.specs = newMirror(js, mirrorConfig[struct{}]{bucket: BucketSpecs, keepMissing: true, kick: kick, absent: v.makeAgain, resync: o.resync})
+	v.specs = newMirror(js, mirrorConfig[struct{}]{
+		bucket: BucketSpecs, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseInternal, resync: o.resync,
+	})
 	v.statuses = newMirror(js, mirrorConfig[state.Status]{
-		bucket: BucketStatus, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseStatusOrID, resync: o.resync,
+		bucket: BucketStatus, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseStatusEntry, resync: o.resync,
 	})
 	v.observed = newMirror(js, mirrorConfig[observation]{
-		bucket: BucketObserved, kick: kick, absent: v.makeAgain, parse: parseObservation, follow: v.charge, resync: o.resync,
+		bucket: BucketObserved, kick: kick, absent: v.makeAgain, parse: parseObservation, judge: judgeObservation, follow: v.charge, resync: o.resync,
 	})
 	v.wg.Go(func() { v.specs.run(ctx) })
 	v.wg.Go(func() { v.statuses.run(ctx) })
 	v.wg.Go(func() { v.observed.run(ctx) })
+	v.wg.Go(func() { v.tendStoreID(ctx) })
 	return v, nil
 }
 
@@ -147,10 +144,72 @@ func (v *Views) makeAgain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.mu.Lock()
-	v.storeID = id
-	v.mu.Unlock()
+	v.setStoreID(id)
 	return nil
+}
+
+func (v *Views) setStoreID(id string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.storeID = id
+}
+
+const (
+	// tendEvery is how often it is looked whether the store id stands where it should.
+	tendEvery = time.Second
+	// tendAfter is how long it may not: whoever restores a store writes one bucket
+	// after the other.
+	tendAfter = 5 * time.Second
+)
+
+// tendStoreID writes the id again where the buckets have lost it, or hold something
+// else in its place: without it nobody takes them for a store. Where both say
+// another one, the store is another one.
+func (v *Views) tendStoreID(ctx context.Context) {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	var since time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		spec, copied, known := v.storeIDs()
+		switch {
+		case !known:
+			since = time.Time{}
+		case spec != "" && spec == copied:
+			v.setStoreID(spec)
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) >= tendAfter:
+			try, cancel := context.WithTimeout(ctx, verifyTimeout)
+			if id, err := ensureStoreID(try, v.js, v.StoreID()); err == nil {
+				v.setStoreID(id)
+			}
+			cancel()
+			since = time.Time{}
+		}
+	}
+}
+
+// storeIDs are the id in the spec bucket and its copy in the status bucket, empty
+// where there is none; known: both buckets are followed.
+func (v *Views) storeIDs() (spec, copied string, known bool) {
+	specs, specsKnown := storeIDIn(v.specs)
+	statuses, statusesKnown := storeIDIn(v.statuses)
+	return specs, statuses, specsKnown && statusesKnown
+}
+
+func storeIDIn[T any](m *mirror[T]) (id string, known bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if it, ok := m.items[keyStoreID]; ok && !it.deleted && !it.missing && it.err == nil {
+		id = string(it.value)
+	}
+	return id, m.synced && m.connected
 }
 
 // Specs is the spec bucket.
@@ -164,9 +223,6 @@ func (v *Views) Specs() SpecSnapshot {
 		c.view.Created = v.specs.created
 		v.specs.mu.Unlock()
 		c.view.Entries, c.view.Confirmed = specView(items, c.view.Created)
-		if it, ok := items[keyStoreID]; ok && !it.deleted && !it.missing {
-			v.storeID = string(it.value)
-		}
 	}
 	return v.specCache.view
 }
@@ -175,14 +231,19 @@ func specView(items map[string]item[struct{}], created time.Time) ([]SpecEntry, 
 	var entries []SpecEntry
 	confirmed := map[string]uint64{}
 	for key, it := range items {
-		if server, ok := strings.CutPrefix(key, confirmPrefix); ok {
-			var c confirmation
-			if !it.deleted && json.Unmarshal(it.value, &c) == nil && c.Bucket.Equal(created) {
+		server, answer := strings.CutPrefix(key, confirmPrefix)
+		switch {
+		case it.err != nil || key == keyStoreID:
+		case answer:
+			if c, err := parseConfirmation(server, it.value); !it.deleted && err == nil && c.Bucket.Equal(created) {
 				confirmed[server] = c.Revision
 			}
-		}
-		if !internalKey(key) {
-			entries = append(entries, specEntry(it.entry))
+		default:
+			if _, err := state.ParseKey(key); err == nil {
+				e := specEntry(it.entry)
+				e.Missing = it.missing
+				entries = append(entries, e)
+			}
 		}
 	}
 	sortSpecs(entries)
@@ -191,58 +252,70 @@ func specView(items map[string]item[struct{}], created time.Time) ([]SpecEntry, 
 
 // Statuses are the statuses by key. Synced is as in SpecSnapshot. A status that
 // the bucket has lost without a delete marker stays, with Revision 0, so that
-// writing it makes it again. A status that cannot be read is left out and named
-// in [Views.Health]; synced is then false.
+// writing it makes it again. Where a value cannot be read, the last one that could
+// be stays in force at the revision of the value that is to be written over; where
+// there is none, the object has no status, and [Views.Unreadable] names it.
 func (v *Views) Statuses() (statuses map[string]state.Status, synced bool) {
 	view := v.statusView()
 	return view.statuses, view.synced
 }
 
+// StatusesToRewrite are the keys of statuses that are in force and do not stand in
+// the bucket: it has lost them, or holds something unreadable in their place.
+func (v *Views) StatusesToRewrite() map[string]bool { return v.statusView().rewrite }
+
 func (v *Views) statusView() statusView {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if c := &v.statusCache; c.version == 0 || c.version != v.statuses.currentVersion() {
-		var items map[string]item[state.Status]
-		c.view = statusView{statuses: map[string]state.Status{}}
-		items, c.view.synced, c.version = v.statuses.snapshot()
-		for key, it := range items {
-			switch {
-			case key == keyStoreID || it.deleted:
-			case it.err != nil:
-				c.view.err = errors.Join(c.view.err, it.err)
-				c.view.synced = false
-			default:
-				s := it.val
-				if it.missing {
-					s.Revision = 0
-				}
-				c.view.statuses[key] = s
-			}
+	c := &v.statusCache
+	if c.version != 0 && c.version == v.statuses.currentVersion() {
+		return c.view
+	}
+	var items map[string]item[state.Status]
+	c.view = statusView{statuses: map[string]state.Status{}, rewrite: map[string]bool{}}
+	items, c.view.synced, c.version = v.statuses.snapshot()
+	for key, it := range items {
+		if key == keyStoreID || !it.usable() {
+			continue
 		}
+		s := it.val
+		if it.missing {
+			s.Revision = 0
+		} else if it.held {
+			s.Revision = it.rev
+		}
+		c.view.statuses[key] = s
+		c.view.rewrite[key] = it.missing || it.held
 	}
-	return v.statusCache.view
-}
-
-func parseStatusOrID(e entry) (state.Status, error) {
-	if e.key == keyStoreID {
-		return state.Status{}, nil
-	}
-	return parseStatus(e)
+	return c.view
 }
 
 // Observed is what the agent in charge reports, with its times on the clock of
 // the store.
-func (v *Views) Observed() state.Observed { return v.observedView().observed }
-
-func (v *Views) observedView() observedView {
+func (v *Views) Observed() state.Observed {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if c := &v.observedCache; c.version == 0 || c.version != v.observed.currentVersion() {
 		items, synced, version := v.observed.snapshot()
 		c.version = version
-		c.view.observed, c.view.err = observe(items, synced && v.charge.believed())
+		c.view = observe(items, synced && v.charge.believed())
 	}
 	return v.observedCache.view
+}
+
+// Unreadable names the values that stand in the buckets now and cannot be read, by
+// bucket and key.
+func (v *Views) Unreadable() []Unreadable {
+	out := slices.Concat(v.specs.setAside(), v.statuses.setAside(), v.observed.setAside())
+	sortUnreadable(out)
+	return out
+}
+
+// FoundUnreadable are the values that were set aside since it was last asked; they
+// may have been written over since. A value is found again when its bucket is
+// loaded anew.
+func (v *Views) FoundUnreadable() []Unreadable {
+	return slices.Concat(v.specs.takeFound(), v.statuses.takeFound(), v.observed.takeFound())
 }
 
 // Health says how fresh the views are and what is wrong with them.
@@ -264,6 +337,5 @@ func (v *Views) Health() Health {
 	if !oldest.IsZero() {
 		h.Age = time.Since(oldest)
 	}
-	h.Err = errors.Join(h.Err, v.statusView().err, v.observedView().err)
 	return h
 }

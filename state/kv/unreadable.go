@@ -1,0 +1,214 @@
+package kv
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"dynctl/state"
+)
+
+// Bounds of what is decoded at all.
+const (
+	// maxObserved bounds a value of the agent or of the lease.
+	maxObserved = 512 << 10
+	// maxStatus bounds a status: it holds an accepted spec and what was rendered
+	// from it for every generation that has units.
+	maxStatus = 8 << 20
+	// maxDepth is how deep the values of an object may lie in each other.
+	maxDepth = 64
+)
+
+// Unreadable is a value that stands in a bucket and cannot be what its key says.
+// It is set aside: left out of every view, and named. Nothing else is.
+type Unreadable struct {
+	Bucket   string    `json:"bucket"`
+	Key      string    `json:"key"`
+	Revision uint64    `json:"revision"`
+	Why      string    `json:"why"` // one line
+	At       time.Time `json:"at"`  // when it was stored, on the clock of the store
+}
+
+func (u Unreadable) String() string {
+	return fmt.Sprintf("%s %s, revision %d: %s", u.Bucket, u.Key, u.Revision, u.Why)
+}
+
+// UnreadableError comes with a result from which values were left out, and names
+// them. What the call returned beside it is right and complete but for these.
+type UnreadableError struct{ Values []Unreadable }
+
+func (e *UnreadableError) Error() string {
+	lines := make([]string, len(e.Values))
+	for i, u := range e.Values {
+		lines[i] = u.String()
+	}
+	return strings.Join(lines, "; ")
+}
+
+// Is reports that an unreadable value is an invalid one.
+func (e *UnreadableError) Is(target error) bool { return target == ErrInvalid }
+
+// leftOut is the error for what was left out; nil when nothing was.
+func leftOut(values []Unreadable) error {
+	if len(values) == 0 {
+		return nil
+	}
+	sortUnreadable(values)
+	return &UnreadableError{values}
+}
+
+func sortUnreadable(values []Unreadable) {
+	slices.SortFunc(values, func(a, b Unreadable) int {
+		return cmp.Or(strings.Compare(a.Bucket, b.Bucket), strings.Compare(a.Key, b.Key))
+	})
+}
+
+// maxWhy bounds what is said of a value: its text may be the value's own.
+const maxWhy = 300
+
+func unreadable(bucket string, e entry, why error) Unreadable {
+	text := strings.ToValidUTF8(strings.Join(strings.Fields(why.Error()), " "), "?")
+	if len(text) > maxWhy {
+		text = strings.ToValidUTF8(text[:maxWhy], "") + "..."
+	}
+	key := e.key
+	if len(key) > maxWhy {
+		key = strings.ToValidUTF8(key[:maxWhy], "") + "..."
+	}
+	return Unreadable{Bucket: bucket, Key: key, Revision: e.rev, Why: text, At: e.at}
+}
+
+// errForeignKey says that a key is none that its bucket has.
+var errForeignKey = errors.New("no key of this bucket")
+
+// decodeObject reads a JSON object within bounds. What the decoder would pass over
+// (text that is no UTF-8, null in the place of an object) is refused.
+func decodeObject(value []byte, limit int, into any) error {
+	switch {
+	case len(value) > limit:
+		return fmt.Errorf("%d bytes; at most %d are read", len(value), limit)
+	case !utf8.Valid(value):
+		return errors.New("it is no UTF-8 text")
+	case !bytes.HasPrefix(bytes.TrimLeft(value, " \t\r\n"), []byte("{")):
+		return errors.New("it is no JSON object")
+	}
+	if depth(value) > maxDepth {
+		return fmt.Errorf("its values lie more than %d deep in each other", maxDepth)
+	}
+	return json.Unmarshal(value, into)
+}
+
+// depth is how deep objects and lists lie in each other, in what may be JSON.
+func depth(value []byte) (deepest int) {
+	open, text := 0, false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '{' || c == '[':
+			open++
+			deepest = max(deepest, open)
+		case c == '}' || c == ']':
+			open--
+		}
+	}
+	return deepest
+}
+
+// parseStatusEntry reads a status; the store id, which stands in the same bucket,
+// is none and no error.
+func parseStatusEntry(e entry) (state.Status, error) {
+	if e.key == keyStoreID {
+		return state.Status{}, checkStoreID(e.value)
+	}
+	return parseStatus(e)
+}
+
+// parseInternal checks what the spec bucket holds beside specs, which are read
+// elsewhere.
+func parseInternal(e entry) (struct{}, error) {
+	if e.key == keyStoreID {
+		return struct{}{}, checkStoreID(e.value)
+	}
+	if server, ok := strings.CutPrefix(e.key, confirmPrefix); ok {
+		_, err := parseConfirmation(server, e.value)
+		return struct{}{}, err
+	}
+	_, err := state.ParseKey(e.key)
+	return struct{}{}, err
+}
+
+func parseConfirmation(server string, value []byte) (c confirmation, err error) {
+	if !state.ValidServerName(server) {
+		return c, errForeignKey
+	}
+	if err = decodeObject(value, maxObserved, &c); err == nil && c.Revision == 0 {
+		err = errors.New("it confirms no revision")
+	}
+	return c, err
+}
+
+func checkStoreID(value []byte) error {
+	if !storeIDPattern.Match(value) {
+		return fmt.Errorf("%.40q is no store id; want 32 hex digits", value)
+	}
+	return nil
+}
+
+// Discard deletes an unreadable value, if it still stands there: it is for the
+// owner of the bucket. A key of the spec bucket is its writer's alone.
+// Errors: [ErrConflict], [ErrInvalid], [ErrUnreachable].
+func (c *Client) Discard(ctx context.Context, u Unreadable) error {
+	doing := "discard " + u.Bucket + " " + u.Key
+	if u.Bucket == BucketSpecs || strings.HasSuffix(u.Key, "...") {
+		return fmt.Errorf("%s: %w: it is not this program's to delete", doing, ErrInvalid)
+	}
+	_, err := put(ctx, c.js, write{
+		bucket: u.Bucket, key: u.Key, header: nats.Header{headerOperation: []string{opDelete}}, ifRev: &u.Revision,
+	})
+	return wrap(doing, err)
+}
+
+// Unreadable reads all buckets and names what stands there and cannot be read.
+func (c *Client) Unreadable(ctx context.Context) ([]Unreadable, error) {
+	const doing = "look for unreadable values"
+	var out []Unreadable
+	for bucket, parse := range map[string]func(entry) error{
+		BucketSpecs:  func(e entry) error { _, err := parseInternal(e); return err },
+		BucketStatus: func(e entry) error { _, err := parseStatusEntry(e); return err },
+		BucketLease:  func(e entry) error { return checkLeaseEntry(e, 0) },
+	} {
+		entries, err := scan(ctx, c.js, bucket, ">", false)
+		if err != nil {
+			return nil, wrap(doing, err)
+		}
+		for _, e := range entries {
+			if e.deleted {
+				continue
+			}
+			if err := parse(e); err != nil {
+				out = append(out, unreadable(bucket, e, err))
+			}
+		}
+	}
+	entries, err := scan(ctx, c.js, BucketObserved, ">", false)
+	if err != nil {
+		return nil, wrap(doing, err)
+	}
+	_, bad := observations(entries)
+	out = append(out, bad...)
+	sortUnreadable(out)
+	return out, nil
+}
