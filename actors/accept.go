@@ -23,7 +23,9 @@ type SpecEntry struct {
 	Err error
 	// Deleted: the entry is a delete or purge marker, written At; Now: dynctl did it.
 	Deleted, Now bool
-	At           time.Time
+	// Missing: the bucket has lost the entry, which was there, without a delete marker.
+	Missing bool
+	At      time.Time
 }
 
 // AcceptInput is what acceptance rests on.
@@ -184,6 +186,7 @@ func (a *accepter) collectModels() {
 				m.Deleted = a.deletion(e)
 			}
 		}
+		m.SpecMissing = m.Accepted != 0 && (m.entry == nil || m.entry.Missing)
 		a.models = append(a.models, m)
 	}
 }
@@ -200,6 +203,7 @@ func (a *accepter) acceptServers() {
 	for _, name := range names {
 		s := a.servers[name]
 		e, ok := a.entries[state.ServerKey(name)]
+		s.SpecMissing = s.Explicit && (!ok || e.Missing)
 		if !ok {
 			continue
 		}

@@ -88,7 +88,10 @@ type DesiredServer struct {
 	// Rejected says why the last revision is not the accepted one; nil if it is.
 	Rejected *Rejection
 	Deleted  *Deletion
-	Status   *state.Status // the previous one
+	// SpecMissing: what was accepted is not in the spec bucket any more, and nobody
+	// deleted it.
+	SpecMissing bool
+	Status      *state.Status // the previous one
 }
 
 // DesiredModel is one model with what it runs.
@@ -108,9 +111,11 @@ type DesiredModel struct {
 	// Outdated: this program would render another template for the same revision.
 	Outdated bool
 	Warnings []state.Warning
-	Rejected *Rejection
-	Deleted  *Deletion
-	Router   state.RouterStatus
+	// SpecMissing is as in [DesiredServer].
+	SpecMissing bool
+	Rejected    *Rejection
+	Deleted     *Deletion
+	Router      state.RouterStatus
 	// Carries: its own workers carry Router, not the frontend.
 	Carries bool
 	Status  *state.Status

@@ -98,6 +98,8 @@ func (p *planner) upToDateCondition(c *conditions, m *modelView) {
 		c.set(state.CondUpToDate, state.StatusFalse, CondDeletionHeld, m.server.heldMessage)
 	case m.held:
 		c.set(state.CondUpToDate, state.StatusFalse, CondDeletionHeld, "it was deleted without dynctl; it stops after the hold unless it is written again")
+	case m.SpecMissing && m.Deleted == nil:
+		c.set(state.CondUpToDate, state.StatusFalse, CondSpecMissing, missingMessage(m.Accepted))
 	case m.fellBack, m.giveUp:
 		c.set(state.CondUpToDate, state.StatusFalse, CondRolledBack, fmt.Sprintf("generation %s does not start%s; generation %s is kept until the spec is edited",
 			m.Template.Generation, m.lastExit(), m.Previous.Generation))
@@ -231,6 +233,8 @@ func (p *planner) serverConditions(c *conditions, s *serverView) {
 		c.set(state.CondUpToDate, state.StatusFalse, CondDeletionHeld, s.heldMessage)
 	} else if s.Deleted != nil && len(s.models) > 0 {
 		c.set(state.CondUpToDate, state.StatusFalse, CondDeletionHeld, fmt.Sprintf("it was deleted and still has %d models; delete them, or write the server again", len(s.models)))
+	} else if s.SpecMissing && s.Deleted == nil {
+		c.set(state.CondUpToDate, state.StatusFalse, CondSpecMissing, missingMessage(s.Accepted))
 	} else {
 		c.set(state.CondUpToDate, state.StatusTrue, CondOK, "")
 	}

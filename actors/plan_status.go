@@ -30,6 +30,7 @@ const (
 	CondOldRevision     = "OldRevision"
 	CondRolledBack      = "RolledBack"
 	CondInfraStarting   = "InfraStarting"
+	CondSpecMissing     = "SpecMissing"
 )
 
 // conditions collects the conditions of one object.
@@ -218,6 +219,10 @@ func (p *planner) acceptedCondition(c *conditions, rejected *Rejection, accepted
 	default:
 		c.set(state.CondAccepted, state.StatusFalse, rejected.Reason, fmt.Sprintf("%s; revision %d keeps running", rejected.Message, accepted))
 	}
+}
+
+func missingMessage(accepted uint64) string {
+	return fmt.Sprintf("revision %d runs as it was accepted, and the spec bucket does not hold it any more: write the spec again, or delete it with dynctl", accepted)
 }
 
 // modelConditions judges, in the order in which a model comes to life.

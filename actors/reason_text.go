@@ -81,6 +81,7 @@ var reasonTexts = map[string]string{
 	CondRendererChanged: "This version would run another command for the same spec; what runs is kept until dynctl restart.",
 	CondOldRevision:     "An older accepted revision runs; see the condition Accepted for why the newest does not.",
 	CondRolledBack:      "The newest generation does not start, so the previous one is kept until the spec is edited; see dynctl logs.",
+	CondSpecMissing:     "What runs was accepted, and the spec bucket has lost its spec (purged or made anew). It goes on; set it again, or dynctl delete.",
 	CondInfraStarting:   "The worker waits for the server's etcd and NATS; it goes on by itself.",
 
 	ReasonTPDoesNotFit:     "No node, and no even split over nodes, could hold the worker even if the cluster were empty; lower the parallel sizes, or add larger nodes.",
@@ -96,15 +97,16 @@ var reasonTexts = map[string]string{
 	ExitExecFailed:       "The process could not be executed; the log tail says why: a program, a file or a variable is missing on the node.",
 	PlacementStartFailed: "Ray refused to create the group or its actors, five times in a row; the message says what it said. It is tried again with backoff.",
 
-	"Created":        "Ray placed the group.",
-	"Executed":       "A process was executed.",
-	"Stopped":        "The unit was stopped; nothing of it is left.",
-	"RouterResolved": "The answer of the routing changed; detail.models names the models that caused it.",
-	"RouterApplied":  "The frontend, or the workers of a model that carries its own, serve with the routing that was resolved.",
-	"Planned":        "The commands of one round.",
-	"LeaderElected":  "This reconciler acts from now on.",
-	"LeaderLost":     "This reconciler stands by from now on.",
-	"AgentConnected": "An agent has told all that runs; commands reach it.",
+	"Created":         "Ray placed the group.",
+	"Executed":        "A process was executed.",
+	"Stopped":         "The unit was stopped; nothing of it is left.",
+	"RouterResolved":  "The answer of the routing changed; detail.models names the models that caused it.",
+	"RouterApplied":   "The frontend, or the workers of a model that carries its own, serve with the routing that was resolved.",
+	"Planned":         "The commands of one round.",
+	"LeaderElected":   "This reconciler acts from now on.",
+	"LeaderLost":      "This reconciler stands by from now on.",
+	"ValueUnreadable": "A value in a bucket cannot be read and is set aside; everything else goes on. Its owner writes over it; a key of the spec bucket is its writer's to delete.",
+	"AgentConnected":  "An agent has told all that runs; commands reach it.",
 }
 
 // ReasonText says in a sentence or two what a reason means and what to do about

@@ -66,11 +66,8 @@ func startStandIn(t *testing.T) *standIn {
 		t.Fatal(err)
 	}
 	s.put(ctx, t, "node.n0", state.Node{ID: "n0", IP: "10.0.0.1", GPUs: 8, CPUs: 32, Alive: true, Head: true})
-	lease, err := client.JetStream().KeyValue(ctx, kv.BucketLease)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := lease.Put(ctx, "leader", []byte(`{"holder": "r1", "epoch": 1, "since": "2026-11-24T00:00:00Z"}`)); err != nil {
+	lease := []byte(`{"holder": "r1", "epoch": 1, "since": "2026-11-24T00:00:00Z"}`)
+	if _, err := client.JetStream().Publish(ctx, "$KV."+kv.BucketLease+".leader", lease, jetstream.WithMsgTTL(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if err := answerLogs(client.JetStream().Conn()); err != nil {

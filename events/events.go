@@ -53,6 +53,7 @@ const (
 	TypeAgentConnected    = "agent-connected"
 	TypeAgentLost         = "agent-lost"
 	TypeDeletionBlocked   = "deletion-blocked"
+	TypeValueUnreadable   = "value-unreadable"
 )
 
 // Event is one event before it is a CloudEvent.

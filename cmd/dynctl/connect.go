@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -137,6 +138,7 @@ func (a *app) connect(ctx context.Context) (*kv.Client, error) {
 	defer cancel()
 	client, err := kv.Connect(dial, conn.NATSURL, conn.options()...)
 	if err == nil {
+		client.OnUnreadable(a.leftOut())
 		return client, nil
 	}
 	if ctx.Err() != nil {
@@ -148,6 +150,31 @@ func (a *app) connect(ctx context.Context) (*kv.Client, error) {
 	}
 	return nil, fail(exitUnreachable, "cannot reach NATS at %s%s: %w; is the reconciler running? (start it with `make up`, or set %s)",
 		redacted(conn.NATSURL), from, cause(err), envNATSURL)
+}
+
+// maxLeftOut bounds how many values are named that could not be read.
+const maxLeftOut = 10
+
+// leftOut warns of each value that cannot be read and is left out of what is shown,
+// once.
+func (a *app) leftOut() func(kv.Unreadable) {
+	var mu sync.Mutex
+	said := map[string]bool{}
+	return func(u kv.Unreadable) {
+		mu.Lock()
+		defer mu.Unlock()
+		key := u.Bucket + " " + u.Key
+		if said[key] {
+			return
+		}
+		said[key] = true
+		switch n := len(said); {
+		case n <= maxLeftOut:
+			fmt.Fprintf(a.err, "warning: left out: %s (see `dynctl doctor`)\n", u)
+		case n == maxLeftOut+1:
+			fmt.Fprintln(a.err, "warning: more values are left out: `dynctl doctor` names them")
+		}
+	}
 }
 
 // cause is the last of the errors that a failed connection wraps: what the network

@@ -194,15 +194,16 @@ func (d *deleter) delete(ctx context.Context, refs []ref, declared []state.Key) 
 func (d *deleter) one(ctx context.Context, key state.Key) (string, error) {
 	const gone = "unchanged (already gone)"
 	entry, err := d.client.GetSpec(ctx, key)
+	lost := errors.Is(err, kv.ErrNotFound)
 	switch {
-	case errors.Is(err, kv.ErrNotFound) && d.conditional:
+	case lost && d.conditional:
 		return "", notFoundErr("%s is not there, so it is not at revision %d (see `dynctl history %s`)", refOf(key), d.revision, refOf(key))
-	case errors.Is(err, kv.ErrNotFound):
-		return gone, nil
-	case err != nil:
+	case err != nil && !lost:
 		return "", stored(err)
 	case d.conditional && entry.Revision != d.revision:
 		return "", fail(exitConflict, "%s is at revision %d, not %d: look at it with `dynctl history %s`, then delete it again", refOf(key), entry.Revision, d.revision, refOf(key))
+	case d.dryRun && lost && !d.client.IsLeft(ctx, key):
+		return gone, nil
 	case d.dryRun:
 		return "deleted", nil
 	}

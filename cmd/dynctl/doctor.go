@@ -19,7 +19,7 @@ import (
 // finding is one item of `dynctl doctor -o json`.
 type finding struct {
 	// Check is one of nats, store, events, clock, reconciler, agent, versions,
-	// binaries, ray, gpus, ports, specs, frontend. A check may have several findings.
+	// values, binaries, ray, gpus, ports, specs, frontend. A check may have several findings.
 	Check string `json:"check"`
 	// Result is ok, warn, fail, or skip (what it rests on is missing).
 	Result  string `json:"result"`
@@ -44,6 +44,7 @@ const (
 	checkReconciler = "reconciler"
 	checkAgent      = "agent"
 	checkVersions   = "versions"
+	checkValues     = "values"
 	checkBinaries   = "binaries"
 	checkRay        = "ray"
 	checkGPUs       = "gpus"
@@ -54,7 +55,7 @@ const (
 
 var checks = []string{
 	checkNATS, checkStore, checkEvents, checkClock, checkReconciler, checkAgent, checkVersions,
-	checkBinaries, checkRay, checkGPUs, checkPorts, checkSpecs, checkFrontend,
+	checkValues, checkBinaries, checkRay, checkGPUs, checkPorts, checkSpecs, checkFrontend,
 }
 
 const doctorLong = `Check everything that serving rests on: NATS and the store, the clocks, the
@@ -140,11 +141,13 @@ func (d *doctor) examine(ctx context.Context) error {
 	}
 	defer d.client.Close()
 	d.found(checkNATS, resultOK, "", "%s answers", redacted(conn.NATSURL))
+	d.client.OnUnreadable(func(kv.Unreadable) {}) // values names them
 	if d.store(ctx) {
 		d.stream(ctx)
 		d.reconciler(ctx)
 		d.askAgent(ctx)
 		d.readAll(ctx)
+		d.values(ctx)
 		d.binaries()
 		d.ray()
 		d.gpus()
@@ -234,6 +237,29 @@ func (d *doctor) askAgent(ctx context.Context) {
 		d.found(checkAgent, resultWarn, "wait: it reads what Ray holds", "agent %d is not synced yet", agent.Incarnation)
 	default:
 		d.found(checkAgent, resultOK, "", "agent %d at %s, Ray session %s", agent.Incarnation, agent.NodeIP, agent.Session)
+	}
+}
+
+// values names what stands in the buckets and cannot be read.
+func (d *doctor) values(ctx context.Context) {
+	bad, err := d.client.Unreadable(ctx)
+	if err != nil {
+		d.found(checkValues, resultFail, "see that the user of this context may read the buckets", "%v", err)
+		return
+	}
+	for i, u := range bad {
+		if i == maxLeftOut {
+			d.found(checkValues, resultWarn, "", "and %d more", len(bad)-i)
+			break
+		}
+		next := "its owner writes over it within seconds: if it stays, see whether the reconciler and the agent run; find out who may write to " + u.Bucket
+		if u.Bucket == kv.BucketSpecs {
+			next = "delete it (nats kv del " + u.Bucket + " KEY), or write a spec there; find out who wrote it"
+		}
+		d.found(checkValues, resultWarn, next, "set aside: %s", u)
+	}
+	if len(bad) == 0 {
+		d.found(checkValues, resultOK, "", "every value can be read")
 	}
 }
 

@@ -203,6 +203,7 @@ func (d *doctor) holder(server string, port int) string {
 
 func (d *doctor) specs() {
 	rejected := 0
+	missing := false
 	for _, o := range append(slices.Clone(d.servers), d.models...) {
 		if o.Status == nil {
 			continue
@@ -211,8 +212,12 @@ func (d *doctor) specs() {
 			rejected++
 			d.found(checkSpecs, resultWarn, "correct it with `dynctl set`, or `dynctl rollback`", "%s: %s: %s", verdict.Ref(o.Status), c.Reason, firstLine(c.Message))
 		}
+		if c, ok := o.Status.Condition(state.CondUpToDate); ok && c.Reason == actors.CondSpecMissing {
+			missing = true
+			d.found(checkSpecs, resultWarn, "set it again, or delete it with `dynctl delete "+verdict.Ref(o.Status)+"`", "%s: %s: %s", verdict.Ref(o.Status), c.Reason, firstLine(c.Message))
+		}
 	}
-	if rejected == 0 {
+	if rejected == 0 && !missing {
 		d.found(checkSpecs, resultOK, "", "%s, %s, none rejected", plural(len(d.servers), "server"), plural(len(d.models), "model"))
 	}
 }

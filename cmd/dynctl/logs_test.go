@@ -158,7 +158,7 @@ func TestLogsFollow(t *testing.T) {
 		for _, l := range labels {
 			list = append(list, `{"name": "dynamo_default_1a2b3c4d_Dynamo_`+l+`"}`)
 		}
-		value := `{"incarnation": 1, "server": "default", "unit": "infra", "generation": "1a2b3c4d", "actors": [` + strings.Join(list, ",") + `]}`
+		value := `{"incarnation": 1, "server": "default", "unit": "infra", "generation": "1a2b3c4d", "state": "Running", "actors": [` + strings.Join(list, ",") + `]}`
 		if _, err := bucket.PutString(ctx, "unit.default.infra", value); err != nil {
 			t.Fatal(err)
 		}

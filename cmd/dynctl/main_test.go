@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"dynctl/cmd/internal/version"
@@ -210,15 +211,14 @@ func putMessage(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func putLeader(ts *testscript.TestScript, neg bool, args []string) {
-	ctx := context.Background()
-	bucket, err := clientOf(ts).JetStream().KeyValue(ctx, kv.BucketLease)
-	ts.Check(err)
 	is := ""
 	if len(args) > 1 {
 		is = args[1]
 	}
 	since := time.Now().Add(-3 * time.Hour).UTC().Format(time.RFC3339)
-	_, err = bucket.Put(ctx, "leader", []byte(`{"holder": "r1", "epoch": `+args[0]+`, "since": "`+since+`", "version": "`+is+`"}`))
+	value := []byte(`{"holder": "r1", "epoch": ` + args[0] + `, "since": "` + since + `", "version": "` + is + `"}`)
+	// A lease expires, as every one does.
+	_, err := clientOf(ts).JetStream().Publish(context.Background(), "$KV."+kv.BucketLease+".leader", value, jetstream.WithMsgTTL(time.Hour))
 	ts.Check(err)
 }
 

@@ -2,7 +2,9 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 type Client struct {
 	js    jetstream.JetStream
 	owned *nats.Conn // nil when the connection is the caller's
+	tell  func(Unreadable)
 }
 
 // Connect dials a NATS ("nats://user:password@host:4222") and returns a client
@@ -54,6 +57,35 @@ func (c *Client) Close() {
 	if c.owned != nil {
 		c.owned.Close()
 	}
+}
+
+// OnUnreadable has f told of every value that a call leaves out, instead of an
+// [UnreadableError] with the result: lists are then what could be read, and an
+// object whose only value cannot be read is not found. It is to be set before the
+// client is used; f may be called from several goroutines.
+func (c *Client) OnUnreadable(f func(Unreadable)) { c.tell = f }
+
+// leftOut is the error for what was left out of a list; nil when nothing was, or
+// somebody else is told.
+func (c *Client) leftOut(values []Unreadable) error {
+	if c.tell == nil || len(values) == 0 {
+		return leftOut(values)
+	}
+	sortUnreadable(values)
+	for _, u := range values {
+		c.tell(u)
+	}
+	return nil
+}
+
+// instead is the error for a value that was asked for and cannot be read.
+func (c *Client) instead(bucket string, e entry, why error) error {
+	u := unreadable(bucket, e, why)
+	if c.tell == nil {
+		return leftOut([]Unreadable{u})
+	}
+	c.tell(u)
+	return fmt.Errorf("what stands there cannot be read: %w", ErrNotFound)
 }
 
 // JetStream is the underlying context, for package events.
@@ -142,22 +174,47 @@ func (c *Client) PutSpec(ctx context.Context, key state.Key, value []byte, o Put
 }
 
 // DeleteSpec deletes an object at once, without the hold that other delete
-// markers have, and returns the revision of the marker. Errors: [ErrNotFound],
-// [ErrConflict], [ErrInvalid], [ErrNotAStore], [ErrUnreachable].
+// markers have, and returns the revision of the marker. An object that the spec
+// bucket has lost, and that has a status or units all the same, is deleted as well.
+// Errors: [ErrNotFound], [ErrConflict], [ErrInvalid], [ErrNotAStore], [ErrUnreachable].
 func (c *Client) DeleteSpec(ctx context.Context, key state.Key, o DeleteOptions) (uint64, error) {
 	doing := "delete " + key.String()
 	e, err := c.GetSpec(ctx, key)
+	if errors.Is(err, ErrNotFound) && o.IfRevision == nil && c.IsLeft(ctx, key) {
+		return c.mark(ctx, key, o, new(uint64))
+	}
 	if err != nil {
 		return 0, wrap(doing, err)
 	}
 	if o.IfRevision != nil && *o.IfRevision != e.Revision {
 		return 0, fmt.Errorf("%s: %w: it is at revision %d, not %d", doing, ErrConflict, e.Revision, *o.IfRevision)
 	}
+	return c.mark(ctx, key, o, o.IfRevision)
+}
+
+// mark writes a delete marker that acts at once.
+func (c *Client) mark(ctx context.Context, key state.Key, o DeleteOptions, ifRev *uint64) (uint64, error) {
 	h := header(o.Author, o.Comment)
 	h.Set(headerOperation, opDelete)
 	h.Set(HeaderDelete, DeleteNow)
-	rev, err := put(ctx, c.js, write{bucket: BucketSpecs, key: key.String(), header: h, ifRev: o.IfRevision})
-	return rev, wrap(doing, err)
+	rev, err := put(ctx, c.js, write{bucket: BucketSpecs, key: key.String(), header: h, ifRev: ifRev})
+	return rev, wrap("delete "+key.String(), err)
+}
+
+// IsLeft reports whether something of an object without a spec is left that a delete
+// would end: it has no delete marker (with one it is on its way), and a status, which
+// need not be readable, or units.
+func (c *Client) IsLeft(ctx context.Context, key state.Key) bool {
+	if e, err := last(ctx, c.js, BucketSpecs, key.String()); err == nil && e.deleted {
+		return false
+	}
+	if e, err := last(ctx, c.js, BucketStatus, key.String()); err == nil && !e.deleted {
+		return true
+	}
+	o, _ := c.readObserved(ctx, "units") // those that cannot be read tell nothing
+	return slices.ContainsFunc(o.Units, func(u state.Unit) bool {
+		return u.Server == key.Server && (u.Model == key.Name || key.Kind == state.KindServer)
+	})
 }
 
 // GetSpec reads the newest revision of a spec.

@@ -415,7 +415,7 @@ func (c *Client) GetLeader(ctx context.Context) (Lease, error) {
 	}
 	l, err := parseLease(e, 0)
 	if err != nil {
-		return Lease{}, leftOut([]Unreadable{unreadable(BucketLease, e, err)})
+		return Lease{}, wrap("leader", c.instead(BucketLease, e, err))
 	}
 	return l, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -305,4 +306,83 @@ func (g *gate) open() {
 		g.mu.TryLock() // it may never have been shut
 		g.mu.Unlock()
 	})
+}
+
+// Whoever writes over the lease holds nothing by it: the leader goes on in its term,
+// and a reconciler that comes later leads after the time of one lease.
+func TestForeignLease(t *testing.T) {
+	for name, value := range map[string]string{"garbage": "garbage", "a lease that never expires": `{"holder":"x","epoch":1}`, "an epoch beyond all": `{"holder":"x","epoch":18446744073709551615}`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			st := newStore(t)
+			js := st.ready()
+			c := runElector(t, js, ElectorOptions{ID: "r1"})
+			term := c.term()
+			bucket := must(js.KeyValue(t.Context(), BucketLease))(t)
+			foreign := func(span time.Duration) {
+				for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(LeaseRenew / 2) {
+					must(bucket.PutString(t.Context(), keyLeader, value))(t)
+				}
+			}
+			foreign(2 * LeaseTTL)
+			if !term.Held() {
+				t.Fatal("the term ended")
+			}
+			if found := c.FoundUnreadable(); len(found) == 0 || !found[0].OfTheLease() {
+				t.Errorf("found %v", found)
+			}
+			c.stop()
+			done := make(chan struct{})
+			go func() { defer close(done); foreign(3 * LeaseTTL) }()
+			began := time.Now()
+			if next := runElector(t, st.dial(), ElectorOptions{ID: "r2"}).term(); next.Epoch != term.Epoch+1 {
+				t.Errorf("epoch %d after %d", next.Epoch, term.Epoch)
+			}
+			t.Logf("led after %s", time.Since(began))
+			<-done
+		})
+	}
+}
+
+// A genuine lease is respected, whatever is written beside it.
+func TestGenuineLeaseBesideAForeignOne(t *testing.T) {
+	st := newStore(t)
+	js := st.ready()
+	first := runElector(t, js, ElectorOptions{ID: "r1"})
+	term := first.term()
+	second := runElector(t, st.dial(), ElectorOptions{ID: "r2"})
+	bucket := must(js.KeyValue(t.Context(), BucketLease))(t)
+	for end := time.Now().Add(3 * LeaseTTL); time.Now().Before(end); time.Sleep(LeaseRenew / 2) {
+		must(bucket.PutString(t.Context(), keyLeader, "garbage"))(t)
+		select {
+		case other := <-second.Leadership():
+			t.Fatalf("two lead: epoch %d beside %d", other.Epoch, term.Epoch)
+		default:
+		}
+	}
+	if !term.Held() {
+		t.Error("the term ended")
+	}
+}
+
+// What the counter of epochs says is not believed where it jumps; the agent's word is,
+// and a term that the agent refuses ends.
+func TestEpochsThatJump(t *testing.T) {
+	for _, counter := range []string{"garbage", "18446744073709551615", "18446744073709551616", "-1", "9007199254740993", "5000000"} {
+		st := newStore(t)
+		js := st.ready()
+		var seen atomic.Uint64
+		seen.Store(7)
+		must(must(js.KeyValue(t.Context(), BucketLease))(t).PutString(t.Context(), keyEpoch, counter))(t)
+		c := runElector(t, js, ElectorOptions{ID: "r1", Seen: seen.Load})
+		term := c.term()
+		if term.Epoch != 8 {
+			t.Errorf("%s: epoch %d, want 8", counter, term.Epoch)
+		}
+		seen.Store(20)
+		if next := c.term(); next.Epoch != 21 || term.Held() {
+			t.Errorf("%s: epoch %d, want 21; the first is held: %v", counter, next.Epoch, term.Held())
+		}
+		c.stop()
+	}
 }

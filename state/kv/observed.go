@@ -228,7 +228,7 @@ func (c *Client) readObserved(ctx context.Context, doing string) (state.Observed
 		return state.Observed{}, wrap(doing, err)
 	}
 	items, bad := observations(entries)
-	return observe(items, true), leftOut(bad)
+	return observe(items, true), c.leftOut(bad)
 }
 
 // ListUnits reads every unit that the agent in charge reports, by server and id,
@@ -276,7 +276,7 @@ func (c *Client) GetAgent(ctx context.Context) (state.Agent, error) {
 	}
 	o, err := parseObservation(e)
 	if err != nil {
-		return state.Agent{}, leftOut([]Unreadable{unreadable(BucketObserved, e, err)})
+		return state.Agent{}, wrap("agent", c.instead(BucketObserved, e, err))
 	}
 	return *o.agent, nil
 }

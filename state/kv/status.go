@@ -28,8 +28,11 @@ func (c *Client) GetStatus(ctx context.Context, key state.Key) (state.Status, er
 	if e.deleted {
 		return state.Status{}, wrap(doing, ErrNotFound)
 	}
-	s, err := readStatus(e)
-	return s, wrap(doing, err)
+	s, err := parseStatus(e)
+	if err != nil {
+		return state.Status{}, wrap(doing, c.instead(BucketStatus, e, err))
+	}
+	return s, nil
 }
 
 // ListStatuses reads every status, servers before models, then by server and name.
@@ -54,7 +57,7 @@ func (c *Client) ListStatuses(ctx context.Context) ([]state.Status, error) {
 		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b state.Status) int { return statusKey(a).Compare(statusKey(b)) })
-	return out, leftOut(bad)
+	return out, c.leftOut(bad)
 }
 
 // PutStatus writes a status by compare-and-swap on s.Revision, where 0 means that
@@ -197,7 +200,9 @@ func (q *changes) drain(yield func(StatusChange, error) bool) bool {
 			continue // nobody's
 		}
 		if !e.deleted {
-			change.Status, err = readStatus(e)
+			if change.Status, err = parseStatus(e); err != nil {
+				err = leftOut([]Unreadable{unreadable(BucketStatus, e, err)})
+			}
 		}
 		if !yield(change, err) {
 			return false
@@ -219,15 +224,6 @@ func parseStatus(e entry) (state.Status, error) {
 		return state.Status{}, err
 	}
 	s.Key, s.Revision = e.key, e.rev
-	return s, nil
-}
-
-// readStatus is parseStatus for those who asked for this one.
-func readStatus(e entry) (state.Status, error) {
-	s, err := parseStatus(e)
-	if err != nil {
-		return state.Status{}, leftOut([]Unreadable{unreadable(BucketStatus, e, err)})
-	}
 	return s, nil
 }
 

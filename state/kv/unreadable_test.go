@@ -44,6 +44,7 @@ func putJSON(t *testing.T, js jetstream.JetStream, bucket, key string, v any) ui
 func TestOneUnreadableValueCostsItself(t *testing.T) {
 	for name, value := range garbage {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			js := newStore(t).ready()
 			c, ctx := New(js), t.Context()
 			good := state.Status{Kind: state.KindModel, Server: "default", Name: "good", Generation: "1a2b3c4d"}
@@ -209,6 +210,7 @@ func TestPurgedSpecBucket(t *testing.T) {
 func TestStoreIDIsKept(t *testing.T) {
 	for name, value := range map[string]string{"garbage": "garbage", "another": strings.Repeat("0", 32)} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			js := newStore(t).ready()
 			ctx := t.Context()
 			w := watch(t, js)

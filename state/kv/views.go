@@ -318,6 +318,14 @@ func (v *Views) FoundUnreadable() []Unreadable {
 	return slices.Concat(v.specs.takeFound(), v.statuses.takeFound(), v.observed.takeFound())
 }
 
+// Loaded reports whether every bucket has been read whole.
+func (v *Views) Loaded() bool {
+	_, specs, _ := v.specs.snapshot()
+	_, statuses, _ := v.statuses.snapshot()
+	_, observed, _ := v.observed.snapshot()
+	return specs && statuses && observed
+}
+
 // Health says how fresh the views are and what is wrong with them.
 func (v *Views) Health() Health {
 	h := Health{Connected: true}

@@ -61,6 +61,8 @@ type App struct {
 	facts      atomic.Uint64
 	boot       string
 	snapshot   atomic.Pointer[snapshot]
+	roundAt    atomic.Pointer[time.Time] // when the last round ended
+	setAside   setAside
 	supervisor atomic.Pointer[ray.Supervisor]
 	supervised sync.WaitGroup
 }
@@ -212,6 +214,27 @@ func (a *App) seenEpoch() uint64 {
 	return 0
 }
 
+// loadPatience bounds the wait for the buckets before the election.
+const loadPatience = 5 * time.Second
+
+// takePart takes part in the election once the buckets are read: what the agent has
+// seen is among it, and an epoch has to be above that.
+func (a *App) takePart(ctx context.Context) error {
+	late := time.After(loadPatience)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for waiting := true; waiting && !a.views.Loaded(); {
+		select {
+		case <-look.C:
+		case <-late:
+			waiting = false
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return a.elector.Run(ctx)
+}
+
 // natsURL is where clients on this machine reach the spec store.
 func (a *App) natsURL() string {
 	if a.natsd != nil {
@@ -235,7 +258,7 @@ func (a *App) Run(ctx context.Context) error {
 	add("signal", func(ctx context.Context) error { <-ctx.Done(); return nil })
 	add("http", a.serveHTTP)
 	add("resolver", a.resolver.Run)
-	add("election", a.elector.Run)
+	add("election", a.takePart)
 	add("loop", a.loop.run)
 	a.log.Info("reconciler is up", "id", a.cfg.ID, "http", "http://"+a.listener.Addr().String())
 	err := g.Run()

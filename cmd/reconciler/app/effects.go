@@ -73,6 +73,7 @@ func (l *loop) carryOut(ctx context.Context, term kv.Term, in actors.Input, r ac
 	}
 	l.writeStatuses(ctx, in, r, kept)
 	l.tellFacts(term, in, r, c)
+	l.tellUnreadable(term)
 	if c.sent > 0 || len(r.Revokes) > 0 {
 		l.app.log.Info("round", "starts", len(r.Starts), "stops", len(r.Stops), "sweeps", len(r.Sweeps), "revokes", len(r.Revokes),
 			"waits", len(r.Waits), "published", c.sent, "took", time.Since(in.Now).Round(10*time.Microsecond))
@@ -236,17 +237,24 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 	for _, m := range in.Desired.Models {
 		before[state.ModelKey(m.Server, m.Name).String()] = m.Status
 	}
+	bad, standing := l.unreadableStatuses(), map[string]bool{}
 	for _, s := range r.Statuses {
 		key, err := state.ParseKey(s.Key)
 		if err != nil {
 			continue
 		}
+		standing[s.Key] = true
 		s.AcceptedSpec, s.Template = kept[key].Spec, kept[key].Template
-		if old := before[s.Key]; old == nil || !equalStatus(*old, s) {
+		old := before[s.Key]
+		if old == nil {
+			s.Revision = bad[s.Key] // what cannot be read is written over
+		}
+		if old == nil || l.rewrite[s.Key] || !equalStatus(*old, s) {
 			changed = append(changed, s)
 		}
 	}
 	l.putStatuses(ctx, changed)
+	l.discard(ctx, standing)
 	for _, k := range r.Gone {
 		delete(l.written, k.String())
 		if err := l.app.store.DeleteStatus(ctx, k); err != nil && !errors.Is(err, kv.ErrNotFound) {

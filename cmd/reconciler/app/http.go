@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -50,44 +49,4 @@ func (a *App) waiting() string {
 		return "nats: the embedded server is starting"
 	}
 	return fmt.Sprintf("nats: no answer from %s; start it, or correct --nats-url", kv.Redact(a.cfg.NATSURL))
-}
-
-// readyz answers 200 when specs would be carried out, else 503 with one line for
-// each thing that is missing.
-func (a *App) readyz(w http.ResponseWriter, _ *http.Request) {
-	missing := a.missing()
-	if len(missing) == 0 {
-		fmt.Fprintln(w, "ok")
-		return
-	}
-	w.WriteHeader(http.StatusServiceUnavailable)
-	fmt.Fprintln(w, strings.Join(missing, "\n"))
-}
-
-func (a *App) missing() []string {
-	var out []string
-	s := a.snapshot.Load()
-	if s == nil || !s.input.Desired.Synced {
-		out = append(out, "specs: not loaded from NATS yet")
-	}
-	if h := a.views.Health(); !h.Connected {
-		out = append(out, fmt.Sprintf("nats: not connected to %s; start it", kv.Redact(a.natsURL())))
-	}
-	lease, known := a.elector.Leader()
-	switch {
-	case !known:
-		out = append(out, "leader: none yet")
-	case lease.Holder != a.cfg.ID:
-		return out // a standby needs nothing else
-	}
-	if s != nil && !s.input.Observed.Synced {
-		line := "agent: not connected yet"
-		if sup := a.supervisor.Load(); sup != nil {
-			if st := sup.State(); st.Message != "" {
-				line = "agent: " + st.Message
-			}
-		}
-		out = append(out, line)
-	}
-	return out
 }

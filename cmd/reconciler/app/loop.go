@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"dynctl/actors"
-	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
 	"dynctl/state/registry"
@@ -30,7 +29,9 @@ type loop struct {
 	// decoded caches documents by key and revision: decoding is what costs most.
 	decoded map[string]decodedSpec
 	// written overlays the status view until the watch has caught up.
-	written   map[string]state.Status
+	written map[string]state.Status
+	// rewrite are the statuses that are in force and do not stand in the bucket.
+	rewrite   map[string]bool
 	suspects  map[state.UnitKey]time.Time
 	unclaimed map[actors.LeaseKey]time.Time
 	sent      map[string]sentCommand
@@ -89,6 +90,7 @@ func (l *loop) run(ctx context.Context) error {
 // once makes one round and says when the next one is due at the latest.
 func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	began := time.Now()
+	l.lookForUnreadable(began)
 	in, kept := l.gather(began)
 	l.aim(in)
 	result := actors.Plan(in)
@@ -99,6 +101,8 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 		l.suspects, l.unclaimed = result.Suspects, result.Unclaimed
 		l.carryOut(ctx, *term, in, result, kept)
 	}
+	ended := time.Now()
+	l.app.roundAt.Store(&ended)
 	next := idleRound
 	if !result.NextCheck.IsZero() {
 		next = min(next, max(time.Until(result.NextCheck), time.Millisecond))
@@ -140,10 +144,12 @@ func (l *loop) putAt(key state.Key, revision uint64) time.Time {
 // statuses is the status view with what this process wrote since.
 func (l *loop) statuses() (map[state.Key]state.Status, bool) {
 	view, loaded := l.app.views.Statuses()
+	l.rewrite = maps.Clone(l.app.views.StatusesToRewrite())
 	out := make(map[state.Key]state.Status, len(view))
 	for key, s := range view {
 		if w, ok := l.written[key]; ok && w.Revision > s.Revision {
 			s = w
+			delete(l.rewrite, key)
 		} else {
 			delete(l.written, key)
 		}
@@ -159,17 +165,15 @@ func (l *loop) statuses() (map[state.Key]state.Status, bool) {
 	return out, loaded
 }
 
-// decode turns bucket entries into documents. A key that is none of ours is
-// reported once and left alone.
+// decode turns bucket entries into documents.
 func (l *loop) decode(entries []kv.SpecEntry) []actors.SpecEntry {
 	out := make([]actors.SpecEntry, 0, len(entries))
 	for _, e := range entries {
 		key, err := state.ParseKey(e.Key)
 		if err != nil {
-			l.badKey(e, err)
-			continue
+			continue // the views leave these out
 		}
-		x := actors.SpecEntry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, At: e.At}
+		x := actors.SpecEntry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, Missing: e.Missing, At: e.At}
 		if !e.Deleted {
 			d, ok := l.decoded[e.Key]
 			if !ok || d.revision != e.Revision {
@@ -182,19 +186,6 @@ func (l *loop) decode(entries []kv.SpecEntry) []actors.SpecEntry {
 		out = append(out, x)
 	}
 	return out
-}
-
-func (l *loop) badKey(e kv.SpecEntry, err error) {
-	if l.decoded[e.Key].revision == e.Revision {
-		return
-	}
-	l.decoded[e.Key] = decodedSpec{revision: e.Revision, err: err}
-	l.app.log.Warn("a key of the spec bucket is not an object's", "key", e.Key, "err", err)
-	l.app.record(events.Event{
-		ID:   fmt.Sprintf("spec-rejected-%s-%d", e.Key, e.Revision),
-		Type: events.TypeSpecRejected, Object: subjectToken(e.Key),
-		Data: events.Data{SpecRevision: e.Revision, Reason: state.ReasonKeyMismatch, Message: err.Error()},
-	})
 }
 
 // subjectToken makes any text fit to end a subject.

@@ -25,7 +25,7 @@ const (
 // opsInput is the last round as the ops page shows it.
 func (a *App) opsInput() ops.Input {
 	in := ops.Input{
-		Now: time.Now(), ID: a.cfg.ID, Version: version.Get().Version, Missing: a.missing(),
+		Now: time.Now(), ID: a.cfg.ID, Version: version.Get().Version, Missing: a.missing(), Degraded: a.degraded(),
 		NATSURL: withoutSecret(a.natsURL()), Leader: a.leadership(), Specs: map[string]ops.Spec{},
 	}
 	s := a.snapshot.Load()

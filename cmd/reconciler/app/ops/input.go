@@ -15,6 +15,8 @@ type Input struct {
 	Leader      Leader
 	// Missing is what keeps specs from being carried out, one line each.
 	Missing []string
+	// Degraded is what somebody should look at although specs are carried out.
+	Degraded []string
 	// NATSURL is where dynctl finds the spec store; empty where it holds a password.
 	NATSURL string
 	Agent   *state.Agent // nil: none was ever heard of

@@ -1,0 +1,215 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+// States of a check, from good to bad.
+const (
+	checkOK = "ok"
+	// checkDegraded: specs are carried out, and somebody should look.
+	checkDegraded = "degraded"
+	// checkFailed: specs are not carried out.
+	checkFailed = "failed"
+)
+
+// check is one thing that carrying specs out rests on; docs/monitoring.md has the
+// shape of /readyz?verbose.
+type check struct {
+	Name  string `json:"name"`
+	State string `json:"state"`
+	// Text is one line for people; empty where there is nothing to say.
+	Text string `json:"text"`
+}
+
+// checkers are all checks, in the order in which they are shown.
+var checkers = []struct {
+	name string
+	look func(*App, *snapshot) (state, text string)
+}{
+	{"specs", checkSpecs},
+	{"nats", checkNATS},
+	{"leader", checkLeader},
+	{"agent", checkAgent},
+	{"round", checkRound},
+	{"lease", checkLease},
+	{"values", checkValues},
+	{"specs-missing", checkSpecsMissing},
+}
+
+// checks looks at everything.
+func (a *App) checks() []check {
+	s := a.snapshot.Load()
+	out := make([]check, 0, len(checkers))
+	for _, c := range checkers {
+		st, text := c.look(a, s)
+		out = append(out, check{c.name, st, text})
+	}
+	return out
+}
+
+// worst is the state of all checks together.
+func worst(checks []check) string {
+	at := func(s string) int { return slices.Index([]string{checkOK, checkDegraded, checkFailed}, s) }
+	out := checkOK
+	for _, c := range checks {
+		if at(c.State) > at(out) {
+			out = c.State
+		}
+	}
+	return out
+}
+
+func checkSpecs(_ *App, s *snapshot) (string, string) {
+	if s == nil || !s.input.Desired.Synced {
+		return checkFailed, "not loaded from NATS yet"
+	}
+	return checkOK, ""
+}
+
+func checkNATS(a *App, _ *snapshot) (string, string) {
+	if h := a.views.Health(); !h.Connected {
+		return checkFailed, fmt.Sprintf("not connected to %s; start it", kv.Redact(a.natsURL()))
+	}
+	return checkOK, ""
+}
+
+func checkLeader(a *App, _ *snapshot) (string, string) {
+	lease, known := a.elector.Leader()
+	switch {
+	case !known:
+		return checkFailed, "none yet"
+	case lease.Holder != a.cfg.ID:
+		return checkOK, lease.Holder + " leads; this one stands by"
+	}
+	return checkOK, ""
+}
+
+// standsBy says that another reconciler acts: this one needs no agent.
+func (a *App) standsBy() bool {
+	lease, known := a.elector.Leader()
+	return known && lease.Holder != a.cfg.ID
+}
+
+func checkAgent(a *App, s *snapshot) (string, string) {
+	if s == nil || s.input.Observed.Synced || a.standsBy() {
+		return checkOK, ""
+	}
+	if sup := a.supervisor.Load(); sup != nil {
+		if st := sup.State(); st.Message != "" {
+			return checkFailed, st.Message
+		}
+	}
+	return checkFailed, "not connected yet"
+}
+
+// slowRound is the age of the last round from which on something holds rounds up.
+const slowRound = 5 * time.Second
+
+func checkRound(a *App, _ *snapshot) (string, string) {
+	if at := a.roundAt.Load(); at != nil {
+		if age := time.Since(*at); age > slowRound {
+			return checkDegraded, fmt.Sprintf("the last one ended %s ago; nothing is decided until the next one ends", age.Round(100*time.Millisecond))
+		}
+	}
+	return checkOK, ""
+}
+
+func checkLease(a *App, _ *snapshot) (string, string) {
+	seen := a.setAside.seen()
+	if seen.leaseAt.IsZero() || time.Since(seen.leaseAt) > foreignLeaseFor {
+		return checkOK, ""
+	}
+	return checkDegraded, "foreign lease holder: somebody who is no reconciler writes over the lease (" + seen.lease.String() + "); find out who may write to " + kv.BucketLease
+}
+
+// shownValues is how many names a line holds.
+const shownValues = 10
+
+func checkValues(a *App, _ *snapshot) (string, string) {
+	values := a.setAside.seen().values
+	if len(values) == 0 {
+		return checkOK, ""
+	}
+	names := make([]string, len(values))
+	for i, u := range values {
+		names[i] = u.String()
+	}
+	return checkDegraded, fmt.Sprintf("%d cannot be read and are set aside: %s", len(values), someOf(names, "; "))
+}
+
+func checkSpecsMissing(_ *App, s *snapshot) (string, string) {
+	if s == nil {
+		return checkOK, ""
+	}
+	var names []string
+	for _, st := range s.result.Statuses {
+		if c, _ := st.Condition(state.CondUpToDate); c.Reason == actors.CondSpecMissing {
+			names = append(names, st.Key)
+		}
+	}
+	if len(names) == 0 {
+		return checkOK, ""
+	}
+	return checkDegraded, fmt.Sprintf("%d run as accepted though the spec bucket holds no spec of them: %s; set them again, or delete them with dynctl", len(names), someOf(names, ", "))
+}
+
+func someOf(names []string, separator string) string {
+	if len(names) <= shownValues {
+		return strings.Join(names, separator)
+	}
+	return strings.Join(names[:shownValues], separator) + fmt.Sprintf(" and %d more", len(names)-shownValues)
+}
+
+// lines are the checks that are in a state, as "name: text".
+func lines(checks []check, in string) []string {
+	var out []string
+	for _, c := range checks {
+		if c.State == in {
+			out = append(out, c.Name+": "+c.Text)
+		}
+	}
+	return out
+}
+
+// readyz answers 200 when specs would be carried out, else 503 with one line for
+// each thing that is missing. What is degraded is said beside "degraded", with 200.
+// With ?verbose it lists every check as JSON.
+func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
+	checks := a.checks()
+	state := worst(checks)
+	if r.URL.Query().Has("verbose") {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	if state == checkFailed {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	switch {
+	case r.URL.Query().Has("verbose"):
+		// The reader is gone where this fails.
+		_ = json.NewEncoder(w).Encode(struct {
+			State  string  `json:"state"`
+			Checks []check `json:"checks"`
+		}{state, checks})
+	case state == checkFailed:
+		fmt.Fprintln(w, strings.Join(lines(checks, checkFailed), "\n"))
+	case state == checkDegraded:
+		fmt.Fprintln(w, "degraded\n"+strings.Join(lines(checks, checkDegraded), "\n"))
+	default:
+		fmt.Fprintln(w, "ok")
+	}
+}
+
+// missing is what keeps specs from being carried out, degraded what somebody should
+// look at, one line each.
+func (a *App) missing() []string  { return lines(a.checks(), checkFailed) }
+func (a *App) degraded() []string { return lines(a.checks(), checkDegraded) }

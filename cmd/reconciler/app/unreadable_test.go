@@ -1,0 +1,131 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dynctl/events"
+	"dynctl/state/kv"
+)
+
+// readyzOf is what /readyz says, and each check of its verbose form by name.
+func (r *rig) readyzOf() (code int, text string, checks map[string]check) {
+	r.tb.Helper()
+	ask := func(path string) (int, []byte) {
+		answer, err := http.Get("http://" + r.app.listener.Addr().String() + path)
+		if err != nil {
+			r.tb.Fatal(err)
+		}
+		defer func() { _ = answer.Body.Close() }()
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			r.tb.Fatal(err)
+		}
+		return answer.StatusCode, body
+	}
+	var verbose struct {
+		State  string
+		Checks []check
+	}
+	if _, body := ask("/readyz?verbose"); json.Unmarshal(body, &verbose) != nil {
+		r.tb.Fatalf("/readyz?verbose: %s", body)
+	}
+	checks = map[string]check{"": {State: verbose.State}}
+	for _, c := range verbose.Checks {
+		checks[c.Name] = c
+	}
+	code, body := ask("/readyz")
+	return code, string(body), checks
+}
+
+// eventually looks again every 20 ms.
+func (r *rig) eventually(what string, ok func() bool) {
+	r.tb.Helper()
+	for late := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(late) {
+			code, text, checks := r.readyzOf()
+			r.tb.Fatalf("%s: not within 30 s; /readyz %d %s %+v", what, code, text, checks)
+		}
+	}
+}
+
+// Garbage stands under keys of every bucket, over what was good, beside it, and under
+// keys that are nobody's: models are accepted, roll and heal all the same, nothing
+// that runs is touched, and it is named. The reconciler repairs what is its own.
+func TestGarbageInEveryBucket(t *testing.T) {
+	r := newRig(t, 2)
+	const models = 3
+	r.declare(models)
+	r.allReady(models)
+	before := r.workers(models)
+	js := r.connect()
+	put := func(bucket, key, value string) uint64 {
+		t.Helper()
+		b, err := js.KeyValue(t.Context(), bucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rev, err := b.Put(t.Context(), key, []byte(value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rev
+	}
+	for i, value := range []string{"garbage", "[]", `{"acceptedRevision":18446744073709551615}`, `{"key":"model.default.other"}`} {
+		t.Run(value, func(t *testing.T) {
+			for _, key := range []string{"model.default.m0000", "server.default", "model.default.nobody", "zzz", "model.default"} {
+				put(kv.BucketStatus, key, value)
+			}
+			for _, key := range []string{"unit.default.zzz", "node.x", "later.thing", "unit.default." + before["m0001"].Unit} {
+				put(kv.BucketObserved, key, value)
+			}
+			put(kv.BucketLease, "zzz", value)
+			put(kv.BucketSpecs, "zzz", value)
+			name := fmt.Sprintf("late%d", i)
+			r.put("model.default."+name, "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: "+name+"}\nspec: {model: acme/"+name+", engine: mocker, resources: {gpus: 1}}\n")
+			r.until(name+" is ready", func() bool { return r.ready["model.default."+name] })
+			r.eventually("the reconciler's own buckets are clean", func() bool {
+				list, err := r.client.Unreadable(t.Context())
+				return err == nil && !slices.ContainsFunc(list, func(u kv.Unreadable) bool {
+					return u.Bucket == kv.BucketStatus || u.Bucket == kv.BucketLease
+				})
+			})
+			code, text, checks := r.readyzOf()
+			if code != 200 || !strings.HasPrefix(text, "degraded\nvalues: ") || checks["values"].State != checkDegraded || !strings.Contains(text, "zzz") {
+				t.Errorf("/readyz: %d %q %+v", code, text, checks)
+			}
+		})
+	}
+	for model, u := range before {
+		if first, last := r.started(u.Unit); last != first {
+			t.Errorf("%s was started again", model)
+		}
+	}
+	if err := r.sim.Exit(before["m0002"].Key(), 1); err != nil {
+		t.Fatal(err)
+	}
+	r.healed(before["m0002"])
+	told := map[string]int{}
+	for e, err := range events.Tail(t.Context(), js, events.TailOptions{FromSeq: 1}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Type == events.TypeValueUnreadable {
+			told[e.Data.Message]++
+		}
+	}
+	if len(told) < 4*9 {
+		t.Errorf("%d values were told: %v", len(told), told)
+	}
+	for message, n := range told {
+		if n != 1 {
+			t.Errorf("told %d times: %s", n, message)
+		}
+	}
+}
