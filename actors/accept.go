@@ -262,13 +262,14 @@ func (a *accepter) checkServer(s *acceptedServer, e SpecEntry) (state.Server, *R
 }
 
 // checkModelsUnder refuses a server under which an accepted model would no longer
-// be valid: a bad spec never stops what already runs.
+// be valid: a bad spec never stops what already runs. A model that is not valid as it
+// is, because an older version accepted it, stands in nobody's way.
 func (a *accepter) checkModelsUnder(server string, object state.Server) *Rejection {
 	for _, m := range a.models {
 		if m.Server != server || m.Accepted == 0 || m.Deleted != nil {
 			continue
 		}
-		if bad := invalidModel(m.object, object.Spec); len(bad) > 0 {
+		if bad := invalidModel(m.object, object.Spec); len(bad) > 0 && len(invalidModel(m.object, a.servers[server].object.Spec)) == 0 {
 			r := joinInvalid(bad)
 			r.Message = fmt.Sprintf("with it model %s would not be valid: %s", m.Name, r.Message)
 			return r

@@ -23,3 +23,34 @@ func TestTheConditionAcceptedRepeatsTheWarnings(t *testing.T) {
 		t.Errorf("Accepted of the corrected spec is %s: %q; want OK without a message", c.Reason, c.Message)
 	}
 }
+
+// A model that an older version accepted and this one would not runs on, and keeps
+// nobody from editing its server.
+func TestAModelThatIsNoLongerValidBlocksNoServer(t *testing.T) {
+	decode := func(text string) state.Doc {
+		docs, err := state.Decode("test.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return docs[0]
+	}
+	old := decode(model("a", "  env: {PYTHONHASHSEED: 7}\n"))
+	server := decode("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec: {frontend: {port: 9000}}\n")
+	key := state.ModelKey("default", "a")
+	desired, _ := actors.Accept(actors.AcceptInput{
+		Synced: true,
+		Entries: []actors.SpecEntry{
+			{Key: key, Revision: 1, Doc: old},
+			{Key: state.ServerKey("default"), Revision: 2, Doc: server},
+		},
+		Statuses: map[state.Key]state.Status{key: {
+			Key: key.String(), Kind: state.KindModel, Server: "default", Name: "a", ObservedRevision: 1, AcceptedRevision: 1, AcceptedSpec: old.Raw,
+		}},
+	})
+	if s := desired.Servers[0]; s.Rejected != nil || s.Accepted != 2 {
+		t.Errorf("the server is at revision %d: %+v", s.Accepted, s.Rejected)
+	}
+	if m := desired.Models[0]; m.Rejected != nil || m.Accepted != 1 {
+		t.Errorf("the model is at revision %d: %+v", m.Accepted, m.Rejected)
+	}
+}

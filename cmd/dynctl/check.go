@@ -112,7 +112,7 @@ var aloneReasons = []string{
 	state.ReasonInvalidName, state.ReasonUnknownEngine, state.ReasonUnknownMode, state.ReasonUnknownRouterMode,
 	state.ReasonUnknownPlane, state.ReasonUnknownValue, state.ReasonInvalidNamespace, state.ReasonInvalidAddress,
 	state.ReasonNegativeCount, state.ReasonManagedFlag, state.ReasonReservedRouterArgs, state.ReasonManagedEnv,
-	state.ReasonInvalidEnv,
+	state.ReasonInvalidEnv, state.ReasonInvalidArgument, state.ReasonInvalidModel, state.ReasonInvalidServedName,
 }
 
 // rulesOfPart are the rules that the readable part of a document breaks.

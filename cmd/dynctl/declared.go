@@ -21,8 +21,10 @@ type declared struct {
 	stored  map[state.Key]kv.SpecEntry
 	// raw holds the stored documents as JSON.
 	raw map[state.Key][]byte
-	// given are the objects that the files declare.
-	given map[state.Key]bool
+	// given are the objects that the files declare; before are the servers as they
+	// were without them.
+	given  map[state.Key]bool
+	before map[string]state.Server
 }
 
 func newDeclared() *declared {
@@ -88,6 +90,7 @@ func (d *declared) othersOf(key state.Key) []state.Model {
 // validate puts the documents into the set and returns every rule that they
 // break, each with its place; nil when they break none.
 func (d *declared) validate(docs []state.Doc) error {
+	d.before = maps.Clone(d.servers)
 	for _, doc := range docs {
 		d.put(doc)
 		d.given[doc.Key()] = true
@@ -172,13 +175,19 @@ func (d *declared) checkServer(s state.Server) []*state.Invalid {
 }
 
 // checkModelsUnder finds the first stored model that would no longer be valid under
-// a server: the reconciler refuses such a server.
+// a server: the reconciler refuses such a server. One that is not valid as it is
+// stands in nobody's way.
 func (d *declared) checkModelsUnder(s state.Server) []*state.Invalid {
+	before, ok := d.before[s.Metadata.Name]
+	if !ok {
+		before = state.DefaultedServer(s.Metadata.Name)
+	}
 	for _, key := range slices.SortedFunc(maps.Keys(d.models), state.Key.Compare) {
 		if key.Server != s.Metadata.Name || d.given[key] {
 			continue
 		}
-		if found := checkModel(key.Name, d.models[key], s); len(found) > 0 {
+		found := checkModel(key.Name, d.models[key], s)
+		if len(found) > 0 && len(checkModel(key.Name, d.models[key], before)) == 0 {
 			return []*state.Invalid{{
 				Reason:  found[0].Reason,
 				Path:    "spec",
