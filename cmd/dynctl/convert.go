@@ -46,6 +46,7 @@ func (a *app) convertCmd() *cobra.Command {
 		if !c.explicit && len(c.models) == 0 {
 			return usageErr("nothing to convert in %s: want a Curator model (model_identifier, ...), a list of models, or models with server and backend", sourceNames(sources))
 		}
+		c.unheeded()
 		for _, note := range c.notes {
 			fmt.Fprintln(a.err, "note:", note)
 		}
@@ -96,14 +97,19 @@ func (c *curatorSpecs) note(format string, args ...any) {
 	c.notes = append(c.notes, fmt.Sprintf(format, args...))
 }
 
-// documents are the specs, the server first.
-func (c *curatorSpecs) documents() ([]json.RawMessage, error) {
-	var objects []any
-	if r := &c.server.Spec.Router; r.KVEvents == state.False && (r.Mode == "" || r.Mode == state.RouterAuto) {
-		// It is Curator's default, which counts for an explicit mode alone.
+// unheeded leaves out what Curator does not heed and dynctl would: kv_events false,
+// its default, counts for an explicit mode alone.
+func (c *curatorSpecs) unheeded() {
+	r := &c.server.Spec.Router
+	if r.KVEvents == state.False && (r.Mode == "" || r.Mode == state.RouterAuto) {
 		c.note("router: kv_events: false is left out: without a mode Curator does not heed it, and dynctl would")
 		r.KVEvents = ""
 	}
+}
+
+// documents are the specs, the server first.
+func (c *curatorSpecs) documents() ([]json.RawMessage, error) {
+	var objects []any
 	if c.explicit {
 		c.server.APIVersion, c.server.Kind = state.APIVersion, state.KindServer
 		if c.server.Metadata.Name == "" {
