@@ -78,6 +78,12 @@ var actsElsewhere = []string{
 	"router.apply", // which command line carries an automatic routing, once there is one
 }
 
+// effectCase is a valid server with one valid model.
+type effectCase struct {
+	engine, mode  string
+	server, model map[string]any
+}
+
 // holdsAlready reports whether a value says what is so without it.
 func (c effectCase) holdsAlready(path, value string, base Rendered) bool {
 	router, _ := c.server["router"].(map[string]any)
@@ -125,12 +131,6 @@ func setAt(object map[string]any, path, value string) {
 	below = maps.Clone(below)
 	object[head] = below
 	setAt(below, rest, value)
-}
-
-// effectCase is a valid server with one valid model.
-type effectCase struct {
-	engine, mode  string
-	server, model map[string]any
 }
 
 func effectCases() []effectCase {

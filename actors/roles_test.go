@@ -232,6 +232,7 @@ func TestWarningsOfModels(t *testing.T) {
 		{"a file of sglang", "engine: sglang\n  engineArgs: {config: /etc/x.yaml}", []string{"spec.engineArgs.config"}},
 		{"a file of trtllm", "engine: trtllm\n  engineArgs: {extra-engine-args: /etc/x.yaml}", []string{"spec.engineArgs.extra-engine-args"}},
 		{"options of trtllm", "engine: trtllm\n  engineArgs: {override_engine_args: '{\"context_parallel_size\": 2}'}", []string{"spec.engineArgs.override_engine_args"}},
+		{"a size that trtllm takes by another way", "engine: trtllm\n  engineArgs: {trtllm.context_parallel_size: 2}", []string{"spec.engineArgs.trtllm.context_parallel_size"}},
 		{"fewer GPUs than the sizes take", "engineArgs: {tensor_parallel_size: 4}\n  resources: {gpus: 2}", []string{"spec.resources.gpus"}},
 		{"null that unsets nothing", "mode: disagg\n  prefill: {engineArgs: {quantization: null}}\n  decode: {}", []string{"spec.prefill.engineArgs.quantization"}},
 		{"variables that nobody inherits", "runtimeEnv: {env_vars: {DYN_LOG: debug, RAY_x: a, HF_HOME: /x}}", []string{"spec.runtimeEnv.env_vars.DYN_LOG", "spec.runtimeEnv.env_vars.RAY_x"}},

@@ -121,7 +121,7 @@ var reasonTexts = map[string]string{
 	ReasonInvalidArgument:     "The key names no flag as it is written; write the flag without its dashes, and its value after the colon.",
 	ReasonRayExecutor:         "The engine would place its ranks itself, beside the GPUs that it is given; remove the argument, since dynctl spreads a worker over nodes by itself.",
 	ReasonReservedRouterArgs:  "The router mode and its KV events are fields of their own; use spec.router.mode and spec.router.kvEvents.",
-	ReasonManagedEnv:          "dynctl sets this variable itself; remove it and use the spec field that the message names.",
+	ReasonManagedEnv:          "dynctl sets this variable itself; remove it, and use what the message names instead.",
 	ReasonInvalidEnv:          "The name or the value cannot stand in a process environment; a name has no = and is not empty, and neither holds a NUL.",
 	ReasonPipAndUV:            "Ray installs with pip or with uv, not both; keep one of them in the runtimeEnv of the server and its models.",
 	ReasonNotForEngine:        "The engine, or the role, has no flag for this field, so it could not take effect; remove it, or use what the message names.",

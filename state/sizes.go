@@ -68,7 +68,7 @@ func (n sizeNames) unknown(engine string, args []commandArg) *Invalid {
 			return &Invalid{
 				Reason:  ReasonBadParallelSize,
 				Path:    x.path,
-				Message: fmt.Sprintf("%s is no name by which dynctl counts the GPUs of %s; write %s", x.Key, engine, strings.ReplaceAll(right, "-", "_")),
+				Message: fmt.Sprintf("%s does not read %s as a parallel size, and nobody would count its GPUs; write %s", engine, x.Key, strings.ReplaceAll(right, "-", "_")),
 			}
 		}
 	}

@@ -111,7 +111,10 @@ func rayExecutor(x commandArg) *Invalid {
 	if !executor || string(x.Value) != `"ray"` {
 		return nil
 	}
-	return &Invalid{ReasonRayExecutor, x.path, "with ray the engine would place its ranks itself, beside the GPUs that this worker is given; remove it: dynctl spreads a worker over nodes by itself"}
+	return &Invalid{
+		ReasonRayExecutor, x.path,
+		"with ray the engine would place its ranks itself, beside the GPUs that this worker is given; remove it: dynctl spreads a worker over nodes by itself",
+	}
 }
 
 // dataParallelFlags are those by which data parallel ranks of one worker run on
@@ -125,13 +128,20 @@ func dataParallelNodes(x commandArg, dp int, valid bool) *Invalid {
 	const stem = "data-parallel-"
 	if abbreviates(x.Key, "data-parallel-size-local", stem+"size-") {
 		if n, ok := positiveInt(x.Value); valid && (!ok || n != dp) {
-			return &Invalid{ReasonDataParallelNodes, x.path, fmt.Sprintf("%s is %s of %d data parallel ranks, and all run on one node; remove it, and use replicas to spread over nodes", x.Key, x.Value, dp)}
+			return &Invalid{
+				ReasonDataParallelNodes, x.path,
+				fmt.Sprintf("%s is %s of %d data parallel ranks, and all run on one node; remove it, and use replicas to spread over nodes",
+					x.Key, x.Value, dp),
+			}
 		}
 		return nil
 	}
 	for _, flag := range dataParallelFlags {
 		if abbreviates(x.Key, flag, stem) && string(x.Value) != "false" {
-			return &Invalid{ReasonDataParallelNodes, x.path, "the data parallel ranks of a worker all run on one node and find each other there; remove it, and use replicas to spread over nodes"}
+			return &Invalid{
+				ReasonDataParallelNodes, x.path,
+				"the data parallel ranks of a worker all run on one node and find each other there; remove it, and use replicas to spread over nodes",
+			}
 		}
 	}
 	return nil

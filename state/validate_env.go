@@ -6,33 +6,33 @@ import (
 )
 
 // managedVariable is a pattern of environment variables that dynctl sets itself,
-// with the field to use instead. A "*" stands for any text.
-type managedVariable struct{ pattern, field string }
+// with what to do instead. A "*" stands for any text.
+type managedVariable struct{ pattern, way string }
 
 var managedVariables = []managedVariable{
-	{"ETCD_ENDPOINTS", "the server's spec.etcd.endpoint"},
-	{"NATS_SERVER", "the server's spec.nats.url"},
-	{"CUDA_VISIBLE_DEVICES", "spec.resources.gpus"},
-	{"VLLM_NIXL_SIDE_CHANNEL_PORT", ""},
-	{"PYTHONHASHSEED", ""},
-	{"DYN_ROUTER_MODE", "spec.router.mode"},
-	{"DYN_ROUTER_USE_KV_EVENTS", "spec.router.kvEvents"},
-	{"DYN_*_PUBLISH_KV_EVENTS", "spec.router.kvEvents"},
-	{"DYN_NAMESPACE*", "the server's spec.dynamoNamespace"},
-	{"DYN_ENDPOINT", "spec.servedName"},
-	{"DYN_DISCOVERY_BACKEND", ""},
-	{"DYN_*_PLANE", "the server's spec.requestPlane and spec.eventPlane"},
-	{"DYN_SYSTEM_*", ""},
-	{"DYN_HTTP_PORT", "the server's spec.frontend.port"},
-	{"DYN_CONNECTOR", "spec.kvTransferConfig"},
-	{"DYN_*_DISAGGREGATION_MODE", "spec.mode"},
-	{"DYN_*_HEADLESS", ""},
-	{"DYN_*_SERVED_MODEL_NAME", "spec.servedName"},
-	{"DYN_MODEL_NAME", "spec.servedName"},
-	{"DYN_MODEL_PATH", "spec.model"},
-	{"DYN_TRTLLM_MODEL", "spec.model"},
-	{"DYN_*_PARALLEL_SIZE", "spec.engineArgs"},
-	{"DYN_TRTLLM_*_ENGINE_ARGS", "spec.engineArgs"},
+	{"ETCD_ENDPOINTS", "use the server's spec.etcd.endpoint"},
+	{"NATS_SERVER", "use the server's spec.nats.url"},
+	{"CUDA_VISIBLE_DEVICES", "a worker sees the GPUs that Ray gives it, as many as spec.resources.gpus says"},
+	{"VLLM_NIXL_SIDE_CHANNEL_PORT", "each worker that needs one is given a free port"},
+	{"PYTHONHASHSEED", "it is 0 for workers that share KV blocks"},
+	{"DYN_ROUTER_MODE", "use spec.router.mode"},
+	{"DYN_ROUTER_USE_KV_EVENTS", "use spec.router.kvEvents"},
+	{"DYN_*_PUBLISH_KV_EVENTS", "use spec.router.kvEvents"},
+	{"DYN_NAMESPACE*", "use the server's spec.dynamoNamespace"},
+	{"DYN_ENDPOINT", "use spec.servedName, which names the endpoint"},
+	{"DYN_DISCOVERY_BACKEND", "it is etcd"},
+	{"DYN_*_PLANE", "use the server's spec.requestPlane and spec.eventPlane"},
+	{"DYN_SYSTEM_*", "each worker is given a free port, and is asked there how it is"},
+	{"DYN_HTTP_PORT", "use the server's spec.frontend.port"},
+	{"DYN_CONNECTOR", "use spec.kvTransferConfig"},
+	{"DYN_*_DISAGGREGATION_MODE", "use spec.mode"},
+	{"DYN_*_HEADLESS", "the further ranks of a worker on several nodes are started so"},
+	{"DYN_*_SERVED_MODEL_NAME", "use spec.servedName"},
+	{"DYN_MODEL_NAME", "use spec.servedName"},
+	{"DYN_MODEL_PATH", "use spec.model"},
+	{"DYN_TRTLLM_MODEL", "use spec.model"},
+	{"DYN_*_PARALLEL_SIZE", "use spec.engineArgs, where its GPUs are counted"},
+	{"DYN_TRTLLM_*_ENGINE_ARGS", "use spec.engineArgs"},
 }
 
 func (v managedVariable) matches(name string) bool {
@@ -69,11 +69,7 @@ func (f *faults) managedVariable(path, name string) {
 		if !v.matches(name) {
 			continue
 		}
-		way := "remove it"
-		if v.field != "" {
-			way += " and use " + v.field
-		}
-		f.add(ReasonManagedEnv, path, "dynctl sets %s itself; %s", v.pattern, way)
+		f.add(ReasonManagedEnv, path, "dynctl sets %s itself; remove it: %s", v.pattern, v.way)
 		return
 	}
 }

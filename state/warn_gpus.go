@@ -1,5 +1,7 @@
 package state
 
+import "strings"
+
 // gpus tells of workers that ask for fewer GPUs than their sizes take, and of sizes
 // that cannot be counted, each place once.
 func (w *warnings) gpus(m ModelSpec) {
@@ -30,8 +32,13 @@ func (w *warnings) gpus(m ModelSpec) {
 // uncounted says what of an argument may set parallel sizes where nobody counts
 // them; empty where it cannot.
 func uncounted(engine string, x Arg) string {
+	name := flagName(x.Key)
+	nested := strings.HasPrefix(name, "trtllm.") && strings.HasSuffix(name, "parallel-size")
+	if engine == EngineTRTLLM && nested && !strings.Contains(name, "expert") && !strings.Contains(name, "moe") {
+		return "it sets a parallel size"
+	}
 	const file = "the file may set parallel sizes, and flags that dynctl sets itself"
-	switch engine + " " + flagName(x.Key) {
+	switch engine + " " + name {
 	case EngineVLLM + " config", EngineSGLang + " config", EngineSGLang + " disagg-config", EngineTRTLLM + " extra-engine-args":
 		return file
 	case EngineTRTLLM + " override-engine-args":

@@ -33,6 +33,9 @@ func WarningsText(list []Warning) string {
 	var b strings.Builder
 	for i, w := range list {
 		line := w.String()
+		if len(line) > maxWarningsText {
+			line = strings.ToValidUTF8(line[:maxWarningsText], "") + " ..."
+		}
 		if b.Len()+len(line) > maxWarningsText && i > 0 {
 			fmt.Fprintf(&b, "\n... and %d more", len(list)-i)
 			break
