@@ -38,6 +38,8 @@ type AcceptInput struct {
 	Confirmed map[string]uint64
 	// Units are the observed units: a server with workers does not move its etcd.
 	Units []state.Unit
+	// Nodes tell which Dynamo they have: an old one's workers carry no routing.
+	Nodes []state.Node
 	// Memo, if any, is carried from round to round.
 	Memo *Memo
 }

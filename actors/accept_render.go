@@ -3,6 +3,7 @@ package actors
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -21,14 +22,15 @@ func (a *accepter) desired() Desired {
 		}
 		a.renderServer(s, set)
 		s.Spec = s.object.Spec
-		s.Warnings = WarnServer(s.object, set)
+		s.Warnings = slices.Concat(WarnServer(s.object, set), warnDynamo(name, a.in.Nodes))
 		for _, m := range a.models {
 			if m.Server != name {
 				continue
 			}
 			if m.Accepted != 0 {
 				a.renderModel(s, m)
-				m.Warnings = a.in.Memo.warnings(m.key, m.Accepted, s.Accepted, func() []state.Warning { return WarnModel(m.object, s.object.Spec) })
+				m.Warnings = slices.Concat(a.in.Memo.warnings(m.key, m.Accepted, s.Accepted, func() []state.Warning { return WarnModel(m.object, s.object.Spec) }),
+					a.warnCard(s, m))
 			}
 			if m.Deleted != nil && m.Status == nil && !a.hasUnits(m) {
 				continue // deleted long ago
@@ -80,7 +82,7 @@ func (a *accepter) renderServer(s *acceptedServer, set []router.Model) {
 	resolved := router.Resolve(s.object.Spec.Router, set)
 	s.Router, s.RoutedBy = routerStatus(resolved), resolved.Models
 	s.RoutedAnew = a.routedAnew(s)
-	flags := routerStatus(router.ForFrontend(s.object.Spec.Router, set))
+	flags := routerStatus(a.forFrontend(s, set))
 	stored := s.stored.Server
 	fresh := stored == nil || stored.Revision != s.Accepted
 	if !fresh && sameAnswer(stored.Router, flags) {
@@ -139,7 +141,7 @@ func routerStatus(d router.Decision) state.RouterStatus {
 
 // renderModel renders a model for a new revision of it or of its server.
 func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
-	m.Router, m.Carries = effectiveRouter(s, m)
+	m.Router, m.Carries = a.effectiveRouter(s, m)
 	stored, changed := a.settled(m)
 	if stored.Model != nil && stored.Model.Revision == m.Accepted && stored.Model.ServerRevision == s.Accepted {
 		m.take(stored)
@@ -194,7 +196,10 @@ func (a *accepter) outdated(s *acceptedServer, m *acceptedModel) bool {
 
 // effectiveRouter is the routing that requests for a model meet: that of its own
 // card, else the frontend's. It says whether it is the card's.
-func effectiveRouter(s *acceptedServer, m *acceptedModel) (r state.RouterStatus, carried bool) {
+func (a *accepter) effectiveRouter(s *acceptedServer, m *acceptedModel) (r state.RouterStatus, carried bool) {
+	if noCards(a.in.Nodes) {
+		return s.Template.Router, false
+	}
 	own, bad := router.ForModel(s.object.Spec.Router, router.Model{Name: m.Name, Spec: m.object.Spec})
 	if bad == nil && own.Mode != "" {
 		return routerStatus(own), true
@@ -203,6 +208,33 @@ func effectiveRouter(s *acceptedServer, m *acceptedModel) (r state.RouterStatus,
 		return routerStatus(own), false
 	}
 	return s.Template.Router, false
+}
+
+// forFrontend is the routing that the frontend carries. Where a node's Dynamo has workers
+// that carry none, it is as if the server said apply: frontend.
+func (a *accepter) forFrontend(s *acceptedServer, set []router.Model) router.Decision {
+	spec := s.object.Spec.Router
+	if !noCards(a.in.Nodes) || spec.Apply == state.ApplyFrontend {
+		return router.ForFrontend(spec, set)
+	}
+	spec.Apply = state.ApplyFrontend
+	d := router.ForFrontend(spec, set)
+	d.Because += fmt.Sprintf(" The frontend carries it (apply: frontend), for workers of Dynamo %s carry none.", dynamoOn(a.in.Nodes)[0].text)
+	return d
+}
+
+// warnCard warns of a routing that a model asks for and its workers cannot carry.
+func (a *accepter) warnCard(s *acceptedServer, m *acceptedModel) []state.Warning {
+	if !noCards(a.in.Nodes) {
+		return nil
+	}
+	own, bad := router.ForModel(s.object.Spec.Router, router.Model{Name: m.Name, Spec: m.object.Spec})
+	if bad != nil || own.Source != router.SourceModel || own.Mode == "" {
+		return nil
+	}
+	return []state.Warning{{Key: m.key.String(), Path: "spec.router", Message: fmt.Sprintf(
+		"it has no effect: workers of Dynamo %s carry no routing of their own, and the frontend's holds; install Dynamo %s or later",
+		dynamoOn(a.in.Nodes)[0].text, dynamoCards)}}
 }
 
 // keep notes what the status of an object has to store.

@@ -65,7 +65,7 @@ type RenderedPending struct {
 
 // Offline renders what the documents would run on empty nodes.
 func Offline(in OfflineInput) Rendered {
-	desired, _ := Accept(AcceptInput{Synced: true, Entries: offlineEntries(in.Docs)})
+	desired, _ := Accept(AcceptInput{Synced: true, Entries: offlineEntries(in.Docs), Nodes: in.Nodes})
 	out := Rendered{
 		PlacementGroups: []RenderedGroup{},
 		Actors:          []RenderedActor{},

@@ -145,10 +145,21 @@ func (p *planner) planModel(m *modelView) {
 			m.waitFor(m.server.blocked, m.server.blockedMessage)
 			return
 		}
+		if why := tooOld(p.in.Observed.Nodes, m.template.runtimeEnv()); why != "" {
+			if m.lacksUnits() {
+				m.waitFor(WaitDynamoTooOld, why)
+			}
+			return
+		}
 		p.rollModel(m)
 		m.giveUp = p.givesUp(m)
 		p.tellTurns(m)
 	}
+}
+
+// lacksUnits reports whether a replica of the wanted generation does not exist.
+func (m *modelView) lacksUnits() bool {
+	return slices.ContainsFunc(m.roles, func(r *roleView) bool { return countIf(r.fresh, alive) < r.desired })
 }
 
 // tellTurns says of replicas that find no room only because others are about to leave, or
@@ -310,6 +321,7 @@ func (p *planner) unitTemplate(m *modelView, t ModelTemplate, role RoleTemplate,
 		StartupTimeout:         time.Duration(m.Spec.StartupTimeout),
 		TerminationGracePeriod: time.Duration(m.Spec.TerminationGracePeriod),
 		PlacementTimeout:       timeout,
+		NoCard:                 noCards(p.in.Observed.Nodes),
 	})
 }
 

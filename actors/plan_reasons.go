@@ -72,6 +72,7 @@ const (
 	WaitAgentLost      = "AgentLost"
 	WaitNoAgent        = "NoAgent"
 	WaitRayWithoutGPUs = "NoGPUNodes"
+	WaitDynamoTooOld   = "DynamoTooOld"
 )
 
 // Types of facts: words of the event stream's vocabulary.

@@ -169,6 +169,11 @@ func (p *planner) sendHealing(h healing, t UnitTemplate, u state.Unit, revision 
 
 func (p *planner) startInfra(s *serverView, placement Attempt, reason, message string) {
 	key := state.UnitKey{Server: s.Name, Unit: InfraUnit}
+	if why := tooOld(p.in.Observed.Nodes, s.Spec.RuntimeEnv); why != "" {
+		s.blocked, s.blockedMessage = WaitDynamoTooOld, why
+		p.wait(Wait{Key: key, Reason: WaitDynamoTooOld, Message: why})
+		return
+	}
 	shape, unfit := ChooseInfraShape(s.Template.Needs, p.room.nodes)
 	if unfit != nil {
 		s.blocked, s.blockedMessage = unfit.Reason, unfit.Message

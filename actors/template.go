@@ -175,6 +175,7 @@ type Port struct {
 	Name  string `json:"name"`
 	Seed  int    `json:"seed"`
 	Count int    `json:"count,omitempty"` // that many in a row; 0 means 1
+	Max   int    `json:"max,omitempty"`   // the highest that will do; 0 means 65535
 	// Exact: the seed or nothing (PortConflict).
 	Exact bool `json:"exact,omitempty"`
 	// Sticky: the port of the last attempt, if it had one, or nothing.

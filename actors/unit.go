@@ -24,6 +24,8 @@ type UnitInput struct {
 	StartupTimeout         time.Duration
 	TerminationGracePeriod time.Duration
 	PlacementTimeout       time.Duration // 0: the group waits for nodes to come
+	// NoCard leaves out the routing that a worker carries in its model card.
+	NoCard bool
 }
 
 // Unit is the server's infra unit on a shape.
@@ -111,6 +113,9 @@ func (in UnitInput) argv(rank int) []Text {
 	if rank > 0 && len(in.Role.Headless) > 0 {
 		head = in.Role.Headless
 	}
+	if in.NoCard {
+		head = withoutCard(head)
+	}
 	return slices.Concat(head, in.rankFlags(rank), in.Role.Tail)
 }
 
@@ -129,6 +134,9 @@ func (in UnitInput) rankFlags(rank int) []Text {
 	return nil
 }
 
+// maxSystemPort: Dynamo reads DYN_SYSTEM_PORT as a 16-bit signed number and dies above.
+const maxSystemPort = 1<<15 - 1
+
 // ports are those that a rank listens on: rank 0 on all of the role's, the others
 // on a system port of their own.
 func (in UnitInput) ports(rank int) []Port {
@@ -142,6 +150,9 @@ func (in UnitInput) ports(rank int) []Port {
 			p.Seed += in.Index
 		case r.Plus == plusWorker:
 			p.Seed += in.Worker
+		}
+		if r.Name == PortSystem {
+			p.Max = maxSystemPort
 		}
 		p.Name = portOfRank(r.Name, rank)
 		ports = append(ports, p)

@@ -63,6 +63,36 @@ type Node struct {
 	// at most; nil when not known.
 	FreeGPUs *float64 `json:"freeGpus,omitempty"`
 	FreeCPUs *float64 `json:"freeCpus,omitempty"`
+	// Versions are what the Python of Ray's workers has on this node, by name: python,
+	// ray, dynamo, vllm, sglang, tensorrt_llm; nil until the agent has looked.
+	Versions map[string]string `json:"versions,omitempty"`
+	// Cards are the node's NVIDIA cards as the driver tells them, some 15 s ago at most;
+	// nil where there is no driver, or until the agent has looked.
+	Cards []Card `json:"cards,omitempty"`
+}
+
+// Card is one GPU card of a node.
+type Card struct {
+	// Index is the driver's; Ray gives cards by the same numbers where it sees all.
+	Index int    `json:"index"`
+	UUID  string `json:"uuid,omitempty"`
+	Name  string `json:"name,omitempty"`
+	// MemoryTotal and MemoryUsed are bytes.
+	MemoryTotal int64         `json:"memoryTotal,omitempty"`
+	MemoryUsed  int64         `json:"memoryUsed,omitempty"`
+	Processes   []CardProcess `json:"processes,omitempty"` // the largest first
+	// Error is what the driver says of a card that it cannot ask, such as one it lost.
+	Error string `json:"error,omitempty"`
+}
+
+// CardProcess is a process with memory on a card.
+type CardProcess struct {
+	PID int `json:"pid"`
+	// Group is its process group; 0 where the node does not know the process, as it is
+	// with one of another container.
+	Group   int    `json:"group,omitempty"`
+	Command string `json:"command,omitempty"`
+	Memory  int64  `json:"memory,omitempty"` // bytes
 }
 
 // maxWhole bounds a count, so that sums fit an int.

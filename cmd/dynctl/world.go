@@ -111,7 +111,7 @@ func (w *world) input(docs []state.Doc) actors.Input {
 			entries[at] = fresh
 		}
 	}
-	desired, _ := actors.Accept(actors.AcceptInput{Synced: true, Entries: entries, Statuses: w.statuses, Units: w.observed.Units})
+	desired, _ := actors.Accept(actors.AcceptInput{Synced: true, Entries: entries, Statuses: w.statuses, Units: w.observed.Units, Nodes: w.observed.Nodes})
 	policy := actors.DefaultPolicy(w.storeID)
 	policy.RayNamespace = w.rayNamespace
 	in := actors.Input{

@@ -18,6 +18,7 @@ from .nodes import Nodes
 from .ray_api import Ray
 from .rebuild import INFRA, Stale, discover, forget_unmade, remember
 from .runner import Runner
+from .survey import Survey
 from .units import UnitView
 from .world import World
 
@@ -34,6 +35,7 @@ class Agent:
         self._ray = Ray(config.ray_namespace)
         self._world = World(config, self._ray, self._bus)
         self._nodes = Nodes(self._world)
+        self._survey = Survey(self._world, self._nodes)
         self._charge: Charge
         self._last_sequence = 0
         self._failed: "asyncio.Future[str]"
@@ -44,6 +46,7 @@ class Agent:
         await self._bus.connect(self._config)
         self._charge = Charge(self._config, self._bus, self._ray.session(), self._ray.node_ip())
         about = About(self._config.bin_dirs)
+        await self._survey.begin(self._ray.node_id())
         self._charge.more = lambda: {**self._world.facts.counts(), **about.value()}
         self._world.in_charge, self._world.stale = self._charge.check, self._on_stale
         self._world.accept = self._accept
@@ -51,7 +54,7 @@ class Agent:
         try:
             beat = await self._take_charge()
             await logserve.serve(self._world)
-            work = [beat, self._nodes.run(), self._read_commands(), self._rescan(), self._after_reconnect(), self._refill()]
+            work = [beat, self._nodes.run(), self._survey.run(), self._read_commands(), self._rescan(), self._after_reconnect(), self._refill()]
             ends: List[Any] = [*map(asyncio.ensure_future, work), self._charge.lost, self._failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in ends:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Awaitable, Callable, Dict, Optional
+from typing import Any, Awaitable, Callable, Dict, List, Optional
 
 from .log import log
 from .observe import Writer
@@ -13,6 +13,7 @@ EVERY = 1.0
 # Ray's GCS away for this many looks in a row: the job fails, and is submitted again.
 PATIENCE = 30
 HEAD = "node:__internal_head__"
+TOLD = ("versions", "cards")
 
 
 class Nodes:
@@ -22,7 +23,20 @@ class Nodes:
         self._world = world
         self._values: Dict[str, Dict[str, Any]] = {}
         self._writers: Dict[str, Writer] = {}
+        self._told: Dict[str, Dict[str, Any]] = {}  # by the nodes themselves
         self._failures = 0
+
+    def alive(self) -> List[str]:
+        """The ids of the nodes that live."""
+        return [node for node, value in self._values.items() if value["alive"]]
+
+    def tell(self, node: str, found: Dict[str, Any]) -> None:
+        """What a node says of itself: versions and cards."""
+        self._told[node] = found
+        value = self._values.get(node)
+        if value is not None and any(value.get(k) != found.get(k) for k in TOLD):
+            self._values[node] = {**{k: v for k, v in value.items() if k not in TOLD}, **found}
+            self._writer(node).mark()
 
     async def load(self, revisions: Dict[str, int]) -> None:
         """Look, and write all over what the bucket holds, by key; those of nodes that are
@@ -67,6 +81,7 @@ class Nodes:
             "gpus": int(resources.get("GPU", 0)), "cpus": int(resources.get("CPU", 0)),
             "head": HEAD in resources or old.get("head", False),
             "labels": row.get("Labels") or old.get("labels", {}), "incarnation": self._world.incarnation,
+            **self._told.get(row["NodeID"], {}),
         }
         if alive and free is not None:
             value["freeGpus"], value["freeCpus"] = free.get("GPU", 0.0), free.get("CPU", 0.0)

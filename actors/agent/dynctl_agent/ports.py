@@ -28,10 +28,10 @@ def is_free(port: int) -> bool:
         return True
 
 
-def find(seed: int, count: int, taken: AbstractSet[int], free: Callable[[int], bool] = is_free) -> int:
-    """The first of count ports in a row from seed on, none of them taken or Ray's."""
+def find(seed: int, count: int, taken: AbstractSet[int], free: Callable[[int], bool] = is_free, last: int = LAST) -> int:
+    """The first of count ports in a row from seed to last, none of them taken or Ray's."""
     port = seed
-    while port + count - 1 <= LAST:
+    while port + count - 1 <= last:
         if port <= RAY_LAST and port + count - 1 >= RAY_FIRST:
             port = RAY_LAST + 1
             continue
@@ -39,7 +39,7 @@ def find(seed: int, count: int, taken: AbstractSet[int], free: Callable[[int], b
         if not bad:
             return port
         port = bad[-1] + 1
-    raise PortConflict(f"no {count} free port(s) in a row from {seed} to {LAST}")
+    raise PortConflict(f"no {count} free port(s) in a row from {seed} to {last}")
 
 
 def assign(
@@ -65,7 +65,7 @@ def assign(
                 if not free(port):
                     raise PortConflict(f"port {port} ({name}) is in use on this node; free it or choose another")
         else:
-            want = find(rule["seed"], count, used, free)
+            want = find(rule["seed"], count, used, free, rule.get("max") or LAST)
         found[name] = want
         used.update(range(want, want + count))
     return found

@@ -58,6 +58,10 @@ class Ray:
         """The name of the Ray session, such as session_2026-11-24_03-20-00_000000_1."""
         return ray.get_runtime_context().get_session_name()
 
+    def node_id(self) -> str:
+        """The node that the agent runs on."""
+        return ray.get_runtime_context().get_node_id()
+
     def node_ip(self) -> str:
         """The address of the node that the agent runs on."""
         return ray.util.get_node_ip_address()

@@ -217,6 +217,10 @@ class UnitView:
                 return EXITED if state == DEAD else state
         return PLACING if self.group.get("state") == "PENDING" else EXITED
 
+    def starting(self) -> bool:
+        """Whether it is on its way to run."""
+        return self.state in (PENDING, PLACING, WAITING, STARTING)
+
     def value(self, incarnation: int) -> Dict[str, Any]:
         """state.Unit, without sentAt."""
         state = self.state

@@ -179,6 +179,9 @@ class Cluster:
     def node_ip(self) -> str:
         return IP
 
+    def node_id(self) -> str:
+        return HEAD
+
     async def find_group(self, name: str) -> Optional[Group]:
         group = self.by_name.get(name)
         return group if group and group.state != "REMOVED" else None

@@ -56,6 +56,7 @@ class Assign(unittest.TestCase):
             ("exact and promised", {"rule": {"seed": 8000, "exact": True}, "taken": (8000,)}),
             ("sticky and busy", {"rule": {"seed": 2379, "sticky": True}, "previous": {"p": 2400}, "busy": (2400,)}),
             ("none left", {"rule": {"seed": 65535, "count": 2}}),
+            ("none left below the highest", {"rule": {"seed": 32766, "max": 32767}, "busy": (32766, 32767)}),
         ):
             with self.subTest(name), self.assertRaises(ports.PortConflict):
                 self.assign(**args)

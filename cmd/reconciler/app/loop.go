@@ -119,7 +119,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 	desired, kept := actors.Accept(actors.AcceptInput{
 		Synced:   specs.Synced && statusesLoaded,
 		Entries:  l.decode(specs.Entries),
-		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units,
+		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units, Nodes: observed.Nodes,
 		Memo: &l.memo,
 	})
 	policy := actors.DefaultPolicy(l.app.views.StoreID())
