@@ -138,7 +138,7 @@ func (m *modelView) rollEnds() bool {
 func (m *modelView) lastExit() string {
 	for _, v := range m.units() {
 		for _, a := range v.Actors {
-			if a.Exit != nil && a.Failures > 0 && v.Generation == m.Template.Generation {
+			if ended(a) != nil && a.Failures > 0 && v.Generation == m.Template.Generation {
 				return " (" + exitMessage(a) + ")"
 			}
 		}
@@ -246,7 +246,11 @@ func (s *serverView) whyNoFrontend() (reason, message string) {
 		i := slices.IndexFunc(s.infra.Actors, func(a state.Actor) bool { return a.Exit != nil && a.State != state.UnitRunning })
 		if i >= 0 {
 			a := s.infra.Actors[i]
-			return orElse(a.Exit.Reason, CondFrontendDown), exitMessage(a) + lastLine(a.Exit.LogTail)
+			message := exitMessage(a)
+			if a.Exit.Cause == "" {
+				message += lastLine(a.Exit.LogTail)
+			}
+			return orElse(a.Exit.Reason, CondFrontendDown), message
 		}
 	}
 	return CondFrontendDown, orElse(s.frontend.Err, "the frontend does not answer yet")

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -101,11 +102,28 @@ func (p *planner) healExit(h *healing, u state.Unit, a state.Actor, spec state.B
 	h.ask(a.Name, next, reason, exitMessage(a))
 }
 
+// ended is how an actor's last attempt that is over ended; nil if none is.
+func ended(a state.Actor) *state.Exit {
+	if a.Exit != nil {
+		return a.Exit
+	}
+	return a.LastExit
+}
+
+// exitMessage says how the last attempt ended, why, and what to do about it.
 func exitMessage(a state.Actor) string {
-	if a.Exit == nil {
+	e := ended(a)
+	if e == nil {
 		return fmt.Sprintf("%s, attempt %d: the actor died", a.Name, a.Attempt)
 	}
-	return fmt.Sprintf("%s, attempt %d: %s, code %d", a.Name, a.Attempt, a.Exit.Reason, a.Exit.Code)
+	text := fmt.Sprintf("%s, attempt %d: %s, code %d", a.Name, cmp.Or(e.Attempt, a.Attempt), e.Reason, e.Code)
+	if e.Cause != "" {
+		text += ": " + e.Cause
+	}
+	if e.Hint != "" {
+		text += "; " + e.Hint
+	}
+	return text
 }
 
 // nextAttempt numbers the attempt that follows an exit and says when it is due.

@@ -178,8 +178,8 @@ func (p *planner) roleStatus(m *modelView, r *roleView) state.RoleStatus {
 		}
 		for _, a := range v.Actors {
 			out.Restarts += max(a.Attempt-1, 0)
-			if a.Exit != nil && (out.LastExit == nil || a.Exit.At.After(out.LastExit.At)) {
-				out.LastExit = &state.ExitStatus{Unit: v.Unit.Unit, Code: a.Exit.Code, Reason: a.Exit.Reason, LogTail: tail(a.Exit.LogTail), At: a.Exit.At}
+			if e := ended(a); e != nil && (out.LastExit == nil || e.At.After(out.LastExit.At)) {
+				out.LastExit = &state.ExitStatus{Unit: v.Unit.Unit, Code: e.Code, Reason: e.Reason, Cause: e.Cause, Hint: e.Hint, LogTail: tail(e.LogTail), At: e.At}
 			}
 		}
 	}
@@ -332,8 +332,12 @@ func (m *modelView) whyNotRunning() (reason, message string) {
 	}
 	for _, v := range m.units() {
 		for _, a := range v.Actors {
-			if v.Generation == m.template.Generation && !v.running && a.Exit != nil && a.Failures > 0 {
+			switch {
+			case v.Generation != m.template.Generation || v.running || a.Failures == 0:
+			case a.Exit != nil:
 				return WaitRestarting, ": " + exitMessage(a)
+			case a.LastExit != nil:
+				return CondStarting, fmt.Sprintf(": attempt %d starts after %s", a.Attempt, exitMessage(a))
 			}
 		}
 		if v.Unit.State == state.UnitWaiting {

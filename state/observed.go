@@ -250,6 +250,8 @@ type Actor struct {
 	StartedAt time.Time `json:"startedAt,omitzero"`
 	ReadyAt   time.Time `json:"readyAt,omitzero"`
 	Exit      *Exit     `json:"exit,omitempty"`
+	// LastExit is how the attempt before this one ended, while this one runs.
+	LastExit *Exit `json:"lastExit,omitempty"`
 	// PreviousLease is the lease of the last attempt that ended, to be revoked; 0
 	// when none was known.
 	PreviousLease int64 `json:"previousLease,omitempty"`
@@ -257,10 +259,14 @@ type Actor struct {
 
 // Exit is how an attempt ended.
 type Exit struct {
-	Attempt int       `json:"attempt"`
-	Code    int       `json:"code"`             // negative: the signal that ended it
-	Reason  string    `json:"reason,omitempty"` // Exited, Killed, Hung, StartupTimeout, PortConflict, ExecFailed
-	LogTail string    `json:"logTail,omitempty"`
+	Attempt int    `json:"attempt"`
+	Code    int    `json:"code"`             // negative: the signal that ended it
+	Reason  string `json:"reason,omitempty"` // Exited, Killed, Hung, StartupTimeout, PortConflict, ExecFailed
+	// Cause is what the log says ended it, one line; empty where it says nothing. Hint
+	// is what to do about it, where that is known.
+	Cause   string    `json:"cause,omitempty"`
+	Hint    string    `json:"hint,omitempty"`
+	LogTail string    `json:"logTail,omitempty"` // headed by both
 	At      time.Time `json:"at"`
 	// ReadyFor is how long the attempt had been healthy, in seconds.
 	ReadyFor float64 `json:"readyFor"`

@@ -90,7 +90,9 @@ type ExitStatus struct {
 	Unit    string    `json:"unit"`
 	Code    int       `json:"code"`
 	Reason  string    `json:"reason"`
-	LogTail string    `json:"logTail,omitempty"` // at most 8 KiB
+	Cause   string    `json:"cause,omitempty"`   // what the log says ended it, one line
+	Hint    string    `json:"hint,omitempty"`    // what to do about the cause, where that is known
+	LogTail string    `json:"logTail,omitempty"` // headed by the cause; at most 8 KiB
 	At      time.Time `json:"at"`
 }
 

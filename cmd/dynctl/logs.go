@@ -204,6 +204,9 @@ func (r *logReader) nothingRan(ctx context.Context, sel logSelection) error {
 			told = true
 			r.note("%s is gone; it ended %s ago: code %d, %s", e.Unit, age(r.now(), e.At), e.Code, e.Reason)
 			r.tail("", e.LogTail)
+			if e.Cause != "" {
+				r.note("%s ended because of: %s", e.Unit, withHint(e.Cause, e.Hint))
+			}
 		}
 	}
 	if told {

@@ -64,6 +64,8 @@ func (r *logReader) printAll(ctx context.Context, sel logSelection) error {
 			r.note("%s: no log before this one (attempt %d)", s.name, s.actor.Attempt)
 		case s.at.Attempt == 0:
 			r.note("%s: %s, nothing was executed yet", s.name, s.actor.State)
+		default:
+			r.why(s.name, s.at.Attempt, s.actor.Exit, s.actor.LastExit)
 		}
 	}
 	return nil
@@ -223,7 +225,26 @@ func (r *logReader) lastWords(s *logStream, refused *agentlogs.Refusal, session 
 	if e := s.actor.Exit; e != nil {
 		r.note("%s: attempt %d ended %s ago: code %d, %s", s.name, e.Attempt, age(r.now(), e.At), e.Code, e.Reason)
 		r.tail(s.prefix, e.LogTail)
+		r.why(s.name, e.Attempt, e)
 	}
+}
+
+// why says what ended the attempt whose log was printed: the cause may stand above
+// the lines that were asked for.
+func (r *logReader) why(name string, attempt int, exits ...*state.Exit) {
+	for _, e := range exits {
+		if e != nil && e.Attempt == attempt && e.Cause != "" {
+			r.note("%s: attempt %d ended with code %d: %s", name, e.Attempt, e.Code, withHint(e.Cause, e.Hint))
+			return
+		}
+	}
+}
+
+func withHint(cause, hint string) string {
+	if hint == "" {
+		return cause
+	}
+	return cause + "; " + hint
 }
 
 // tail prints the end of a log that was recorded.

@@ -94,8 +94,14 @@ func (v *overview) reasonLines(s *state.Status, look outlook, p palette, width i
 		if e := s.Roles[role].LastExit; e != nil && look.Word != verdict.Serving && look.Word != verdict.Suspended {
 			text := fmt.Sprintf("last exit: %s, code %d, %s, %s ago, %s", e.Unit, e.Code, e.Reason, age(v.now, e.At), plural(s.Roles[role].Restarts, "restart"))
 			lines = append(lines, wrap(text, indent, width))
-			if tail := lastLine(e.LogTail); tail != "" && !v.details {
+			switch tail := lastLine(e.LogTail); {
+			case e.Cause != "":
+				lines = append(lines, wrap("cause: "+e.Cause, indent, width))
+			case tail != "" && !v.details:
 				lines = append(lines, p.dim(wrap("log: "+tail, indent, width)))
+			}
+			if e.Hint != "" {
+				lines = append(lines, wrap("hint: "+e.Hint, indent, width))
 			}
 		}
 	}

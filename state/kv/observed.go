@@ -139,6 +139,9 @@ func toStoreClock(u *state.Unit, stored time.Time) {
 		a := &u.Actors[i]
 		shift(&a.StartedAt)
 		shift(&a.ReadyAt)
+		if a.LastExit != nil {
+			shift(&a.LastExit.At)
+		}
 		if a.Exit != nil {
 			shift(&a.Exit.At)
 		}

@@ -17,11 +17,11 @@ import shutil
 import signal
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import ray
 
-from . import drain, environ, logread, logs, ports, retire
+from . import cause, drain, environ, logread, logs, oom, ports, retire
 from .health import UNKNOWN, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
@@ -68,6 +68,8 @@ class UnitActor:
         self._monitor: Optional[Monitor] = None
         self._given_up, self._given_up_at = 0, 0.0  # the lease of a process that is to be killed
         self._rotations = 0
+        # Rotations, and processes that the kernel killed for memory, before the attempt.
+        self._rotated_before, self._memory_kills = 0, 0
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
         self._ip = ray.util.get_node_ip_address()
@@ -78,7 +80,7 @@ class UnitActor:
         self._snap: Dict[str, Any] = {
             "state": "Waiting", "childPid": 0, "attempt": 0, "failures": 0, "digest": "",
             "ports": {}, "uses": {}, "lease": 0, "startedAt": 0.0, "readyAt": 0.0,
-            "exit": None, "previousLease": 0, "lost": 0, "hung": False,
+            "exit": None, "lastExit": None, "previousLease": 0, "lost": 0, "hung": False,
         }
 
     # Calls of the agent.
@@ -130,8 +132,8 @@ class UnitActor:
 
     async def execute(self, caller: Dict[str, Any], request: Dict[str, Any]) -> Dict[str, Any]:
         """Execute an attempt. request: template (of the unit), goals, attempt ({number,
-        failures}), resolved ({placeholder: value}), uses, previousLease (of an actor
-        before this one), failure ({reason, message}: the attempt has failed before it
+        failures}), resolved ({placeholder: value}), uses, previousLease and lastExit (of an
+        actor before this one), failure ({reason, message}: the attempt has failed before it
         could be executed). An attempt that is not higher than the last one changes
         nothing."""
         if not self._admit(caller):
@@ -219,7 +221,9 @@ class UnitActor:
             attempt=attempt["number"], failures=attempt["failures"], digest=template.get("digest", ""),
             uses=request["uses"], lease=0, previousLease=self._snap["previousLease"] or request["previousLease"],
             startedAt=time.time(), readyAt=0.0, exit=None, lost=0, hung=False,
+            lastExit=self._snap["exit"] or self._snap["lastExit"] or request.get("lastExit"),
         )
+        self._rotated_before, self._memory_kills = self._rotations, oom.kills()
         failed = request.get("failure")
         if failed is None:
             try:
@@ -227,7 +231,7 @@ class UnitActor:
             except (environ.ExecError, OSError) as err:
                 failed = {"reason": "ExecFailed", "message": f"{template['label']}: {err}"}
         if failed is not None:
-            self._exited(127, failed["reason"], failed["message"])
+            self._exited(127, failed["reason"], failed["message"], cause.Cause(cause.clip(failed["message"]), ""))
             return
         self._change(state="Starting", childPid=self._process.pid)
         self._tasks = [
@@ -263,16 +267,26 @@ class UnitActor:
             await process.end_group(0 if self._failure else LEFTOVER_TERM)
             self._process = None
             reason = self._failure or ("Killed" if code < 0 else "Exited")
-            _, log_path = self._paths()
-            self._exited(code, reason, logs.last_lines(logs.plain(logs.read_tail(log_path))))
+            text, why = await asyncio.get_running_loop().run_in_executor(None, self._last_words, code)
+            self._exited(code, reason, text, why)
 
-    def _exited(self, code: int, reason: str, log_tail: str) -> None:
+    def _last_words(self, code: int) -> Tuple[str, Optional[cause.Cause]]:
+        """The end of the log, and the cause of the exit in it. Of a process that was
+        ended because it hung, only what it said itself is a cause."""
+        text = logs.plain(logs.whole_tail(self._paths()[1], logs.CAUSE_BYTES, self._rotations > self._rotated_before))
+        if not self._failure:
+            return text, cause.of_exit(code, text, oom.kills() > self._memory_kills)
+        found = cause.find(text, cause.AT_ONCE)
+        return text, cause.Cause(found.text, found.hint) if found is not None and found.fatal else None
+
+    def _exited(self, code: int, reason: str, log: str, why: Optional[cause.Cause]) -> None:
         now, ready = time.time(), self._snap["readyAt"]
+        told = {"cause": why.text, "hint": why.hint} if why is not None else {}
         self._change(
             state="Exited", childPid=0, previousLease=self._snap["lease"] or self._given_up, lease=0,
             exit={
-                "attempt": self._snap["attempt"], "code": code, "reason": reason, "logTail": log_tail,
-                "at": now, "readyFor": now - ready if ready else 0.0,
+                "attempt": self._snap["attempt"], "code": code, "reason": reason, "logTail": logs.told(log, cause.heading(why)),
+                "at": now, "readyFor": now - ready if ready else 0.0, **told,
             },
         )
 

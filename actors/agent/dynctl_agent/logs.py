@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Tuple
+from typing import List, Tuple
 
 ROTATE_BYTES = 64 << 20
 TAIL_BYTES = 64 << 10
 TAIL_LINES = 50
+# Where the cause of an exit is looked for, and what of the log is told with it.
+CAUSE_BYTES = 1 << 20
+TOLD_BYTES, TOLD_LINE = 8 << 10, 1 << 10
 # Escape sequences of terminals: colours and the like, titles and links, the rest.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
 
@@ -29,9 +32,30 @@ def read_tail(path: str, num_bytes: int = TAIL_BYTES) -> str:
         return ""
 
 
+def whole_tail(path: str, num_bytes: int, rotated: bool) -> str:
+    """The same across a rotation: what was moved to .1 comes first."""
+    text = read_tail(path, num_bytes)
+    left = num_bytes - len(text)
+    return read_tail(path + ".1", left) + text if rotated and left > 0 else text
+
+
 def last_lines(text: str, count: int = TAIL_LINES) -> str:
     """The last count lines, without the newline at the end."""
     return "\n".join(text.splitlines()[-count:])
+
+
+def told(text: str, heading: str = "") -> str:
+    """The last lines below a heading, in TOLD_BYTES of UTF-8: of a long line its
+    beginning, and of too many lines the last ones."""
+    left = TOLD_BYTES - len(heading.encode())
+    kept: List[str] = []
+    for line in reversed(last_lines(text).splitlines()):
+        line = line if len(line) <= TOLD_LINE else line[:TOLD_LINE] + "…"
+        left -= len(line.encode()) + 1
+        if left < 0:
+            break
+        kept.append(line)
+    return heading + "\n".join(reversed(kept))
 
 
 def plain(text: str) -> str:

@@ -189,6 +189,7 @@ class Runner:
 
     def _tell_exit(self, actor: ActorView, end: Dict[str, Any]) -> None:
         message = f"{actor.name}: attempt {end['attempt']} ended with code {end['code']}"
+        message += "".join(f"{sep}{end[k]}" for sep, k in ((": ", "cause"), ("; ", "hint")) if end.get(k))
         self.world.facts.tell("unit-exited", self.unit.fact(end["reason"], message), {"actor": actor.name, **end})
 
     async def refresh_group(self) -> None:

@@ -259,7 +259,7 @@ async def _attempt(runner: "Runner", command: Command, template: Dict[str, Any])
     request = {
         "template": command.template, "attempt": goal, "resolved": resolved, "failure": failure,
         "uses": {k: v for k, v in resolved.items() if own not in k}, "previousLease": actor.snap["previousLease"],
-        "goals": command.attempts,
+        "lastExit": actor.snap["exit"] or actor.snap.get("lastExit"), "goals": command.attempts,
     }
     unit.executes(command.template)
     if template["health"].get("kind") == "nats" and goal["number"] > 1 and failure is None:

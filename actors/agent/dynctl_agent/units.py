@@ -16,7 +16,7 @@ INFRA_AWAY = 30.0
 
 NO_SNAPSHOT: Dict[str, Any] = {
     "state": PENDING, "childPid": 0, "attempt": 0, "failures": 0, "digest": "", "ports": {}, "uses": {},
-    "lease": 0, "startedAt": 0.0, "readyAt": 0.0, "exit": None, "previousLease": 0, "version": -1,
+    "lease": 0, "startedAt": 0.0, "readyAt": 0.0, "exit": None, "lastExit": None, "previousLease": 0, "version": -1,
 }
 
 
@@ -71,7 +71,7 @@ class ActorView:
         self.pid = described["pid"]
         snap, self.ports_ip = described["snapshot"], self.ip
         if snap["attempt"] == 0 and self.snap["attempt"] > 0:
-            kept = ("attempt", "failures", "digest", "exit", "previousLease", "ports")
+            kept = ("attempt", "failures", "digest", "exit", "lastExit", "previousLease", "ports")
             snap, self.ports_ip = {**snap, **{k: self.snap[k] for k in kept}}, before
         self.snap = snap
 
@@ -81,12 +81,13 @@ class ActorView:
 
     def recall(self, old: Dict[str, Any]) -> None:
         """Take what was reported of it last (state.Actor)."""
-        kept = ("state", "attempt", "failures", "digest", "ports", "uses", "lease", "previousLease", "childPid", "exit")
+        kept = ("state", "attempt", "failures", "digest", "ports", "uses", "lease", "previousLease", "childPid", "exit", "lastExit")
         self.snap.update({k: old[k] for k in kept if k in old})
         for k in ("startedAt", "readyAt"):
             self.snap[k] = parse_time(old[k]) if old.get(k) else 0.0
-        if self.snap["exit"]:
-            self.snap["exit"] = {**self.snap["exit"], "at": parse_time(self.snap["exit"]["at"])}
+        for k in ("exit", "lastExit"):
+            if self.snap.get(k):
+                self.snap[k] = {**self.snap[k], "at": parse_time(self.snap[k]["at"])}
         self.node, self.ip, self.pid = old.get("node", ""), old.get("ip", ""), old.get("pid", 0)
         self.ports_ip = self.ip
 
@@ -96,8 +97,8 @@ class ActorView:
             return False
         self.ports_ip = self.ip
         if snap["attempt"] < self.snap["attempt"]:
-            kept = ("attempt", "failures", "digest", "exit", "previousLease")
-            snap = {**snap, **{k: self.snap[k] for k in kept}}
+            kept = ("attempt", "failures", "digest", "exit", "lastExit", "previousLease")
+            snap = {**snap, **{k: self.snap.get(k) for k in kept}}
         self.snap = snap
         return True
 
@@ -133,6 +134,8 @@ class ActorView:
             out["readyAt"] = timestamp(s["readyAt"])
         if s["exit"]:
             out["exit"] = {**s["exit"], "at": timestamp(s["exit"]["at"])}
+        if s.get("lastExit"):  # an actor of an earlier version says nothing of it
+            out["lastExit"] = {**s["lastExit"], "at": timestamp(s["lastExit"]["at"])}
         return out
 
 

@@ -78,6 +78,7 @@ class Actor(unittest.IsolatedAsyncioTestCase):
         request = {
             "template": t, "goals": {}, "attempt": goal, "resolved": {"{port:u/system}": port}, "uses": {}, "previousLease": 0,
         }
+        self.request = request
         snap = await self.actor.execute(self.caller, request)
         await self.until(lambda s: s["state"] == "Running" and s["lease"] == LEASE)
         return snap["childPid"]
@@ -160,6 +161,24 @@ class Ends(Actor):
         await is_paused(pid, True)
         await self.actor.stop(self.caller, 60)
         self.assertEqual(self.log(), "term\ndone\n", "it finishes what it has begun")
+
+
+class Causes(Actor):
+    async def test_why_it_ended_is_told_while_the_next_attempt_runs(self):
+        pid = await self.execute("never ends")
+        with open(self.actor._paths()[1], "a", encoding="utf-8") as f:
+            f.write("Traceback (most recent call last):\n  File \"x\"\nValueError: the \x1b[31mcause\x1b[0m\n" + "noise\n\n" * 60)
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGKILL)
+        snap = await self.until(lambda s: s["state"] == "Exited")
+        self.assertEqual(snap["exit"]["cause"], "ValueError: the cause noise")
+        self.assertTrue(snap["exit"]["logTail"].startswith("cause: ValueError: the cause noise\n---\n"))
+        self.assertIsNone(snap["lastExit"])
+        request = {**self.request, "attempt": {"number": 2, "failures": 1}}
+        await self.actor.execute(self.caller, request)
+        snap = await self.until(lambda s: s["state"] == "Running")
+        self.assertIsNone(snap["exit"])
+        self.assertEqual((snap["lastExit"]["attempt"], snap["lastExit"]["cause"]), (1, "ValueError: the cause noise"))
 
 
 async def is_paused(pid: int, want: bool) -> None:

@@ -149,6 +149,9 @@ func lastWords(e *state.Exit) string {
 		return ""
 	}
 	text := fmt.Sprintf("\n\nAttempt %d ended at %s: code %d, %s.", e.Attempt, e.At.UTC().Format(time.RFC3339), e.Code, e.Reason)
+	if e.Cause != "" {
+		text += " Cause: " + e.Cause
+	}
 	if e.LogTail != "" {
 		text += " Its last lines:\n\n" + strings.TrimRight(e.LogTail, "\n")
 	}

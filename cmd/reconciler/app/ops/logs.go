@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
@@ -71,11 +72,12 @@ func logOfExit(in Input, server string, e state.ExitStatus) *logLink {
 			continue
 		}
 		for _, a := range u.Actors {
-			if a.Exit == nil || !a.Exit.At.Equal(e.At) || a.Attempt > a.Exit.Attempt+1 {
+			last := cmp.Or(a.Exit, a.LastExit)
+			if last == nil || !last.At.Equal(e.At) || a.Attempt > last.Attempt+1 {
 				continue
 			}
 			l := newLogLink(u, a)
-			if a.Attempt > a.Exit.Attempt {
+			if a.Attempt > last.Attempt {
 				l.URL = l.Previous
 			}
 			return &l
