@@ -260,3 +260,34 @@ func TestWarningsOfModels(t *testing.T) {
 		})
 	}
 }
+
+func TestWarningsOfServersAndAnnotations(t *testing.T) {
+	r := offline(t, `apiVersion: dynctl/v1alpha1
+kind: Server
+metadata: {name: default, annotations: {dynctl/recreate: "3", dynctl/recreat: "3", team: a}}
+spec:
+  router: {kvEvents: true, args: {router_temperature: 1}}
+  frontend: {args: {router-temperature: 2, exclude_tools: "no"}}
+  runtimeEnv: {env_vars: {DYN_LOG: debug}}
+---
+apiVersion: dynctl/v1alpha1
+kind: Model
+metadata: {name: m, annotations: {dynctl/recreate: "3"}}
+spec: {model: a/m}
+`)
+	var got []string
+	for _, w := range r.Warnings {
+		got = append(got, w.Key+" "+w.Path)
+	}
+	want := []string{
+		"server.default metadata.annotations.dynctl/recreat",
+		"server.default spec.router.args.router_temperature",
+		"server.default spec.frontend.args.exclude_tools",
+		"server.default spec.runtimeEnv.env_vars.DYN_LOG",
+		"server.default spec.router.kvEvents",
+		"model.default.m metadata.annotations.dynctl/recreate",
+	}
+	if a, b := mustJSON(t, got), mustJSON(t, want); a != b {
+		t.Errorf("got %s, want %s", a, b)
+	}
+}

@@ -9,12 +9,13 @@ import (
 // on its server. Both specs have their defaults filled in.
 func WarnModel(m state.Model, server state.ServerSpec) []state.Warning {
 	routing := router.Warn(server.Router, router.Model{Name: m.Metadata.Name, Spec: m.Spec})
-	return keyed(state.ModelKey(m.Metadata.Server, m.Metadata.Name), state.WarnModel(m.Spec, server), routing)
+	return keyed(state.ModelKey(m.Metadata.Server, m.Metadata.Name), state.WarnMetadata(m.Metadata, state.KindModel), state.WarnModel(m.Spec, server), routing)
 }
 
 // WarnServer is the same for a server and the accepted models that are routed by it.
 func WarnServer(s state.Server, models []router.Model) []state.Warning {
-	return keyed(state.ServerKey(s.Metadata.Name), state.WarnServer(s.Spec), router.WarnServer(s.Spec.Router, models))
+	return keyed(state.ServerKey(s.Metadata.Name),
+		state.WarnMetadata(s.Metadata, state.KindServer), state.WarnServer(s.Spec), router.WarnServer(s.Spec.Router, models))
 }
 
 // keyed joins the warnings of one object.

@@ -1,5 +1,11 @@
 package state
 
+// servedNamePattern is one word that does not read as a flag.
+const servedNamePattern = `^[^\s,-][^\s,]*$`
+
+// flagKeys are the keys of arguments: a flag without its dashes and its value.
+var flagKeys = schemaNode{"propertyNames": schemaNode{"pattern": `^[^\s=-][^\s=]*$`}}
+
 // schemaFields holds what the schema says of a field beyond its type, by its path;
 // "Kind:path" where the two kinds differ.
 var schemaFields = map[string]fieldSchema{
@@ -33,11 +39,11 @@ var schemaFields = map[string]fieldSchema{
 	"spec.nats.url":               {text: "An external NATS, used as it is written; empty: one is run.", value: ""},
 	"spec.frontend":               {text: "Dynamo's HTTP frontend."},
 	"spec.frontend.port":          {text: "The HTTP port; where it is taken, the frontend waits.", value: DefaultFrontendPort, extra: schemaNode{"minimum": 1, "maximum": 65535}},
-	"spec.frontend.args":          {text: "More flags of dynamo.frontend, in this order."},
+	"spec.frontend.args":          {text: "More flags of dynamo.frontend, in this order.", extra: flagKeys},
 	"Server:spec.router":          {text: "The server-wide routing."},
 	"Server:spec.router.mode":     {text: "The router mode; auto is kv for disaggregated models.", enum: modeEnum(RouterAuto), value: RouterAuto},
 	"Server:spec.router.kvEvents": {text: "Whether the kv router reads KV events; auto: with an automatic kv it does, with an explicit one it does not."},
-	"spec.router.args":            {text: "More router flags of dynamo.frontend, in this order."},
+	"spec.router.args":            {text: "More router flags of dynamo.frontend, in this order.", extra: flagKeys},
 	"spec.router.apply": {
 		text: "Under auto: each disaggregated model carries its routing itself, or the frontend does.",
 		enum: []string{ApplyModel, ApplyFrontend}, value: ApplyModel,
@@ -59,15 +65,15 @@ var schemaFields = map[string]fieldSchema{
 	"spec.healing.backoff.resetAfter": {text: "How long a process must have been ready to forget earlier exits.", value: "10m"},
 
 	"Model:spec":       {required: true},
-	"spec.model":       {text: "A hub id or a path, passed to the engine as it is written.", required: true, extra: schemaNode{"type": "string", "minLength": 1}},
-	"spec.servedName":  {text: "The name that clients use; the model where none is given."},
+	"spec.model":       {text: "A hub id or a path, passed to the engine as it is written.", required: true, extra: schemaNode{"type": "string", "minLength": 1, "pattern": "^[^-]"}},
+	"spec.servedName":  {text: "The name that clients use; the model where none is given.", extra: schemaNode{"pattern": servedNamePattern}},
 	"spec.engine":      {text: "The engine, run as python -m dynamo.<engine>.", enum: []string{EngineVLLM, EngineSGLang, EngineTRTLLM, EngineMocker}, value: EngineVLLM},
 	"spec.mode":        {text: "Whether prefill and decode share workers.", enum: []string{ModeAggregated, ModeDisagg}, value: ModeAggregated},
 	"spec.replicas":    {text: "Workers of an aggregated model; 0: none.", value: 1, extra: schemaNode{"minimum": 0}},
 	"spec.prefill":     {text: "Prefill workers of a disaggregated model."},
 	"spec.decode":      {text: "Decode workers of a disaggregated model."},
-	"spec.engineArgs":  {text: "Flags of the engine, in this order; true is a bare flag, false is --no-<flag>, null is none."},
-	"spec.dynamoArgs":  {text: "More flags of dynamo.<engine>, in this order."},
+	"spec.engineArgs":  {text: "Flags of the engine, in this order; true is a bare flag, false is --no-<flag>, null is none.", extra: flagKeys},
+	"spec.dynamoArgs":  {text: "More flags of dynamo.<engine>, in this order.", extra: flagKeys},
 	"spec.priority":    {text: "Who runs first where GPUs are short; higher first.", value: 0},
 	"spec.restart":     {text: "Any new text executes all workers anew, in place."},
 	"spec.suspend":     {text: "Stop all workers and keep the spec.", value: false},
@@ -94,8 +100,8 @@ var schemaFields = map[string]fieldSchema{
 // roleFields are the fields of a role over its model's, with what they are.
 var roleFields = map[string]fieldSchema{
 	"replicas":                  {value: 1, extra: schemaNode{"minimum": 1}},
-	"engineArgs":                {text: "Flags of the engine over those of the model; null takes one of the model's away."},
-	"dynamoArgs":                {text: "Flags of dynamo.<engine> over those of the model; null takes one of the model's away."},
+	"engineArgs":                {text: "Flags of the engine over those of the model; null takes one of the model's away.", extra: flagKeys},
+	"dynamoArgs":                {text: "Flags of dynamo.<engine> over those of the model; null takes one of the model's away.", extra: flagKeys},
 	"kvEventsConfig":            {text: "Keys over the model's template for --kv-events-config."},
 	"kvTransferConfig":          {text: "Keys over the model's KV connector."},
 	"env":                       {text: "Variables over those of the model."},

@@ -26,15 +26,21 @@ func (m ModelSpec) argFields() []argField {
 	return fields
 }
 
-// vllmFlags are managed for vllm alone.
-var vllmFlags = []managedFlagSpec{{"connector", "spec.kvTransferConfig"}}
+// engineFlags are managed for one engine alone.
+var engineFlags = map[string][]managedFlagSpec{
+	EngineVLLM:   {{"connector", "spec.kvTransferConfig"}},
+	EngineTRTLLM: {{"publish-kv-events", "spec.router.kvEvents"}},
+	EngineMocker: {{"is-prefill-worker", "spec.mode"}, {"is-decode-worker", "spec.mode"}},
+}
 
 // modelArgs adds the faults of the arguments that reach a command line.
 func (f *faults) modelArgs(sp ModelSpec) {
 	for _, field := range sp.argFields() {
 		f.managedArgs(ReasonManagedFlag, field.path, field.args, workerFlags)
-		if sp.Engine == EngineVLLM {
-			f.managedArgs(ReasonManagedFlag, field.path, field.args, vllmFlags)
+		for _, x := range field.args {
+			if !f.has(field.path + "." + x.Key) {
+				f.managedArgs(ReasonManagedFlag, field.path, Args{x}, engineFlags[sp.Engine])
+			}
 		}
 	}
 	f.sizes(sp)

@@ -98,6 +98,8 @@ func TestValidateModel(t *testing.T) {
 		{"hybrid balancing of ranks", func(m *Model) { m.Spec.EngineArgs = args("data_parallel_hybrid_lb", "true") }, ReasonDataParallelNodes, "spec.engineArgs.data_parallel_hybrid_lb"},
 		{"the size of another engine", func(m *Model) { m.Spec.EngineArgs = args("tp", "8") }, ReasonBadParallelSize, "spec.engineArgs.tp"},
 		{"vllm has no --connector", func(m *Model) { m.Spec.DynamoArgs = args("connector", `"kvbm"`) }, ReasonManagedFlag, "spec.dynamoArgs.connector"},
+		{"KV events of trtllm by its flag", func(m *Model) { m.Spec.Engine, m.Spec.EngineArgs = EngineTRTLLM, args("no_publish_kv_events", "true") }, ReasonManagedFlag, "spec.engineArgs.no_publish_kv_events"},
+		{"a role of the mocker by its flag", func(m *Model) { m.Spec.Engine, m.Spec.DynamoArgs = EngineMocker, args("is_prefill_worker", "true") }, ReasonManagedFlag, "spec.dynamoArgs.is_prefill_worker"},
 		{"trtllm has one", func(m *Model) { m.Spec.Engine, m.Spec.DynamoArgs = EngineTRTLLM, args("connector", `"kvbm"`) }, "", ""},
 		{"a connector of aggregated vllm", func(m *Model) { m.Spec.KVTransferConfig = args("kv_connector", `"LMCacheConnectorV1"`) }, "", ""},
 		{"a connector of sglang", func(m *Model) { m.Spec.Engine, m.Spec.KVTransferConfig = EngineSGLang, args("kv_connector", `"x"`) }, ReasonNotForEngine, "spec.kvTransferConfig"},

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -25,6 +26,7 @@ func WarnModel(m ModelSpec, server ServerSpec) []Warning {
 // WarnServer is the same for a server.
 func WarnServer(s ServerSpec) []Warning {
 	var w warnings
+	w.repeatedIn([]argField{{"spec.router.args", s.Router.Args}, {"spec.frontend.args", s.Frontend.Args}})
 	w.args(argField{"spec.frontend.args", s.Frontend.Args})
 	w.args(argField{"spec.router.args", s.Router.Args})
 	w.runtimeEnv(s.RuntimeEnv, s.Env)
@@ -74,18 +76,52 @@ func (w *warnings) nothingToUnset(m ModelSpec) {
 	}
 }
 
-// repeated tells of a flag that stands on a command line twice, each place once.
+// repeated tells of flags that stand on the command line of a worker twice, each
+// place once.
 func (w *warnings) repeated(m ModelSpec) {
 	told := map[string]bool{}
 	for _, role := range m.Roles() {
-		seen := map[string]commandArg{}
-		for _, x := range m.commandArgs(role) {
-			name := flagName(x.Key)
-			if before, ok := seen[name]; ok && !told[before.path] {
-				told[before.path] = true
-				w.add(before.path, "--%s stands again in %s, and the engine takes the last; remove one of them", name, x.path)
-			}
-			seen[name] = x
-		}
+		w.repeatedArgs(m.commandArgs(role), told)
 	}
 }
+
+// repeatedIn is the same for fields that make one command line.
+func (w *warnings) repeatedIn(fields []argField) {
+	var args []commandArg
+	for _, field := range fields {
+		for _, x := range field.args {
+			args = append(args, commandArg{x, field.path + "." + x.Key})
+		}
+	}
+	w.repeatedArgs(args, map[string]bool{})
+}
+
+func (w *warnings) repeatedArgs(args []commandArg, told map[string]bool) {
+	seen := map[string]commandArg{}
+	for _, x := range args {
+		name := flagName(x.Key)
+		if before, ok := seen[name]; ok && !told[before.path] {
+			told[before.path] = true
+			w.add(before.path, "--%s stands again in %s, and the last is taken; remove one of them", name, x.path)
+		}
+		seen[name] = x
+	}
+}
+
+// WarnMetadata returns the annotations under dynctl's own prefix that nothing reads.
+func WarnMetadata(m Metadata, kind string) []Warning {
+	var w warnings
+	for _, name := range slices.Sorted(maps.Keys(m.Annotations)) {
+		switch {
+		case !strings.HasPrefix(name, annotationPrefix), kind == KindServer && name == RecreateAnnotation:
+		case kind == KindServer:
+			w.add("metadata.annotations."+name, "nothing reads it; there is %s", RecreateAnnotation)
+		default:
+			w.add("metadata.annotations."+name, "nothing reads it of a model; %s belongs to a Server", RecreateAnnotation)
+		}
+	}
+	return w
+}
+
+// annotationPrefix is that of the annotations that this program reads.
+const annotationPrefix = "dynctl/"

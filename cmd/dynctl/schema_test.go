@@ -221,3 +221,26 @@ func documentsOf(name, text string) []string {
 	}
 	return strings.Split(strings.TrimSpace(text), "\n")
 }
+
+// What validation refuses by its form alone, an editor marks as well.
+func TestTheSchemaMarksWhatIsRefused(t *testing.T) {
+	const doc = `{"apiVersion": "dynctl/v1alpha1", "kind": "Model", "metadata": {"name": "m"}, "spec": %s}`
+	for spec, valid := range map[string]bool{
+		`{"model": "a/m", "servedName": "m", "engineArgs": {"max_model_len": 1, "a.b-c": null}}`:       true,
+		`{"model": "a/m", "mode": "disagg", "prefill": {"env": {"A": "b"}, "resources": {"gpus": 2}}}`: true,
+		`{"model": "a/m", "mode": "disagg", "decode": {"placement": {"nodeSelector": {"a": "b"}}}}`:    true,
+		`{"model": "--help"}`:                                                                 false,
+		`{"model": "a/m", "servedName": "a b"}`:                                               false,
+		`{"model": "a/m", "servedName": "a,b"}`:                                               false,
+		`{"model": "a/m", "servedName": "-a"}`:                                                false,
+		`{"model": "a/m", "engineArgs": {"--a": 1}}`:                                          false,
+		`{"model": "a/m", "dynamoArgs": {"a=1": 1}}`:                                          false,
+		`{"model": "a/m", "mode": "disagg", "decode": {"engineArgs": {"a b": 1}}}`:            false,
+		`{"model": "a/m", "mode": "disagg", "decode": {"placement": {"waitForNodes": true}}}`: false,
+		`{"model": "a/m", "mode": "disagg", "prefill": {"runtimeEnv": {"pip": ["a"]}}}`:       false,
+	} {
+		if err := validate("model", fmt.Appendf(nil, doc, spec)); (err == nil) != valid {
+			t.Errorf("%s: %v, want valid: %t", spec, err, valid)
+		}
+	}
+}
