@@ -22,6 +22,20 @@ type Input struct {
 	// Unclaimed is the same for leases that no actor claims: what is observed may be
 	// older than what etcd holds.
 	Unclaimed map[LeaseKey]time.Time
+	// Whole are the generations behind a gate, since when all of it is there.
+	Whole map[GenerationKey]Whole
+}
+
+// GenerationKey identifies a generation of a model by its Dynamo namespace.
+type GenerationKey struct {
+	Server    string
+	Namespace string
+}
+
+// Whole is since when a worker of every role of a generation has been registered in
+// etcd, and known to the frontend; zero: not yet.
+type Whole struct {
+	Registered, Seen time.Time
 }
 
 // LeaseKey identifies a lease in the etcd of a server.
@@ -146,10 +160,13 @@ type Deletion struct {
 // Result is what to do about it. Every list is sorted, and every action carries
 // a constant reason.
 type Result struct {
-	Starts   []Start
-	Stops    []Stop
-	Sweeps   []Sweep
-	Revokes  []Revoke
+	Starts  []Start
+	Stops   []Stop
+	Sweeps  []Sweep
+	Revokes []Revoke
+	// Gates are to stand, Lifts to go.
+	Gates    []Gate
+	Lifts    []Lift
 	Waits    []Wait
 	Statuses []state.Status
 	// Gone are the objects whose last unit is gone after a delete: their status is
@@ -157,9 +174,10 @@ type Result struct {
 	Gone []state.Key
 	// Facts are what the stream is told besides the commands.
 	Facts []Fact
-	// Suspects and Unclaimed are those of the next round's input.
+	// Suspects, Unclaimed and Whole are those of the next round's input.
 	Suspects  map[state.UnitKey]time.Time
 	Unclaimed map[LeaseKey]time.Time
+	Whole     map[GenerationKey]Whole
 	// Orphans are what is reported and waits for a person.
 	Orphans []Orphan
 	// NextCheck is when a decision falls due by time alone; zero: never.
@@ -222,6 +240,24 @@ type Revoke struct {
 	Attempt int
 	Lease   int64
 	Reason  string
+}
+
+// Gate asks for a generation to be kept out of the frontend's choice: for a gate to be
+// put, or for the lease of one that stands to be renewed.
+type Gate struct {
+	Server, Model        string
+	ServedName           string
+	Namespace, Component string
+	Lease                int64 // 0: it is to be put
+	Reason               string
+}
+
+// Lift asks for a gate to go, by its lease.
+type Lift struct {
+	Server, Model string
+	Namespace     string
+	Lease         int64
+	Reason        string
 }
 
 // Wait is a unit that is wanted and cannot be started now.

@@ -26,6 +26,7 @@ func Plan(in Input) Result {
 		p.planOrphans()
 		p.planRevokes()
 		p.planRetiring()
+		p.planGates()
 	}
 	p.planStatuses()
 	return p.result()

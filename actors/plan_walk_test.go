@@ -178,7 +178,7 @@ var faults = []action{
 	{"kill infra", 1, (*walk).killInfra},
 	{"agent away", 1, func(w *walk, _ string, _ picker) { w.agentAway = !w.agentAway }},
 	{"agent restarts", 2, func(w *walk, _ string, pick picker) { w.restartAgent(); w.blindFor(pick("rounds", 4)) }},
-	{"reconciler restarts", 1, func(w *walk, _ string, _ picker) { w.suspects = nil }},
+	{"reconciler restarts", 1, func(w *walk, _ string, _ picker) { w.suspects, w.whole = nil, nil }},
 	{"bucket recreated", 1, (*walk).recreateBucket},
 	{"etcd away", 1, func(w *walk, _ string, _ picker) { w.etcdAway = !w.etcdAway }},
 	{"frontend away", 1, func(w *walk, _ string, _ picker) { w.frontendAway = !w.frontendAway }},
@@ -311,6 +311,7 @@ func (w *walk) emptyEtcd(_ string, _ picker) {
 			w.exit(u, a, -9)
 			w.lost["default"] = append(w.lost["default"], slices.Sorted(maps.Keys(w.instances["default"]))...)
 			clear(w.instances["default"])
+			clear(w.gates)
 		}
 	}
 }
@@ -370,9 +371,11 @@ func (w *walk) live(t fataler, deep bool) actors.Result {
 	}
 	r := actors.Plan(in)
 	w.check(t, in, r)
+	before := w.allRouted(in)
 	w.carryOut(r, kept)
 	w.noteReady(t, in)
 	w.tick()
+	w.checkEntries(t, in, before)
 	return r
 }
 

@@ -30,6 +30,8 @@ type world struct {
 	// instances by server.
 	instances   map[string]map[int64]state.Instance
 	lost        map[string][]int64 // with etcd's data
+	gates       map[int64]simGate  // by lease
+	whole       map[actors.GenerationKey]actors.Whole
 	suspects    map[state.UnitKey]time.Time
 	unclaimed   map[actors.LeaseKey]time.Time
 	incarnation uint64 // of the agent
@@ -62,7 +64,7 @@ func newWorld(nodes ...state.Node) *world {
 		specs: map[state.Key]actors.SpecEntry{}, statuses: map[state.Key]state.Status{},
 		units: map[state.UnitKey]*state.Unit{}, gone: map[state.UnitKey]uint64{},
 		instances: map[string]map[int64]state.Instance{}, lost: map[string][]int64{}, broken: map[string]bool{}, brokenRole: map[string]string{},
-		pending: map[state.UnitKey]time.Time{}, confirmed: map[string]uint64{}, changed: true, incarnation: 1,
+		gates: map[int64]simGate{}, pending: map[state.UnitKey]time.Time{}, confirmed: map[string]uint64{}, changed: true, incarnation: 1,
 	}
 }
 
@@ -121,7 +123,7 @@ func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
 		observed.Units = append(observed.Units, u)
 	}
 	desired, kept := w.accept(observed.Units)
-	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects, Unclaimed: w.unclaimed,
+	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects, Unclaimed: w.unclaimed, Whole: w.whole,
 		Registered: map[string]state.Registrations{}, Frontends: map[string]state.FrontendView{},
 		Policy: actors.Policy{StoreID: "store", RayNamespace: "ns", PlacementTimeout: 180 * time.Second,
 			DeleteHold: 10 * time.Second, SweepLook: time.Second, AgentTimeout: 3 * time.Second}}
@@ -176,6 +178,11 @@ func (w *world) registrations(server string) state.Registrations {
 	for _, l := range slices.Sorted(maps.Keys(w.instances[server])) {
 		r.Instances = append(r.Instances, w.instances[server][l])
 	}
+	for _, l := range slices.Sorted(maps.Keys(w.gates)) {
+		if g := w.gates[l]; g.server == server {
+			r.Gates = append(r.Gates, state.Gate{Namespace: g.namespace, Lease: l})
+		}
+	}
 	r.Lost = w.lost[server]
 	return r
 }
@@ -210,7 +217,7 @@ func (w *world) frontend(s actors.DesiredServer, d actors.Desired) state.Fronten
 				ns.Workers = map[string]int{}
 			}
 			ns.Workers[typ]++
-			ns.Ready = ns.Workers["aggregated"] > 0 || ns.Workers["prefill"] > 0 && ns.Workers["decode"] > 0
+			ns.Ready = !w.gated(s.Name, i.Namespace) && (ns.Workers["aggregated"] > 0 || ns.Workers["prefill"] > 0 && ns.Workers["decode"] > 0)
 			fm.Namespaces[i.Namespace] = ns
 		}
 		for _, ns := range fm.Namespaces {
@@ -231,7 +238,8 @@ func (w *world) round() actors.Result {
 }
 
 func (w *world) carryOut(r actors.Result, kept map[state.Key]actors.Kept) {
-	w.suspects, w.unclaimed = r.Suspects, r.Unclaimed
+	w.suspects, w.unclaimed, w.whole = r.Suspects, r.Unclaimed, r.Whole
+	w.carryGates(r)
 	for _, x := range r.Revokes {
 		delete(w.instances[x.Key.Server], x.Lease)
 		w.note("revoke %s %s", x.Key, x.Reason)
@@ -333,6 +341,7 @@ func (w *world) end(k state.UnitKey, reason string) {
 // tick lets a second pass: groups are placed, processes get ready, stops end.
 func (w *world) tick() {
 	w.now = w.now.Add(time.Second)
+	maps.DeleteFunc(w.gates, func(_ int64, g simGate) bool { return w.now.After(g.until) })
 	w.counted = w.usedGPUs()
 	for _, k := range sortedKeys(w.units) {
 		u := w.units[k]

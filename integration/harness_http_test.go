@@ -233,6 +233,13 @@ func (l *Load) count(err error, since time.Duration) {
 	l.lastOK = time.Now()
 }
 
+// Failed is how many requests have failed so far.
+func (l *Load) Failed() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.result.Failed
+}
+
 // Stop ends the load, waits for the requests under way and returns the counts.
 func (l *Load) Stop() LoadResult {
 	l.cancel()

@@ -1,5 +1,7 @@
 package state
 
+import "time"
+
 // Registrations is what Dynamo's etcd of one server holds. Unknown and empty are
 // different: while Known is false nothing may be concluded from the absence of
 // an instance.
@@ -10,6 +12,8 @@ type Registrations struct {
 	ClusterID uint64
 	Revision  int64
 	Instances []Instance // by namespace, component, lease
+	// Gates are what keeps generations out of the frontend's choice, by namespace, lease.
+	Gates []Gate
 	// Lost are the leases of instances that went with etcd's data: it came back as
 	// another cluster, or at a lower revision. Left are those of instances that went
 	// by themselves. Both are of what this process has seen, the last ones.
@@ -25,6 +29,15 @@ type Instance struct {
 	Lease     int64
 	// Card says that the worker's model card is there as well.
 	Card bool
+}
+
+// GateTTL is how long a gate stands that nobody renews.
+const GateTTL = 10 * time.Second
+
+// Gate keeps a generation out of the frontend's choice for as long as its lease lives.
+type Gate struct {
+	Namespace string // with the generation
+	Lease     int64
 }
 
 // FrontendView is what a server's frontend lists.

@@ -134,6 +134,24 @@ func (s *etcdStore) Revoke(ctx context.Context, lease int64) error {
 	return err
 }
 
+func (s *etcdStore) Grant(ctx context.Context, seconds int64) (int64, error) {
+	answer, err := s.client.Grant(ctx, seconds)
+	if err != nil {
+		return 0, err
+	}
+	return int64(answer.ID), nil
+}
+
+func (s *etcdStore) Put(ctx context.Context, key, value string, lease int64) error {
+	_, err := s.client.Put(ctx, key, value, clientv3.WithLease(clientv3.LeaseID(lease)))
+	return err
+}
+
+func (s *etcdStore) Renew(ctx context.Context, lease int64) error {
+	_, err := s.client.KeepAliveOnce(ctx, clientv3.LeaseID(lease))
+	return err
+}
+
 func (s *etcdStore) Close() error {
 	s.cancel()
 	err := s.client.Close()

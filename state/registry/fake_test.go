@@ -25,6 +25,8 @@ type fakeEtcd struct {
 	watchers []*fakeWatch
 	lost     chan struct{} // made by dial, in the bubble of the test
 	revoked  []int64
+	renewed  []int64
+	values   map[string]string // by key, of Put
 	// compacted makes the next watch end as one from a compacted revision.
 	compacted bool
 	// deaf makes watches wait in silence, as a resumed one does on other data.
@@ -109,6 +111,30 @@ func (f *fakeEtcd) Revoke(ctx context.Context, lease int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.revoked = append(f.revoked, lease)
+	return nil
+}
+
+func (f *fakeEtcd) Grant(ctx context.Context, _ int64) (int64, error) { return 0x99, f.answer(ctx) }
+
+func (f *fakeEtcd) Put(ctx context.Context, key, value string, _ int64) error {
+	if err := f.answer(ctx); err != nil {
+		return err
+	}
+	f.set(func() {
+		if f.values == nil {
+			f.values = map[string]string{}
+		}
+		f.values[key] = value
+	})
+	f.write(change{Key: key})
+	return nil
+}
+
+func (f *fakeEtcd) Renew(ctx context.Context, lease int64) error {
+	if err := f.answer(ctx); err != nil {
+		return err
+	}
+	f.set(func() { f.renewed = append(f.renewed, lease) })
 	return nil
 }
 

@@ -177,3 +177,44 @@ func TestRealEtcd(t *testing.T) {
 	last = register(t, c)
 	eventually(t, r, 10*time.Second, "back without its data", has(last))
 }
+
+// A gate stands in a real etcd until its lease is revoked, and no longer than GateTTL
+// where nobody renews it.
+func TestRealGate(t *testing.T) {
+	e := startEtcd(t)
+	c := e.dial()
+	r := New(Config{})
+	defer r.Close()
+	r.Set(map[string]string{"default": e.url()})
+	eventually(t, r, 10*time.Second, "known", func(v state.Registrations) bool { return v.Known })
+	shut := func() int64 {
+		t.Helper()
+		if err := r.Shut(t.Context(), "default", Gate{ServedName: "m", Slug: "m", Namespace: "curator-1a2b3c4d", Component: "m_prefill"}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, r, 2*time.Second, "a gate", func(v state.Registrations) bool { return len(v.Gates) == 1 })
+		return r.Snapshot()["default"].Gates[0].Lease
+	}
+	open := func(v state.Registrations) bool { return v.Known && len(v.Gates) == 0 }
+	lease := shut()
+	if err := r.Revoke(t.Context(), "default", lease); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("lifted in %s", eventually(t, r, 2*time.Second, "lifted", open))
+	if err := r.Renew(t.Context(), "default", lease); err == nil {
+		t.Error("the lease of a gate that is gone was renewed")
+	}
+	lease = shut()
+	left, err := c.TimeToLive(t.Context(), clientv3.LeaseID(lease))
+	if err != nil || left.GrantedTTL != int64(state.GateTTL/time.Second) {
+		t.Fatalf("the gate lasts %+v, %v", left, err)
+	}
+	time.Sleep(3 * time.Second)
+	if err := r.Renew(t.Context(), "default", lease); err != nil {
+		t.Fatal(err)
+	}
+	if left, err = c.TimeToLive(t.Context(), clientv3.LeaseID(lease)); err != nil || left.TTL < left.GrantedTTL-1 {
+		t.Errorf("renewed, it lasts %+v, %v", left, err)
+	}
+	t.Logf("gone by itself after %s", eventually(t, r, state.GateTTL+5*time.Second, "gone by itself", open))
+}

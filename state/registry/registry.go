@@ -133,13 +133,9 @@ func (r *Registry) Kick() <-chan struct{} { return r.kick }
 // success. It takes UnknownAfter at most. Errors: ErrUnknownServer,
 // ErrUnreachable, or the context's.
 func (r *Registry) Revoke(ctx context.Context, server string, lease int64) error {
-	r.mu.Lock()
-	w := r.watchers[server]
-	r.mu.Unlock()
-	if w == nil || w.endpoint == "" {
-		return fmt.Errorf("revoke lease %x of server %q: %w; it is tried again once its infra unit runs", lease, server, ErrUnknownServer)
-	}
-	return w.revoke(ctx, lease)
+	return r.inEtcd(ctx, server, fmt.Sprintf("revoke lease %x", lease), func(ctx context.Context, s store) error {
+		return s.Revoke(ctx, lease)
+	})
 }
 
 // Close ends all watches and waits for them.

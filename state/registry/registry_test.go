@@ -266,22 +266,25 @@ func TestParseKey(t *testing.T) {
 	tests := []struct {
 		name, key string
 		want      workerKey
-		card, ok  bool
+		kind      kind
 	}{
-		{"instance", "v1/instances/curator-1a2b3c4d/m_decode/generate/a1ca20b96cc5b0f", workerKey{"curator-1a2b3c4d", "m_decode", 0xa1ca20b96cc5b0f}, false, true},
-		{"card", "v1/mdc/curator-1a2b3c4d/m_decode/generate/a1ca20b96cc5b0f", workerKey{"curator-1a2b3c4d", "m_decode", 0xa1ca20b96cc5b0f}, true, true},
-		{"another endpoint of the worker", "v1/instances/ns/m/worker_kv_query_source_1/a1", workerKey{}, false, false},
-		{"event channel", "v1/event_channels/namespace/ns/x", workerKey{}, false, false},
-		{"no lease", "v1/instances/ns/m/generate", workerKey{}, false, false},
-		{"lease of zero", "v1/instances/ns/m/generate/0", workerKey{}, false, false},
-		{"lease beyond int64", "v1/instances/ns/m/generate/ffffffffffffffff", workerKey{}, false, false},
-		{"deeper", "v1/mdc/ns/m/generate/a1/lora", workerKey{}, false, false},
+		{"instance", "v1/instances/curator-1a2b3c4d/m_decode/generate/a1ca20b96cc5b0f", workerKey{"curator-1a2b3c4d", "m_decode", 0xa1ca20b96cc5b0f}, kindInstance},
+		{"card", "v1/mdc/curator-1a2b3c4d/m_decode/generate/a1ca20b96cc5b0f", workerKey{"curator-1a2b3c4d", "m_decode", 0xa1ca20b96cc5b0f}, kindCard},
+		{"gate", "v1/mdc/curator-1a2b3c4d/m_prefill/arriving/a1", workerKey{"curator-1a2b3c4d", "m_prefill", 0xa1}, kindGate},
+		{"gate of no card", "v1/instances/curator-1a2b3c4d/m_prefill/arriving/a1", workerKey{}, kindOther},
+		{"one that leaves", "v1/mdc/curator-1a2b3c4d/m_prefill/leaving/a1", workerKey{}, kindOther},
+		{"another endpoint of the worker", "v1/instances/ns/m/worker_kv_query_source_1/a1", workerKey{}, kindOther},
+		{"event channel", "v1/event_channels/namespace/ns/x", workerKey{}, kindOther},
+		{"no lease", "v1/instances/ns/m/generate", workerKey{}, kindOther},
+		{"lease of zero", "v1/instances/ns/m/generate/0", workerKey{}, kindOther},
+		{"lease beyond int64", "v1/instances/ns/m/generate/ffffffffffffffff", workerKey{}, kindOther},
+		{"deeper", "v1/mdc/ns/m/generate/a1/lora", workerKey{}, kindOther},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, card, ok := parseKey(test.key)
-			if ok != test.ok || ok && (got != test.want || card != test.card) {
-				t.Errorf("got %v, %v, %v", got, card, ok)
+			got, kind := parseKey(test.key)
+			if got != test.want || kind != test.kind {
+				t.Errorf("got %v, kind %d", got, kind)
 			}
 		})
 	}
@@ -291,8 +294,8 @@ func FuzzParseKey(f *testing.F) {
 	f.Add(keyA)
 	f.Add(cardA)
 	f.Fuzz(func(t *testing.T, key string) {
-		k, _, ok := parseKey(key)
-		if ok && (k.namespace == "" || k.component == "" || k.lease <= 0) {
+		k, kind := parseKey(key)
+		if kind != kindOther && (k.namespace == "" || k.component == "" || k.lease <= 0) {
 			t.Errorf("%q: %+v", key, k)
 		}
 	})

@@ -14,6 +14,8 @@ const (
 	// events registers others beside it (worker_kv_query_source_*), which come and
 	// go by themselves.
 	servedEndpoint = "generate"
+	// gateEndpoint is the one of a gate's card; no worker has it.
+	gateEndpoint = "arriving"
 )
 
 // store is what a watcher needs of one etcd.
@@ -29,6 +31,11 @@ type store interface {
 	Lost() <-chan struct{}
 	// Revoke revokes a lease; one that does not exist is a success.
 	Revoke(ctx context.Context, lease int64) error
+	// Grant makes a lease of so many seconds, Put writes a key on one, and Renew makes
+	// one last as long again; one that does not exist is an error.
+	Grant(ctx context.Context, seconds int64) (lease int64, err error)
+	Put(ctx context.Context, key, value string, lease int64) error
+	Renew(ctx context.Context, lease int64) error
 	Close() error
 }
 
@@ -65,23 +72,40 @@ type workerKey struct {
 	lease                int64
 }
 
-// parseKey reads v1/instances/{namespace}/{component}/generate/{lease-hex} and
-// the same under v1/mdc. All other keys are Dynamo's own business.
-func parseKey(key string) (k workerKey, card, ok bool) {
+// kind is what a key says.
+type kind int
+
+const (
+	kindOther    kind = iota // Dynamo's own business
+	kindInstance             // v1/instances/{namespace}/{component}/generate/{lease-hex}
+	kindCard                 // v1/mdc/{namespace}/{component}/generate/{lease-hex}
+	kindGate                 // v1/mdc/{namespace}/{component}/arriving/{lease-hex}
+)
+
+func parseKey(key string) (workerKey, kind) {
 	rest, isInstance := strings.CutPrefix(key, instancePrefix)
 	if !isInstance {
-		rest, card = strings.CutPrefix(key, cardPrefix)
-		if !card {
-			return workerKey{}, false, false
+		var isCard bool
+		if rest, isCard = strings.CutPrefix(key, cardPrefix); !isCard {
+			return workerKey{}, kindOther
 		}
 	}
 	parts := strings.Split(rest, "/")
-	if len(parts) != 4 || parts[0] == "" || parts[1] == "" || parts[2] != servedEndpoint {
-		return workerKey{}, false, false
+	if len(parts) != 4 || parts[0] == "" || parts[1] == "" {
+		return workerKey{}, kindOther
 	}
 	lease, err := strconv.ParseInt(parts[3], 16, 64)
 	if err != nil || lease <= 0 {
-		return workerKey{}, false, false
+		return workerKey{}, kindOther
 	}
-	return workerKey{parts[0], parts[1], lease}, card, true
+	k := workerKey{parts[0], parts[1], lease}
+	switch {
+	case parts[2] == servedEndpoint && isInstance:
+		return k, kindInstance
+	case parts[2] == servedEndpoint:
+		return k, kindCard
+	case parts[2] == gateEndpoint && !isInstance:
+		return k, kindGate
+	}
+	return workerKey{}, kindOther
 }

@@ -16,10 +16,11 @@ type contents struct {
 	header
 	instances map[workerKey]bool
 	cards     map[workerKey]bool
+	gates     map[workerKey]bool
 }
 
 func newContents(l listing) *contents {
-	c := &contents{header: l.header, instances: map[workerKey]bool{}, cards: map[workerKey]bool{}}
+	c := &contents{header: l.header, instances: map[workerKey]bool{}, cards: map[workerKey]bool{}, gates: map[workerKey]bool{}}
 	for _, key := range l.Keys {
 		c.apply(change{Key: key})
 	}
@@ -27,13 +28,17 @@ func newContents(l listing) *contents {
 }
 
 func (c *contents) apply(ch change) {
-	k, card, ok := parseKey(ch.Key)
-	if !ok {
-		return
-	}
-	set := c.instances
-	if card {
+	k, kind := parseKey(ch.Key)
+	var set map[workerKey]bool
+	switch kind {
+	case kindInstance:
+		set = c.instances
+	case kindCard:
 		set = c.cards
+	case kindGate:
+		set = c.gates
+	default:
+		return
 	}
 	if ch.Deleted {
 		delete(set, k)
@@ -45,15 +50,11 @@ func (c *contents) apply(ch change) {
 // registrations is the contents as others read them. A card without an instance
 // is no worker: nothing can be sent to it.
 func (c *contents) registrations() state.Registrations {
-	keys := slices.SortedFunc(maps.Keys(c.instances), func(a, b workerKey) int {
-		return cmp.Or(
-			cmp.Compare(a.namespace, b.namespace),
-			cmp.Compare(a.component, b.component),
-			cmp.Compare(a.lease, b.lease),
-		)
-	})
 	r := state.Registrations{Known: true, ClusterID: c.ClusterID, Revision: c.Revision}
-	for _, k := range keys {
+	for _, k := range sorted(c.gates) {
+		r.Gates = append(r.Gates, state.Gate{Namespace: k.namespace, Lease: k.lease})
+	}
+	for _, k := range sorted(c.instances) {
 		r.Instances = append(r.Instances, state.Instance{
 			Namespace: k.namespace,
 			Component: k.component,
@@ -63,4 +64,14 @@ func (c *contents) registrations() state.Registrations {
 		})
 	}
 	return r
+}
+
+func sorted(set map[workerKey]bool) []workerKey {
+	return slices.SortedFunc(maps.Keys(set), func(a, b workerKey) int {
+		return cmp.Or(
+			cmp.Compare(a.namespace, b.namespace),
+			cmp.Compare(a.component, b.component),
+			cmp.Compare(a.lease, b.lease),
+		)
+	})
 }

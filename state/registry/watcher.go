@@ -209,21 +209,6 @@ func (c *contents) check(p probe) error {
 	return nil
 }
 
-func (w *watcher) revoke(ctx context.Context, lease int64) error {
-	if w.store == nil {
-		return fmt.Errorf("revoke lease %x of server %q: %w: %q is no address", lease, w.server, ErrUnreachable, w.endpoint)
-	}
-	bounded, cancel := context.WithTimeout(ctx, w.registry.cfg.UnknownAfter)
-	defer cancel()
-	if err := w.store.Revoke(bounded, lease); err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("revoke lease %x at etcd %s: %w", lease, w.endpoint, ctx.Err())
-		}
-		return fmt.Errorf("revoke lease %x at etcd %s: %w: %w", lease, w.endpoint, ErrUnreachable, err)
-	}
-	return nil
-}
-
 func (w *watcher) view() state.Registrations {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -245,7 +230,7 @@ func (w *watcher) publish(c *contents) {
 	if !before.Known {
 		w.registry.cfg.Log.Info("registrations are known", "server", w.server, "etcd", w.endpoint, "instances", len(next.Instances))
 	}
-	if !before.Known || before.ClusterID != next.ClusterID || !slices.Equal(before.Instances, next.Instances) {
+	if !before.Known || before.ClusterID != next.ClusterID || !slices.Equal(before.Instances, next.Instances) || !slices.Equal(before.Gates, next.Gates) {
 		w.registry.wake()
 	}
 }

@@ -57,10 +57,12 @@ type endCommand struct {
 }
 
 // carryOut applies a plan. Revocations go first, because traffic still reaches a
-// dead worker; then commands, then what is written for people. A failure of any
+// dead worker; then gates, which have to stand before what they keep out is there;
+// then commands, then what is written for people. A failure of any
 // part leaves the state as it is, and the next round sees that.
 func (l *loop) carryOut(ctx context.Context, term kv.Term, in actors.Input, r actors.Result, kept map[state.Key]actors.Kept) {
 	l.revoke(ctx, in, r.Revokes)
+	l.gates(ctx, in, r)
 	c := commander{loop: l, term: term, in: in}
 	for _, s := range r.Starts {
 		c.start(ctx, s)

@@ -34,12 +34,15 @@ type loop struct {
 	rewrite   map[string]bool
 	suspects  map[state.UnitKey]time.Time
 	unclaimed map[actors.LeaseKey]time.Time
-	sent      map[string]sentCommand
-	told      map[actors.Fact]bool // by the round before
-	agentUp   bool
-	agentInc  uint64
-	orphans   map[state.UnitKey]string
-	reached   map[string]reach
+	whole     map[actors.GenerationKey]actors.Whole
+	// touched is when a gate is to be put or renewed again.
+	touched  map[gateTouch]time.Time
+	sent     map[string]sentCommand
+	told     map[actors.Fact]bool // by the round before
+	agentUp  bool
+	agentInc uint64
+	orphans  map[state.UnitKey]string
+	reached  map[string]reach
 }
 
 type decodedSpec struct {
@@ -98,7 +101,7 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	l.app.show(in, result)
 	l.app.traces.round(in, result, l.putAt, term != nil && term.Held())
 	if term != nil && term.Held() {
-		l.suspects, l.unclaimed = result.Suspects, result.Unclaimed
+		l.suspects, l.unclaimed, l.whole = result.Suspects, result.Unclaimed, result.Whole
 		l.carryOut(ctx, *term, in, result, kept)
 	}
 	ended := time.Now()
@@ -125,7 +128,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 	policy := actors.DefaultPolicy(l.app.views.StoreID())
 	policy.RayNamespace = l.app.cfg.RayNamespace
 	return actors.Input{
-		Now: now, Policy: policy, Desired: desired, Observed: observed, Suspects: l.suspects, Unclaimed: l.unclaimed,
+		Now: now, Policy: policy, Desired: desired, Observed: observed, Suspects: l.suspects, Unclaimed: l.unclaimed, Whole: l.whole,
 		Registered: l.app.registry.Snapshot(), Frontends: l.app.frontends.Snapshot(),
 	}, kept
 }
