@@ -61,7 +61,9 @@ def _retire(url: str, lease: int) -> bool:
             continue
         card = json.loads(base64.b64decode(kv["value"]))
         card["endpoint"] = parts[4] = LEAVING
-        card["card_json"].update(worker_type=TYPE, needs=[])
+        # Of no kind of request: for chat the frontend would build a pipeline first, which
+        # takes as long as SETTLE and more under load, and know of the card only then.
+        card["card_json"].update(worker_type=TYPE, needs=[], model_type="")
         _post(url, "kv/put", {"key": _text("/".join(parts).encode()), "value": _text(json.dumps(card).encode()), "lease": str(lease)})
         return True
     return False

@@ -18,7 +18,7 @@ from .test_actor import LEASE, Actor
 PORT = 28390
 CARD = {
     "type": "Model", "namespace": "curator-0a0a0a0a", "component": "m", "endpoint": "generate", "instance_id": LEASE,
-    "card_json": {"display_name": "m", "worker_type": "aggregated", "needs": []},
+    "card_json": {"display_name": "m", "worker_type": "aggregated", "model_type": "Chat | Completions", "needs": []},
 }
 
 
@@ -70,7 +70,7 @@ class Retire(Actor):
         after = self.cards()
         card, lease = after.pop(key)
         self.assertEqual((after, lease), (before, LEASE))
-        self.assertEqual((card["endpoint"], card["card_json"]), ("leaving", {"display_name": "m", "worker_type": "encode", "needs": []}))
+        self.assertEqual((card["endpoint"], card["card_json"]), ("leaving", {"display_name": "m", "worker_type": "encode", "model_type": "", "needs": []}))
         await stop
         self.assertGreater(time.monotonic() - begun, retire.SETTLE)
         self.assertEqual(self.log(), "term\ndone\n")
