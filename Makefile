@@ -24,6 +24,9 @@ FUZZTIME ?= 20s
 CHAOS_SECONDS ?= 120
 SEED ?=
 
+# Of rolls: how many of each kind on each request plane; 100 take about a quarter of an hour each.
+ROLLS ?= 20
+
 GO ?= go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATIC := $(GO) build -ldflags
@@ -187,6 +190,10 @@ smoke-vllm: build examples $(VLLM_STAMP) $(VLLM_MODEL)/model.safetensors ## Serv
 .PHONY: chaos
 chaos: venv build examples ## Break a real fleet at random and want it whole again: CHAOS_SECONDS=120 SEED=
 	@$(GO) run ./integration/chaos -seconds $(CHAOS_SECONDS) $(if $(SEED),-seed $(SEED))
+
+.PHONY: rolls
+rolls: venv build examples ## Roll every kind of model under load, and want no request lost: ROLLS=20
+	@ROLLS=$(ROLLS) $(GO) test -count=1 -tags integration -timeout 8h -run 'TestRollMany' -v ./integration/
 
 .PHONY: bench
 bench: need-go bin/etcd ## Run the benchmarks

@@ -36,8 +36,12 @@ func (p *planner) routerCondition(c *conditions, m *modelView) {
 		return
 	}
 	fm := m.server.frontend.Models[m.Spec.ServedName]
-	ns, ok := fm.Namespaces[Namespace(m.server.Spec.DynamoNamespace, m.template.Generation)]
+	namespace := Namespace(m.server.Spec.DynamoNamespace, m.template.Generation)
+	ns, ok := fm.Namespaces[namespace]
+	gated := slices.ContainsFunc(m.server.regs.Gates, func(g state.Gate) bool { return g.Namespace == namespace })
 	switch {
+	case gated && !ns.Ready:
+		c.set(state.CondRouterReady, state.StatusFalse, CondNotListed, "this generation gets requests once every role of it can serve")
 	case !fm.Listed || !ok:
 		c.set(state.CondRouterReady, state.StatusFalse, CondNotListed, "the frontend does not list this generation")
 	case !ns.Ready:

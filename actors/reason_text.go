@@ -47,10 +47,13 @@ var reasonTexts = map[string]string{
 	ReasonServerUnused:   "No Server and no Model asks for etcd, NATS and the frontend any more; they are stopped.",
 	ReasonInfraRecreated: "etcd or NATS move, as the annotation dynctl/recreate allows; every unit of the server stops and starts again.",
 
-	ReasonLeftover:    "A Ray job that is dead left it under the server's name; before the server's first start it is swept, later it waits for dynctl sweep.",
-	ReasonOrphan:      "It stands under our names, no accepted spec asks for it, and none says that it was deleted; end it with dynctl sweep, or set its spec again.",
-	ReasonDeadAttempt: "The lease of an attempt that has ended is revoked, so that requests leave it at once.",
-	ReasonUnclaimed:   "The lease stands under one of our generations and no process that lives can own it; it is revoked.",
+	ReasonLeftover:          "A Ray job that is dead left it under the server's name; before the server's first start it is swept, later it waits for dynctl sweep.",
+	ReasonOrphan:            "It stands under our names, no accepted spec asks for it, and none says that it was deleted; end it with dynctl sweep, or set its spec again.",
+	ReasonGenerationComing:  "Another generation of the model serves, and not every role of this one can yet: it is kept out of the frontend's choice.",
+	ReasonGenerationWhole:   "Every role of the generation can serve: it is let into the frontend's choice.",
+	ReasonNothingElseServes: "No other generation of the model serves any more: this one is let into the frontend's choice.",
+	ReasonDeadAttempt:       "The lease of an attempt that has ended is revoked, so that requests leave it at once.",
+	ReasonUnclaimed:         "The lease stands under one of our generations and no process that lives can own it; it is revoked.",
 
 	WaitBackOff:        "The process keeps exiting; it is executed again when the backoff is over. See dynctl logs, correct the spec, or dynctl rollback.",
 	WaitRestarting:     "The process exited and is being executed again.",
