@@ -25,7 +25,7 @@ CARDS = b"v1/mdc/"
 SERVED, LEAVING = "generate", "leaving"
 TYPE = "encode"  # of worker; dynctl runs none
 # How long the frontend may take to hear of it, and a request from its choice to the worker.
-SETTLE = 0.5
+SETTLE = 1.5
 # The same after etcd was away: the frontend reads its watches again one by one.
 BEHIND = 15.0
 # How long etcd is waited for. Where it is executed again, that takes about a second.
@@ -61,8 +61,8 @@ def _retire(url: str, lease: int) -> bool:
             continue
         card = json.loads(base64.b64decode(kv["value"]))
         card["endpoint"] = parts[4] = LEAVING
-        # Of no kind of request: for chat the frontend would build a pipeline first, which
-        # takes as long as SETTLE and more under load, and know of the card only then.
+        # Of no kind of request: for chat the frontend would build a pipeline first, and
+        # know of the card only then.
         card["card_json"].update(worker_type=TYPE, needs=[], model_type="")
         _post(url, "kv/put", {"key": _text("/".join(parts).encode()), "value": _text(json.dumps(card).encode()), "lease": str(lease)})
         return True

@@ -92,7 +92,7 @@ class Retire(Actor):
     async def test_it_serves_on_until_etcd_is_back_and_the_frontend_has_caught_up(self):
         await self.execute("finishes", {"ETCD_ENDPOINTS": self.url})
         self.kill()
-        with mock.patch.object(retire, "BEHIND", 2.0):
+        with mock.patch.object(retire, "BEHIND", 4.0):
             stop = asyncio.ensure_future(self.actor.stop({**self.caller, "command": {"retires": True}}, 60))
             await asyncio.sleep(0.5)
             self.launch()
@@ -100,7 +100,7 @@ class Retire(Actor):
             async with asyncio.timeout(5):
                 while len(self.cards()) < 3:
                     await asyncio.sleep(0.01)
-            await asyncio.sleep(1.0)  # longer than SETTLE
+            await asyncio.sleep(2.0)  # longer than SETTLE
             self.assertEqual(self.log(), "")
             await stop
         self.assertEqual(self.log(), "term\ndone\n")
