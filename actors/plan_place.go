@@ -82,7 +82,7 @@ func (p *planner) startUnit(m *modelView, source ModelTemplate, r RoleTemplate, 
 	if u.yields != nil {
 		nodes = p.roomLess(u.yields)
 	}
-	shape, unfit := ChooseShape(r.Needs, nodes)
+	shape, unfit := p.chooseApart(r.Needs, nodes)
 	if unfit != nil && !p.waitsForNodes(m.server) {
 		m.waits = append(m.waits, Wait{Key: key, Model: m.Name, Reason: unfit.Reason, Message: unfit.Message})
 		p.claims = append(p.claims, claim{m, r.Needs})

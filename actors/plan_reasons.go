@@ -81,6 +81,7 @@ const (
 	WaitNoAgent        = "NoAgent"
 	WaitRayWithoutGPUs = "NoGPUNodes"
 	WaitDynamoTooOld   = "DynamoTooOld"
+	WaitGPUBusy        = "GPUBusy"
 )
 
 // Types of facts: words of the event stream's vocabulary.

@@ -43,6 +43,8 @@ type planner struct {
 	room    *room
 	// before is the room at the beginning of the round.
 	before []NodeRoom
+	// strangers hold GPU memory beside our units.
+	strangers []Stranger
 	// claims are what found no room so far.
 	claims []claim
 	out    Result
@@ -129,6 +131,7 @@ func newPlanner(in Input) *planner {
 	p.acting = in.Desired.Synced && in.Observed.Synced && !agentLost(in)
 	p.room = newRoom(in.Observed.Nodes, in.Observed.Units)
 	p.before = p.room.nodes
+	p.strangers = Strangers(in.Observed.Nodes, in.Observed.Units)
 	byName := map[string]*serverView{}
 	for _, d := range in.Desired.Servers {
 		s := &serverView{DesiredServer: d, regs: in.Registered[d.Name], frontend: in.Frontends[d.Name]}

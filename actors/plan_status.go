@@ -299,7 +299,7 @@ func (p *planner) workersConditions(c *conditions, m *modelView) {
 	}
 	running := func(v unitView) bool { return v.running && !v.stopping }
 	desired, have := m.counts(running)
-	reason, message := m.whyNotRunning()
+	reason, message := p.whyNotRunning(m)
 	set := func(typ string, have, desired int) {
 		switch {
 		case m.Accepted == 0:
@@ -326,7 +326,10 @@ func (p *planner) workersConditions(c *conditions, m *modelView) {
 }
 
 // whyNotRunning names the first thing that keeps a worker from being healthy.
-func (m *modelView) whyNotRunning() (reason, message string) {
+func (p *planner) whyNotRunning(m *modelView) (reason, message string) {
+	if busy := p.busyCard(m); busy != "" {
+		return WaitGPUBusy, ": " + busy
+	}
 	for _, w := range m.waits {
 		return w.Reason, ": " + w.Message
 	}

@@ -134,6 +134,7 @@ func (d *doctor) gpus() {
 	} else {
 		d.found(checkGPUs, resultOK, "", "%s", text)
 	}
+	d.cards()
 	for _, o := range d.models {
 		if o.Status == nil {
 			continue
@@ -141,6 +142,29 @@ func (d *doctor) gpus() {
 		if c, ok := o.Status.Condition(state.CondScheduled); ok && c.Status == state.StatusFalse {
 			d.found(checkGPUs, resultWarn, remedies[c.Reason], "%s waits: %s: %s", verdict.Ref(o.Status), c.Reason, firstLine(c.Message))
 		}
+	}
+}
+
+// cards says what the drivers tell of the cards: those that are lost, and those of which
+// somebody else holds memory.
+func (d *doctor) cards() {
+	for _, n := range d.nodes {
+		if !n.Alive || n.Cards == nil {
+			continue
+		}
+		if n.GPUs > len(n.Cards) {
+			d.found(checkGPUs, resultFail, "look at nvidia-smi and the kernel's log on the node; drain it, or restart Ray there without the card",
+				"Ray counts %s on node %s, and the driver has %d", plural(n.GPUs, "GPU"), short(n.ID), len(n.Cards))
+		}
+		for _, c := range n.Cards {
+			if c.Error != "" {
+				d.found(checkGPUs, resultFail, "look at nvidia-smi and the kernel's log on the node; restart Ray there without the card",
+					"card %d of node %s gives no answer: %s", c.Index, short(n.ID), c.Error)
+			}
+		}
+	}
+	for _, s := range actors.Strangers(d.nodes, d.units) {
+		d.found(checkGPUs, resultWarn, remedies[actors.WaitGPUBusy], "%s", s)
 	}
 }
 
