@@ -8,27 +8,35 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/internal/dgd"
 	"dynctl/state"
 )
 
-const convertLong = `Read NeMo Curator's flat Dynamo configuration and print the specs for it.
+const convertLong = `Print the specs that ask for what another tool's configuration asks for.
 
-A document is one model (model_identifier, model_name, num_replicas, mode,
-engine_kwargs, dynamo_kwargs, prefill, decode, kv_events_config,
-kv_transfer_config, runtime_env), a list of models, or a whole server: models,
-server (name, port, health_check_timeout_s) and backend (namespace,
-request_plane, event_plane, etcd_endpoint, nats_url, subprocess_env,
-runtime_env, router); router_mode, router_kv_events and router_kwargs may stand
-flat. The kwargs may be mappings or lists of pairs. What has no counterpart is
-told on stderr; nothing is written to the store. What is wrong is told with its
-file, line and field.`
+NeMo Curator's flat Dynamo configuration: a document is one model
+(model_identifier, model_name, num_replicas, mode, engine_kwargs, dynamo_kwargs,
+prefill, decode, kv_events_config, kv_transfer_config, runtime_env), a list of
+models, or a whole server: models, server (name, port, health_check_timeout_s) and
+backend (namespace, request_plane, event_plane, etcd_endpoint, nats_url,
+subprocess_env, runtime_env, router); router_mode, router_kv_events and
+router_kwargs may stand flat. The kwargs may be mappings or lists of pairs.
+
+A DynamoGraphDeployment of Dynamo's Kubernetes operator (v1alpha1 and v1beta1): the
+frontend becomes the Server, named like the deployment; each component that runs
+dynamo.vllm, dynamo.sglang, dynamo.trtllm or dynamo.mocker becomes a Model, and a
+prefill and a decode component of one model a disaggregated one, with arguments,
+GPUs and environment.
+
+What has no counterpart is told on stderr; nothing is written to the store. What is
+wrong is told with its file, line and field.`
 
 func (a *app) convertCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "convert FILE...",
-		Short:   "Turn a NeMo Curator configuration into specs",
+		Short:   "Turn a Curator configuration or a DynamoGraphDeployment into specs",
 		Long:    convertLong,
-		Example: "  dynctl convert curator.yaml\n  dynctl convert curator.json | dynctl set -",
+		Example: "  dynctl convert curator.yaml\n  dynctl convert graph.yaml | dynctl set -",
 		Args:    cobra.MinimumNArgs(1),
 	}
 	out := outputFlag(cmd, formatYAML, formatJSON)
@@ -38,19 +46,19 @@ func (a *app) convertCmd() *cobra.Command {
 			return err
 		}
 		c := curatorSpecs{names: map[string]bool{}}
-		for _, src := range sources {
-			if err := c.read(src); err != nil {
-				return err
-			}
-		}
-		if !c.explicit && len(c.models) == 0 {
-			return usageErr("nothing to convert in %s: want a Curator model (model_identifier, ...), a list of models, or models with server and backend", sourceNames(sources))
-		}
+		err = c.readAll(sources)
 		c.unheeded()
 		for _, note := range c.notes {
 			fmt.Fprintln(a.err, "note:", note)
 		}
-		docs, err := c.documents()
+		if err != nil {
+			return err
+		}
+		converted := c.converted()
+		if len(converted) == 0 {
+			return usageErr("nothing to convert in %s: want a Curator model (model_identifier, ...), a list of models, models with server and backend, or a %s", sourceNames(sources), dgd.Kind)
+		}
+		docs, err := documents(converted)
 		if err != nil {
 			return err
 		}
@@ -79,7 +87,48 @@ func (a *app) writeDocuments(f string, docs []json.RawMessage) error {
 	return nil
 }
 
-// curatorSpecs collects what a Curator configuration asks for.
+// converted is one object, and where each field of its spec was found.
+type converted struct {
+	object any
+	at     func(path string) place
+}
+
+// documents are the specs as JSON, checked as set would on an empty store. What is
+// wrong is told at the places that they were made from.
+func documents(all []converted) ([]json.RawMessage, error) {
+	var docs []json.RawMessage
+	var decoded []state.Doc
+	d := newDeclared()
+	for _, c := range all {
+		doc, err := json.Marshal(c.object)
+		if err != nil {
+			return nil, fmt.Errorf("encode spec: %w", err)
+		}
+		found, err := state.Decode("converted", doc)
+		if err != nil {
+			return nil, usageErr("the converted configuration is not valid: %w", err)
+		}
+		docs = append(docs, doc)
+		decoded = append(decoded, found...)
+	}
+	for _, doc := range decoded {
+		d.put(doc)
+		d.given[doc.Key()] = true
+	}
+	var errs []error
+	for i, doc := range decoded {
+		for _, invalid := range d.check(doc.Key()) {
+			errs = append(errs, all[i].at(invalid.Path).errorf("%s: %w", refOf(doc.Key()), invalid))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, usageErr("%w", err)
+	}
+	return docs, nil
+}
+
+// curatorSpecs collects what a Curator configuration asks for, and beside it the
+// objects of graph deployments.
 type curatorSpecs struct {
 	server state.Server
 	// explicit: something was said about the server that is not the default.
@@ -89,6 +138,7 @@ type curatorSpecs struct {
 	// serverAt and modelsAt are where they were found.
 	serverAt place
 	modelsAt []place
+	graphs   []converted
 	names    map[string]bool
 	notes    []string
 }
@@ -107,62 +157,22 @@ func (c *curatorSpecs) unheeded() {
 	}
 }
 
-// documents are the specs, the server first.
-func (c *curatorSpecs) documents() ([]json.RawMessage, error) {
-	var objects []any
+// converted are the objects, each server before its models.
+func (c *curatorSpecs) converted() []converted {
+	var out []converted
 	if c.explicit {
 		c.server.APIVersion, c.server.Kind = state.APIVersion, state.KindServer
 		if c.server.Metadata.Name == "" {
 			c.server.Metadata.Name = state.DefaultServer
 		}
-		objects = append(objects, c.server)
+		out = append(out, converted{c.server, c.serverAt.curatorField})
 	}
-	for _, m := range c.models {
+	for i, m := range c.models {
 		if name := c.server.Metadata.Name; name != "" && name != state.DefaultServer {
 			m.Metadata.Server = name
 		}
 		m.Spec.StartupTimeout = c.timeout
-		objects = append(objects, m)
+		out = append(out, converted{m, c.modelsAt[i].curatorField})
 	}
-	var docs []json.RawMessage
-	for _, o := range objects {
-		doc, err := json.Marshal(o)
-		if err != nil {
-			return nil, fmt.Errorf("encode spec: %w", err)
-		}
-		docs = append(docs, doc)
-	}
-	return docs, c.validate(docs)
-}
-
-// validate checks the specs as set would on an empty store, and tells what is wrong
-// at the places that they were made from.
-func (c *curatorSpecs) validate(docs []json.RawMessage) error {
-	d := newDeclared()
-	var decoded []state.Doc
-	for _, doc := range docs {
-		found, err := state.Decode("converted", doc)
-		if err != nil {
-			return usageErr("the converted configuration is not valid: %w", err)
-		}
-		decoded = append(decoded, found...)
-	}
-	for _, doc := range decoded {
-		d.put(doc)
-		d.given[doc.Key()] = true
-	}
-	var errs []error
-	for i, doc := range decoded {
-		at := c.serverAt
-		if n := i - (len(decoded) - len(c.models)); n >= 0 {
-			at = c.modelsAt[n]
-		}
-		for _, invalid := range d.check(doc.Key()) {
-			errs = append(errs, at.curatorField(invalid.Path).errorf("%s: %w", refOf(doc.Key()), invalid))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return usageErr("%w", err)
-	}
-	return nil
+	return append(out, c.graphs...)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"dynctl/cmd/internal/dgd"
 	"dynctl/state"
 )
 
@@ -26,6 +27,15 @@ var (
 	curatorTop    = slices.Concat([]string{"models", "server", "backend"}, curatorServer, curatorBackend, curatorRouter)
 )
 
+func (c *curatorSpecs) readAll(sources []source) error {
+	for _, src := range sources {
+		if err := c.read(src); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // read takes in one file.
 func (c *curatorSpecs) read(src source) error {
 	docs, err := state.DecodeAny(src.name, src.data)
@@ -33,9 +43,16 @@ func (c *curatorSpecs) read(src source) error {
 		return usageErr("%w", err)
 	}
 	if len(docs) == 0 {
-		return usageErr("%s is empty: want a Curator model, a list of models, or models with server and backend", src.name)
+		return usageErr("%s is empty: want a Curator model, a list of models, models with server and backend, or a %s", src.name, dgd.Kind)
 	}
+	graphs := slices.ContainsFunc(docs, func(d state.Doc) bool { return kindOf(d.Raw).Kind == dgd.Kind })
 	for _, doc := range docs {
+		if graphs {
+			if err := c.graphDocument(doc); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := c.document(doc.Raw, place{doc: doc}); err != nil {
 			return err
 		}
@@ -57,7 +74,7 @@ func (c *curatorSpecs) document(raw json.RawMessage, at place) error {
 	}
 	switch {
 	case has("apiVersion") || has("kind") && has("spec", "metadata"):
-		return at.errorf("this is a dynctl spec already: give it to `dynctl set`")
+		return at.errorf("%s", whyNotConverted(kindOf(raw)))
 	case len(probe) == 0:
 		return at.errorf("there is nothing to convert: a model needs at least model_identifier")
 	case has("model_identifier") || !has(curatorTop...) || has("model_name", "num_replicas", "engine_kwargs", "dynamo_kwargs"):

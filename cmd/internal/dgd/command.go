@@ -1,0 +1,164 @@
+package dgd
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/syntax"
+
+	"dynctl/state"
+)
+
+// command is what a component runs, as far as it can be told without running it.
+type command struct {
+	// module is the part after "dynamo.": frontend, or an engine; empty where the
+	// command starts no Dynamo component.
+	module string
+	args   []string
+	env    []envVar // that its shell sets
+	// computed are the words that only a shell can tell, as they are written.
+	computed []string
+	// others says that the shell runs more than this one program.
+	others bool
+}
+
+var shells = []string{"sh", "bash", "dash", "zsh"}
+
+// readCommand reads the words of a container's command and args. framework is what
+// the deployment says of all its components.
+func readCommand(words []string, framework string) command {
+	if len(words) > 0 && slices.Contains(shells, path.Base(words[0])) {
+		if i := slices.IndexFunc(words, func(w string) bool { return shellScript.MatchString(w) }); i > 0 && i+1 < len(words) {
+			// What follows the script is $0, then "$@".
+			rest := words[i+2:]
+			return readScript(words[i+1], rest[min(1, len(rest)):])
+		}
+	}
+	c := command{}
+	c.module, c.args = dynamoModule(words)
+	if c.module == "" && framework != "" && len(words) > 0 && strings.HasPrefix(words[0], "-") {
+		// Flags alone go to what the image starts.
+		c.module, c.args = framework, words
+	}
+	return c
+}
+
+// shellScript is the option that says that a script follows: -c, -lc, -ec, ...
+var shellScript = regexp.MustCompile(`^-[a-z]*c$`)
+
+// dynamoModule finds "-m dynamo.NAME" and returns the words behind it.
+func dynamoModule(words []string) (module string, args []string) {
+	for i, w := range words {
+		if i > 0 && words[i-1] == "-m" {
+			if name, ok := strings.CutPrefix(w, "dynamo."); ok {
+				return name, words[i+1:]
+			}
+		}
+	}
+	return "", nil
+}
+
+// readScript finds the one command of a shell script that starts a Dynamo
+// component. positional are its "$@".
+func readScript(script string, positional []string) command {
+	file, err := syntax.NewParser().Parse(strings.NewReader(script), "")
+	if err != nil {
+		return command{computed: []string{script}}
+	}
+	var found command
+	var env []envVar
+	calls := 0
+	syntax.Walk(file, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.DeclClause:
+			env = append(env, assignments(n.Args)...)
+		case *syntax.CallExpr:
+			if len(n.Args) == 0 {
+				return true
+			}
+			calls++
+			c := command{}
+			words := c.words(n.Args, positional)
+			if c.module, c.args = dynamoModule(words); c.module != "" && found.module == "" {
+				c.env = slices.Concat(env, assignments(n.Assigns))
+				found = c
+			}
+		}
+		return true
+	})
+	found.others = calls > 1
+	return found
+}
+
+// words are the literal words; what a shell has to compute is set aside.
+func (c *command) words(words []*syntax.Word, positional []string) []string {
+	var out []string
+	for _, w := range words {
+		switch text, ok := literal(w); {
+		case ok:
+			out = append(out, text)
+		case isAllArguments(w):
+			out = append(out, positional...)
+		default:
+			text := printed(w)
+			c.computed = append(c.computed, text)
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+func isAllArguments(w *syntax.Word) bool {
+	text := printed(w)
+	return text == `"$@"` || text == "$@" || text == `"${@}"`
+}
+
+func printed(n syntax.Node) string {
+	var b strings.Builder
+	// A strings.Builder takes everything.
+	_ = syntax.NewPrinter().Print(&b, n)
+	return b.String()
+}
+
+// literal is the text of a word in which a shell has nothing to compute.
+func literal(w *syntax.Word) (string, bool) {
+	plain := true
+	syntax.Walk(w, func(n syntax.Node) bool {
+		switch n.(type) {
+		case *syntax.ParamExp, *syntax.CmdSubst, *syntax.ArithmExp, *syntax.ProcSubst, *syntax.ExtGlob:
+			plain = false
+		}
+		return plain
+	})
+	if !plain {
+		return "", false
+	}
+	text, err := expand.Literal(nil, w)
+	return text, err == nil
+}
+
+func assignments(list []*syntax.Assign) []envVar {
+	var out []envVar
+	for _, a := range list {
+		if a.Name == nil || a.Value == nil {
+			continue
+		}
+		if text, ok := literal(a.Value); ok {
+			out = append(out, envVar{Name: a.Name.Value, Value: text})
+		}
+	}
+	return out
+}
+
+// engineOf is the engine that a module starts; empty for another one.
+func engineOf(module string) string {
+	name, _, _ := strings.Cut(module, ".")
+	switch name {
+	case state.EngineVLLM, state.EngineSGLang, state.EngineTRTLLM, state.EngineMocker:
+		return name
+	}
+	return ""
+}
