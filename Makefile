@@ -47,7 +47,7 @@ AGENT_WHEEL := actors/ray/deps/nats_py-$(NATS_PY_VERSION)-py3-none-any.whl
 TINY_MODEL := /tmp/dynctl-tiny-model
 # Packages whose tests with the tag integration need real programs: Ray and
 # Dynamo, etcd, Chromium. One at a time: each of them takes the machine.
-REAL := ./cmd/reconciler/app/ops/ ./state/registry/ ./actors/ray/ ./actors/agent/ ./integration/...
+REAL := ./state/engineflags/ ./cmd/reconciler/app/ops/ ./state/registry/ ./actors/ray/ ./actors/agent/ ./integration/...
 RACE_REAL = $(RACE) -tags integration -p 1 -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' $(REAL)
 LOCAL = bin/local $(1) --nodes $(NODES) --gpus $(GPUS) --cpus $(CPUS) --ray-port $(RAY_PORT) --dashboard-port $(DASHBOARD_PORT) --nats-port $(NATS_PORT) --http-port $(HTTP_PORT) --frontend-port $(FRONTEND_PORT)
 
@@ -128,6 +128,21 @@ examples: $(TINY_MODEL)/config.json ## Make the tokenizer that the mocker exampl
 $(TINY_MODEL)/config.json: examples/tiny_model.py | $(VENV_STAMP)
 	@echo "examples: $(TINY_MODEL)"
 	@$(VENV)/bin/python examples/tiny_model.py $(TINY_MODEL)
+
+ENGINE_TABLES := state/engineflags/recorded
+# What SGLang's parser needs beside vLLM's environment, which it shares.
+SGLANG_PARSER := $(VLLM_VENV)-sglang
+
+.PHONY: engine-flags
+engine-flags: $(VENV_STAMP) $(VLLM_STAMP) $(SGLANG_PARSER)/.made ## Record the command lines of the engines and the frontend again
+	@for p in mocker frontend trtllm; do echo "engine-flags: $$p"; $(VENV)/bin/python deploy/engineflags/record.py $$p 2>/dev/null > $(ENGINE_TABLES)/$$p.new; done
+	@echo "engine-flags: vllm"; $(VLLM_VENV)/bin/python deploy/engineflags/record.py vllm 2>/dev/null > $(ENGINE_TABLES)/vllm.new
+	@echo "engine-flags: sglang"; PYTHONPATH=$(SGLANG_PARSER) $(VLLM_VENV)/bin/python deploy/engineflags/record.py sglang 2>/dev/null > $(ENGINE_TABLES)/sglang.new
+	@for p in mocker frontend trtllm vllm sglang; do mv $(ENGINE_TABLES)/$$p.new $(ENGINE_TABLES)/$$p.json; done
+
+$(SGLANG_PARSER)/.made: deploy/engineflags/sglang.txt | $(VLLM_STAMP)
+	@$(VENV)/bin/uv pip install --quiet --python $(VLLM_VENV)/bin/python --target $(SGLANG_PARSER) --no-deps --require-hashes -r deploy/engineflags/sglang.txt
+	@touch $@
 
 ##### Running
 
@@ -227,4 +242,4 @@ need-cc:
 
 .PHONY: clean
 clean: down ## Remove what was made here: bin/, .run/, .venv/, .venv-vllm/ and the agent's wheel
-	rm -rf bin .run .venv .venv-vllm actors/ray/deps/*.whl
+	rm -rf bin .run .venv .venv-vllm .venv-vllm-sglang actors/ray/deps/*.whl

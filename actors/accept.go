@@ -11,6 +11,7 @@ import (
 
 	"dynctl/router"
 	"dynctl/state"
+	"dynctl/state/engineflags"
 )
 
 // SpecEntry is one key of the spec bucket, decoded.
@@ -40,6 +41,9 @@ type AcceptInput struct {
 	Units []state.Unit
 	// Nodes tell which Dynamo they have: an old one's workers carry no routing.
 	Nodes []state.Node
+	// Parsers are the command lines that the nodes take, as far as they are known: a
+	// new revision is checked against them and rendered by them.
+	Parsers engineflags.Set
 	// Memo, if any, is carried from round to round.
 	Memo *Memo
 }
@@ -242,7 +246,7 @@ func (a *accepter) checkServer(s *acceptedServer, e SpecEntry) (state.Server, *R
 		return state.Server{}, rejectionOf(e.Err)
 	}
 	object := e.Doc.Object.Server.WithDefaults()
-	if bad := state.ValidateServer(object); len(bad) > 0 {
+	if bad := state.ValidateServerFor(a.in.Parsers, object); len(bad) > 0 {
 		return object, joinInvalid(bad)
 	}
 	if a.hasWorkers(s.Name) {
@@ -271,7 +275,7 @@ func (a *accepter) checkModelsUnder(server string, object state.Server) *Rejecti
 		if m.Server != server || m.Accepted == 0 || m.Deleted != nil {
 			continue
 		}
-		if bad := invalidModel(m.object, object.Spec); len(bad) > 0 && len(invalidModel(m.object, a.servers[server].object.Spec)) == 0 {
+		if bad := invalidModel(nil, m.object, object.Spec); len(bad) > 0 && len(invalidModel(nil, m.object, a.servers[server].object.Spec)) == 0 {
 			r := joinInvalid(bad)
 			r.Message = fmt.Sprintf("with it model %s would not be valid: %s", m.Name, r.Message)
 			return r
@@ -285,8 +289,8 @@ func (a *accepter) hasWorkers(server string) bool {
 }
 
 // invalidModel is every reason why a model is not valid under a server.
-func invalidModel(m state.Model, server state.ServerSpec) []*state.Invalid {
-	bad := state.ValidateModel(m, server)
+func invalidModel(tables engineflags.Set, m state.Model, server state.ServerSpec) []*state.Invalid {
+	bad := state.ValidateModelFor(tables, m, server)
 	if len(bad) > 0 {
 		return bad
 	}
@@ -316,7 +320,7 @@ func (a *accepter) acceptModels() {
 			continue
 		}
 		object := e.Doc.Object.Model.WithDefaults()
-		bad := invalidModel(object, a.servers[m.Server].object.Spec)
+		bad := invalidModel(a.in.Parsers, object, a.servers[m.Server].object.Spec)
 		if len(bad) == 0 {
 			if x := state.ConflictModels(object, a.others(m)); x != nil {
 				bad = []*state.Invalid{x}

@@ -92,7 +92,7 @@ func (a *accepter) renderServer(s *acceptedServer, set []router.Model) {
 		}
 		return
 	}
-	t := RenderServer(ServerInput{Server: s.Name, Spec: s.object.Spec, Router: flags, Revision: s.Accepted})
+	t := RenderServer(ServerInput{Server: s.Name, Spec: s.object.Spec, Router: flags, Revision: s.Accepted, Parsers: a.in.Parsers})
 	if !fresh {
 		t.Actors = withFrontend(stored.Actors, t.inGeneration(stored.Generation).Actors)
 		t.Generation = stored.Generation
@@ -154,7 +154,7 @@ func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
 		}
 		return
 	}
-	t, bad := RenderModel(modelInput(s, m))
+	t, bad := RenderModel(a.modelInput(s, m))
 	if bad != nil {
 		// Validation lets nothing through that cannot be rendered; were it otherwise,
 		// what runs is kept.
@@ -179,8 +179,8 @@ func (m *acceptedModel) take(s Stored) {
 	m.Template, m.Previous, m.Others = *s.Model, s.Previous, s.Others
 }
 
-func modelInput(s *acceptedServer, m *acceptedModel) ModelInput {
-	return ModelInput{Server: s.Name, ServerSpec: s.object.Spec, Model: m.Name, Spec: m.object.Spec,
+func (a *accepter) modelInput(s *acceptedServer, m *acceptedModel) ModelInput {
+	return ModelInput{Server: s.Name, ServerSpec: s.object.Spec, Model: m.Name, Spec: m.object.Spec, Parsers: a.in.Parsers,
 		Revision: m.Accepted, ServerRevision: s.Accepted}
 }
 
@@ -190,7 +190,7 @@ func (a *accepter) outdated(s *acceptedServer, m *acceptedModel) bool {
 	if m.stored.Model.Renderer == Renderer {
 		return false
 	}
-	t, bad := RenderModel(modelInput(s, m))
+	t, bad := RenderModel(a.modelInput(s, m))
 	return bad == nil && t.Generation != m.stored.Model.Generation
 }
 

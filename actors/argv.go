@@ -7,6 +7,7 @@ import (
 
 	"dynctl/router"
 	"dynctl/state"
+	"dynctl/state/engineflags"
 )
 
 // How the ranks of a worker on several nodes are told.
@@ -26,6 +27,7 @@ var defaultKVTransfer = state.Args{
 type command struct {
 	spec      state.ModelSpec
 	role      string
+	table     *engineflags.Table
 	endpoint  string
 	planes    []string
 	router    router.Decision
@@ -72,7 +74,7 @@ func (c command) tail() []Text {
 		// They shape the placement; the mocker has no such flags.
 		args = slices.DeleteFunc(args, func(a state.Arg) bool { return state.ParallelFlag(c.spec.Engine, a.Key) })
 	}
-	return lits(Flags(args)...)
+	return lits(Flags(args, c.table)...)
 }
 
 // kvTransfer is the worker's connector: what the spec says, else the default where
@@ -152,11 +154,6 @@ func kvEventsFlag(on bool) string {
 		return "--router-kv-events"
 	}
 	return "--no-router-kv-events"
-}
-
-// isFlag says whether an argument names a flag, in either spelling.
-func isFlag(a state.Arg, flag string) bool {
-	return strings.ReplaceAll(a.Key, "_", "-") == flag
 }
 
 // planeFlags are the flags that frontend and workers share.

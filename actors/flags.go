@@ -3,125 +3,24 @@ package actors
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"dynctl/state"
+	"dynctl/state/engineflags"
 )
 
-// Flags writes arguments as command-line flags, in their order: "_" in a key
-// becomes "-", true is a bare flag, false is "--no-{key}", a list or an object is
-// [JSONText], null is "None", all else is the text of the value.
-func Flags(args state.Args) []string {
+// Flags writes arguments as command-line flags, in their order, by what the table
+// says of them; what it does not know as [engineflags.Plain]. The table may be nil.
+func Flags(args state.Args, table *engineflags.Table) []string {
 	var words []string
 	for _, a := range args {
-		name := strings.ReplaceAll(a.Key, "_", "-")
-		switch value := string(a.Value); {
-		case value == "true":
-			words = append(words, "--"+name)
-		case value == "false":
-			words = append(words, "--no-"+name)
-		case value == "null":
-			words = append(words, "--"+name, "None")
-		case value[0] == '"':
-			words = append(words, "--"+name, decodeString(a.Value))
-		default:
-			words = append(words, "--"+name, JSONText(a.Value))
-		}
+		each, _ := table.Words(a.Key, a.Value) // validation told what is wrong
+		words = append(words, each...)
 	}
 	return words
 }
 
-func decodeString(value json.RawMessage) string {
-	var s string
-	// Args hold valid JSON values only.
-	_ = json.Unmarshal(value, &s)
-	return s
-}
-
-// JSONText writes a valid JSON value on one line with the separators ", " and
-// ": ", all but printable ASCII escaped. Key order and the text of numbers are kept.
-func JSONText(value json.RawMessage) string {
-	var b strings.Builder
-	for i := 0; i < len(value); i++ {
-		switch c := value[i]; c {
-		case ' ', '\t', '\n', '\r':
-		case ',', ':':
-			b.WriteByte(c)
-			b.WriteByte(' ')
-		case '"':
-			i = writeStringASCII(&b, value, i)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
-}
-
-// writeStringASCII writes the JSON string that begins at start, and returns the
-// index of its closing quote. Escapes are written in one canonical form, lone
-// surrogates included.
-func writeStringASCII(b *strings.Builder, value json.RawMessage, start int) int {
-	b.WriteByte('"')
-	i := start + 1
-	for i < len(value) && value[i] != '"' {
-		if value[i] != '\\' {
-			r, size := utf8.DecodeRune(value[i:])
-			for _, unit := range utf16.Encode([]rune{r}) {
-				writeUnit(b, unit)
-			}
-			i += size
-			continue
-		}
-		switch e := value[i+1]; e {
-		case 'u':
-			unit, _ := strconv.ParseUint(string(value[i+2:i+6]), 16, 16)
-			writeUnit(b, uint16(unit))
-			i += 6
-		default:
-			writeUnit(b, unescaped(e))
-			i += 2
-		}
-	}
-	b.WriteByte('"')
-	return i
-}
-
-const (
-	escapeLetters = `bfnrt`
-	escapeUnits   = "\b\f\n\r\t"
-)
-
-// unescaped is what a backslash and a letter stand for.
-func unescaped(letter byte) uint16 {
-	if i := strings.IndexByte(escapeLetters, letter); i >= 0 {
-		return uint16(escapeUnits[i])
-	}
-	return uint16(letter)
-}
-
-func writeUnit(b *strings.Builder, unit uint16) {
-	if unit < utf8.RuneSelf {
-		if i := strings.IndexByte(escapeUnits, byte(unit)); i >= 0 {
-			b.WriteByte('\\')
-			b.WriteByte(escapeLetters[i])
-			return
-		}
-		if unit == '"' || unit == '\\' {
-			b.WriteByte('\\')
-		}
-		if unit >= ' ' && unit <= '~' {
-			b.WriteByte(byte(unit))
-			return
-		}
-	}
-	fmt.Fprintf(b, `\u%04x`, unit)
-}
-
-// objectText is [JSONText] of an object.
+// objectText is [engineflags.JSONText] of an object.
 func objectText(args state.Args) string {
 	var b bytes.Buffer
 	b.WriteByte('{')
@@ -135,7 +34,7 @@ func objectText(args state.Args) string {
 		b.Write(a.Value)
 	}
 	b.WriteByte('}')
-	return JSONText(b.Bytes())
+	return engineflags.JSONText(b.Bytes())
 }
 
 // placeholderStarts is how a placeholder begins. An object's brace is always

@@ -3,6 +3,8 @@ package actors
 import (
 	"encoding/json"
 	"testing"
+
+	"dynctl/state/engineflags"
 )
 
 func FuzzText(f *testing.F) {
@@ -49,8 +51,8 @@ func FuzzJSONText(f *testing.F) {
 		if !json.Valid(data) {
 			return
 		}
-		text := JSONText(data)
-		if !json.Valid([]byte(text)) || JSONText([]byte(text)) != text {
+		text := engineflags.JSONText(data)
+		if !json.Valid([]byte(text)) || engineflags.JSONText([]byte(text)) != text {
 			t.Errorf("%q is written as %q", data, text)
 		}
 	})

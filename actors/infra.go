@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"dynctl/state"
+	"dynctl/state/engineflags"
 )
 
 // Bundles of the infra unit. Each exists also where its service is external, so
@@ -42,6 +43,9 @@ type ServerInput struct {
 	Spec     state.ServerSpec
 	Router   state.RouterStatus
 	Revision uint64 // stored with the template
+	// Parsers are the command lines that the nodes take; where none is known the
+	// recorded ones count.
+	Parsers engineflags.Set
 }
 
 // RenderServer renders what the infra unit of a server runs: etcd and NATS where
@@ -183,9 +187,10 @@ func (in ServerInput) frontendArgv() []Text {
 		}
 	}
 	own := slices.Concat(in.Spec.Router.Args, in.Spec.Frontend.Args)
-	limited := slices.ContainsFunc(own, func(a state.Arg) bool { return isFlag(a, "migration-limit") })
+	table := in.Spec.FrontendTable(in.Parsers)
+	limited := slices.ContainsFunc(own, func(a state.Arg) bool { return table.Same(a.Key, "migration-limit") })
 	if !limited {
 		words = append(words, lits("--migration-limit", defaultMigrations)...)
 	}
-	return append(words, lits(Flags(own)...)...)
+	return append(words, lits(Flags(own, table)...)...)
 }

@@ -6,11 +6,12 @@ import (
 
 	"dynctl/router"
 	"dynctl/state"
+	"dynctl/state/engineflags"
 )
 
 // Renderer is stored with each template. It grows when this program would render
 // another template than before for the same spec.
-const Renderer = 3
+const Renderer = 4
 
 // What PortRule.Plus may say.
 const (
@@ -34,6 +35,9 @@ type ModelInput struct {
 	ServerSpec state.ServerSpec
 	Model      string // its name
 	Spec       state.ModelSpec
+	// Parsers are the command lines that the nodes take; where none is known the
+	// recorded ones count.
+	Parsers engineflags.Set
 	// Revision and ServerRevision are stored with the template.
 	Revision       uint64
 	ServerRevision uint64
@@ -128,7 +132,7 @@ func (in ModelInput) role(role, component, namespace string, at addresses) (Role
 		return RoleTemplate{}, invalid
 	}
 	c := command{
-		spec: in.Spec, role: role, planes: planeFlags(in.ServerSpec), router: decision,
+		spec: in.Spec, role: role, table: in.Parsers.For(in.Spec.Engine), planes: planeFlags(in.ServerSpec), router: decision,
 		publishes: router.Publishes(in.ServerSpec.Router, m, role),
 	}
 	if namespace != "" {

@@ -222,10 +222,9 @@ func TestWarningsOfModels(t *testing.T) {
 		name, spec string
 		paths      []string
 	}{
-		{"a switch as text", "engineArgs: {enforce_eager: yes, trust_remote_code: 'True'}", []string{"spec.engineArgs.enforce_eager", "spec.engineArgs.trust_remote_code"}},
+		{"a switch as text", "engineArgs: {revision: yes, tokenizer_revision: 'True'}", []string{"spec.engineArgs.revision", "spec.engineArgs.tokenizer_revision"}},
 		{"text after a dot", "engineArgs: {kernel_config.enable_flashinfer_autotune: 'false'}", nil},
 		{"a switch", "engineArgs: {enforce_eager: true}", nil},
-		{"a flag twice", "engineArgs: {max_model_len: 1, max-model-len: 2}", []string{"spec.engineArgs.max_model_len"}},
 		{"a flag in both fields", "engineArgs: {max_model_len: 1}\n  dynamoArgs: {max_model_len: 2}", []string{"spec.engineArgs.max_model_len"}},
 		{"a file of arguments", "engineArgs: {config: /etc/vllm.yaml}", []string{"spec.engineArgs.config"}},
 		{"a file, and the GPUs", "engineArgs: {config: /etc/vllm.yaml}\n  resources: {gpus: 4}", nil},
@@ -267,7 +266,7 @@ kind: Server
 metadata: {name: default, annotations: {dynctl/recreate: "3", dynctl/recreat: "3", team: a}}
 spec:
   router: {kvEvents: true, args: {router_temperature: 1}}
-  frontend: {args: {router-temperature: 2, exclude_tools: "no"}}
+  frontend: {args: {router-temperature: 2, model_name: "no"}}
   runtimeEnv: {env_vars: {DYN_LOG: debug}}
 ---
 apiVersion: dynctl/v1alpha1
@@ -282,7 +281,7 @@ spec: {model: a/m}
 	want := []string{
 		"server.default metadata.annotations.dynctl/recreat",
 		"server.default spec.router.args.router_temperature",
-		"server.default spec.frontend.args.exclude_tools",
+		"server.default spec.frontend.args.model_name",
 		"server.default spec.runtimeEnv.env_vars.DYN_LOG",
 		"server.default spec.router.kvEvents",
 		"model.default.m metadata.annotations.dynctl/recreate",

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"dynctl/state"
+	"dynctl/state/engineflags"
 
 	"pgregory.net/rapid"
 )
@@ -63,7 +64,7 @@ func TestJSONText(t *testing.T) {
 		`"a,b:c"`:                                `"a,b:c"`,
 		`-0.0`:                                   `-0.0`,
 	} {
-		if got := JSONText(json.RawMessage(in)); got != want {
+		if got := engineflags.JSONText(json.RawMessage(in)); got != want {
 			t.Errorf("%s: got %s, want %s", in, got, want)
 		}
 	}
@@ -77,7 +78,7 @@ func TestJSONTextMeansTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := JSONText(data)
+		text := engineflags.JSONText(data)
 		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
 			t.Fatalf("%q is not printable ASCII", text)
 		}

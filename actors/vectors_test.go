@@ -29,7 +29,7 @@ func TestVectorsEndpoint(t *testing.T) {
 func TestVectorsFlags(t *testing.T) {
 	type input struct{ Kwargs pairs }
 	forVectors(t, "cli_flags", func(t *testing.T, v vector, in input) {
-		if got, want := Flags(state.Args(in.Kwargs)), wantOK[[]string](t, v); !slices.Equal(got, want) {
+		if got, want := Flags(state.Args(in.Kwargs), nil), wantOK[[]string](t, v); !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})

@@ -29,6 +29,8 @@ func TestLintRulesFire(t *testing.T) {
 		{"state may not read a file", "state/x.go", imports("state", "os"), "import 'os' is not allowed"},
 		{"state may not log", "state/x.go", imports("state", "log/slog"), "import 'log/slog' is not allowed"},
 		{"state may not take a context", "state/x.go", imports("state", "context"), "import 'context' is not allowed"},
+		{"state may import the parsers", "state/x.go", imports("state", "dynctl/state/engineflags"), ""},
+		{"the parsers import nothing of ours", "state/engineflags/x.go", imports("engineflags", "dynctl/state"), "import 'dynctl/state' is not allowed"},
 		{"state may not import router", "state/x.go", imports("state", "dynctl/router"), "import 'dynctl/router' is not allowed"},
 		{"router may not import actors", "router/x.go", imports("router", "dynctl/actors"), "import 'dynctl/actors' is not allowed"},
 		{"router may not use the network", "router/x.go", imports("router", "net"), "import 'net' is not allowed"},
@@ -65,7 +67,7 @@ func TestLintRulesFire(t *testing.T) {
 
 // packages are the stubs that the files under test import.
 var packages = map[string]string{
-	"state": "state", "router": "router", "actors": "actors", "events": "events", "state/kv": "kv",
+	"state": "state", "state/engineflags": "engineflags", "router": "router", "actors": "actors", "events": "events", "state/kv": "kv",
 	"state/registry": "registry", "actors/ray": "ray", "actors/simray": "simray", "cmd/tool": "tool",
 }
 

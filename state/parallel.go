@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"dynctl/state/engineflags"
 )
 
 // maxParallelSize bounds one parallel size, so that a product of three fits an int.
@@ -82,7 +84,7 @@ func (m ModelSpec) sizes(role string) (parallelSizes, *Invalid) {
 		{&s.tensor, names.tensor}, {&s.pipeline, names.pipeline}, {&s.data, names.data},
 		{&s.prefillContext, names.prefillContext}, {&within, names.within},
 	} {
-		n, invalid := parallelSize(args, x.names)
+		n, invalid := parallelSize(m.Engine, args, x.names)
 		if invalid != nil {
 			return s, invalid
 		}
@@ -93,10 +95,10 @@ func (m ModelSpec) sizes(role string) (parallelSizes, *Invalid) {
 
 // parallelSize is the last argument that sets a size under one of its names, 1
 // where none does.
-func parallelSize(args []commandArg, names []string) (int, *Invalid) {
+func parallelSize(engine string, args []commandArg, names []string) (int, *Invalid) {
 	size := 1
 	for _, x := range args {
-		name, joined, ok := sizeFlag(x.Key, names)
+		name, joined, ok := sizeFlag(aliased(engine, x.Key), names)
 		if !ok {
 			continue
 		}
@@ -132,6 +134,16 @@ func (m ModelSpec) commandArgs(role string) []commandArg {
 		out = append(out, commandArg{x, rolePath(role, "dynamoArgs", x.Key, own.DynamoArgs)})
 	}
 	return out
+}
+
+// aliased is the name of the flag that a key sets by another of its names, such as
+// tp; any other key as it is.
+func aliased(engine, key string) string {
+	found, ok := engineflags.Recorded(engine).Find(key)
+	if !ok || found.Ambiguous != nil || found.Path != "" || found.Joined {
+		return key
+	}
+	return found.Name()
 }
 
 // sizeFlag says which flag of names a key of arguments sets. The key is compared

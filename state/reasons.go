@@ -58,7 +58,8 @@ const (
 	ReasonNoResources = "NoResources"
 	// ReasonManagedFlag: arguments name a flag that dynctl sets itself.
 	ReasonManagedFlag = "ManagedFlag"
-	// ReasonInvalidArgument: a key of arguments names no flag.
+	// ReasonInvalidArgument: a key of arguments names no flag, or its value is none that
+	// the flag takes.
 	ReasonInvalidArgument = "InvalidArgument"
 	// ReasonRayExecutor: the engine would place its ranks itself, through Ray.
 	ReasonRayExecutor = "RayExecutor"
@@ -71,6 +72,8 @@ const (
 	ReasonInvalidEnv = "InvalidEnv"
 	// ReasonPipAndUV: the merged runtimeEnv has both pip and uv.
 	ReasonPipAndUV = "PipAndUV"
+	// ReasonUnknownArgument: the program that the nodes run has no such flag.
+	ReasonUnknownArgument = "UnknownArgument"
 	// ReasonNotForEngine: the engine, or the role, has no flag for a field.
 	ReasonNotForEngine = "NotForEngine"
 	// ReasonKVEventsUnread: kvEventsConfig asks for KV events that no router reads.
@@ -118,11 +121,12 @@ var reasonTexts = map[string]string{
 	ReasonDataParallelNodes:   "A worker's data parallel ranks all run on one node; remove data_parallel_size_local and use replicas to spread over nodes.",
 	ReasonNoResources:         "Ray places nothing that reserves nothing; set resources.cpus to at least 1 for a worker without GPUs.",
 	ReasonManagedFlag:         "dynctl sets this flag itself, and a second one would contradict it; remove the argument and use the spec field that the message names.",
-	ReasonInvalidArgument:     "The key names no flag as it is written; write the flag without its dashes, and its value after the colon.",
+	ReasonInvalidArgument:     "The engine would refuse the argument at its start: its key names no flag as it is written, its value is none that the flag takes, or another argument sets the same flag; write what the message names.",
 	ReasonRayExecutor:         "The engine would place its ranks itself, beside the GPUs that it is given; remove the argument, since dynctl spreads a worker over nodes by itself.",
 	ReasonReservedRouterArgs:  "The router mode and its KV events are fields of their own; use spec.router.mode and spec.router.kvEvents.",
 	ReasonManagedEnv:          "dynctl sets this variable itself; remove it, and use what the message names instead.",
 	ReasonInvalidEnv:          "The name or the value cannot stand in a process environment; a name has no = and is not empty, and neither holds a NUL.",
+	ReasonUnknownArgument:     "The program that the nodes run has no such flag, and would end at its start; write the one that the message names, or remove it.",
 	ReasonPipAndUV:            "Ray installs with pip or with uv, not both; keep one of them in the runtimeEnv of the server and its models.",
 	ReasonNotForEngine:        "The engine, or the role, has no flag for this field, so it could not take effect; remove it, or use what the message names.",
 	ReasonKVEventsUnread:      "kvEventsConfig asks for KV events that no router reads; set router.mode to kv and router.kvEvents to true, or remove enable_kv_cache_events.",

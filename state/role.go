@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"dynctl/state/engineflags"
 )
 
 // What a role says overlays what its model says. An aggregated worker has no role
@@ -12,12 +14,12 @@ import (
 // RoleArgs are the engine arguments of a role: the model's, overlaid by the role's.
 // A key that is null is left out.
 func (m ModelSpec) RoleArgs(role string) Args {
-	return overlayFlags(m.EngineArgs, m.roleOrNone(role).EngineArgs)
+	return overlayFlags(m.Engine, m.EngineArgs, m.roleOrNone(role).EngineArgs)
 }
 
 // RoleDynamoArgs are the same for the arguments of dynamo.<engine>.
 func (m ModelSpec) RoleDynamoArgs(role string) Args {
-	return overlayFlags(m.DynamoArgs, m.roleOrNone(role).DynamoArgs)
+	return overlayFlags(m.Engine, m.DynamoArgs, m.roleOrNone(role).DynamoArgs)
 }
 
 // RoleEnv are the variables of a role's workers, without those of the server.
@@ -71,7 +73,7 @@ func (m ModelSpec) roleOrNone(role string) RoleSpec {
 // rolePath is where a key of a field is written: in the role if it has the key,
 // else in the model.
 func rolePath(role, field, key string, own Args) string {
-	if slices.ContainsFunc(own, func(x Arg) bool { return sameFlag(x.Key, key) }) {
+	if _, ok := own.Get(key); ok {
 		return "spec." + role + "." + field + "." + key
 	}
 	return "spec." + field + "." + key
@@ -83,14 +85,19 @@ func flagName(key string) string { return strings.ReplaceAll(key, "_", "-") }
 
 func sameFlag(a, b string) bool { return flagName(a) == flagName(b) }
 
-// overlayFlags overlays arguments of a command line. Keys are the same in the "_"
-// and in the "-" spelling; what is null in the end is left out.
-func overlayFlags(base, over Args) Args {
+// sameArg reports whether two keys set one flag of an engine, in any of its names.
+func sameArg(engine, a, b string) bool {
+	return sameFlag(a, b) || engineflags.Recorded(engine).Same(a, b)
+}
+
+// overlayFlags overlays arguments of an engine's command line, a flag by a flag in
+// whatever spelling; what is null in the end is left out.
+func overlayFlags(engine string, base, over Args) Args {
 	out := base.Clone()
 	for _, x := range over.Clone() {
 		before := len(out)
 		for i := range out {
-			if sameFlag(out[i].Key, x.Key) {
+			if sameArg(engine, out[i].Key, x.Key) {
 				out[i], before = x, -1
 			}
 		}

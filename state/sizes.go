@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"dynctl/state/engineflags"
 )
 
 // sizeNames are the flags that set the parallel sizes of an engine, in the "-"
@@ -55,6 +57,7 @@ func (n sizeNames) unknown(engine string, args []commandArg) *Invalid {
 	for _, x := range args {
 		name := flagName(x.Key)
 		right, ok := n.wrong[name]
+		ok = ok && !engineflags.Recorded(engine).Knows(x.Key)
 		if nested, found := strings.CutPrefix(name, "trtllm."); found && engine == EngineTRTLLM {
 			i := slices.Index(trtllmSizes, nested)
 			if ok = i >= 0; ok {

@@ -117,12 +117,17 @@ func (f *faults) managedArgs(reason, path string, args Args, flags []managedFlag
 		if !ok {
 			continue
 		}
-		way := "remove it"
-		if flag.field != "" {
-			way += " and use " + flag.field
-		}
-		f.add(reason, path+"."+x.Key, "%q would set --%s, which dynctl sets itself; %s", x.Key, flag.name, way)
+		f.managed(reason, path+"."+x.Key, x.Key, flag)
 	}
+}
+
+// managed adds the fault of a key that sets a managed flag.
+func (f *faults) managed(reason, at, key string, flag managedFlagSpec) {
+	way := "remove it"
+	if flag.field != "" {
+		way += " and use " + flag.field
+	}
+	f.add(reason, at, "%q would set --%s, which dynctl sets itself; %s", key, flag.name, way)
 }
 
 // metadata adds the faults of an object's names.

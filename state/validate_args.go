@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"dynctl/state/engineflags"
 )
 
 // argField is a field of arguments that reach a command line.
@@ -34,7 +36,7 @@ var engineFlags = map[string][]managedFlagSpec{
 }
 
 // modelArgs adds the faults of the arguments that reach a command line.
-func (f *faults) modelArgs(sp ModelSpec) {
+func (f *faults) modelArgs(sp ModelSpec, table *engineflags.Table) {
 	for _, field := range sp.argFields() {
 		f.managedArgs(ReasonManagedFlag, field.path, field.args, workerFlags)
 		for _, x := range field.args {
@@ -48,6 +50,9 @@ func (f *faults) modelArgs(sp ModelSpec) {
 		f.argKeys(field.path, field.args)
 	}
 	f.workerArgs(sp)
+	for _, field := range sp.argFields() {
+		f.parserArgs(sp.Engine, field, table, workerFlags)
+	}
 }
 
 // argKeys adds a fault for each key that no command line can carry as a flag of
@@ -95,7 +100,7 @@ func (f *faults) workerArgs(sp ModelSpec) {
 	for _, role := range sp.Roles() {
 		_, _, dp, err := sp.ParallelSizes(role)
 		for _, x := range sp.commandArgs(role) {
-			if fault := cmp.Or(rayExecutor(x), dataParallelNodes(x, dp, err == nil)); fault != nil && !seen[x.path] {
+			if fault := cmp.Or(rayExecutor(x, aliased(sp.Engine, x.Key)), dataParallelNodes(x, aliased(sp.Engine, x.Key), dp, err == nil)); fault != nil && !seen[x.path] {
 				*f = append(*f, fault)
 				seen[x.path] = true
 			}
@@ -112,8 +117,8 @@ func abbreviates(key, flag, stem string) bool {
 
 // rayExecutor is the fault of an argument by which vllm would spread a worker with
 // a Ray of its own.
-func rayExecutor(x commandArg) *Invalid {
-	executor := abbreviates(x.Key, "distributed-executor-backend", "d") || abbreviates(x.Key, "data-parallel-backend", "data-parallel-")
+func rayExecutor(x commandArg, key string) *Invalid {
+	executor := abbreviates(key, "distributed-executor-backend", "d") || abbreviates(key, "data-parallel-backend", "data-parallel-")
 	if !executor || string(x.Value) != `"ray"` {
 		return nil
 	}
@@ -130,9 +135,9 @@ var dataParallelFlags = []string{
 	"data-parallel-hybrid-lb", "data-parallel-external-lb",
 }
 
-func dataParallelNodes(x commandArg, dp int, valid bool) *Invalid {
+func dataParallelNodes(x commandArg, key string, dp int, valid bool) *Invalid {
 	const stem = "data-parallel-"
-	if abbreviates(x.Key, "data-parallel-size-local", stem+"size-") {
+	if abbreviates(key, "data-parallel-size-local", stem+"size-") {
 		if n, ok := positiveInt(x.Value); valid && (!ok || n != dp) {
 			return &Invalid{
 				ReasonDataParallelNodes, x.path,
@@ -143,7 +148,7 @@ func dataParallelNodes(x commandArg, dp int, valid bool) *Invalid {
 		return nil
 	}
 	for _, flag := range dataParallelFlags {
-		if abbreviates(x.Key, flag, stem) && string(x.Value) != "false" {
+		if abbreviates(key, flag, stem) && string(x.Value) != "false" {
 			return &Invalid{
 				ReasonDataParallelNodes, x.path,
 				"the data parallel ranks of a worker all run on one node and find each other there; remove it, and use replicas to spread over nodes",

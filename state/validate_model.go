@@ -3,19 +3,24 @@ package state
 import (
 	"strings"
 	"unicode"
+
+	"dynctl/state/engineflags"
 )
 
 // ValidateModel returns the rules that m breaks, in the order of its fields. m
 // has its defaults filled in, and so has server, the spec of its server. What
 // depends on routing besides is checked by package router.
-func ValidateModel(m Model, server ServerSpec) []*Invalid {
+func ValidateModel(m Model, server ServerSpec) []*Invalid { return ValidateModelFor(nil, m, server) }
+
+// ValidateModelFor is ValidateModel with the command lines that the nodes take.
+func ValidateModelFor(tables engineflags.Set, m Model, server ServerSpec) []*Invalid {
 	var f faults
 	sp := m.Spec
 	f.metadata(m.Metadata, KindModel)
 	f.modelName(sp)
 	f.oneOf(ReasonUnknownEngine, "spec.engine", sp.Engine, EngineVLLM, EngineSGLang, EngineTRTLLM, EngineMocker)
 	f.roles(sp)
-	f.modelArgs(sp)
+	f.modelArgs(sp, tables.For(sp.Engine))
 	f.kvConfigs(sp)
 	f.modelRouter(sp.Router)
 	f.runtimeEnv("spec.runtimeEnv", sp.RuntimeEnv, MergeRuntimeEnv(server.RuntimeEnv, sp.RuntimeEnv),

@@ -5,13 +5,18 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"dynctl/state/engineflags"
 )
 
 var namespacePattern = regexp.MustCompile(`^[A-Za-z0-9]([-_A-Za-z0-9]*[A-Za-z0-9])?$`)
 
 // ValidateServer returns the rules that s breaks, in the order of its fields.
 // s has its defaults filled in.
-func ValidateServer(s Server) []*Invalid {
+func ValidateServer(s Server) []*Invalid { return ValidateServerFor(nil, s) }
+
+// ValidateServerFor is ValidateServer with the command lines that the nodes take.
+func ValidateServerFor(tables engineflags.Set, s Server) []*Invalid {
 	var f faults
 	sp := s.Spec
 	f.metadata(s.Metadata, KindServer)
@@ -29,11 +34,19 @@ func ValidateServer(s Server) []*Invalid {
 	f.managedArgs(ReasonManagedFlag, "spec.frontend.args", sp.Frontend.Args, frontendFlags)
 	f.argKeys("spec.frontend.args", sp.Frontend.Args)
 	f.serverRouter(sp.Router)
+	for _, field := range sp.argFields() {
+		f.parserArgs(engineflags.Frontend, field, frontendTable(sp, tables), frontendFlags)
+	}
 	f.env("spec.env", sp.Env)
 	f.runtimeEnv("spec.runtimeEnv", sp.RuntimeEnv, sp.RuntimeEnv, "the runtimeEnv")
 	f.tristate("spec.placement.waitForNodes", sp.Placement.WaitForNodes)
 	f.backoff(sp.Healing.Backoff)
 	return f
+}
+
+// argFields are those of a server, all for its frontend.
+func (s ServerSpec) argFields() []argField {
+	return []argField{{"spec.router.args", s.Router.Args}, {"spec.frontend.args", s.Frontend.Args}}
 }
 
 func (f *faults) serverRouter(r ServerRouter) {

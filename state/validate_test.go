@@ -96,7 +96,7 @@ func TestValidateModel(t *testing.T) {
 		{"a rank of another node", func(m *Model) { m.Spec.EngineArgs = args("data_parallel_start_rank", "8") }, ReasonDataParallelNodes, "spec.engineArgs.data_parallel_start_rank"},
 		{"ranks behind one address", func(m *Model) { m.Spec.EngineArgs = args("data-parallel-address", `"10.0.0.1"`) }, ReasonDataParallelNodes, "spec.engineArgs.data-parallel-address"},
 		{"hybrid balancing of ranks", func(m *Model) { m.Spec.EngineArgs = args("data_parallel_hybrid_lb", "true") }, ReasonDataParallelNodes, "spec.engineArgs.data_parallel_hybrid_lb"},
-		{"the size of another engine", func(m *Model) { m.Spec.EngineArgs = args("tp", "8") }, ReasonBadParallelSize, "spec.engineArgs.tp"},
+		{"the size of another engine", func(m *Model) { m.Spec.EngineArgs = args("tp_size", "8") }, ReasonBadParallelSize, "spec.engineArgs.tp_size"},
 		{"vllm has no --connector", func(m *Model) { m.Spec.DynamoArgs = args("connector", `"kvbm"`) }, ReasonManagedFlag, "spec.dynamoArgs.connector"},
 		{"KV events of trtllm by its flag", func(m *Model) { m.Spec.Engine, m.Spec.EngineArgs = EngineTRTLLM, args("no_publish_kv_events", "true") }, ReasonManagedFlag, "spec.engineArgs.no_publish_kv_events"},
 		{"a role of the mocker by its flag", func(m *Model) { m.Spec.Engine, m.Spec.DynamoArgs = EngineMocker, args("is_prefill_worker", "true") }, ReasonManagedFlag, "spec.dynamoArgs.is_prefill_worker"},

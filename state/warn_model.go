@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"dynctl/state/engineflags"
 )
 
 // WarnModel returns what a valid model says and what does not do what it seems to,
@@ -14,6 +16,9 @@ func WarnModel(m ModelSpec, server ServerSpec) []Warning {
 	var w warnings
 	for _, field := range m.argFields() {
 		w.args(field)
+	}
+	for _, field := range m.argFields() {
+		w.unknownArgs(m.Engine, field, engineflags.Recorded(m.Engine))
 	}
 	w.nothingToUnset(m)
 	w.repeated(m)
@@ -29,6 +34,9 @@ func WarnServer(s ServerSpec) []Warning {
 	w.repeatedIn([]argField{{"spec.router.args", s.Router.Args}, {"spec.frontend.args", s.Frontend.Args}})
 	w.args(argField{"spec.frontend.args", s.Frontend.Args})
 	w.args(argField{"spec.router.args", s.Router.Args})
+	for _, field := range s.argFields() {
+		w.unknownArgs(engineflags.Frontend, field, frontendTable(s, nil))
+	}
 	w.runtimeEnv(s.RuntimeEnv, s.Env)
 	return w
 }
@@ -67,7 +75,7 @@ func (w *warnings) nothingToUnset(m ModelSpec) {
 			own, model Args
 		}{{"engineArgs", own.EngineArgs, m.EngineArgs}, {"dynamoArgs", own.DynamoArgs, m.DynamoArgs}} {
 			for _, a := range x.own {
-				has := slices.ContainsFunc(x.model, func(b Arg) bool { return sameFlag(a.Key, b.Key) && !isNull(b.Value) })
+				has := slices.ContainsFunc(x.model, func(b Arg) bool { return sameArg(m.Engine, a.Key, b.Key) && !isNull(b.Value) })
 				if isNull(a.Value) && !has {
 					w.add("spec."+role+"."+x.field+"."+a.Key, "null takes an argument of the model away, and spec.%s has no %s; remove it", x.field, a.Key)
 				}
@@ -81,7 +89,7 @@ func (w *warnings) nothingToUnset(m ModelSpec) {
 func (w *warnings) repeated(m ModelSpec) {
 	told := map[string]bool{}
 	for _, role := range m.Roles() {
-		w.repeatedArgs(m.commandArgs(role), told)
+		w.repeatedArgs(m.Engine, m.commandArgs(role), told)
 	}
 }
 
@@ -93,13 +101,13 @@ func (w *warnings) repeatedIn(fields []argField) {
 			args = append(args, commandArg{x, field.path + "." + x.Key})
 		}
 	}
-	w.repeatedArgs(args, map[string]bool{})
+	w.repeatedArgs(engineflags.Frontend, args, map[string]bool{})
 }
 
-func (w *warnings) repeatedArgs(args []commandArg, told map[string]bool) {
+func (w *warnings) repeatedArgs(program string, args []commandArg, told map[string]bool) {
 	seen := map[string]commandArg{}
 	for _, x := range args {
-		name := flagName(x.Key)
+		name := flagName(aliased(program, x.Key))
 		if before, ok := seen[name]; ok && !told[before.path] {
 			told[before.path] = true
 			w.add(before.path, "--%s stands again in %s, and the last is taken; remove one of them", name, x.path)

@@ -1,0 +1,31 @@
+//go:build integration
+
+package engineflags
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// The recorded tables that can be read from the pinned environment are what it says.
+func TestRecordedTablesAreWhatTheVenvSays(t *testing.T) {
+	for _, program := range []string{Mocker, Frontend, TRTLLM} {
+		cmd := exec.Command(".venv/bin/python", "deploy/engineflags/record.py", program)
+		cmd.Dir = "../.."
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		got, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v (make venv makes the environment)\n%s", program, err, stderr.String())
+		}
+		want, err := os.ReadFile("recorded/" + program + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("the table of %s is not what its parser says: make engine-flags", program)
+		}
+	}
+}
