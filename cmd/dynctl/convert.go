@@ -34,7 +34,7 @@ wrong is told with its file, line and field.`
 func (a *app) convertCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "convert FILE...",
-		Short:   "Turn a Curator configuration or a DynamoGraphDeployment into specs",
+		Short:   "Turn what Curator or Dynamo's operator is given into specs",
 		Long:    convertLong,
 		Example: "  dynctl convert curator.yaml\n  dynctl convert graph.yaml | dynctl set -",
 		Args:    cobra.MinimumNArgs(1),

@@ -73,6 +73,8 @@ func readScript(script string, positional []string) command {
 	calls := 0
 	syntax.Walk(file, func(n syntax.Node) bool {
 		switch n := n.(type) {
+		case *syntax.CmdSubst: // what it runs makes a word
+			return false
 		case *syntax.DeclClause:
 			env = append(env, assignments(n.Args)...)
 		case *syntax.CallExpr:

@@ -1,0 +1,64 @@
+package dgd
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestReadCommand(t *testing.T) {
+	for name, tc := range map[string]struct {
+		words    []string
+		module   string
+		args     []string
+		computed int
+		others   bool
+	}{
+		"plain":              {words: []string{"python3", "-m", "dynamo.vllm", "--model", "m"}, module: "vllm", args: []string{"--model", "m"}},
+		"a script":           {words: []string{"/bin/bash", "-c", "exec python3 -m dynamo.sglang \\\n  --model-path 'a b' \\\n  --tp 2"}, module: "sglang", args: []string{"--model-path", "a b", "--tp", "2"}},
+		"its own arguments":  {words: []string{"sh", "-lc", `exec python3 -m dynamo.vllm "$@"`, "--", "--model", "m"}, module: "vllm", args: []string{"--model", "m"}},
+		"what is computed":   {words: []string{"sh", "-c", `python3 -m dynamo.vllm --model "$M" --seed $(date +%s)`}, module: "vllm", args: []string{"--model", `"$M"`, "--seed", "$(date +%s)"}, computed: 2},
+		"other commands too": {words: []string{"sh", "-c", "sleep 1; python3 -m dynamo.trtllm --model-path m & wait"}, module: "trtllm", args: []string{"--model-path", "m"}, others: true},
+		"flags alone":        {words: []string{"--model", "m"}, module: "vllm", args: []string{"--model", "m"}},
+		"something else":     {words: []string{"sleep", "1"}},
+		"a broken script":    {words: []string{"sh", "-c", "if true; then ("}, computed: 1},
+		"nothing":            {},
+	} {
+		c := readCommand(tc.words, "vllm")
+		if c.module != tc.module || !slices.Equal(c.args, tc.args) || len(c.computed) != tc.computed || c.others != tc.others {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}
+
+func TestFlagsAreArguments(t *testing.T) {
+	words := strings.Fields(`--a --no-b --c 1 --d -1 --e x y --f=z --g_h.i_j true --k {"a":1} -tp 2 --l [1,2]`)
+	flags, stray := readFlags("vllm", append([]string{"stray"}, words...))
+	var got []string
+	for _, f := range flags {
+		a := f.arg()
+		got = append(got, a.Key+"="+string(a.Value))
+	}
+	want := []string{`a=true`, `b=false`, `c=1`, `d=-1`, `e=["x","y"]`, `f="z"`, `g_h.i_j=true`, `k={"a":1}`, `tensor_parallel_size=2`, `l=[1,2]`}
+	if !slices.Equal(got, want) || !slices.Equal(stray, []string{"stray"}) {
+		t.Errorf("%q, stray %q; want %q", got, stray, want)
+	}
+}
+
+// Whatever a document holds, it is converted or refused with a place, and never ends the program.
+func FuzzConvert(f *testing.F) {
+	f.Add(`{"spec":{"services":{"w":{"componentType":"worker","replicas":1,"resources":{"limits":{"gpu":"2"}},
+		"extraPodSpec":{"mainContainer":{"command":["sh","-c","python3 -m dynamo.vllm --model m"]}}}}}}`)
+	f.Add(`{"spec":{"components":[{"name":"p","type":"prefill","podTemplate":{"spec":{"containers":[{"name":"main","args":["-m","dynamo.sglang"]}]}}}]}}`)
+	f.Add(`[]`)
+	f.Fuzz(func(t *testing.T, doc string) {
+		r, err := Convert(json.RawMessage(doc))
+		if err == nil && len(r.Models) == 0 {
+			t.Error("no model and no error")
+		}
+		if _, bad := json.Marshal(r.Models); bad != nil {
+			t.Errorf("the models cannot be written: %v", bad)
+		}
+	})
+}
