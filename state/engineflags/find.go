@@ -36,8 +36,7 @@ func (t *Table) Find(key string) (Found, bool) {
 	}
 	head, path, dotted := strings.Cut(key, ".")
 	if eq := strings.IndexByte(head, '='); eq >= 0 {
-		head, dotted = head[:eq], false
-		found, ok := t.find(head)
+		found, ok := t.find(head[:eq])
 		found.Joined = true
 		return found, ok
 	}

@@ -2,6 +2,7 @@ package engineflags
 
 import (
 	"encoding/json"
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
@@ -9,10 +10,10 @@ import (
 )
 
 var (
-	wholeNumber  = regexp.MustCompile(`^[-+]?[0-9]+(_[0-9]+)*$`)
-	sizeNumber   = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?[kmgt]|[0-9]+[KMGT])$`)
-	sizeInJSON   = regexp.MustCompile(`\b[0-9]+(\.[0-9]+)?[kKmMgGtT]\b`)
-	plainNegated = regexp.MustCompile(`^-([0-9]+|[0-9]*\.[0-9]+)$`)
+	wholeNumber  = regexp.MustCompile(`^[-+]?\d+(_\d+)*$`)
+	sizeNumber   = regexp.MustCompile(`^(\d+(\.\d+)?[kmgt]|\d+[KMGT])$`)
+	sizeInJSON   = regexp.MustCompile(`\b\d+(\.\d+)?[kKmMgGtT]\b`)
+	plainNegated = regexp.MustCompile(`^-(\d+|\d*\.\d+)$`)
 	boolWords    = []string{"true", "false", "1", "0", "yes", "no", "on", "off", ""}
 )
 
@@ -47,8 +48,7 @@ func isFloat(word string) bool {
 		return false // a hexadecimal one, which Python does not read
 	}
 	_, err := strconv.ParseFloat(word, 64)
-	numeric, isNumeric := err.(*strconv.NumError) //nolint:errorlint // ParseFloat returns no other
-	return err == nil || isNumeric && numeric.Err == strconv.ErrRange
+	return err == nil || errors.Is(err, strconv.ErrRange)
 }
 
 // withoutSizes writes 0 for sizes such as 80g, which vLLM takes for numbers in the
