@@ -24,7 +24,8 @@ const (
 )
 
 // Seconds that a service of the infra unit may take to start, and etcd and NATS
-// to stop.
+// to stop. The actor doubles the frontend's first limit with each failure in a row,
+// and gives one that computes six times as long.
 const (
 	infraStartup       = 30
 	servicesStop       = 10

@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import ray
 
-from . import cause, drain, environ, logread, logs, oom, ports, retire
+from . import cause, drain, environ, logread, logs, oom, ports, progress, retire
 from .health import UNKNOWN, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
@@ -240,10 +240,14 @@ class UnitActor:
         ]
         if self._process.exited.done():
             return
-        monitor = self._monitor = Monitor(template, self._snap["ports"], ["127.0.0.1", self._ip])
-        monitor.on_ready = lambda: self._change(state="Running", readyAt=time.time())
-        monitor.on_lease = lambda lease: self._change(lease=lease)
-        monitor.on_failure = self._fail
+        monitor = self._monitor = Monitor(template, self._snap["ports"], ["127.0.0.1", self._ip], attempt["failures"])
+        pid = self._process.pid
+        monitor.cpu = lambda: progress.cpu_time(pid)
+        # Up to Python 3.11 wait_for may swallow a cancellation: a monitor may outlive its
+        # attempt, and what it says of that is not said of the next one.
+        monitor.on_ready = lambda: self._monitor is monitor and self._change(state="Running", readyAt=time.time())
+        monitor.on_lease = lambda lease: self._monitor is monitor and self._change(lease=lease)
+        monitor.on_failure = lambda reason: self._monitor is monitor and self._fail(reason)
         self._tasks.append(asyncio.ensure_future(monitor.run()))
 
     def _spawn(self, template: Dict[str, Any], resolved: Dict[str, str]) -> Process:
@@ -251,7 +255,7 @@ class UnitActor:
         os.makedirs(directory, exist_ok=True)
         logs.keep_previous(log_path)
         values = {"{py}": sys.executable, "{RD}": directory, "{gpus}": ",".join(self._gpus), **resolved}
-        env = environ.child_environment(template.get("env") or [], values, os.environ, self._bin_dirs)
+        env = environ.child_environment(environ.with_canaries(template), values, os.environ, self._bin_dirs)
         program, argv = environ.command_line(template["argv"], values, env["PATH"])
         self._etcd = env.get("ETCD_ENDPOINTS", "")
         return Process.spawn(Command(program, argv, env, log_path), self._reaper)

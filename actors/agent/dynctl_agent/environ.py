@@ -16,6 +16,16 @@ PLACEHOLDER = re.compile(r"\{(?:py|RD|gpus|(?:ip|port):[^{}/]+/[^{}/]+)\}")
 Text = Union[str, dict]
 
 
+# Dynamo asks the engine by a request of its own when nothing else has for 3 s, and waits
+# 3 s for it: what tells a hung engine behind a live main process (docs/healing.md).
+CANARIES = {"DYN_HEALTH_CHECK_ENABLED": "true", "DYN_CANARY_WAIT_TIME": "3", "DYN_HEALTH_CHECK_REQUEST_TIMEOUT": "3"}
+# Words of a vLLM worker that has no canary, or one that nobody tried.
+WITHOUT_CANARY = (
+    "--disaggregation", "--headless", "--enable-multimodal", "--route-to", "--custom-encoder", "--realtime",
+    "--embedding", "--classify", "--gms", "--benchmark", "--omni",
+)
+
+
 class ExecError(Exception):
     """The process cannot be executed as its template says; the message says why."""
 
@@ -47,6 +57,20 @@ def expand(text: Text, values: Mapping[str, str]) -> str:
 def search_path(inherited: Mapping[str, str], bin_dirs: Sequence[str]) -> str:
     """Where programs are looked for: beside Python, in --bin-dir, on PATH."""
     return os.pathsep.join([os.path.dirname(sys.executable), *bin_dirs, inherited.get("PATH", os.defpath)])
+
+
+def with_canaries(template: dict) -> List[dict]:
+    """The variables of a template, and Dynamo's canaries where they are known to work:
+    vLLM's aggregated workers. Elsewhere an endpoint without a canary is never ready.
+    Where the specs say anything about them, theirs counts alone. They are no part of a
+    template, so that an upgrade restarts nothing."""
+    env = list(template.get("env") or [])
+    words = [w for w in template["argv"] if isinstance(w, str)]
+    if "dynamo.vllm" not in words or not (template.get("health") or {}).get("lease"):
+        return env
+    if any(w.startswith(WITHOUT_CANARY) for w in words) or any(v["name"] in CANARIES for v in env):
+        return env
+    return [*({"name": name, "value": value} for name, value in CANARIES.items()), *env]
 
 
 def child_environment(

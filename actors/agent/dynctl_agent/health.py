@@ -8,14 +8,15 @@ import time
 from typing import Callable, Mapping, Optional, Sequence
 
 from . import httpget
+from .progress import Progress
 
-# How often a starting process is asked: at once while most start, seldom while an
-# engine loads its weights.
-FIRST_POLL, SLOW_POLL, SLOW_AFTER = 0.05, 0.5, 30.0
+# How often a starting process is asked: at once while the fast ones start, ever more
+# seldom after that, so that what an engine takes to load is known to a twentieth.
+FIRST_POLL, SLOWEST_POLL, PART = 0.05, 1.0, 20
 # A worker logs an error for each 503 that it answers, which would bury the reason
 # why it does not start. It tells its lease when it serves, so that is asked for
 # first and health rarely until then.
-PATIENCE = 2.0
+PATIENCE = 5.0
 TIMEOUT = 2.0
 LAST_WORD = 0.5  # of a process that is about to be ended
 WORKER_ID = re.compile(rb'worker_id="([0-9a-fA-F]{1,16})"')
@@ -23,6 +24,11 @@ WORKER_ID = re.compile(rb'worker_id="([0-9a-fA-F]{1,16})"')
 # What Dynamo counts as under way at the endpoint that serves.
 INFLIGHT = re.compile(rb'^dynamo_component_inflight_requests\{[^}]*dynamo_endpoint="generate"[^}]*\} ([0-9.e+]+)', re.M)
 UNKNOWN = -1
+
+# A process that is slow to begin and not hung: it uses so much of a core at least.
+# It has this many times as long as one that does nothing.
+BUSY, BUSY_TIMES = 0.1, 6
+DOUBLED = 5  # times at most is the limit of a first answer, once a failure in a row
 
 # What a process says when it is asked how it is.
 OK, BAD, SILENT = "ok", "bad", "silent"
@@ -57,6 +63,11 @@ async def inflight(port: int, hosts: Sequence[str]) -> int:
     return UNKNOWN
 
 
+def pause(elapsed: float) -> float:
+    """Until a process that was executed so long ago is asked again."""
+    return min(max(FIRST_POLL, elapsed / PART), SLOWEST_POLL)
+
+
 class Monitor:
     """Watches one attempt and tells what it finds through its callbacks."""
 
@@ -65,6 +76,7 @@ class Monitor:
         template: dict,
         ports: Mapping[str, int],
         hosts: Sequence[str],
+        failures: int = 0,
     ) -> None:
         rule = template["health"]
         self._kind: str = rule.get("kind", "none")
@@ -73,10 +85,17 @@ class Monitor:
         self._wants_lease: bool = bool(rule.get("lease"))
         self._every: float = rule.get("every") or 0
         self._failures: int = rule.get("failures") or 0
-        limits = [x for x in (rule.get("firstWithin"), template.get("startupTimeout")) if x]
+        # A node that is too busy for the first limit must not make a loop of it.
+        first = (rule.get("firstWithin") or 0) * 2 ** min(failures, DOUBLED)
+        limits = [x for x in (first, template.get("startupTimeout")) if x]
         self._limit: Optional[float] = min(limits) if limits else None
         # 127.0.0.1 first; a program that listens on one address only is asked there.
         self._hosts = hosts
+        self._busy_limit = self._limit
+        if first and self._limit:
+            self._busy_limit = min([BUSY_TIMES * first, *(x for x in [template.get("startupTimeout")] if x)])
+        # Seconds of CPU that the process has used so far.
+        self.cpu: Callable[[], float] = lambda: 0.0
         self._leased = asyncio.Event()
         self.on_ready: Callable[[], None] = lambda: None
         self.on_lease: Callable[[int], None] = lambda lease: None
@@ -112,17 +131,24 @@ class Monitor:
         await self._until((SILENT,))
 
     async def _first_success(self) -> bool:
-        start = time.monotonic()
+        start, used = time.monotonic(), self.cpu()
+        limit = self._limit
         while True:
             elapsed = time.monotonic() - start
-            left = TIMEOUT if self._limit is None else self._limit - elapsed
+            left = TIMEOUT if limit is None else limit - elapsed
             if left <= 0:
-                return False
+                # On a busy machine it may be slow for want of a core: it counts what it
+                # had, and is asked again as long as that grows.
+                cpu = self.cpu()
+                if self._busy_limit is None or elapsed >= self._busy_limit or cpu - used < BUSY * (self._limit or 0):
+                    return False
+                used, limit = cpu, min(elapsed + (self._limit or 0), self._busy_limit)
+                continue
             if self._wants_lease and not self._leased.is_set():
                 await self._patience(min(PATIENCE, left))
             if await self._ask(min(TIMEOUT, left)) == OK:
                 return True
-            await asyncio.sleep(FIRST_POLL if elapsed < SLOW_AFTER else SLOW_POLL)
+            await asyncio.sleep(pause(elapsed))
 
     async def _patience(self, seconds: float) -> None:
         try:
@@ -131,10 +157,14 @@ class Monitor:
             pass
 
     async def _until(self, failures: Sequence[str]) -> None:
-        failed = 0
+        failed, progress = 0, Progress(self.cpu)
         while True:
             asked = time.monotonic()
-            failed = failed + 1 if await self._ask(TIMEOUT) in failures else 0
+            said = await self._ask(TIMEOUT)
+            if said == OK:
+                progress.well()
+            works = said == BAD and self._wants_lease and progress.made(await self._metrics())
+            failed = failed + 1 if said in failures and not works else 0
             if failed >= self._failures:
                 return
             await asyncio.sleep(max(0.0, asked + self._every - time.monotonic()))
@@ -153,8 +183,16 @@ class Monitor:
                     self._leased.set()
                     return
                 break
-            slow = time.monotonic() - start > SLOW_AFTER
-            await asyncio.sleep(SLOW_POLL if slow else FIRST_POLL)
+            await asyncio.sleep(pause(time.monotonic() - start))
+
+    async def _metrics(self) -> bytes:
+        for host in self._hosts:
+            try:
+                status, body = await httpget.get(host, self._port, "/metrics", TIMEOUT)
+            except (OSError, ValueError, EOFError, asyncio.TimeoutError):
+                continue
+            return body if status == 200 else b""
+        return b""
 
     async def _ask(self, timeout: float) -> str:
         if self._kind == "none":
