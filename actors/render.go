@@ -243,6 +243,8 @@ func (c command) sharesBlocks() bool {
 const flashInferBase = "FLASHINFER_WORKSPACE_BASE"
 
 // env is a worker's environment: the server's, the model's, then what is managed.
+// Dynamo's canaries are not among them: the actor adds them, so that no template
+// changes with an upgrade (docs/adr/0016).
 func (in ModelInput) env(c command, at addresses) []EnvVar {
 	managed := at.env()
 	if !in.given(c.role)(flashInferBase) {
