@@ -13,6 +13,7 @@ import (
 
 	"dynctl/cmd/internal/version"
 	"dynctl/cmd/reconciler/app"
+	"dynctl/state/kv/natsd"
 )
 
 func main() {
@@ -35,9 +36,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "reconciler", version.Get())
 		return 0
 	}
-	if err := app.Main(ctx, cfg); err != nil {
+	err = app.Main(ctx, cfg)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, natsd.ErrStoreBroken):
+		fmt.Fprintln(stderr, "reconciler:", err)
+		return exitStoreBroken
+	default:
 		fmt.Fprintln(stderr, "reconciler:", err)
 		return 1
 	}
-	return 0
 }
+
+// exitStoreBroken is for whoever starts this program again by itself: that would
+// not help.
+const exitStoreBroken = 3

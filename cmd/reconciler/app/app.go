@@ -152,7 +152,11 @@ func (a *App) openNATS(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("--listen %s: %w", a.cfg.Listen, err)
 		}
-		if a.natsd, err = natsd.Start(natsd.Options{Host: host, Port: number, StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Log: a.log}); err != nil {
+		if a.natsd, err = natsd.Start(natsd.Options{
+			Host: host, Port: number, StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Log: a.log, Repair: a.cfg.Repair,
+			// Events are a record; the rest is made again from the agent and by an election.
+			Disposable: []string{events.Stream, "KV_" + kv.BucketObserved, "KV_" + kv.BucketLease},
+		}); err != nil {
 			return fmt.Errorf("embedded NATS on %s: %w", a.cfg.Listen, err)
 		}
 		a.nc, err = a.natsd.Connect(options...)

@@ -13,6 +13,7 @@ import (
 
 	"dynctl/actors"
 	"dynctl/cmd/reconciler/app/door"
+	"dynctl/state/kv"
 )
 
 // Config is what the flags say.
@@ -21,6 +22,9 @@ type Config struct {
 	NATSURL string
 	// DataDir holds the embedded NATS' store and the spool of events.
 	DataDir string
+	// Repair has the embedded NATS put damaged files aside, instead of ending with
+	// what is wrong with them.
+	Repair bool
 	// Listen is the address of the embedded NATS.
 	Listen string
 	// AdvertiseNATSURL is what the agent in Ray dials; empty: the URL in use here.
@@ -83,6 +87,7 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.SetOutput(out)
 	fs.StringVar(&c.NATSURL, "nats-url", "", "an external NATS with JetStream; empty: an embedded one")
 	fs.StringVar(&c.DataDir, "data-dir", "dynctl-data", "where the embedded NATS keeps specs and events")
+	fs.BoolVar(&c.Repair, "repair", false, "move damaged files of the embedded NATS' store to DATA-DIR/nats.broken-TIME and go on with what is whole")
 	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4322", "address of the embedded NATS")
 	fs.StringVar(&c.AdvertiseNATSURL, "advertise-nats-url", "", "the NATS URL that the agent in Ray dials")
 	fs.StringVar(&c.RayAddress, "ray-address", "http://127.0.0.1:8265", "URL of Ray's dashboard")
@@ -129,6 +134,9 @@ func (c *Config) check() error {
 		if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 			return fmt.Errorf("%w: --listen %q: want HOST:PORT", ErrUsage, c.Listen)
 		}
+	}
+	if c.Repair && c.NATSURL != "" {
+		return fmt.Errorf("%w: --repair is for the embedded NATS, and --nats-url %s is not: repair its store where it runs", ErrUsage, kv.Redact(c.NATSURL))
 	}
 	if c.RayCluster != "" && !strings.Contains(c.RayCluster, "/") {
 		return fmt.Errorf("%w: --raycluster %q: want NAMESPACE/NAME", ErrUsage, c.RayCluster)

@@ -1,11 +1,9 @@
 // Package natsd runs a NATS server with JetStream inside the reconciler, for
 // installations that have no NATS of their own.
 //
-// Durability: a write that was acknowledged is in the kernel's page cache, so
-// kill -9 of the process loses nothing. The files are synced to disk every second
-// (SyncInterval): a power cut or a kernel crash loses the last second at most.
-// Syncing on every write would cost nine tenths of the throughput and a disk
-// round trip per put, for a second of specs that whoever wrote them still has.
+// Durability: every write is on disk before it is acknowledged, and so are the files
+// and directories that it lies in, so neither kill -9 nor a power cut loses what was
+// acknowledged (docs/adr/0012). A store that is damaged is not opened: see Start.
 package natsd
 
 import (
@@ -44,10 +42,13 @@ const (
 	DefaultPort = 4322
 	// MaxPayload is the largest message in bytes.
 	MaxPayload = 8 << 20
-	// SyncInterval is how much a power cut may lose.
-	SyncInterval = time.Second
 
+	// syncInterval is how often the space of what was deleted is given back; writes
+	// are synced one by one.
+	syncInterval = time.Second
 	startTimeout = 30 * time.Second
+	// stockEvery is how often the ledger is brought up to date.
+	stockEvery = time.Second
 	// maxStore is more than any disk has.
 	maxStore = 1 << 50
 )
@@ -64,6 +65,11 @@ type Options struct {
 	// (Connect gives them). Empty: no authentication.
 	Username string
 	Password string
+	// Repair puts damaged streams aside instead of refusing to start.
+	Repair bool
+	// Disposable are streams that are put aside without Repair, because what they
+	// hold can be done without.
+	Disposable []string
 	// Log is told what the server logs; nil: nobody is.
 	Log *slog.Logger
 }
@@ -77,13 +83,16 @@ type Server struct {
 	failed atomic.Bool
 	end    context.CancelFunc
 	ended  sync.WaitGroup
+	// stock is what the ledger says.
+	stock []byte
 
 	mu sync.RWMutex
 	ns *server.Server
 }
 
-// Start starts a server and returns once it accepts connections. The error is one
-// line that says what is wrong and what to do.
+// Start looks through the store, starts a server on it and returns once that
+// accepts connections. A store that is damaged is left as it is, and the error wraps
+// [ErrStoreBroken]. The error is one line that says what is wrong and what to do.
 func Start(o Options) (*Server, error) {
 	if o.Host == "" {
 		o.Host = DefaultHost
@@ -98,6 +107,10 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := inspect(o); err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
 	s := &Server{opts: o, lock: lock}
 	if s.ns, err = run(o, &s.failed); err != nil {
 		_ = lock.Close()
@@ -107,6 +120,7 @@ func Start(o Options) (*Server, error) {
 	ctx, end := context.WithCancel(context.Background())
 	s.end = end
 	s.ended.Go(func() { s.keepStoring(ctx) })
+	s.ended.Go(func() { s.keepLedger(ctx) })
 	return s, nil
 }
 
@@ -131,7 +145,8 @@ func run(o Options, failed *atomic.Bool) (*server.Server, error) {
 		JetStreamMaxStore: maxStore,
 		// A client may fall behind by several of the largest messages.
 		MaxPending:   8 * MaxPayload,
-		SyncInterval: SyncInterval,
+		SyncAlways:   true,
+		SyncInterval: syncInterval,
 		NoSigs:       true,
 	})
 	if err != nil {
@@ -252,6 +267,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		defer close(done)
 		s.end()
 		s.ended.Wait()
+		s.keepStock()
 		s.current().Shutdown()
 		s.current().WaitForShutdown()
 	}()
