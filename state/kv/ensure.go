@@ -53,6 +53,9 @@ func EnsureBuckets(ctx context.Context, js jetstream.JetStream) (storeID string,
 }
 
 func ensureBuckets(ctx context.Context, js jetstream.JetStream, k known) (string, error) {
+	if err := restoring(ctx, js); err != nil {
+		return "", err
+	}
 	for _, b := range []bucketConfig{
 		{name: BucketStatus, history: 1, about: "what has become of each spec, written by the reconciler"},
 		{name: BucketObserved, history: 1, about: "what the agent sees in Ray"},

@@ -40,6 +40,15 @@ type ledgerStream struct {
 
 func (l ledger) dirs() []string { return slices.Sorted(maps.Keys(l.Streams)) }
 
+// made says when each stream was made.
+func (l ledger) made() map[string]time.Time {
+	out := map[string]time.Time{}
+	for dir, s := range l.Streams {
+		out[dir] = s.Created
+	}
+	return out
+}
+
 // of is what is known of the stream that was made then; another one in its place
 // is not known.
 func (l ledger) of(dir string, created time.Time) ledgerStream {
@@ -104,6 +113,12 @@ func (s *Server) writeLedger() error {
 	body, err := json.Marshal(l)
 	if err != nil || bytes.Equal(body, s.stock) {
 		return err
+	}
+	if made := l.made(); !maps.Equal(made, s.made) {
+		if err := s.Sync(); err != nil { // a new stream, or one that was restored
+			return err
+		}
+		s.made = made
 	}
 	sum := sha256.Sum256(body)
 	if err := writeSynced(filepath.Join(s.opts.StoreDir, ledgerFile), fmt.Appendf(bytes.Clone(body), "\n%x", sum)); err != nil {
@@ -196,4 +211,22 @@ func syncDir(path string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// Sync syncs every file and directory of the store. Single writes need no such
+// thing, but what NATS restores from a snapshot does.
+func (s *Server) Sync() error {
+	return filepath.WalkDir(s.opts.StoreDir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // removed in between
+			return nil
+		case err != nil || !d.IsDir() && !d.Type().IsRegular():
+			return err
+		}
+		err = syncDir(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
 }

@@ -83,8 +83,9 @@ type Server struct {
 	failed atomic.Bool
 	end    context.CancelFunc
 	ended  sync.WaitGroup
-	// stock is what the ledger says.
+	// stock is what the ledger says, made when the streams in it were made.
 	stock []byte
+	made  map[string]time.Time
 
 	mu sync.RWMutex
 	ns *server.Server

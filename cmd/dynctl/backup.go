@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"dynctl/state/kv"
+)
+
+const backupLong = `Write one file with the specs (every revision that is kept), the statuses with what
+was accepted, and the store id, with a checksum over all of it. The file holds what
+the specs hold: keep it as you keep them. - is standard output.`
+
+func (a *app) backupCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "backup FILE", Short: "Write the store to one file", Long: backupLong,
+		Example: "  dynctl backup dynctl-$(date +%F).backup",
+		Args:    cobra.ExactArgs(1),
+	}
+	overwrite := cmd.Flags().Bool("overwrite", false, "replace FILE if it is there")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		return a.withClient(ctx, func(c *kv.Client) error {
+			if args[0] == "-" {
+				_, err := c.Backup(ctx, a.out, a.now())
+				return stored(err)
+			}
+			info, size, err := a.backupTo(ctx, c, args[0], *overwrite)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "%s written: %s, %d bytes\n", args[0], holds(info), size)
+			return nil
+		})
+	}
+	return cmd
+}
+
+// backupTo writes a backup that is there whole or not at all.
+func (a *app) backupTo(ctx context.Context, c *kv.Client, path string, overwrite bool) (info kv.BackupInfo, size int64, err error) {
+	if _, err := os.Stat(path); err == nil && !overwrite {
+		return info, 0, usageErr("%s is there already: name another file, or pass --overwrite", path)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*") // readable by its owner alone
+	if err != nil {
+		return info, 0, usageErr("%w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	info, err = c.Backup(ctx, f, a.now())
+	if err != nil {
+		return info, 0, errors.Join(stored(err), f.Close())
+	}
+	size, err = f.Seek(0, io.SeekEnd)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return info, 0, fail(exitUnreachable, "write %s: %w", path, err)
+	}
+	return info, size, os.Rename(f.Name(), path)
+}
+
+func holds(info kv.BackupInfo) string {
+	text := "store " + info.StoreID
+	for _, b := range info.Buckets {
+		what := "specs"
+		if b.Name == kv.BucketStatus {
+			what = "statuses"
+		}
+		text += fmt.Sprintf(", %d %s (%d revisions)", max(b.Keys, 1)-1, what, max(b.Revisions, 1)-1)
+	}
+	return text
+}
