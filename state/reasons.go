@@ -94,6 +94,8 @@ const (
 	// ReasonMovesInfra: the revision would move etcd or NATS or rename the
 	// namespace under registered workers.
 	ReasonMovesInfra = "MovesInfra"
+	// ReasonTooManyObjects: the store holds more servers and models than it may.
+	ReasonTooManyObjects = "TooManyObjects"
 )
 
 var reasonTexts = map[string]string{
@@ -138,6 +140,7 @@ var reasonTexts = map[string]string{
 	ReasonEndpointConflict:    "A role of one model would register where another model does; choose another spec.servedName.",
 	ReasonNamespaceConflict:   "Two servers on one etcd whose namespaces are equal, or one the other's followed by -, see each other's workers; choose another spec.dynamoNamespace.",
 	ReasonMovesInfra:          "The change would cut off registered workers; set the annotation dynctl/recreate to the revision that it replaces, or delete the models first.",
+	ReasonTooManyObjects:      "The store holds as many servers and models as it may, and newer ones are left out; delete some, or raise the reconciler's --max-objects.",
 }
 
 // ReasonText says in one sentence what a reason means and what to do about it;

@@ -197,8 +197,21 @@ func (c *Client) mark(ctx context.Context, key state.Key, o DeleteOptions, ifRev
 	h := header(o.Author, o.Comment)
 	h.Set(headerOperation, opDelete)
 	h.Set(HeaderDelete, DeleteNow)
-	rev, err := put(ctx, c.js, write{bucket: BucketSpecs, key: key.String(), header: h, ifRev: ifRev})
-	return rev, wrap("delete "+key.String(), err)
+	doing := "delete " + key.String()
+	marker := write{bucket: BucketSpecs, key: key.String(), header: h, ifRev: ifRev}
+	rev, err := put(ctx, c.js, marker)
+	// A full bucket takes no marker either: first the earlier revisions make room,
+	// then the object, which without a marker goes on as it is.
+	for keep := 1; isCode(err, codeMaxBytes) && keep >= 0; keep-- {
+		if err := c.purge(ctx, key, keep); err != nil {
+			return 0, wrap(doing, err)
+		}
+		if keep == 0 {
+			marker.ifRev = nil
+		}
+		rev, err = put(ctx, c.js, marker)
+	}
+	return rev, wrap(doing, err)
 }
 
 // IsLeft reports whether something of an object without a spec is left that a delete
@@ -215,6 +228,19 @@ func (c *Client) IsLeft(ctx context.Context, key state.Key) bool {
 	return slices.ContainsFunc(o.Units, func(u state.Unit) bool {
 		return u.Server == key.Server && (u.Model == key.Name || key.Kind == state.KindServer)
 	})
+}
+
+// purge removes all revisions of a spec but the newest ones.
+func (c *Client) purge(ctx context.Context, key state.Key, keep int) error {
+	s, err := c.js.Stream(ctx, streamName(BucketSpecs))
+	if err != nil {
+		return err
+	}
+	opts := []jetstream.StreamPurgeOpt{jetstream.WithPurgeSubject(subject(BucketSpecs, key.String()))}
+	if keep > 0 {
+		opts = append(opts, jetstream.WithPurgeKeep(uint64(keep)))
+	}
+	return s.Purge(ctx, opts...)
 }
 
 // GetSpec reads the newest revision of a spec.

@@ -35,6 +35,7 @@ var storeIDPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 type known struct {
 	id       string // empty: not known
 	revision uint64 // the highest revision seen in the spec bucket
+	limits   Limits
 }
 
 // EnsureBuckets makes the buckets and the store id unless they exist, and returns
@@ -48,16 +49,24 @@ type known struct {
 //
 // A spec bucket that is made again begins above every revision that a status
 // names, so an old revision never looks like a new one.
-func EnsureBuckets(ctx context.Context, js jetstream.JetStream) (storeID string, err error) {
-	return ensureBuckets(ctx, js, known{})
+//
+// The buckets of specs and statuses get the bounds of the limits, [DefaultLimits]
+// unless given.
+func EnsureBuckets(ctx context.Context, js jetstream.JetStream, limits ...Limits) (storeID string, err error) {
+	k := known{}
+	if len(limits) > 0 {
+		k.limits = limits[0]
+	}
+	return ensureBuckets(ctx, js, k)
 }
 
 func ensureBuckets(ctx context.Context, js jetstream.JetStream, k known) (string, error) {
 	if err := restoring(ctx, js); err != nil {
 		return "", err
 	}
+	limits := k.limits.withDefaults()
 	for _, b := range []bucketConfig{
-		{name: BucketStatus, history: 1, about: "what has become of each spec, written by the reconciler"},
+		{name: BucketStatus, history: 1, maxBytes: limits.StatusBytes, about: "what has become of each spec, written by the reconciler"},
 		{name: BucketObserved, history: 1, about: "what the agent sees in Ray"},
 		leaseBucket,
 	} {
@@ -65,7 +74,7 @@ func ensureBuckets(ctx context.Context, js jetstream.JetStream, k known) (string
 			return "", err
 		}
 	}
-	specs := bucketConfig{name: BucketSpecs, history: HistoryDepth, about: "servers and models as they are wanted"}
+	specs := bucketConfig{name: BucketSpecs, history: HistoryDepth, maxBytes: limits.SpecBytes, about: "servers and models as they are wanted"}
 	if _, err := js.Stream(ctx, streamName(BucketSpecs)); errors.Is(err, jetstream.ErrStreamNotFound) {
 		highest, err := highestRevision(ctx, js)
 		if err != nil {
@@ -86,6 +95,7 @@ type bucketConfig struct {
 	history     int64
 	markerTTL   time.Duration
 	firstSeq    uint64
+	maxBytes    int64 // 0: none
 }
 
 // leaseBucket alone has keys that expire: their end reaches watchers as a marker.
@@ -93,7 +103,7 @@ var leaseBucket = bucketConfig{name: BucketLease, history: 1, markerTTL: time.Se
 
 func (b bucketConfig) ensure(ctx context.Context, js jetstream.JetStream) error {
 	doing := "bucket " + b.name
-	_, err := js.CreateStream(ctx, jetstream.StreamConfig{
+	cfg := jetstream.StreamConfig{
 		Name:              streamName(b.name),
 		Description:       "dynctl: " + b.about,
 		Subjects:          []string{subject(b.name, ">")},
@@ -113,7 +123,13 @@ func (b bucketConfig) ensure(ctx context.Context, js jetstream.JetStream) error 
 		FirstSeq:               b.firstSeq,
 		AllowMsgTTL:            b.markerTTL > 0,
 		SubjectDeleteMarkerTTL: b.markerTTL,
-	})
+	}
+	setMaxBytes(&cfg, b.maxBytes)
+	_, err := js.CreateStream(ctx, cfg)
+	if isCode(err, codeNoStorage) { // of this NATS less is to be had; its own bound counts
+		cfg.MaxBytes, cfg.Metadata = -1, nil
+		_, err = js.CreateStream(ctx, cfg)
+	}
 	if err == nil {
 		return nil
 	}
@@ -124,8 +140,8 @@ func (b bucketConfig) ensure(ctx context.Context, js jetstream.JetStream) error 
 	if err != nil {
 		return wrap(doing, err)
 	}
-	cfg := s.CachedInfo().Config
-	change := false
+	cfg = s.CachedInfo().Config
+	change := setMaxBytes(&cfg, b.maxBytes)
 	if cfg.MaxMsgsPerSubject < b.history {
 		cfg.MaxMsgsPerSubject, change = b.history, true
 	}
@@ -135,8 +151,12 @@ func (b bucketConfig) ensure(ctx context.Context, js jetstream.JetStream) error 
 	if !change {
 		return nil
 	}
-	if _, err := js.UpdateStream(ctx, cfg); err != nil {
-		return fmt.Errorf("bucket %s exists with other settings and cannot be changed to history %d: %w: delete it while it is empty", b.name, b.history, err)
+	_, err = js.UpdateStream(ctx, cfg)
+	if isCode(err, codeNoStorage) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("bucket %s exists with other settings and cannot be changed to history %d and %d bytes: %w: delete it while it is empty", b.name, b.history, b.maxBytes, err)
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ var (
 	ErrUnreachable = errors.New("NATS is unreachable")
 	// ErrNotAStore says that NATS answers but holds no store.
 	ErrNotAStore = errors.New("no reconciler has ever run against this NATS")
+	// ErrFull says that a bucket is at its bound: see [Limits].
+	ErrFull = errors.New("the store is full")
 	// ErrInvalid says that a key or a value cannot stand in the store, or that what
 	// stands there cannot be read.
 	ErrInvalid = errors.New("invalid")
@@ -30,6 +32,7 @@ var (
 const (
 	codeWrongSequence         jetstream.ErrorCode = 10071
 	codeWrongSequenceConstant jetstream.ErrorCode = 10164 // replicated streams
+	codeNoStorage             jetstream.ErrorCode = 10047
 )
 
 // wrap classifies an error of NATS; doing says what was tried.
@@ -54,6 +57,8 @@ func wrap(doing string, err error) error {
 		return fmt.Errorf("%s: %w: start one, or check the URL", doing, ErrNotAStore)
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
 		return fmt.Errorf("%s: %w: larger than this NATS takes: %w", doing, ErrInvalid, err)
+	case isCode(err, codeMaxBytes):
+		return fmt.Errorf("%s: %w: it is at the bound of the reconciler's --max-spec-bytes or --max-status-bytes: delete objects, or raise it; what runs goes on: %w", doing, ErrFull, err)
 	case errors.As(err, &api):
 		return fmt.Errorf("%s: %w", doing, err)
 	default:

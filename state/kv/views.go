@@ -49,6 +49,7 @@ type Views struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	ensure sync.Mutex
+	limits Limits
 
 	specs    *mirror[struct{}]
 	statuses *mirror[state.Status]
@@ -76,7 +77,15 @@ type statusView struct {
 // WatchOption changes what Watch does besides.
 type WatchOption func(*watchOptions)
 
-type watchOptions struct{ resync func(cause string) }
+type watchOptions struct {
+	resync func(cause string)
+	limits Limits
+}
+
+// WithLimits has buckets that are made, or made again, bounded so.
+func WithLimits(l Limits) WatchOption {
+	return func(o *watchOptions) { o.limits = l }
+}
 
 // OnResync has f called whenever a view has to be loaded anew, with one of the
 // Resync constants. It is called from several goroutines and must not block.
@@ -93,12 +102,12 @@ func Watch(ctx context.Context, js jetstream.JetStream, kick func(), options ...
 	for _, option := range options {
 		option(&o)
 	}
-	id, err := EnsureBuckets(ctx, js)
+	id, err := EnsureBuckets(ctx, js, o.limits)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	v := &Views{js: js, cancel: cancel, storeID: id, charge: &charge{}}
+	v := &Views{js: js, cancel: cancel, storeID: id, limits: o.limits, charge: &charge{}}
 	v.specs = newMirror(js, mirrorConfig[struct{}]{
 		bucket: BucketSpecs, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseInternal, resync: o.resync,
 	})
@@ -135,7 +144,7 @@ func (v *Views) makeAgain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*verifyTimeout)
 	defer cancel()
 	v.specs.mu.Lock()
-	k := known{id: v.StoreID(), revision: v.specs.seen}
+	k := known{id: v.StoreID(), revision: v.specs.seen, limits: v.limits}
 	for _, it := range v.specs.items {
 		k.revision = max(k.revision, it.rev)
 	}

@@ -187,7 +187,7 @@ func (a *App) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	id, err := kv.EnsureBuckets(ctx, js)
+	id, err := kv.EnsureBuckets(ctx, js, a.cfg.Limits)
 	if err != nil {
 		return fmt.Errorf("spec store: %w", err)
 	}
@@ -202,7 +202,7 @@ func (a *App) openStore(ctx context.Context) error {
 	a.registry = registry.New(registry.Config{Log: a.log, OnResync: a.metrics.resynced})
 	a.frontends = registry.NewFrontends(registry.FrontendsConfig{})
 	a.loop = newLoop(a)
-	if a.views, err = kv.Watch(context.WithoutCancel(ctx), js, a.loop.Kick, kv.OnResync(a.metrics.resynced)); err != nil {
+	if a.views, err = kv.Watch(context.WithoutCancel(ctx), js, a.loop.Kick, kv.OnResync(a.metrics.resynced), kv.WithLimits(a.cfg.Limits)); err != nil {
 		return err
 	}
 	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch, Log: a.log})

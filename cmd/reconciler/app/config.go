@@ -25,6 +25,8 @@ type Config struct {
 	// Repair has the embedded NATS put damaged files aside, instead of ending with
 	// what is wrong with them.
 	Repair bool
+	// Limits bound the store.
+	Limits kv.Limits
 	// Listen is the address of the embedded NATS.
 	Listen string
 	// AdvertiseNATSURL is what the agent in Ray dials; empty: the URL in use here.
@@ -88,6 +90,9 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.StringVar(&c.NATSURL, "nats-url", "", "an external NATS with JetStream; empty: an embedded one")
 	fs.StringVar(&c.DataDir, "data-dir", "dynctl-data", "where the embedded NATS keeps specs and events")
 	fs.BoolVar(&c.Repair, "repair", false, "move damaged files of the embedded NATS' store to DATA-DIR/nats.broken-TIME and go on with what is whole")
+	fs.IntVar(&c.Limits.Objects, "max-objects", kv.DefaultLimits.Objects, "how many servers and models there may be together")
+	fs.Int64Var(&c.Limits.SpecBytes, "max-spec-bytes", kv.DefaultLimits.SpecBytes, "bytes that the bucket of specs may hold, all revisions counted")
+	fs.Int64Var(&c.Limits.StatusBytes, "max-status-bytes", kv.DefaultLimits.StatusBytes, "bytes that the bucket of statuses may hold")
 	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4322", "address of the embedded NATS")
 	fs.StringVar(&c.AdvertiseNATSURL, "advertise-nats-url", "", "the NATS URL that the agent in Ray dials")
 	fs.StringVar(&c.RayAddress, "ray-address", "http://127.0.0.1:8265", "URL of Ray's dashboard")
@@ -134,6 +139,9 @@ func (c *Config) check() error {
 		if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 			return fmt.Errorf("%w: --listen %q: want HOST:PORT", ErrUsage, c.Listen)
 		}
+	}
+	if c.Limits.Objects < 1 || c.Limits.SpecBytes < 1<<20 || c.Limits.StatusBytes < 1<<20 {
+		return fmt.Errorf("%w: --max-objects has to be at least 1, --max-spec-bytes and --max-status-bytes 1048576", ErrUsage)
 	}
 	if c.Repair && c.NATSURL != "" {
 		return fmt.Errorf("%w: --repair is for the embedded NATS, and --nats-url %s is not: repair its store where it runs", ErrUsage, kv.Redact(c.NATSURL))

@@ -119,9 +119,10 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 	statuses, statusesLoaded := l.statuses()
 	observed := l.app.views.Observed()
 	observed.Agent = l.app.beat.local(observed.Agent, now)
+	entries, refused := withinQuota(specs.Entries, statuses, l.app.cfg.Limits.Objects)
 	desired, kept := actors.Accept(actors.AcceptInput{
 		Synced:   specs.Synced && statusesLoaded,
-		Entries:  l.decode(specs.Entries),
+		Entries:  l.decode(entries, refused),
 		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units, Nodes: observed.Nodes,
 		Memo: &l.memo,
 	})
@@ -168,8 +169,9 @@ func (l *loop) statuses() (map[state.Key]state.Status, bool) {
 	return out, loaded
 }
 
-// decode turns bucket entries into documents.
-func (l *loop) decode(entries []kv.SpecEntry) []actors.SpecEntry {
+// decode turns bucket entries into documents. What is refused unread keeps the
+// reason.
+func (l *loop) decode(entries []kv.SpecEntry, refused map[string]error) []actors.SpecEntry {
 	out := make([]actors.SpecEntry, 0, len(entries))
 	for _, e := range entries {
 		key, err := state.ParseKey(e.Key)
@@ -177,7 +179,7 @@ func (l *loop) decode(entries []kv.SpecEntry) []actors.SpecEntry {
 			continue // the views leave these out
 		}
 		x := actors.SpecEntry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, Missing: e.Missing, At: e.At}
-		if !e.Deleted {
+		if x.Err = refused[e.Key]; x.Err == nil && !e.Deleted {
 			d, ok := l.decoded[e.Key]
 			if !ok || d.revision != e.Revision {
 				d = decodedSpec{revision: e.Revision}
