@@ -90,6 +90,7 @@ type accepter struct {
 	servers map[string]*acceptedServer
 	models  []*acceptedModel
 	kept    map[state.Key]Kept
+	found   *index // see indexed
 }
 
 type acceptedServer struct {
@@ -227,6 +228,7 @@ func (a *accepter) acceptServers() {
 			continue
 		}
 		s.object, s.raw, s.Accepted, s.Explicit = object, e.Doc.Raw, e.Revision, true
+		a.indexed().claimEtcd(s)
 	}
 }
 
@@ -254,14 +256,7 @@ func (a *accepter) checkServer(s *acceptedServer, e SpecEntry) (state.Server, *R
 			return object, joinInvalid([]*state.Invalid{bad})
 		}
 	}
-	var others []state.Server
-	for name, o := range a.servers {
-		if name != s.Name {
-			others = append(others, o.object)
-		}
-	}
-	slices.SortFunc(others, func(x, y state.Server) int { return cmp.Compare(x.Metadata.Name, y.Metadata.Name) })
-	if bad := state.ConflictServers(object, others); bad != nil {
+	if bad := state.ConflictServers(object, a.indexed().sharingEtcd(s, object)); bad != nil {
 		return object, joinInvalid([]*state.Invalid{bad})
 	}
 	return object, a.checkModelsUnder(s.Name, object)
@@ -271,8 +266,8 @@ func (a *accepter) checkServer(s *acceptedServer, e SpecEntry) (state.Server, *R
 // be valid: a bad spec never stops what already runs. A model that is not valid as it
 // is, because an older version accepted it, stands in nobody's way.
 func (a *accepter) checkModelsUnder(server string, object state.Server) *Rejection {
-	for _, m := range a.models {
-		if m.Server != server || m.Accepted == 0 || m.Deleted != nil {
+	for _, m := range a.indexed().models[server] {
+		if m.Accepted == 0 || m.Deleted != nil {
 			continue
 		}
 		if bad := invalidModel(nil, m.object, object.Spec); len(bad) > 0 && len(invalidModel(nil, m.object, a.servers[server].object.Spec)) == 0 {
@@ -285,7 +280,7 @@ func (a *accepter) checkModelsUnder(server string, object state.Server) *Rejecti
 }
 
 func (a *accepter) hasWorkers(server string) bool {
-	return slices.ContainsFunc(a.in.Units, func(u state.Unit) bool { return u.Server == server && u.Model != "" })
+	return slices.ContainsFunc(a.indexed().units[server], func(u state.Unit) bool { return u.Model != "" })
 }
 
 // invalidModel is every reason why a model is not valid under a server.
@@ -322,7 +317,7 @@ func (a *accepter) acceptModels() {
 		object := e.Doc.Object.Model.WithDefaults()
 		bad := invalidModel(a.in.Parsers, object, a.servers[m.Server].object.Spec)
 		if len(bad) == 0 {
-			if x := state.ConflictModels(object, a.others(m)); x != nil {
+			if x := state.ConflictModels(object, a.indexed().sharing(m, object)); x != nil {
 				bad = []*state.Invalid{x}
 			}
 		}
@@ -331,18 +326,8 @@ func (a *accepter) acceptModels() {
 			continue
 		}
 		m.object, m.raw, m.Accepted = object, e.Doc.Raw, e.Revision
+		a.indexed().claim(m)
 	}
-}
-
-// others are the accepted models of the same server that hold their names.
-func (a *accepter) others(m *acceptedModel) []state.Model {
-	var out []state.Model
-	for _, o := range a.models {
-		if o != m && o.Server == m.Server && o.Accepted != 0 && (o.Deleted == nil || !o.Deleted.Now) {
-			out = append(out, o.object)
-		}
-	}
-	return out
 }
 
 func rejectionOf(err error) *Rejection {

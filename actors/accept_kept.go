@@ -42,8 +42,8 @@ func proved(st *state.Status, generation string) bool {
 // the placements of the status stand for what it will.
 func (a *accepter) generations(m *acceptedModel) map[string]bool {
 	out := map[string]bool{}
-	for _, u := range a.in.Units {
-		if u.Server == m.Server && u.Model == m.Name {
+	for _, u := range a.indexed().units[m.Server] {
+		if u.Model == m.Name {
 			out[u.Generation] = true
 		}
 	}

@@ -23,10 +23,7 @@ func (a *accepter) desired() Desired {
 		a.renderServer(s, set)
 		s.Spec = s.object.Spec
 		s.Warnings = slices.Concat(WarnServer(s.object, set), warnDynamo(name, a.in.Nodes))
-		for _, m := range a.models {
-			if m.Server != name {
-				continue
-			}
+		for _, m := range a.indexed().models[name] {
 			if m.Accepted != 0 {
 				a.renderModel(s, m)
 				m.Warnings = slices.Concat(a.in.Memo.warnings(m.key, m.Accepted, s.Accepted, func() []state.Warning { return WarnModel(m.object, s.object.Spec) }),
@@ -51,24 +48,22 @@ func (a *accepter) concerns(s *acceptedServer) bool {
 	if s.Explicit || s.Rejected != nil || s.Status != nil {
 		return true
 	}
-	if slices.ContainsFunc(a.models, func(m *acceptedModel) bool {
-		return m.Server == s.Name && (m.Deleted == nil || m.Status != nil)
-	}) {
-		return true
-	}
-	return slices.ContainsFunc(a.in.Units, func(u state.Unit) bool { return u.Server == s.Name })
+	x := a.indexed()
+	return len(x.units[s.Name]) > 0 || slices.ContainsFunc(x.models[s.Name], func(m *acceptedModel) bool {
+		return m.Deleted == nil || m.Status != nil
+	})
 }
 
 func (a *accepter) hasUnits(m *acceptedModel) bool {
-	return slices.ContainsFunc(a.in.Units, func(u state.Unit) bool { return u.Server == m.Server && u.Model == m.Name })
+	return slices.ContainsFunc(a.indexed().units[m.Server], func(u state.Unit) bool { return u.Model == m.Name })
 }
 
 // acceptedModels are the models that the routing of a server is resolved from: all
 // accepted ones but those that are being deleted for sure.
 func (a *accepter) acceptedModels(server string) []router.Model {
 	var out []router.Model
-	for _, m := range a.models {
-		if m.Server != server || m.Accepted == 0 || leaving(m.DesiredModel) {
+	for _, m := range a.indexed().models[server] {
+		if m.Accepted == 0 || leaving(m.DesiredModel) {
 			continue
 		}
 		out = append(out, router.Model{Name: m.Name, Spec: m.object.Spec})

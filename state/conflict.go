@@ -47,6 +47,20 @@ func ConflictModels(m Model, others []Model) *Invalid {
 	return nil
 }
 
+// ModelClaims are what no two models of a server may both claim: models that share
+// none do not conflict. The model has its defaults filled in.
+func ModelClaims(m Model) []string {
+	claims := []string{"slug " + Slug(m.Spec.ServedName)}
+	for _, c := range m.Spec.Components() {
+		claims = append(claims, "component "+c)
+	}
+	return claims
+}
+
+// ServerClaims are the addresses of a server's external etcd: servers that share
+// none do not conflict.
+func ServerClaims(s Server) []string { return etcdHosts(s.Spec.Etcd.Endpoint) }
+
 // servedNamePath is the field that a served name comes from.
 func servedNamePath(m Model) string {
 	if m.Spec.ServedName == m.Spec.Model {

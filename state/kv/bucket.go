@@ -118,12 +118,28 @@ func publish(ctx context.Context, js jetstream.JetStream, w write) (uint64, erro
 	if w.ttl > 0 {
 		opts = append(opts, jetstream.WithMsgTTL(w.ttl))
 	}
-	ack, err := js.PublishMsg(ctx, &nats.Msg{Subject: subject(w.bucket, w.key), Data: w.value, Header: h}, opts...)
-	if err != nil {
-		return 0, err
+	// Of a store that somebody floods most writes are refused, but not for long.
+	for delay := busyFirst; ; delay = min(2*delay, busyMax) {
+		ack, err := js.PublishMsg(ctx, &nats.Msg{Subject: subject(w.bucket, w.key), Data: w.value, Header: h}, opts...)
+		if err == nil {
+			return ack.Sequence, nil
+		}
+		if !isCode(err, codeTooManyRequests) {
+			return 0, err
+		}
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return 0, err
+		}
 	}
-	return ack.Sequence, nil
 }
+
+// How long a refused write waits before the next try.
+const (
+	busyFirst = 5 * time.Millisecond
+	busyMax   = 100 * time.Millisecond
+)
 
 // scan reads the entries under a filter ("unit.>"), oldest first: the newest of
 // each key, or all that history holds.

@@ -64,7 +64,7 @@ func ensureBuckets(ctx context.Context, js jetstream.JetStream, k known) (string
 	if err := restoring(ctx, js); err != nil {
 		return "", err
 	}
-	limits := k.limits.withDefaults()
+	limits := k.limits.WithDefaults()
 	for _, b := range []bucketConfig{
 		{name: BucketStatus, history: 1, maxBytes: limits.StatusBytes, about: "what has become of each spec, written by the reconciler"},
 		{name: BucketObserved, history: 1, about: "what the agent sees in Ray"},

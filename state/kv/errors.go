@@ -33,6 +33,7 @@ const (
 	codeWrongSequence         jetstream.ErrorCode = 10071
 	codeWrongSequenceConstant jetstream.ErrorCode = 10164 // replicated streams
 	codeNoStorage             jetstream.ErrorCode = 10047
+	codeTooManyRequests       jetstream.ErrorCode = 10167
 )
 
 // wrap classifies an error of NATS; doing says what was tried.

@@ -18,7 +18,8 @@ type Limits struct {
 // DefaultLimits are the limits unless told otherwise.
 var DefaultLimits = Limits{Objects: 20_000, SpecBytes: 1 << 30, StatusBytes: 1 << 30}
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults fills in what is not set.
+func (l Limits) WithDefaults() Limits {
 	if l.Objects == 0 {
 		l.Objects = DefaultLimits.Objects
 	}

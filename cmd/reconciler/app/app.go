@@ -99,6 +99,7 @@ func isTerminal(f *os.File) bool {
 // New opens everything that must be there from the start: the HTTP address, NATS
 // with its buckets, the package of the agent. Ray need not run yet.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) {
+	cfg.Limits = cfg.Limits.WithDefaults()
 	a = &App{cfg: cfg, log: log, metrics: newMetrics(), boot: strconv.FormatInt(time.Now().UnixMilli(), 36), logs: newLogGate()}
 	a.page = ops.New(a.opsInput, log)
 	defer func() {

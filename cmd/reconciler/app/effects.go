@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -232,7 +233,7 @@ func causeID(d events.Data, seen uint64) string {
 // writeStatuses stores what changed, by compare-and-swap. On a conflict the
 // result is dropped: the next round has the newer value.
 func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Result, kept map[state.Key]actors.Kept) {
-	before, changed := map[string]*state.Status{}, []state.Status(nil)
+	before, changed, fresh := map[string]*state.Status{}, []state.Status(nil), []state.Status(nil)
 	for _, s := range in.Desired.Servers {
 		before[state.ServerKey(s.Name).String()] = s.Status
 	}
@@ -251,11 +252,14 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 		if old == nil {
 			s.Revision = bad[s.Key] // what cannot be read is written over
 		}
-		if old == nil || l.rewrite[s.Key] || !equalStatus(*old, s) {
+		switch {
+		case old == nil:
+			fresh = append(fresh, s)
+		case l.rewrite[s.Key] || !equalStatus(*old, s):
 			changed = append(changed, s)
 		}
 	}
-	l.putStatuses(ctx, changed)
+	l.putStatuses(ctx, append(changed, l.newest(fresh)...))
 	l.discard(ctx, standing)
 	for _, k := range r.Gone {
 		delete(l.written, k.String())
@@ -263,6 +267,21 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 			l.app.log.Warn("a status was not removed; it is tried again", "key", k, "err", err)
 		}
 	}
+}
+
+// freshStatuses is how many objects get their first status in one round: each is a
+// write to the disk, and a round has an end.
+const freshStatuses = 512
+
+// newest chooses which objects get their first status: the last that were written.
+// Whoever has just declared something waits for it; of a flood nobody does.
+func (l *loop) newest(fresh []state.Status) []state.Status {
+	if len(fresh) <= freshStatuses {
+		return fresh
+	}
+	slices.SortStableFunc(fresh, func(x, y state.Status) int { return cmp.Compare(y.ObservedRevision, x.ObservedRevision) })
+	l.Kick()
+	return fresh[:freshStatuses]
 }
 
 // statusWriters is how many statuses are written at once: each waits for the store,

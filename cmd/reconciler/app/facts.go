@@ -1,8 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,18 +79,18 @@ func routerDetail(in actors.Input, f actors.Fact) json.RawMessage {
 		detail.Models = strings.Split(f.Models, ",")
 	}
 	applied := f.Type == events.TypeRouterApplied
-	for _, s := range in.Desired.Servers {
-		switch {
-		case s.Name != f.Server:
-		case applied:
-			detail.RouterStatus = s.Template.Router
-		default:
-			detail.RouterStatus = s.Router
+	// Both are sorted, and there may be a fact of each.
+	if i, ok := slices.BinarySearchFunc(in.Desired.Servers, f.Server, func(s actors.DesiredServer, name string) int { return cmp.Compare(s.Name, name) }); ok {
+		if detail.RouterStatus = in.Desired.Servers[i].Router; applied {
+			detail.RouterStatus = in.Desired.Servers[i].Template.Router
 		}
 	}
-	for _, m := range in.Desired.Models {
-		if applied && m.Server == f.Server && m.Name == f.Model {
-			detail.RouterStatus = m.Router
+	if applied && f.Model != "" {
+		i, ok := slices.BinarySearchFunc(in.Desired.Models, f, func(m actors.DesiredModel, f actors.Fact) int {
+			return cmp.Or(cmp.Compare(m.Server, f.Server), cmp.Compare(m.Name, f.Model))
+		})
+		if ok {
+			detail.RouterStatus = in.Desired.Models[i].Router
 		}
 	}
 	b, err := json.Marshal(detail)

@@ -54,6 +54,10 @@ func (m *metrics) beginRestarts(in actors.Input) {
 	}
 }
 
+// begunAtMost bounds what is begun beforehand, most of which never counts anything:
+// a series costs a kilobyte.
+const begunAtMost = 2000
+
 func (m *metrics) beginServer(name string) {
 	for _, role := range []string{roleEtcd, roleNATS, roleFrontend} {
 		m.beginRestartsOf(restart{server: name, role: role})
@@ -61,7 +65,7 @@ func (m *metrics) beginServer(name string) {
 }
 
 func (m *metrics) beginRestartsOf(r restart) {
-	if m.begun[r] {
+	if m.begun[r] || len(m.begun) >= begunAtMost {
 		return
 	}
 	m.begun[r] = true

@@ -49,6 +49,9 @@ const (
 	startTimeout = 30 * time.Second
 	// stockEvery is how often the ledger is brought up to date.
 	stockEvery = time.Second
+	// How many writes may wait for one stream, and how large they may be together.
+	maxBufferedMsgs  = 512
+	maxBufferedBytes = 2 * MaxPayload
 	// maxStore is more than any disk has.
 	maxStore = 1 << 50
 )
@@ -148,7 +151,11 @@ func run(o Options, failed *atomic.Bool) (*server.Server, error) {
 		MaxPending:   8 * MaxPayload,
 		SyncAlways:   true,
 		SyncInterval: syncInterval,
-		NoSigs:       true,
+		// What is written faster than the disk takes it is refused (429), instead of
+		// standing in line before whoever comes next.
+		StreamMaxBufferedMsgs: maxBufferedMsgs,
+		StreamMaxBufferedSize: maxBufferedBytes,
+		NoSigs:                true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
