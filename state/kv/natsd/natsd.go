@@ -49,8 +49,9 @@ const (
 	startTimeout = 30 * time.Second
 	// stockEvery is how often the ledger is brought up to date.
 	stockEvery = time.Second
-	// How many writes may wait for one stream, and how large they may be together.
-	maxBufferedMsgs  = 512
+	// How many writes may wait for one stream (what a client sends without waiting
+	// for acknowledgements, at most), and how large they may be together.
+	maxBufferedMsgs  = 4096
 	maxBufferedBytes = 2 * MaxPayload
 	// maxStore is more than any disk has.
 	maxStore = 1 << 50
