@@ -56,7 +56,8 @@ func (a *app) convertCmd() *cobra.Command {
 		}
 		converted := c.converted()
 		if len(converted) == 0 {
-			return usageErr("nothing to convert in %s: want a Curator model (model_identifier, ...), a list of models, models with server and backend, or a %s", sourceNames(sources), dgd.Kind)
+			return usageErr("nothing to convert in %s: want a Curator model (model_identifier, ...), a list of models, models with server and backend, or a %s",
+				sourceNames(sources), dgd.Kind)
 		}
 		docs, err := documents(converted)
 		if err != nil {

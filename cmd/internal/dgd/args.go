@@ -50,7 +50,7 @@ func readFlags(engine string, words []string) (flags []flag, stray []string) {
 	return flags, stray
 }
 
-var number = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+var number = regexp.MustCompile(`^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$`)
 
 func isFlag(word string) bool {
 	return len(word) > 1 && word[0] == '-' && !number.MatchString(word)

@@ -82,7 +82,8 @@ func Convert(doc json.RawMessage) (Result, error) {
 		c.model(group)
 	}
 	if len(c.models) == 0 {
-		return Result{Notes: c.notes}, errorAt("spec", "no component of this %s runs python -m dynamo.vllm, dynamo.sglang, dynamo.trtllm or dynamo.mocker, so there is no model to convert", Kind)
+		return Result{Notes: c.notes}, errorAt("spec",
+			"no component of this %s runs python -m dynamo.vllm, dynamo.sglang, dynamo.trtllm or dynamo.mocker, so there is no model to convert", Kind)
 	}
 	c.router(workers)
 	return Result{Server: c.server, Models: c.models, Notes: c.notes}, nil

@@ -93,6 +93,7 @@ func (c *converter) router(workers []worker) {
 	case router.Mode != modeKV && len(publishing) > 0 && len(disaggregated) == 0:
 		c.note("%s: that its workers publish KV events is left out, for the frontend does not route by KV cache; set spec.router.mode to kv to use them", strings.Join(publishing, ", "))
 	case router.Mode == "" && len(disaggregated) > 0:
-		c.note("the frontend names no router mode: disaggregated models (%s) are routed by KV cache here; write spec.router.mode: round-robin in the Server to keep Dynamo's own way", strings.Join(disaggregated, ", "))
+		c.note("the frontend names no router mode: disaggregated models (%s) are routed by KV cache here; "+
+			"write spec.router.mode: round-robin in the Server to keep Dynamo's own way", strings.Join(disaggregated, ", "))
 	}
 }
