@@ -5,15 +5,10 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-# Of up, demo and smoke.
-NODES ?= 1
-GPUS ?= 8
-CPUS ?= 16
-RAY_PORT ?= 6379
-DASHBOARD_PORT ?= 8265
-NATS_PORT ?= 4322
-HTTP_PORT ?= 9600
-FRONTEND_PORT ?= 8000
+# Of up, demo and smoke; bin/local has the defaults: NODES=1 GPUS=8 CPUS=16
+# RAY_PORT=6379 DASHBOARD_PORT=8265 NATS_PORT=4322 HTTP_PORT=9600 FRONTEND_PORT=8000.
+# It is told what was given alone: up beside a stack that runs takes the rest from it.
+STACK_OPTIONS := NODES GPUS CPUS RAY_PORT DASHBOARD_PORT NATS_PORT HTTP_PORT FRONTEND_PORT
 
 # Of test: -run for both, and how long the integration tests may take.
 RUN ?= .
@@ -49,7 +44,7 @@ TINY_MODEL := /tmp/dynctl-tiny-model
 # Dynamo, etcd, Chromium. One at a time: each of them takes the machine.
 REAL := ./state/engineflags/ ./cmd/reconciler/app/ops/ ./state/registry/ ./actors/ray/ ./actors/agent/ ./integration/...
 RACE_REAL = $(RACE) -tags integration -p 1 -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' $(REAL)
-LOCAL = bin/local $(1) --nodes $(NODES) --gpus $(GPUS) --cpus $(CPUS) --ray-port $(RAY_PORT) --dashboard-port $(DASHBOARD_PORT) --nats-port $(NATS_PORT) --http-port $(HTTP_PORT) --frontend-port $(FRONTEND_PORT)
+LOCAL = bin/local $(1) $(foreach o,$(STACK_OPTIONS),$(if $($(o)),--$(shell echo $(o) | tr A-Z_ a-z-) $($(o))))
 
 .PHONY: help
 help: ## List the targets

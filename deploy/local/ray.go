@@ -67,12 +67,14 @@ func (s *Stack) AddNode(ctx context.Context, name string, gpus int) error {
 		"--address="+loopback(s.cfg.Ports.Ray), "--labels=ray.io/node-type=worker")
 }
 
+func (s *Stack) rayLog(name string) string { return filepath.Join(s.cfg.RunDir, "ray-"+name+".log") }
+
 func (s *Stack) rayStart(ctx context.Context, name string, gpus int, args ...string) error {
 	agent, err := FreePorts(1)
 	if err != nil {
 		return err
 	}
-	log, err := os.Create(filepath.Join(s.cfg.RunDir, "ray-"+name+".log"))
+	log, err := os.Create(s.rayLog(name))
 	if err != nil {
 		return err
 	}

@@ -25,10 +25,12 @@ type reconciler struct {
 	err  error         // how it ended; set before done is closed
 }
 
+func (s *Stack) reconcilerLog() string { return filepath.Join(s.cfg.RunDir, "reconciler.log") }
+
 // StartReconciler starts the reconciler in a session of its own, so that it
 // outlives this program, and returns its pid. Its log is RunDir/reconciler.log.
 func (s *Stack) StartReconciler() (pid int, err error) {
-	log, err := os.OpenFile(filepath.Join(s.cfg.RunDir, "reconciler.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(s.reconcilerLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return 0, err
 	}

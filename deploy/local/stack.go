@@ -93,15 +93,13 @@ func New(cfg Config) (*Stack, error) {
 		}
 		cfg.Ports.Client = ports[0]
 	}
-	if err := os.RemoveAll(cfg.TempDir); err != nil {
-		return nil, err
-	}
-	for _, dir := range []string{cfg.TempDir, cfg.RunDir, cfg.DataDir} {
+	for _, dir := range []string{cfg.RunDir, cfg.DataDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
 	}
-	return &Stack{cfg: cfg, env: environ(cfg)}, nil
+	s := &Stack{cfg: cfg, env: environ(cfg)}
+	return s, s.freshTempDir()
 }
 
 func checkTools(cfg Config) error {

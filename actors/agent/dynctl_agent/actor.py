@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import sys
 import time
@@ -21,7 +20,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import ray
 
-from . import cause, drain, environ, logread, logs, oom, ports, progress, retire
+from . import cause, drain, environ, logread, logs, oom, ownfile, ports, progress, retire
 from .health import UNKNOWN, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
@@ -205,9 +204,12 @@ class UnitActor:
             return {"stale": self._incarnation}
         log = logread.Log(self._paths()[1], self._snap["attempt"], self._rotations)
         at = logread.position(request)
-        if request.get("previous"):
-            return logread.previous(log, at, request["lines"])
-        return logread.read(log, at) if at else logread.first(log, request["lines"])
+        try:
+            if request.get("previous"):
+                return logread.previous(log, at, request["lines"])
+            return logread.read(log, at) if at else logread.first(log, request["lines"])
+        except ownfile.UnsafePath as err:
+            return {"error": {"reason": "UnsafePath", "message": str(err)}}
 
     # The process.
 
@@ -252,7 +254,7 @@ class UnitActor:
 
     def _spawn(self, template: Dict[str, Any], resolved: Dict[str, str]) -> Process:
         directory, log_path = self._paths()
-        os.makedirs(directory, exist_ok=True)
+        ownfile.make_directory(directory)
         logs.keep_previous(log_path)
         values = {"{py}": sys.executable, "{RD}": directory, "{gpus}": ",".join(self._gpus), **resolved}
         env = environ.child_environment(environ.with_canaries(template), values, os.environ, self._bin_dirs)
@@ -428,20 +430,10 @@ class UnitActor:
 
 
 def remove_directory(directory: str, keep_data: bool) -> None:
-    """Remove a runtime directory but for *.log* and, where asked, *_data."""
+    """Remove a runtime directory but for *.log* and, where asked, *_data; one that is
+    somebody else's stays."""
     try:
-        names = os.listdir(directory)
-    except FileNotFoundError:
-        return
-    for name in names:
-        if ".log" in name or (keep_data and name.endswith("_data")):
-            continue
-        path = os.path.join(directory, name)
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            os.unlink(path)
-    try:
-        os.rmdir(directory)
-    except OSError:
-        pass  # something was kept
+        keep = [n for n in ownfile.names(directory) if ".log" in n or (keep_data and n.endswith("_data"))]
+        ownfile.remove_entries(directory, keep)
+    except (FileNotFoundError, ownfile.UnsafePath):
+        pass

@@ -6,10 +6,9 @@ any more. But its log says how many requests it waits for, and each that complet
 
 from __future__ import annotations
 
-import os
 import re
 
-from . import logs
+from . import logs, ownfile
 from .health import UNKNOWN
 
 WAITS = re.compile(r'Waiting for inflight requests to complete .*endpoint_name="?generate\b.*inflight_count=(\d+)')
@@ -20,7 +19,7 @@ MOST = 16 << 20  # bytes of a log that are looked at
 def mark(path: str) -> int:
     """Where the log of a process stands before it is told to end."""
     try:
-        return os.path.getsize(path)
+        return ownfile.file_stat(path).st_size
     except OSError:
         return 0
 

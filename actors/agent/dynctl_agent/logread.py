@@ -10,6 +10,8 @@ import json
 import os
 from typing import Any, Dict, NamedTuple, Optional
 
+from . import ownfile
+
 # The text of one answer as JSON, in bytes: it has to fit into a message.
 REPLY_BYTES = 192 << 10
 BLOCK = 64 << 10
@@ -72,17 +74,21 @@ def position(request: Dict[str, Any]) -> Optional[Position]:
 
 
 def size(path: str) -> int:
-    """The size in bytes; 0 when there is no such file."""
+    """The size in bytes; 0 when there is no such file. Raises UnsafePath."""
     try:
-        return os.path.getsize(path)
+        return ownfile.file_stat(path).st_size
+    except ownfile.UnsafePath:
+        raise
     except OSError:
         return 0
 
 
 def inode(path: str) -> int:
-    """The inode; 0 when there is no such file."""
+    """The inode; 0 when there is no such file. Raises UnsafePath."""
     try:
-        return os.stat(path).st_ino
+        return ownfile.file_stat(path).st_ino
+    except ownfile.UnsafePath:
+        raise
     except OSError:
         return 0
 
@@ -93,7 +99,7 @@ def tail_offset(path: str, lines: int) -> int:
     if end == 0 or lines == 0:
         return end
     found, at = 0, end
-    with open(path, "rb") as f:
+    with open(path, "rb", opener=ownfile.opener) as f:
         while at > 0:
             start = max(0, at - BLOCK)
             f.seek(start)
@@ -112,10 +118,12 @@ def tail_offset(path: str, lines: int) -> int:
 def _chunk(log: Log, offset: int) -> Dict[str, Any]:
     data, file = b"", 0
     try:
-        with open(log.path, "rb") as f:
+        with open(log.path, "rb", opener=ownfile.opener) as f:
             file = os.fstat(f.fileno()).st_ino
             f.seek(offset)
             data = f.read(REPLY_BYTES)
+    except ownfile.UnsafePath:
+        raise
     except OSError:
         pass
     text = data.decode("utf-8", "replace")

@@ -6,6 +6,8 @@ import os
 import re
 from typing import List, Tuple
 
+from . import ownfile
+
 ROTATE_BYTES = 64 << 20
 TAIL_BYTES = 64 << 10
 TAIL_LINES = 50
@@ -24,7 +26,7 @@ def read_tail(path: str, num_bytes: int = TAIL_BYTES) -> str:
     if num_bytes <= 0:
         return ""
     try:
-        with open(path, "rb") as f:
+        with open(path, "rb", opener=ownfile.opener) as f:
             size = f.seek(0, os.SEEK_END)
             f.seek(max(0, size - num_bytes))
             return f.read(num_bytes).decode("utf-8", "replace")
@@ -73,10 +75,11 @@ def exit_message(label: str, log_tail: str) -> str:
 
 
 def keep_previous(path: str) -> None:
-    """Keep the log of the attempt before as .1."""
+    """Keep the log of the attempt before as .1. Raises UnsafePath if what is there is
+    not ours."""
     try:
-        if os.path.getsize(path) > 0:
-            os.replace(path, path + ".1")
+        if ownfile.file_stat(path).st_size > 0:
+            ownfile.replace(path, path + ".1")
     except FileNotFoundError:
         pass
 
@@ -88,9 +91,9 @@ def rotate_if_large(path: str, limit: int = ROTATE_BYTES) -> bool:
     the copy goes on until it has caught up.
     """
     try:
-        if os.path.getsize(path) < limit:
+        if ownfile.file_stat(path).st_size < limit:
             return False
-        with open(path, "r+b") as src, open(path + ".1", "wb") as dst:
+        with open(path, "r+b", opener=ownfile.opener) as src, open(path + ".1", "wb", opener=ownfile.opener) as dst:
             while True:
                 chunk = src.read(1 << 20)
                 if not chunk:
@@ -98,8 +101,8 @@ def rotate_if_large(path: str, limit: int = ROTATE_BYTES) -> bool:
                 dst.write(chunk)
             src.truncate(0)
         return True
-    except FileNotFoundError:
-        return False
+    except (FileNotFoundError, ownfile.UnsafePath):
+        return False  # what is not ours is told to whoever reads it
 
 
 def runtime_paths(session_dir: str, server: str, unit: str, label: str) -> Tuple[str, str]:

@@ -17,6 +17,7 @@ import threading
 import time
 from typing import Awaitable, Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
 
+from .ownfile import opener
 from .procfs import processes
 from .reaper import Reaper
 
@@ -44,7 +45,7 @@ def childless() -> bool:
 
 class Command(NamedTuple):
     """What is executed, with exactly this environment; output goes to the end of
-    log_path, or nowhere."""
+    log_path, a file of ours, or nowhere."""
 
     program: str
     argv: Sequence[str]
@@ -92,7 +93,7 @@ class Process:
             if os.getppid() != parent:
                 os._exit(1)
 
-        with open(command.log_path or os.devnull, "ab") as out:
+        with open(command.log_path, "ab", opener=opener) if command.log_path else open(os.devnull, "ab") as out:
             popen = subprocess.Popen(
                 list(command.argv),
                 executable=command.program,

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 
 const usage = `usage: local VERB [FLAGS]
 
-  up     start Ray and the reconciler, wait until ready, and leave them running
+  up     start Ray and the reconciler, or what is missing of them, wait until ready, and leave them running
   down   end what up started, and verify that nothing is left
   demo   up, serve the examples and ask them something, until Ctrl-C, then down
   smoke  demo without a person: ends by itself, and fails if anything is wrong
@@ -72,6 +73,8 @@ type options struct {
 	root         string
 	frontendPort int
 	cfg          local.Config
+	// given are the make variables that were set for this call.
+	given map[string]bool
 }
 
 func parse(verb string, args []string, stderr io.Writer) (options, error) {
@@ -96,6 +99,8 @@ func parse(verb string, args []string, stderr io.Writer) (options, error) {
 	if fs.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
+	o.given = map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { o.given[strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))] = true })
 	root, err := filepath.Abs(o.root)
 	if err != nil {
 		return o, err
@@ -111,18 +116,47 @@ func parse(verb string, args []string, stderr io.Writer) (options, error) {
 	return o, nil
 }
 
-// up leaves nothing behind when it fails or is interrupted.
+// up leaves nothing behind that it has started when it fails or is interrupted.
+// Beside a stack that runs it starts what is missing.
 func up(ctx context.Context, o options) error {
-	stack, err := start(ctx, o.cfg)
+	parts, err := local.Look(o.cfg.TempDir)
+	if err != nil {
+		return err
+	}
+	var stack *local.Stack
+	if len(parts.Processes) == 0 {
+		stack, err = start(ctx, o.cfg)
+	} else {
+		stack, err = complete(ctx, o, parts)
+	}
 	if err != nil {
 		return err
 	}
 	fmt.Printf("\nready\n  ops page  %s\n  Ray       %s\n  logs      %s\n\nnext: bin/dynctl set examples/agg-mocker.yaml && bin/dynctl status\n",
 		stack.HTTPURL(), stack.DashboardURL(), o.cfg.RunDir)
-	if o.cfg.Ports.NATS != local.DefaultPorts.NATS {
+	if stack.NATSURL() != fmt.Sprintf("nats://127.0.0.1:%d", local.DefaultPorts.NATS) {
 		fmt.Printf("with:  export DYNCTL_NATS_URL=%s\n", stack.NATSURL())
 	}
 	return nil
+}
+
+// complete starts what is missing of a stack that runs in part.
+func complete(ctx context.Context, o options, parts local.Parts) (*local.Stack, error) {
+	begin := time.Now()
+	stack, err := local.Resume(o.cfg, o.given)
+	if err != nil {
+		return nil, err
+	}
+	did, err := stack.Complete(ctx, parts, readyTimeout)
+	if err != nil {
+		return nil, err
+	}
+	if did {
+		fmt.Printf("complete after %.0f s\n", time.Since(begin).Seconds())
+	} else {
+		fmt.Printf("up already: Ray, and the reconciler (pid %d); nothing to start\n", parts.Reconciler)
+	}
+	return stack, nil
 }
 
 // start brings a stack up completely or not at all.
