@@ -119,6 +119,7 @@ $(VLLM_MODEL)/model.safetensors: examples/tiny_llama.py examples/tiny_model.py |
 
 .PHONY: examples
 examples: $(TINY_MODEL)/config.json ## Make the tokenizer that the mocker examples serve
+	@$(VENV)/bin/python examples/tiny_model.py --check $(TINY_MODEL)
 
 $(TINY_MODEL)/config.json: examples/tiny_model.py | $(VENV_STAMP)
 	@echo "examples: $(TINY_MODEL)"

@@ -9,14 +9,17 @@ import os
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tiny_model import write_model
+from tiny_model import replace_directory, write_model
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", help="where the model goes")
-    target = os.path.abspath(parser.parse_args().directory)
-    os.makedirs(target, exist_ok=True)
+    replace_directory(os.path.abspath(parser.parse_args().directory), write_llama)
+
+
+def write_llama(target: str) -> None:
+    """Writes the tokenizer and the weights."""
     write_model(target)
     torch.manual_seed(1)
     # Large enough that 200 tokens take some seconds on one core.

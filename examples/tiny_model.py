@@ -9,7 +9,9 @@ import argparse
 import json
 import os
 import shutil
+import stat
 import tempfile
+from typing import Callable
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -81,20 +83,47 @@ def write_model(directory: str) -> None:
     write_json(directory, "generation_config.json", {"bos_token_id": end_id, "eos_token_id": end_id})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("directory", help="where the model goes; what is there is replaced")
-    target = os.path.abspath(parser.parse_args().directory)
-    # Made aside and renamed, so that nobody ever reads half of it.
+def require_ours(target: str) -> None:
+    """Ends the program if somebody else has a hand in what stands there: everybody may
+    make a name in /tmp, and what is served is what lies under it."""
+    try:
+        st = os.lstat(target)
+    except FileNotFoundError:
+        return
+    why = ""
+    if not stat.S_ISDIR(st.st_mode):
+        why = "it is a symbolic link" if stat.S_ISLNK(st.st_mode) else "it is no directory"
+    elif st.st_uid != os.geteuid():
+        why = f"it belongs to user {st.st_uid}, and you are user {os.geteuid()}"
+    if why:
+        raise SystemExit(f"{target}: {why}; it is not used: remove it and run this again")
+
+
+def replace_directory(target: str, write: Callable[[str], None]) -> None:
+    """Makes a directory with what write puts into it, in place of one of ours. It is made
+    aside and renamed, so that nobody ever reads half of it."""
+    require_ours(target)
     made = tempfile.mkdtemp(prefix=os.path.basename(target) + "-", dir=os.path.dirname(target))
     try:
-        write_model(made)
+        write(made)
         os.chmod(made, 0o755)
         if os.path.isdir(target):
             shutil.rmtree(target)
         os.rename(made, target)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", help="where the model goes; a directory of yours there is replaced")
+    parser.add_argument("--check", action="store_true", help="make nothing; fail if what stands there is somebody else's")
+    args = parser.parse_args()
+    target = os.path.abspath(args.directory)
+    if args.check:
+        require_ours(target)
+    else:
+        replace_directory(target, write_model)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,10 @@ func New(cfg Config) (*Stack, error) {
 		}
 	}
 	s := &Stack{cfg: cfg, env: environ(cfg)}
-	return s, s.freshTempDir()
+	if err := s.freshTempDir(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func checkTools(cfg Config) error {

@@ -160,7 +160,8 @@ func checkSpecsMissing(_ *App, s *snapshot) (string, string) {
 	if len(names) == 0 {
 		return checkOK, ""
 	}
-	return checkDegraded, fmt.Sprintf("%d run as accepted though the spec bucket holds no spec of them: %s; set them again, or delete them with dynctl", len(names), someOf(names, ", "))
+	return checkDegraded, fmt.Sprintf(
+		"%d run as accepted though the spec bucket holds no spec of them: %s; set them again, or delete them with dynctl", len(names), someOf(names, ", "))
 }
 
 func someOf(names []string, separator string) string {

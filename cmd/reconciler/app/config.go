@@ -99,7 +99,8 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.StringVar(&c.RayCluster, "raycluster", "", "namespace/name of a KubeRay RayCluster, instead of --ray-address")
 	fs.StringVar(&c.RayNamespace, "ray-namespace", actors.DefaultRayNamespace, "Ray namespace of actors and placement groups")
 	fs.StringVar(&c.HTTP, "http", "127.0.0.1:9600", "address of /healthz, /readyz, /metrics and the ops page")
-	fs.Var(commaFlag{&c.HTTPAllowedHosts}, "http-allowed-hosts", "host names, with commas between them, under which --http may be asked besides loopback and its own address; *.NAME: all below a name")
+	fs.Var(commaFlag{&c.HTTPAllowedHosts}, "http-allowed-hosts",
+		"host names, with commas between them, under which --http may be asked besides loopback and its own address; *.NAME: all below a name")
 	fs.Var(listFlag{&c.BinDirs}, "bin-dir", "directory on the Ray nodes with etcd and nats-server (may be repeated)")
 	fs.StringVar(&c.ID, "id", host+"-"+strconv.Itoa(os.Getpid()), "name of this reconciler in the lease and in events")
 	fs.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "URL of a receiver of traces (OTLP over HTTP), such as http://127.0.0.1:4318; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or no traces")
