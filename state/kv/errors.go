@@ -59,7 +59,8 @@ func wrap(doing string, err error) error {
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
 		return fmt.Errorf("%s: %w: larger than this NATS takes: %w", doing, ErrInvalid, err)
 	case isCode(err, codeMaxBytes):
-		return fmt.Errorf("%s: %w: it is at the bound of the reconciler's --max-spec-bytes or --max-status-bytes: delete objects, or raise it; what runs goes on: %w", doing, ErrFull, err)
+		return fmt.Errorf("%s: %w: it is at the reconciler's --max-spec-bytes or --max-status-bytes: delete objects, or raise it; what runs goes on: %w",
+			doing, ErrFull, err)
 	case errors.As(err, &api):
 		return fmt.Errorf("%s: %w", doing, err)
 	default:

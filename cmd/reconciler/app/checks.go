@@ -38,6 +38,7 @@ var checkers = []struct {
 }{
 	{"specs", checkSpecs},
 	{"nats", checkNATS},
+	{"disk", checkDisk},
 	{"leader", checkLeader},
 	{"agent", checkAgent},
 	{"round", checkRound},

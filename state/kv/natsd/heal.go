@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -111,4 +112,25 @@ func hasRoom(dir string) (err error) {
 		return fmt.Errorf("no room: %w", err)
 	}
 	return nil
+}
+
+// Disk is what a store's disk is like.
+type Disk struct {
+	// Dir is the store's directory.
+	Dir string
+	// Free is how many bytes this process may still write there.
+	Free uint64
+	// Failed: a write has failed, and all are refused until there is room again.
+	Failed bool
+}
+
+// Disk looks at the disk of the store.
+func (s *Server) Disk() (Disk, error) {
+	d := Disk{Dir: s.opts.StoreDir, Failed: s.failed.Load() || !s.current().JetStreamEnabled()}
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(d.Dir, &fs); err != nil {
+		return d, fmt.Errorf("free space of %s: %w", d.Dir, err)
+	}
+	d.Free = fs.Bavail * uint64(fs.Bsize)
+	return d, nil
 }
