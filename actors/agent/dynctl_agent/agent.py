@@ -6,7 +6,7 @@ import asyncio
 import signal
 from typing import Any, Dict, List, Optional, Set, Tuple
 
-from . import logserve, silent
+from . import charge, logserve, silent
 from .about import About
 from .bus import APIError, Bus
 from .charge import Charge, Superseded
@@ -24,6 +24,8 @@ from .world import World
 
 FETCH_TIMEOUT = 5.0
 RESCAN_EVERY = 3.0
+LOOK_EVERY = 30.0
+AGAIN_AFTER = 0.5
 
 
 class Agent:
@@ -54,7 +56,7 @@ class Agent:
         try:
             beat = await self._take_charge()
             await logserve.serve(self._world)
-            work = [beat, self._nodes.run(), self._survey.run(), self._read_commands(), self._rescan(), self._after_reconnect(), self._refill()]
+            work = [beat, self._nodes.run(), self._survey.run(), self._read_commands(), self._rescan(), self._after_reconnect(), self._refill(), self._mind()]
             ends: List[Any] = [*map(asyncio.ensure_future, work), self._charge.lost, self._failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in ends:
@@ -122,7 +124,9 @@ class Agent:
 
     async def _load(self) -> Dict[str, Tuple[Optional[Dict[str, Any]], int]]:
         """What the bucket holds of units, after the nodes have been written over."""
-        old = {k: await self._bus.read(k) for k in await self._bus.keys() if k.startswith(("unit.", "node."))}
+        old = {k: await self._bus.read(k) for k in await self._bus.keys() if k != charge.KEY}
+        for key in [k for k in old if not k.startswith(("unit.", "node."))]:
+            await self._bus.delete(key, old.pop(key)[1])
         await self._nodes.load({k: rev for k, (_, rev) in old.items() if k.startswith("node.")})
         return {k: v for k, v in old.items() if k.startswith("unit.")}
 
@@ -154,6 +158,47 @@ class Agent:
                 continue
             self._charge.synced = not self._charge.emptied.is_set()
             self._charge.kick()
+
+    async def _mind(self) -> None:
+        """Put right what others write into the bucket: it is this agent's alone. What was
+        not heard of (NATS was away) is found by looking at all now and then."""
+        recent: Set[str] = set()
+        while True:
+            try:
+                await asyncio.wait_for(self._bus.touch.wait(), AGAIN_AFTER if recent else LOOK_EVERY)
+                keys = sorted(self._bus.touched)
+                # A write is heard of before it is stored, so it is looked at twice.
+                recent.update(keys)
+            except asyncio.TimeoutError:
+                keys = sorted(recent) or None
+                recent.clear()
+            self._bus.touch.clear()
+            self._bus.touched.clear()
+            try:
+                await self._charge.check()
+                for key in await self._bus.keys() if keys is None else keys:
+                    await self._put_right(key)
+            except Superseded:
+                raise
+            except Exception as err:  # NATS is away, or somebody writes faster
+                log("warn", "the bucket is not put right yet", error=repr(err)[:300])
+                await asyncio.sleep(0.2)
+                self._bus.touched.update(keys or [])
+                self._bus.touch.set()
+
+    async def _put_right(self, key: str) -> None:
+        kind, _, rest = key.partition(".")
+        server, _, unit = rest.partition(".")
+        runner = self._world.units.get((server, unit)) if kind == "unit" else None
+        if runner is not None:
+            await runner.writer.check()
+        elif key == charge.KEY or kind == "node" and await self._nodes.put_right(rest):
+            return
+        else:
+            value, revision = await self._bus.read(key)
+            if value is not None:
+                log("warn", "a key that is nobody's is deleted", key=key, revision=revision)
+                await self._bus.delete(key, revision)
 
     def _add(self, unit: UnitView) -> Runner:
         runner = Runner(self._world, unit)
@@ -276,7 +321,7 @@ class Agent:
         try:
             command = parse(message.data, message.metadata.timestamp.timestamp())
         except ValueError as err:
-            log("error", "a command that cannot be read", subject=message.subject, error=str(err))
+            log("error", "a command that cannot be read", subject=message.subject, error=str(err)[:300])
             await message.ack()
             return
         refusal = self._gate().refusal(command, self._bus.server_time())

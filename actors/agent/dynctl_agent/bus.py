@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Set, Tuple
 
 import nats
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError, NotFoundError
 
+from . import values
 from .config import Config
 from .log import log, parse_time
 
@@ -30,6 +31,10 @@ class Bus:
     def __init__(self) -> None:
         self.reconnected = asyncio.Event()
         self.clock_offset = 0.0  # seconds to add to this clock for the server's
+        # Keys that somebody else has written to, or tried to, and a wake-up for who looks.
+        self.touched: Set[str] = set()
+        self.touch = asyncio.Event()
+        self._set_aside: Dict[str, int] = {}  # revisions that were named, by key
 
     async def connect(self, config: Config) -> None:
         """Connect, however long it takes: the reconciler may be on its way up."""
@@ -50,10 +55,12 @@ class Bus:
                     config.nats_url, name="dynctl-agent", max_reconnect_attempts=-1, reconnect_time_wait=0.25,
                     ping_interval=5, max_outstanding_pings=2, allow_reconnect=True,
                     reconnected_cb=on_reconnect, disconnected_cb=on_disconnect, error_cb=on_error,
+                    no_echo=True,  # what others write is heard, and nothing else
                     **config.nats_options(),
                 )
                 self._js = self._nc.jetstream(timeout=REQUEST_TIMEOUT)
                 self._kv = await self._js.key_value(BUCKET)
+                await self._nc.subscribe(f"$KV.{BUCKET}.>", cb=self._touched)
                 return
             except (OSError, asyncio.TimeoutError, nats.errors.Error) as err:
                 log("warn", "no NATS yet", url=config.nats_url, error=repr(err))
@@ -69,13 +76,25 @@ class Bus:
 
     # The bucket.
 
+    async def _touched(self, message: Any) -> None:
+        self.touched.add(message.subject[len(f"$KV.{BUCKET}.") :])
+        self.touch.set()
+
     async def read(self, key: str) -> Tuple[Optional[Dict[str, Any]], int]:
-        """The value and its revision; (None, revision of the marker or 0) if absent."""
+        """The value and its revision; (None, revision of the marker or 0) if absent, and
+        Garbage for one that cannot be read."""
         try:
-            entry = await self._kv.get(key)
+            entry = await self._kv.get(key, validate_keys=False)
         except KeyNotFoundError as err:
             return None, err.entry.revision if err.entry else 0
-        return json.loads(entry.value or b"null"), entry.revision or 0
+        revision = entry.revision or 0
+        try:
+            return values.read(key, entry.value or b""), revision
+        except values.Unreadable as err:
+            if self._set_aside.get(key) != revision:
+                self._set_aside[key] = revision
+                log("warn", "a value cannot be read and is set aside", key=key, revision=revision, because=str(err)[:300])
+            return values.Garbage(), revision
 
     async def write(self, key: str, value: Dict[str, Any], revision: int) -> int:
         """Write over that revision (0: absent); the new revision. Raises Conflict."""
@@ -87,7 +106,7 @@ class Bus:
     async def delete(self, key: str, revision: int) -> None:
         """Delete that revision. Raises Conflict."""
         try:
-            await self._kv.delete(key, last=revision)
+            await self._kv.delete(key, last=revision, validate_keys=False)
         except KeyWrongLastSequenceError as err:
             raise Conflict(key) from err
         except APIError as err:
@@ -97,6 +116,7 @@ class Bus:
 
     async def keys(self) -> List[str]:
         """The keys that exist."""
+        self._set_aside = {}
         try:
             return await self._kv.keys()
         except NoKeysError:

@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any, Callable, Dict, Optional
 
-from . import VERSION
+from . import VERSION, values
 from .bus import Bus, Conflict
 from .config import Config
 from .log import log
@@ -48,6 +48,10 @@ class Charge:
         while True:
             async with self._using:
                 value, revision = await self._bus.read(KEY)
+                if value and value["incarnation"] > values.MAX_COUNTER - values.MAX_STEP:
+                    value = values.Garbage()  # there has to be something left to count with
+                if isinstance(value, values.Garbage):
+                    above = max(above, await self._reported())
                 value = value or {}
                 self.incarnation = max(int(value.get("incarnation") or 0), above, self._config.incarnation - 1) + 1
                 self.epoch = max(self.epoch, int(value.get("epoch") or 0))
@@ -56,6 +60,16 @@ class Charge:
                     return
                 except Conflict:
                     continue
+
+    async def _reported(self) -> int:
+        """The highest incarnation that has reported something."""
+        highest = 0
+        for key in await self._bus.keys():
+            value, _ = await self._bus.read(key)
+            incarnation = (value or {}).get("incarnation")
+            if key != KEY and values.counter(incarnation) and incarnation <= values.MAX_COUNTER - values.MAX_STEP:
+                highest = max(highest, incarnation)
+        return highest
 
     def saw_epoch(self, epoch: int) -> None:
         """Remember the highest fencing epoch, and say so at once."""
@@ -113,6 +127,12 @@ class Charge:
             await asyncio.sleep(0.1)
 
     def _judge(self, value: Optional[Dict[str, Any]], revision: int) -> None:
+        if isinstance(value, values.Garbage) or value and not self._possible(value):
+            # No agent wrote it; whoever did, is not in charge by it. It is written over.
+            log("warn", "somebody wrote over the agent's key; it is written again", revision=revision)
+            self._revision = revision
+            self.kick()
+            return
         holder = int((value or {}).get("incarnation") or 0)
         mine = value is not None and (value.get("nodeIp"), value.get("pid")) == (self._node_ip, os.getpid())
         if holder > self.incarnation or (holder == self.incarnation and not mine):
@@ -127,6 +147,11 @@ class Charge:
             self.kick()
         # Otherwise it is ours, and only the answer was lost.
         self._revision = revision
+
+    def _possible(self, value: Dict[str, Any]) -> bool:
+        """Whether its counters follow ours."""
+        epoch = value.get("epoch") or 0
+        return values.counter(value["incarnation"], self.incarnation) and values.counter(epoch, self.epoch)
 
     def _value(self) -> Dict[str, Any]:
         return {

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Dict
 
+from . import values
+
 START, STOP, SWEEP = "start", "stop", "sweep"
 TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[ -~]{0,64})?\Z")
 
@@ -79,9 +81,11 @@ def parse(body: bytes, stored_at: float) -> Command:
             command.attempts = {k: counts(v) for k, v in (payload.get("attempts") or {}).items() if k in names}
         elif verb not in (STOP, SWEEP):
             raise ValueError(f"unknown verb {verb!r}")
+        if not values.SERVER.match(command.server) or not values.UNIT.match(command.unit):
+            raise ValueError(f"{command.server[:80]!r} {command.unit[:80]!r} is no unit")
         return command
-    except (KeyError, TypeError, AttributeError) as err:
-        raise ValueError(f"not a command: {err!r}") from err
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as err:
+        raise ValueError(f"not a command: {repr(err)[:200]}") from err
 
 
 @dataclass
@@ -98,7 +102,7 @@ class Gate:
             return "RefusedStore"
         if command.payload.get("session") != self.session:
             return "RefusedSession"
-        if command.epoch < self.epoch:
+        if command.epoch < self.epoch or not values.counter(command.epoch, self.epoch):
             return "RefusedEpoch"
         deadline = float(command.payload.get("deadline") or 0)
         if deadline > 0 and now > command.stored_at + deadline:

@@ -47,6 +47,14 @@ class Nodes:
         for node in list(self._values):
             await self._writer(node).flush()
 
+    async def put_right(self, node: str) -> bool:
+        """Write a node again that somebody else has written to; False for one that is not
+        there."""
+        if node not in self._values:
+            return False
+        await self._writer(node).check()
+        return True
+
     async def run(self) -> None:
         """Look for ever. Raises when Ray does not answer any more."""
         while True:

@@ -284,7 +284,10 @@ def remember(unit: UnitView, value: Optional[Dict[str, Any]], store_id: str) -> 
             return
         unit.foreign, unit.store_id, unit.message = False, store_id, ""
         unit.recall(value)
+    asked = {a["name"] for a in (unit.template or {}).get("actors", [])}
     for old in value.get("actors") or []:
+        if asked and old["name"] not in asked:
+            continue  # of nothing that the unit ever was
         actor = unit.actors.setdefault(old["name"], ActorView(old["name"], {"bundle": old.get("bundle", 0)}))
         if actor.live or not old.get("attempt"):
             continue

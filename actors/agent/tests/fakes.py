@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import shutil
 import tempfile
 import time
 import types
 import uuid
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 from unittest import mock
 
 from dynctl_agent import actor as actor_module
+from dynctl_agent import values
 from dynctl_agent.actor import UnitActor
 from dynctl_agent.bus import Conflict
 from dynctl_agent.config import Config
@@ -262,6 +264,7 @@ class Nats:
         self.history: List[Tuple[str, Optional[Dict[str, Any]]]] = []
         self.messages: List[Any] = []
         self.facts: List[Dict[str, Any]] = []
+        self.buses: List["FakeBus"] = []
         self.away = False
 
     def get(self, key: str) -> Optional[Dict[str, Any]]:
@@ -272,8 +275,10 @@ class Nats:
         """The bucket is deleted and made again."""
         self.bucket, self.history, self.sequence = {}, [], 0
 
-    def put(self, key: str, value: Optional[Dict[str, Any]]) -> int:
-        """Write without looking."""
+    def put(self, key: str, value: Any, by: Any = None) -> int:
+        """Write without looking; bytes are written as they are."""
+        for bus in [b for b in self.buses if b is not by]:
+            bus.hear(key)
         self.sequence += 1
         self.bucket[key] = (value, self.sequence)
         self.history.append((key, value))
@@ -286,6 +291,20 @@ class FakeBus:
     def __init__(self, nats: Nats) -> None:
         self._nats = nats
         self.reconnected = asyncio.Event()
+        self.touched: Set[str] = set()
+        self.touch = asyncio.Event()
+        self._loop = asyncio.get_event_loop()
+        nats.buses.append(self)
+
+    def hear(self, key: str) -> None:
+        """Somebody else writes a key."""
+
+        def heard() -> None:
+            self.touched.add(key)
+            self.touch.set()
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: self._loop.call_soon(heard))
 
     def _there(self) -> None:
         if self._nats.away:
@@ -299,19 +318,25 @@ class FakeBus:
 
     async def read(self, key: str) -> Tuple[Optional[Dict[str, Any]], int]:
         self._there()
-        return self._nats.bucket.get(key, (None, 0))
+        value, revision = self._nats.bucket.get(key, (None, 0))
+        if value is None:
+            return None, revision
+        try:
+            return values.read(key, value if isinstance(value, bytes) else json.dumps(value).encode()), revision
+        except values.Unreadable:
+            return values.Garbage(), revision
 
     async def write(self, key: str, value: Dict[str, Any], revision: int) -> int:
         self._there()
         if self._nats.bucket.get(key, (None, 0))[1] != revision:
             raise Conflict(key)
-        return self._nats.put(key, value)
+        return self._nats.put(key, value, self)
 
     async def delete(self, key: str, revision: int) -> None:
         self._there()
         if self._nats.bucket.get(key, (None, 0))[1] != revision:
             raise Conflict(key)
-        self._nats.put(key, None)
+        self._nats.put(key, None, self)
 
     async def keys(self) -> List[str]:
         self._there()

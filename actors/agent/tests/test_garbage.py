@@ -1,0 +1,133 @@
+"""Whatever stands in the bucket, under any key, costs that key: an agent takes charge over
+it, goes on, and puts right what is its own."""
+
+from __future__ import annotations
+
+import json
+import random
+import unittest
+
+from dynctl_agent import values
+
+from .cluster import STORE, worker
+from .fakecase import FakeCase
+from .fakes import HEAD
+
+GENERATION = "0a0a0a0a"
+DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
+HUGE = b'{"incarnation":"' + b"x" * (2 << 20) + b'"}'
+GARBAGE = [
+    b"garbage", b"", b"null", b"[]", b"{", b"1", b'"x"', b"\xff\xfe", DEEP, b"[" * 100_000, HUGE,
+    b'{"incarnation":NaN,"id":NaN}', b'{"incarnation":1e999}', b'{"incarnation":' + b"9" * 5000 + b"}",
+    b'{"incarnation":"x","actors":{},"placementGroup":[],"id":7}', b'{"incarnation":-1}', b'{"incarnation":true}',
+    b'{"incarnation":18446744073709551615}', b'{"incarnation":9007199254740993,"epoch":1}',
+]
+
+
+def unit_value(t, **change):
+    """A unit as an agent reports it."""
+    value = {
+        "incarnation": 1, "server": t["server"], "unit": t["unit"], "storeId": STORE, "state": "Running", "generation": GENERATION,
+        "placementGroup": {"name": t["placementGroup"]["name"]}, "actors": [{"name": t["actors"][0]["name"], "attempt": 1}],
+    }
+    return json.dumps({**value, **change}).encode()
+
+
+class Bucket(FakeCase):
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        self.t = worker("s", GENERATION, 0, ["x"])
+        self.key = f"unit.s.{self.t['unit']}"
+
+    def keys(self):
+        """Every kind of key: its own and nobody's."""
+        return [self.key, "unit.default.zzz", f"node.{HEAD}", "node.x", "agent", "later.thing", "unit", "unit.s"]
+
+    async def clean(self):
+        """Until nothing stands there but what the agent wrote."""
+        ours = {self.key, f"node.{HEAD}", "agent"}
+
+        def right():
+            there = {k: v for k, (v, _) in list(self.nats.bucket.items()) if v is not None}
+            return set(there) == ours and all(isinstance(v, dict) for v in there.values())
+
+        await self.until(right)
+        self.assertEqual(self.state(self.t), "Running")
+
+    async def test_an_agent_takes_charge_over_it(self):
+        await self.new_agent()
+        actor = await self.running(self.t)
+        for garbage in GARBAGE:
+            await self.kill_agent()
+            before = self.agents[-1].agent._charge.incarnation
+            for key in self.keys():
+                self.nats.put(key, garbage)
+            self.nats.put("node.gone", {"id": "gone", "incarnation": before})  # what is left of its count
+            with self.subTest(garbage[:40]):
+                self.agents.append(type(self.agents[-1])(self.cluster, self.nats))
+                await self.until(lambda: isinstance(a := self.nats.get("agent"), dict) and a["synced"])
+                self.assertGreater(self.nats.get("agent")["incarnation"], before)
+                await self.clean()
+        self.assertEqual(len(actor.started), 1, "nothing was executed again")
+
+    async def test_it_is_put_right_while_an_agent_looks(self):
+        await self.new_agent()
+        actor = await self.running(self.t)
+        incarnation, begun = self.nats.get("agent")["incarnation"], len(self.nats.history)
+        for garbage in GARBAGE:
+            with self.subTest(garbage[:40]):
+                for key in self.keys():
+                    self.nats.put(key, garbage)
+                await self.clean()
+                self.assertEqual(self.nats.get("agent")["incarnation"], incarnation)
+                self.assertFalse(self.agents[-1].ended.done())
+        unsynced = [v for k, v in self.nats.history[begun:] if k == "agent" and isinstance(v, dict) and not v["synced"]]
+        self.assertEqual(unsynced, [], "nothing but its own key was in doubt")
+        other = worker("s", GENERATION, 1, ["y"])
+        await self.running(other)
+        self.assertEqual(len(actor.started), 1)
+
+    async def test_a_unit_of_a_later_incarnation(self):
+        await self.new_agent()
+        await self.running(self.t)
+        self.nats.put(self.key, json.loads(unit_value(self.t, incarnation=99999)))
+        self.nats.put("unit.default.zzz", {"incarnation": 99999, "server": "default", "unit": "zzz"})
+        await self.until(lambda: self.nats.get(self.key)["incarnation"] == 1)
+        await self.clean()
+
+    async def test_a_random_change_of_what_was_reported(self):
+        dice = random.Random(9)
+        await self.new_agent()
+        await self.running(self.t)
+        good = json.dumps(self.nats.get(self.key)).encode()
+        for _ in range(60):
+            await self.kill_agent()
+            at = dice.randrange(len(good))
+            self.nats.put(self.key, good[:at] + dice.choice([b"", b"\x00", b"9", b'"', b"}", b"-", b"null", b"[]"]) + good[at + dice.randrange(6) :])
+            await self.new_agent()
+            await self.clean()
+
+
+class Checks(unittest.TestCase):
+    def test_what_is_reported_can_be_read(self):
+        t = worker("s", GENERATION, 0, ["x"])
+        self.assertEqual(values.read(f"unit.s.{t['unit']}", unit_value(t))["state"], "Running")
+
+    def test_impossible_units(self):
+        t = worker("s", GENERATION, 0, ["x"])
+        name = t["actors"][0]["name"]
+        exits = {"attempt": 1, "code": 1, "at": "2026-11-01T12:00:00Z"}
+        for change in (
+            {"state": "Flying"}, {"replica": -1}, {"attempt": 1 << 40}, {"generation": 7}, {"storeId": None}, {"placementGroup": None},
+            {"placementGroup": {"name": 1}}, {"actors": "x"}, {"actors": [None]}, {"actors": [{}]}, {"actors": [{"name": name}] * 2},
+            {"actors": [{"name": name, "attempt": "1"}]}, {"actors": [{"name": name, "ports": {"a": 1e9}}]},
+            {"actors": [{"name": name, "startedAt": "9999999-01-01T00:00:00Z"}]}, {"actors": [{"name": name, "startedAt": 5}]},
+            {"actors": [{"name": name, "exit": {**exits, "at": "yesterday"}}]}, {"actors": [{"name": name, "exit": {"code": 1}}]},
+            {"actors": [{"name": name, "exit": {**exits, "readyFor": -1}}]}, {"actors": [{"name": name, "uses": {"a": 1}}]},
+        ):
+            with self.subTest(change), self.assertRaises(values.Unreadable):
+                values.read(f"unit.s.{t['unit']}", unit_value(t, **change))
+
+
+if __name__ == "__main__":
+    unittest.main()
