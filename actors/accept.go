@@ -44,6 +44,17 @@ type AcceptInput struct {
 	// Parsers are the command lines that the nodes take, as far as they are known: a
 	// new revision is checked against them and rendered by them.
 	Parsers engineflags.Set
+	// Created is when the spec bucket was made: revisions of another mean nothing.
+	Created time.Time
+	// Observed: the units are all that there are.
+	Observed bool
+	// StoreID: units of other stores are nobody's; empty: all are ours.
+	StoreID string
+	// Lost are the objects in the place of whose status something unreadable stands.
+	Lost map[state.Key]bool
+	// Past holds the revisions that are left of objects whose history was asked for
+	// ([Desired.Awaited]); one that has not been read is not in it.
+	Past map[state.Key][]SpecEntry
 	// Memo, if any, is carried from round to round.
 	Memo *Memo
 }
@@ -73,7 +84,9 @@ func Accept(in AcceptInput) (Desired, map[state.Key]Kept) {
 	in.Memo.forget(in.Statuses)
 	a.collectServers()
 	a.collectModels()
+	a.recoverServers()
 	a.acceptServers()
+	a.recoverModels()
 	a.acceptModels()
 	return a.desired(), a.kept
 }
@@ -91,6 +104,8 @@ type accepter struct {
 	models  []*acceptedModel
 	kept    map[state.Key]Kept
 	found   *index // see indexed
+	awaited []state.Key
+	running map[state.Key]map[string]int // see generationsOf
 }
 
 type acceptedServer struct {
@@ -98,6 +113,10 @@ type acceptedServer struct {
 	object state.Server // accepted, with defaults
 	raw    json.RawMessage
 	stored Stored
+	// recovered: what was accepted is told by what runs; forced is the generation that
+	// runs where no revision renders to it.
+	recovered bool
+	forced    string
 }
 
 type acceptedModel struct {
@@ -107,6 +126,8 @@ type acceptedModel struct {
 	raw    json.RawMessage
 	stored Stored
 	entry  *SpecEntry
+	// recovered is as in acceptedServer.
+	recovered bool
 }
 
 func (a *accepter) statusOf(k state.Key) *state.Status {
@@ -133,10 +154,10 @@ func (a *accepter) collectServers() {
 		if s.Status != nil {
 			r := a.in.Memo.read(state.ServerKey(name), s.Status)
 			s.stored = r.stored
-			s.Revision = s.Status.ObservedRevision
+			s.Revision, s.RevisionIn = s.Status.ObservedRevision, s.Status.ObservedIn
 			if r.ok && r.doc.Object.Server != nil && s.Status.AcceptedRevision != 0 {
 				s.object, s.raw = r.doc.Object.Server.WithDefaults(), s.Status.AcceptedSpec
-				s.Accepted, s.Explicit = s.Status.AcceptedRevision, true
+				s.Accepted, s.Explicit, s.AcceptedIn = s.Status.AcceptedRevision, true, s.Status.AcceptedIn
 			}
 		}
 		a.servers[name] = s
@@ -181,13 +202,16 @@ func (a *accepter) collectModels() {
 		if m.Status != nil {
 			r := a.in.Memo.read(k, m.Status)
 			m.stored = r.stored
-			m.Revision = m.Status.ObservedRevision
+			m.Revision, m.RevisionIn = m.Status.ObservedRevision, m.Status.ObservedIn
 			if r.ok && r.doc.Object.Model != nil {
 				m.object, m.raw, m.Accepted = r.doc.Object.Model.WithDefaults(), m.Status.AcceptedSpec, m.Status.AcceptedRevision
+				m.AcceptedIn = m.Status.AcceptedIn
 			}
 		}
 		if e, ok := a.entries[k]; ok {
-			m.Revision = e.Revision
+			if m.Revision = e.Revision; !e.Missing {
+				m.RevisionIn = a.in.Created
+			}
 			m.entry = &e
 			if e.Deleted {
 				m.Deleted = a.deletion(e)
@@ -215,11 +239,16 @@ func (a *accepter) acceptServers() {
 			continue
 		}
 		s.Revision = e.Revision
+		if s.Recovering || e.Missing && s.Accepted != 0 {
+			continue
+		}
+		s.RevisionIn = a.in.Created
 		if e.Deleted {
 			s.Deleted = a.deletion(e)
 			continue
 		}
-		if e.Err == nil && s.Accepted == e.Revision && sameDoc(s.raw, e.Doc.Raw) {
+		if e.Err == nil && s.Accepted == e.Revision && state.SameBucket(s.AcceptedIn, a.in.Created) && sameDoc(s.raw, e.Doc.Raw) {
+			s.AcceptedIn = a.in.Created
 			continue
 		}
 		object, rejection := a.checkServer(s, e)
@@ -229,6 +258,7 @@ func (a *accepter) acceptServers() {
 		}
 		s.object, s.raw, s.Accepted, s.Explicit = object, e.Doc.Raw, e.Revision, true
 		a.indexed().claimEtcd(s)
+		s.AcceptedIn = a.in.Created
 	}
 }
 
@@ -303,11 +333,15 @@ func (a *accepter) acceptModels() {
 		return cmp.Or(cmp.Compare(x.Revision, y.Revision), x.key.Compare(y.key))
 	})
 	for _, m := range byAge {
-		if m.entry == nil || m.Deleted != nil {
+		if m.entry == nil || m.Deleted != nil || m.Recovering {
 			continue
 		}
 		e := *m.entry
-		if e.Err == nil && m.Accepted == e.Revision && sameDoc(m.raw, e.Doc.Raw) {
+		if e.Missing && m.Accepted != 0 {
+			continue
+		}
+		if e.Err == nil && m.Accepted == e.Revision && state.SameBucket(m.AcceptedIn, a.in.Created) && sameDoc(m.raw, e.Doc.Raw) {
+			m.AcceptedIn = a.in.Created
 			continue
 		}
 		if e.Err != nil {
@@ -327,6 +361,7 @@ func (a *accepter) acceptModels() {
 		}
 		m.object, m.raw, m.Accepted = object, e.Doc.Raw, e.Revision
 		a.indexed().claim(m)
+		m.AcceptedIn = a.in.Created
 	}
 }
 

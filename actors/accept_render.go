@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"dynctl/router"
 	"dynctl/state"
@@ -13,14 +14,16 @@ import (
 
 // desired renders what is accepted and not rendered yet, and sorts it.
 func (a *accepter) desired() Desired {
-	d := Desired{Synced: a.in.Synced}
+	d := Desired{Synced: a.in.Synced, Awaited: a.awaited}
 	for _, name := range slices.Sorted(maps.Keys(a.servers)) {
 		s := a.servers[name]
 		set := a.acceptedModels(name)
 		if !a.concerns(s) {
 			continue
 		}
-		a.renderServer(s, set)
+		if !s.Recovering {
+			a.renderServer(s, set)
+		}
 		s.Spec = s.object.Spec
 		s.Warnings = slices.Concat(WarnServer(s.object, set), warnDynamo(name, a.in.Nodes))
 		for _, m := range a.indexed().models[name] {
@@ -79,7 +82,7 @@ func (a *accepter) renderServer(s *acceptedServer, set []router.Model) {
 	s.RoutedAnew = a.routedAnew(s)
 	flags := routerStatus(a.forFrontend(s, set))
 	stored := s.stored.Server
-	fresh := stored == nil || stored.Revision != s.Accepted
+	fresh := stored == nil || stored.Revision != s.Accepted || !state.SameBucket(noted(stored.In, s.Status), s.AcceptedIn)
 	if !fresh && sameAnswer(stored.Router, flags) {
 		s.Template = *stored
 		if s.Status != nil {
@@ -91,6 +94,10 @@ func (a *accepter) renderServer(s *acceptedServer, set []router.Model) {
 	if !fresh {
 		t.Actors = withFrontend(stored.Actors, t.inGeneration(stored.Generation).Actors)
 		t.Generation = stored.Generation
+	}
+	t.In = s.AcceptedIn
+	if s.forced != "" {
+		t = t.inGeneration(s.forced)
 	}
 	s.Template = t
 	a.keep(state.ServerKey(s.Name), s.raw, Stored{Server: &t})
@@ -138,11 +145,11 @@ func routerStatus(d router.Decision) state.RouterStatus {
 func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
 	m.Router, m.Carries = a.effectiveRouter(s, m)
 	stored, changed := a.settled(m)
-	if stored.Model != nil && stored.Model.Revision == m.Accepted && stored.Model.ServerRevision == s.Accepted {
+	if stored.Model != nil && renderedFrom(*stored.Model, s, m) {
 		m.take(stored)
 		m.Outdated = a.outdated(s, m)
 		switch {
-		case changed:
+		case changed, m.recovered:
 			a.keep(m.key, m.raw, stored)
 		case m.Status != nil:
 			a.kept[m.key] = Kept{Spec: m.raw, Template: m.Status.Template}
@@ -161,13 +168,28 @@ func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
 		}
 		return
 	}
-	t.Counts = map[string]int{}
+	t.In, t.ServerIn, t.Counts = m.AcceptedIn, s.AcceptedIn, map[string]int{}
 	for _, r := range t.Roles {
 		t.Counts[r.Role] = desiredReplicas(m.object.Spec, r.Role)
 	}
 	stored, _ = stored.replaced(t).pruned(a.generations(m))
 	m.take(stored)
 	a.keep(m.key, m.raw, stored)
+}
+
+// renderedFrom reports whether a template is of the revisions that are accepted.
+func renderedFrom(t ModelTemplate, s *acceptedServer, m *acceptedModel) bool {
+	return t.Revision == m.Accepted && state.SameBucket(noted(t.In, m.Status), m.AcceptedIn) &&
+		t.ServerRevision == s.Accepted && state.SameBucket(noted(t.ServerIn, s.Status), s.AcceptedIn)
+}
+
+// noted is the bucket of a template's revision; one from before that was noted is of
+// the bucket that the status beside it is of.
+func noted(in time.Time, beside *state.Status) time.Time {
+	if in.IsZero() && beside != nil {
+		return beside.AcceptedIn
+	}
+	return in
 }
 
 func (m *acceptedModel) take(s Stored) {

@@ -77,7 +77,9 @@ func DefaultPolicy(storeID string) Policy {
 // Desired is what is wanted, as accepted.
 type Desired struct {
 	// Synced is true once the spec and the status bucket are fully loaded.
-	Synced  bool
+	Synced bool
+	// Awaited are the objects whose history is needed to tell what was accepted of them.
+	Awaited []state.Key
 	Servers []DesiredServer // by name; also those that exist by default only
 	Models  []DesiredModel  // by server, name
 }
@@ -89,8 +91,10 @@ type DesiredServer struct {
 	Explicit bool
 	Revision uint64 // of the spec entry last seen
 	Accepted uint64 // of the accepted one; 0: the defaults
-	Spec     state.ServerSpec
-	Template ServerTemplate
+	// RevisionIn and AcceptedIn are when the buckets of these revisions were made.
+	RevisionIn, AcceptedIn time.Time
+	Spec                   state.ServerSpec
+	Template               ServerTemplate
 	// Router is the answer for the whole server, from all its accepted models.
 	Router state.RouterStatus
 	// RoutedBy are the models that made the answer, by name; RoutedAnew those that
@@ -105,7 +109,10 @@ type DesiredServer struct {
 	// SpecMissing: what was accepted is not in the spec bucket any more, and nobody
 	// deleted it.
 	SpecMissing bool
-	Status      *state.Status // the previous one
+	// Recovering: its status is lost, and what was accepted is not known yet: it is left
+	// as it is.
+	Recovering bool
+	Status     *state.Status // the previous one
 }
 
 // DesiredModel is one model with what it runs.
@@ -114,8 +121,10 @@ type DesiredModel struct {
 	Name     string
 	Revision uint64
 	Accepted uint64 // 0: never accepted; Spec and Template are zero
-	Spec     state.ModelSpec
-	Template ModelTemplate
+	// RevisionIn and AcceptedIn are when the buckets of these revisions were made.
+	RevisionIn, AcceptedIn time.Time
+	Spec                   state.ModelSpec
+	Template               ModelTemplate
 	// Previous is the template of the last generation that was Ready, as long as
 	// Template never was: what a failed replacement goes back to.
 	Previous *ModelTemplate
@@ -125,8 +134,9 @@ type DesiredModel struct {
 	// Outdated: this program would render another template for the same revision.
 	Outdated bool
 	Warnings []state.Warning
-	// SpecMissing is as in [DesiredServer].
+	// SpecMissing and Recovering are as in [DesiredServer].
 	SpecMissing bool
+	Recovering  bool
 	Rejected    *Rejection
 	Deleted     *Deletion
 	Router      state.RouterStatus

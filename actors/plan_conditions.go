@@ -176,7 +176,7 @@ func (p *planner) serverStatus(s *serverView) {
 		return
 	}
 	st := state.Status{Key: key.String(), Kind: state.KindServer, Server: s.Name,
-		ObservedRevision: s.Revision, AcceptedRevision: s.Accepted, Generation: s.Template.Generation, Endpoint: s.endpoint()}
+		ObservedRevision: s.Revision, AcceptedRevision: s.Accepted, ObservedIn: s.RevisionIn, AcceptedIn: s.AcceptedIn, Generation: s.Template.Generation, Endpoint: s.endpoint()}
 	router := s.Template.Router
 	if s.Router != (state.RouterStatus{}) {
 		router = s.Router
@@ -193,6 +193,9 @@ func (p *planner) serverStatus(s *serverView) {
 	}
 	c := &conditions{now: p.in.Now, was: s.Status}
 	p.acceptedCondition(c, s.Rejected, s.Accepted, s.Warnings)
+	if s.SpecMissing {
+		p.missingCondition(c, s.Accepted)
+	}
 	p.serverConditions(c, s)
 	st.Conditions = c.list
 	p.serverFacts(s, &st)

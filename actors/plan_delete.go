@@ -79,13 +79,13 @@ func leaving(m DesiredModel) bool {
 		return false
 	}
 	return m.Deleted.Now || m.Deleted.Confirmed ||
-		m.Status != nil && m.Status.ObservedRevision == m.Deleted.Revision && wasReason(m.Status, state.CondReady, CondDeleting)
+		m.Status != nil && m.Status.ObservedRevision == m.Deleted.Revision && state.SameBucket(m.Status.ObservedIn, m.RevisionIn) && wasReason(m.Status, state.CondReady, CondDeleting)
 }
 
 // guarded says that the mass-deletion guard held this very delete. The status
 // remembers it, so that neither time nor a restart lowers the guard.
 func guarded(m *modelView) bool {
-	return m.Status != nil && m.Status.DeletionBlocked == m.Deleted.Revision
+	return m.Status != nil && m.Status.DeletionBlocked == m.Deleted.Revision && state.SameBucket(m.Status.ObservedIn, m.RevisionIn)
 }
 
 // deletedWith says that some span of the length of the hold that contains a moment

@@ -38,10 +38,10 @@ func (p *planner) specFacts(base Fact, was, st *state.Status, rejected *Rejectio
 	switch {
 	case rejected != nil:
 		f.Type, f.Revision, f.Reason, f.Message = FactSpecRejected, st.ObservedRevision, rejected.Reason, rejected.Message
-		if was != nil && was.ObservedRevision == st.ObservedRevision && wasReason(was, state.CondAccepted, rejected.Reason) {
+		if was != nil && was.ObservedRevision == st.ObservedRevision && state.SameBucket(was.ObservedIn, st.ObservedIn) && wasReason(was, state.CondAccepted, rejected.Reason) {
 			return
 		}
-	case st.AcceptedRevision != 0 && (was == nil || was.AcceptedRevision != st.AcceptedRevision):
+	case st.AcceptedRevision != 0 && (was == nil || was.AcceptedRevision != st.AcceptedRevision || !state.SameBucket(was.AcceptedIn, st.AcceptedIn)):
 		f.Type, f.Reason, f.Message = FactSpecAccepted, CondOK, fmt.Sprintf("revision %d", st.AcceptedRevision)
 	default:
 		return

@@ -97,7 +97,7 @@ func (u unitView) failed(times int) bool {
 
 // fellBack reads from the status that the accepted revision was given up.
 func fellBack(d DesiredModel) bool {
-	if d.Status == nil || d.Status.AcceptedRevision != d.Accepted {
+	if d.Status == nil || d.Status.AcceptedRevision != d.Accepted || !state.SameBucket(d.Status.AcceptedIn, d.AcceptedIn) {
 		return false
 	}
 	c, ok := d.Status.Condition(state.CondUpToDate)

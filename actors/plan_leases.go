@@ -13,12 +13,14 @@ import (
 // leaves them at once. Revoking the lease of a live worker would end it, so a
 // lease is revoked only
 //
-//  1. when it is that of an attempt which has ended, and no live actor has it; or
+//  1. when it is that of an attempt which has ended, and no live actor has it, of
+//     whatever server, for servers may share an etcd without knowing; or
 //  2. when it stands under one of our generations, no actor claims it, every
 //     process that could own it has told its own lease, and all that is still so
 //     at a second look, which the agent has been heard before. While no unit of
 //     the server is known at all, it is not known who claims what.
 func (p *planner) planRevokes() {
+	p.claimed = claims(p.in.Observed.Units)
 	for _, s := range p.servers {
 		if !s.regs.Known || len(s.foreign) > 0 {
 			continue
@@ -28,7 +30,7 @@ func (p *planner) planRevokes() {
 }
 
 func (p *planner) revokeServer(s *serverView) {
-	live := s.claims()
+	live := p.claimed
 	registered := map[int64]bool{}
 	for _, i := range s.regs.Instances {
 		registered[i.Lease] = true
@@ -42,11 +44,11 @@ func (p *planner) revokeServer(s *serverView) {
 			}
 		}
 	}
-	if s.infra == nil && len(s.units) == 0 {
+	if s.infra == nil && len(s.units) == 0 || len(p.in.Observed.Unreadable) > 0 {
 		return
 	}
 	for _, i := range s.regs.Instances {
-		if live[i.Lease] > 0 || asked[i.Lease] || !ourNamespace(s, i.Namespace) || p.mayOwn(s, live, i) {
+		if live[i.Lease] > 0 || asked[i.Lease] || !ourNamespace(s, i.Namespace) || p.mayOwn(live, i) {
 			continue
 		}
 		if !p.lookedTwice(LeaseKey{Server: s.Name, Lease: i.Lease}) {
@@ -57,10 +59,11 @@ func (p *planner) revokeServer(s *serverView) {
 	}
 }
 
-// claims says of each lease how many processes have told that it is theirs.
-func (s *serverView) claims() map[int64]int {
+// claims says of each lease how many processes have told that it is theirs, whatever
+// server and store they belong to.
+func claims(units []state.Unit) map[int64]int {
 	out := map[int64]int{}
-	for _, u := range s.units {
+	for _, u := range units {
 		for _, a := range u.Actors {
 			if a.Lease != 0 && a.ChildPID != 0 {
 				out[a.Lease]++
@@ -99,9 +102,9 @@ func ourNamespace(s *serverView, namespace string) bool {
 // not known yet, or that a unit is in a state where that cannot be told: what is
 // told to execute may have done so already. A lease that two claim is not known:
 // one of them was told another's.
-func (p *planner) mayOwn(s *serverView, live map[int64]int, i state.Instance) bool {
-	return slices.ContainsFunc(s.units, func(u state.Unit) bool {
-		if Namespace(s.Spec.DynamoNamespace, u.Generation) != i.Namespace {
+func (p *planner) mayOwn(live map[int64]int, i state.Instance) bool {
+	return slices.ContainsFunc(p.in.Observed.Units, func(u state.Unit) bool {
+		if u.Generation == "" || !strings.HasSuffix(i.Namespace, "-"+u.Generation) {
 			return false
 		}
 		if p.starting(u.Key()) {

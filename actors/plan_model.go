@@ -121,7 +121,8 @@ func (p *planner) planModels() {
 //  3. no revision was ever accepted: nothing
 //  4. the server is torn down: every unit stops with it
 //  5. it is suspended: every unit stops
-//  6. otherwise: replicas beyond the count stop, missing ones start, exited ones
+//  6. what one of its units does cannot be read: the others are healed, nothing else
+//  7. otherwise: replicas beyond the count stop, missing ones start, exited ones
 //     are executed again, old generations are replaced within the budget
 func (p *planner) planModel(m *modelView) {
 	for _, v := range m.units() {
@@ -138,6 +139,8 @@ func (p *planner) planModel(m *modelView) {
 		p.stopAll(m, ReasonInfraRecreated, m.server.blockedMessage)
 	case m.Spec.Suspend && !m.held:
 		p.stopAll(m, ReasonSuspended, "spec.suspend is true")
+	case p.hiddenOf(m):
+		p.healModel(m)
 	default:
 		p.scaleDown(m)
 		p.healModel(m)

@@ -76,6 +76,7 @@ const (
 	WaitCuratorAlive   = "CuratorAlive"
 	WaitInfraStopping  = "InfraStopping"
 	WaitPortConflict   = "PortConflict"
+	WaitForeignEtcd    = "EtcdOfAnotherServer"
 	WaitRolloutStalled = "RolloutStalled"
 	WaitAgentLost      = "AgentLost"
 	WaitNoAgent        = "NoAgent"

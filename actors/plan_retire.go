@@ -64,8 +64,8 @@ func (m *modelView) retiring(ending map[state.UnitKey]bool) (out []unitView) {
 // claims. It is revoked, or runs out, in 10 s at most.
 func (s *serverView) haunted(generation string) bool {
 	namespace := Namespace(s.Spec.DynamoNamespace, generation)
-	claims := s.claims()
+	claimed := claims(s.units)
 	return slices.ContainsFunc(s.regs.Instances, func(i state.Instance) bool {
-		return i.Namespace == namespace && claims[i.Lease] == 0
+		return i.Namespace == namespace && claimed[i.Lease] == 0
 	})
 }

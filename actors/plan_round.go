@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"dynctl/state"
@@ -48,6 +49,8 @@ type planner struct {
 	// claims are what found no room so far.
 	claims []claim
 	out    Result
+	// claimed says of each lease how many processes have told that it is theirs.
+	claimed map[int64]int
 	// handled are the units that some rule has spoken for.
 	handled map[state.UnitKey]bool
 }
@@ -226,7 +229,7 @@ func (p *planner) start(s Start) {
 		return
 	}
 	key := state.UnitKey{Server: s.Template.Server, Unit: s.Template.Unit}
-	if p.ending(key) {
+	if p.ending(key) || p.hidden(key) {
 		return
 	}
 	p.handled[key] = true
@@ -235,6 +238,24 @@ func (p *planner) start(s Start) {
 	}
 	s.Attempts = maps.Clone(s.Attempts)
 	p.out.Starts = append(p.out.Starts, s)
+}
+
+// hidden reports whether a unit is reported in a way that cannot be read: it exists,
+// and what it does is not known until it is reported again.
+func (p *planner) hidden(k state.UnitKey) bool { return slices.Contains(p.in.Observed.Unreadable, k) }
+
+// hiddenOf reports whether some unit of a model is hidden. Its name alone is known.
+func (p *planner) hiddenOf(m *modelView) bool {
+	slug := state.Slug(m.Spec.ServedName)
+	return slices.ContainsFunc(p.in.Observed.Unreadable, func(k state.UnitKey) bool {
+		generation, label, ok := strings.Cut(k.Unit, "_")
+		return ok && k.Server == m.Server && generationSuffix.MatchString(generation) && strings.HasPrefix(label, slug+"_")
+	})
+}
+
+// hiddenIn reports whether some unit of a server is hidden.
+func (p *planner) hiddenIn(server string) bool {
+	return slices.ContainsFunc(p.in.Observed.Unreadable, func(k state.UnitKey) bool { return k.Server == server })
 }
 
 // ending says that this round stops the unit already.

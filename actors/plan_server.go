@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,14 +16,19 @@ import (
 //  1. another store's units stand under the server's names: touch nothing
 //  2. a living Curator driver's do: touch nothing
 //  3. a dead one's do, and the server has nothing yet: sweep them first
-//  4. etcd or NATS move: every unit of a model stops, then infra
-//  5. nothing asks for the server: infra stops once no worker is left
-//  6. infra is missing, or parts of it need an execution: start
+//  4. what its infra does, or what was accepted of it, cannot be read: nothing
+//  5. etcd or NATS move: every unit of a model stops, then infra
+//  6. nothing asks for the server: infra stops once no worker is left
+//  7. its etcd is another server's: nothing of it is started
+//  8. infra is missing, or parts of it need an execution: start
 func (p *planner) planServer(s *serverView) {
 	if !p.acting {
 		return
 	}
 	if p.checkOwner(s) {
+		return
+	}
+	if s.Recovering || p.hidden(state.UnitKey{Server: s.Name, Unit: InfraUnit}) {
 		return
 	}
 	wanted := p.serverWanted(s)
@@ -36,7 +42,37 @@ func (p *planner) planServer(s *serverView) {
 		p.stopInfraWhenAlone(s, ReasonServerUnused)
 		return
 	}
+	if o := p.ownerOfEtcd(s); o != nil {
+		s.blocked = WaitForeignEtcd
+		s.blockedMessage = fmt.Sprintf("spec.etcd.endpoint is the etcd of server %s, under another spelling or the same: leave it empty for an etcd of its own, or name one that no server manages", o.Name)
+		if o.Spec.Etcd.Endpoint != "" {
+			s.blockedMessage = fmt.Sprintf("spec.etcd.endpoint is the etcd that server %s uses, and each would see the other's workers: choose another spec.dynamoNamespace, or another etcd", o.Name)
+		}
+		if s.infra == nil {
+			return
+		}
+	}
 	p.ensureInfra(s)
+}
+
+// ownerOfEtcd is the server whose etcd an external one turns out to be: one that
+// manages it, or that came first to it with a namespace which clashes. Their addresses
+// may be written differently, so the cluster itself says who it is.
+func (p *planner) ownerOfEtcd(s *serverView) *serverView {
+	if s.Spec.Etcd.Endpoint == "" {
+		return nil
+	}
+	for _, o := range p.servers {
+		if o == s || !s.regs.SameEtcd(o.regs) {
+			continue
+		}
+		managed := o.Spec.Etcd.Endpoint == ""
+		clash := state.NamespacesClash(s.Spec.DynamoNamespace, o.Spec.DynamoNamespace)
+		if managed || clash && cmp.Or(cmp.Compare(o.Accepted, s.Accepted), cmp.Compare(o.Name, s.Name)) < 0 {
+			return o
+		}
+	}
+	return nil
 }
 
 // checkOwner applies rules 1 to 3 and says whether the server is blocked.
@@ -95,7 +131,7 @@ func (p *planner) stopInfraWhenAlone(s *serverView, reason string) {
 		return
 	}
 	p.handled[s.infra.Key()] = true
-	if len(s.units) > 0 {
+	if len(s.units) > 0 || p.hiddenIn(s.Name) {
 		return
 	}
 	p.stop(*s.infra, Stop{GracePeriod: infraGrace, Reason: reason, Revision: s.Revision,

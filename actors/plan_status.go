@@ -65,13 +65,18 @@ func (c *conditions) get(typ string) state.Condition {
 // be done about it.
 func (p *planner) planStatuses() {
 	for _, s := range p.servers {
-		p.serverStatus(s)
+		if !s.Recovering {
+			p.serverStatus(s)
+		}
 	}
 	models := slices.Clone(p.models)
 	slices.SortFunc(models, func(a, b *modelView) int {
 		return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Name, b.Name))
 	})
 	for _, m := range models {
+		if m.Recovering {
+			continue
+		}
 		p.modelStatus(m)
 		p.out.Waits = append(p.out.Waits, m.waits...)
 	}
@@ -79,7 +84,7 @@ func (p *planner) planStatuses() {
 
 func (p *planner) modelStatus(m *modelView) {
 	units := m.units()
-	if m.gone && p.acting && len(units) == 0 {
+	if m.gone && p.acting && len(units) == 0 && !p.hiddenOf(m) {
 		if m.Status == nil {
 			return
 		}
@@ -90,7 +95,7 @@ func (p *planner) modelStatus(m *modelView) {
 	}
 	st := state.Status{
 		Key: state.ModelKey(m.Server, m.Name).String(), Kind: state.KindModel, Server: m.Server, Name: m.Name,
-		ObservedRevision: m.Revision, AcceptedRevision: m.Accepted, Generation: m.template.Generation,
+		ObservedRevision: m.Revision, AcceptedRevision: m.Accepted, ObservedIn: m.RevisionIn, AcceptedIn: m.AcceptedIn, Generation: m.template.Generation,
 		Roles: map[string]state.RoleStatus{},
 	}
 	if m.Accepted != 0 {
@@ -119,6 +124,9 @@ func (p *planner) modelStatus(m *modelView) {
 func (p *planner) finishModelStatus(m *modelView, st state.Status) {
 	c := &conditions{now: p.in.Now, was: m.Status}
 	p.acceptedCondition(c, m.Rejected, m.Accepted, m.Warnings)
+	if m.SpecMissing {
+		p.missingCondition(c, m.Accepted)
+	}
 	p.modelConditions(c, m)
 	st.Conditions = c.list
 	if m.held && m.server.held > 0 {
@@ -219,6 +227,12 @@ func (p *planner) acceptedCondition(c *conditions, rejected *Rejection, accepted
 	default:
 		c.set(state.CondAccepted, state.StatusFalse, rejected.Reason, fmt.Sprintf("%s; revision %d keeps running", rejected.Message, accepted))
 	}
+}
+
+// missingCondition says of an accepted revision that the spec bucket has lost it.
+func (p *planner) missingCondition(c *conditions, accepted uint64) {
+	c.list = slices.DeleteFunc(c.list, func(x state.Condition) bool { return x.Type == state.CondAccepted })
+	c.set(state.CondAccepted, state.StatusTrue, CondSpecMissing, missingMessage(accepted))
 }
 
 func missingMessage(accepted uint64) string {

@@ -63,6 +63,7 @@ var reasonTexts = map[string]string{
 	WaitCuratorAlive:   "A Ray job that is alive runs units under the server's name, so nothing is touched; end that job or use another server name.",
 	WaitInfraStopping:  "etcd, NATS and the frontend are being stopped; they start again by themselves if they are wanted.",
 	WaitPortConflict:   "A promised port is taken by another program; free it, or change it (frontend.port). It is tried again every 5 s at most.",
+	WaitForeignEtcd:    "The external etcd turns out to be another server's, whatever its address is called; nothing is started. Leave etcd.endpoint empty, or name another etcd.",
 	WaitRolloutStalled: "The roll cannot go on and the old generation keeps serving; the message says what is missing. Correct the spec, or dynctl rollback.",
 	WaitAgentLost:      "The agent in Ray has been silent for 3 s, so what it told may be out of date; nothing is stopped meanwhile and it is submitted again. See dynctl doctor.",
 	WaitNoAgent:        "No agent in Ray has told yet what runs, so nothing is started or stopped; see dynctl doctor and the reconciler's /readyz.",

@@ -51,6 +51,8 @@ type world struct {
 	// pending is since when a group waits for room.
 	pending   map[state.UnitKey]time.Time
 	confirmed map[string]uint64 // by server
+	past      map[state.Key][]actors.SpecEntry
+	created   time.Time // the spec bucket
 	// What was accepted, while nothing has changed that it rests on.
 	caching, changed bool
 	memo             actors.Memo
@@ -141,7 +143,7 @@ func (w *world) accept(units []state.Unit) (actors.Desired, map[state.Key]actors
 		return w.desired, w.kept
 	}
 	w.desired, w.kept = actors.Accept(actors.AcceptInput{Synced: true, Entries: slices.Collect(maps.Values(w.specs)),
-		Statuses: w.statuses, Units: units, Nodes: w.nodes, Confirmed: w.confirmed, Memo: &w.memo})
+		Statuses: w.statuses, Units: units, Nodes: w.nodes, Observed: !w.unsynced, Past: w.past, Created: w.created, Confirmed: w.confirmed, Memo: &w.memo})
 	w.changed = false
 	return w.desired, w.kept
 }
@@ -274,7 +276,8 @@ func (w *world) carryOut(r actors.Result, kept map[state.Key]actors.Kept) {
 
 // sameStatus compares all but the revision.
 func sameStatus(a, b state.Status) bool {
-	if a.ObservedRevision != b.ObservedRevision || a.AcceptedRevision != b.AcceptedRevision || a.Generation != b.Generation ||
+	if !a.AcceptedIn.Equal(b.AcceptedIn) || !a.ObservedIn.Equal(b.ObservedIn) ||
+		a.ObservedRevision != b.ObservedRevision || a.AcceptedRevision != b.AcceptedRevision || a.Generation != b.Generation ||
 		a.Endpoint != b.Endpoint || !slices.Equal(a.Conditions, b.Conditions) || !slices.Equal(a.Placements, b.Placements) ||
 		!bytes.Equal(a.Template, b.Template) || !bytes.Equal(a.AcceptedSpec, b.AcceptedSpec) {
 		return false

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"time"
+
 	"dynctl/state"
 )
 
@@ -102,6 +104,9 @@ type ModelTemplate struct {
 	// ServerRevision is 0 for a server without a spec.
 	Revision       uint64 `json:"revision"`
 	ServerRevision uint64 `json:"serverRevision"`
+	// In and ServerIn are when the buckets of these revisions were made.
+	In       time.Time `json:"in,omitzero"`
+	ServerIn time.Time `json:"serverIn,omitzero"`
 	// Counts are the replicas by role that the spec asked for: what a generation that
 	// comes back after a change of the mode runs with.
 	Counts map[string]int `json:"counts,omitempty"`
@@ -119,8 +124,10 @@ type ServerTemplate struct {
 	Actors     []ActorTemplate `json:"actors"` // etcd, NATS (where managed), frontend
 	Needs      Needs           `json:"needs"`  // CPUs per bundle; no GPU
 	Renderer   int             `json:"renderer"`
-	// Revision is the spec revision that it was rendered from; 0: the defaults.
-	Revision uint64 `json:"revision"`
+	// Revision is the spec revision that it was rendered from; 0: the defaults. In is
+	// when the bucket of that revision was made.
+	Revision uint64    `json:"revision"`
+	In       time.Time `json:"in,omitzero"`
 	// Router is the answer that the frontend's flags were rendered for.
 	Router state.RouterStatus `json:"router"`
 }

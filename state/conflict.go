@@ -79,7 +79,7 @@ func ConflictServers(s Server, others []Server) *Invalid {
 			continue
 		}
 		a, b := s.Spec.DynamoNamespace, o.Spec.DynamoNamespace
-		if a == b || strings.HasPrefix(a, b+"-") || strings.HasPrefix(b, a+"-") {
+		if NamespacesClash(a, b) {
 			return &Invalid{
 				Reason: ReasonNamespaceConflict,
 				Path:   "spec.dynamoNamespace",
@@ -89,6 +89,12 @@ func ConflictServers(s Server, others []Server) *Invalid {
 		}
 	}
 	return nil
+}
+
+// NamespacesClash reports whether two servers with these Dynamo namespaces would see
+// each other's workers in one etcd.
+func NamespacesClash(a, b string) bool {
+	return a == b || strings.HasPrefix(a, b+"-") || strings.HasPrefix(b, a+"-")
 }
 
 // sameEtcd says whether two comma-separated lists of endpoints share one. A

@@ -1,6 +1,9 @@
 package state
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Registrations is what Dynamo's etcd of one server holds. Unknown and empty are
 // different: while Known is false nothing may be concluded from the absence of
@@ -10,6 +13,11 @@ type Registrations struct {
 	// Err says why they are not known, in one line.
 	Err       string
 	ClusterID uint64
+	// Members are the addresses at which the members of the cluster say that clients
+	// reach them, sorted; nil: not known. Two clusters that were made alike may have one
+	// id; with one id and the same members it is the same etcd, however its address is
+	// written.
+	Members   []string
 	Revision  int64
 	Instances []Instance // by namespace, component, lease
 	// Gates are what keeps generations out of the frontend's choice, by namespace, lease.
@@ -19,6 +27,11 @@ type Registrations struct {
 	// by themselves. Both are of what this process has seen, the last ones.
 	Lost []int64
 	Left []int64
+}
+
+// SameEtcd reports whether both were read from the same etcd.
+func (r Registrations) SameEtcd(o Registrations) bool {
+	return r.Known && o.Known && r.ClusterID == o.ClusterID && len(r.Members) > 0 && slices.Equal(r.Members, o.Members)
 }
 
 // Instance is one worker that is registered in Dynamo's etcd.

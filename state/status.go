@@ -17,7 +17,11 @@ type Status struct {
 	ObservedRevision uint64 `json:"observedRevision"`
 	// AcceptedRevision is the revision that runs; 0 when none was ever accepted.
 	AcceptedRevision uint64 `json:"acceptedRevision"`
-	Generation       string `json:"generation,omitempty"`
+	// ObservedIn and AcceptedIn are when the spec bucket was made that these revisions
+	// are of: in another one, equal numbers mean nothing.
+	ObservedIn time.Time `json:"observedIn,omitzero"`
+	AcceptedIn time.Time `json:"acceptedIn,omitzero"`
+	Generation string    `json:"generation,omitempty"`
 	// DeletionBlocked is the revision of the delete marker that waits for
 	// dynctl confirm-deletions; 0 when none does.
 	DeletionBlocked uint64 `json:"deletionBlocked,omitempty"`
@@ -42,6 +46,10 @@ type Status struct {
 	// Revision is the revision of the status entry; not stored in it.
 	Revision uint64 `json:"-"`
 }
+
+// SameBucket reports whether two revisions may be compared by the times at which their
+// buckets were made; one that does not say is from before it was noted.
+func SameBucket(a, b time.Time) bool { return a.IsZero() || b.IsZero() || a.Equal(b) }
 
 // Condition is one aspect of an object. All types are of positive polarity.
 type Condition struct {

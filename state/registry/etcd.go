@@ -86,13 +86,28 @@ func (s *etcdStore) List(ctx context.Context) (listing, error) {
 	if err != nil {
 		return listing{}, err
 	}
-	l := listing{header: header{answer.Header.ClusterId, answer.Header.Revision}}
+	l := listing{header: header{answer.Header.ClusterId, answer.Header.Revision}, Members: s.members(ctx)}
 	for _, r := range answer.Responses {
 		for _, kv := range r.GetResponseRange().Kvs {
 			l.Keys = append(l.Keys, string(kv.Key))
 		}
 	}
 	return l, nil
+}
+
+// members are the addresses that the members of the cluster tell clients; nil where
+// it does not say.
+func (s *etcdStore) members(ctx context.Context) []string {
+	answer, err := s.client.MemberList(ctx)
+	if err != nil {
+		return nil // an etcd may let us read keys and not this
+	}
+	var out []string
+	for _, m := range answer.Members {
+		out = append(out, m.ClientURLs...)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Watch watches one range that covers both prefixes, so that the order between

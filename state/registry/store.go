@@ -51,7 +51,8 @@ type header struct {
 
 type listing struct {
 	header
-	Keys []string
+	Keys    []string
+	Members []string // addresses for clients, sorted
 }
 
 type batch struct {

@@ -14,13 +14,14 @@ import (
 // cluster that was listed.
 type contents struct {
 	header
+	members   []string
 	instances map[workerKey]bool
 	cards     map[workerKey]bool
 	gates     map[workerKey]bool
 }
 
 func newContents(l listing) *contents {
-	c := &contents{header: l.header, instances: map[workerKey]bool{}, cards: map[workerKey]bool{}, gates: map[workerKey]bool{}}
+	c := &contents{header: l.header, members: l.Members, instances: map[workerKey]bool{}, cards: map[workerKey]bool{}, gates: map[workerKey]bool{}}
 	for _, key := range l.Keys {
 		c.apply(change{Key: key})
 	}
@@ -50,7 +51,7 @@ func (c *contents) apply(ch change) {
 // registrations is the contents as others read them. A card without an instance
 // is no worker: nothing can be sent to it.
 func (c *contents) registrations() state.Registrations {
-	r := state.Registrations{Known: true, ClusterID: c.ClusterID, Revision: c.Revision}
+	r := state.Registrations{Known: true, ClusterID: c.ClusterID, Members: c.members, Revision: c.Revision}
 	for _, k := range sorted(c.gates) {
 		r.Gates = append(r.Gates, state.Gate{Namespace: k.namespace, Lease: k.lease})
 	}

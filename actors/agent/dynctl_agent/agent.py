@@ -14,6 +14,7 @@ from .commands import START, STOP, SWEEP, Command, Gate, parse
 from .config import Config
 from .log import log
 from .makers import Makers
+from .mind import Minder
 from .nodes import Nodes
 from .ray_api import Ray
 from .rebuild import INFRA, Stale, discover, forget_unmade, remember
@@ -24,8 +25,6 @@ from .world import World
 
 FETCH_TIMEOUT = 5.0
 RESCAN_EVERY = 3.0
-LOOK_EVERY = 30.0
-AGAIN_AFTER = 0.5
 
 
 class Agent:
@@ -56,7 +55,9 @@ class Agent:
         try:
             beat = await self._take_charge()
             await logserve.serve(self._world)
-            work = [beat, self._nodes.run(), self._survey.run(), self._read_commands(), self._rescan(), self._after_reconnect(), self._refill(), self._mind()]
+            minder = Minder(self._world, self._charge, self._nodes)
+            work = [beat, self._nodes.run(), self._survey.run(), self._read_commands(), self._rescan()]
+            work += [self._after_reconnect(), self._refill(), minder.run()]
             ends: List[Any] = [*map(asyncio.ensure_future, work), self._charge.lost, self._failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in ends:
@@ -158,47 +159,6 @@ class Agent:
                 continue
             self._charge.synced = not self._charge.emptied.is_set()
             self._charge.kick()
-
-    async def _mind(self) -> None:
-        """Put right what others write into the bucket: it is this agent's alone. What was
-        not heard of (NATS was away) is found by looking at all now and then."""
-        recent: Set[str] = set()
-        while True:
-            try:
-                await asyncio.wait_for(self._bus.touch.wait(), AGAIN_AFTER if recent else LOOK_EVERY)
-                keys = sorted(self._bus.touched)
-                # A write is heard of before it is stored, so it is looked at twice.
-                recent.update(keys)
-            except asyncio.TimeoutError:
-                keys = sorted(recent) or None
-                recent.clear()
-            self._bus.touch.clear()
-            self._bus.touched.clear()
-            try:
-                await self._charge.check()
-                for key in await self._bus.keys() if keys is None else keys:
-                    await self._put_right(key)
-            except Superseded:
-                raise
-            except Exception as err:  # NATS is away, or somebody writes faster
-                log("warn", "the bucket is not put right yet", error=repr(err)[:300])
-                await asyncio.sleep(0.2)
-                self._bus.touched.update(keys or [])
-                self._bus.touch.set()
-
-    async def _put_right(self, key: str) -> None:
-        kind, _, rest = key.partition(".")
-        server, _, unit = rest.partition(".")
-        runner = self._world.units.get((server, unit)) if kind == "unit" else None
-        if runner is not None:
-            await runner.writer.check()
-        elif key == charge.KEY or kind == "node" and await self._nodes.put_right(rest):
-            return
-        else:
-            value, revision = await self._bus.read(key)
-            if value is not None:
-                log("warn", "a key that is nobody's is deleted", key=key, revision=revision)
-                await self._bus.delete(key, revision)
 
     def _add(self, unit: UnitView) -> Runner:
         runner = Runner(self._world, unit)

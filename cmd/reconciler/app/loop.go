@@ -24,6 +24,7 @@ const idleRound = 500 * time.Millisecond
 type loop struct {
 	app  *App
 	kick chan struct{}
+	past past
 	// memo spares decoding what the statuses keep, in every round.
 	memo actors.Memo
 	// decoded caches documents by key and revision: decoding is what costs most.
@@ -95,6 +96,7 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	began := time.Now()
 	l.lookForUnreadable(began)
 	in, kept := l.gather(began)
+	l.want(ctx, in.Desired.Awaited)
 	l.aim(in)
 	result := actors.Plan(in)
 	l.app.metrics.planned(time.Since(began))
@@ -124,6 +126,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 		Synced:   specs.Synced && statusesLoaded,
 		Entries:  l.decode(entries, refused),
 		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units, Nodes: observed.Nodes,
+		Created: specs.Created, Observed: observed.Synced, StoreID: l.app.views.StoreID(), Lost: l.lost(statuses), Past: l.past.known(),
 		Memo: &l.memo,
 	})
 	policy := actors.DefaultPolicy(l.app.views.StoreID())
@@ -201,6 +204,18 @@ func subjectToken(s string) string {
 		}
 		return '_'
 	}, strings.Trim(s, "."))
+}
+
+// lost are the objects in the place of whose status something unreadable stands.
+func (l *loop) lost(statuses map[state.Key]state.Status) map[state.Key]bool {
+	out := map[state.Key]bool{}
+	for key := range l.unreadableStatuses() {
+		k, err := state.ParseKey(key)
+		if _, known := statuses[k]; err == nil && !known {
+			out[k] = true
+		}
+	}
+	return out
 }
 
 // reach is where a server's etcd and frontend are.

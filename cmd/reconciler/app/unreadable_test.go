@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dynctl/events"
+	"dynctl/state"
 	"dynctl/state/kv"
 )
 
@@ -127,5 +128,45 @@ func TestGarbageInEveryBucket(t *testing.T) {
 		if n != 1 {
 			t.Errorf("told %d times: %s", n, message)
 		}
+	}
+}
+
+// A purge of the spec bucket stops nothing and is said; a delete of what runs acts.
+func TestPurgedSpecs(t *testing.T) {
+	r := newRig(t, 1)
+	r.declare(2)
+	r.allReady(2)
+	before := r.workers(2)
+	stream, err := r.connect().Stream(t.Context(), "KV_"+kv.BucketSpecs)
+	if err == nil {
+		err = stream.Purge(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("it is said", func() bool {
+		code, text, checks := r.readyzOf()
+		return code == 200 && strings.Contains(text, "specs-missing: ") && strings.Contains(checks["specs-missing"].Text, "model.default.m0000")
+	})
+	r.eventually("the store id is there again", func() bool {
+		id, err := r.client.StoreID(t.Context())
+		return err == nil && id == r.app.views.StoreID()
+	})
+	for model, u := range before {
+		if first, last := r.started(u.Unit); last != first {
+			t.Errorf("%s was started again", model)
+		}
+	}
+	if _, err := r.client.DeleteSpec(t.Context(), state.ModelKey("default", "m0000"), kv.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r.until("it is gone", func() bool { return r.gone == 1 })
+	r.put("model.default.m0001", "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: m0001}\nspec:\n  model: acme/m0001\n  servedName: m0001\n  engine: mocker\n  engineArgs: {max-model-len: 4096, block-size: 16}\n  resources: {gpus: 1}\n")
+	r.eventually("it is declared again", func() bool {
+		_, _, checks := r.readyzOf()
+		return !strings.Contains(checks["specs-missing"].Text, "m0001")
+	})
+	if first, last := r.started(before["m0001"].Unit); last != first {
+		t.Error("m0001 was started again")
 	}
 }
