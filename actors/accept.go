@@ -46,6 +46,8 @@ type AcceptInput struct {
 	Parsers engineflags.Set
 	// Created is when the spec bucket was made: revisions of another mean nothing.
 	Created time.Time
+	// Recover: what was accepted of an object whose status is lost is told by what runs.
+	Recover bool
 	// Observed: the units are all that there are.
 	Observed bool
 	// StoreID: units of other stores are nobody's; empty: all are ours.
@@ -84,9 +86,13 @@ func Accept(in AcceptInput) (Desired, map[state.Key]Kept) {
 	in.Memo.forget(in.Statuses)
 	a.collectServers()
 	a.collectModels()
-	a.recoverServers()
+	if in.Recover {
+		a.recoverServers()
+	}
 	a.acceptServers()
-	a.recoverModels()
+	if in.Recover {
+		a.recoverModels()
+	}
 	a.acceptModels()
 	return a.desired(), a.kept
 }

@@ -32,7 +32,7 @@ func (w *world) acceptLost(past map[state.Key][]actors.SpecEntry) (actors.Desire
 	for _, e := range w.specs {
 		entries = append(entries, e)
 	}
-	return actors.Accept(actors.AcceptInput{Synced: true, Observed: true, Entries: entries, Units: units, Past: past})
+	return actors.Accept(actors.AcceptInput{Synced: true, Recover: true, Observed: true, Entries: entries, Units: units, Past: past})
 }
 
 // loseStatuses is what is left after the status bucket was emptied, and keeps rounds
@@ -118,7 +118,7 @@ func TestALostStatusTouchesNothingThatRuns(t *testing.T) {
 	})
 	t.Run("something unreadable stands in its place and nobody has told yet what runs", func(t *testing.T) {
 		w, key := served(t)
-		d, _ := actors.Accept(actors.AcceptInput{Synced: true, Lost: map[state.Key]bool{key: true}, Entries: []actors.SpecEntry{w.specs[key]}})
+		d, _ := actors.Accept(actors.AcceptInput{Synced: true, Recover: true, Lost: map[state.Key]bool{key: true}, Entries: []actors.SpecEntry{w.specs[key]}})
 		if len(d.Models) != 1 || !d.Models[0].Recovering || d.Models[0].Accepted != 0 {
 			t.Errorf("%+v", d.Models)
 		}

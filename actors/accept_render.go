@@ -27,7 +27,7 @@ func (a *accepter) desired() Desired {
 		s.Spec = s.object.Spec
 		s.Warnings = slices.Concat(WarnServer(s.object, set), warnDynamo(name, a.in.Nodes))
 		for _, m := range a.indexed().models[name] {
-			if m.Accepted != 0 {
+			if m.Accepted != 0 && !m.Recovering {
 				a.renderModel(s, m)
 				m.Warnings = slices.Concat(a.in.Memo.warnings(m.key, m.Accepted, s.Accepted, func() []state.Warning { return WarnModel(m.object, s.object.Spec) }),
 					a.warnCard(s, m))

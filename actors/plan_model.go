@@ -129,7 +129,7 @@ func (p *planner) planModel(m *modelView) {
 		p.handled[v.Key()] = true
 	}
 	switch {
-	case !p.acting:
+	case !p.acting, m.Recovering: // what was accepted is not known yet
 	case m.server.blocked == WaitNotOwner, m.server.blocked == WaitCuratorAlive:
 		m.waitFor(m.server.blocked, m.server.blockedMessage)
 	case m.gone:

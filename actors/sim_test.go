@@ -143,7 +143,7 @@ func (w *world) accept(units []state.Unit) (actors.Desired, map[state.Key]actors
 		return w.desired, w.kept
 	}
 	w.desired, w.kept = actors.Accept(actors.AcceptInput{Synced: true, Entries: slices.Collect(maps.Values(w.specs)),
-		Statuses: w.statuses, Units: units, Nodes: w.nodes, Observed: !w.unsynced, Past: w.past, Created: w.created, Confirmed: w.confirmed, Memo: &w.memo})
+		Statuses: w.statuses, Units: units, Nodes: w.nodes, Recover: true, Observed: !w.unsynced, Past: w.past, Created: w.created, Confirmed: w.confirmed, Memo: &w.memo})
 	w.changed = false
 	return w.desired, w.kept
 }

@@ -220,4 +220,5 @@ var eventTypes = []string{
 	events.TypeRolloutStarted, events.TypeRolloutCompleted, events.TypeRolloutStalled, events.TypeRolloutSuperseded,
 	events.TypeLeaderElected, events.TypeLeaderLost, events.TypeAgentConnected, events.TypeAgentLost,
 	events.TypeDeletionBlocked,
+	events.TypeValueUnreadable,
 }

@@ -52,7 +52,7 @@ class Bucket(FakeCase):
             return set(there) == ours and all(isinstance(v, dict) for v in there.values())
 
         await self.until(right)
-        self.assertEqual(self.state(self.t), "Running")
+        await self.until(lambda: self.state(self.t) == "Running")
 
     async def test_an_agent_takes_charge_over_it(self):
         await self.new_agent()

@@ -38,7 +38,7 @@ var unitLooks = map[string]string{
 var eventLooks = map[string]string{
 	events.TypeSpecRejected: lookBad, events.TypePlacementFailed: lookBad, events.TypeUnitExited: lookBad,
 	events.TypeUnitBackoff: lookWarn, events.TypeOrphanFound: lookWarn, events.TypeRolloutStalled: lookBad,
-	events.TypeLeaderLost: lookWarn, events.TypeAgentLost: lookBad, events.TypeDeletionBlocked: lookWarn,
+	events.TypeLeaderLost: lookWarn, events.TypeAgentLost: lookBad, events.TypeDeletionBlocked: lookWarn, events.TypeValueUnreadable: lookWarn,
 	events.TypeSpecAccepted: lookOK, events.TypeUnitReady: lookOK, events.TypeRolloutCompleted: lookOK,
 	events.TypeLeaderElected: lookOK, events.TypeAgentConnected: lookOK, events.TypePlacementCreated: lookOK,
 }
