@@ -1,0 +1,66 @@
+"""The bus against a real nats-server: what others write is heard, read with suspicion and
+deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import unittest
+
+import nats
+
+from dynctl_agent import values
+from dynctl_agent.bus import BUCKET, Bus
+from dynctl_agent.config import Config
+
+SERVER = pathlib.Path(__file__).parents[3] / "bin" / "nats-server"
+
+
+class Real(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        self.directory = tempfile.mkdtemp(prefix="dynctl-bus-")
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        command = [str(SERVER), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", self.directory]
+        server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        self.addCleanup(server.wait, 10)
+        self.addCleanup(server.terminate)
+        url = f"nats://127.0.0.1:{port}"
+
+        async def not_yet(_: Exception) -> None:
+            pass
+
+        self.other = await nats.connect(url, max_reconnect_attempts=100, reconnect_time_wait=0.05, error_cb=not_yet)
+        self.addAsyncCleanup(self.other.close)
+        self.bucket = await self.other.jetstream().create_key_value(bucket=BUCKET)
+        self.bus = Bus()
+        await self.bus.connect(Config(nats_url=url, store_id="s", ray_namespace="n"))
+        self.addAsyncCleanup(self.bus.close)
+
+    async def test_what_others_write(self):
+        value = {"incarnation": 1, "synced": True, "epoch": 0}
+        revision = await self.bus.write("agent", value, 0)
+        self.assertEqual(await self.bus.read("agent"), (value, revision))
+        await asyncio.sleep(0.2)
+        self.assertEqual(self.bus.touched, set(), "its own writes are not heard")
+        for key, garbage in (("agent", b"garbage"), ("unit.default.zzz", b"[]"), ("node.x", b"\xff"), ("later.thing", b"{}")):
+            await self.bucket.put(key, garbage)
+        await asyncio.wait_for(self.bus.touch.wait(), 5)
+        await asyncio.sleep(0.2)
+        self.assertEqual(self.bus.touched, {"agent", "unit.default.zzz", "node.x", "later.thing"})
+        for key in sorted(self.bus.touched):
+            found, revision = await self.bus.read(key)
+            self.assertIsInstance(found, values.Garbage, key)
+            await self.bus.delete(key, revision)
+            self.assertIsNone((await self.bus.read(key))[0])
+        self.assertEqual(await self.bus.keys(), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
