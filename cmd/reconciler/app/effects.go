@@ -260,7 +260,12 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 		}
 	}
 	l.putStatuses(ctx, append(changed, l.newest(fresh)...))
-	l.discard(ctx, standing)
+	for _, k := range in.Desired.Awaited {
+		standing[k.String()] = true // what it was is still being found out
+	}
+	if in.Desired.Synced { // else it is not known whose they are
+		l.discard(ctx, standing)
+	}
 	for _, k := range r.Gone {
 		delete(l.written, k.String())
 		if err := l.app.store.DeleteStatus(ctx, k); err != nil && !errors.Is(err, kv.ErrNotFound) {
