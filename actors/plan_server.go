@@ -44,9 +44,11 @@ func (p *planner) planServer(s *serverView) {
 	}
 	if o := p.ownerOfEtcd(s); o != nil {
 		s.blocked = WaitForeignEtcd
-		s.blockedMessage = fmt.Sprintf("spec.etcd.endpoint is the etcd of server %s, under another spelling or the same: leave it empty for an etcd of its own, or name one that no server manages", o.Name)
+		s.blockedMessage = fmt.Sprintf("spec.etcd.endpoint is the etcd of server %s, under this spelling or another: "+
+			"leave it empty for an etcd of its own, or name one that no server manages", o.Name)
 		if o.Spec.Etcd.Endpoint != "" {
-			s.blockedMessage = fmt.Sprintf("spec.etcd.endpoint is the etcd that server %s uses, and each would see the other's workers: choose another spec.dynamoNamespace, or another etcd", o.Name)
+			s.blockedMessage = fmt.Sprintf("spec.etcd.endpoint is the etcd that server %s uses, and each would see the other's workers: "+
+				"choose another spec.dynamoNamespace, or another etcd", o.Name)
 		}
 		if s.infra == nil {
 			return

@@ -402,20 +402,3 @@ func (e *Elector) watch(ctx context.Context, wake chan<- struct{}) {
 	}
 	e.bucket.run(ctx)
 }
-
-// GetLeader reads the lease; [ErrNotFound] when nobody holds it, an
-// [UnreadableError] where what stands there is none.
-func (c *Client) GetLeader(ctx context.Context) (Lease, error) {
-	e, err := last(ctx, c.js, BucketLease, keyLeader)
-	if err == nil && e.deleted {
-		err = ErrNotFound
-	}
-	if err != nil {
-		return Lease{}, wrap("leader", err)
-	}
-	l, err := parseLease(e, 0)
-	if err != nil {
-		return Lease{}, wrap("leader", c.instead(BucketLease, e, err))
-	}
-	return l, nil
-}

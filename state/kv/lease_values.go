@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -86,4 +87,21 @@ func (e *Elector) FoundUnreadable() []Unreadable { return e.bucket.takeFound() }
 // OfTheLease reports whether a value stood in the place of the lease or its counter.
 func (u Unreadable) OfTheLease() bool {
 	return u.Bucket == BucketLease && (u.Key == keyLeader || u.Key == keyEpoch)
+}
+
+// GetLeader reads the lease; [ErrNotFound] when nobody holds it, an
+// [UnreadableError] where what stands there is none.
+func (c *Client) GetLeader(ctx context.Context) (Lease, error) {
+	e, err := last(ctx, c.js, BucketLease, keyLeader)
+	if err == nil && e.deleted {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Lease{}, wrap("leader", err)
+	}
+	l, err := parseLease(e, 0)
+	if err != nil {
+		return Lease{}, wrap("leader", c.instead(BucketLease, e, err))
+	}
+	return l, nil
 }
