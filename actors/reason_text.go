@@ -68,8 +68,9 @@ var reasonTexts = map[string]string{
 	WaitAgentLost:      "The agent in Ray has been silent for 3 s, so what it told may be out of date; nothing is stopped meanwhile and it is submitted again. See dynctl doctor.",
 	WaitNoAgent:        "No agent in Ray has told yet what runs, so nothing is started or stopped; see dynctl doctor and the reconciler's /readyz.",
 	WaitRayWithoutGPUs: "No Ray node has a GPU; add one. It starts by itself then.",
-	WaitGPUBusy:        "A process that dynctl did not start holds memory of the card that the worker was given, and the worker does not serve; end that process, or wait. Nodes without such cards are preferred.",
-	WaitDynamoTooOld:   "Dynamo on a Ray node is older than 1.4, whose workers refuse these command lines; install a newer ai-dynamo on every node. What runs goes on.",
+	WaitGPUBusy: "A process that dynctl did not start holds memory of the card that the worker was given, and the worker does not serve; " +
+		"end that process, or wait. Nodes without such cards are preferred.",
+	WaitDynamoTooOld: "Dynamo on a Ray node is older than 1.4, whose workers refuse these command lines; install a newer ai-dynamo on every node. What runs goes on.",
 
 	CondOK:              "As it should be.",
 	CondWarnings:        "The spec is accepted, and something in it does not do what it seems to; the message names each field and what would make it count.",

@@ -17,18 +17,22 @@ func JSONSchema(kind string) (json.RawMessage, error) {
 	if kind == "" {
 		id += "spec"
 	}
-	root := schemaNode{"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": id}
+	definitions := schemaNode{}
+	root := schemaNode{"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": id, "$defs": definitions}
+	server := func() schemaNode {
+		return withArguments(KindServer, objectSchema(reflect.TypeFor[Server](), KindServer, ""), definitions)
+	}
+	model := func() schemaNode {
+		return withArguments(KindModel, objectSchema(reflect.TypeFor[Model](), KindModel, ""), definitions)
+	}
 	switch kind {
 	case KindServer:
-		maps.Copy(root, objectSchema(reflect.TypeFor[Server](), kind, ""))
+		maps.Copy(root, server())
 	case KindModel:
-		maps.Copy(root, objectSchema(reflect.TypeFor[Model](), kind, ""))
+		maps.Copy(root, model())
 	case "":
 		root["title"] = "Server or Model"
-		root["oneOf"] = []schemaNode{
-			objectSchema(reflect.TypeFor[Server](), KindServer, ""),
-			objectSchema(reflect.TypeFor[Model](), KindModel, ""),
-		}
+		root["oneOf"] = []schemaNode{server(), model()}
 	default:
 		return nil, fmt.Errorf("kind %q has no schema; there are %s and %s", kind, KindServer, KindModel)
 	}

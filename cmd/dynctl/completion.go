@@ -283,10 +283,14 @@ func completeGoals(_ *cobra.Command, _ []string, typed string) ([]string, cobra.
 	return beginning(append([]string{"deleted"}, conditionTypes...), typed), cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeExplain offers the fields below what is typed, or the reasons.
-func completeExplain(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+// completeExplain offers the fields or the arguments below what is typed, or the
+// reasons.
+func completeExplain(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	if names, ok := completeArguments(cmd, typed); ok {
+		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 	if i := strings.LastIndexByte(typed, '.'); i > 0 {
 		found, _, err := findFields(typed[:i])

@@ -14,38 +14,62 @@ import (
 const explainLong = `Explain a field of a spec: what it means, its type, its default, the values that
 it may have, and the fields below it. A field may be named by its end alone. A
 reason of a condition, an event or an exit, a condition and the type of an event
-can be explained as well. Case does not matter.`
+can be explained as well. Case does not matter.
+
+An argument of an engine (engineArgs.NAME, dynamoArgs.NAME) or of the frontend
+(frontend.args.NAME, router.args.NAME) is explained as the program's own parser
+has it, under any of its names: what it takes, its choices and default, and how it
+stands on the command line. Without --engine every engine has its say.`
+
+const explainExample = `  dynctl explain model
+  dynctl explain model.spec.router.mode
+  dynctl explain replicas
+  dynctl explain SlugConflict
+  dynctl explain unit-exited
+  dynctl explain engineArgs.max_model_len --engine vllm`
 
 func (a *app) explainCmd() *cobra.Command {
-	return &cobra.Command{
+	var engine string
+	cmd := &cobra.Command{
 		Use:     "explain KIND[.FIELD...]|FIELD|REASON|CONDITION|EVENT",
 		Short:   "Explain a field of a spec, a reason, a condition or an event",
 		Long:    explainLong,
-		Example: "  dynctl explain model\n  dynctl explain model.spec.router.mode\n  dynctl explain replicas\n  dynctl explain SlugConflict\n  dynctl explain unit-exited",
+		Example: explainExample,
 		Args:    cobra.ExactArgs(1),
 
 		ValidArgsFunction: completeExplain,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if found := termsNamed(args[0]); len(found) > 0 {
+			if found := termsNamed(args[0]); len(found) > 0 && engine == "" {
 				a.explainTerms(found)
 				return nil
 			}
-			found, others, err := findFields(args[0])
-			if err != nil {
+			if done, err := a.explainArgs(args[0], engine); done {
 				return err
 			}
-			for i, f := range found {
-				if i > 0 {
-					fmt.Fprintln(a.out)
-				}
-				a.explain(f.path, f.node)
-			}
-			if len(others) > 0 {
-				fmt.Fprintf(a.out, "\n%s\n", wrap("See also "+strings.Join(others, ", "), "", a.width()))
-			}
-			return nil
+			return a.explainFields(args[0])
 		},
 	}
+	cmd.Flags().StringVar(&engine, "engine", "", "the engine whose arguments are meant: "+strings.Join(state.Engines(), ", "))
+	offerFlag(cmd, "engine", cobra.FixedCompletions(state.Engines(), cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// explainFields explains the fields that a path names, or its end.
+func (a *app) explainFields(path string) error {
+	found, others, err := findFields(path)
+	if err != nil {
+		return err
+	}
+	for i, f := range found {
+		if i > 0 {
+			fmt.Fprintln(a.out)
+		}
+		a.explain(f.path, f.node)
+	}
+	if len(others) > 0 {
+		fmt.Fprintf(a.out, "\n%s\n", wrap("See also "+strings.Join(others, ", "), "", a.width()))
+	}
+	return nil
 }
 
 func (a *app) explainTerms(found []vocable) {
