@@ -136,6 +136,12 @@ engine-flags: $(VENV_STAMP) $(VLLM_STAMP) $(SGLANG_PARSER)/.made ## Record the c
 	@echo "engine-flags: sglang"; PYTHONPATH=$(SGLANG_PARSER) $(VLLM_VENV)/bin/python deploy/engineflags/record.py sglang 2>/dev/null > $(ENGINE_TABLES)/sglang.new
 	@for p in mocker frontend trtllm vllm sglang; do mv $(ENGINE_TABLES)/$$p.new $(ENGINE_TABLES)/$$p.json; done
 
+.PHONY: recipes-vllm
+recipes-vllm: build $(VLLM_STAMP) ## Put the recipes for vLLM through vLLM's own parser (about a minute)
+	@out=$$(mktemp -d) && trap 'rm -r "$$out"' EXIT && \
+	for f in examples/recipes/vllm-*.yaml; do bin/dynctl render "$$f" --nodes deploy/engineflags/nodes.json > "$$out/$$(basename "$$f" .yaml).json" || exit 1; done && \
+	$(VLLM_VENV)/bin/python deploy/engineflags/parse.py vllm "$$out"/*.json
+
 $(SGLANG_PARSER)/.made: deploy/engineflags/sglang.txt | $(VLLM_STAMP)
 	@$(VENV)/bin/uv pip install --quiet --python $(VLLM_VENV)/bin/python --target $(SGLANG_PARSER) --no-deps --require-hashes -r deploy/engineflags/sglang.txt
 	@touch $@

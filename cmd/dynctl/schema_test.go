@@ -142,12 +142,20 @@ func TestExamplesNameTheSchema(t *testing.T) {
 	if err != nil || len(examples) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
-	for _, example := range examples {
+	recipes, err := filepath.Glob("../../examples/recipes/*.yaml")
+	if err != nil || len(recipes) == 0 {
+		t.Fatalf("no recipes: %v", err)
+	}
+	for _, example := range append(examples, recipes...) {
+		beside := "spec.schema.json"
+		if filepath.Base(filepath.Dir(example)) == "recipes" {
+			beside = "../" + beside
+		}
 		text, err := os.ReadFile(example)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(string(text), "# yaml-language-server: $schema=spec.schema.json\n") {
+		if !strings.HasPrefix(string(text), "# yaml-language-server: $schema="+beside+"\n") {
 			t.Errorf("%s does not begin with its schema", example)
 		}
 		docs, err := state.Decode(example, text)
