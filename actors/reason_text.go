@@ -104,6 +104,8 @@ var reasonTexts = map[string]string{
 	ExitExecFailed:       "The process could not be executed; the log tail says why: a program, a file or a variable is missing on the node.",
 	PlacementStartFailed: "Ray refused to create the group or its actors, five times in a row; the message says what it said. It is tried again with backoff.",
 
+	"UnsafePath": "The log was not read: its path leads through a link, or belongs to somebody else; see that only Ray's user writes to the session directory.",
+
 	"Created":         "Ray placed the group.",
 	"Executed":        "A process was executed.",
 	"Stopped":         "The unit was stopped; nothing of it is left.",

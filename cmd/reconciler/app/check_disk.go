@@ -14,7 +14,8 @@ func checkDisk(a *App, _ *snapshot) (string, string) {
 	d, err := a.natsd.Disk()
 	switch {
 	case d.Failed:
-		return checkDegraded, fmt.Sprintf("nothing can be written to %s (%d MiB free): specs and events are refused, what runs goes on; free some space, it heals by itself", d.Dir, d.Free>>20)
+		return checkDegraded, fmt.Sprintf("nothing can be written to %s (%d MiB free): specs and events are refused, what runs goes on; "+
+			"free some space, it heals by itself", d.Dir, d.Free>>20)
 	case err != nil:
 		return checkDegraded, err.Error()
 	case d.Free < diskLow:
