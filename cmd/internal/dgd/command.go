@@ -1,12 +1,12 @@
 package dgd
 
 import (
+	"maps"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 
-	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/syntax"
 
 	"dynctl/state"
@@ -19,7 +19,7 @@ type command struct {
 	module string
 	args   []string
 	env    []envVar // that its shell sets
-	// computed are the words that only a shell can tell, as they are written.
+	// computed are the words that only the running pod can tell, as they are written.
 	computed []string
 	// others says that the shell runs more than this one program.
 	others bool
@@ -28,16 +28,24 @@ type command struct {
 var shells = []string{"sh", "bash", "dash", "zsh"}
 
 // readCommand reads the words of a container's command and args. framework is what
-// the deployment says of all its components.
-func readCommand(words []string, framework string) command {
+// the deployment says of all its components, vars what the container's variables are.
+func readCommand(words []string, framework string, vars variables) command {
+	var untold []string
+	words = slices.Clone(words)
+	for i, w := range words {
+		var told bool
+		if words[i], told = vars.inWord(w); !told {
+			untold = append(untold, words[i])
+		}
+	}
 	if len(words) > 0 && slices.Contains(shells, path.Base(words[0])) {
 		if i := slices.IndexFunc(words, func(w string) bool { return shellScript.MatchString(w) }); i > 0 && i+1 < len(words) {
 			// What follows the script is $0, then "$@".
 			rest := words[i+2:]
-			return readScript(words[i+1], rest[min(1, len(rest)):])
+			return readScript(words[i+1], rest[min(1, len(rest)):], vars)
 		}
 	}
-	c := command{}
+	c := command{computed: untold}
 	c.module, c.args = dynamoModule(words)
 	if c.module == "" && framework != "" && len(words) > 0 && strings.HasPrefix(words[0], "-") {
 		// Flags alone go to what the image starts.
@@ -63,7 +71,8 @@ func dynamoModule(words []string) (module string, args []string) {
 
 // readScript finds the one command of a shell script that starts a Dynamo
 // component. positional are its "$@".
-func readScript(script string, positional []string) command {
+func readScript(script string, positional []string, vars variables) command {
+	vars = maps.Clone(vars)
 	file, err := syntax.NewParser().Parse(strings.NewReader(script), "")
 	if err != nil {
 		return command{computed: []string{script}}
@@ -76,16 +85,17 @@ func readScript(script string, positional []string) command {
 		case *syntax.CmdSubst: // what it runs makes a word
 			return false
 		case *syntax.DeclClause:
-			env = append(env, assignments(n.Args)...)
+			env = append(env, vars.assigned(n.Args)...)
 		case *syntax.CallExpr:
 			if len(n.Args) == 0 {
+				vars.assigned(n.Assigns)
 				return true
 			}
 			calls++
 			c := command{}
-			words := c.words(n.Args, positional)
+			words := c.words(n.Args, positional, vars)
 			if c.module, c.args = dynamoModule(words); c.module != "" && found.module == "" {
-				c.env = slices.Concat(env, assignments(n.Assigns))
+				c.env = slices.Concat(env, maps.Clone(vars).assigned(n.Assigns))
 				found = c
 			}
 		}
@@ -95,13 +105,13 @@ func readScript(script string, positional []string) command {
 	return found
 }
 
-// words are the literal words; what a shell has to compute is set aside.
-func (c *command) words(words []*syntax.Word, positional []string) []string {
+// words are the words that can be told; what else a shell has to compute is set aside.
+func (c *command) words(words []*syntax.Word, positional []string, vars variables) []string {
 	var out []string
 	for _, w := range words {
-		switch text, ok := literal(w); {
+		switch fields, ok := vars.fields(w); {
 		case ok:
-			out = append(out, text)
+			out = append(out, fields...)
 		case isAllArguments(w):
 			out = append(out, positional...)
 		default:
@@ -123,36 +133,6 @@ func printed(n syntax.Node) string {
 	// A strings.Builder takes everything.
 	_ = syntax.NewPrinter().Print(&b, n)
 	return b.String()
-}
-
-// literal is the text of a word in which a shell has nothing to compute.
-func literal(w *syntax.Word) (string, bool) {
-	plain := true
-	syntax.Walk(w, func(n syntax.Node) bool {
-		switch n.(type) {
-		case *syntax.ParamExp, *syntax.CmdSubst, *syntax.ArithmExp, *syntax.ProcSubst, *syntax.ExtGlob:
-			plain = false
-		}
-		return plain
-	})
-	if !plain {
-		return "", false
-	}
-	text, err := expand.Literal(nil, w)
-	return text, err == nil
-}
-
-func assignments(list []*syntax.Assign) []envVar {
-	var out []envVar
-	for _, a := range list {
-		if a.Name == nil || a.Value == nil {
-			continue
-		}
-		if text, ok := literal(a.Value); ok {
-			out = append(out, envVar{Name: a.Name.Value, Value: text})
-		}
-	}
-	return out
 }
 
 // engineOf is the engine that a module starts; empty for another one.

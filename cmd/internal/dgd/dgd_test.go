@@ -15,17 +15,20 @@ func TestReadCommand(t *testing.T) {
 		computed int
 		others   bool
 	}{
-		"plain":              {words: []string{"python3", "-m", "dynamo.vllm", "--model", "m"}, module: "vllm", args: []string{"--model", "m"}},
-		"a script":           {words: []string{"/bin/bash", "-c", "exec python3 -m dynamo.sglang \\\n  --model-path 'a b' \\\n  --tp 2"}, module: "sglang", args: []string{"--model-path", "a b", "--tp", "2"}},
-		"its own arguments":  {words: []string{"sh", "-lc", `exec python3 -m dynamo.vllm "$@"`, "--", "--model", "m"}, module: "vllm", args: []string{"--model", "m"}},
-		"what is computed":   {words: []string{"sh", "-c", `python3 -m dynamo.vllm --model "$M" --seed $(date +%s)`}, module: "vllm", args: []string{"--model", `"$M"`, "--seed", "$(date +%s)"}, computed: 2},
+		"plain":             {words: []string{"python3", "-m", "dynamo.vllm", "--model", "m"}, module: "vllm", args: []string{"--model", "m"}},
+		"a script":          {words: []string{"/bin/bash", "-c", "exec python3 -m dynamo.sglang \\\n  --model-path 'a b' \\\n  --tp 2"}, module: "sglang", args: []string{"--model-path", "a b", "--tp", "2"}},
+		"its own arguments": {words: []string{"sh", "-lc", `exec python3 -m dynamo.vllm "$@"`, "--", "--model", "m"}, module: "vllm", args: []string{"--model", "m"}},
+		"what is computed":  {words: []string{"sh", "-c", `python3 -m dynamo.vllm --model "$M" --seed $(date +%s)`}, module: "vllm", args: []string{"--model", `"$M"`, "--seed", "$(date +%s)"}, computed: 2},
+		"variables of its own": {words: []string{"sh", "-c", `M=$MODEL; exec python3 -m dynamo.vllm --model "${M}" --c="$JSON" --d "${MODEL:-x}" --e="$OTHER"`}, module: "vllm",
+			args: []string{"--model", "org/m", `--c={"a": 1}`, "--d", `"${MODEL:-x}"`, `--e="$OTHER"`}, computed: 2},
+		"references":         {words: []string{"python3", "-m", "dynamo.vllm", "--model", "$(MODEL)", "--c", "$(OTHER)", "--d", "$$(MODEL)"}, module: "vllm", args: []string{"--model", "org/m", "--c", "$(OTHER)", "--d", "$(MODEL)"}, computed: 1},
 		"other commands too": {words: []string{"sh", "-c", "sleep 1; python3 -m dynamo.trtllm --model-path m & wait"}, module: "trtllm", args: []string{"--model-path", "m"}, others: true},
 		"flags alone":        {words: []string{"--model", "m"}, module: "vllm", args: []string{"--model", "m"}},
 		"something else":     {words: []string{"sleep", "1"}},
 		"a broken script":    {words: []string{"sh", "-c", "if true; then ("}, computed: 1},
 		"nothing":            {},
 	} {
-		c := readCommand(tc.words, "vllm")
+		c := readCommand(tc.words, "vllm", variables{"MODEL": "org/m", "JSON": `{"a": 1}`})
 		if c.module != tc.module || !slices.Equal(c.args, tc.args) || len(c.computed) != tc.computed || c.others != tc.others {
 			t.Errorf("%s: %+v", name, c)
 		}
@@ -51,6 +54,7 @@ func FuzzConvert(f *testing.F) {
 	f.Add(`{"spec":{"services":{"w":{"componentType":"worker","replicas":1,"resources":{"limits":{"gpu":"2"}},
 		"extraPodSpec":{"mainContainer":{"command":["sh","-c","python3 -m dynamo.vllm --model m"]}}}}}}`)
 	f.Add(`{"spec":{"components":[{"name":"p","type":"prefill","podTemplate":{"spec":{"containers":[{"name":"main","args":["-m","dynamo.sglang"]}]}}}]}}`)
+	f.Add(`{"spec":{"services":{"w":{"componentType":"worker","envs":[{"name":"M","value":"a b*"}],"extraPodSpec":{"mainContainer":{"command":["sh","-c","N=$M; exec python3 -m dynamo.vllm --model $N --x=\"${O}\" --y $(date)"]}}}}}}`)
 	f.Add(`[]`)
 	f.Fuzz(func(t *testing.T, doc string) {
 		r, err := Convert(json.RawMessage(doc))

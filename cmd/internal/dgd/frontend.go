@@ -15,11 +15,11 @@ const (
 
 // frontend takes in the component that speaks HTTP.
 func (c *converter) frontend(comp component) {
-	cmd := readCommand(comp.command, "frontend")
+	cmd := readCommand(comp.command, "frontend", known(c.graph.environment(), comp.env))
 	flags, _ := readFlags("", cmd.args)
 	for _, f := range flags {
-		if len(f.values) > 0 && contains(cmd.computed, f.first()) {
-			c.note("%s: --%s is left out: a shell computes it when the pod starts (%s)", comp.name, f.name, f.first())
+		if cmd.unknownIn(f) {
+			c.note("%s: --%s is left out: its value is known only when the pod starts (%s)", comp.name, f.name, f.first())
 			continue
 		}
 		c.frontendFlag(comp, f)

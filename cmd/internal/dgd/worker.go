@@ -2,7 +2,6 @@ package dgd
 
 import (
 	"encoding/json"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -23,7 +22,7 @@ type worker struct {
 // worker reads a component that serves a model; ok is false, and a note says why,
 // where it cannot be told what it serves.
 func (c *converter) worker(comp component) (w worker, ok bool) {
-	cmd := readCommand(comp.command, c.graph.Spec.BackendFramework)
+	cmd := readCommand(comp.command, c.graph.Spec.BackendFramework, known(c.graph.environment(), comp.env))
 	w = worker{component: comp, engine: engineOf(cmd.module)}
 	switch {
 	case w.engine == "" && cmd.module == "":
@@ -40,8 +39,8 @@ func (c *converter) worker(comp component) (w worker, ok bool) {
 		c.note("%s: left out, for they belong to no flag: %s", comp.name, strings.Join(stray, " "))
 	}
 	for _, f := range flags {
-		if slices.ContainsFunc(f.values, func(v string) bool { return contains(cmd.computed, v) }) {
-			c.note("%s: --%s is left out: a shell computes it when the pod starts (%s)", comp.name, f.name, strings.Join(f.values, " "))
+		if cmd.unknownIn(f) {
+			c.note("%s: --%s is left out: its value is known only when the pod starts (%s)", comp.name, f.name, strings.Join(f.values, " "))
 			continue
 		}
 		c.workerFlag(&w, f)
