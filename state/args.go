@@ -24,10 +24,28 @@ func (a Args) Clone() Args {
 // Neither a nor other is changed.
 func (a Args) Overlay(other Args) Args {
 	out := a.Clone()
+	places := out.places()
 	for _, x := range other {
-		out = out.With(x.Key, slices.Clone(x.Value))
+		value := slices.Clone(x.Value)
+		if i, has := places[x.Key]; has {
+			out[i].Value = value
+			continue
+		}
+		places[x.Key] = len(out)
+		out = append(out, Arg{Key: x.Key, Value: value})
 	}
 	return out
+}
+
+// places are the indices of the keys, for who looks up many of them.
+func (a Args) places() map[string]int {
+	at := make(map[string]int, len(a))
+	for i, x := range a {
+		if _, has := at[x.Key]; !has {
+			at[x.Key] = i
+		}
+	}
+	return at
 }
 
 // With returns a with key set to value: in place if a has the key, else at the

@@ -40,7 +40,7 @@ func (f *faults) parserArgs(program string, field argField, t *engineflags.Table
 	if t == nil {
 		return
 	}
-	var before []Arg
+	before := earlier{table: t}
 	for _, x := range field.args {
 		at := field.path + "." + x.Key
 		if isNull(x.Value) || f.has(at) || placesOnly(program, x.Key) {
@@ -48,38 +48,74 @@ func (f *faults) parserArgs(program string, field argField, t *engineflags.Table
 		}
 		found, known := t.Find(x.Key)
 		_, p := t.Words(x.Key, x.Value)
-		switch i := slices.IndexFunc(before, func(y Arg) bool { return clash(t, y.Key, x.Key) }); {
-		case !known || found.Ambiguous != nil:
+		if !known || found.Ambiguous != nil {
 			f.unknownArg(at, program, x.Key, t)
+			continue
+		}
+		switch other, clashes := before.clash(found, x.Key); {
 		case managedAlias(found, managed) != nil:
 			f.managed(ReasonManagedFlag, at, x.Key, *managedAlias(found, managed))
-		case i >= 0:
-			f.add(ReasonInvalidArgument, at, "%s and %s set one thing, %s, and only the last would count; keep one of them", before[i].Key, x.Key, "--"+found.Name())
+		case clashes:
+			f.add(ReasonInvalidArgument, at, "%s and %s set one thing, %s, and only the last would count; keep one of them", other, x.Key, "--"+found.Name())
 		case p != nil:
 			f.add(ReasonInvalidArgument, at, "%s", p.Message+didYouMean(p.Word, p.Choices))
 		}
-		before = append(before, x)
+		before.add(found, x.Key)
 	}
 }
 
-// clash reports whether the second of two arguments would take the place of the
-// first: one flag in two spellings, or an object and one of its keys.
-func clash(t *engineflags.Table, a, b string) bool {
-	if !t.Knows(a) || !t.Knows(b) {
-		return sameFlag(a, b)
-	}
-	x, _ := t.Find(a)
-	y, _ := t.Find(b)
-	if t.Program == EngineTRTLLM {
-		return t.Same(a, b) || trtllmObject(x, y) || trtllmObject(y, x)
-	}
-	return t.Same(a, b) || x.ID() == y.ID() && (x.Path == "") != (y.Path == "")
+// earlier are the arguments before one, by what they could clash with.
+type earlier struct {
+	table *engineflags.Table
+	keys  map[string]string
 }
 
-// trtllmObject reports whether one argument is an option of trtllm's own and the
-// other the object that such options are collected in.
-func trtllmObject(option, object engineflags.Found) bool {
-	return option.Name() == EngineTRTLLM && option.Path != "" && object.Name() == "override-engine-args"
+// clash is the first of the earlier keys whose place an argument would take: one flag in
+// two spellings, or an object and one of its keys.
+func (e *earlier) clash(found engineflags.Found, key string) (other string, clashes bool) {
+	if other, clashes = e.keys[e.thing(found, key)]; clashes {
+		return other, true
+	}
+	other, clashes = e.keys[e.part(found, !e.whole(found))]
+	return other, clashes
+}
+
+func (e *earlier) add(found engineflags.Found, key string) {
+	if e.keys == nil {
+		e.keys = map[string]string{}
+	}
+	for _, name := range []string{e.thing(found, key), e.part(found, e.whole(found))} {
+		if _, has := e.keys[name]; !has && name != "" {
+			e.keys[name] = key
+		}
+	}
+}
+
+// thing is what an argument sets.
+func (e *earlier) thing(found engineflags.Found, key string) string {
+	if found.Repeats {
+		return "key " + flagName(key)
+	}
+	return "flag " + found.ID() + "\x00" + flagName(found.Path)
+}
+
+// whole reports whether an argument is an object and not a key of one.
+func (e *earlier) whole(found engineflags.Found) bool { return found.Path == "" }
+
+// part names the objects, or the keys in them, that an argument belongs to; empty where
+// there are none.
+func (e *earlier) part(found engineflags.Found, whole bool) string {
+	id := found.ID()
+	if e.table.Program == EngineTRTLLM {
+		// Options of trtllm's own are collected in one object.
+		switch {
+		case found.Name() == EngineTRTLLM && found.Path != "", found.Name() == "override-engine-args":
+			id = "override-engine-args"
+		default:
+			return ""
+		}
+	}
+	return map[bool]string{true: "object ", false: "in object "}[whole] + id
 }
 
 // managedAlias is the managed flag that a flag of the program is under one of its
@@ -95,7 +131,11 @@ func managedAlias(found engineflags.Found, managed []managedFlagSpec) *managedFl
 
 // unknownArg adds a fault for an argument that the parser of the nodes does not know.
 func (f *faults) unknownArg(at, program, key string, t *engineflags.Table) {
-	if t.FromNodes {
+	switch {
+	case !t.FromNodes:
+	case len(*f) >= MaxFaults: // it is only counted
+		f.add(ReasonUnknownArgument, at, "")
+	default:
 		f.add(ReasonUnknownArgument, at, "%s", unknownText(program, key, t))
 	}
 }
@@ -140,6 +180,10 @@ func (w *warnings) unknownArgs(program string, field argField, t *engineflags.Ta
 		if t.Knows(x.Key) || isNull(x.Value) || placesOnly(program, x.Key) {
 			continue
 		}
-		w.add(field.path+"."+x.Key, "%s; it is passed on as it is", unknownText(program, x.Key, t))
+		text := ""
+		if len(*w) < MaxFaults { // else it is only counted
+			text = unknownText(program, x.Key, t)
+		}
+		w.add(field.path+"."+x.Key, "%s; it is passed on as it is", text)
 	}
 }

@@ -18,8 +18,16 @@ type decoder struct {
 }
 
 func (d *decoder) fail(n *node, hint, format string, args ...any) {
-	d.errs = append(d.errs, d.src.errorAt(n.line, n.col, fmt.Sprintf(format, args...), hint))
+	if d.full() {
+		d.errs = append(d.errs, d.src.counted())
+		d.src.told++
+		return
+	}
+	d.errs = append(d.errs, d.src.errorAt(n.line, n.col, fmt.Sprintf(format, clipWords(args)...), hint))
 }
+
+// full reports whether a fault would only be counted.
+func (d *decoder) full() bool { return d.src.told >= MaxFaults }
 
 // object reads a whole document.
 func (d *decoder) object(root *node) Object {
@@ -117,7 +125,7 @@ func (d *decoder) want(n *node, kind nodeKind, path string) bool {
 	}
 	hint := ""
 	if kind == nodeString && (n.kind == nodeNumber || n.kind == nodeBool) {
-		hint = fmt.Sprintf("put it in quotes: %q", n.source)
+		hint = fmt.Sprintf("put it in quotes: %q", Clip(n.source, maxWord))
 	}
 	d.fail(n, hint, "%s takes %s, and this is %s", nameOf(path), kind, n.kind)
 	return false
@@ -176,6 +184,10 @@ var knownElsewhere = map[string]string{
 
 func (d *decoder) unknown(f field, names []string, path string) {
 	hint := ""
+	if d.full() {
+		d.fail(f.value, "", "")
+		return
+	}
 	if best := knownElsewhere[f.key]; slices.Contains(names, best) {
 		hint = "did you mean " + best + "?"
 	} else if best := Nearest(f.key, names); best != "" {
@@ -285,7 +297,7 @@ func (d *decoder) tristate(n *node, out *Tristate, path string) {
 
 func (d *decoder) duration(n *node, out *Duration, path string) {
 	if n.kind == nodeNumber {
-		d.fail(n, "add a unit: "+n.source+"s, "+n.source+"m", "%s takes a duration, and this is a number", path)
+		d.fail(n, "add a unit: "+Clip(n.source, maxWord)+"s, "+Clip(n.source, maxWord)+"m", "%s takes a duration, and this is a number", path)
 		return
 	}
 	if !d.want(n, nodeString, path) {

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -20,7 +22,9 @@ type Doc struct {
 	// Line is the line of the file on which the document begins, from 1.
 	Line int
 
-	root *node
+	// root reads the document again, once, and quietly: most documents are never asked
+	// for a place, and their values would fill the memory.
+	root func() *node
 	src  *source
 }
 
@@ -45,12 +49,22 @@ func Locate(doc Doc, path string) (line, col int, snippet string) {
 	if doc.root == nil {
 		return 0, 0, ""
 	}
-	line, col = doc.root.locate(path)
+	root := doc.root()
+	if root == nil {
+		return 0, 0, ""
+	}
+	line, col = root.locate(path)
 	return line, col, doc.src.snippet(line, col)
 }
 
 // Place turns a broken rule into an error with the place in the document.
 func (d Doc) Place(i *Invalid) *SpecError {
+	if i.more > 0 {
+		return &SpecError{File: d.File, more: i.more}
+	}
+	if d.src != nil && d.src.full() {
+		return &SpecError{File: d.File, rule: i, more: 1}
+	}
 	line, col, snippet := Locate(d, i.Path)
 	return &SpecError{File: d.File, Line: line, Column: col, Snippet: snippet, Message: i.Error(), rule: i}
 }
@@ -68,17 +82,17 @@ func (d Doc) CheckSize() *Invalid {
 }
 
 // Decode reads one or many documents of YAML or JSON. Empty documents are passed
-// over. The error joins a [*SpecError] for each place that cannot be read, and for
-// each document that is over MaxValueSize; the documents returned with it are the
-// others.
+// over. The error is a [*Faults] of a [*SpecError] for each place that cannot be read,
+// and for each document that is over MaxValueSize; the documents returned with it are
+// the others.
 func Decode(file string, data []byte) ([]Doc, error) {
-	each, err := DecodeEach(file, data)
+	each, err := DecodeSeq(file, data)
 	if err != nil {
 		return nil, err
 	}
 	var docs []Doc
 	var errs []error
-	for _, d := range each {
+	for d := range each {
 		errs = append(errs, d.Errs...)
 		if len(d.Errs) == 0 {
 			docs = append(docs, d.Doc)
@@ -92,33 +106,80 @@ type Decoded struct {
 	// Doc has no Object where its kind is not known, and in it only what could be
 	// read where there are Errs.
 	Doc Doc
-	// Errs are the places that cannot be read, each a [*SpecError].
+	// Errs are the places that cannot be read, each a [*SpecError]. Past MaxFaults of a
+	// file they are counted, and the last stands for those of this document.
 	Errs []error
 }
 
 // DecodeEach is Decode for who wants to say more of a document that cannot be read
 // as a whole. The error means the whole file.
 func DecodeEach(file string, data []byte) ([]Decoded, error) {
+	each, err := DecodeSeq(file, data)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Collect(each), nil
+}
+
+// DecodeSeq is DecodeEach one document at a time, in the order of the file: the next
+// is read when the loop asks for it.
+func DecodeSeq(file string, data []byte) (iter.Seq[Decoded], error) {
 	src, text, err := prepare(file, data)
 	if err != nil {
 		return nil, err
 	}
-	var out []Decoded
-	for _, doc := range parse(src, text) {
-		root := doc.root
-		d := &decoder{src: src, errs: doc.errs}
-		found := Doc{File: file, root: root, src: src}
-		if root != nil && root.kind != nodeNull {
-			found.Object, found.Raw, found.Line = d.object(root), root.json(), root.line
-			if rule := found.CheckSize(); rule != nil && len(d.errs) == 0 {
-				d.errs = append(d.errs, found.Place(rule))
+	found, err := sections(src, text)
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(Decoded) bool) {
+		for _, s := range found {
+			d := decode(src, text, s)
+			if (len(d.Errs) > 0 || d.Doc.Object != (Object{})) && !yield(d) {
+				return
 			}
 		}
-		if len(d.errs) > 0 || found.Object != (Object{}) {
-			out = append(out, Decoded{Doc: found, Errs: d.errs})
+	}, nil
+}
+
+// decode reads one document of a file.
+func decode(src *source, text []byte, s section) Decoded {
+	read := s.parse(src, text)
+	d := &decoder{src: src, errs: read.errs}
+	doc := Doc{File: src.file, src: src, root: again(src, text, s)}
+	if root := read.root; root != nil && root.kind != nodeNull {
+		doc.Object, doc.Raw, doc.Line = d.object(root), root.json(), root.line
+		if rule := doc.CheckSize(); rule != nil && len(d.errs) == 0 {
+			d.errs = append(d.errs, doc.Place(rule))
 		}
 	}
-	return out, nil
+	return Decoded{Doc: doc, Errs: merged(src.file, d.errs)}
+}
+
+// again reads a document once more, when it is asked for, and tells of no fault.
+func again(src *source, text []byte, s section) func() *node {
+	return sync.OnceValue(func() *node {
+		quiet := *src
+		quiet.told = MaxFaults
+		return s.parse(&quiet, text).root
+	})
+}
+
+// merged makes one error of those that are only counted.
+func merged(file string, errs []error) []error {
+	var out []error
+	more := 0
+	for _, err := range errs {
+		if n := untold(err); n > 0 {
+			more += n
+		} else {
+			out = append(out, err)
+		}
+	}
+	if more > 0 {
+		out = append(out, &SpecError{File: file, more: more})
+	}
+	return out
 }
 
 // DecodeAny reads documents that need not be specs: each has Raw and its places, and
@@ -129,12 +190,17 @@ func DecodeAny(file string, data []byte) ([]Doc, error) {
 	if err != nil {
 		return nil, err
 	}
+	found, err := sections(src, text)
+	if err != nil {
+		return nil, err
+	}
 	var docs []Doc
 	var errs []error
-	for _, doc := range parse(src, text) {
+	for _, s := range found {
+		doc := s.parse(src, text)
 		errs = append(errs, doc.errs...)
 		if root := doc.root; len(doc.errs) == 0 && root != nil && root.kind != nodeNull {
-			docs = append(docs, Doc{Raw: root.json(), File: file, Line: root.line, root: root, src: src})
+			docs = append(docs, Doc{Raw: root.json(), File: file, Line: root.line, root: again(src, text, s), src: src})
 		}
 	}
 	return docs, joinSorted(errs)
@@ -153,7 +219,7 @@ func joinSorted(errs []error) error {
 		lineB, colB := place(b)
 		return cmp.Or(cmp.Compare(lineA, lineB), cmp.Compare(colA, colB))
 	})
-	return errors.Join(errs...)
+	return JoinFaults(errs...)
 }
 
 // DecodeValue reads the value of a key of the spec bucket: exactly one document,
@@ -241,12 +307,39 @@ func badCharacter(s string) string {
 	return fmt.Sprintf("the byte 0x%02x here is not UTF-8", s[0])
 }
 
-// parse reads JSON where the text is JSON, else YAML, which most JSON is as well.
-func parse(src *source, text []byte) []parsed {
+// section is one document of a file that is yet to be read.
+type section interface {
+	parse(src *source, text []byte) parsed
+}
+
+// parsed is one document as it was read; root is nil where it cannot be read at all.
+type parsed struct {
+	root *node
+	errs []error
+}
+
+// sections finds the documents of a file: JSON where it is JSON, else YAML, which
+// most JSON is as well.
+func sections(src *source, text []byte) ([]section, error) {
+	found, ok := []section(nil), false
 	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
-		if docs, ok := parseJSON(src, text); ok {
-			return docs
+		found, ok = jsonChunks(text)
+	}
+	if !ok {
+		found = yamlChunks(src.lines)
+	}
+	if len(found) > MaxDocuments {
+		return nil, &SpecError{
+			File:    src.file,
+			Message: fmt.Sprintf("the file holds more than %s documents", thousands(MaxDocuments)),
+			Hint:    "a store takes no more objects than that",
 		}
 	}
-	return parseYAML(src)
+	return found, nil
+}
+
+// tooLong is a document whose text is over maxSource.
+func (s *source) tooLong(line, col, size int) error {
+	return s.errorAt(line, col, fmt.Sprintf("the document that begins here has %d bytes; at most %d are read", size, maxSource),
+		"move large content into a file that env fromFile names")
 }

@@ -13,14 +13,20 @@ type Invalid struct {
 	Path string
 	// Message says what is wrong there and what to do.
 	Message string
+	// more is how many faults this one stands for; they are counted and not told.
+	more int
 }
 
 // Error is "path: message (reason)".
 func (i *Invalid) Error() string {
-	if i.Path == "" {
-		return i.Message + " (" + i.Reason + ")"
+	if i.more > 0 {
+		return i.Message
 	}
-	return i.Path + ": " + i.Message + " (" + i.Reason + ")"
+	text := Clip(Visible(i.Message), 2*maxText) + " (" + i.Reason + ")"
+	if i.Path == "" {
+		return text
+	}
+	return Clip(Visible(i.Path), maxWord) + ": " + text
 }
 
 // ReasonOf is the reason of a rejection: that of the first [*Invalid] in err,

@@ -127,11 +127,12 @@ type commandArg struct {
 func (m ModelSpec) commandArgs(role string) []commandArg {
 	var out []commandArg
 	own := m.roleOrNone(role)
+	engine, dynamo := own.EngineArgs.places(), own.DynamoArgs.places()
 	for _, x := range m.RoleArgs(role) {
-		out = append(out, commandArg{x, rolePath(role, "engineArgs", x.Key, own.EngineArgs)})
+		out = append(out, commandArg{x, rolePath(role, "engineArgs", x.Key, engine)})
 	}
 	for _, x := range m.RoleDynamoArgs(role) {
-		out = append(out, commandArg{x, rolePath(role, "dynamoArgs", x.Key, own.DynamoArgs)})
+		out = append(out, commandArg{x, rolePath(role, "dynamoArgs", x.Key, dynamo)})
 	}
 	return out
 }

@@ -3,55 +3,81 @@ package state
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"unicode/utf8"
 )
 
+// MaxDocuments is how many documents of one file, or objects of one store, are taken.
+const MaxDocuments = 20_000
+
 // Bounds of a document, far above any real spec, so that no input can exhaust
-// the stack or the memory.
+// the stack, the memory or the time.
 const (
 	maxFileSize = 16 << 20
-	maxDepth    = 100
+	maxSource   = 2 * MaxValueSize // of one document, with its comments and blanks
+	maxDepth    = 64
 	maxNodes    = 1 << 18
-	maxTokens   = 20_000 // of one YAML document; the library's parser is not linear
-	tooDeepHint = "no spec needs more than 100 levels"
+	maxBlank    = 100    // blank lines in a row; the library's lexer is not linear in them
+	maxTokens   = 40_000 // of one YAML document; the library's parser is not linear
+	tooManyHint = "a document may have about 262,000"
+	tooDeepHint = "no spec needs more than 64 levels"
 )
-
-// parsed is one document as it was read; root is nil where it cannot be read at all.
-type parsed struct {
-	root *node
-	errs []error
-}
 
 // jsonParser reads JSON documents, one after the other, with the place of each
 // value.
 type jsonParser struct {
-	src  *source
-	data []byte
-	dec  *json.Decoder
-	errs []error
+	src   *source
+	data  []byte
+	dec   *json.Decoder
+	base  int // offset of what dec reads
+	nodes int
+	errs  []error
 	// at is the place that was last asked for; places are asked for in their order.
 	at struct{ offset, line, col int }
 }
 
-// parseJSON reads one or many JSON documents; ok is false if data is not JSON.
-func parseJSON(src *source, data []byte) (docs []parsed, ok bool) {
-	p := &jsonParser{src: src, data: data, dec: json.NewDecoder(bytes.NewReader(data))}
-	p.dec.UseNumber()
+// jsonChunks finds the documents of a text; ok is false if it is not JSON.
+func jsonChunks(data []byte) (found []section, ok bool) {
+	p := &jsonParser{data: data, dec: json.NewDecoder(bytes.NewReader(data))}
 	p.at.line, p.at.col = 1, 1
-	for len(bytes.TrimSpace(data[p.dec.InputOffset():])) > 0 {
-		n, err := p.value(0)
-		if spec, is := errors.AsType[*SpecError](err); is {
-			return append(docs, parsed{nil, append(p.errs, spec)}), true
-		}
-		if err != nil {
+	var skip skipped
+	for len(bytes.TrimSpace(data[p.offset():])) > 0 {
+		begin := p.start()
+		if p.dec.Decode(&skip) != nil {
 			return nil, false
 		}
-		docs = append(docs, parsed{n, p.errs})
-		p.errs = nil
+		c := jsonChunk{begin: begin, end: p.offset()}
+		c.line, c.col = p.place(begin)
+		if found = append(found, c); len(found) > MaxDocuments {
+			break
+		}
 	}
-	return docs, len(docs) > 0
+	return found, len(found) > 0
 }
+
+// skipped takes any JSON value and keeps nothing of it.
+type skipped struct{}
+
+func (*skipped) UnmarshalJSON([]byte) error { return nil }
+
+// jsonChunk is one document: the bytes from begin up to end, and the place of the first.
+type jsonChunk struct{ begin, end, line, col int }
+
+func (c jsonChunk) parse(src *source, data []byte) parsed {
+	p := &jsonParser{src: src, data: data, base: c.begin, dec: json.NewDecoder(bytes.NewReader(data[c.begin:c.end]))}
+	p.dec.UseNumber()
+	p.at.offset, p.at.line, p.at.col = c.begin, c.line, c.col
+	if c.end-c.begin > maxSource {
+		return parsed{nil, []error{src.tooLong(c.line, c.col, c.end-c.begin)}}
+	}
+	n, err := p.value(0)
+	if err != nil {
+		return parsed{nil, append(p.errs, err)}
+	}
+	return parsed{n, p.errs}
+}
+
+// offset is that of the end of the last token.
+func (p *jsonParser) offset() int { return p.base + int(p.dec.InputOffset()) }
 
 // place is the line and column of an offset at or after the last one.
 func (p *jsonParser) place(offset int) (line, col int) {
@@ -68,7 +94,7 @@ func (p *jsonParser) place(offset int) (line, col int) {
 
 // start is the offset of the next token.
 func (p *jsonParser) start() int {
-	i := int(p.dec.InputOffset())
+	i := p.offset()
 	for i < len(p.data) && bytes.IndexByte([]byte(" \t\r\n,:"), p.data[i]) >= 0 {
 		i++
 	}
@@ -83,7 +109,10 @@ func (p *jsonParser) value(depth int) (*node, error) {
 	}
 	n := &node{}
 	n.line, n.col = p.place(begin)
-	n.source = string(p.data[begin:p.dec.InputOffset()])
+	if p.nodes++; p.nodes > maxNodes {
+		return nil, p.src.errorAt(n.line, n.col, "the document has too many values", tooManyHint)
+	}
+	n.source = string(p.data[begin:p.offset()])
 	switch t := token.(type) {
 	case nil:
 		n.kind = nodeNull

@@ -10,7 +10,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
@@ -25,29 +24,44 @@ type yamlParser struct {
 	nodes   int
 }
 
-// parseYAML reads one or many YAML documents; empty ones are left out. A document
-// that cannot be read does not keep the others from being read.
-func parseYAML(src *source) []parsed {
-	var docs []parsed
-	for _, c := range chunks(src.lines) {
-		p := &yamlParser{src: src, first: c.first, anchors: map[string]*node{}}
-		root := p.document(strings.Join(src.lines[c.first:c.end], "\n"))
-		docs = append(docs, parsed{root, p.errs})
+// yamlChunk is one document: the lines from first up to end.
+type yamlChunk struct{ first, end int }
+
+func (c yamlChunk) parse(src *source, _ []byte) parsed {
+	p := &yamlParser{src: src, first: c.first, anchors: map[string]*node{}}
+	if err := p.checkLines(c); err != nil {
+		return parsed{nil, []error{err}}
 	}
-	return docs
+	root := p.document(strings.Join(src.lines[c.first:c.end], "\n"))
+	return parsed{root, p.errs}
 }
 
-// chunk is one document: lines from first up to end.
-type chunk struct{ first, end int }
+// checkLines refuses what would keep the lexer too long.
+func (p *yamlParser) checkLines(c yamlChunk) error {
+	size, blank := 0, 0
+	for i, line := range p.src.lines[c.first:c.end] {
+		size += len(line) + 1
+		if blank++; strings.TrimSpace(line) != "" {
+			blank = 0
+		}
+		if blank > maxBlank {
+			return p.src.errorAt(c.first+i+1, 1, fmt.Sprintf("there are more than %d blank lines in a row", maxBlank), "remove some of them")
+		}
+	}
+	if size > maxSource {
+		return p.src.tooLong(c.first+1, 1, size)
+	}
+	return nil
+}
 
-// chunks splits a file at its document markers, which no scalar can hold at the
+// yamlChunks splits a file at its document markers, which no scalar can hold at the
 // start of a line. The parser of the library drops what follows an empty document.
-func chunks(lines []string) []chunk {
-	var out []chunk
+func yamlChunks(lines []string) []section {
+	var out []section
 	begin := 0
 	add := func(end int) {
 		if hasContent(lines[begin:end]) {
-			out = append(out, chunk{begin, end})
+			out = append(out, yamlChunk{begin, end})
 		}
 	}
 	for i, line := range lines {
@@ -58,6 +72,9 @@ func chunks(lines []string) []chunk {
 		case isMarker(line, "..."):
 			add(i)
 			begin = i + 1
+		}
+		if len(out) > MaxDocuments {
+			return out
 		}
 	}
 	add(len(lines))
@@ -93,8 +110,11 @@ func (p *yamlParser) document(text string) (n *node) {
 				"the document that begins here cannot be read as YAML", "check its indentation and its brackets"))
 		}
 	}()
-	tokens := lexer.Tokenize(text)
-	if err := p.checkTokens(tokens); err != nil {
+	tokens, err := p.tokenize(text)
+	if err == nil {
+		err = p.checkTokens(tokens)
+	}
+	if err != nil {
 		p.errs = append(p.errs, err)
 		return nil
 	}
@@ -120,8 +140,11 @@ func (p *yamlParser) document(text string) (n *node) {
 }
 
 func (p *yamlParser) syntaxError(err error) error {
-	line, col, message := 1, 1, err.Error()
-	if yamlErr, ok := errors.AsType[yaml.Error](err); ok {
+	line, col, message := 1, 1, ""
+	// Its Error prints the whole document around the place.
+	if yamlErr, ok := errors.AsType[yaml.Error](err); !ok {
+		message = err.Error()
+	} else {
 		message = yamlErr.GetMessage()
 		if t := yamlErr.GetToken(); t != nil && t.Position != nil {
 			line, col = t.Position.Line, t.Position.Column
@@ -133,7 +156,7 @@ func (p *yamlParser) syntaxError(err error) error {
 
 func (p *yamlParser) fail(n ast.Node, hint, format string, args ...any) error {
 	line, col := p.place(n)
-	return p.src.errorAt(line, col, fmt.Sprintf(format, args...), hint)
+	return p.src.errorAt(line, col, fmt.Sprintf(format, clipWords(args)...), hint)
 }
 
 // place is the line and column of a syntax node in the file.
@@ -351,8 +374,10 @@ func jsonNumber(s string) (string, bool) {
 		return s, true
 	}
 	plain := strings.ReplaceAll(s, "_", "")
-	if i, ok := new(big.Int).SetString(strings.TrimPrefix(plain, "+"), 0); ok && len(plain) < 256 {
-		return i.String(), true
+	if len(plain) < 256 {
+		if i, ok := new(big.Int).SetString(strings.TrimPrefix(plain, "+"), 0); ok {
+			return i.String(), true
+		}
 	}
 	f, err := strconv.ParseFloat(plain, 64)
 	if err != nil {
@@ -363,6 +388,6 @@ func jsonNumber(s string) (string, bool) {
 }
 
 func duplicateKey(src *source, f field, first int) error {
-	return src.errorAt(f.line, f.col, fmt.Sprintf("the key %q stands twice", f.key),
+	return src.errorAt(f.line, f.col, fmt.Sprintf("the key %q stands twice", Clip(f.key, maxWord)),
 		fmt.Sprintf("it was set on line %d; keep one of them", first))
 }

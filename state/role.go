@@ -70,10 +70,10 @@ func (m ModelSpec) roleOrNone(role string) RoleSpec {
 	return RoleSpec{}
 }
 
-// rolePath is where a key of a field is written: in the role if it has the key,
-// else in the model.
-func rolePath(role, field, key string, own Args) string {
-	if _, ok := own.Get(key); ok {
+// rolePath is where a key of a field is written: in the role if its own field has the
+// key, else in the model.
+func rolePath(role, field, key string, own map[string]int) string {
+	if _, ok := own[key]; ok {
 		return "spec." + role + "." + field + "." + key
 	}
 	return "spec." + field + "." + key
@@ -85,23 +85,33 @@ func flagName(key string) string { return strings.ReplaceAll(key, "_", "-") }
 
 func sameFlag(a, b string) bool { return flagName(a) == flagName(b) }
 
-// sameArg reports whether two keys set one flag of an engine, in any of its names.
-func sameArg(engine, a, b string) bool {
-	return sameFlag(a, b) || engineflags.Recorded(engine).Same(a, b)
+// argID tells the flag of an engine that a key sets, in any of its names: keys of one
+// flag have one ID.
+func argID(engine, key string) string {
+	found, ok := engineflags.Recorded(engine).Find(key)
+	if !ok || found.Ambiguous != nil || found.Repeats {
+		return flagName(key)
+	}
+	return found.ID() + "\x00" + flagName(found.Path)
 }
 
 // overlayFlags overlays arguments of an engine's command line, a flag by a flag in
 // whatever spelling; what is null in the end is left out.
 func overlayFlags(engine string, base, over Args) Args {
 	out := base.Clone()
+	places := map[string][]int{}
+	for i, x := range out {
+		id := argID(engine, x.Key)
+		places[id] = append(places[id], i)
+	}
 	for _, x := range over.Clone() {
-		before := len(out)
-		for i := range out {
-			if sameArg(engine, out[i].Key, x.Key) {
-				out[i], before = x, -1
-			}
+		id := argID(engine, x.Key)
+		at := places[id]
+		for _, i := range at {
+			out[i] = x
 		}
-		if before >= 0 {
+		if len(at) == 0 {
+			places[id] = []int{len(out)}
 			out = append(out, x)
 		}
 	}
@@ -110,15 +120,11 @@ func overlayFlags(engine string, base, over Args) Args {
 
 // overlayKeys overlays a JSON object: a key that is null in over is taken away.
 func overlayKeys(base, over Args) Args {
-	out := base.Clone()
+	gone := map[string]bool{}
 	for _, x := range over {
-		if isNull(x.Value) {
-			out = out.Without(x.Key)
-		} else {
-			out = out.With(x.Key, slices.Clone(x.Value))
-		}
+		gone[x.Key] = isNull(x.Value)
 	}
-	return out
+	return slices.DeleteFunc(base.Overlay(over), func(x Arg) bool { return gone[x.Key] })
 }
 
 // Present returns a without the keys that are null.

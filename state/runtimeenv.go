@@ -10,11 +10,12 @@ import (
 // of uv are joined, and so are their lists of installer options; every other key
 // is the model's where it has one. Neither argument is changed.
 func MergeRuntimeEnv(server, model Args) Args {
-	out := server.Clone()
-	for _, x := range model.Clone() {
-		base, ok := out.Get(x.Key)
+	places := server.places()
+	var over Args
+	for _, x := range model {
 		value := x.Value
-		if ok {
+		if i, has := places[x.Key]; has {
+			base := server[i].Value
 			switch x.Key {
 			case "env_vars":
 				value = mergeObjects(base, value)
@@ -24,9 +25,9 @@ func MergeRuntimeEnv(server, model Args) Args {
 				value = mergePackages(base, value, "uv_pip_install_options")
 			}
 		}
-		out = out.With(x.Key, value)
+		over = append(over, Arg{Key: x.Key, Value: value})
 	}
-	return out
+	return server.Overlay(over)
 }
 
 func mergeObjects(base, over json.RawMessage) json.RawMessage {

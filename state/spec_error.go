@@ -18,6 +18,8 @@ type SpecError struct {
 	Hint string
 	// rule is what the place breaks, where the document can be read.
 	rule *Invalid
+	// more is how many faults this one stands for; they are counted and not told.
+	more int
 }
 
 // Unwrap is the rule that the place breaks, so that [ReasonOf] finds its reason;
@@ -31,6 +33,9 @@ func (e *SpecError) Unwrap() error {
 
 // Error is "file:line:column: message; hint", with the snippet below it.
 func (e *SpecError) Error() string {
+	if e.more > 0 {
+		return e.File + ": and " + thousands(e.more) + " more"
+	}
 	var b strings.Builder
 	b.WriteString(e.File)
 	if e.Line > 0 {
@@ -50,6 +55,8 @@ func (e *SpecError) Error() string {
 type source struct {
 	file  string
 	lines []string
+	// told counts the faults that were found in the file.
+	told int
 }
 
 func newSource(file string, data []byte) *source {
@@ -64,20 +71,19 @@ func (s *source) snippet(line, col int) string {
 	if s == nil || line < 1 || line > len(s.lines) {
 		return ""
 	}
-	text := []rune(strings.ToValidUTF8(s.lines[line-1], string(utf8.RuneError)))
-	col = max(1, min(col, len(text)+1))
 	// A long line (JSON may be all one line) is shown around the column.
 	start := 0
 	if col > maxSnippet*3/4 {
 		start = col - maxSnippet/2
 	}
-	end := min(len(text), start+maxSnippet)
+	text := window(s.lines[line-1], start, maxSnippet)
+	col = max(1, min(col, start+len(text)+1))
 	var shown, pad strings.Builder
-	for i, r := range text[start:end] {
+	for i, r := range text {
 		switch {
 		case r == '\t':
 			r = ' '
-		case r < ' ' || r == 0x7f:
+		case Hidden(r):
 			r = utf8.RuneError
 		}
 		shown.WriteRune(r)
@@ -89,7 +95,40 @@ func (s *source) snippet(line, col int) string {
 	return prefix + shown.String() + "\n" + strings.Repeat(" ", len(prefix)-2) + "| " + pad.String() + "^"
 }
 
+// window is up to n characters of a line from the one at start on. What is no UTF-8
+// is one replacement character a byte.
+func window(line string, start, n int) []rune {
+	var text []rune
+	for _, r := range line {
+		if start > 0 {
+			start--
+			continue
+		}
+		if text = append(text, r); len(text) == n {
+			break
+		}
+	}
+	return text
+}
+
+// full counts a fault, and reports whether enough of the file's were told before it.
+func (s *source) full() bool {
+	s.told++
+	return s.told > MaxFaults
+}
+
+// counted stands for a fault that is not told.
+func (s *source) counted() *SpecError { return &SpecError{File: s.file, more: 1} }
+
+// errorAt is a fault at a place of the file; one of many only counts.
 func (s *source) errorAt(line, col int, message, hint string) *SpecError {
+	if s.full() {
+		return s.counted()
+	}
+	return s.place(line, col, Clip(Visible(message), maxText), Clip(Visible(hint), maxText))
+}
+
+func (s *source) place(line, col int, message, hint string) *SpecError {
 	return &SpecError{
 		File: s.file, Line: line, Column: col,
 		Snippet: s.snippet(line, col), Message: message, Hint: hint,

@@ -9,8 +9,18 @@ import (
 // faults collects what is wrong with one object.
 type faults []*Invalid
 
+// add notes a fault. Those past MaxFaults are counted, by one that says how many.
 func (f *faults) add(reason, path, format string, args ...any) {
-	*f = append(*f, &Invalid{Reason: reason, Path: path, Message: fmt.Sprintf(format, args...)})
+	if n := len(*f); n > MaxFaults {
+		rest := (*f)[n-1]
+		rest.more++
+		rest.Message = "and " + thousands(rest.more) + " more"
+		return
+	} else if n == MaxFaults {
+		*f = append(*f, &Invalid{Reason: reason, Message: "and 1 more", more: 1})
+		return
+	}
+	*f = append(*f, &Invalid{Reason: reason, Path: path, Message: fmt.Sprintf(format, clipWords(args)...)})
 }
 
 // has reports whether a fault was found at a place: one mistake is told once.

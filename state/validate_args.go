@@ -123,8 +123,8 @@ func rayExecutor(x commandArg, key string) *Invalid {
 		return nil
 	}
 	return &Invalid{
-		ReasonRayExecutor, x.path,
-		"with ray the engine would place its ranks itself, beside the GPUs that this worker is given; remove it: dynctl spreads a worker over nodes by itself",
+		Reason: ReasonRayExecutor, Path: x.path,
+		Message: "with ray the engine would place its ranks itself, beside the GPUs that this worker is given; remove it: dynctl spreads a worker over nodes by itself",
 	}
 }
 
@@ -140,8 +140,8 @@ func dataParallelNodes(x commandArg, key string, dp int, valid bool) *Invalid {
 	if abbreviates(key, "data-parallel-size-local", stem+"size-") {
 		if n, ok := positiveInt(x.Value); valid && (!ok || n != dp) {
 			return &Invalid{
-				ReasonDataParallelNodes, x.path,
-				fmt.Sprintf("%s is %s of %d data parallel ranks, and all run on one node; remove it, and use replicas to spread over nodes",
+				Reason: ReasonDataParallelNodes, Path: x.path,
+				Message: fmt.Sprintf("%s is %s of %d data parallel ranks, and all run on one node; remove it, and use replicas to spread over nodes",
 					x.Key, x.Value, dp),
 			}
 		}
@@ -150,8 +150,8 @@ func dataParallelNodes(x commandArg, key string, dp int, valid bool) *Invalid {
 	for _, flag := range dataParallelFlags {
 		if abbreviates(key, flag, stem) && string(x.Value) != "false" {
 			return &Invalid{
-				ReasonDataParallelNodes, x.path,
-				"the data parallel ranks of a worker all run on one node and find each other there; remove it, and use replicas to spread over nodes",
+				Reason: ReasonDataParallelNodes, Path: x.path,
+				Message: "the data parallel ranks of a worker all run on one node and find each other there; remove it, and use replicas to spread over nodes",
 			}
 		}
 	}

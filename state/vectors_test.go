@@ -180,11 +180,15 @@ func TestRuntimeEnvVectors(t *testing.T) {
 
 func compact(t *testing.T, text string) string {
 	t.Helper()
-	docs, ok := parseJSON(newSource("", []byte(text)), []byte(text))
-	if !ok || len(docs) != 1 {
+	return string(readJSON(t, text).json())
+}
+
+func readJSON(t interface{ Fatalf(string, ...any) }, text string) *node {
+	found, ok := jsonChunks([]byte(text))
+	if !ok || len(found) != 1 {
 		t.Fatalf("not JSON: %s", text)
 	}
-	return string(docs[0].root.json())
+	return found[0].parse(newSource("", []byte(text)), []byte(text)).root
 }
 
 func TestRoleConfigVectors(t *testing.T) {

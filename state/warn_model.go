@@ -74,9 +74,12 @@ func (w *warnings) nothingToUnset(m ModelSpec) {
 			field      string
 			own, model Args
 		}{{"engineArgs", own.EngineArgs, m.EngineArgs}, {"dynamoArgs", own.DynamoArgs, m.DynamoArgs}} {
+			has := map[string]bool{}
+			for _, b := range x.model.Present() {
+				has[argID(m.Engine, b.Key)] = true
+			}
 			for _, a := range x.own {
-				has := slices.ContainsFunc(x.model, func(b Arg) bool { return sameArg(m.Engine, a.Key, b.Key) && !isNull(b.Value) })
-				if isNull(a.Value) && !has {
+				if isNull(a.Value) && !has[argID(m.Engine, a.Key)] {
 					w.add("spec."+role+"."+x.field+"."+a.Key, "null takes an argument of the model away, and spec.%s has no %s; remove it", x.field, a.Key)
 				}
 			}

@@ -14,6 +14,8 @@ type Warning struct {
 	Path string `json:"path"`
 	// Message says what does not happen, and what would make it happen.
 	Message string `json:"message"`
+	// more is how many warnings this one stands for.
+	more int
 }
 
 // String is "path: message".
@@ -51,6 +53,16 @@ func WarningsText(list []Warning) string {
 // warnings collects those of one object, whose key is put in by who knows it.
 type warnings []Warning
 
+// add notes a warning. Those past MaxFaults are counted, by one that says how many.
 func (w *warnings) add(path, format string, args ...any) {
+	if n := len(*w) - MaxFaults; n >= 0 {
+		if n == 0 {
+			*w = append(*w, Warning{})
+		}
+		last := &(*w)[MaxFaults]
+		last.more++
+		last.Message = "and " + thousands(last.more) + " more"
+		return
+	}
 	*w = append(*w, Warning{Path: path, Message: fmt.Sprintf(format, args...)})
 }

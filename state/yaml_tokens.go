@@ -1,21 +1,37 @@
 package state
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/goccy/go-yaml/scanner"
 	"github.com/goccy/go-yaml/token"
 )
 
-// checkTokens refuses what would send the recursive parser too deep (brackets,
-// and indicators that follow each other on one line) or keep it too long, and what
-// it takes for text though it is none.
-func (p *yamlParser) checkTokens(tokens token.Tokens) error {
-	if len(tokens) > maxTokens {
-		return p.src.errorAt(p.first+1, 1, "the document that begins here has too many values",
-			fmt.Sprintf("a YAML document may have about %d, a JSON document more", maxTokens/3))
+// tokenize is the lexer of the library, which goes on to the end however many tokens
+// there are.
+func (p *yamlParser) tokenize(text string) (token.Tokens, error) {
+	var s scanner.Scanner
+	s.Init(text)
+	var tokens token.Tokens
+	for {
+		more, err := s.Scan()
+		if errors.Is(err, io.EOF) {
+			return tokens, nil
+		}
+		if tokens.Add(more...); len(tokens) > maxTokens {
+			return nil, p.src.errorAt(p.first+1, 1, "the document that begins here has too many values",
+				fmt.Sprintf("a YAML document may have about %d, a JSON document more", maxTokens/3))
+		}
 	}
+}
+
+// checkTokens refuses what would send the recursive parser too deep (brackets,
+// and indicators that follow each other on one line), and what it takes for text though it is none.
+func (p *yamlParser) checkTokens(tokens token.Tokens) error {
 	depth, line, inline := 0, 0, 0
 	for _, t := range tokens {
 		if t.Position == nil {

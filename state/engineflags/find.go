@@ -74,9 +74,9 @@ func (t *Table) find(key string) (Found, bool) {
 	if found, ok := t.exact["-"+key]; ok {
 		return found, true
 	}
-	for _, p := range t.Parsers {
-		if p.Abbreviations {
-			if found, ok := p.abbreviated(long); ok {
+	for i, p := range t.Parsers {
+		if p.Abbreviations && t.known[long] {
+			if found, ok := p.abbreviated(long, t.begins[i]); ok {
 				return found, true
 			}
 		}
@@ -94,15 +94,14 @@ func (p Parser) negative(f Flag) string {
 }
 
 // abbreviated is the flag that the beginning of an option stands for.
-func (p Parser) abbreviated(long string) (Found, bool) {
+func (p Parser) abbreviated(long string, begins []begin) (Found, bool) {
 	var found Found
 	var options []string
-	for _, f := range p.Flags {
-		for _, n := range f.Names {
-			if strings.HasPrefix(dashed(n), long) {
-				options = append(options, n)
-				found = Found{Flag: f, Option: long, Off: f.turnsOff(n), Negative: p.negative(f)}
-			}
+	for _, b := range begins {
+		if strings.HasPrefix(b.dashed, long) {
+			f := p.Flags[b.flag]
+			options = append(options, b.option)
+			found = Found{Flag: f, Option: long, Off: f.turnsOff(b.option), Negative: p.negative(f)}
 		}
 	}
 	if len(options) > 1 {

@@ -30,6 +30,16 @@ type Table struct {
 
 	// exact finds a flag by an option: long ones in the "-" spelling, short ones.
 	exact map[string]Found
+	// begins are the options of each parser, for what begins one.
+	begins [][]begin
+	// known are all beginnings of all options: most keys that are no flag are none.
+	known map[string]bool
+}
+
+// begin is an option in the "-" spelling, and the option.
+type begin struct {
+	dashed, option string
+	flag           int
 }
 
 // Parser is one parser of a program.
@@ -120,10 +130,14 @@ func Parse(data []byte) (*Table, error) {
 }
 
 func (t *Table) index() {
-	t.exact = map[string]Found{}
-	for _, p := range t.Parsers {
-		for _, f := range p.Flags {
+	t.exact, t.begins, t.known = map[string]Found{}, make([][]begin, len(t.Parsers)), map[string]bool{}
+	for i, p := range t.Parsers {
+		for j, f := range p.Flags {
 			for _, option := range f.Names {
+				t.begins[i] = append(t.begins[i], begin{dashed(option), option, j})
+				for end := range dashed(option) {
+					t.known[dashed(option)[:end+1]] = true
+				}
 				found := Found{Flag: f, Option: option, Off: f.turnsOff(option), Negative: p.negative(f)}
 				if !strings.HasPrefix(option, "--") {
 					found.Option = "--" + f.Name()
