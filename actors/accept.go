@@ -371,17 +371,16 @@ func (a *accepter) acceptModels() {
 	}
 }
 
+// rejectionOf tells of a document that cannot be read. Its text fits into a status,
+// an event and a log line.
 func rejectionOf(err error) *Rejection {
-	return &Rejection{Reason: state.ReasonOf(err), Message: err.Error()}
+	return &Rejection{Reason: state.ReasonOf(err), Message: state.Clip(state.Visible(err.Error()), state.MaxMessage)}
 }
 
 func joinInvalid(bad []*state.Invalid) *Rejection {
-	r := &Rejection{Reason: bad[0].Reason}
-	for i, b := range bad {
-		if i > 0 {
-			r.Message += "; "
-		}
-		r.Message += b.Error()
+	var f state.Faults
+	for _, b := range bad {
+		f.Add(b)
 	}
-	return r
+	return &Rejection{Reason: bad[0].Reason, Message: f.OneLine()}
 }

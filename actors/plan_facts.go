@@ -6,7 +6,10 @@ import (
 	"dynctl/state"
 )
 
-func (p *planner) fact(f Fact) { p.out.Facts = append(p.out.Facts, f) }
+func (p *planner) fact(f Fact) {
+	f.Message = state.Clip(f.Message, state.MaxMessage)
+	p.out.Facts = append(p.out.Facts, f)
+}
 
 // modelFacts tells the stream what changed since the last status: facts are
 // derived from two states, so a restart neither loses nor repeats them.

@@ -49,7 +49,8 @@ func (c *conditions) set(typ, status, reason, message string) {
 			at = old.LastTransitionTime
 		}
 	}
-	c.list = append(c.list, state.Condition{Type: typ, Status: status, Reason: reason, Message: message, LastTransitionTime: at})
+	c.list = append(c.list, state.Condition{Type: typ, Status: status, Reason: reason,
+		Message: state.Clip(message, state.MaxMessage), LastTransitionTime: at})
 }
 
 func (c *conditions) get(typ string) state.Condition {

@@ -31,7 +31,7 @@ type Faults struct {
 func JoinFaults(errs ...error) error {
 	var f Faults
 	for _, err := range errs {
-		f.add(err)
+		f.Add(err)
 	}
 	if len(f.Told) == 0 && f.More == 0 {
 		return nil
@@ -39,13 +39,14 @@ func JoinFaults(errs ...error) error {
 	return &f
 }
 
-func (f *Faults) add(err error) {
+// Add appends one fault, or what is joined in one; nil is none.
+func (f *Faults) Add(err error) {
 	if err == nil {
 		return
 	}
 	if joined, ok := err.(*Faults); ok { //nolint:errorlint // a wrapped one has a text of its own
 		for _, told := range joined.Told {
-			f.add(told)
+			f.Add(told)
 		}
 		f.More += joined.More
 		return

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,28 +23,40 @@ type fileCheck struct {
 // decodeSources reads the specs of sources and returns every rule that they break
 // whatever the store holds, each with its place. Two documents for one object are
 // an error, because the last would silently win.
-func decodeSources(sources []source) ([]state.Doc, error) {
+func decodeSources(ctx context.Context, sources []source) ([]state.Doc, error) {
 	c := fileCheck{declared: newDeclared(), first: map[state.Key]state.Doc{}}
 	each := make([][]state.Decoded, len(sources))
+	count := 0
 	for i, s := range sources {
-		found, err := state.DecodeEach(s.name, s.data)
+		found, err := state.DecodeSeq(s.name, s.data)
 		if err != nil {
 			c.errs = append(c.errs, err)
+			continue
 		}
-		each[i] = found
-		for _, d := range found {
+		for d := range found {
+			if count++; count > state.MaxDocuments {
+				return nil, usageErr("%s:%d: with this document there are more than %d, and a store takes no more objects: set fewer of the files at once",
+					s.name, d.Doc.Line, state.MaxDocuments)
+			}
+			each[i] = append(each[i], d)
 			c.take(d)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 		}
 	}
 	for _, found := range each {
 		var errs []error
 		for _, d := range found {
 			errs = append(errs, c.faults(d)...)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 		}
 		slices.SortStableFunc(errs, comparePlaces)
 		c.errs = append(c.errs, errs...)
 	}
-	if err := errors.Join(c.errs...); err != nil {
+	if err := state.JoinFaults(c.errs...); err != nil {
 		return nil, usageErr("%w", err)
 	}
 	if len(c.docs) == 0 {
@@ -100,7 +113,7 @@ func (c *fileCheck) rules(d state.Decoded) []*state.Invalid {
 	if found := state.ValidateModel(m, c.server(key.Server).Spec); len(found) > 0 {
 		return found
 	}
-	if invalid := state.ConflictModels(m, c.othersOf(key)); invalid != nil {
+	if invalid := c.names.Conflict(m); invalid != nil {
 		return []*state.Invalid{invalid}
 	}
 	return nil

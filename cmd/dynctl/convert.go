@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -41,7 +40,7 @@ func (a *app) convertCmd() *cobra.Command {
 	}
 	out := outputFlag(cmd, formatYAML, formatJSON)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		sources, err := a.readSources(args)
+		sources, err := a.readSources(cmd.Context(), args)
 		if err != nil {
 			return err
 		}
@@ -122,7 +121,7 @@ func documents(all []converted) ([]json.RawMessage, error) {
 			errs = append(errs, all[i].at(invalid.Path).errorf("%s: %w", refOf(doc.Key()), invalid))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := state.JoinFaults(errs...); err != nil {
 		return nil, usageErr("%w", err)
 	}
 	return docs, nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +17,7 @@ import (
 type declared struct {
 	servers map[string]state.Server
 	models  map[state.Key]state.Model
+	names   state.ModelIndex // of the models
 	stored  map[state.Key]kv.SpecEntry
 	// raw holds the stored documents as JSON.
 	raw map[state.Key][]byte
@@ -66,6 +66,7 @@ func (d *declared) put(doc state.Doc) {
 		return
 	}
 	d.models[key] = doc.Object.Model.WithDefaults()
+	d.names.Put(d.models[key])
 }
 
 // server is the spec of a server, or the defaults of one that no spec describes.
@@ -74,17 +75,6 @@ func (d *declared) server(name string) state.Server {
 		return s
 	}
 	return state.DefaultedServer(name).WithDefaults()
-}
-
-// othersOf are the models of m's server except m, by name.
-func (d *declared) othersOf(key state.Key) []state.Model {
-	var others []state.Model
-	for _, k := range slices.SortedFunc(maps.Keys(d.models), state.Key.Compare) {
-		if k.Server == key.Server && k != key {
-			others = append(others, d.models[k])
-		}
-	}
-	return others
 }
 
 // validate puts the documents into the set and returns every rule that they
@@ -101,7 +91,7 @@ func (d *declared) validate(docs []state.Doc) error {
 			errs = append(errs, doc.Place(invalid))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := state.JoinFaults(errs...); err != nil {
 		return usageErr("%w", err)
 	}
 	return nil
@@ -151,7 +141,7 @@ func (d *declared) check(key state.Key) []*state.Invalid {
 	if found := checkModel(key.Name, m, server); len(found) > 0 {
 		return found
 	}
-	if invalid := state.ConflictModels(m, d.othersOf(key)); invalid != nil {
+	if invalid := d.names.Conflict(m); invalid != nil {
 		return []*state.Invalid{invalid}
 	}
 	return nil
@@ -163,7 +153,7 @@ func (d *declared) checkServer(s state.Server) []*state.Invalid {
 		return found
 	}
 	var others []state.Server
-	for _, name := range slices.Sorted(maps.Keys(d.servers)) {
+	for _, name := range d.neighbours(s) {
 		if name != s.Metadata.Name {
 			others = append(others, d.servers[name])
 		}
@@ -172,6 +162,15 @@ func (d *declared) checkServer(s state.Server) []*state.Invalid {
 		return []*state.Invalid{invalid}
 	}
 	return d.checkModelsUnder(s)
+}
+
+// neighbours are the servers that one could share its etcd with: a managed one is
+// its own alone.
+func (d *declared) neighbours(s state.Server) []string {
+	if s.Spec.Etcd.Endpoint == "" {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(d.servers))
 }
 
 // checkModelsUnder finds the first stored model that would no longer be valid under
@@ -225,7 +224,7 @@ func validateEdit(ctx context.Context, c *kv.Client, key state.Key, raw []byte) 
 	for _, invalid := range d.check(key) {
 		errs = append(errs, invalid)
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := state.JoinFaults(errs...); err != nil {
 		return usageErr("%s: %w", refOf(key), err)
 	}
 	return nil

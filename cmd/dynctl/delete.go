@@ -64,7 +64,7 @@ func (a *app) deleteCmd() *cobra.Command {
 		if f.conditional && f.revision == 0 {
 			return usageErr("--if-revision 0 means that there is none, and then there is nothing to delete: give the revision that `dynctl history` shows")
 		}
-		refs, declared, err := a.deleteTargets(args, f.files)
+		refs, declared, err := a.deleteTargets(cmd.Context(), args, f.files)
 		if err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func (a *app) deleteCmd() *cobra.Command {
 }
 
 // deleteTargets tells objects from the files that declare them.
-func (a *app) deleteTargets(args, files []string) (refs []ref, declared []state.Key, err error) {
+func (a *app) deleteTargets(ctx context.Context, args, files []string) (refs []ref, declared []state.Key, err error) {
 	for _, arg := range args {
 		if namesFile(arg) {
 			files = append(files, arg)
@@ -92,7 +92,7 @@ func (a *app) deleteTargets(args, files []string) (refs []ref, declared []state.
 		}
 		refs = append(refs, r)
 	}
-	sources, err := a.readSources(files)
+	sources, err := a.readSources(ctx, files)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -120,6 +120,7 @@ func namesFile(arg string) bool {
 func declaredKeys(sources []source) ([]state.Key, error) {
 	var keys []state.Key
 	var errs []error
+	known := map[state.Key]bool{}
 	for _, s := range sources {
 		docs, err := state.Decode(s.name, s.data)
 		errs = append(errs, leaves(err)...)
@@ -131,12 +132,13 @@ func declaredKeys(sources []source) ([]state.Key, error) {
 					Message: fmt.Sprintf("%q names no object that could be deleted", refOf(key).name),
 				}))
 			}
-			if !slices.Contains(keys, key) {
+			if !known[key] {
+				known[key] = true
 				keys = append(keys, key)
 			}
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := state.JoinFaults(errs...); err != nil {
 		return nil, usageErr("%w", err)
 	}
 	if len(sources) > 0 && len(keys) == 0 {

@@ -23,11 +23,11 @@ Exit code 1: there is a difference.`,
 		Example: "  dynctl diff model.yaml\n  dynctl diff models/ && echo nothing to do",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			sources, err := a.readSources(args)
+			sources, err := a.readSources(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			docs, err := decodeSources(sources)
+			docs, err := decodeSources(cmd.Context(), sources)
 			if err != nil {
 				return err
 			}

@@ -11,14 +11,23 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, func() {
+		stop() // a second signal ends it at once
+		time.AfterFunc(lastWord, func() { os.Exit(exitInterrupted) })
+	})
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
+
+// lastWord is how long a verb that a signal ends has to put things in order, such as
+// the screen. One that reads from a pipe nobody writes to would never end.
+const lastWord = 2 * time.Second
 
 // run carries out one command line and returns the exit code (see exit.go).
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {

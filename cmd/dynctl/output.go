@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,11 +70,76 @@ func (a *app) encode(f string, v any) error {
 
 // jsonToYAML keeps the order of the keys.
 func jsonToYAML(doc []byte) ([]byte, error) {
-	var v any
-	if err := yaml.UnmarshalWithOptions(doc, &v, yaml.UseOrderedMap()); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(doc))
+	dec.UseNumber()
+	v, err := ordered(dec)
+	if err != nil {
 		return nil, err
 	}
 	return yaml.MarshalWithOptions(v, yaml.Indent(2), yaml.UseLiteralStyleIfMultiline(true))
+}
+
+// ordered is the next value of a JSON text with its keys in their order. The YAML
+// library would read JSON as well, in more than linear time.
+func ordered(dec *json.Decoder) (any, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch t := token.(type) {
+	case json.Number:
+		return numberOf(t), nil
+	case json.Delim:
+		if t == '[' {
+			return orderedList(dec)
+		}
+		return orderedMap(dec)
+	}
+	return token, nil
+}
+
+func orderedList(dec *json.Decoder) (any, error) {
+	list := []any{}
+	for dec.More() {
+		v, err := ordered(dec)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	_, err := dec.Token()
+	return list, err
+}
+
+func orderedMap(dec *json.Decoder) (any, error) {
+	object := yaml.MapSlice{}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		v, err := ordered(dec)
+		if err != nil {
+			return nil, err
+		}
+		object = append(object, yaml.MapItem{Key: key, Value: v})
+	}
+	_, err := dec.Token()
+	return object, err
+}
+
+// numberOf is a number as YAML writes it; one that no Go number holds stays text.
+func numberOf(n json.Number) any {
+	if i, err := n.Int64(); err == nil {
+		return i
+	}
+	if u, err := strconv.ParseUint(n.String(), 10, 64); err == nil {
+		return u
+	}
+	if f, err := n.Float64(); err == nil {
+		return f
+	}
+	return n.String()
 }
 
 // age is how long ago t was, in one unit that a person can take in: 12s, 5m, 3h,

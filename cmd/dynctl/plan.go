@@ -32,11 +32,11 @@ func (a *app) planCmd() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var docs []state.Doc
 		if len(args) > 0 {
-			sources, err := a.readSources(args)
+			sources, err := a.readSources(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			if docs, err = decodeSources(sources); err != nil {
+			if docs, err = decodeSources(cmd.Context(), sources); err != nil {
 				return err
 			}
 		}

@@ -37,7 +37,7 @@ func (a *app) renderCmd() *cobra.Command {
 	nodesFile := cmd.Flags().String("nodes", "", "file of the nodes to place on (required)")
 	generation := cmd.Flags().String("generation", "", "8 hex digits that stand for every generation")
 	out := outputFlag(cmd, formatJSON, formatYAML)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *nodesFile == "" {
 			return usageErr(`--nodes is required: a file such as [{"id": "n0", "ip": "10.0.0.1", "gpus": 8, "cpus": 64, "head": false, "alive": true}]`)
 		}
@@ -48,7 +48,7 @@ func (a *app) renderCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		sources, err := a.readSources(args)
+		sources, err := a.readSources(cmd.Context(), args)
 		if err != nil {
 			return err
 		}
@@ -61,8 +61,8 @@ func (a *app) renderCmd() *cobra.Command {
 		if err := a.encode(out.value, rendered); err != nil {
 			return err
 		}
-		if len(r.told) > 0 {
-			return usageErr("%s", strings.Join(r.told, "\n"))
+		if err := state.JoinFaults(r.told...); err != nil {
+			return usageErr("%w", err)
 		}
 		return nil
 	}
@@ -74,7 +74,7 @@ type renderSources struct {
 	docs       []state.Doc
 	unreadable []actors.RenderedRejection
 	// told is what a person reads about the rejections, each with its place.
-	told []string
+	told []error
 }
 
 // decodeForRender reads the documents that can be read; the others are rejections,
@@ -108,12 +108,16 @@ func decodeForRender(sources []source) *renderSources {
 
 func (r *renderSources) reject(key, reason string, err error) {
 	r.unreadable = append(r.unreadable, actors.RenderedRejection{Key: key, Reason: reason, Message: err.Error()})
-	r.told = append(r.told, err.Error())
+	r.told = append(r.told, err)
 }
 
 // explain finds the places of what made a document be rejected: the planner, which
 // rejects, does not know files.
 func (r *renderSources) explain(rejected actors.RenderedRejection) {
+	if len(r.told) >= state.MaxFaults { // the others are only counted
+		r.told = append(r.told, errors.New(rejected.Reason))
+		return
+	}
 	d := newDeclared()
 	var doc state.Doc
 	for _, x := range r.docs {
@@ -128,11 +132,11 @@ func (r *renderSources) explain(rejected actors.RenderedRejection) {
 		found = d.check(doc.Key())
 	}
 	if len(found) == 0 || found[0].Reason != rejected.Reason {
-		r.told = append(r.told, rejected.Key+": "+rejected.Message)
+		r.told = append(r.told, errors.New(rejected.Key+": "+rejected.Message))
 		return
 	}
 	for _, invalid := range found {
-		r.told = append(r.told, doc.Place(invalid).Error())
+		r.told = append(r.told, doc.Place(invalid))
 	}
 }
 

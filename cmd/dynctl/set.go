@@ -44,11 +44,11 @@ func (a *app) setCmd() *cobra.Command {
 		Example: setExample,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			sources, err := a.readSources(args)
+			sources, err := a.readSources(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			docs, err := decodeSources(sources)
+			docs, err := decodeSources(cmd.Context(), sources)
 			if err != nil {
 				return err
 			}

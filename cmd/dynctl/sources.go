@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
+	"dynctl/state"
 )
 
 // source is one file of documents, or standard input.
@@ -24,17 +25,28 @@ type source struct {
 // specExtensions are the files of a directory that hold documents.
 var specExtensions = []string{".yaml", ".yml", ".json"}
 
+// Bounds of what one command reads.
+const (
+	maxFile  = 16 << 20
+	maxInput = 64 << 20
+)
+
+// reader reads files until there is too much of them.
+type reader struct {
+	ctx     context.Context //nolint:containedctx // lives for one call
+	total   int
+	sources []source
+}
+
 // readSources reads what the arguments name: files, directories (every .yaml,
 // .yml and .json below except .schema.json), glob patterns, and "-" for standard input.
-func (a *app) readSources(args []string) ([]source, error) {
-	var sources []source
+func (a *app) readSources(ctx context.Context, args []string) ([]source, error) {
+	r := reader{ctx: ctx}
 	for _, arg := range args {
 		if arg == "-" {
-			data, err := io.ReadAll(a.in)
-			if err != nil {
-				return nil, usageErr("read standard input: %w", err)
+			if err := r.read("<stdin>", a.in); err != nil {
+				return nil, err
 			}
-			sources = append(sources, source{"<stdin>", data})
 			continue
 		}
 		paths, err := expand(arg)
@@ -42,14 +54,40 @@ func (a *app) readSources(args []string) ([]source, error) {
 			return nil, err
 		}
 		for _, path := range paths {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return nil, usageErr("%w", err)
+			if err := r.file(path); err != nil {
+				return nil, err
 			}
-			sources = append(sources, source{path, data})
 		}
 	}
-	return sources, nil
+	return r.sources, nil
+}
+
+func (r *reader) file(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return usageErr("%w", err)
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	return r.read(path, f)
+}
+
+// read takes in one stream, and stops at one byte too many.
+func (r *reader) read(name string, from io.Reader) error {
+	if r.ctx.Err() != nil {
+		return r.ctx.Err()
+	}
+	data, err := io.ReadAll(io.LimitReader(from, maxFile+1))
+	if err != nil {
+		return usageErr("read %s: %w", name, err)
+	}
+	if len(data) > maxFile {
+		return usageErr("%s: the file has more than %d bytes: split it into several files", name, maxFile)
+	}
+	if r.total += len(data); r.total > maxInput {
+		return usageErr("%s: with this file there are more than %d bytes to read: name fewer files at once", name, maxInput)
+	}
+	r.sources = append(r.sources, source{name, data})
+	return nil
 }
 
 // expand lists the files that one argument names.
@@ -98,47 +136,24 @@ func specFiles(dir string) ([]string, error) {
 	return paths, nil
 }
 
-// documents are the documents of a source that need not be specs, as JSON.
-func (s source) documents() ([]json.RawMessage, error) {
-	if json.Valid(s.data) {
-		var b bytes.Buffer
-		if err := json.Compact(&b, s.data); err != nil {
-			return nil, usageErr("%s: %w", s.name, err)
-		}
-		return []json.RawMessage{b.Bytes()}, nil
-	}
-	var docs []json.RawMessage
-	dec := yaml.NewDecoder(bytes.NewReader(s.data), yaml.UseOrderedMap())
-	for {
-		var v any
-		err := dec.Decode(&v)
-		if errors.Is(err, io.EOF) {
-			return docs, nil
-		}
-		if err != nil {
-			return nil, usageErr("%s: %s", s.name, yaml.FormatError(err, false, true))
-		}
-		if v == nil {
-			continue
-		}
-		doc, err := yaml.MarshalWithOptions(v, yaml.JSON())
-		if err != nil {
-			return nil, usageErr("%s: %w", s.name, err)
-		}
-		docs = append(docs, bytes.TrimSpace(doc))
-	}
-}
-
 // toJSON is a stored value as JSON; values may be YAML as well.
 func toJSON(value []byte) (json.RawMessage, error) {
-	docs, err := source{"value", value}.documents()
+	if len(value) > state.MaxValueSize {
+		return nil, fmt.Errorf("the value has %d bytes, and at most %d are read", len(value), state.MaxValueSize)
+	}
+	if json.Valid(value) {
+		var b bytes.Buffer
+		err := json.Compact(&b, value)
+		return b.Bytes(), err
+	}
+	docs, err := state.DecodeAny("value", value)
 	if err != nil {
 		return nil, err
 	}
 	if len(docs) != 1 {
 		return nil, fmt.Errorf("want one document, got %d", len(docs))
 	}
-	return docs[0], nil
+	return docs[0].Raw, nil
 }
 
 func sourceNames(sources []source) string {
