@@ -57,6 +57,9 @@ type AcceptInput struct {
 	// Past holds the revisions that are left of objects whose history was asked for
 	// ([Desired.Awaited]); one that has not been read is not in it.
 	Past map[state.Key][]SpecEntry
+	// MaxStatus is how many bytes a spec and what is rendered from it may have
+	// together, so that the store takes the status; 0: any number.
+	MaxStatus int
 	// Memo, if any, is carried from round to round.
 	Memo *Memo
 }
@@ -134,6 +137,8 @@ type acceptedModel struct {
 	entry  *SpecEntry
 	// recovered is as in acceptedServer.
 	recovered bool
+	// before is what ran until this round accepted another revision.
+	before *acceptedModel
 }
 
 func (a *accepter) statusOf(k state.Key) *state.Status {
@@ -365,6 +370,8 @@ func (a *accepter) acceptModels() {
 			m.Rejected = joinInvalid(bad)
 			continue
 		}
+		before := *m
+		m.before = &before
 		m.object, m.raw, m.Accepted = object, e.Doc.Raw, e.Revision
 		a.indexed().claim(m)
 		m.AcceptedIn = a.in.Created

@@ -173,8 +173,26 @@ func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
 		t.Counts[r.Role] = desiredReplicas(m.object.Spec, r.Role)
 	}
 	stored, _ = stored.replaced(t).pruned(a.generations(m))
+	if size := a.keep(m.key, m.raw, stored); a.in.MaxStatus > 0 && size > a.in.MaxStatus && m.before != nil {
+		a.refuse(s, m, size)
+		return
+	}
 	m.take(stored)
-	a.keep(m.key, m.raw, stored)
+}
+
+// refuse goes back to the revision before one whose status no store would take.
+func (a *accepter) refuse(s *acceptedServer, m *acceptedModel, size int) {
+	delete(a.kept, m.key)
+	was := m.before
+	m.object, m.raw, m.Accepted, m.AcceptedIn, m.before = was.object, was.raw, was.Accepted, was.AcceptedIn, nil
+	m.Rejected = joinInvalid([]*state.Invalid{{
+		Reason: state.ReasonTooLarge,
+		Message: fmt.Sprintf("with what it renders to, its status would have %d bytes, and this store takes %d; make its arguments or its environment smaller",
+			size, a.in.MaxStatus),
+	}})
+	if m.Accepted != 0 {
+		a.renderModel(s, m)
+	}
 }
 
 // renderedFrom reports whether a template is of the revisions that are accepted.
@@ -254,11 +272,12 @@ func (a *accepter) warnCard(s *acceptedServer, m *acceptedModel) []state.Warning
 		dynamoOn(a.in.Nodes)[0].text, dynamoCards)}}
 }
 
-// keep notes what the status of an object has to store.
-func (a *accepter) keep(k state.Key, raw json.RawMessage, s Stored) {
+// keep notes what the status of an object has to store, and returns its size in bytes.
+func (a *accepter) keep(k state.Key, raw json.RawMessage, s Stored) int {
 	b, err := json.Marshal(s)
 	if err != nil {
-		return // plain data: it marshals
+		return 0 // plain data: it marshals
 	}
 	a.kept[k] = Kept{Spec: raw, Template: b}
+	return len(raw) + len(b)
 }

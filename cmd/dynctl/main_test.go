@@ -48,6 +48,8 @@ func TestMain(m *testing.M) {
 //	mask FILE               writes the file masked: FILE without what differs in each run
 //	screen COLUMNS ARG...   runs dynctl at a terminal; see [atTerminal]
 //	logs FILE         answers for the logs in FILE, by unit/actor, as an agent does
+//	flood NAME FILE   writes one of [floods]
+//	bounded CODE ARG...  runs dynctl in little memory and time; see [bounded]
 //	frontend FILE     serves FILE as the answer of /v1/chat/completions and
 //	                  sets $ENDPOINT
 //
@@ -76,6 +78,8 @@ func TestScripts(t *testing.T) {
 			"exits":    exits,
 			"normal":   normal,
 			"valid":    valid,
+			"flood":    flood,
+			"bounded":  bounded,
 		},
 	})
 }

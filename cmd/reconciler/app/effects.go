@@ -253,13 +253,14 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 			s.Revision = bad[s.Key] // what cannot be read is written over
 		}
 		switch {
+		case !l.refused.due(s.Key, in.Now):
 		case old == nil:
 			fresh = append(fresh, s)
 		case l.rewrite[s.Key] || !equalStatus(*old, s):
 			changed = append(changed, s)
 		}
 	}
-	l.putStatuses(ctx, append(changed, l.newest(fresh)...))
+	l.putStatuses(ctx, in.Now, append(changed, l.newest(fresh)...))
 	for _, k := range in.Desired.Awaited {
 		standing[k.String()] = true // what it was is still being found out
 	}
@@ -268,6 +269,7 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 	}
 	for _, k := range r.Gone {
 		delete(l.written, k.String())
+		delete(l.refused, k.String())
 		if err := l.app.store.DeleteStatus(ctx, k); err != nil && !errors.Is(err, kv.ErrNotFound) {
 			l.app.log.Warn("a status was not removed; it is tried again", "key", k, "err", err)
 		}
@@ -293,7 +295,7 @@ func (l *loop) newest(fresh []state.Status) []state.Status {
 // and the next round waits for all of them.
 const statusWriters = 16
 
-func (l *loop) putStatuses(ctx context.Context, changed []state.Status) {
+func (l *loop) putStatuses(ctx context.Context, now time.Time, changed []state.Status) {
 	type result struct {
 		revision uint64
 		err      error
@@ -315,8 +317,9 @@ func (l *loop) putStatuses(ctx context.Context, changed []state.Status) {
 			delete(l.written, s.Key)
 			l.Kick()
 		case err != nil:
-			l.app.log.Warn("a status was not written; it is tried again", "key", s.Key, "err", err)
+			l.app.log.Warn("a status was not written; it is tried again", "key", s.Key, "in", l.refused.failed(s.Key, now), "err", err)
 		default:
+			delete(l.refused, s.Key)
 			s.Revision = results[i].revision
 			l.written[s.Key] = s
 		}

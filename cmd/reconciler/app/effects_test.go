@@ -75,7 +75,7 @@ func actingLoop(t *testing.T) (*loop, kv.Term, *logLines) {
 		t.Fatal(err)
 	}
 	lines := newLogLines()
-	a := &App{cfg: Config{ID: "r1"}, nc: nc, log: slog.New(slog.NewJSONHandler(lines, nil)), publisher: publisher,
+	a := &App{cfg: Config{ID: "r1"}, nc: nc, log: slog.New(slog.NewJSONHandler(lines, nil)), publisher: publisher, store: kv.New(js),
 		registry: registry.New(registry.Config{}), frontends: registry.NewFrontends(registry.FrontendsConfig{})}
 	a.loop = newLoop(a)
 	term := leadership(t, js)

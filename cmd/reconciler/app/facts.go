@@ -141,6 +141,7 @@ func (l *loop) becameLeader(t kv.Term) {
 	l.app.metrics.leader(true)
 	clear(l.sent)
 	clear(l.written)
+	clear(l.refused)
 	l.told = nil
 	l.app.record(events.Event{Type: events.TypeLeaderElected, Object: l.app.cfg.ID,
 		Data: events.Data{Epoch: t.Epoch, Reason: "LeaderElected", Message: "reconciler " + l.app.cfg.ID + " acts"}})

@@ -31,6 +31,7 @@ type loop struct {
 	decoded map[string]decodedSpec
 	// written overlays the status view until the watch has caught up.
 	written map[string]state.Status
+	refused retries // statuses that the store did not take
 	// rewrite are the statuses that are in force and do not stand in the bucket.
 	rewrite   map[string]bool
 	suspects  map[state.UnitKey]time.Time
@@ -54,8 +55,11 @@ type decodedSpec struct {
 
 func newLoop(a *App) *loop {
 	return &loop{app: a, kick: make(chan struct{}, 1), decoded: map[string]decodedSpec{},
-		written: map[string]state.Status{}, sent: map[string]sentCommand{}, orphans: map[state.UnitKey]string{}}
+		written: map[string]state.Status{}, refused: retries{}, sent: map[string]sentCommand{}, orphans: map[state.UnitKey]string{}}
 }
+
+// statusRoom is what a status needs beside the spec and the template, in bytes.
+const statusRoom = 256 << 10
 
 // Kick asks for a round. Any number of kicks before it starts make one round.
 func (l *loop) Kick() {
@@ -127,7 +131,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 		Entries:  l.decode(entries, refused),
 		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units, Nodes: observed.Nodes,
 		Created: specs.Created, Recover: true, Observed: observed.Synced, StoreID: l.app.views.StoreID(), Lost: l.lost(statuses), Past: l.past.known(),
-		Memo: &l.memo,
+		Memo: &l.memo, MaxStatus: int(l.app.nc.MaxPayload()) - statusRoom,
 	})
 	policy := actors.DefaultPolicy(l.app.views.StoreID())
 	policy.RayNamespace = l.app.cfg.RayNamespace

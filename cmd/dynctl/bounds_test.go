@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"dynctl/state"
+)
+
+// floods are files that cost more than they should, by their name in the stories.
+var floods = map[string]func() string{
+	"documents": func() string { return strings.Repeat("a: b\n---\n", 1_000_000) },
+	"models": func() string {
+		return numbered(20_000, "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: m%d}\nspec: {model: x%[1]d}\n---\n")
+	},
+	"more models": func() string {
+		return numbered(15_000, "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: n%d}\nspec: {model: y%[1]d}\n---\n")
+	},
+	"large": func() string { return strings.Repeat("# x\n", 5<<20) },
+	"labels": func() string {
+		return `{"apiVersion":"dynctl/v1alpha1","kind":"Model","metadata":{"name":"m","labels":{` +
+			strings.Repeat(`"k":1,`, 85_000) + `"k":"1"}},"spec":{"model":"x"}}`
+	},
+	"unknown": func() string {
+		return `{"apiVersion":"dynctl/v1alpha1","kind":"Model","metadata":{"name":"m"},"spec":{` + numbered(42_000, `"f%d":1,`) + `"model":"x"}}`
+	},
+	"broken": func() string {
+		return "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: m}\nspec:\n" + strings.Repeat("  a: b: c\n", 50_000)
+	},
+	"values": func() string {
+		return strings.Repeat(`{"a":[1`+strings.Repeat(",1", 200_000)+"]}\n", 38)
+	},
+	"arguments": func() string {
+		return `{"apiVersion":"dynctl/v1alpha1","kind":"Model","metadata":{"name":"big"},"spec":{"model":"x","engineArgs":{` +
+			numbered(40_000, `"a%d":1,`) + `"z":1}}}`
+	},
+}
+
+func numbered(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// flood writes one of floods: flood NAME FILE.
+func flood(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(floods[args[0]]()), 0o600))
+}
+
+// bounded runs dynctl with little memory and time, and checks its exit code: bounded 2
+// set bad.yaml. What it wrote is in the files stdout and stderr; on stderr it may write
+// no more than a message.
+func bounded(ts *testscript.TestScript, neg bool, args []string) {
+	const (
+		maxMemory = 400 << 10 // KB
+		maxTime   = 20 * time.Second
+	)
+	cmd := command(ts, args[1:]...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	began := time.Now()
+	err := cmd.Run()
+	spent := time.Since(began)
+	if _, exited := errors.AsType[*exec.ExitError](err); !exited {
+		ts.Check(err)
+	}
+	text := stderr.String()
+	if code := strconv.Itoa(cmd.ProcessState.ExitCode()); code != args[0] {
+		ts.Fatalf("exit code %s, want %s: %.500s", code, args[0], text)
+	}
+	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if usage.Maxrss > maxMemory && !raceDetector {
+		ts.Fatalf("%d MB at most, want %d", usage.Maxrss>>10, maxMemory>>10)
+	}
+	if spent > maxTime {
+		ts.Fatalf("it took %v", spent)
+	}
+	if len(text) > state.MaxMessage+100 {
+		ts.Fatalf("it says %d bytes", len(text))
+	}
+	ts.Logf("%v, %d MB", spent.Round(time.Millisecond), usage.Maxrss>>10)
+	ts.Check(os.WriteFile(ts.MkAbs("stdout"), stdout.Bytes(), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("stderr"), stderr.Bytes(), 0o600))
+}
+
+// TestASignalEndsEveryVerb: one signal ends dynctl, wherever it is: while it reads from
+// a pipe nobody writes to, and in the middle of much to read.
+func TestASignalEndsEveryVerb(t *testing.T) {
+	file := t.TempDir() + "/models.yaml"
+	if err := os.WriteFile(file, []byte(floods["models"]()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		signal os.Signal
+		after  time.Duration
+		args   []string
+	}{
+		{"a silent pipe", syscall.SIGTERM, 300 * time.Millisecond, []string{"set", "-"}},
+		{"reading", os.Interrupt, 300 * time.Millisecond, []string{"set", "--dry-run", file, file, file}},
+		{"checking", syscall.SIGTERM, 700 * time.Millisecond, []string{"diff", file}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], tt.args...)
+			cmd.Env = append(os.Environ(), "TESTSCRIPT_COMMAND=dynctl", envNATSURL+"=nats://127.0.0.1:1")
+			in, out := io.Pipe()
+			defer out.Close()
+			cmd.Stdin = in
+			cmd.Path = os.Args[0]
+			cmd.Args[0] = "dynctl"
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(tt.after) // a signal has no other way to come in the middle
+			_ = cmd.Process.Signal(tt.signal)
+			began := time.Now()
+			ended := make(chan struct{})
+			go func() { _, _ = cmd.Process.Wait(); close(ended) }()
+			select {
+			case <-ended:
+			case <-time.After(10 * time.Second):
+				_ = cmd.Process.Kill()
+				t.Fatalf("it goes on %v after %v", time.Since(began), tt.signal)
+			}
+		})
+	}
+}
