@@ -233,7 +233,7 @@ func must[T any](v T, err error) T {
 // TestVisible: nothing that steers a terminal passes, and what people write does.
 func TestVisible(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain\n\ttext": "plain\n\ttext", "日本 é 👩‍🚀 🇩🇪 ❤️ می‌خواهم": "日本 é 👩‍🚀 🇩🇪 ❤️ می‌خواهم", "\u00a0": "\u00a0",
+		"plain\n\ttext": "plain\n\ttext", "日本 é 👩‍🚀 🇩🇪 ❤️ می\u200cخواهم": "日本 é 👩‍🚀 🇩🇪 ❤️ می\u200cخواهم", "\u00a0": "\u00a0",
 		"\x1b]0;x\a": `\x1b]0;x\x07`, "\u009b31m": `\u009b31m`, "\x9b31m": `\x9b31m`, "a\rb\bc\x7f": `a\x0db\x08c\x7f`,
 		"\u202eabc\u2066\u200f": `\u202eabc\u2066\u200f`, "\u200b\ufeff\u2060": `\u200b\ufeff\u2060`, "\U000e0041": `\U000e0041`,
 		"\xff\xfe": `\xff\xfe`, "\x00": `\x00`, "\u2028": `\u2028`,

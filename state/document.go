@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"sync"
 	"unicode/utf8"
 )
 
@@ -45,6 +44,7 @@ func (d Doc) Key() Key {
 // Locate finds the place of a path such as "spec.engineArgs.tensor_parallel_size"
 // in the document it came from, with the line and a caret below it. Where the
 // path is not written (it is missing, or a default) it is the nearest place above.
+// It is for one goroutine at a time.
 func Locate(doc Doc, path string) (line, col int, snippet string) {
 	if doc.root == nil {
 		return 0, 0, ""
@@ -158,11 +158,16 @@ func decode(src *source, text []byte, s section) Decoded {
 
 // again reads a document once more, when it is asked for, and tells of no fault.
 func again(src *source, text []byte, s section) func() *node {
-	return sync.OnceValue(func() *node {
-		quiet := *src
-		quiet.told = MaxFaults
-		return s.parse(&quiet, text).root
-	})
+	var root *node
+	read := false
+	return func() *node {
+		if !read {
+			quiet := *src
+			quiet.told = MaxFaults
+			root, read = s.parse(&quiet, text).root, true
+		}
+		return root
+	}
 }
 
 // merged makes one error of those that are only counted.

@@ -1,9 +1,7 @@
 package state
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -18,8 +16,9 @@ func (p *yamlParser) tokenize(text string) (token.Tokens, error) {
 	s.Init(text)
 	var tokens token.Tokens
 	for {
+		// Text that is no YAML is a token as well: an error without one is the end.
 		more, err := s.Scan()
-		if errors.Is(err, io.EOF) {
+		if err != nil && len(more) == 0 {
 			return tokens, nil
 		}
 		if tokens.Add(more...); len(tokens) > maxTokens {

@@ -67,7 +67,7 @@ func (r *reader) file(path string) error {
 	if err != nil {
 		return usageErr("%w", err)
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
+	defer f.Close()
 	return r.read(path, f)
 }
 
