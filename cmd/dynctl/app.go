@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"dynctl/cmd/internal/screen"
 	"dynctl/cmd/internal/version"
 )
 
@@ -26,7 +27,7 @@ type app struct {
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	return &app{
-		in: stdin, out: stdout, err: stderr,
+		in: stdin, out: screen.New(stdout), err: screen.New(stderr),
 		now:   time.Now,
 		style: palette{on: colourful(stdout)},
 	}
@@ -120,8 +121,19 @@ const (
 
 // isTerminal says that a stream is a terminal, and therefore a person's.
 func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	f := fileOf(stream)
+	return f != nil && term.IsTerminal(int(f.Fd()))
+}
+
+// fileOf is the file behind a stream; nil where there is none.
+func fileOf(stream any) *os.File {
+	switch s := stream.(type) {
+	case *screen.Writer:
+		return s.File()
+	case *os.File:
+		return s
+	}
+	return nil
 }
 
 // width is the number of columns that prose is written in: the terminal's, else 80.
@@ -135,8 +147,8 @@ func (a *app) width() int {
 // columns is the width that a table on a stream must keep to: the terminal's. In a
 // pipe there is none, 0: whoever reads it there wants each row on one line.
 func columns(stream any) int {
-	f, ok := stream.(*os.File)
-	if !ok || !isTerminal(f) {
+	f := fileOf(stream)
+	if f == nil || !isTerminal(f) {
 		return 0
 	}
 	if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {

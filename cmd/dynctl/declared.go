@@ -112,10 +112,11 @@ func (d *declared) warnings(docs []state.Doc) []state.Warning {
 		slices.SortFunc(keys, state.Key.Compare)
 	}
 	out := []state.Warning{}
+	routed := d.routed()
 	for _, key := range keys {
 		server := d.server(key.Server)
 		if key.Kind == state.KindServer {
-			out = append(out, actors.WarnServer(server, d.routed(key.Server))...)
+			out = append(out, actors.WarnServer(server, routed[key.Server])...)
 		} else {
 			out = append(out, actors.WarnModel(d.models[key], server.Spec)...)
 		}
@@ -123,11 +124,11 @@ func (d *declared) warnings(docs []state.Doc) []state.Warning {
 	return out
 }
 
-// routed are the models of a server, as they count for its routing.
-func (d *declared) routed(server string) []router.Model {
-	var out []router.Model
-	for _, m := range d.othersOf(state.ServerKey(server)) {
-		out = append(out, router.Model{Name: m.Metadata.Name, Spec: m.Spec})
+// routed are the models of each server, by name, as they count for its routing.
+func (d *declared) routed() map[string][]router.Model {
+	out := map[string][]router.Model{}
+	for _, key := range slices.SortedFunc(maps.Keys(d.models), state.Key.Compare) {
+		out[key.Server] = append(out[key.Server], router.Model{Name: key.Name, Spec: d.models[key].Spec})
 	}
 	return out
 }

@@ -48,6 +48,7 @@ func TestMain(m *testing.M) {
 //	mask FILE               writes the file masked: FILE without what differs in each run
 //	screen COLUMNS ARG...   runs dynctl at a terminal; see [atTerminal]
 //	logs FILE         answers for the logs in FILE, by unit/actor, as an agent does
+//	hostile WORD ARG...  runs dynctl at a terminal on what others wrote; see [hostile]
 //	flood NAME FILE   writes one of [floods]
 //	bounded CODE ARG...  runs dynctl in little memory and time; see [bounded]
 //	frontend FILE     serves FILE as the answer of /v1/chat/completions and
@@ -78,6 +79,7 @@ func TestScripts(t *testing.T) {
 			"exits":    exits,
 			"normal":   normal,
 			"valid":    valid,
+			"hostile":  hostile,
 			"flood":    flood,
 			"bounded":  bounded,
 		},

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"charm.land/lipgloss/v2"
+
+	"dynctl/cmd/internal/screen"
 )
 
 // table is text in columns; cells may hold colours.
@@ -24,7 +26,16 @@ func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 // write prints the table for whoever reads the stream: a person at a terminal, or a
 // program.
-func (t *table) write(w io.Writer) { t.fit(w, columns(w)) }
+func (t *table) write(w io.Writer) {
+	if isTerminal(w) { // as wide as they will be shown
+		for _, row := range t.rows {
+			for i, cell := range row {
+				row[i] = screen.Clean(cell)
+			}
+		}
+	}
+	t.fit(w, columns(w))
+}
 
 // fit prints the columns two blanks apart. Empty trailing cells leave no blanks.
 // With a width (0: there is none) no line is longer: spare columns go, then the

@@ -12,6 +12,7 @@ import (
 	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/internal/screen"
 	"dynctl/events"
 	"dynctl/state/kv"
 )
@@ -45,8 +46,8 @@ func (a *app) watch(ctx context.Context, c *kv.Client) error {
 	if err != nil {
 		return err
 	}
-	s := screen{app: a, view: first, load: func() tea.Msg { return a.reload(ctx, c) }, width: a.width()}
-	program := tea.NewProgram(s, tea.WithContext(ctx), tea.WithInput(a.in), tea.WithOutput(a.out))
+	s := watchScreen{app: a, view: first, load: func() tea.Msg { return a.reload(ctx, c) }, width: a.width()}
+	program := tea.NewProgram(s, tea.WithContext(ctx), tea.WithInput(a.in), tea.WithOutput(fileOf(a.out)))
 	go func() {
 		o := events.TailOptions{Server: a.conn.server, Since: a.now().Add(-time.Hour), Follow: true}
 		for e, err := range events.Tail(ctx, c.JetStream(), o) {
@@ -74,8 +75,8 @@ func (a *app) reload(ctx context.Context, c *kv.Client) tea.Msg {
 // refresh asks for a reload.
 type refresh struct{}
 
-// screen is what watch shows.
-type screen struct {
+// watchScreen is what watch shows.
+type watchScreen struct {
 	*app
 	view   *overview
 	events []events.Event
@@ -86,15 +87,15 @@ type screen struct {
 }
 
 // Init asks for the first refresh.
-func (s screen) Init() tea.Cmd { return s.later() }
+func (s watchScreen) Init() tea.Cmd { return s.later() }
 
-func (s screen) later() tea.Cmd {
+func (s watchScreen) later() tea.Cmd {
 	return tea.Tick(watchRefresh, func(time.Time) tea.Msg { return refresh{} })
 }
 
 // Update takes one message. Whatever changes the status is an event, so an event
 // reloads at once.
-func (s screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+func (s watchScreen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch m := msg.(type) {
 	case tea.KeyPressMsg:
 		if slices.Contains([]string{"q", "esc", "ctrl+c"}, m.String()) {
@@ -117,7 +118,7 @@ func (s screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 }
 
 // View is the status, the last events, and what is wrong with the connection.
-func (s screen) View() tea.View {
+func (s watchScreen) View() tea.View {
 	view := tea.NewView(s.content())
 	view.AltScreen = true
 	view.WindowTitle = "dynctl"
@@ -127,7 +128,7 @@ func (s screen) View() tea.View {
 // content fits the screen: the status above, the last events below it in rows that
 // are theirs, whatever the status needs, and at the bottom what is wrong or which
 // key ends it.
-func (s screen) content() string {
+func (s watchScreen) content() string {
 	status := strings.Split(strings.Join(s.view.lines(s.style, s.width), "\n"), "\n")
 	foot := s.style.dim("q quits")
 	if s.err != nil {
@@ -151,7 +152,7 @@ func (s screen) content() string {
 		lines = lines[:s.height]
 	}
 	for i, line := range lines {
-		lines[i] = clip(line, s.width)
+		lines[i] = clip(screen.Clean(line), s.width) // it draws past the writer that cleans
 	}
 	return strings.Join(lines, "\n")
 }
@@ -169,12 +170,12 @@ func clip(line string, width int) string {
 
 // eventRows is how many events are shown beside so many other rows: a third of the
 // screen at least, and what the others leave.
-func (s screen) eventRows(others int) int {
+func (s watchScreen) eventRows(others int) int {
 	return min(len(s.events), max(s.height/3, s.height-others))
 }
 
 // cut keeps the first rows and the last one, which tells of Ray.
-func (s screen) cut(status []string, rows int) []string {
+func (s watchScreen) cut(status []string, rows int) []string {
 	switch {
 	case len(status) <= rows:
 		return status
@@ -187,7 +188,7 @@ func (s screen) cut(status []string, rows int) []string {
 }
 
 // eventLine is one event on one line; what is too long is cut off by the screen.
-func (s screen) eventLine(e events.Event) string {
+func (s watchScreen) eventLine(e events.Event) string {
 	cells := s.style.eventCells(e)
 	return fmt.Sprintf("%s  %-17s  %s  %s", e.Time.UTC().Format(time.TimeOnly), cells[1], cells[2], cells[3])
 }

@@ -43,24 +43,24 @@ func occurrence(i int) events.Event {
 }
 
 // newScreen is what watch shows after some events at a terminal of a size.
-func newScreen(models, occurrences, width, height int) screen {
-	var m tea.Model = screen{app: &app{}, view: fleet(models), load: func() tea.Msg { return nil }, width: 80}
+func newScreen(models, occurrences, width, height int) watchScreen {
+	var m tea.Model = watchScreen{app: &app{}, view: fleet(models), load: func() tea.Msg { return nil }, width: 80}
 	m, _ = m.Update(tea.WindowSizeMsg{Width: width, Height: height})
 	for i := range occurrences {
 		m, _ = m.Update(occurrence(i))
 	}
-	return m.(screen)
+	return m.(watchScreen)
 }
 
 // TestWatchScreen compares what watch shows with the files in testdata/watch.
 func TestWatchScreen(t *testing.T) {
 	failing := newScreen(2, 2, 80, 24)
 	next, _ := failing.Update(errors.New("nats: timeout"))
-	for name, s := range map[string]screen{
+	for name, s := range map[string]watchScreen{
 		"80x24":         newScreen(3, 4, 80, 24),
 		"80x24-full":    newScreen(30, 12, 80, 24), // the events keep their rows
 		"80x24-quiet":   newScreen(1, 0, 80, 24),
-		"80x24-broken":  next.(screen),
+		"80x24-broken":  next.(watchScreen),
 		"40x12":         newScreen(6, 6, 40, 12),
 		"120x30":        newScreen(3, 25, 120, 30),
 		"nothing-80x24": newScreen(0, 1, 80, 24),

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"dynctl/cmd/internal/screen"
 	"dynctl/cmd/internal/version"
 	"dynctl/cmd/reconciler/app"
 	"dynctl/state/kv/natsd"
@@ -18,7 +19,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], screen.New(os.Stdout), screen.New(os.Stderr))
 	stop()
 	os.Exit(code)
 }

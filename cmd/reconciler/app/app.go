@@ -24,6 +24,7 @@ import (
 	"github.com/oklog/run"
 
 	"dynctl/actors/ray"
+	"dynctl/cmd/internal/screen"
 	"dynctl/cmd/internal/version"
 	"dynctl/cmd/reconciler/app/door"
 	"dynctl/cmd/reconciler/app/ops"
@@ -86,9 +87,9 @@ func newLogger(cfg Config) *slog.Logger {
 		level = slog.LevelDebug
 	}
 	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+		return slog.New(slog.NewJSONHandler(screen.New(os.Stderr), &slog.HandlerOptions{Level: level}))
 	}
-	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !isTerminal(os.Stderr)}))
+	return slog.New(tint.NewTextHandler(screen.New(os.Stderr), &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !isTerminal(os.Stderr)}))
 }
 
 func isTerminal(f *os.File) bool {

@@ -206,7 +206,7 @@ func (l *logCopy) take(text string) bool {
 	l.rest = text[end:]
 	var b strings.Builder
 	for line := range strings.Lines(text[:end]) {
-		b.WriteString(strings.TrimRight(agentlogs.Plain(strings.TrimSuffix(line, "\n")), "\r"))
+		b.WriteString(state.Visible(strings.TrimRight(agentlogs.Plain(strings.TrimSuffix(line, "\n")), "\r")))
 		b.WriteByte('\n')
 	}
 	// Not every writer has deadlines; those of net/http do.

@@ -1,15 +1,16 @@
 package ops
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"fmt"
 	"html/template"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,12 +125,12 @@ func (p *Page) serve(w http.ResponseWriter, r *http.Request) {
 		Timeline: p.Timeline.view(p.boot, Filter{Type: q.Get("type"), Model: q.Get("model"), Trouble: q.Get("trouble") != ""}, modelNames(v)),
 		CSS:      p.assets["ops.css"].version, JS: p.assets["ops.js"].version,
 	}
-	var b bytes.Buffer
+	var page string
 	err := p.renderAll(v, func(part part) {
 		d.Parts[part.ID] = template.HTML(part.HTML)
 	})
 	if err == nil {
-		err = pages.ExecuteTemplate(&b, "page.html", d)
+		page, err = render("page.html", d)
 	}
 	if err != nil {
 		p.log.Error("ops page", "err", err)
@@ -140,7 +141,7 @@ func (p *Page) serve(w http.ResponseWriter, r *http.Request) {
 	secure(h)
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(b.Bytes())
+	_, _ = io.WriteString(w, page)
 }
 
 // secure says that nothing from elsewhere may be loaded, and that nothing may
@@ -169,13 +170,23 @@ func (p *Page) asset(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.body)
 }
 
+// render executes a template. What others wrote is text to the browser, and nothing in
+// it reorders or hides other text.
+func render(name string, v any) (string, error) {
+	var b strings.Builder
+	if err := pages.ExecuteTemplate(&b, name, v); err != nil {
+		return "", err
+	}
+	return state.Visible(b.String()), nil
+}
+
 func (p *Page) renderAll(v view, each func(part)) error {
 	for _, id := range sections {
-		var b bytes.Buffer
-		if err := pages.ExecuteTemplate(&b, id, v); err != nil {
+		html, err := render(id, v)
+		if err != nil {
 			return fmt.Errorf("section %s: %w", id, err)
 		}
-		each(part{id, version(b.Bytes()), b.String()})
+		each(part{id, version([]byte(html)), html})
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func TestWhatThePageSays(t *testing.T) {
 	orphan.Units = append(orphan.Units, unit("deadbeef_gemma_DP0", "gemma", "", "node-gpu-2", "10.0.0.6", state.UnitRunning))
 	orphan.Units[len(orphan.Units)-1].StoreID = "store-2"
 	evil := fixture()
-	evil.Statuses[1].Conditions[2].Message = `<script>alert(1)</script>`
+	evil.Statuses[1].Conditions[2].Message = "<script>alert(1)</script>\u202egpj\u2066\u0085\x1b"
 	evil.Statuses[1].Endpoint, evil.Statuses[0].Endpoint = "javascript:alert(2)", "javascript:alert(2)"
 	other := fixture()
 	for i := range other.Statuses {
@@ -106,7 +106,7 @@ func TestWhatThePageSays(t *testing.T) {
 		{"nothing is loaded", Input{Now: noon}, []string{"The specs are being loaded"}, nil},
 		{"an orphan and its command", fixture(), []string{`<code>dynctl sweep default/deadbeef_gemma_DP0</code>`}, nil},
 		{"a unit of another store", orphan, []string{"of another store"}, nil},
-		{"what others wrote is text", evil, []string{"&lt;script&gt;alert(1)"}, []string{"<script>alert", `href="javascript:`}},
+		{"what others wrote is text", evil, []string{"&lt;script&gt;alert(1)", `\u202egpj\u2066\u0085\x1b`}, []string{"<script>alert", `href="javascript:`, "\u202e", "\u2066", "\u0085", "\x1b"}},
 		{"a model of another server is named with it", other, []string{"dynctl status model/llama-70b --server two"}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

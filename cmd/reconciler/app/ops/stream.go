@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -127,11 +126,11 @@ func (s *stream) update() error {
 		Rows  []string `json:"rows"`
 	}{Reset: s.reset, Rows: []string{}}
 	for _, r := range rows {
-		var b bytes.Buffer
-		if err := pages.ExecuteTemplate(&b, "row", r); err != nil {
+		row, err := render("row", r)
+		if err != nil {
 			return err
 		}
-		news.Rows = append(news.Rows, b.String())
+		news.Rows = append(news.Rows, row)
 	}
 	s.number, s.reset = last, false
 	return s.send("rows", eventID(s.page.boot, last), news)
