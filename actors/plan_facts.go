@@ -7,7 +7,7 @@ import (
 )
 
 func (p *planner) fact(f Fact) {
-	f.Message = state.Clip(f.Message, state.MaxMessage)
+	f.Message = state.Clip(state.HideSecrets(f.Message), state.MaxMessage)
 	p.out.Facts = append(p.out.Facts, f)
 }
 

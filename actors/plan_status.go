@@ -50,7 +50,7 @@ func (c *conditions) set(typ, status, reason, message string) {
 		}
 	}
 	c.list = append(c.list, state.Condition{Type: typ, Status: status, Reason: reason,
-		Message: state.Clip(message, state.MaxMessage), LastTransitionTime: at})
+		Message: state.Clip(state.HideSecrets(message), state.MaxMessage), LastTransitionTime: at})
 }
 
 func (c *conditions) get(typ string) state.Condition {

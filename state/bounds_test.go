@@ -92,8 +92,8 @@ func TestDecodeIsLinear(t *testing.T) {
 			quarter, whole := time.Hour, time.Hour
 			for range 3 {
 				spent, _, _ := costOf([]byte(document(4 * size)))
-				if whole = min(whole, spent); whole < 100*time.Millisecond {
-					return // a measurement of some milliseconds says nothing
+				if whole = min(whole, spent); whole < time.Second {
+					return // less says nothing on a busy machine
 				}
 				spent, _, _ = costOf([]byte(document(size)))
 				quarter = min(quarter, spent)

@@ -145,7 +145,7 @@ func movedField(old, new ServerSpec) (field, was, now string) {
 		if s == "" {
 			return "managed"
 		}
-		return strconv.Quote(s)
+		return strconv.Quote(RedactURL(s))
 	}
 	excludes := func(p PlacementSpec) bool { return p.ExcludeHeadNode != nil && *p.ExcludeHeadNode }
 	fields := []struct{ path, old, new string }{

@@ -22,7 +22,7 @@ func (i *Invalid) Error() string {
 	if i.more > 0 {
 		return i.Message
 	}
-	text := Clip(Visible(i.Message), 2*maxText) + " (" + i.Reason + ")"
+	text := Clip(Visible(HideSecrets(i.Message)), 2*maxText) + " (" + i.Reason + ")"
 	if i.Path == "" {
 		return text
 	}

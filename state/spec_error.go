@@ -76,7 +76,10 @@ func (s *source) snippet(line, col int) string {
 	if col > maxSnippet*3/4 {
 		start = col - maxSnippet/2
 	}
-	text := window(s.lines[line-1], start, maxSnippet)
+	safe := hideSecrets(s.lines[line-1], func(secret string) string { // as long as it is, for the caret
+		return strings.Repeat("x", utf8.RuneCountInString(secret))
+	})
+	text := window(safe, start, maxSnippet)
 	col = max(1, min(col, start+len(text)+1))
 	var shown, pad strings.Builder
 	for i, r := range text {
@@ -125,7 +128,7 @@ func (s *source) errorAt(line, col int, message, hint string) *SpecError {
 	if s.full() {
 		return s.counted()
 	}
-	return s.place(line, col, Clip(Visible(message), maxText), Clip(Visible(hint), maxText))
+	return s.place(line, col, Clip(Visible(HideSecrets(message)), maxText), Clip(Visible(HideSecrets(hint)), maxText))
 }
 
 func (s *source) place(line, col int, message, hint string) *SpecError {

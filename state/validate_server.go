@@ -89,9 +89,13 @@ func (f *faults) addresses(path, list, example string) {
 	if list == "" {
 		return
 	}
+	if redacted(list) {
+		f.add(ReasonInvalidAddress, path, "%s stands in it, which is what dynctl shows in place of a secret; write the secret itself", HiddenSecret)
+		return
+	}
 	for address := range strings.SplitSeq(list, ",") {
 		if !dialable(strings.TrimSpace(address)) {
-			f.add(ReasonInvalidAddress, path, "%q is not an address; write it as %s", address, example)
+			f.add(ReasonInvalidAddress, path, "%q is not an address; write it as %s", RedactURL(address), example)
 		}
 	}
 }

@@ -8,15 +8,18 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	utiltypes "github.com/ray-project/kuberay/ray-operator/controllers/ray/utils/types"
 )
 
 // AgentConfig is what an agent is told; docs/protocol.md says what it does with it.
 type AgentConfig struct {
 	// NATSURL is where the agent finds the reconciler's NATS.
 	NATSURL string `json:"natsUrl"`
-	// NATSCreds is how it logs in there; nil: as nobody. Whoever may read the
-	// jobs of the Ray cluster can read it.
-	NATSCreds map[string]string `json:"natsCreds"`
+	// NATSCreds is how it logs in there; nil: as nobody. They travel in the job's
+	// environment: a command line can be read by every user of its machine. Whoever
+	// may read the jobs of the Ray cluster can still read them.
+	NATSCreds map[string]string `json:"-"`
 	StoreID   string            `json:"storeId"`
 	// RayNamespace is where actors and placement groups are made.
 	RayNamespace string `json:"rayNamespace"`
@@ -30,7 +33,10 @@ type AgentConfig struct {
 // does not: it comes with each command.
 func (c AgentConfig) settings() (string, error) {
 	c.Epoch = 0
-	raw, err := json.Marshal(c)
+	raw, err := json.Marshal(struct {
+		AgentConfig
+		Creds map[string]string `json:"natsCreds"`
+	}{c, c.NATSCreds})
 	if err != nil {
 		return "", fmt.Errorf("the agent's settings: %w", err)
 	}
@@ -44,6 +50,22 @@ func (c AgentConfig) entrypoint() (string, error) {
 		return "", fmt.Errorf("the agent's settings: %w", err)
 	}
 	return "python -m dynctl_agent --config " + base64.StdEncoding.EncodeToString(raw), nil
+}
+
+// credsEnv is the variable of the agent's job that holds NATSCreds.
+const credsEnv = "DYNCTL_NATS_CREDS"
+
+// runtimeEnv is that of the agent's job. The agent hands none of it on.
+func (c AgentConfig) runtimeEnv(workingDir string) (utiltypes.RuntimeEnvType, error) {
+	env := utiltypes.RuntimeEnvType{"working_dir": workingDir}
+	if c.NATSCreds != nil {
+		raw, err := json.Marshal(c.NATSCreds)
+		if err != nil {
+			return nil, fmt.Errorf("the agent's credentials: %w", err)
+		}
+		env["env_vars"] = map[string]string{credsEnv: string(raw)}
+	}
+	return env, nil
 }
 
 // Heartbeat is the last one that was seen.

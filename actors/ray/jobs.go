@@ -66,6 +66,11 @@ func (s *Supervisor) submit(ctx context.Context, config AgentConfig, settings st
 		s.failed(err)
 		return
 	}
+	runtimeEnv, err := config.runtimeEnv(s.cfg.Package.URI())
+	if err != nil {
+		s.failed(err)
+		return
+	}
 	if err := s.client.upload(ctx, s.cfg.Package); err != nil {
 		s.retryLater(err)
 		return
@@ -75,7 +80,7 @@ func (s *Supervisor) submit(ctx context.Context, config AgentConfig, settings st
 	err = s.client.submit(ctx, utiltypes.RayJobRequest{
 		SubmissionId: next.id,
 		Entrypoint:   entrypoint,
-		RuntimeEnv:   utiltypes.RuntimeEnvType{"working_dir": s.cfg.Package.URI()},
+		RuntimeEnv:   runtimeEnv,
 		Metadata: map[string]string{
 			metaStore:    config.StoreID,
 			metaPackage:  s.cfg.Package.Hash,

@@ -14,6 +14,7 @@ import (
 
 	"dynctl/cmd/internal/screen"
 	"dynctl/cmd/internal/version"
+	"dynctl/state"
 )
 
 // app is one run of the program.
@@ -47,7 +48,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 		err = wrongUsage(cmd, err)
 	}
 	if text := err.Error(); text != "" && exitCode(err) != exitInterrupted {
-		fmt.Fprintln(a.err, "error:", strings.TrimRight(text, "\n"))
+		fmt.Fprintln(a.err, "error:", state.HideSecrets(strings.TrimRight(text, "\n")))
 	}
 	return exitCode(err)
 }

@@ -54,14 +54,17 @@ func (a *app) diff(ctx context.Context, c *kv.Client, docs []state.Doc) error {
 		if e, ok := have.stored[key]; ok {
 			name = fmt.Sprintf("%s (revision %d)", refOf(key), e.Revision)
 			if old = e.Value; have.raw[key] != nil {
-				if old, err = jsonToYAML(have.raw[key]); err != nil {
+				if old, err = jsonToYAML(state.RedactDocument(have.raw[key])); err != nil {
 					return fmt.Errorf("encode %s: %w", refOf(key), err)
 				}
 			}
 		}
-		text, err := jsonToYAML(doc.Raw)
+		text, err := jsonToYAML(state.RedactDocument(doc.Raw))
 		if err != nil {
 			return fmt.Errorf("encode %s: %w", refOf(key), err)
+		}
+		if bytes.Equal(text, old) && !bytes.Equal(doc.Raw, have.raw[key]) {
+			text = append(text, otherSecret...)
 		}
 		if d := diff.Diff(name, old, fmt.Sprintf("%s:%d", doc.File, doc.Line), text); d != nil {
 			differs = true
@@ -73,6 +76,9 @@ func (a *app) diff(ctx context.Context, c *kv.Client, docs []state.Doc) error {
 	}
 	return nil
 }
+
+// otherSecret stands for a difference that is not shown.
+const otherSecret = "# another password or token in a URL\n"
 
 // printDiff leaves out the line that repeats the command, and colours the rest.
 func (a *app) printDiff(d []byte) {

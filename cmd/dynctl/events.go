@@ -167,7 +167,7 @@ type eventPrinter struct {
 
 func (p *eventPrinter) print(e events.Event) error {
 	if p.json {
-		doc, err := events.Encode(e)
+		doc, err := events.Encode(hideCommand(e))
 		if err != nil {
 			return fmt.Errorf("encode event: %w", err)
 		}

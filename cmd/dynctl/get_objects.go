@@ -56,7 +56,7 @@ func (a *app) objects(ctx context.Context, c *kv.Client, kind string) ([]objectI
 		if o := at(e.Key); o != nil {
 			o.Revision, o.Modified, o.Author = e.Revision, e.At, e.Author
 			// A value that is no document has none; its status says what is wrong.
-			o.Document, _ = toJSON(e.Value)
+			o.Document = shown(e.Value)
 		}
 	}
 	for _, s := range statuses {

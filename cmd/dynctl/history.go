@@ -46,6 +46,9 @@ func (a *app) historyCmd() *cobra.Command {
 				return err
 			}
 			if out.value != formatTable {
+				for i := range infos {
+					infos[i].Document = state.RedactDocument(infos[i].Document)
+				}
 				return a.encode(out.value, infos)
 			}
 			var t table

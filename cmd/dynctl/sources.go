@@ -156,6 +156,16 @@ func toJSON(value []byte) (json.RawMessage, error) {
 	return docs[0].Raw, nil
 }
 
+// shown is a stored value as it is shown: as JSON, without the secrets of its URLs; null
+// where it is no document.
+func shown(value []byte) json.RawMessage {
+	raw, err := toJSON(value)
+	if err != nil {
+		return nil
+	}
+	return state.RedactDocument(raw)
+}
+
 func sourceNames(sources []source) string {
 	var names []string
 	for _, s := range sources {

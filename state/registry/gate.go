@@ -65,15 +65,15 @@ func (r *Registry) inEtcd(ctx context.Context, server, what string, do func(cont
 	case w == nil || w.endpoint == "":
 		return fmt.Errorf("%s, server %q: %w; it is tried again once its infra unit runs", what, server, ErrUnknownServer)
 	case w.store == nil:
-		return fmt.Errorf("%s, server %q: %w: %q is no address", what, server, ErrUnreachable, w.endpoint)
+		return fmt.Errorf("%s, server %q: %w: %q is no address", what, server, ErrUnreachable, state.RedactURL(w.endpoint))
 	}
 	bounded, cancel := context.WithTimeout(ctx, r.cfg.UnknownAfter)
 	defer cancel()
 	if err := do(bounded, w.store); err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("%s at etcd %s: %w", what, w.endpoint, ctx.Err())
+			return fmt.Errorf("%s at etcd %s: %w", what, state.RedactURL(w.endpoint), ctx.Err())
 		}
-		return fmt.Errorf("%s at etcd %s: %w: %w", what, w.endpoint, ErrUnreachable, err)
+		return fmt.Errorf("%s at etcd %s: %w: %w", what, state.RedactURL(w.endpoint), ErrUnreachable, err)
 	}
 	return nil
 }

@@ -68,10 +68,10 @@ func newWatcher(r *Registry, server, endpoint string) *watcher {
 		w.current.Err = "etcd has no address yet: its unit does not run"
 		return w
 	}
-	w.current.Err = fmt.Sprintf("etcd %s has not answered yet", endpoint)
+	w.current.Err = fmt.Sprintf("etcd %s has not answered yet", state.RedactURL(endpoint))
 	w.store, w.lastErr = r.dial(endpoint)
 	if w.lastErr != nil {
-		w.current.Err = fmt.Sprintf("etcd %q is not a usable address (%v): correct spec.etcd.endpoint of server %q", endpoint, w.lastErr, server)
+		w.current.Err = state.HideSecrets(fmt.Sprintf("etcd %q is not a usable address (%v): correct spec.etcd.endpoint of server %q", state.RedactURL(endpoint), w.lastErr, server))
 	}
 	return w
 }
@@ -290,5 +290,5 @@ func unreachable(endpoint string, err error) string {
 	if err == nil {
 		err = context.DeadlineExceeded
 	}
-	return fmt.Sprintf("etcd %s does not answer (%v): see that it runs and can be reached from here", endpoint, err)
+	return state.HideSecrets(fmt.Sprintf("etcd %s does not answer (%v): see that it runs and can be reached from here", state.RedactURL(endpoint), err))
 }

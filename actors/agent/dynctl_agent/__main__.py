@@ -10,13 +10,16 @@ import sys
 from .config import Config
 from .log import log
 
+CREDS = "DYNCTL_NATS_CREDS"
+
 
 def main() -> int:
     """Run the agent; the exit code says how it ended."""
     parser = argparse.ArgumentParser(prog="dynctl_agent")
     parser.add_argument("--config", required=True, help="base64 of the JSON in docs/protocol.md")
     try:
-        config = Config.decode(parser.parse_args().config)
+        # Nothing that is executed from here inherits the credentials.
+        config = Config.decode(parser.parse_args().config, os.environ.pop(CREDS, ""))
     except ValueError as err:
         log("error", "bad --config", error=str(err))
         return 2

@@ -293,6 +293,9 @@ class Agent:
             return
         log("info", command.verb, **fields)
         self._charge.saw_epoch(command.epoch)
+        if command.withheld and not await self._complete(command):
+            log("warn", "nobody tells what the command withholds; it comes again", **fields)
+            return
         if not await self._looked(command):
             return  # not acknowledged, so it comes again
         if command.verb == START and self._taken(command):
@@ -301,6 +304,14 @@ class Agent:
             return
         runner = self._accept(command)
         self._world.spawn(self._acknowledge(message, runner))
+
+    async def _complete(self, command: Command) -> bool:
+        """Ask the reconciler for the whole template of a start."""
+        template = await self._bus.withheld(command.id)
+        if not template or template.get("digest") != command.template.get("digest"):
+            return False
+        command.payload["template"] = template
+        return True
 
     async def _looked(self, command: Command) -> bool:
         """Look at Ray again where the last look may be too old: for a unit to sweep that

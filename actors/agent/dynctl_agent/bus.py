@@ -19,6 +19,7 @@ BUCKET = "dynctl_observed"
 STREAM = "DYNCTL_EVENTS"
 SUBJECTS = [f"dynctl.events.*.{verb}.>" for verb in ("start", "stop", "sweep")]
 REQUEST_TIMEOUT = 2.0
+WITHHELD = "dynctl.reconciler.withheld"
 
 
 class Conflict(Exception):
@@ -140,6 +141,15 @@ class Bus:
     async def listen(self, subject: str, respond: Callable[[Any], Awaitable[None]]) -> None:
         """Have requests answered, also after the connection was lost."""
         await self._nc.subscribe(subject, cb=respond)
+
+    async def withheld(self, command_id: str) -> Optional[Dict[str, Any]]:
+        """The whole template of a start whose secrets are not in the stream; None if nobody
+        tells."""
+        try:
+            reply = await self._nc.request(WITHHELD, command_id.encode(), timeout=REQUEST_TIMEOUT)
+            return json.loads(reply.data).get("template")
+        except (OSError, asyncio.TimeoutError, nats.errors.Error, ValueError, AttributeError):
+            return None
 
     # The stream.
 

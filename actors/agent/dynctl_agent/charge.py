@@ -156,6 +156,6 @@ class Charge:
     def _value(self) -> Dict[str, Any]:
         return {
             "incarnation": self.incarnation, "storeId": self._config.store_id, "session": self._session,
-            "synced": self.synced, "epoch": self.epoch, "autoscaling": self.autoscaling, "version": VERSION,
+            "synced": self.synced, "asks": True, "epoch": self.epoch, "autoscaling": self.autoscaling, "version": VERSION,
             "nodeIp": self._node_ip, "pid": os.getpid(), **self.more(),
         }

@@ -27,6 +27,7 @@ class Command:
     stored_at: float  # on the server's clock
     attempts: Dict[str, Dict[str, int]] = field(default_factory=dict)
     spec_revision: int = 0
+    id: str = ""
     trace_parent: str = ""  # the W3C trace context of who asks, for the log
 
     @property
@@ -44,6 +45,11 @@ class Command:
     def template(self) -> Dict[str, Any]:
         """The unit's template, of a start."""
         return self.payload["template"]
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the template lacks its secrets, which the stream would keep for days."""
+        return self.verb == START and bool(self.payload.get("withheld"))
 
     @property
     def placement(self) -> Dict[str, int]:
@@ -72,6 +78,7 @@ def parse(body: bytes, stored_at: float) -> Command:
             generation=payload.get("generation") or data.get("generation") or "",
             cause_id=data.get("causeId") or event.get("id", ""), payload=payload, stored_at=stored_at,
             spec_revision=int(data.get("specRevision") or 0), trace_parent=_trace_parent(event.get("traceparent")),
+            id=str(event.get("id") or ""),
         )
         if verb == START:
             template = payload["template"]

@@ -21,8 +21,9 @@ class Config:
     epoch: int = 0
 
     @classmethod
-    def decode(cls, text: str) -> "Config":
-        """From base64 of JSON. Raises ValueError that says what is missing."""
+    def decode(cls, text: str, creds: str = "") -> "Config":
+        """From base64 of JSON, and the JSON of the credentials. Raises ValueError that says
+        what is missing."""
         raw = json.loads(base64.b64decode(text, validate=True))
         missing = [k for k in ("natsUrl", "storeId", "rayNamespace") if not raw.get(k)]
         if missing:
@@ -31,7 +32,7 @@ class Config:
             nats_url=raw["natsUrl"],
             store_id=raw["storeId"],
             ray_namespace=raw["rayNamespace"],
-            nats_creds=raw.get("natsCreds"),
+            nats_creds=json.loads(creds) if creds else raw.get("natsCreds"),
             incarnation=int(raw.get("incarnation") or 0),
             bin_dirs=list(raw.get("binDirs") or []),
             epoch=int(raw.get("epoch") or 0),

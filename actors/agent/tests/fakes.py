@@ -81,8 +81,10 @@ class FakeActor(UnitActor):
         with mock.patch.object(actor_module, "Reaper"):
             super().__init__(header)
         self.started: List[FakeProcess] = []
+        self.executed: Dict[str, Any] = {}  # the template of the last one
 
     def _spawn(self, template: Dict[str, Any], resolved: Dict[str, str]) -> Any:
+        self.executed = template
         self.started.append(FakeProcess())
         return self.started[-1]
 
@@ -266,6 +268,7 @@ class Nats:
         self.facts: List[Dict[str, Any]] = []
         self.buses: List["FakeBus"] = []
         self.away = False
+        self.withheld: List[Any] = []  # the answers to come
 
     def get(self, key: str) -> Optional[Dict[str, Any]]:
         """The value of a key."""
@@ -350,6 +353,9 @@ class FakeBus:
 
     async def listen(self, subject: str, respond: Any) -> None:
         pass
+
+    async def withheld(self, command_id: str) -> Optional[Dict[str, Any]]:
+        return self._nats.withheld.pop(0) if self._nats.withheld else None
 
     async def subscribe(self, name: str, after: int) -> Any:
         self._read = after or len(self._nats.messages)

@@ -68,6 +68,35 @@ class Stops(FakeCase):
         await self.until(lambda: not self.unit(t))
 
 
+class Withheld(FakeCase):
+    def ask(self, whole, hidden):
+        attempts = {whole["actors"][0]["name"]: {"number": 1, "failures": 0}}
+        payload = {"template": hidden, "withheld": True, "placement": {"number": 1, "failures": 0}, "attempts": attempts}
+        self.command("start", whole, payload)
+
+    async def test_the_secrets_of_a_start_are_asked_for(self):
+        t = worker("s", GENERATION, 0, ["x"])
+        t["actors"][0]["env"] = [{"name": "TOKEN", "value": "hush"}]
+        hidden = json.loads(json.dumps(t).replace("hush", "xxxxx"))
+        self.nats.withheld = [t]
+        await self.new_agent()
+        self.ask(t, hidden)
+        await self.running(t)
+        self.assertEqual(self.actor(t, 0).executed["env"], [{"name": "TOKEN", "value": "hush"}])
+        self.assertNotIn("hush", json.dumps(self.nats.facts) + self.output.getvalue())
+
+    async def test_without_an_answer_nothing_starts_and_it_comes_again(self):
+        t = worker("s", GENERATION, 0, ["x"])
+        other = {**t, "digest": "another"}
+        self.nats.withheld = [other]
+        await self.new_agent()
+        for _ in range(2):  # a wrong answer, and none
+            self.ask(t, t)
+        await self.until(lambda: self.output.getvalue().count("withholds") == 2)
+        self.assertFalse(self.unit(t))
+        self.assertFalse(self.nats.messages[-1].acked)
+
+
 class Trace(FakeCase):
     async def test_it_is_logged_and_goes_no_further(self):
         t = worker("s", "0a0a0a0a", 0, ["x"])

@@ -29,6 +29,7 @@ import (
 	"dynctl/cmd/reconciler/app/door"
 	"dynctl/cmd/reconciler/app/ops"
 	"dynctl/events"
+	"dynctl/state"
 	"dynctl/state/kv"
 	"dynctl/state/kv/natsd"
 	"dynctl/state/registry"
@@ -53,6 +54,7 @@ type App struct {
 	web       *web
 	metrics   *metrics
 	traces    *traces
+	withheld  withheld
 	page      *ops.Page
 	logs      *door.Gate
 	loop      *loop
@@ -87,9 +89,25 @@ func newLogger(cfg Config) *slog.Logger {
 		level = slog.LevelDebug
 	}
 	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(screen.New(os.Stderr), &slog.HandlerOptions{Level: level}))
+		return slog.New(slog.NewJSONHandler(screen.New(os.Stderr), &slog.HandlerOptions{Level: level, ReplaceAttr: withoutSecrets}))
 	}
-	return slog.New(tint.NewTextHandler(screen.New(os.Stderr), &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !isTerminal(os.Stderr)}))
+	return slog.New(tint.NewTextHandler(screen.New(os.Stderr), &tint.Options{
+		Level: level, TimeFormat: "15:04:05.000", NoColor: !isTerminal(os.Stderr), ReplaceAttr: withoutSecrets,
+	}))
+}
+
+// withoutSecrets hides the secrets of URLs in what is logged: errors of dialling repeat
+// the URL.
+func withoutSecrets(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case string:
+		a.Value = slog.StringValue(state.HideSecrets(v))
+	case error:
+		if text := v.Error(); state.HideSecrets(text) != text {
+			a.Value = slog.StringValue(state.HideSecrets(text))
+		}
+	}
+	return a
 }
 
 func isTerminal(f *os.File) bool {
@@ -198,6 +216,9 @@ func (a *App) openStore(ctx context.Context) error {
 	}
 	a.log.Info("spec store", "id", id, "nats", kv.Redact(a.natsURL()))
 	a.store = kv.New(js)
+	if err := a.withheld.serve(a.nc); err != nil {
+		return fmt.Errorf("answers to the agent: %w", err)
+	}
 	if a.publisher, err = events.NewPublisher(js, events.PublisherOptions{Dir: filepath.Join(a.cfg.DataDir, "spool"), Log: a.log}); err != nil {
 		return err
 	}

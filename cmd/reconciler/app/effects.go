@@ -39,10 +39,13 @@ type sentCommand struct {
 
 // startCommand is the payload of a start event; docs/protocol.md has the shapes.
 type startCommand struct {
-	StoreID   string                    `json:"storeId"`
-	Session   string                    `json:"session"`
-	Deadline  float64                   `json:"deadline"`
-	Template  actors.UnitTemplate       `json:"template"`
+	StoreID  string              `json:"storeId"`
+	Session  string              `json:"session"`
+	Deadline float64             `json:"deadline"`
+	Template actors.UnitTemplate `json:"template"`
+	// Withheld: the template lacks its secrets; the agent asks for all of it.
+	Withheld  bool `json:"withheld,omitempty"`
+	whole     actors.UnitTemplate
 	Placement actors.Attempt            `json:"placement"`
 	Attempts  map[string]actors.Attempt `json:"attempts"`
 }
@@ -142,8 +145,12 @@ type endOf struct {
 
 func (c *commander) start(ctx context.Context, s actors.Start) {
 	t := s.Template
+	shown, hides := t, false
+	if c.in.Observed.Agent.Asks {
+		shown, hides = t.Hidden()
+	}
 	command := startCommand{StoreID: c.in.Policy.StoreID, Session: c.in.Observed.Agent.Session, Deadline: commandDeadline.Seconds(),
-		Template: t, Placement: s.Placement, Attempts: s.Attempts}
+		Template: shown, Withheld: hides, whole: t, Placement: s.Placement, Attempts: s.Attempts}
 	var attempts []string
 	for _, name := range slices.Sorted(maps.Keys(s.Attempts)) {
 		attempts = append(attempts, fmt.Sprintf("%s=%d", name, s.Attempts[name].Number))
@@ -194,6 +201,9 @@ func (c *commander) publish(ctx context.Context, e events.Event, command any, se
 	e.Source = c.loop.app.source()
 	if e.Type == events.TypeStart {
 		e.TraceParent = c.loop.app.traces.parent(e.Data)
+	}
+	if s, ok := command.(startCommand); ok && s.Withheld {
+		c.loop.app.withheld.keep(e.ID, s.whole, c.in.Now)
 	}
 	if err := c.loop.app.publisher.Publish(ctx, e); err != nil {
 		log.Error("a command was not published; it is tried again", "err", err)

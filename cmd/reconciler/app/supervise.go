@@ -2,6 +2,7 @@ package app
 
 import (
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,15 +91,30 @@ func (a *App) advertisedURL() string {
 	return a.natsURL()
 }
 
-// splitCredentials takes user and password out of a NATS URL, for they travel by
-// themselves.
-func splitCredentials(raw string) (string, map[string]string) {
+// splitCredentials takes user and password, or the token, out of a NATS URL or a list of
+// them, for they travel by themselves. Those of a list are the same.
+func splitCredentials(list string) (string, map[string]string) {
+	var creds map[string]string
+	var urls []string
+	for raw := range strings.SplitSeq(list, ",") {
+		bare, found := splitOne(raw)
+		urls = append(urls, bare)
+		if creds == nil {
+			creds = found
+		}
+	}
+	return strings.Join(urls, ","), creds
+}
+
+func splitOne(raw string) (string, map[string]string) {
 	u, err := url.Parse(raw)
 	if err != nil || u.User == nil {
 		return raw, nil
 	}
-	password, _ := u.User.Password()
-	creds := map[string]string{"user": u.User.Username(), "password": password}
+	creds := map[string]string{"token": u.User.Username()}
+	if password, has := u.User.Password(); has {
+		creds = map[string]string{"user": u.User.Username(), "password": password}
+	}
 	u.User = nil
 	return u.String(), creds
 }

@@ -33,6 +33,14 @@ func TestSplitCredentials(t *testing.T) {
 	if url != "nats://host:4222" || creds["user"] != "u" || creds["password"] != "p" {
 		t.Errorf("got %s %v", url, creds)
 	}
+	url, creds = splitCredentials("nats://u:p%40@a:1,nats://u:p%40@b:2")
+	if url != "nats://a:1,nats://b:2" || creds["user"] != "u" || creds["password"] != "p@" {
+		t.Errorf("got %s %v", url, creds)
+	}
+	url, creds = splitCredentials("nats://secret@a:1")
+	if url != "nats://a:1" || creds["token"] != "secret" || creds["user"] != "" {
+		t.Errorf("got %s %v", url, creds)
+	}
 }
 
 func TestRemoteRayWantsAnAddressThatItCanReach(t *testing.T) {
