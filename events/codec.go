@@ -47,8 +47,31 @@ func Encode(e Event) ([]byte, error) {
 
 // Decode reads what [Encode] wrote, whoever wrote it. Sequence is left 0. Fields
 // of the data that this version does not know are ignored; everything else that
-// is wrong is [ErrInvalid].
+// is wrong is [ErrInvalid], in a text of at most 1 KiB.
 func Decode(b []byte) (Event, error) {
+	e, err := decode(b)
+	if err != nil {
+		return Event{}, brief{err}
+	}
+	return e, nil
+}
+
+// brief is an error with a text that does not grow with its input: errors of decoding
+// repeat what they do not like.
+type brief struct{ err error }
+
+func (b brief) Unwrap() error { return b.err }
+
+func (b brief) Error() string {
+	const most = 1 << 10
+	text := strings.ToValidUTF8(b.err.Error(), "\ufffd")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most-len("...")], "") + "..."
+	}
+	return text
+}
+
+func decode(b []byte) (Event, error) {
 	var ce cloudevents.Event
 	if err := json.Unmarshal(b, &ce); err != nil {
 		return Event{}, fmt.Errorf("%w: %w", ErrInvalid, err)

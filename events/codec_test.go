@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -188,6 +189,19 @@ func TestSchema(t *testing.T) {
 	}
 }
 
+// TestDecodeIsBrief: what an event that cannot be read says does not grow with it.
+func TestDecodeIsBrief(t *testing.T) {
+	for name, body := range map[string]string{
+		"a number": `{"specversion":"1.0","id":` + strings.Repeat("9", 1<<20) + `}`,
+		"a type":   `{"specversion":"1.0","id":"1","source":"s","type":"` + strings.Repeat("é.", 1<<20) + `","time":"2026-11-01T12:00:00Z","data":{}}`,
+		"depth":    `{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-11-01T12:00:00Z","data":{"x":` + strings.Repeat("[", 1<<20),
+	} {
+		if _, err := Decode([]byte(body)); err == nil || len(err.Error()) > 1<<10 {
+			t.Errorf("%s: %.300v", name, err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	b, _ := Encode(full())
 	f.Add(b)
@@ -198,6 +212,9 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			if !errors.Is(err, ErrInvalid) {
 				t.Fatalf("%v is not ErrInvalid", err)
+			}
+			if text := err.Error(); len(text) > 1<<10 || !utf8.ValidString(text) {
+				t.Fatalf("%d bytes: %.300q", len(text), text)
 			}
 			return
 		}

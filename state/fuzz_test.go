@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"unicode/utf8"
 )
 
 // Any input is either read or refused with a place: it never panics, and what is
@@ -28,9 +27,13 @@ func FuzzDecode(f *testing.F) {
 			if _, ok := errors.AsType[*SpecError](err); !ok {
 				t.Fatalf("an error without a place: %v", err)
 			}
-			if utf8.Valid(data) && !utf8.ValidString(err.Error()) {
-				t.Fatal("the error is not text")
-			}
+			checkText(t, err.Error())
+		}
+		if _, err := DecodeAny("f", data); err != nil {
+			checkText(t, err.Error())
+		}
+		if _, err := DecodeValue(ModelKey("default", "m"), data); err != nil && len(err.Error()) > MaxMessage {
+			t.Fatalf("%.300v", err)
 		}
 		for _, d := range docs {
 			if !json.Valid(d.Raw) {
@@ -44,13 +47,24 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("read again as\n%s\nwas\n%s", again[0].Raw, d.Raw)
 			}
 			if m := d.Object.Model; m != nil {
-				ValidateModel(m.WithDefaults(), DefaultedServer("default").Spec)
+				checkRules(t, d, ValidateModel(m.WithDefaults(), DefaultedServer("default").Spec))
 			} else {
-				ValidateServer(d.Object.Server.WithDefaults())
+				checkRules(t, d, ValidateServer(d.Object.Server.WithDefaults()))
 			}
 			Locate(d, "spec.engineArgs.a")
 		}
 	})
+}
+
+// checkRules fails unless what is said of broken rules can be shown.
+func checkRules(t *testing.T, d Doc, rules []*Invalid) {
+	t.Helper()
+	var f Faults
+	for _, rule := range rules {
+		f.Add(d.Place(rule))
+	}
+	checkText(t, f.Error())
+	checkText(t, f.OneLine())
 }
 
 // Any JSON is either read as arguments or refused, and what is read is written

@@ -95,11 +95,17 @@ func Ask(ctx context.Context, nc *nats.Conn, r Request) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
+	return decodeReply(message.Data)
+}
+
+// decodeReply reads what an agent, or somebody in its place, answered.
+func decodeReply(data []byte) (Reply, error) {
 	var reply Reply
-	if err := json.Unmarshal(message.Data, &reply); err != nil {
-		return Reply{}, fmt.Errorf("the agent's answer: %w", err)
+	if err := json.Unmarshal(data, &reply); err != nil {
+		return Reply{}, fmt.Errorf("the agent's answer is not one: %s", state.Clip(err.Error(), 256))
 	}
 	if reply.Error != nil {
+		reply.Error.Message = state.Clip(reply.Error.Message, state.MaxMessage)
 		return Reply{}, reply.Error
 	}
 	return reply, nil

@@ -91,6 +91,19 @@ func TestNamesOfLogs(t *testing.T) {
 	}
 }
 
+// FuzzReply: any answer is read or refused, in few words.
+func FuzzReply(f *testing.F) {
+	f.Add([]byte(`{"text":"a\n","attempt":1,"offset":2,"file":3,"more":true}`))
+	f.Add([]byte(`{"error":{"reason":"Stale","message":"m"}}`))
+	f.Add([]byte(`{"attempt":"x"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := decodeReply(data); err != nil && len(err.Error()) > state.MaxMessage {
+			t.Errorf("%.300v", err)
+		}
+		Plain(string(data))
+	})
+}
+
 func TestPlain(t *testing.T) {
 	if got := Plain("\x1b[1;31mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07"); got != "red link" {
 		t.Errorf("%q", got)

@@ -74,12 +74,12 @@ func logQuery(r *http.Request) (lines int, previous bool, err error) {
 	lines, q := defaultLogLines, r.URL.Query()
 	if text := q.Get("lines"); text != "" {
 		if lines, err = strconv.Atoi(text); err != nil || lines < 1 || lines > maxLogLines {
-			return 0, false, fmt.Errorf("lines=%s: want a number from 1 to %d; `dynctl logs -n -1` prints whole logs", text, maxLogLines)
+			return 0, false, fmt.Errorf("lines=%s: want a number from 1 to %d; `dynctl logs -n -1` prints whole logs", state.Clip(text, 64), maxLogLines)
 		}
 	}
 	if text := q.Get("previous"); text != "" {
 		if previous, err = strconv.ParseBool(text); err != nil {
-			return 0, false, fmt.Errorf("previous=%s: want 1 for the log of the attempt before", text)
+			return 0, false, fmt.Errorf("previous=%s: want 1 for the log of the attempt before", state.Clip(text, 64))
 		}
 	}
 	return lines, previous, nil
