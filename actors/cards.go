@@ -56,7 +56,7 @@ func Strangers(nodes []state.Node, units []state.Unit) []Stranger {
 		for _, c := range n.Cards {
 			for _, p := range c.Processes {
 				hidden := p.Group == 0
-				if p.Memory < strangerMemory || !n.Alive || own[n.IP][p.Group] || hidden && given[n.ID][strconv.Itoa(c.Index)] {
+				if p.Ours || p.Memory < strangerMemory || !n.Alive || own[n.IP][p.Group] || hidden && given[n.ID][strconv.Itoa(c.Index)] {
 					continue
 				}
 				out = append(out, Stranger{n.ID, c.Index, p})

@@ -27,6 +27,7 @@ func TestStrangers(t *testing.T) {
 		"a child of ours":                     {0, state.CardProcess{PID: 105, Group: 100, Memory: 70 << 30}, false},
 		"a stranger beside ours":              {0, state.CardProcess{PID: 7, Group: 7, Memory: 40 << 30}, true},
 		"a stranger on another card":          {1, state.CardProcess{PID: 7, Group: 7, Memory: 40 << 30}, true},
+		"one of ours that has ended":          {1, state.CardProcess{PID: 7, Group: 7, Memory: 40 << 30, Ours: true}, false},
 		"a context alone":                     {1, state.CardProcess{PID: 7, Group: 7, Memory: 300 << 20}, false},
 		"hidden, on a card of ours":           {0, state.CardProcess{PID: 7, Memory: 40 << 30}, false},
 		"hidden, on a card that nobody holds": {1, state.CardProcess{PID: 7, Memory: 40 << 30}, true},

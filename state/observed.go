@@ -94,7 +94,9 @@ type CardProcess struct {
 	// with one of another container.
 	Group   int    `json:"group,omitempty"`
 	Command string `json:"command,omitempty"`
-	Memory  int64  `json:"memory,omitempty"` // bytes
+	// Ours: the group is, or was, that of a worker which the agent has seen.
+	Ours   bool  `json:"ours,omitempty"`
+	Memory int64 `json:"memory,omitempty"` // bytes
 }
 
 // maxWhole bounds a count, so that sums fit an int.

@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import platform
 import time
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, List, Set
 
 from .log import log
 
@@ -106,6 +106,8 @@ class Survey:
         self._world, self._nodes = world, nodes
         self._due: Dict[str, float] = {}  # by node: from then on
         self._asking: Dict[str, "asyncio.Future[None]"] = {}
+        self._cards: Set[str] = set()  # nodes that have any
+        self._ours: Set[int] = set()  # process groups of our workers, dead ones included
 
     async def begin(self, own: str) -> None:
         """Look at the agent's own node, without a task: before anything is started."""
@@ -116,14 +118,25 @@ class Survey:
         while True:
             await asyncio.sleep(LOOK)
             now = time.monotonic()
+            self._remember()
             alive = self._nodes.alive()
             for node in [n for n in self._due if n not in alive]:
                 del self._due[node]
             for node in alive:
                 late = now - self._due.setdefault(node, now)
-                if late < 0 or node in self._asking or len(self._asking) >= AT_ONCE or not (self._quiet() or late > PATIENCE):
+                if late < 0 or node in self._asking or len(self._asking) >= AT_ONCE:
+                    continue
+                # Who holds a card matters most while something starts on it.
+                if not (node in self._cards or self._quiet() or late > PATIENCE):
                     continue
                 self._asking[node] = self._world.spawn(self._ask(node))
+
+    def _remember(self) -> None:
+        """Note whose process groups are ours: what was seen of one may be told after its end."""
+        for runner in self._world.units.values():
+            for actor in runner.unit.actors.values():
+                if actor.snap["childPid"]:
+                    self._ours.add(actor.snap["childPid"])
 
     def _quiet(self) -> bool:
         """Whether no unit is on its way: a task's worker process would take time from it."""
@@ -140,4 +153,10 @@ class Survey:
 
     def _take(self, node: str, found: Dict[str, Any]) -> None:
         self._due[node] = time.monotonic() + (EVERY_WITH_CARDS if found["cards"] else EVERY)
+        if found["cards"]:
+            self._cards.add(node)
+        self._remember()
+        for one in found["cards"]:
+            for process in one.get("processes", ()):
+                process["ours"] = process["group"] in self._ours
         self._nodes.tell(node, {k: v for k, v in found.items() if v})

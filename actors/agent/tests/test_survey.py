@@ -57,9 +57,12 @@ class Asking(unittest.IsolatedAsyncioTestCase):
             self.asked.append(node)
             if node == "broken":
                 raise RuntimeError("no worker process")
-            return {"versions": {"dynamo": "1.6.0"}, "cards": []}
+            return {"versions": {"dynamo": "1.6.0"}, "cards": self.cards}
 
-        self.units = {("s", "u"): types.SimpleNamespace(unit=types.SimpleNamespace(starting=lambda: self.starting))}
+        self.cards = []
+        self.worker = types.SimpleNamespace(snap={"childPid": 0})
+        unit = types.SimpleNamespace(starting=lambda: self.starting, actors={"a": self.worker})
+        self.units = {("s", "u"): types.SimpleNamespace(unit=unit)}
         self.world = types.SimpleNamespace(
             units=self.units, ray=types.SimpleNamespace(on_node=on_node), spawn=lambda work: asyncio.ensure_future(work)
         )
@@ -84,6 +87,26 @@ class Asking(unittest.IsolatedAsyncioTestCase):
         with mock.patch.object(survey, "PATIENCE", 0.01):
             await self.surveyed(0.1)
         self.assertEqual(sorted(self.asked), ["a", "broken"])
+
+
+    async def test_cards_are_looked_at_also_while_a_unit_starts(self):
+        self.cards = [{"index": 0}]
+        with mock.patch.object(survey, "EVERY_WITH_CARDS", 0.005):
+            task = asyncio.ensure_future(self.surveyed(0.3))
+            await asyncio.sleep(0.1)
+            self.starting, before = True, len(self.asked)
+            await task
+        self.assertGreater(len(self.asked), before)
+
+    async def test_a_worker_that_has_ended_is_no_stranger(self):
+        self.cards = [{"index": 0, "processes": [{"pid": 8, "group": 7}, {"pid": 9, "group": 9}]}]
+        with mock.patch.object(survey, "EVERY_WITH_CARDS", 0.005):
+            self.worker.snap["childPid"] = 7
+            task = asyncio.ensure_future(self.surveyed(0.2))
+            await asyncio.sleep(0.1)
+            self.worker.snap["childPid"] = 0
+            await task
+        self.assertEqual([p["ours"] for p in self.told["a"]["cards"][0]["processes"]], [True, False])
 
 
 class Told(FakeCase):
