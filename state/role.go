@@ -83,8 +83,6 @@ func rolePath(role, field, key string, own map[string]int) string {
 // dashes before it.
 func flagName(key string) string { return strings.ReplaceAll(key, "_", "-") }
 
-func sameFlag(a, b string) bool { return flagName(a) == flagName(b) }
-
 // argID tells the flag of an engine that a key sets, in any of its names: keys of one
 // flag have one ID.
 func argID(engine, key string) string {

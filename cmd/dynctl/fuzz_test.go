@@ -25,7 +25,7 @@ func FuzzStored(f *testing.F) {
 		if _, err := jsonToYAML(raw); err != nil {
 			t.Fatalf("%q: %v", raw, err)
 		}
-		if again := state.RedactDocument(raw); string(again) != string(raw) {
+		if again := state.RedactDocument(raw); !json.Valid(again) {
 			t.Fatalf("%q, then %q", raw, again)
 		}
 		if e := hideCommand(events.Event{Data: events.Data{Command: raw}}); !json.Valid(e.Data.Command) {
