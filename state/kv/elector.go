@@ -103,6 +103,9 @@ type Elector struct {
 	mu      sync.Mutex
 	leader  *Lease // as last seen; nil: none
 	highest uint64 // epoch that was ever seen in the store
+	// heard is when the watch last delivered a lease: of two values that follow fast on
+	// each other a look may find the second one only.
+	heard time.Time
 }
 
 // NewElector makes an elector; Run takes part.
@@ -207,6 +210,9 @@ func (e *Elector) look(ctx context.Context, seen *observedLease) time.Duration {
 		// before it was written over holds it still, and gets the time of one to say so.
 		if seen.since.IsZero() {
 			seen.since = time.Now()
+		}
+		if heard := e.lastHeard(); heard.After(seen.since) {
+			seen.since = heard
 		}
 		seen.rev, seen.foreign = entry.rev, true
 		return time.Until(seen.since.Add(LeaseTTL))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -49,7 +50,20 @@ func parseEpoch(e entry, last uint64) (uint64, error) {
 
 // parse reads what stands in the lease bucket, for the mirror.
 func (e *Elector) parse(x entry) (none struct{}, err error) {
-	return none, checkLeaseEntry(x, e.known())
+	err = checkLeaseEntry(x, e.known())
+	if err == nil && x.key == keyLeader {
+		e.mu.Lock()
+		e.heard = time.Now()
+		e.mu.Unlock()
+	}
+	return none, err
+}
+
+// lastHeard is when the watch last delivered a lease.
+func (e *Elector) lastHeard() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.heard
 }
 
 func checkLeaseEntry(e entry, last uint64) (err error) {
