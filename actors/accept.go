@@ -82,7 +82,7 @@ type Stored struct {
 // It returns the desired state and, by key, the accepted document and template
 // to be stored in the status.
 func Accept(in AcceptInput) (Desired, map[state.Key]Kept) {
-	a := &accepter{in: in, entries: map[state.Key]SpecEntry{}, kept: map[state.Key]Kept{}}
+	a := &accepter{in: in, dynamo: dynamoOn(in.Nodes), entries: map[state.Key]SpecEntry{}, kept: map[state.Key]Kept{}}
 	for _, e := range in.Entries {
 		a.entries[e.Key] = e
 	}
@@ -107,6 +107,7 @@ type Kept struct {
 }
 
 type accepter struct {
+	dynamo  []nodeDynamo // the releases on the nodes
 	in      AcceptInput
 	entries map[state.Key]SpecEntry
 	servers map[string]*acceptedServer

@@ -25,7 +25,7 @@ func (a *accepter) desired() Desired {
 			a.renderServer(s, set)
 		}
 		s.Spec = s.object.Spec
-		s.Warnings = slices.Concat(WarnServer(s.object, set), warnDynamo(name, a.in.Nodes))
+		s.Warnings = slices.Concat(WarnServer(s.object, set), warnDynamo(name, a.dynamo))
 		for _, m := range a.indexed().models[name] {
 			if m.Accepted != 0 && !m.Recovering {
 				a.renderModel(s, m)
@@ -232,7 +232,7 @@ func (a *accepter) outdated(s *acceptedServer, m *acceptedModel) bool {
 // effectiveRouter is the routing that requests for a model meet: that of its own
 // card, else the frontend's. It says whether it is the card's.
 func (a *accepter) effectiveRouter(s *acceptedServer, m *acceptedModel) (r state.RouterStatus, carried bool) {
-	if noCards(a.in.Nodes) {
+	if noCards(a.dynamo) {
 		return s.Template.Router, false
 	}
 	own, bad := router.ForModel(s.object.Spec.Router, router.Model{Name: m.Name, Spec: m.object.Spec})
@@ -249,18 +249,18 @@ func (a *accepter) effectiveRouter(s *acceptedServer, m *acceptedModel) (r state
 // that carry none, it is as if the server said apply: frontend.
 func (a *accepter) forFrontend(s *acceptedServer, set []router.Model) router.Decision {
 	spec := s.object.Spec.Router
-	if !noCards(a.in.Nodes) || spec.Apply == state.ApplyFrontend {
+	if !noCards(a.dynamo) || spec.Apply == state.ApplyFrontend {
 		return router.ForFrontend(spec, set)
 	}
 	spec.Apply = state.ApplyFrontend
 	d := router.ForFrontend(spec, set)
-	d.Because += fmt.Sprintf(" The frontend carries it (apply: frontend), for workers of Dynamo %s carry none.", dynamoOn(a.in.Nodes)[0].text)
+	d.Because += fmt.Sprintf(" The frontend carries it (apply: frontend), for workers of Dynamo %s carry none.", a.dynamo[0].text)
 	return d
 }
 
 // warnCard warns of a routing that a model asks for and its workers cannot carry.
 func (a *accepter) warnCard(s *acceptedServer, m *acceptedModel) []state.Warning {
-	if !noCards(a.in.Nodes) {
+	if !noCards(a.dynamo) {
 		return nil
 	}
 	own, bad := router.ForModel(s.object.Spec.Router, router.Model{Name: m.Name, Spec: m.object.Spec})
@@ -269,7 +269,7 @@ func (a *accepter) warnCard(s *acceptedServer, m *acceptedModel) []state.Warning
 	}
 	return []state.Warning{{Key: m.key.String(), Path: "spec.router", Message: fmt.Sprintf(
 		"it has no effect: workers of Dynamo %s carry no routing of their own, and the frontend's holds; install Dynamo %s or later",
-		dynamoOn(a.in.Nodes)[0].text, dynamoCards)}}
+		a.dynamo[0].text, dynamoCards)}}
 }
 
 // keep notes what the status of an object has to store, and returns its size in bytes.

@@ -44,15 +44,13 @@ func dynamoOn(nodes []state.Node) []nodeDynamo {
 
 // noCards reports whether a node has a Dynamo whose workers refuse a routing of their
 // own: there the frontend has to carry it.
-func noCards(nodes []state.Node) bool {
-	on := dynamoOn(nodes)
+func noCards(on []nodeDynamo) bool {
 	return len(on) > 0 && on[0].version.Before(dynamoCards)
 }
 
 // tooOld says why nothing is started while a node has a Dynamo that is too old; empty
 // where none has. A runtime_env may bring another one, which nobody can tell before.
-func tooOld(nodes []state.Node, env state.Args) string {
-	on := dynamoOn(nodes)
+func tooOld(on []nodeDynamo, env state.Args) string {
 	if len(on) == 0 || !on[0].version.Before(dynamoOldest) || bringsPackages(env) {
 		return ""
 	}
@@ -68,8 +66,7 @@ func bringsPackages(env state.Args) bool {
 }
 
 // warnDynamo warns of what the releases on the nodes mean for a server.
-func warnDynamo(server string, nodes []state.Node) []state.Warning {
-	on := dynamoOn(nodes)
+func warnDynamo(server string, on []nodeDynamo) []state.Warning {
 	if len(on) == 0 {
 		return nil
 	}

@@ -148,7 +148,7 @@ func (p *planner) planModel(m *modelView) {
 			m.waitFor(m.server.blocked, m.server.blockedMessage)
 			return
 		}
-		if why := tooOld(p.in.Observed.Nodes, m.template.runtimeEnv()); why != "" {
+		if why := tooOld(p.dynamo, m.template.runtimeEnv()); why != "" {
 			if m.lacksUnits() {
 				m.waitFor(WaitDynamoTooOld, why)
 			}
@@ -324,7 +324,7 @@ func (p *planner) unitTemplate(m *modelView, t ModelTemplate, role RoleTemplate,
 		StartupTimeout:         time.Duration(m.Spec.StartupTimeout),
 		TerminationGracePeriod: time.Duration(m.Spec.TerminationGracePeriod),
 		PlacementTimeout:       timeout,
-		NoCard:                 noCards(p.in.Observed.Nodes),
+		NoCard:                 noCards(p.dynamo),
 	})
 }
 

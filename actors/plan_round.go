@@ -44,6 +44,8 @@ type planner struct {
 	room    *room
 	// before is the room at the beginning of the round.
 	before []NodeRoom
+	// dynamo lists the releases on the nodes.
+	dynamo []nodeDynamo
 	// strangers hold GPU memory beside our units.
 	strangers []Stranger
 	// claims are what found no room so far.
@@ -134,6 +136,7 @@ func newPlanner(in Input) *planner {
 	p.acting = in.Desired.Synced && in.Observed.Synced && !agentLost(in)
 	p.room = newRoom(in.Observed.Nodes, in.Observed.Units)
 	p.before = p.room.nodes
+	p.dynamo = dynamoOn(in.Observed.Nodes)
 	p.strangers = Strangers(in.Observed.Nodes, in.Observed.Units)
 	byName := map[string]*serverView{}
 	for _, d := range in.Desired.Servers {

@@ -207,7 +207,7 @@ func (p *planner) sendHealing(h healing, t UnitTemplate, u state.Unit, revision 
 
 func (p *planner) startInfra(s *serverView, placement Attempt, reason, message string) {
 	key := state.UnitKey{Server: s.Name, Unit: InfraUnit}
-	if why := tooOld(p.in.Observed.Nodes, s.Spec.RuntimeEnv); why != "" {
+	if why := tooOld(p.dynamo, s.Spec.RuntimeEnv); why != "" {
 		s.blocked, s.blockedMessage = WaitDynamoTooOld, why
 		p.wait(Wait{Key: key, Reason: WaitDynamoTooOld, Message: why})
 		return

@@ -3,7 +3,6 @@ package dgd
 import (
 	"encoding/json"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -172,5 +171,3 @@ func commonEnv(prefill, decode state.Env) (both, prefillOwn, decodeOwn state.Env
 	}
 	return both, prefillOwn, decodeOwn
 }
-
-func contains(list []string, s string) bool { return slices.Contains(list, s) }

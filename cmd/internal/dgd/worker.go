@@ -2,6 +2,7 @@ package dgd
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -98,7 +99,7 @@ func (c *converter) workerFlag(w *worker, f flag) {
 }
 
 func (c *converter) plainFlag(w *worker, f flag) {
-	if contains(managed, f.name) {
+	if slices.Contains(managed, f.name) {
 		c.note("%s: --%s is left out, for dynctl sets it itself", w.name, f.name)
 		return
 	}
@@ -188,7 +189,7 @@ func (c *converter) model(group []worker) {
 		switch {
 		case w.role == state.RolePrefill && prefill == nil:
 			prefill = w
-		case !contains([]string{"", "agg", "aggregated", state.RolePrefill, state.RoleDecode}, w.role):
+		case !slices.Contains([]string{"", "agg", "aggregated", state.RolePrefill, state.RoleDecode}, w.role):
 			c.note("%s: left out, for dynctl has no workers of the kind %s", w.name, w.role)
 		case w.role != state.RolePrefill && decode == nil:
 			decode = w
