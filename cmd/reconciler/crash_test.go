@@ -39,7 +39,14 @@ type program struct {
 	output bytes.Buffer
 }
 
+// runProgram runs the test binary as the reconciler, with what the race detector finds.
 func runProgram(t *testing.T, dataDir string, args ...string) *program {
+	t.Helper()
+	return runBinary(t, os.Args[0], dataDir, args...)
+}
+
+// runBinary runs a reconciler.
+func runBinary(t *testing.T, path, dataDir string, args ...string) *program {
 	t.Helper()
 	free := func() string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -51,7 +58,7 @@ func runProgram(t *testing.T, dataDir string, args ...string) *program {
 	}
 	nats := free()
 	p := &program{t: t, url: "nats://" + nats}
-	p.cmd = exec.Command(os.Args[0], append([]string{
+	p.cmd = exec.Command(path, append([]string{
 		"--data-dir", dataDir, "--listen", nats, "--http", "127.0.0.1:0", "--ray-address", "http://" + free()}, args...)...)
 	p.cmd.Env = append(os.Environ(), asReconciler+"=1")
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
@@ -60,6 +67,19 @@ func runProgram(t *testing.T, dataDir string, args ...string) *program {
 	}
 	t.Cleanup(p.kill)
 	return p
+}
+
+// built is the reconciler as people run it: the race detector makes of a program one
+// of three times the size.
+func built(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "reconciler")
+	cmd := exec.Command("go", "build", "-o", path, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, out)
+	}
+	return path
 }
 
 // kill ends it with SIGKILL; a second time does nothing.

@@ -41,9 +41,10 @@ var floods = []flood{
 // TestFloodsCostLittle: while somebody writes 1,000 values a second of any kind,
 // and after, the reconciler stays within its memory and accepts a valid spec at once.
 func TestFloodsCostLittle(t *testing.T) {
+	binary := built(t)
 	for _, f := range floods {
 		t.Run(f.name, func(t *testing.T) {
-			p := runProgram(t, t.TempDir())
+			p := runBinary(t, binary, t.TempDir())
 			c := p.client()
 			defer c.Close()
 			slowest := accepted(t, c, "before")
