@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
-
-	utiltypes "github.com/ray-project/kuberay/ray-operator/controllers/ray/utils/types"
 )
 
 // AgentConfig is what an agent is told; docs/protocol.md says what it does with it.
@@ -17,8 +15,8 @@ type AgentConfig struct {
 	// NATSURL is where the agent finds the reconciler's NATS.
 	NATSURL string `json:"natsUrl"`
 	// NATSCreds is how it logs in there; nil: as nobody. They travel in the job's
-	// environment: a command line can be read by every user of its machine. Whoever
-	// may read the jobs of the Ray cluster can still read them.
+	// metadata, which Ray hands to the driver in its environment alone: see
+	// metaCreds. Whoever may read the jobs of the Ray cluster can still read them.
 	NATSCreds map[string]string `json:"-"`
 	StoreID   string            `json:"storeId"`
 	// RayNamespace is where actors and placement groups are made.
@@ -52,20 +50,23 @@ func (c AgentConfig) entrypoint() (string, error) {
 	return "python -m dynctl_agent --config " + base64.StdEncoding.EncodeToString(raw), nil
 }
 
-// credsEnv is the variable of the agent's job that holds NATSCreds.
-const credsEnv = "DYNCTL_NATS_CREDS"
+// metaCreds is the metadata of the agent's job that holds NATSCreds, as JSON. It is not
+// a variable of the job's runtime environment, for Ray puts those on the command line of
+// the process that sets it up, where every user of the machine can read them, and into
+// the log of its runtime environment agent.
+const metaCreds = "dynctl/nats-creds"
 
-// runtimeEnv is that of the agent's job. The agent hands none of it on.
-func (c AgentConfig) runtimeEnv(workingDir string) (utiltypes.RuntimeEnvType, error) {
-	env := utiltypes.RuntimeEnvType{"working_dir": workingDir}
+// metadata is that of the agent's job, by which any reconciler can tell it.
+func (c AgentConfig) metadata(packageHash, settings string) (map[string]string, error) {
+	out := map[string]string{metaStore: c.StoreID, metaPackage: packageHash, metaSettings: settings}
 	if c.NATSCreds != nil {
 		raw, err := json.Marshal(c.NATSCreds)
 		if err != nil {
 			return nil, fmt.Errorf("the agent's credentials: %w", err)
 		}
-		env["env_vars"] = map[string]string{credsEnv: string(raw)}
+		out[metaCreds] = string(raw)
 	}
-	return env, nil
+	return out, nil
 }
 
 // Heartbeat is the last one that was seen.

@@ -66,7 +66,7 @@ func (s *Supervisor) submit(ctx context.Context, config AgentConfig, settings st
 		s.failed(err)
 		return
 	}
-	runtimeEnv, err := config.runtimeEnv(s.cfg.Package.URI())
+	metadata, err := config.metadata(s.cfg.Package.Hash, settings)
 	if err != nil {
 		s.failed(err)
 		return
@@ -80,12 +80,8 @@ func (s *Supervisor) submit(ctx context.Context, config AgentConfig, settings st
 	err = s.client.submit(ctx, utiltypes.RayJobRequest{
 		SubmissionId: next.id,
 		Entrypoint:   entrypoint,
-		RuntimeEnv:   runtimeEnv,
-		Metadata: map[string]string{
-			metaStore:    config.StoreID,
-			metaPackage:  s.cfg.Package.Hash,
-			metaSettings: settings,
-		},
+		RuntimeEnv:   utiltypes.RuntimeEnvType{"working_dir": s.cfg.Package.URI()},
+		Metadata:     metadata,
 	})
 	if err != nil {
 		s.retryLater(err)

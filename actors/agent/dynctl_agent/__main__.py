@@ -7,10 +7,8 @@ import asyncio
 import os
 import sys
 
-from .config import Config
+from .config import Config, take_credentials
 from .log import log
-
-CREDS = "DYNCTL_NATS_CREDS"
 
 
 def main() -> int:
@@ -18,8 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="dynctl_agent")
     parser.add_argument("--config", required=True, help="base64 of the JSON in docs/protocol.md")
     try:
-        # Nothing that is executed from here inherits the credentials.
-        config = Config.decode(parser.parse_args().config, os.environ.pop(CREDS, ""))
+        config = Config.decode(parser.parse_args().config, take_credentials(os.environ))
     except ValueError as err:
         log("error", "bad --config", error=str(err))
         return 2

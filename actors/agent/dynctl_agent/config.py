@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, MutableMapping, Optional
+
+# Where Ray tells a driver its runtime environment and the metadata of its job.
+JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+CREDS = "dynctl/nats-creds"
 
 
 @dataclass
@@ -42,3 +46,13 @@ class Config:
         """The credentials as nats.connect takes them: user and password, or token."""
         creds = self.nats_creds or {}
         return {k: creds[k] for k in ("user", "password", "token") if creds.get(k)}
+
+
+def take_credentials(environ: MutableMapping[str, str]) -> str:
+    """The JSON of the credentials, "" if the job has none; nothing that is executed from
+    here, and nothing that Ray is told about this job, has them afterwards."""
+    job = json.loads(environ.get(JOB_CONFIG) or "{}")
+    creds = (job.get("metadata") or {}).pop(CREDS, "")
+    if creds:
+        environ[JOB_CONFIG] = json.dumps(job)
+    return creds

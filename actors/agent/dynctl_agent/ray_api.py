@@ -19,7 +19,8 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError
 from ray.util.placement_group import PlacementGroup, placement_group_table
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
-JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+from .config import JOB_CONFIG
+
 # The type that Ray's monitor makes up for each node of a cluster that it only looks at.
 READ_ONLY = re.compile(r"^(node_[0-9a-f]{40,})?$")
 # Enough for describe, stop, the waits of this agent and of a few paused ones.

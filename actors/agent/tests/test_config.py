@@ -4,7 +4,7 @@ import base64
 import json
 import unittest
 
-from dynctl_agent.config import Config
+from dynctl_agent.config import JOB_CONFIG, Config, take_credentials
 
 
 class TestConfig(unittest.TestCase):
@@ -15,6 +15,16 @@ class TestConfig(unittest.TestCase):
         self.assertNotIn("hush", base64.b64decode(text).decode())
         self.assertEqual({"token": "t"}, Config.decode(text, json.dumps({"token": "t"})).nats_options())
         self.assertEqual({}, Config.decode(text).nats_options())
+
+    def test_nobody_inherits_the_credentials(self):
+        creds = json.dumps({"user": "me", "password": "hush"})
+        job = {"runtime_env": {"working_dir": "d"}, "metadata": {"job_submission_id": "1", "dynctl/nats-creds": creds}}
+        environ = {JOB_CONFIG: json.dumps(job)}
+        self.assertEqual(creds, take_credentials(environ))
+        self.assertNotIn("hush", str(environ))
+        self.assertEqual({"job_submission_id": "1"}, json.loads(environ[JOB_CONFIG])["metadata"])
+        for none in ({}, {JOB_CONFIG: ""}, {JOB_CONFIG: "{}"}, {JOB_CONFIG: '{"metadata": null}'}):
+            self.assertEqual("", take_credentials(none))
 
 
 if __name__ == "__main__":
