@@ -43,6 +43,7 @@ func (w *world) fillDisk(ctx context.Context) (string, error) {
 	if !errors.Is(err, syscall.ENOSPC) {
 		return "", errors.Join(err, f.Close(), os.Remove(path), errNotNow)
 	}
+	w.delay(storeFull)
 	what, err := w.killWorker(ctx)
 	time.Sleep(time.Duration(2000+w.rnd.IntN(4000)) * time.Millisecond)
 	return fmt.Sprintf("by %d MiB, and killed %s", n>>20, what), errors.Join(err, f.Close(), os.Remove(path))

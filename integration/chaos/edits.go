@@ -88,10 +88,10 @@ func (w *world) deleteModel(ctx context.Context) (string, error) {
 		return "", err
 	}
 	w.setServable(m, false)
-	w.open(m.name, "model deleted")
+	w.open(m.name, modelDeleted)
 	for _, u := range units { // what drains still answers, and is not what comes back
 		if u.Model == m.name && len(u.Actors) > 0 {
-			w.harm(u, "", "model deleted")
+			w.harm(u, "", modelDeleted)
 		}
 	}
 	if _, err := w.dynctl(ctx, "", "delete", "model/"+m.name, "--server", server); err != nil {

@@ -79,7 +79,7 @@ func (w *world) walk(ctx context.Context) {
 		w.mu.Unlock()
 		what, err := s.do(ctx)
 		w.mu.Lock()
-		if err != nil {
+		if errors.Is(err, errNotNow) {
 			w.faults = w.faults[:len(w.faults)-1]
 		}
 		w.mu.Unlock()
@@ -119,7 +119,7 @@ func (w *world) killWorker(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w.strike(units, "", sameUnit(u.Unit), "worker killed")
+	w.strike(units, "", sameUnit(u.Unit), workerKilled)
 	return u.Unit, kill(u.Actors[0].ChildPID, syscall.SIGKILL)
 }
 
@@ -128,7 +128,7 @@ func (w *world) stopWorker(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w.strike(units, "", sameUnit(u.Unit), "worker stopped")
+	w.strike(units, "", sameUnit(u.Unit), workerStopped)
 	return u.Unit, kill(u.Actors[0].ChildPID, syscall.SIGSTOP)
 }
 
@@ -160,7 +160,7 @@ func (w *world) killInfra(name string) func(context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		w.strike(units, "", func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, strings.ToLower(name)+" killed")
+		w.strike(units, "", func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, frontendKilled)
 		w.strikeService(a, units, agent)
 		return fmt.Sprintf("attempt %d", a.Attempt), kill(a.ChildPID, syscall.SIGKILL)
 	}
@@ -177,8 +177,8 @@ func (w *world) emptyEtcd(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w.awaitAnew("Frontend", frontend.Attempt)
-	w.strikeAll("etcd emptied")
+	w.strikeAll(etcdEmptied)
+	w.awaitAnew("Frontend", frontend, etcdEmptied)
 	data := filepath.Join(w.setup.TempDir, "session_latest", "nemo_curator_dynamo_"+server+"_infra", "etcd_data")
 	if err := os.RemoveAll(data); err != nil {
 		return "", err
@@ -203,7 +203,7 @@ func (w *world) killActor(ctx context.Context) (string, error) {
 		return "", errNotNow
 	}
 	a := all[w.rnd.IntN(len(all))]
-	w.strike(units, "", func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, "actor killed")
+	w.strike(units, "", func(_ state.Unit, x state.Actor) bool { return x.Name == a.Name }, actorKilled)
 	w.strikeService(a, units, agent)
 	return a.Name, kill(a.PID, syscall.SIGKILL)
 }
@@ -214,6 +214,7 @@ func (w *world) killAgent(ctx context.Context) (string, error) {
 		return "", err
 	}
 	w.agentEnd = agent.Incarnation
+	w.delay(agentAway)
 	return fmt.Sprintf("incarnation %d", agent.Incarnation), kill(agent.PID, syscall.SIGKILL)
 }
 
@@ -256,6 +257,7 @@ func (w *world) stopAgent(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer func() { _ = kill(agent.PID, syscall.SIGCONT) }() // it may have been ended meanwhile
+	w.delay(agentAway)
 	for deadline := time.Now().Add(45 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		if _, next, err := w.observed(ctx); err == nil && next.Incarnation > agent.Incarnation && next.Synced {
 			return fmt.Sprintf("incarnation %d, until %d worked", agent.Incarnation, next.Incarnation), nil
@@ -269,6 +271,7 @@ func (w *world) killReconciler(ctx context.Context) (string, error) {
 	if err := kill(w.reconciler, syscall.SIGKILL); err != nil {
 		return "", err
 	}
+	w.delay(reconcilerAway)
 	<-w.stack.ReconcilerEnded()
 	time.Sleep(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
 	began := time.Now()
@@ -317,19 +320,32 @@ func (w *world) killRaylet(ctx context.Context) (string, error) {
 		}
 	}
 	if infra { // etcd, NATS and the frontend move
+		w.strikeAll(infraLost)
 		w.awaitNATS(units)
-		w.strikeAll("raylet killed with infra")
 	}
-	w.strike(units, victim.id, func(_ state.Unit, a state.Actor) bool { return a.Node == victim.id }, "raylet killed")
+	w.strike(units, victim.id, func(_ state.Unit, a state.Actor) bool { return a.Node == victim.id }, rayletKilled)
 	if err := kill(victim.pid, syscall.SIGKILL); err != nil {
 		return "", err
 	}
 	time.Sleep(time.Duration(w.rnd.IntN(8000)) * time.Millisecond) // what does not fit waits meanwhile
-	w.nodes++
-	if err := w.stack.AddNode(ctx, fmt.Sprintf("node-%d", w.nodes), w.setup.GPUs); err != nil {
-		return "", fmt.Errorf("start another raylet: %w", err)
+	if err := w.addRaylet(ctx); err != nil {
+		w.problem("%v", err)
+		return "", err
 	}
 	return fmt.Sprintf("with %d actors, infra %v", lost, infra), nil
+}
+
+// addRaylet starts another raylet. Ray gives up by itself after 30 s, which a machine
+// with much to do may need.
+func (w *world) addRaylet(ctx context.Context) (err error) {
+	for range 3 {
+		w.nodes++
+		if err = w.stack.AddNode(ctx, fmt.Sprintf("node-%d", w.nodes), w.setup.GPUs); err == nil {
+			return nil
+		}
+		w.delay(rayletKilled)
+	}
+	return fmt.Errorf("no raylet starts in place of one that was killed, so the rest of the run says nothing: %w", err)
 }
 
 // removeInfraGroup takes etcd, NATS and the frontend away at once.
@@ -337,8 +353,8 @@ func (w *world) removeInfraGroup(ctx context.Context) (string, error) {
 	units, _, err := w.observed(ctx)
 	for _, u := range units {
 		if u.Unit == "infra" && u.State == state.UnitRunning {
+			w.strikeAll(infraRemoved)
 			w.awaitNATS(units)
-			w.strikeAll("group of infra removed")
 			_, err := w.ray.ask("remove " + u.PlacementGroup.Name)
 			return u.PlacementGroup.Name, err
 		}
@@ -351,7 +367,7 @@ func (w *world) removeGroup(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w.strike(units, "", sameUnit(u.Unit), "group removed")
+	w.strike(units, "", sameUnit(u.Unit), groupRemoved)
 	_, err = w.ray.ask("remove " + u.PlacementGroup.Name)
 	return u.Unit, err
 }

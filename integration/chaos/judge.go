@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -18,13 +17,11 @@ import (
 // quietTime is how long the fleet may take to be as declared.
 const quietTime = 2 * time.Minute
 
-// spansClose is how long spans may take to close then.
-const spansClose = 20 * time.Second
-
+// anyStruck reports whether a span is open; none stays so past its limit.
 func (w *world) anyStruck() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.struck) > 0
+	return len(w.spans.open) > 0
 }
 
 // problem notes what is wrong, to be told at the end.
@@ -52,19 +49,42 @@ func (w *world) quiesce(ctx context.Context) []string {
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-	for closing := time.Now(); time.Since(closing) < spansClose && w.anyStruck(); {
+	for w.anyStruck() && ctx.Err() == nil {
 		time.Sleep(pollPeriod)
 	}
 	w.stopWatch()
 	<-w.watched
+	wrong = append(wrong, w.unserved(ctx)...)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.struck {
-		s.to = time.Now()
-		w.spans = append(w.spans, *s)
-		wrong = append(wrong, fmt.Sprintf("%s never came back after: %s", s.what, s.why))
-	}
 	return append(w.problems, wrong...)
+}
+
+// unserved asks every model that is Ready at the end, each worker of it several times: a
+// completion is what Ready promises.
+func (w *world) unserved(ctx context.Context) (wrong []string) {
+	statuses, err := w.statuses(ctx)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	asked := 0
+	for _, m := range w.declared() {
+		s := statuses[m.name]
+		if ready, _ := s.Condition(state.CondReady); ready.Status != state.StatusTrue {
+			continue
+		}
+		for n := range 4 * max(m.replicas, 1) {
+			one, cancel := context.WithTimeout(ctx, requestTimeout)
+			err := ask(one, w.url("/v1/chat/completions"), m.name, n%4 == 0, fmt.Sprintf("last question %d", n))
+			cancel()
+			asked++
+			if err != nil {
+				wrong = append(wrong, fmt.Sprintf("%s is Ready at the end, and does not serve: %v", m.name, err))
+			}
+		}
+	}
+	w.say("%d completions asked of what is Ready, %d not served", asked, len(wrong))
+	return wrong
 }
 
 func (w *world) unsettled(ctx context.Context) (wrong []string) {
@@ -203,6 +223,22 @@ func strayLeases(ctx context.Context, endpoint string, known map[int64]bool) (wr
 // row counts the requests sent after a kind of fault, until the next one.
 type row struct{ faults, sent, failed, excused int }
 
+// reportSpans prints what was excused, for how long, and how that compares to its bounds.
+func (w *world) reportSpans() {
+	fmt.Printf("\n%-38s %6s %9s %9s %9s %6s %9s\n", "requests may fail after", "spans", "in all", "longest", "bound", "late", "excused")
+	for _, r := range w.spans.table() {
+		fmt.Printf("%-38s %6d %7.1f s %7.1f s %7.1f s %6d %9d\n", r.cause.text, r.spans, r.sum.Seconds(), r.longest.Seconds(),
+			r.cause.bound().Seconds(), r.late, r.excused)
+	}
+	now := time.Now()
+	for _, name := range w.servable() {
+		sum := w.spans.share(name, w.began, now)
+		fmt.Printf("%s was struck for %.0f of %.0f s\n", name, sum.Seconds(), now.Sub(w.began).Seconds())
+	}
+	fmt.Println("A fault in a span, or a time without agent or reconciler, grants it more than its bound.")
+	fmt.Println()
+}
+
 // report prints the table and returns the failures that nothing excuses.
 func (w *world) report(c *clients) (wrong []string) {
 	rows := map[string]*row{}
@@ -231,7 +267,7 @@ func (w *world) report(c *clients) (wrong []string) {
 			continue
 		}
 		x.failed++
-		if why := w.excuse(r); why != "" {
+		if w.spans.excuse(r) != nil {
 			x.excused++
 			continue
 		}
@@ -246,7 +282,8 @@ func (w *world) report(c *clients) (wrong []string) {
 		x := rows[kind]
 		fmt.Printf("%-28s %7d %8d %7d %13d\n", kind, x.faults, x.sent, x.failed, x.excused)
 	}
-	fmt.Fprintf(os.Stdout, "%-28s %7d %8d\n\n", "all", len(w.faults), len(c.sent))
+	fmt.Printf("%-28s %7d %8d\n", "all", len(w.faults), len(c.sent))
+	w.reportSpans()
 	if unexcused > 0 {
 		wrong = append(wrong, fmt.Sprintf("%d requests failed without a reason: %v", unexcused, alike))
 	}

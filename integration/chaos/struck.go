@@ -19,14 +19,28 @@ const (
 	settle     = 2 * time.Second // what a fault takes to show
 )
 
-// open begins a span; one that is open already stays.
-func (w *world) open(what, why string) {
+// open begins a span; one that is open already gets the time that the new fault takes.
+func (w *world) open(what string, c cause) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.struck[what] == nil {
-		w.note("the span of %s opens: %s", what, why)
-		w.struck[what] = &span{what: what, why: why, from: time.Now().Add(-margin)}
+	if w.spans.strike(what, c, time.Now()) {
+		w.note("the span of %s opens: %s, for %.1f s at most", what, c.text, c.bound().Seconds())
 	}
+}
+
+// hold grants a model that is struck the time of what is begun with it now.
+func (w *world) hold(what string, c cause) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spans.hold(what, c, time.Now())
+}
+
+// delay notes that nothing heals for a while.
+func (w *world) delay(c cause) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spans.delay(c, time.Now())
+	w.note("%s", c.text)
 }
 
 // role is what the frontend migrates requests within: a role of one generation.
@@ -37,41 +51,42 @@ func roleOf(u state.Unit) role { return role{u.Model, u.Role, u.Generation} }
 // strike notes that a fault takes units away. A model is struck when a role of it
 // has no other unit that serves; the frontend when it is among them. node is what goes
 // with them; empty: it stays.
-func (w *world) strike(units []state.Unit, node string, gone func(state.Unit, state.Actor) bool, why string) {
+func (w *world) strike(units []state.Unit, node string, gone func(state.Unit, state.Actor) bool, c cause) {
 	for _, u := range units {
 		i := slices.IndexFunc(u.Actors, func(a state.Actor) bool { return gone(u, a) })
 		switch {
 		case i < 0:
 		case u.Unit != "infra":
-			w.harm(u, node, why)
+			w.harm(u, node, c)
 		case slices.ContainsFunc(u.Actors, func(a state.Actor) bool { return gone(u, a) && isFrontend(a) }):
-			w.strikeAll(why) // it answers on /health before it has learned of all models
+			w.strikeAll(c) // it answers on /health before it has learned of all models
 		}
 	}
-	w.strikeLast(units, why)
+	for _, model := range w.lastHarmed(units) {
+		w.open(model, c)
+	}
 }
 
 // harm notes what a fault did to a unit.
-func (w *world) harm(u state.Unit, node, why string) {
+func (w *world) harm(u state.Unit, node string, c cause) {
 	w.mu.Lock()
-	w.harmed[u.Unit] = harm{time.Now(), node}
+	w.harmed[u.Unit] = harm{u.Model, time.Now(), node}
 	w.mu.Unlock()
-	w.note("%s is harmed: %s, attempt %d, node %s", u.Unit, why, u.Actors[0].Attempt, node)
+	w.note("%s is harmed: %s, attempt %d, node %s", u.Unit, c.text, u.Actors[0].Attempt, node)
 }
 
-// strikeLast notes that none of a role is left but what was harmed, be it that other
-// units of it have left since.
-func (w *world) strikeLast(units []state.Unit, why string) {
+// lastHarmed are the models of which a role has nothing left but what was harmed, be it
+// that other units of it have left since.
+func (w *world) lastHarmed(units []state.Unit) (models []string) {
 	serving := w.serving(units)
 	w.mu.Lock()
-	last := slices.DeleteFunc(slices.Clone(units), func(u state.Unit) bool {
-		_, hit := w.harmed[u.Unit]
-		return !hit || serving[roleOf(u)] > 0
-	})
-	w.mu.Unlock()
-	for _, u := range last {
-		w.open(u.Model, why)
+	defer w.mu.Unlock()
+	for _, u := range units {
+		if _, hit := w.harmed[u.Unit]; hit && serving[roleOf(u)] == 0 {
+			models = append(models, u.Model)
+		}
 	}
+	return models
 }
 
 // serving counts by role the units that can serve: registered, long enough
@@ -94,7 +109,7 @@ func (w *world) strikeService(a state.Actor, units []state.Unit, agent state.Age
 	case strings.HasSuffix(a.Name, "_Dynamo_NATS"):
 		w.strikeSingles(units, agent)
 	case strings.HasSuffix(a.Name, "_Dynamo_ETCD"):
-		w.awaitAnew("ETCD", a.Attempt)
+		w.awaitAnew("ETCD", a, etcdKilled)
 	}
 }
 
@@ -108,12 +123,12 @@ func (w *world) strikeSingles(units []state.Unit, agent state.Agent) {
 	}
 	w.awaitNATS(units)
 	if !agent.Synced || agent.Incarnation <= w.agentEnd {
-		w.strikeAll("NATS killed, while no agent is there")
+		w.strikeAll(natsAlone)
 	}
 	serving := w.serving(units)
 	for _, u := range units {
 		if u.Unit != "infra" && serving[roleOf(u)] <= 1 {
-			w.open(u.Model, "NATS killed, with one worker")
+			w.open(u.Model, natsKilled)
 		}
 	}
 }
@@ -121,64 +136,77 @@ func (w *world) strikeSingles(units []state.Unit, agent state.Agent) {
 // awaitNATS keeps every span open until NATS has come back, where it carries requests.
 func (w *world) awaitNATS(units []state.Unit) {
 	if a, err := actorOf(units, "NATS"); err == nil && w.cfg.plane == "nats" {
-		w.awaitAnew("NATS", a.Attempt)
+		w.awaitAnew("NATS", a, natsKilled)
 	}
 }
 
 // strikeAll notes that no model can be served.
-func (w *world) strikeAll(why string) {
-	w.open(frontendSpan, why)
+func (w *world) strikeAll(c cause) {
+	w.open(frontendSpan, c)
 	w.mu.Lock()
 	names := slices.Sorted(maps.Keys(w.fleet))
 	w.mu.Unlock()
 	for _, name := range names {
 		if w.fleet[name].servable {
-			w.open(name, why)
+			w.open(name, c)
 		}
 	}
 }
 
-// watchSpans closes spans until ctx ends, none before settle is over.
+// watchSpans closes spans until ctx ends: none before settle is over, and each at its limit.
 func (w *world) watchSpans(ctx context.Context) {
 	for ctx.Err() == nil {
-		w.mu.Lock()
-		open := slices.Sorted(maps.Keys(w.struck))
-		w.mu.Unlock()
-		for _, what := range open {
+		for _, what := range w.grown() {
 			path := "/v1/models/" + what + "/ready"
 			if what == frontendSpan {
 				path = "/health"
 			}
-			w.mu.Lock()
-			young := time.Since(w.struck[what].from) < settle+margin
-			w.mu.Unlock()
-			if young || !w.executedAnew(ctx) || !w.answers(ctx, path) || what != frontendSpan && !w.whole(ctx, what) {
+			if !w.executedAnew(ctx) || !w.answers(ctx, path) || what != frontendSpan && !w.whole(ctx, what) {
 				continue
 			}
 			w.mu.Lock()
-			s := *w.struck[what]
-			s.to = time.Now().Add(margin)
-			w.spans = append(w.spans, s)
-			delete(w.struck, what)
+			w.spans.end(what, time.Now())
 			w.mu.Unlock()
 			w.note("the span of %s closes", what)
+		}
+		w.mu.Lock()
+		late := w.spans.expire(time.Now())
+		w.mu.Unlock()
+		for _, s := range late {
+			w.problem("%s has not come back %.1f s after: %s", s.what, s.to.Sub(s.from).Seconds(), s.cause.text)
+			w.note("the span of %s is late", s.what)
+			w.forgetLate(s.what)
 		}
 		w.forgetHarm(ctx)
 		time.Sleep(pollPeriod)
 	}
 }
 
+// grown are the open spans that are old enough for their fault to have shown.
+func (w *world) grown() (out []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, what := range slices.Sorted(maps.Keys(w.spans.open)) {
+		if time.Since(w.spans.open[what].from) >= settle+margin {
+			out = append(out, what)
+		}
+	}
+	return out
+}
+
 // catchUp is how long the frontend takes after the start of each to send requests to
-// whom it can, as docs/dynamo.md says: of NATS, 10 s until it gives up what was on the
-// wire, and 5 s for which it sets a worker aside.
-var catchUp = map[string]time.Duration{"Frontend": settle, "NATS": 16 * time.Second, "ETCD": 15 * time.Second}
+// whom it can.
+var catchUp = map[string]time.Duration{"Frontend": settle, "NATS": natsWait, "ETCD": etcdWait}
 
 // awaitAnew keeps every span open until etcd, NATS or the frontend runs a later attempt
 // than this one, and the frontend has caught up.
-func (w *world) awaitAnew(label string, attempt int) {
+func (w *world) awaitAnew(label string, a state.Actor, c cause) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.anew[label] = attempt
+	w.anew[label] = awaited{label, a.StartedAt}
+	for what := range w.spans.open {
+		w.spans.hold(what, c, time.Now())
+	}
 }
 
 // executedAnew says that nothing is awaited, or no longer.
@@ -186,18 +214,19 @@ func (w *world) executedAnew(ctx context.Context) bool {
 	w.mu.Lock()
 	anew := maps.Clone(w.anew)
 	w.mu.Unlock()
-	for label, attempt := range anew {
-		a, units, _, err := w.infraActor(ctx, label)
-		if err != nil || a.Attempt <= attempt {
+	for label, a := range anew {
+		runs, units, _, err := w.infraActor(ctx, label)
+		if err != nil {
 			return false // asked again soon
 		}
-		f, err := actorOf(units, "Frontend")
-		fresh := label == "ETCD" && err == nil && f.StartedAt.After(a.StartedAt) && time.Since(f.StartedAt) > settle
-		if time.Since(a.StartedAt) < catchUp[label] && !fresh {
+		frontend, _ := actorOf(units, "Frontend") // none: it has not caught up by itself
+		if !a.over(runs, frontend, time.Now()) {
 			return false
 		}
 		w.mu.Lock()
-		delete(w.anew, label)
+		if w.anew[label] == a {
+			delete(w.anew, label)
+		}
 		w.mu.Unlock()
 	}
 	return true
@@ -237,7 +266,11 @@ func (w *world) forgetHarm(ctx context.Context) {
 	if err != nil {
 		return // asked again soon
 	}
-	w.strikeLast(units, "the last of its generation was killed")
+	for _, model := range w.lastHarmed(units) {
+		if !w.isOpen(model) { // it is no new fault
+			w.open(model, lastKilled)
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for id, h := range w.harmed {
@@ -249,12 +282,15 @@ func (w *world) forgetHarm(ctx context.Context) {
 	}
 }
 
-// excuse is why a request may have failed; empty: it may not.
-func (w *world) excuse(r request) string {
-	for _, s := range w.spans {
-		if (s.what == frontendSpan || s.what == r.model) && r.to.After(s.from) && r.from.Before(s.to) {
-			return s.why
-		}
-	}
-	return ""
+// forgetLate takes the harm of a model back whose time is over: it excuses nothing more.
+func (w *world) forgetLate(model string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.DeleteFunc(w.harmed, func(_ string, h harm) bool { return h.model == model })
+}
+
+func (w *world) isOpen(what string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.spans.open[what] != nil
 }

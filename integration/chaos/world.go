@@ -48,29 +48,23 @@ type world struct {
 	nodes      int               // raylets that were ever started
 
 	mu       sync.Mutex
-	struck   map[string]*span // open spans by what is struck: a model, or frontend
-	spans    []span
+	spans    *spans
 	faults   []fault
 	harmed   map[string]harm // by unit, until it is gone or runs again
 	problems []string
-	anew     map[string]int // attempts of infra by label, each to be followed by another before a span closes
-	agentEnd uint64         // incarnation of the agent that was killed last
+	anew     map[string]awaited // by label: what has to be executed again before a span closes
+	agentEnd uint64             // incarnation of the agent that was killed last
 
 	watched   chan struct{} // closed when no span is watched any more
 	stopWatch context.CancelFunc
 }
 
-// span is a time in which requests may fail, and why.
-type span struct {
-	what, why string // a model's name, or frontendSpan
-	from, to  time.Time
-}
-
 // harm is what a fault did to a unit: an attempt of it ended, or its node went. One that
 // is made anew under the same name counts its attempts from 1 again, so time tells.
 type harm struct {
-	at   time.Time
-	node string // empty: its node stays
+	model string
+	at    time.Time
+	node  string // empty: its node stays
 }
 
 // fault is one step of the walk.
@@ -79,11 +73,9 @@ type fault struct {
 	at   time.Time
 }
 
-const frontendSpan = "the frontend"
-
 func newWorld(ctx context.Context, cfg config, setup local.Config, stack *local.Stack) (*world, error) {
 	w := &world{cfg: cfg, setup: setup, stack: stack, rnd: rand.New(rand.NewPCG(cfg.seed, 1)), nodes: setup.Nodes,
-		client: http.Client{Timeout: 2 * time.Second}, began: time.Now(), struck: map[string]*span{}, harmed: map[string]harm{}, anew: map[string]int{}}
+		client: http.Client{Timeout: 2 * time.Second}, began: time.Now(), spans: newSpans(), harmed: map[string]harm{}, anew: map[string]awaited{}}
 	var err error
 	if w.journal, err = openJournal(setup.RunDir); err != nil {
 		return nil, err
