@@ -168,7 +168,7 @@ func TestAHiddenUnit(t *testing.T) {
 		in, _ := w.input()
 		in.Observed.Units = without(in.Observed.Units, hidden)
 		in.Observed.Unreadable = []state.UnitKey{{Server: "default", Unit: "zzz"}, hidden}
-		r := actors.Plan(in)
+		r := both(in)
 		w.unclaimed = r.Unclaimed
 		for _, s := range r.Starts {
 			if s.Template.Model != "b" {
@@ -232,7 +232,7 @@ func TestAnEqualDeleteOfAnotherBucket(t *testing.T) {
 	w.specs[key] = actors.SpecEntry{Key: key, Revision: s.ObservedRevision, Deleted: true, At: w.now}
 	w.created, w.changed = w.now.Add(time.Second), true
 	in, _ := w.input()
-	if r := actors.Plan(in); len(r.Stops) > 0 {
+	if r := both(in); len(r.Stops) > 0 {
 		t.Errorf("stopped at once: %+v", r.Stops)
 	}
 }

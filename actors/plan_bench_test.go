@@ -45,7 +45,7 @@ func BenchmarkPlan(b *testing.B) {
 				in := c.in()
 				b.ReportAllocs()
 				for b.Loop() {
-					actors.Plan(in)
+					both(in)
 				}
 			})
 		}

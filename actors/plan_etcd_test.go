@@ -28,7 +28,7 @@ func (w *world) planned(edit func(*state.Registrations)) map[string]int {
 	edit(&r)
 	in.Registered["default"] = r
 	out := map[string]int{}
-	for _, s := range actors.Plan(in).Starts {
+	for _, s := range both(in).Starts {
 		out[s.Reason]++
 	}
 	return out
@@ -85,7 +85,7 @@ func TestEtcdWithoutItsData(t *testing.T) {
 		r := in.Registered["default"]
 		r.Instances, r.Lost = nil, leases(w)
 		in.Registered["default"] = r
-		if got := actors.Plan(in).Starts; len(got) != 2 {
+		if got := both(in).Starts; len(got) != 2 {
 			t.Errorf("starts = %+v, want the worker and the frontend", got)
 		}
 	})

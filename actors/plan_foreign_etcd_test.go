@@ -27,7 +27,7 @@ func (w *world) planShared() actors.Result {
 	regs := in.Registered["default"]
 	regs.ClusterID, regs.Members = 7, []string{"http://10.0.0.1:2379"}
 	in.Registered["default"], in.Registered["thief"] = regs, regs
-	r := actors.Plan(in)
+	r := both(in)
 	w.unclaimed = r.Unclaimed
 	w.now = w.now.Add(time.Second)
 	return r
@@ -99,7 +99,7 @@ func TestAClaimedLeaseIsNeverRevoked(t *testing.T) {
 			in.Registered[server] = regs
 		}
 		for range 3 {
-			r := actors.Plan(in)
+			r := both(in)
 			in.Unclaimed = r.Unclaimed
 			in.Now = in.Now.Add(2 * time.Second)
 			in.Observed.Agent = &state.Agent{Incarnation: 1, Synced: true, At: in.Now, Session: "s"}

@@ -47,7 +47,7 @@ func watchRoll(t *testing.T, w *world, key state.Key, rounds int) gateStory {
 		}
 		first(&s.whole, n, roles >= len(m.Template.Roles))
 		first(&s.entered, n, slices.Contains(w.routed(in, m), ns))
-		r := actors.Plan(in)
+		r := both(in)
 		first(&s.put, n, len(r.Gates) > 0)
 		first(&s.lifted, n, len(r.Lifts) > 0)
 		first(&s.stops, n, len(r.Stops) > 0)
@@ -144,7 +144,7 @@ func lifts(r actors.Result) (out []string) {
 func TestAGateIsLiftedInTime(t *testing.T) {
 	w, _ := gatedRoll(t)
 	in, kept := w.input()
-	r := actors.Plan(in)
+	r := both(in)
 	if len(r.Lifts) > 0 || len(r.Stops) > 0 || !r.NextCheck.Equal(w.now.Add(500*time.Millisecond)) {
 		t.Fatalf("lifts %v, stops %v, next round at %s, want none and one in 0.5 s", r.Lifts, r.Stops, r.NextCheck)
 	}

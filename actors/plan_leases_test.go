@@ -48,7 +48,7 @@ func TestALeaseThatTheAgentHasNotToldYetIsKept(t *testing.T) {
 			w.now = w.now.Add(100 * time.Millisecond)
 			in, _ := w.input()
 			in.Observed.Agent.At = heard
-			r := actors.Plan(in)
+			r := both(in)
 			w.unclaimed = r.Unclaimed
 			if len(r.Revokes) != 0 {
 				t.Fatalf("revoked: %+v", r.Revokes)
@@ -62,7 +62,7 @@ func TestALeaseThatTheAgentHasNotToldYetIsKept(t *testing.T) {
 		w.stranger(key)
 		for range 5 {
 			in, _ := w.input()
-			r := actors.Plan(in) // not applied: the agent has executed and told nothing
+			r := both(in) // not applied: the agent has executed and told nothing
 			w.unclaimed = r.Unclaimed
 			for _, x := range r.Revokes {
 				if x.Reason == actors.ReasonUnclaimed {
@@ -94,7 +94,7 @@ func TestNothingIsRevokedWhileNoUnitIsKnown(t *testing.T) {
 	for range 5 {
 		in, _ := w.input()
 		in.Observed.Units = nil
-		r := actors.Plan(in)
+		r := both(in)
 		w.unclaimed = r.Unclaimed
 		if len(r.Revokes) != 0 {
 			t.Fatalf("revoked: %+v", r.Revokes)

@@ -70,6 +70,9 @@ func (p *planner) rayCountsTheGone(lacks []lack) bool {
 	}
 	room := newRoom(nodes, p.in.Observed.Units)
 	for _, s := range p.out.Starts {
+		if !p.asked[state.UnitKey{Server: s.Template.Server, Unit: s.Template.Unit}] {
+			continue // in the group that it has
+		}
 		for _, b := range s.Template.PlacementGroup.Bundles {
 			room.takeAnywhere(b)
 		}

@@ -111,6 +111,7 @@ func (p *planner) planModels() {
 	}
 	for _, m := range p.models {
 		p.planModel(m)
+		m.unmark()
 	}
 }
 
@@ -142,6 +143,7 @@ func (p *planner) planModel(m *modelView) {
 	case p.hiddenOf(m):
 		p.healModel(m)
 	default:
+		p.frontendBehind(m.server)
 		p.scaleDown(m)
 		p.healModel(m)
 		if m.server.blocked != "" {
@@ -155,6 +157,7 @@ func (p *planner) planModel(m *modelView) {
 			return
 		}
 		p.rollModel(m)
+		m.unmark()
 		m.giveUp = p.givesUp(m)
 		p.tellTurns(m)
 	}
@@ -201,7 +204,38 @@ func (p *planner) stopUnit(m *modelView, u state.Unit, reason, message string) {
 	if m.Accepted == 0 {
 		grace = infraGrace
 	}
+	m.mark(u.Key())
 	p.stop(u, Stop{GracePeriod: grace, Reason: reason, Message: message, Revision: m.Revision})
+}
+
+// mark counts a unit as stopping for the rest of the decisions about its model.
+func (m *modelView) mark(k state.UnitKey) {
+	set := func(list []unitView) {
+		for i := range list {
+			if list[i].Key() == k {
+				list[i].stopping = true
+			}
+		}
+	}
+	set(m.stray)
+	for _, r := range m.roles {
+		set(r.fresh)
+		set(r.old)
+	}
+}
+
+// unmark goes back to what is observed.
+func (m *modelView) unmark() {
+	set := func(list []unitView) {
+		for i := range list {
+			list[i].stopping = list[i].State == state.UnitStopping
+		}
+	}
+	set(m.stray)
+	for _, r := range m.roles {
+		set(r.fresh)
+		set(r.old)
+	}
 }
 
 // healModel executes again what exited, in place.
@@ -218,6 +252,7 @@ func (p *planner) healModel(m *modelView) {
 			continue
 		}
 		if stranded(v.Unit) {
+			m.mark(v.Key())
 			p.stop(v.Unit, Stop{GracePeriod: strandedGrace, Reason: ReasonPlacementRetry, Revision: m.Revision,
 				Message: "a node with part of its ranks is gone; what is left ends first"})
 			continue
@@ -262,6 +297,7 @@ func (p *planner) healUnit(m *modelView, u state.Unit, lost bool) {
 	h.withAllRanks(u)
 	if !h.until.IsZero() {
 		m.waits = append(m.waits, h.waited)
+		p.checkAt(h.until)
 	}
 	p.sendHealing(h, *t, u, m.Accepted)
 }

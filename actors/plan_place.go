@@ -93,6 +93,7 @@ func (p *planner) startUnit(m *modelView, source ModelTemplate, r RoleTemplate, 
 		m.waits = append(m.waits, Wait{Key: key, Model: m.Name, Reason: ReasonWaitingForNodes, Message: unfit.Message})
 	}
 	p.room.commit(shape)
+	p.asked[key] = true
 	worker, seen := p.nextWorker(m, r), uint64(0)
 	if u.was != nil {
 		worker, seen = u.was.Worker, u.was.Revision

@@ -19,12 +19,17 @@ func (p *planner) planRetiring() {
 		return
 	}
 	ending := map[state.UnitKey]bool{}
+	useless := map[state.UnitKey]bool{}
 	for _, s := range p.out.Stops {
 		ending[s.Key] = true
+		useless[s.Key] = s.Reason == ReasonSuperseded
 	}
 	retiring, early := map[state.UnitKey]bool{}, map[state.UnitKey]bool{}
 	for _, m := range p.models {
 		for _, v := range m.retiring(ending) {
+			if useless[v.Key()] {
+				continue
+			}
 			retiring[v.Key()] = true
 			early[v.Key()] = m.server.haunted(v.Generation)
 		}

@@ -326,7 +326,7 @@ func (m *modelView) keepPairs(chosen map[string][]unitView) {
 func (m *modelView) decodeLast(chosen []unitView) []unitView {
 	held := map[string]bool{}
 	return slices.DeleteFunc(slices.Clone(chosen), func(v unitView) bool {
-		if v.Role != state.RoleDecode || held[v.Generation] || !m.draining(v.Generation) {
+		if v.Role != state.RoleDecode || !v.serving() || held[v.Generation] || !m.draining(v.Generation) {
 			return false
 		}
 		same := func(o unitView) bool {

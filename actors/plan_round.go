@@ -50,6 +50,8 @@ type planner struct {
 	strangers []Stranger
 	// claims are what found no room so far.
 	claims []claim
+	// asked are the units that this round asks a group for.
+	asked map[state.UnitKey]bool
 	out    Result
 	// claimed says of each lease how many processes have told that it is theirs.
 	claimed map[int64]int
@@ -132,7 +134,7 @@ func (u unitView) everReady() bool {
 }
 
 func newPlanner(in Input) *planner {
-	p := &planner{in: in, handled: map[state.UnitKey]bool{}}
+	p := &planner{in: in, handled: map[state.UnitKey]bool{}, asked: map[state.UnitKey]bool{}}
 	p.acting = in.Desired.Synced && in.Observed.Synced && !agentLost(in)
 	p.room = newRoom(in.Observed.Nodes, in.Observed.Units)
 	p.before = p.room.nodes

@@ -47,6 +47,7 @@ func (p *planner) givenUp(m *modelView, r *roleView) (n int) {
 		case v.Replica >= r.desired:
 			leaving = append(leaving, v)
 		case !v.stopping && !v.running && v.failed(failuresToLetGo):
+			there[v.Replica] = true // counted
 			n++
 		}
 	}

@@ -200,7 +200,7 @@ func (p *planner) sendHealing(h healing, t UnitTemplate, u state.Unit, revision 
 		p.start(Start{Template: t, Attempts: h.attempts, Placement: Attempt{Number: u.Attempt, Failures: u.Failures},
 			Reason: h.reason, Message: h.message, Revision: revision, Seen: u.Revision})
 	}
-	if !h.until.IsZero() {
+	if !h.until.IsZero() && u.Unit == InfraUnit {
 		p.wait(h.waited)
 	}
 }
@@ -219,6 +219,7 @@ func (p *planner) startInfra(s *serverView, placement Attempt, reason, message s
 		return
 	}
 	p.room.commit(shape)
+	p.asked[key] = true
 	t := infraUnit(s, p.in.Policy, shape)
 	attempts := map[string]Attempt{}
 	for _, a := range t.Actors {

@@ -19,7 +19,7 @@ func (w *walk) checkPure(t fataler, in actors.Input) {
 	for i, u := range in.Observed.Units {
 		before[i] = clone(u)
 	}
-	want := actors.Plan(in)
+	want := both(in)
 	for i, u := range in.Observed.Units {
 		if d := cmp.Diff(before[i], clone(u)); d != "" {
 			t.Fatalf("the input was changed:\n%s", d)
@@ -31,7 +31,7 @@ func (w *walk) checkPure(t fataler, in actors.Input) {
 	slices.Reverse(other.Observed.Units)
 	slices.Reverse(other.Observed.Nodes)
 	slices.Reverse(other.Desired.Models)
-	if d := cmp.Diff(want, actors.Plan(other)); d != "" {
+	if d := cmp.Diff(want, both(other)); d != "" {
 		t.Fatalf("another order, another plan:\n%s", d)
 	}
 }
@@ -144,8 +144,8 @@ func (w *walk) serves(u *state.Unit) bool {
 }
 
 // tally counts the units of one role that serve: of all generations, of the wanted one,
-// and those that a plan stops.
-type tally struct{ serve, stop, fresh int }
+// and those that a plan stops; surplus are those of the latter that are beyond the count.
+type tally struct{ serve, stop, fresh, surplus int }
 
 // checkBudget judges every stop of a unit that serves, and every execution in place.
 func (w *walk) checkBudget(t fataler, in actors.Input, m actors.DesiredModel, r actors.Result) {
@@ -177,8 +177,11 @@ func (w *walk) checkBudget(t fataler, in actors.Input, m actors.DesiredModel, r 
 		if u.Generation == template.Generation {
 			x.fresh++
 		}
-		if stops[u.Key()] != "" {
+		if why := stops[u.Key()]; why != "" {
 			x.stop++
+			if why == actors.ReasonScaledDown {
+				x.surplus++ // what else leaves is judged by the budget of the roll
+			}
 		}
 	}
 	for _, s := range r.Stops {
@@ -238,7 +241,7 @@ func (w *walk) checkStop(t fataler, in actors.Input, m actors.DesiredModel, s st
 		if s.unit.Replica < want {
 			bad("its index is within the count")
 		}
-		if mine.serve-mine.stop < min(want, mine.serve) && !w.hopeless(m, s.unit.Role, want) {
+		if mine.serve-mine.surplus < min(want, mine.serve) && !w.hopeless(m, s.unit.Role, want) {
 			bad("fewer are left than are wanted, and those that stay may come")
 		}
 	case actors.ReasonSuperseded:
@@ -380,7 +383,7 @@ func starts(r actors.Result) []string {
 // converged says what must hold once nothing disturbs any more.
 func (w *walk) converged(t fataler) {
 	in, _ := w.input()
-	r := actors.Plan(in)
+	r := both(in)
 	for _, s := range r.Starts {
 		if !w.isBroken(s.Template.Generation) {
 			t.Fatalf("no fixpoint: starts %v%s", starts(r), w.story(s.Template.Model))

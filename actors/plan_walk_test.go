@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/plan"
 	"dynctl/state"
 )
 
@@ -369,7 +370,10 @@ func (w *walk) live(t fataler, deep bool) actors.Result {
 	if deep {
 		w.checkPure(t, in)
 	}
-	r := actors.Plan(in)
+	r := plan.Plan(in)
+	if d := differs(actors.Plan(in), r); d != "" {
+		t.Fatalf("the planners differ (-old +new):\n%s%s", d, w.story("a"))
+	}
 	w.check(t, in, r)
 	before := w.allRouted(in)
 	w.carryOut(r, kept)

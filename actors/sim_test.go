@@ -234,7 +234,7 @@ func (w *world) frontend(s actors.DesiredServer, d actors.Desired) state.Fronten
 // round plans once and applies the plan as the agent would.
 func (w *world) round() actors.Result {
 	in, kept := w.input()
-	r := actors.Plan(in)
+	r := both(in)
 	w.carryOut(r, kept)
 	return r
 }

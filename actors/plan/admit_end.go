@@ -1,0 +1,144 @@
+package plan
+
+import (
+	"slices"
+
+	"dynctl/actors"
+	"dynctl/state"
+)
+
+const (
+	// failuresToFallBack is how many exits in a row prove that a replacement which had to
+	// take the old one's place does not start.
+	failuresToFallBack = 3
+	// failuresToLetGo is how many failures in a row of a replica that stays end the wait of
+	// those that leave.
+	failuresToLetGo = 5
+)
+
+// notWaitedFor counts the replicas of a role that would stay and that those beyond the
+// count do not wait for: those that fail again and again, and those that find room only
+// once the others leave.
+func (a *admission) notWaitedFor(r *role) (n int) {
+	settled := map[int]bool{} // indexes that need no room, or are counted
+	leaves := false
+	for _, u := range r.fresh {
+		settled[u.Replica] = !u.is(lost)
+		switch {
+		case u.standing == surplus:
+			leaves = true
+		case u.stays() && !u.running() && u.failed(failuresToLetGo):
+			settled[u.Replica] = true
+			n++
+		}
+	}
+	missing := 0
+	for i := range r.count {
+		if !settled[i] {
+			missing++
+		}
+	}
+	if !leaves || missing == 0 || a.waitsForNodes(a.m.server) {
+		return n
+	}
+	need, nobody := []shortfall{{role: r}}, proposeIdle(a.m) // what serves nobody makes room first
+	beyond := slices.DeleteFunc(slices.Clone(r.fresh), func(u *unit) bool { return u.standing != surplus })
+	if fit(need, a.roomWithout(nobody)) != nil && fit(need, a.roomWithout(slices.Concat(nobody, beyond))) == nil {
+		n += missing
+	}
+	return n
+}
+
+// givesUp reports whether the wanted generation is to be left for the previous one:
+//
+//  1. it was never Ready: one that was is healed, however often it exits
+//  2. a generation is known that was Ready before it
+//  3. it is known who is registered, so who does not serve is known too
+//  4. some role of it fails, or has lost the room that was made for it and the previous
+//     generation finds room; and fewer replicas serve than are wanted
+func (a *admission) givesUp() bool {
+	m := a.m
+	if m.fellBack || m.Template.Proven || m.Previous == nil || m.Previous.Generation == m.Template.Generation {
+		return false
+	}
+	if !m.server.regs.Known || !m.short() {
+		return false
+	}
+	return m.failing() || a.refusedItsPlace() && a.placesPrevious()
+}
+
+// refusedItsPlace reports whether a role of which no unit serves was refused its place.
+func (a *admission) refusedItsPlace() bool {
+	return slices.ContainsFunc(a.m.roles, func(r *role) bool { return a.refused[r] && count(r.fresh, isServing) == 0 })
+}
+
+func (a *admission) placesPrevious() bool {
+	nodes := a.ledger.left
+	for _, r := range a.m.Previous.Roles {
+		shape, unfit := actors.ChooseShape(r.Needs, nodes)
+		if unfit != nil {
+			return false
+		}
+		nodes = shape.Take(nodes)
+	}
+	return true
+}
+
+// short reports whether fewer replicas serve than are wanted.
+func (m *model) short() bool {
+	return slices.ContainsFunc(m.roles, func(r *role) bool {
+		return count(r.fresh, isServing)+count(r.old, isServing) < r.count
+	})
+}
+
+// failing reports whether some role of the wanted generation does not start: no new unit of
+// it serves and one has failed too often. Without that role the others serve nobody.
+func (m *model) failing() bool {
+	return slices.ContainsFunc(m.roles, func(r *role) bool {
+		failed := func(u *unit) bool { return u.failed(failuresToFallBack) }
+		return count(r.fresh, isServing) == 0 && slices.ContainsFunc(r.fresh, failed)
+	})
+}
+
+// retire tells, of the granted leaves, those that leave a generation without a worker of
+// the role while another generation serves. The frontend chooses a generation for each
+// request, and sends it again within that one alone (docs/dynamo.md, "Between
+// generations"): what is on its way to such a worker has nobody else to go to.
+//
+// One whose generation has a dead worker that is still registered is put off until that is
+// gone: alone it would be all that the frontend knows of the generation, and be chosen.
+func (a *admission) retire() {
+	if len(a.leaving) == 0 {
+		return
+	}
+	type part struct{ generation, role string }
+	staying := map[part]bool{}
+	var listed []string // generations that go on serving
+	for _, u := range a.m.units {
+		if !a.serving(u) {
+			continue
+		}
+		staying[part{u.Generation, u.Role}] = true
+		if u.listed && !slices.Contains(listed, u.Generation) {
+			listed = append(listed, u.Generation)
+		}
+	}
+	for _, u := range a.m.units {
+		s := a.stops[u.Key()]
+		another := func(g string) bool { return g != u.Generation }
+		if s == nil || !u.is(serving) || s.Reason == actors.ReasonSuperseded || staying[part{u.Generation, u.Role}] || !slices.ContainsFunc(listed, another) {
+			continue
+		}
+		s.Retires, s.putOff = true, a.m.server.deadRegistered(u.Generation)
+	}
+}
+
+// deadRegistered reports whether some instance of a generation stands in etcd that no
+// process has told is its own. It is revoked, or runs out, in 10 s at most.
+func (s *server) deadRegistered(generation string) bool {
+	namespace := actors.Namespace(s.Spec.DynamoNamespace, generation)
+	owners := ownersOf(s.units)
+	return slices.ContainsFunc(s.regs.Instances, func(i state.Instance) bool {
+		return i.Namespace == namespace && owners[i.Lease] == 0
+	})
+}

@@ -1,0 +1,262 @@
+package plan
+
+import (
+	"slices"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/state"
+)
+
+// makeRoom lets old units go for new ones that find no room beside them: the smallest set,
+// in the order in which they can be spared, that the vetoes admit and that is enough. The
+// rules, first match wins:
+//
+//  1. Ray has not counted yet what has just ended, and that may be enough: wait
+//  2. nothing of the new generation would fit in the room of all old units: nothing goes,
+//     and the roll stalls with the numbers
+//  3. what of it is being stopped anyway leaves enough: wait
+//  4. old units that serve nobody leave enough: these go
+//  5. maxUnavailable is 0: the roll stalls
+//  6. those within the budget leave enough for one: these go
+//  7. generations of several roles, or of other ones than the new: as few units as are
+//     enough, down to one of each role; then the generation as a whole
+//  8. otherwise the roll stalls
+//
+// decided: it waits, or has let some go. unplaceable: rule 2 applied.
+func (a *admission) makeRoom(short []shortfall) (decided, unplaceable bool) {
+	if len(short) == 0 {
+		return false, false
+	}
+	if a.awaitsCount(short) {
+		return true, false
+	}
+	need, unfit := a.placeable(short)
+	if unfit != nil {
+		a.m.stalled = a.whyUnplaceable(short, unfit)
+		return false, true
+	}
+	if set, ok := a.enough(need, eachAlone(a.notLeaving(proposeIdle(a.m)))); ok {
+		a.grant(set, leaveIdleRoom)
+		a.reserve(need)
+		return true, false
+	}
+	full := func(s shortfall) bool { return s.unfit == nil && a.m.surge() > 0 }
+	if without := slices.DeleteFunc(slices.Clone(need), full); len(without) > 0 {
+		need = without
+	} else if a.unavailable = 0; len(a.admit(replaced, proposeReplaced(a.m))) > 0 {
+		return false, false // one goes as it is, and its place is free
+	}
+	return a.letGo(need), false
+}
+
+// letGo lets units go that serve.
+func (a *admission) letGo(need []shortfall) bool {
+	if a.m.nothingMayBeMissing() {
+		a.m.stalled = "no GPU is free for a replica beside the old ones, and maxUnavailable is 0" + missingText(need)
+		return false
+	}
+	a.unavailable, a.makingRoom = a.m.maxUnavailable(1), true
+	set := a.admit(makesRoom, proposeReplaced(a.m))
+	a.makingRoom = false
+	if len(set) == 0 || !a.enoughForOne(need, set) {
+		if !a.m.disagg() && len(a.m.strays) == 0 {
+			a.m.stalled = "no GPU is free for a replica beside the old ones, and as many as may be missing are not enough to make room" + missingText(need)
+			return false
+		}
+		var ok bool
+		if set, ok = a.enough(need, a.pieces()); !ok {
+			a.m.stalled = "no GPU is free for the new generation beside the old one" + missingText(need)
+			return false
+		}
+		set = a.admit(wholePieces, set)
+	}
+	a.grant(set, leaveForRoom)
+	a.reserve(need)
+	return true
+}
+
+// reserve keeps what is free for the shortfalls until what was stopped for them has gone,
+// so that no model which is served later takes it.
+func (a *admission) reserve(need []shortfall) {
+	nodes := a.roomWithout(nil)
+	for _, s := range need {
+		if shape, unfit := actors.ChooseShape(s.role.Needs, nodes); unfit == nil {
+			a.ledger.promise(shape)
+			nodes = shape.Take(nodes)
+		}
+	}
+}
+
+// rayCountLag is how far Ray's count of free resources may be behind the end of a unit: a
+// second by its own clock, more on a busy node.
+const rayCountLag = 5 * time.Second
+
+// awaitsCount reports whether a shortfall finds room once Ray has counted what units that
+// ended a moment ago have given back.
+func (a *admission) awaitsCount(short []shortfall) bool {
+	return slices.ContainsFunc(short, func(s shortfall) bool { return s.unfit != nil && a.fitsOnceCounted(s.role.Needs) })
+}
+
+func (a *admission) fitsOnceCounted(needs actors.Needs) bool {
+	until := a.in.Observed.LastGone.Add(rayCountLag)
+	if !until.After(a.in.Now) {
+		return false
+	}
+	var granted []actors.Shape
+	for _, k := range a.order {
+		if shape, ok := a.asked[k]; ok && a.stops[k] == nil {
+			granted = append(granted, shape)
+		}
+	}
+	if _, unfit := actors.ChooseShape(needs, a.ledger.counted(granted)); unfit != nil {
+		return false
+	}
+	a.checkAt(until)
+	return true
+}
+
+// whyUnplaceable says why a generation finds no room: others that come first may wait for
+// what the old one would leave.
+func (a *admission) whyUnplaceable(short []shortfall, unfit *actors.Unfit) string {
+	waiting := a.ledger.waiting
+	a.ledger.waiting = nil
+	_, alone := a.placeable(short)
+	a.ledger.waiting = waiting
+	if alone == nil {
+		return "the room of the old generation would go to a model that comes first, by priority and name, and waits for it" + missingText(short)
+	}
+	return "the new generation cannot be placed, not even in the room of the old one: " + unfit.Message
+}
+
+func missingText(need []shortfall) string {
+	for _, s := range need {
+		if s.unfit != nil {
+			return ": " + s.unfit.Message
+		}
+	}
+	return ""
+}
+
+// placeable is what of the shortfalls would fit in the room of all old units; if nothing
+// would, why not. Roles without any unit come first and count together, for one alone
+// serves nobody.
+func (a *admission) placeable(short []shortfall) ([]shortfall, *actors.Unfit) {
+	room := a.roomWithout(a.old())
+	first := slices.DeleteFunc(slices.Clone(short), func(s shortfall) bool { return count(s.role.fresh, a.placed) > 0 })
+	if len(first) > 0 {
+		return first, fit(first, room)
+	}
+	var none *actors.Unfit
+	for _, s := range short {
+		unfit := fit([]shortfall{s}, room)
+		if unfit == nil {
+			return []shortfall{s}, nil
+		}
+		if none == nil {
+			none = unfit
+		}
+	}
+	return nil, none
+}
+
+// fit lays out one unit of each shortfall; if that is not possible it says why.
+func fit(need []shortfall, nodes []actors.NodeRoom) *actors.Unfit {
+	for _, s := range need {
+		shape, unfit := actors.ChooseShape(s.role.Needs, nodes)
+		if unfit != nil {
+			return unfit
+		}
+		nodes = shape.Take(nodes)
+	}
+	return nil
+}
+
+// enoughForOne reports whether one shortfall is over with the room of some units.
+func (a *admission) enoughForOne(need []shortfall, set []*unit) bool {
+	return slices.ContainsFunc(need, func(s shortfall) bool { return a.over([]shortfall{s}, set) })
+}
+
+// over reports whether shortfalls are no more when some units go: they find room, and where
+// the count is full one of the role goes.
+func (a *admission) over(need []shortfall, set []*unit) bool {
+	for _, s := range need {
+		same := func(u *unit) bool { return u.Role == s.role.Role }
+		if s.unfit == nil && !slices.ContainsFunc(set, same) {
+			return false
+		}
+	}
+	return fit(need, a.roomWithout(set)) == nil
+}
+
+// enough takes groups of units, in their order, until the shortfalls are over, and leaves
+// out those that it could do without. None may be needed: what is being stopped leaves
+// room too.
+func (a *admission) enough(need []shortfall, groups [][]*unit) (set []*unit, ok bool) {
+	n := 0
+	for !a.over(need, slices.Concat(groups[:n]...)) {
+		if n == len(groups) {
+			return nil, false
+		}
+		n++
+	}
+	taken := slices.Clone(groups[:n])
+	for i := len(taken) - 1; i >= 0; i-- {
+		if rest := slices.Delete(slices.Clone(taken), i, i+1); a.over(need, slices.Concat(rest...)) {
+			taken = rest
+		}
+	}
+	return slices.Concat(taken...), true
+}
+
+func eachAlone(units []*unit) [][]*unit {
+	out := make([][]*unit, 0, len(units))
+	for _, u := range units {
+		out = append(out, []*unit{u})
+	}
+	return out
+}
+
+func (a *admission) notLeaving(units []*unit) []*unit {
+	return slices.DeleteFunc(units, func(u *unit) bool { return a.leaving[u] })
+}
+
+// pieces are the groups of serving old units that this round does not stop already.
+func (a *admission) pieces() (out [][]*unit) {
+	for _, group := range proposePieces(a.m) {
+		if group = a.notLeaving(group); len(group) > 0 {
+			out = append(out, group)
+		}
+	}
+	return out
+}
+
+// old are the model's units of other generations.
+func (a *admission) old() []*unit {
+	return slices.DeleteFunc(slices.Clone(a.m.units), func(u *unit) bool { return u.standing != old })
+}
+
+// roomWithout is the room that is left for a model when some of its units are gone, besides
+// those of it that are being stopped, and when who comes first has taken what it waits for.
+// What others stop is not counted on: they may have stopped it for their own.
+func (a *admission) roomWithout(set []*unit) []actors.NodeRoom {
+	gone := map[state.UnitKey]bool{}
+	for _, u := range set {
+		gone[u.Key()] = true
+	}
+	nodes := a.ledger.without(func(u state.Unit) bool {
+		if u.Server != a.m.Server || u.Model != a.m.Name {
+			return false
+		}
+		return gone[u.Key()] || u.State == state.UnitStopping || a.stops[u.Key()] != nil || unplaced(u)
+	})
+	for _, s := range a.ledger.waiting {
+		if s.model == a.m {
+			continue
+		}
+		if shape, unfit := actors.ChooseShape(s.needs, nodes); unfit == nil {
+			nodes = shape.Take(nodes)
+		}
+	}
+	return nodes
+}

@@ -1,0 +1,266 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"dynctl/actors"
+	"dynctl/state"
+)
+
+// server is one server with everything that is known of it.
+type server struct {
+	actors.DesiredServer
+	units    []state.Unit            // ours, without infra
+	byModel  map[string][]state.Unit // the same
+	infra    *state.Unit
+	foreign  []state.Unit
+	models   []*model
+	regs     state.Registrations
+	frontend state.FrontendView
+	// workers are the numbers that disaggregated workers of the server have, those of this
+	// round included; nil: not asked yet. Below nextWorker none is free.
+	workers    map[int]bool
+	nextWorker int
+	serverVerdict
+}
+
+// serverVerdict is what the server's own rules concluded in this round.
+type serverVerdict struct {
+	// blocked is why no unit of the server may be started; empty: none.
+	blocked, blockedMessage string
+	// recreating: etcd or NATS move, so every unit goes first.
+	recreating bool
+	// held is how many deleted models the mass-deletion guard keeps; 0: it is down.
+	held        int
+	heldMessage string
+}
+
+// model is one model with its units, classified.
+type model struct {
+	actors.DesiredModel
+	server *server
+	// inForce is the template of the generation that is to run: the accepted one, or the
+	// previous one once that was given up.
+	inForce  actors.ModelTemplate
+	fellBack bool
+	// roles are those of the generation in force, in its order; strays those that only
+	// units of other generations have: nobody wants any.
+	roles, strays []*role
+	units         []*unit // of all roles, by id
+	modelVerdict
+}
+
+// modelVerdict is what was concluded of a model in this round.
+type modelVerdict struct {
+	deletion deletion
+	waits    []actors.Wait
+	// stalled is the text of the veto that holds up a roll; empty: none does.
+	stalled string
+	// giveUp: the replacement cannot start and the previous generation is to come back.
+	giveUp bool
+}
+
+// deletion is what a delete marker means for a model now.
+type deletion int
+
+const (
+	notDeleted deletion = iota
+	// held: deleted, and still kept.
+	held
+	// deleted: the hold is over, its units go.
+	deleted
+)
+
+// role is one role of a model with its units.
+type role struct {
+	actors.RoleTemplate
+	// stray: the generation in force has no such role, so nobody wants any.
+	stray bool
+	count int // the replicas that are wanted
+	// fresh are of the generation in force, old of others; by id.
+	fresh, old []*unit
+}
+
+// classify puts every unit where it belongs. What belongs to no server is left to the
+// rules of orphans.
+func (r *round) classify() {
+	byName := map[string]*server{}
+	for _, d := range r.in.Desired.Servers {
+		s := &server{DesiredServer: d, byModel: map[string][]state.Unit{}, regs: r.in.Registered[d.Name], frontend: r.in.Frontends[d.Name]}
+		byName[d.Name] = s
+		r.servers = append(r.servers, s)
+	}
+	slices.SortFunc(r.servers, func(a, b *server) int { return cmp.Compare(a.Name, b.Name) })
+	for _, u := range r.units {
+		s := byName[u.Server]
+		switch {
+		case s == nil:
+		case u.StoreID != r.in.Policy.StoreID:
+			s.foreign = append(s.foreign, u)
+		case u.Unit == actors.InfraUnit:
+			s.infra = &u
+		default:
+			s.units = append(s.units, u)
+			s.byModel[u.Model] = append(s.byModel[u.Model], u)
+		}
+	}
+	for _, d := range r.in.Desired.Models {
+		if s := byName[d.Server]; s != nil {
+			m := newModel(s, d)
+			s.models = append(s.models, m)
+			r.models = append(r.models, m)
+		}
+	}
+	slices.SortFunc(r.models, func(a, b *model) int {
+		return cmp.Or(cmp.Compare(b.Spec.Priority, a.Spec.Priority), cmp.Compare(a.Server, b.Server), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+func newModel(s *server, d actors.DesiredModel) *model {
+	m := &model{DesiredModel: d, server: s, inForce: d.Template}
+	if d.Previous != nil && fellBack(d) {
+		m.inForce, m.fellBack = *d.Previous, true
+	}
+	for _, t := range m.inForce.Roles {
+		count := actors.Replicas(d.Spec, t.Role)
+		if n, ok := m.inForce.Counts[t.Role]; ok && d.Template.RoleTemplate(t.Role) == nil {
+			count = max(n, 1) // the spec is of another mode
+		}
+		m.roles = append(m.roles, &role{RoleTemplate: t, count: count})
+	}
+	for _, u := range s.byModel[d.Name] {
+		m.add(u)
+	}
+	return m
+}
+
+// add classifies one unit of the model.
+func (m *model) add(u state.Unit) {
+	r := m.role(u.Role)
+	if r == nil {
+		r = &role{RoleTemplate: actors.RoleTemplate{Role: u.Role}, stray: true}
+		m.strays = append(m.strays, r)
+	}
+	isFresh := u.Generation == m.inForce.Generation
+	namespace := actors.Namespace(m.server.Spec.DynamoNamespace, u.Generation)
+	v := &unit{Unit: u, registered: m.registered(u, namespace, isFresh && r.Card)}
+	v.phase = phaseOf(v.Unit, v.registered)
+	if fm, ok := m.server.frontend.Models[m.Spec.ServedName]; ok && m.server.frontend.Known {
+		v.listed = fm.Listed && fm.Namespaces[namespace].Ready
+	}
+	switch {
+	case !isFresh || r.stray:
+		v.standing = old
+		r.old = append(r.old, v)
+	case u.Replica < r.count:
+		v.standing = wanted
+		r.fresh = append(r.fresh, v)
+	default:
+		v.standing = surplus
+		r.fresh = append(r.fresh, v)
+	}
+	m.units = append(m.units, v)
+}
+
+// registered reports whether the instance of a unit stands in Dynamo's etcd, with its
+// model card where that is asked for.
+func (m *model) registered(u state.Unit, namespace string, card bool) bool {
+	lease := leaseOf(u)
+	return lease != 0 && slices.ContainsFunc(m.server.regs.Instances, func(i state.Instance) bool {
+		return i.Lease == lease && i.Namespace == namespace && (i.Card || !card)
+	})
+}
+
+// role finds a role, strays included; nil where no unit and no template has it.
+func (m *model) role(name string) *role {
+	of := func(r *role) bool { return r.Role == name }
+	if i := slices.IndexFunc(m.roles, of); i >= 0 {
+		return m.roles[i]
+	}
+	if i := slices.IndexFunc(m.strays, of); i >= 0 {
+		return m.strays[i]
+	}
+	return nil
+}
+
+// every is every role, strays last.
+func (m *model) every() []*role { return slices.Concat(m.roles, m.strays) }
+
+// disagg reports whether the generation in force has several roles.
+func (m *model) disagg() bool { return len(m.roles) > 1 }
+
+// rolling reports whether units of other generations exist.
+func (m *model) rolling() bool { return m.oldCount() > 0 }
+
+func (m *model) oldCount() (n int) {
+	for _, u := range m.units {
+		if u.standing == old {
+			n++
+		}
+	}
+	return n
+}
+
+// unheard reports whether it cannot be told if a unit is registered or listed.
+func (m *model) unheard() bool { return !m.server.regs.Known || !m.server.frontend.Known }
+
+// source is what a unit is made from: its generation's template and its role in that;
+// nil where the template is not kept any more.
+func (m *model) source(u state.Unit) (*actors.ModelTemplate, *actors.RoleTemplate) {
+	t := &m.inForce
+	if u.Generation != t.Generation {
+		t = m.templateOf(u.Generation)
+	}
+	if t == nil {
+		return nil, nil
+	}
+	if r := t.RoleTemplate(u.Role); r != nil {
+		return t, r
+	}
+	return nil, nil
+}
+
+// templateOf is the template of a generation other than the one in force, if it is kept.
+func (m *model) templateOf(generation string) *actors.ModelTemplate {
+	if m.Template.Generation == generation {
+		return &m.Template
+	}
+	if m.Previous != nil && m.Previous.Generation == generation {
+		return m.Previous
+	}
+	for i := range m.Others {
+		if m.Others[i].Generation == generation {
+			return &m.Others[i]
+		}
+	}
+	return nil
+}
+
+// fellBack reads from the status that the accepted revision was given up.
+func fellBack(d actors.DesiredModel) bool {
+	if d.Status == nil || d.Status.AcceptedRevision != d.Accepted || !state.SameBucket(d.Status.AcceptedIn, d.AcceptedIn) {
+		return false
+	}
+	c, ok := d.Status.Condition(state.CondUpToDate)
+	return ok && c.Reason == actors.CondRolledBack
+}
+
+func count(units []*unit, ok func(*unit) bool) (n int) {
+	for _, u := range units {
+		if ok(u) {
+			n++
+		}
+	}
+	return n
+}
+
+func isReady(u *unit) bool   { return u.ready() }
+func isServing(u *unit) bool { return u.is(serving) }
+
+// lastFirst is a copy sorted by index, the highest first.
+func lastFirst(units []*unit) []*unit {
+	return slices.SortedFunc(slices.Values(units), func(a, b *unit) int {
+		return cmp.Or(cmp.Compare(b.Replica, a.Replica), cmp.Compare(a.Unit.Unit, b.Unit.Unit))
+	})
+}

@@ -1,0 +1,117 @@
+package plan
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/state"
+)
+
+// planRevokes asks for the leases of dead attempts to be revoked, so that traffic
+// leaves them at once. Revoking the lease of a live worker would end it, so a
+// lease is revoked only
+//
+//  1. when it is that of an attempt which has ended, and no live actor has it, of
+//     whatever server, for servers may share an etcd without knowing; or
+//  2. when it stands under one of our generations, no actor claims it, every
+//     process that could own it has told its own lease, and all that is still so
+//     at a second look, which the agent has been heard before. While no unit of
+//     the server is known at all, it is not known who claims what.
+func (r *round) planRevokes() {
+	for _, s := range r.servers {
+		if !s.regs.Known || len(s.foreign) > 0 {
+			continue
+		}
+		r.revokeServer(s)
+	}
+}
+
+func (r *round) revokeServer(s *server) {
+	live := r.owners
+	registered := map[int64]bool{}
+	for _, i := range s.regs.Instances {
+		registered[i.Lease] = true
+	}
+	asked := map[int64]bool{}
+	for _, u := range s.units {
+		for _, a := range u.Actors {
+			if l := a.PreviousLease; l != 0 && registered[l] && live[l] == 0 && !asked[l] {
+				asked[l] = true
+				r.out.Revokes = append(r.out.Revokes, actors.Revoke{Key: u.Key(), Actor: a.Name, Attempt: a.Attempt, Lease: l, Reason: actors.ReasonDeadAttempt})
+			}
+		}
+	}
+	if s.infra == nil && len(s.units) == 0 || len(r.in.Observed.Unreadable) > 0 {
+		return
+	}
+	for _, i := range s.regs.Instances {
+		if live[i.Lease] > 0 || asked[i.Lease] || !ourNamespace(s, i.Namespace) || r.mayOwn(live, i) {
+			continue
+		}
+		if !r.lookedTwice(actors.LeaseKey{Server: s.Name, Lease: i.Lease}) {
+			continue
+		}
+		asked[i.Lease] = true
+		r.out.Revokes = append(r.out.Revokes, actors.Revoke{Key: state.UnitKey{Server: s.Name}, Lease: i.Lease, Reason: actors.ReasonUnclaimed})
+	}
+}
+
+// ownersOf says of each lease how many processes have told that it is theirs, whatever
+// server and store they belong to.
+func ownersOf(units []state.Unit) map[int64]int {
+	out := map[int64]int{}
+	for _, u := range units {
+		for _, a := range u.Actors {
+			if a.Lease != 0 && a.ChildPID != 0 {
+				out[a.Lease]++
+			}
+		}
+	}
+	return out
+}
+
+// lookedTwice reports whether a lease was found unclaimed before, and that the agent has
+// been heard since: an agent that was paused tells first that it lives, then what
+// it has missed.
+func (r *round) lookedTwice(k actors.LeaseKey) bool {
+	first, seen := r.in.Unclaimed[k]
+	if !seen {
+		first = r.in.Now
+	}
+	if r.out.Unclaimed == nil {
+		r.out.Unclaimed = map[actors.LeaseKey]time.Time{}
+	}
+	r.out.Unclaimed[k] = first
+	due := first.Add(r.in.Policy.SweepLook)
+	r.checkAt(due)
+	return seen && !r.in.Now.Before(due) && r.in.Observed.Agent.At.After(first)
+}
+
+var generationForm = regexp.MustCompile(`^[0-9a-f]{8}$`)
+
+// ourNamespace reports whether a Dynamo namespace is the server's stem with a generation.
+func ourNamespace(s *server, namespace string) bool {
+	g, ok := strings.CutPrefix(namespace, s.Spec.DynamoNamespace+"-")
+	return ok && generationForm.MatchString(g)
+}
+
+// mayOwn reports whether some process of the instance's generation lives whose lease is
+// not known yet, or that a unit is in a state where that cannot be told: what is
+// told to execute may have done so already. A lease that two claim is not known:
+// one of them was told another's.
+func (r *round) mayOwn(live map[int64]int, i state.Instance) bool {
+	return slices.ContainsFunc(r.in.Observed.Units, func(u state.Unit) bool {
+		if u.Generation == "" || !strings.HasSuffix(i.Namespace, "-"+u.Generation) {
+			return false
+		}
+		if r.starting(u.Key()) {
+			return true
+		}
+		return slices.ContainsFunc(u.Actors, func(a state.Actor) bool {
+			return a.Bundle == 0 && (a.Lease == 0 || live[a.Lease] > 1) && a.State != state.UnitExited
+		})
+	})
+}

@@ -1,0 +1,147 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/state"
+)
+
+// Plan compares what is wanted with what is, and says what to do. It is a pure
+// function: the same input gives the same result, whatever the order of its lists, and
+// the input is left untouched.
+//
+// [Check] states the invariants of its result.
+func Plan(in actors.Input) actors.Result {
+	r := newRound(in)
+	if !in.Desired.Synced {
+		return r.emit()
+	}
+	r.classify()
+	for _, s := range r.servers {
+		r.judgeDeletions(s)
+	}
+	// Whether a server is wanted rests on what is deleted, and a model needs its infra.
+	for _, s := range r.servers {
+		r.planServer(s)
+	}
+	for _, m := range r.models {
+		r.planModel(m)
+	}
+	if r.acting {
+		r.planOrphans()
+		r.planRevokes()
+		r.planGates()
+	}
+	r.planStatuses()
+	return r.emit()
+}
+
+// round is one making of a plan: what is known, and what was granted so far.
+type round struct {
+	in actors.Input
+	// acting: the observed side is known and the agent hears. Without it statuses are the
+	// only output.
+	acting    bool
+	units     []state.Unit // all that are observed, by server and id
+	servers   []*server    // by name
+	models    []*model     // by priority, then server and name
+	ledger    *ledger
+	releases  actors.Releases
+	strangers []actors.Stranger
+	owners    map[int64]int // of each lease: how many processes have told that it is theirs
+	// granted are the starts and stops of this round, spoken the units that some rule has
+	// spoken for.
+	starts map[state.UnitKey]*actors.Start
+	stops  map[state.UnitKey]*stop
+	order  []state.UnitKey                // of the starts
+	asked  map[state.UnitKey]actors.Shape // of those in a new group
+	spoken map[state.UnitKey]bool
+	out    actors.Result
+}
+
+// stop is a granted leave. One that is put off is asked for again in a later round; what
+// is to end is not healed meanwhile.
+type stop struct {
+	actors.Stop
+	putOff bool
+}
+
+func newRound(in actors.Input) *round {
+	r := &round{in: in, starts: map[state.UnitKey]*actors.Start{}, stops: map[state.UnitKey]*stop{},
+		asked: map[state.UnitKey]actors.Shape{}, spoken: map[state.UnitKey]bool{}}
+	r.acting = in.Desired.Synced && in.Observed.Synced && !agentLost(in)
+	r.units = sortedUnits(in.Observed.Units)
+	r.ledger = newLedger(in.Observed.Nodes, r.units)
+	r.releases = actors.ReleasesOn(in.Observed.Nodes)
+	r.strangers = actors.Strangers(in.Observed.Nodes, in.Observed.Units)
+	r.owners = ownersOf(in.Observed.Units)
+	return r
+}
+
+// agentLost reports whether the agent has been silent for too long to be believed.
+func agentLost(in actors.Input) bool {
+	return in.Observed.Agent == nil || in.Now.Sub(in.Observed.Agent.At) > in.Policy.AgentTimeout
+}
+
+// checkAt asks for a round at t at the latest.
+func (r *round) checkAt(t time.Time) {
+	if t.IsZero() || !t.After(r.in.Now) {
+		return
+	}
+	if r.out.NextCheck.IsZero() || t.Before(r.out.NextCheck) {
+		r.out.NextCheck = t
+	}
+}
+
+// start grants a start. What exists and cannot be read is left alone.
+func (r *round) start(s actors.Start) {
+	key := state.UnitKey{Server: s.Template.Server, Unit: s.Template.Unit}
+	if !r.acting || r.stops[key] != nil || r.isHidden(key) {
+		return
+	}
+	r.spoken[key] = true
+	if s.Seen == 0 {
+		s.Seen = r.in.Observed.Gone[key]
+	}
+	r.starts[key] = &s
+	r.order = append(r.order, key)
+}
+
+// starting reports whether this round starts the unit, or executes anew what is in it.
+func (r *round) starting(k state.UnitKey) bool { return r.starts[k] != nil && r.stops[k] == nil }
+
+// ending reports whether this round stops the unit.
+func (r *round) ending(k state.UnitKey) bool { return r.stops[k] != nil && !r.stops[k].putOff }
+
+// stop grants a leave, unless the unit is being stopped: every agent goes on with that
+// which finds it so.
+func (r *round) stop(u state.Unit, s actors.Stop) {
+	key := u.Key()
+	r.spoken[key] = true
+	if !r.acting || u.State == state.UnitStopping || r.stops[key] != nil {
+		return
+	}
+	s.Key, s.Model, s.Generation, s.Seen = key, u.Model, u.Generation, u.Revision
+	r.stops[key] = &stop{Stop: s}
+}
+
+// isHidden reports whether a unit is reported in a way that cannot be read: it exists, and
+// what it does is not known until it is reported again.
+func (r *round) isHidden(k state.UnitKey) bool { return slices.Contains(r.in.Observed.Unreadable, k) }
+
+// hiddenOf reports whether some unit of a model is hidden. Its name alone is known.
+func (r *round) hiddenOf(m *model) bool {
+	slug := state.Slug(m.Spec.ServedName)
+	return slices.ContainsFunc(r.in.Observed.Unreadable, func(k state.UnitKey) bool {
+		generation, label, ok := strings.Cut(k.Unit, "_")
+		return ok && k.Server == m.Server && generationForm.MatchString(generation) && strings.HasPrefix(label, slug+"_")
+	})
+}
+
+// hiddenIn reports whether some unit of a server is hidden.
+func (r *round) hiddenIn(server string) bool {
+	return slices.ContainsFunc(r.in.Observed.Unreadable, func(k state.UnitKey) bool { return k.Server == server })
+}

@@ -1,0 +1,332 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/state"
+)
+
+// conditions collects the conditions of one object.
+type conditions struct {
+	now  time.Time
+	was  *state.Status
+	list []state.Condition
+}
+
+// set adds a condition. The time of its last transition stays as long as its
+// status does.
+func (c *conditions) set(typ, status, reason, message string) {
+	at := c.now
+	if c.was != nil {
+		if old, ok := c.was.Condition(typ); ok && old.Status == status {
+			at = old.LastTransitionTime
+		}
+	}
+	c.list = append(c.list, state.Condition{Type: typ, Status: status, Reason: reason,
+		Message: state.Clip(state.HideSecrets(message), state.MaxMessage), LastTransitionTime: at})
+}
+
+func (c *conditions) get(typ string) state.Condition {
+	for _, x := range c.list {
+		if x.Type == typ {
+			return x
+		}
+	}
+	return state.Condition{}
+}
+
+// planStatuses writes what is known of every object, whether or not anything may
+// be done about it.
+func (r *round) planStatuses() {
+	for _, s := range r.servers {
+		if !s.Recovering {
+			r.serverStatus(s)
+		}
+	}
+	models := slices.Clone(r.models)
+	slices.SortFunc(models, func(a, b *model) int {
+		return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Name, b.Name))
+	})
+	for _, m := range models {
+		if m.Recovering {
+			continue
+		}
+		r.modelStatus(m)
+		r.out.Waits = append(r.out.Waits, m.waits...)
+	}
+}
+
+func (r *round) modelStatus(m *model) {
+	if m.deletion == deleted && r.acting && len(m.units) == 0 && !r.hiddenOf(m) {
+		if m.Status == nil {
+			return
+		}
+		r.out.Gone = append(r.out.Gone, state.ModelKey(m.Server, m.Name))
+		r.fact(actors.Fact{Type: actors.FactSpecDeleted, Server: m.Server, Model: m.Name, Revision: m.Revision, Reason: actors.ReasonDeleted,
+			Message: "nothing of it is left"})
+		return
+	}
+	st := state.Status{
+		Key: state.ModelKey(m.Server, m.Name).String(), Kind: state.KindModel, Server: m.Server, Name: m.Name,
+		ObservedRevision: m.Revision, AcceptedRevision: m.Accepted, ObservedIn: m.RevisionIn, AcceptedIn: m.AcceptedIn, Generation: m.inForce.Generation,
+		Roles: map[string]state.RoleStatus{},
+	}
+	if m.Accepted != 0 {
+		router := m.Router
+		st.Router = &router
+		st.Endpoint = m.server.endpoint()
+	}
+	if m.Status != nil {
+		st.Revision = m.Status.Revision
+	}
+	if m.Status != nil && !r.in.Observed.Synced { // what runs is not known, which is not nothing
+		st.Roles, st.Placements, st.Endpoint = m.Status.Roles, m.Status.Placements, m.Status.Endpoint
+		r.finishModelStatus(m, st)
+		return
+	}
+	for _, x := range m.roles {
+		st.Roles[actors.RoleName(x.Role)] = roleStatus(m, x)
+	}
+	for _, v := range m.units {
+		st.Placements = append(st.Placements, placement(v.Unit, v.ready() || v.running() && m.unheard() && wasReady(m.Status, v.Unit.Unit)))
+	}
+	r.finishModelStatus(m, st)
+}
+
+// finishModelStatus judges the conditions and tells what changed.
+func (r *round) finishModelStatus(m *model, st state.Status) {
+	c := &conditions{now: r.in.Now, was: m.Status}
+	r.acceptedCondition(c, m.Rejected, m.Accepted, m.Warnings)
+	if m.SpecMissing {
+		r.missingCondition(c, m.Accepted)
+	}
+	r.modelConditions(c, m)
+	st.Conditions = c.list
+	if m.deletion == held && m.server.held > 0 {
+		st.DeletionBlocked = m.Deleted.Revision
+	}
+	r.modelFacts(m, &st)
+	r.out.Statuses = append(r.out.Statuses, st)
+}
+
+func wasReady(was *state.Status, unit string) bool {
+	return was != nil && slices.ContainsFunc(was.Placements, func(x state.PlacementStatus) bool {
+		return x.Unit == unit && x.State == placementReady
+	})
+}
+
+// placementReady is the state of a unit that serves.
+const placementReady = "Ready"
+
+func placement(u state.Unit, ready bool) state.PlacementStatus {
+	s := state.PlacementStatus{Unit: u.Unit, Generation: u.Generation, State: string(u.State), PlacementGroup: u.PlacementGroup.Name}
+	if ready {
+		s.State = placementReady
+	}
+	for _, a := range u.Actors {
+		if a.Bundle == 0 && s.Node == "" {
+			s.Node = a.Node
+		}
+	}
+	return s
+}
+
+func roleStatus(m *model, r *role) state.RoleStatus {
+	out := state.RoleStatus{Desired: r.count}
+	if m.Spec.Suspend || m.deletion == deleted {
+		out.Desired = 0
+	}
+	for _, v := range slices.Concat(r.fresh, r.old) {
+		if v.running() && !v.is(leaving) {
+			out.Running++
+		}
+		if v.ready() {
+			out.Ready++
+		}
+		if v.standing != old && !v.is(leaving) {
+			out.Updated++
+		}
+		for _, a := range v.Actors {
+			out.Restarts += max(a.Attempt-1, 0)
+			if e := ended(a); e != nil && (out.LastExit == nil || e.At.After(out.LastExit.At)) {
+				out.LastExit = &state.ExitStatus{Unit: v.Unit.Unit, Code: e.Code, Reason: e.Reason, Cause: e.Cause, Hint: e.Hint, LogTail: tail(e.LogTail), At: e.At}
+			}
+		}
+	}
+	for _, w := range m.waits {
+		if !w.Until.IsZero() && (out.BackoffUntil == nil || w.Until.Before(*out.BackoffUntil)) && r.has(w.Key) {
+			until := w.Until
+			out.BackoffUntil = &until
+		}
+	}
+	return out
+}
+
+func (r *role) has(k state.UnitKey) bool {
+	return slices.ContainsFunc(slices.Concat(r.fresh, r.old), func(v *unit) bool { return v.Key() == k })
+}
+
+// maxLogTail bounds what a status carries of a log.
+const maxLogTail = 8 << 10
+
+func tail(s string) string {
+	if len(s) <= maxLogTail {
+		return s
+	}
+	return strings.ToValidUTF8(s[len(s)-maxLogTail:], "")
+}
+
+// acceptedCondition says whether the last revision is the accepted one, and if so
+// what of it has no effect.
+func (r *round) acceptedCondition(c *conditions, rejected *actors.Rejection, accepted uint64, warnings []state.Warning) {
+	switch {
+	case rejected == nil && len(warnings) > 0:
+		c.set(state.CondAccepted, state.StatusTrue, actors.CondWarnings, state.WarningsText(warnings))
+	case rejected == nil:
+		c.set(state.CondAccepted, state.StatusTrue, actors.CondOK, "")
+	case accepted == 0:
+		c.set(state.CondAccepted, state.StatusFalse, rejected.Reason, rejected.Message)
+	default:
+		c.set(state.CondAccepted, state.StatusFalse, rejected.Reason, fmt.Sprintf("%s; revision %d keeps running", rejected.Message, accepted))
+	}
+}
+
+// missingCondition says of an accepted revision that the spec bucket has lost it.
+func (r *round) missingCondition(c *conditions, accepted uint64) {
+	c.list = slices.DeleteFunc(c.list, func(x state.Condition) bool { return x.Type == state.CondAccepted })
+	c.set(state.CondAccepted, state.StatusTrue, actors.CondSpecMissing, missingMessage(accepted))
+}
+
+func missingMessage(accepted uint64) string {
+	return fmt.Sprintf("revision %d runs as it was accepted, and the spec bucket does not hold it any more: write the spec again, or delete it with dynctl", accepted)
+}
+
+// modelConditions judges, in the order in which a model comes to life.
+func (r *round) modelConditions(c *conditions, m *model) {
+	r.scheduledCondition(c, m)
+	r.workersConditions(c, m)
+	r.registeredCondition(c, m)
+	r.routerCondition(c, m)
+	r.readyCondition(c, m)
+	r.availableCondition(c, m)
+	r.upToDateCondition(c, m)
+	if m.Spec.Suspend && m.Accepted != 0 {
+		c.set(state.CondSuspended, state.StatusTrue, actors.CondSuspended, "`dynctl resume model/"+m.Name+"` starts it again")
+	} else {
+		c.set(state.CondSuspended, state.StatusFalse, actors.CondOK, "")
+	}
+}
+
+// blind sets an Unknown condition when what it rests on is not known.
+func (r *round) blind(c *conditions, typ string) bool {
+	switch {
+	case r.in.Observed.Agent == nil:
+		c.set(typ, state.StatusUnknown, actors.WaitNoAgent, "no agent runs in Ray yet; see the reconciler's log and /readyz")
+	case agentLost(r.in):
+		c.set(typ, state.StatusUnknown, actors.WaitAgentLost, "the agent in Ray is silent; nothing is stopped meanwhile")
+	case !r.in.Observed.Synced:
+		c.set(typ, state.StatusUnknown, actors.WaitNoAgent, "the agent has not yet told all that runs")
+	default:
+		return false
+	}
+	return true
+}
+
+func (r *round) scheduledCondition(c *conditions, m *model) {
+	if r.blind(c, state.CondScheduled) {
+		return
+	}
+	if m.Accepted == 0 {
+		c.set(state.CondScheduled, state.StatusFalse, actors.CondNotAccepted, "no revision was ever accepted")
+		return
+	}
+	for _, w := range m.waits {
+		switch w.Reason {
+		case actors.WaitBackOff, actors.WaitPortConflict, actors.WaitRestarting:
+		default:
+			c.set(state.CondScheduled, state.StatusFalse, w.Reason, w.Message)
+			return
+		}
+	}
+	desired, placed := m.counts(func(v *unit) bool { return v.PlacementGroup.State == "CREATED" && !v.is(leaving) })
+	if placed < desired {
+		c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, fmt.Sprintf("%d of %d placement groups are ready", placed, desired))
+		return
+	}
+	c.set(state.CondScheduled, state.StatusTrue, actors.CondOK, "")
+}
+
+// counts sums over the roles what is wanted and what of the wanted generation
+// answers a question.
+func (m *model) counts(ok func(*unit) bool) (desired, have int) {
+	if m.Spec.Suspend || m.deletion == deleted {
+		return 0, 0
+	}
+	for _, r := range m.roles {
+		desired += r.count
+		have += min(count(r.fresh, ok), r.count)
+	}
+	return desired, have
+}
+
+func (r *round) workersConditions(c *conditions, m *model) {
+	if r.blind(c, state.CondWorkersReady) {
+		return
+	}
+	running := func(v *unit) bool { return v.running() && !v.is(leaving) }
+	desired, have := m.counts(running)
+	reason, message := r.whyNotRunning(m)
+	set := func(typ string, have, desired int) {
+		switch {
+		case m.Accepted == 0:
+			c.set(typ, state.StatusFalse, actors.CondNotAccepted, "no revision was ever accepted")
+		case m.Spec.Suspend:
+			c.set(typ, state.StatusFalse, actors.CondSuspended, "spec.suspend is true")
+		case desired == 0:
+			c.set(typ, state.StatusFalse, actors.CondScaledToZero, "the spec asks for no replica")
+		case have < desired:
+			c.set(typ, state.StatusFalse, reason, fmt.Sprintf("%d of %d workers are healthy%s", have, desired, message))
+		default:
+			c.set(typ, state.StatusTrue, actors.CondOK, fmt.Sprintf("%d of %d workers are healthy", have, desired))
+		}
+	}
+	set(state.CondWorkersReady, have, desired)
+	for _, x := range m.roles {
+		switch x.Role {
+		case state.RolePrefill:
+			set(state.CondPrefillReady, min(count(x.fresh, running), x.count), x.count)
+		case state.RoleDecode:
+			set(state.CondDecodeReady, min(count(x.fresh, running), x.count), x.count)
+		}
+	}
+}
+
+// whyNotRunning names the first thing that keeps a worker from being healthy.
+func (r *round) whyNotRunning(m *model) (reason, message string) {
+	if busy := r.busyCard(m); busy != "" {
+		return actors.WaitGPUBusy, ": " + busy
+	}
+	for _, w := range m.waits {
+		return w.Reason, ": " + w.Message
+	}
+	for _, v := range m.units {
+		for _, a := range v.Actors {
+			switch {
+			case v.Generation != m.inForce.Generation || v.running() || a.Failures == 0:
+			case a.Exit != nil:
+				return actors.WaitRestarting, ": " + exitMessage(a)
+			case a.LastExit != nil:
+				return actors.CondStarting, fmt.Sprintf(": attempt %d starts after %s", a.Attempt, exitMessage(a))
+			}
+		}
+		if v.Unit.State == state.UnitWaiting {
+			return actors.CondInfraStarting, ": waiting for etcd and NATS"
+		}
+	}
+	return actors.CondStarting, ""
+}

@@ -1,0 +1,192 @@
+package plan
+
+import (
+	"slices"
+
+	"dynctl/state"
+)
+
+// veto is a reason for which units may not leave, or be executed anew on purpose, now. The
+// table holds in its order: each veto takes from a set of wishes what it does not allow,
+// and the next one sees what is left.
+type veto struct {
+	name string
+	on   []rule
+	// holds reports whether nothing of the set may leave; says is what a roll that stalls
+	// for it says, empty where it passes by itself.
+	holds func(a *admission) bool
+	says  string
+	// keep is what of a set may leave.
+	keep func(a *admission, set []*unit) []*unit
+}
+
+var vetoes = []veto{
+	{name: "who is registered is not known", on: []rule{unwantedRole, makesRoom, wholePieces, replaced},
+		holds: func(a *admission) bool { return !a.m.server.regs.Known },
+		says:  "Dynamo's etcd does not answer, so nothing that serves is stopped"},
+	{name: "who serves is not known", on: []rule{restarted, unwantedRole, makesRoom, wholePieces, replaced},
+		holds: func(a *admission) bool { return a.m.unheard() }},
+	{name: "what runs may serve", on: []rule{servesNobody}, keep: (*admission).notRunning},
+	// docs/dynamo.md, "When etcd is executed again": who leaves then still gets requests.
+	{name: "the frontend is behind", on: []rule{restarted, unwantedRole, makesRoom, wholePieces, replaced},
+		holds: (*admission).frontendBehind},
+	{name: "no others serve in their place", on: []rule{beyondCount}, keep: (*admission).spare},
+	{name: "the new set is not ready", on: []rule{unwantedRole}, holds: func(a *admission) bool { return !a.newSetReady() }},
+	{name: "more would be missing than may", on: []rule{makesRoom, replaced}, keep: (*admission).withinBudget},
+	// docs/dynamo.md, "Between generations": a namespace with one role only serves nobody.
+	{name: "half a generation would be left", on: []rule{makesRoom, replaced}, keep: (*admission).inPairs},
+	// What a prefill worker has prefilled needs a decode worker of its generation.
+	{name: "a prefill worker of it drains", on: []rule{unwantedRole, wholePieces, makesRoom, replaced}, keep: (*admission).decodeLast},
+}
+
+// admit puts a set of wishes before the vetoes, and returns those that none of them holds
+// up.
+func (a *admission) admit(why rule, set []*unit) []*unit {
+	set = slices.DeleteFunc(set, func(u *unit) bool { return a.leaving[u] })
+	for _, v := range vetoes {
+		switch {
+		case !slices.Contains(v.on, why):
+		case v.holds == nil:
+			set = v.keep(a, set)
+		case v.holds(a):
+			if v.says != "" {
+				a.m.stalled = v.says
+			}
+			return nil
+		}
+	}
+	return set
+}
+
+// frontendBehind reports whether the frontend may not hear yet of a worker that leaves.
+func (a *admission) frontendBehind() bool {
+	return !frontendBehind(a.m.server, a.in.Now).IsZero()
+}
+
+// waitForFrontend asks for a round when the frontend has caught up.
+func (a *admission) waitForFrontend() { a.checkAt(frontendBehind(a.m.server, a.in.Now)) }
+
+func (a *admission) notRunning(set []*unit) []*unit {
+	if a.m.server.regs.Known {
+		return set
+	}
+	return slices.DeleteFunc(set, (*unit).running)
+}
+
+// mayServe reports whether requests may reach a unit, as far as that is known.
+func (a *admission) mayServe(u *unit) bool {
+	return a.serving(u) || u.is(idle) && !a.leaving[u] && !a.m.server.regs.Known
+}
+
+// spare keeps, of replicas of one role beyond the count, those that do not serve, and as
+// many others as serve beyond the count, so that one that serves stays until as many
+// others do as are wanted. A replica that fails again and again, or that waits for its
+// room, is not waited for.
+func (a *admission) spare(set []*unit) []*unit {
+	if len(set) == 0 {
+		return nil
+	}
+	r := a.m.role(set[0].Role)
+	n := 0
+	if (a.m.server.regs.Known || r.count == 0) && !a.frontendBehind() {
+		n = count(r.fresh, a.mayServe) + count(r.old, a.mayServe) - r.count + a.notWaitedFor(r)
+	}
+	return slices.DeleteFunc(set, func(u *unit) bool {
+		if !a.mayServe(u) {
+			return false
+		}
+		n--
+		return n < 0
+	})
+}
+
+// newSetReady reports whether every role is ready in the generation in force.
+func (a *admission) newSetReady() bool {
+	return !slices.ContainsFunc(a.m.roles, func(r *role) bool { return count(r.fresh, a.ready) < r.count })
+}
+
+// paired reports whether the generation in force has a ready worker of every role.
+func (a *admission) paired() bool {
+	return !slices.ContainsFunc(a.m.roles, func(r *role) bool { return r.count > 0 && count(r.fresh, a.ready) == 0 })
+}
+
+// withinBudget keeps, of the old units of each role, as many as leave the count less what
+// may be missing. Where the generation in force has no pair yet the old ones serve alone,
+// and only what is beyond the count may go, unless room is made.
+func (a *admission) withinBudget(set []*unit) []*unit {
+	alone := a.m.disagg() && !a.makingRoom && !a.paired()
+	budget := map[string]int{}
+	for _, r := range a.m.roles {
+		budget[r.Role] = count(r.fresh, a.ready) + count(r.old, a.serving) - (r.count - a.unavailable)
+		if alone {
+			budget[r.Role] = count(r.old, a.serving) - max(r.count, 1)
+		}
+	}
+	return slices.DeleteFunc(set, func(u *unit) bool {
+		budget[u.Role]--
+		return budget[u.Role] < 0
+	})
+}
+
+// inPairs takes back what would leave an old generation with traffic and one role only:
+// the first of each role that would be the only one gone.
+func (a *admission) inPairs(set []*unit) []*unit {
+	if !a.m.disagg() {
+		return set
+	}
+	type part struct{ generation, role string }
+	left, goes := map[part]int{}, map[part]int{}
+	for _, r := range a.m.roles {
+		for _, u := range r.old {
+			if a.serving(u) {
+				left[part{u.Generation, r.Role}]++
+			}
+		}
+	}
+	for _, u := range set {
+		left[part{u.Generation, u.Role}]--
+		goes[part{u.Generation, u.Role}]++
+	}
+	return slices.DeleteFunc(set, func(u *unit) bool {
+		p := part{u.Generation, u.Role}
+		if left[p] > 0 || goes[p] == 0 {
+			return false
+		}
+		half := slices.ContainsFunc(a.m.roles, func(o *role) bool { return o.Role != u.Role && left[part{u.Generation, o.Role}] > 0 })
+		if half {
+			goes[p] = 0 // one is enough
+		}
+		return half
+	})
+}
+
+// decodeLast takes back the last decode worker of an old generation while a prefill worker
+// of it drains, or is about to. Alone it gets no new request.
+func (a *admission) decodeLast(set []*unit) []*unit {
+	last := map[string]bool{}
+	for _, u := range set {
+		if u.Role != state.RoleDecode || !a.draining(u.Generation) {
+			continue
+		}
+		same := func(o *unit) bool {
+			return o.standing == old && o.Generation == u.Generation && o.Role == state.RoleDecode && a.serving(o)
+		}
+		last[u.Generation] = count(a.m.units, same) == count(set, same)
+	}
+	return slices.DeleteFunc(set, func(u *unit) bool {
+		if u.Role != state.RoleDecode || !last[u.Generation] || !a.serving(u) {
+			return false
+		}
+		last[u.Generation] = false
+		return true
+	})
+}
+
+// draining reports whether a prefill worker of an old generation may have requests under
+// way.
+func (a *admission) draining(generation string) bool {
+	return slices.ContainsFunc(a.m.units, func(u *unit) bool {
+		return u.standing == old && u.Generation == generation && u.Role == state.RolePrefill &&
+			(u.is(leaving) || a.leaving[u] || u.is(serving))
+	})
+}
