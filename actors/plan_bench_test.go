@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"dynctl/actors"
+	"dynctl/actors/plan"
 	"dynctl/state"
 )
 
@@ -41,13 +42,18 @@ func BenchmarkPlan(b *testing.B) {
 			{"cold", func() actors.Input { return cold(models, false) }},
 			{"cold-disagg", func() actors.Input { return cold(models, true) }},
 		} {
-			b.Run(fmt.Sprintf("%s/models=%d", c.name, models), func(b *testing.B) {
-				in := c.in()
-				b.ReportAllocs()
-				for b.Loop() {
-					both(in)
-				}
-			})
+			in := c.in()
+			for _, p := range []struct {
+				name string
+				plan func(actors.Input) actors.Result
+			}{{"old", actors.Plan}, {"new", plan.Plan}} {
+				b.Run(fmt.Sprintf("%s/models=%d/%s", c.name, models, p.name), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						p.plan(in)
+					}
+				})
+			}
 		}
 	}
 }

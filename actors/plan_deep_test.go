@@ -13,6 +13,7 @@ import (
 
 var (
 	walkSeed  = flag.Uint64("walk.seed", 0, "make the walk of this seed alone")
+	walkFrom  = flag.Uint64("walk.from", 0, "begin with the walk after this seed")
 	walkSteps = flag.Int("walk.steps", 0, "planner steps of the deep walk; 0: a million, and fewer under the race detector")
 )
 
@@ -38,6 +39,7 @@ func TestDeepWalk(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	var made, walks atomic.Int64
 	seeds := atomic.Uint64{}
+	seeds.Store(*walkFrom)
 	began := time.Now()
 	t.Run("walks", func(t *testing.T) {
 		for i := range runtime.GOMAXPROCS(0) {

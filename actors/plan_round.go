@@ -52,7 +52,7 @@ type planner struct {
 	claims []claim
 	// asked are the units that this round asks a group for.
 	asked map[state.UnitKey]bool
-	out    Result
+	out   Result
 	// claimed says of each lease how many processes have told that it is theirs.
 	claimed map[int64]int
 	// handled are the units that some rule has spoken for.

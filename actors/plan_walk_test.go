@@ -374,6 +374,9 @@ func (w *walk) live(t fataler, deep bool) actors.Result {
 	if d := differs(actors.Plan(in), r); d != "" {
 		t.Fatalf("the planners differ (-old +new):\n%s%s", d, w.story("a"))
 	}
+	if broken := plan.Check(in, r); len(broken) > 0 {
+		t.Fatalf("%s%s", strings.Join(broken, "\n"), w.story("a"))
+	}
 	w.check(t, in, r)
 	before := w.allRouted(in)
 	w.carryOut(r, kept)
