@@ -34,6 +34,10 @@ UV_VERSION := 0.13.9
 VENV := .venv
 VENV_STAMP := $(VENV)/.made-from-requirements
 NATS_PY_VERSION := $(shell sed -n 's/^nats-py==\([^ ]*\).*/\1/p' $(REQUIREMENTS))
+# Of smoke-dynamo: the release of Dynamo beside the pinned rest.
+DYNAMO ?= 1.5.1
+DYNAMO_VENV = .venv-dynamo-$(DYNAMO)
+DYNAMO_STAMP = $(DYNAMO_VENV)/.made-from-requirements
 VLLM_VENV := .venv-vllm
 VLLM_REQUIREMENTS := deploy/python/vllm.txt
 VLLM_STAMP := $(VLLM_VENV)/.made-from-requirements
@@ -164,6 +168,20 @@ demo: venv build examples ## Serve the examples and show them, until Ctrl-C
 smoke: venv build examples ## The demo without a person: ends by itself, fails if anything is wrong
 	@$(call LOCAL,smoke)
 
+# What another release of Dynamo asks for gives way to what is pinned.
+$(DYNAMO_STAMP): $(REQUIREMENTS) | $(VENV_STAMP)
+	@echo "venv: Dynamo $(DYNAMO) beside the rest of $(REQUIREMENTS) (710 MB, about a minute)"
+	@$(VENV)/bin/python -m venv --clear $(DYNAMO_VENV)
+	@{ sed -n 's/^\([a-z0-9][^ ]*==.*[^ \]\) *\\*$$/\1/p' $(REQUIREMENTS) | grep -Ev '^(ai-dynamo|ray==)'; grep -v '^#' deploy/python/overrides.txt; } > $(DYNAMO_VENV)/overrides.txt
+	@sed 's/^ai-dynamo==.*/ai-dynamo==$(DYNAMO)/' deploy/python/requirements.in > $(DYNAMO_VENV)/requirements.in
+	@$(VENV)/bin/uv pip install --python $(DYNAMO_VENV)/bin/python --overrides $(DYNAMO_VENV)/overrides.txt -r $(DYNAMO_VENV)/requirements.in tokenizers 2>&1 | awk '!/^ [+~-] /'
+	@$(DYNAMO_VENV)/bin/python -c 'import dynamo.mocker, nats, ray, tokenizers'
+	@touch $@
+
+.PHONY: smoke-dynamo
+smoke-dynamo: build examples $(DYNAMO_STAMP) ## The smoke test with another release of Dynamo: DYNAMO=1.5.1
+	@$(call LOCAL,smoke) --venv $(DYNAMO_VENV)
+
 ##### Testing
 
 .PHONY: check
@@ -243,5 +261,5 @@ need-cc:
 	@command -v cc >/dev/null || { echo "no C compiler, which the race detector needs: apt-get install gcc libc6-dev" >&2; exit 1; }
 
 .PHONY: clean
-clean: down ## Remove what was made here: bin/, .run/, .venv/, .venv-vllm/ and the agent's wheel
-	rm -rf bin .run .venv .venv-vllm .venv-vllm-sglang actors/ray/deps/*.whl
+clean: down ## Remove what was made here: bin/, .run/, the Python environments and the agent's wheel
+	rm -rf bin .run .venv .venv-vllm .venv-vllm-sglang .venv-dynamo-* actors/ray/deps/*.whl
