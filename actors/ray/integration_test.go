@@ -40,7 +40,7 @@ func startRay(t *testing.T) string {
 		"--dashboard-port", fmt.Sprint(dashboard), "--dashboard-agent-listen-port", fmt.Sprint(freePort(t)),
 		"--ray-client-server-port", fmt.Sprint(freePort(t)), "--min-worker-port", "0", "--max-worker-port", "0")
 	// A job's python is the one on the raylet's PATH.
-	head.Env = append(os.Environ(), "PATH="+filepath.Dir(ray)+":"+os.Getenv("PATH"))
+	head.Env = append(os.Environ(), "PATH="+filepath.Dir(ray)+":"+os.Getenv("PATH"), "RAY_AUTH_MODE=disabled")
 	log, err := os.Create(filepath.Join(temp, "head.log"))
 	if err != nil {
 		t.Fatal(err)
