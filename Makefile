@@ -34,6 +34,10 @@ UV_VERSION := 0.13.9
 VENV := .venv
 VENV_STAMP := $(VENV)/.made-from-requirements
 NATS_PY_VERSION := $(shell sed -n 's/^nats-py==\([^ ]*\).*/\1/p' $(REQUIREMENTS))
+# Of smoke-dynamo: the release of Dynamo beside the pinned rest.
+DYNAMO ?= 1.5.1
+DYNAMO_VENV = .venv-dynamo-$(DYNAMO)
+DYNAMO_STAMP = $(DYNAMO_VENV)/.made-from-requirements
 VLLM_VENV := .venv-vllm
 VLLM_REQUIREMENTS := deploy/python/vllm.txt
 VLLM_STAMP := $(VLLM_VENV)/.made-from-requirements
@@ -164,6 +168,20 @@ demo: venv build examples ## Serve the examples and show them, until Ctrl-C
 smoke: venv build examples ## The demo without a person: ends by itself, fails if anything is wrong
 	@$(call LOCAL,smoke)
 
+# What another release of Dynamo asks for gives way to what is pinned.
+$(DYNAMO_STAMP): $(REQUIREMENTS) | $(VENV_STAMP)
+	@echo "venv: Dynamo $(DYNAMO) beside the rest of $(REQUIREMENTS) (710 MB, about a minute)"
+	@$(VENV)/bin/python -m venv --clear $(DYNAMO_VENV)
+	@{ sed -n 's/^\([a-z0-9][^ ]*==.*[^ \]\) *\\*$$/\1/p' $(REQUIREMENTS) | grep -Ev '^(ai-dynamo|ray==)'; grep -v '^#' deploy/python/overrides.txt; } > $(DYNAMO_VENV)/overrides.txt
+	@sed 's/^ai-dynamo==.*/ai-dynamo==$(DYNAMO)/' deploy/python/requirements.in > $(DYNAMO_VENV)/requirements.in
+	@$(VENV)/bin/uv pip install --python $(DYNAMO_VENV)/bin/python --overrides $(DYNAMO_VENV)/overrides.txt -r $(DYNAMO_VENV)/requirements.in tokenizers 2>&1 | awk '!/^ [+~-] /'
+	@$(DYNAMO_VENV)/bin/python -c 'import dynamo.mocker, nats, ray, tokenizers'
+	@touch $@
+
+.PHONY: smoke-dynamo
+smoke-dynamo: build examples $(DYNAMO_STAMP) ## The smoke test with another release of Dynamo: DYNAMO=1.5.1
+	@$(call LOCAL,smoke) --venv $(DYNAMO_VENV)
+
 ##### Testing
 
 .PHONY: check
@@ -171,7 +189,7 @@ check: need-go lint python-check ## Format, vet, lint, tidy
 	@echo "check: gofmt"; out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt'ed:"; echo "$$out"; exit 1; fi
 	@echo "check: go vet"; $(GO) vet ./...; $(GO) vet -tags integration $(REAL)
 	@echo "check: go mod tidy"; $(GO) mod tidy -diff
-	@for m in deploy/infra deploy/tools; do (cd $$m && $(GO) mod tidy -diff); done
+	@for m in deploy/infra deploy/tools deploy/release; do (cd $$m && $(GO) mod tidy -diff); done
 
 .PHONY: lint
 lint: bin/golangci-lint ## Run golangci-lint with the project's rules
@@ -234,6 +252,49 @@ chromium: ## Install Chromium with apt, for the tests of the ops page
 	echo "chromium: apt-get install chromium (about 100 MB)"; \
 	$$root apt-get update -q && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium
 
+##### Releasing
+
+DIST := bin/dist
+RELEASE_ENV := GOOS=linux CGO_ENABLED=0 GOFLAGS='-mod=readonly -trimpath -buildvcs=false'
+RELEASE_FILES := LICENSE NOTICE CHANGELOG.md deploy/systemd/dynctl-reconciler.service docs/operations.md
+# Of tar: nothing of who packs it, where and when; the time is the commit's.
+TAR := tar --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime=@$(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
+.PHONY: release
+release: need-go agent-deps ## Build what is released into bin/dist: the same bytes from the same commit
+	@rm -rf $(DIST); for arch in amd64 arm64; do \
+	  name=dynctl-$(VERSION)-linux-$$arch; dir=$(DIST)/$$name; mkdir -p $$dir; echo "release: $$name"; \
+	  $(RELEASE_ENV) GOARCH=$$arch $(GO) build -ldflags "-s -w -buildid= -X dynctl/cmd/internal/version.Value=$(VERSION)" -o $$dir/ ./cmd/dynctl ./cmd/reconciler; \
+	  cp $(RELEASE_FILES) $$dir/; \
+	  $(TAR) -C $(DIST) -cf - $$name | gzip -9n > $$dir.tar.gz; rm -r $$dir; done
+	@cd $(DIST) && sha256sum *.tar.gz > SHA256SUMS && cat SHA256SUMS
+
+.PHONY: release-check
+release-check: release ## Build it again from a clone elsewhere, with nothing cached, and want the same bytes
+	@dir=$$(mktemp -d); trap 'chmod -R u+w $$dir; rm -rf $$dir' EXIT; git clone -q . $$dir/elsewhere; \
+	mkdir -p $$dir/elsewhere/$(VENV); touch $$dir/elsewhere/$(VENV_STAMP); cp $(AGENT_WHEEL) $$dir/elsewhere/actors/ray/deps/; \
+	GOCACHE=$$dir/cache $(MAKE) -C $$dir/elsewhere release VERSION=$(VERSION); \
+	diff $(DIST)/SHA256SUMS $$dir/elsewhere/$(DIST)/SHA256SUMS && echo "release-check: the same bytes"
+
+bin/cyclonedx-gomod bin/govulncheck: deploy/release/go.mod deploy/release/go.sum
+	@echo "build: cyclonedx-gomod, govulncheck"
+	@cd deploy/release && $(STATIC) "-s -w" -o ../../bin/ tool
+	@touch bin/cyclonedx-gomod bin/govulncheck
+
+.PHONY: sbom
+sbom: need-go agent-deps bin/cyclonedx-gomod ## List what the programs are made of (CycloneDX): bin/dist/*.cdx.json
+	@mkdir -p $(DIST); for program in dynctl reconciler; do \
+	  bin/cyclonedx-gomod app -json -licenses -std -noserial -main cmd/$$program -output $(DIST)/$$program.cdx.json . 2>$(DIST)/sbom.log || { cat $(DIST)/sbom.log; exit 1; }; \
+	  echo "sbom: $(DIST)/$$program.cdx.json, $$(grep -c '"purl": "pkg:golang' $(DIST)/$$program.cdx.json) modules"; done; rm $(DIST)/sbom.log
+	@echo "sbom: the Python side is pinned with hashes in deploy/python/requirements.txt; inside the reconciler travels nats-py $(NATS_PY_VERSION)"
+
+.PHONY: vulncheck
+vulncheck: need-go agent-deps bin/govulncheck ## Ask Go's vulnerability database about the code that the programs reach
+	@rc=0; out=$$(bin/govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2>&1) || rc=$$?; echo "$$out"; \
+	case "$$out" in *"fetching vulnerabilities"*) \
+	  echo "vulncheck: NOT CHECKED: the database is out of reach from here; run it where it is not, or give a copy: VULNDB=file:///path" >&2; exit 2;; esac; \
+	exit $$rc
+
 ##### Help for what is missing
 
 .PHONY: need-go need-cc
@@ -243,5 +304,5 @@ need-cc:
 	@command -v cc >/dev/null || { echo "no C compiler, which the race detector needs: apt-get install gcc libc6-dev" >&2; exit 1; }
 
 .PHONY: clean
-clean: down ## Remove what was made here: bin/, .run/, .venv/, .venv-vllm/ and the agent's wheel
-	rm -rf bin .run .venv .venv-vllm .venv-vllm-sglang actors/ray/deps/*.whl
+clean: down ## Remove what was made here: bin/, .run/, the Python environments and the agent's wheel
+	rm -rf bin .run .venv .venv-vllm .venv-vllm-sglang .venv-dynamo-* actors/ray/deps/*.whl

@@ -190,7 +190,7 @@ func (in ServerInput) frontendArgv() []Text {
 	own := slices.Concat(in.Spec.Router.Args, in.Spec.Frontend.Args)
 	table := in.Spec.FrontendTable(in.Parsers)
 	limited := slices.ContainsFunc(own, func(a state.Arg) bool { return table.Same(a.Key, "migration-limit") })
-	if !limited {
+	if _, given := in.Spec.Env["DYN_MIGRATION_LIMIT"]; !limited && !given {
 		words = append(words, lits("--migration-limit", defaultMigrations)...)
 	}
 	return append(words, lits(Flags(own, table)...)...)

@@ -24,6 +24,8 @@ type Input struct {
 	Unclaimed map[LeaseKey]time.Time
 	// Whole are the generations behind a gate, since when all of it is there.
 	Whole map[GenerationKey]Whole
+	// AgentFailure is why no agent stays; nil while one does.
+	AgentFailure *state.AgentFailure
 }
 
 // GenerationKey identifies a generation of a model by its Dynamo namespace.

@@ -191,7 +191,7 @@ func (p *planner) serverStatus(s *serverView) {
 	if s.infra != nil {
 		st.Placements = append(st.Placements, placement(*s.infra, s.infra.State == state.UnitRunning))
 	}
-	c := &conditions{now: p.in.Now, was: s.Status}
+	c := &conditions{now: p.in.Now, failing: p.in.AgentFailure, was: s.Status}
 	p.acceptedCondition(c, s.Rejected, s.Accepted, s.Warnings)
 	if s.SpecMissing {
 		p.missingCondition(c, s.Accepted)

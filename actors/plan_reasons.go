@@ -80,6 +80,7 @@ const (
 	WaitRolloutStalled = "RolloutStalled"
 	WaitAgentLost      = "AgentLost"
 	WaitNoAgent        = "NoAgent"
+	WaitAgentFailing   = "AgentFailing"
 	WaitRayWithoutGPUs = "NoGPUNodes"
 	WaitDynamoTooOld   = "DynamoTooOld"
 	WaitGPUBusy        = "GPUBusy"

@@ -38,11 +38,16 @@ type conditions struct {
 	now  time.Time
 	was  *state.Status
 	list []state.Condition
+	// failing is why no agent stays; nil while one does.
+	failing *state.AgentFailure
 }
 
 // set adds a condition. The time of its last transition stays as long as its
 // status does.
 func (c *conditions) set(typ, status, reason, message string) {
+	if status != state.StatusTrue {
+		reason, message = c.because(reason, message)
+	}
 	at := c.now
 	if c.was != nil {
 		if old, ok := c.was.Condition(typ); ok && old.Status == status {
@@ -123,7 +128,7 @@ func (p *planner) modelStatus(m *modelView) {
 
 // finishModelStatus judges the conditions and tells what changed.
 func (p *planner) finishModelStatus(m *modelView, st state.Status) {
-	c := &conditions{now: p.in.Now, was: m.Status}
+	c := &conditions{now: p.in.Now, failing: p.in.AgentFailure, was: m.Status}
 	p.acceptedCondition(c, m.Rejected, m.Accepted, m.Warnings)
 	if m.SpecMissing {
 		p.missingCondition(c, m.Accepted)

@@ -67,6 +67,8 @@ var reasonTexts = map[string]string{
 	WaitRolloutStalled: "The roll cannot go on and the old generation keeps serving; the message says what is missing. Correct the spec, or dynctl rollback.",
 	WaitAgentLost:      "The agent in Ray has been silent for 3 s, so what it told may be out of date; nothing is stopped meanwhile and it is submitted again. See dynctl doctor.",
 	WaitNoAgent:        "No agent in Ray has told yet what runs, so nothing is started or stopped; see dynctl doctor and the reconciler's /readyz.",
+	WaitAgentFailing: "The agent's Ray job ends again and again, or Ray does not start it, so nothing is started or healed; what runs goes on. " +
+		"The message has the line of its log that says why; it heals by itself once that is mended. See dynctl doctor.",
 	WaitRayWithoutGPUs: "No Ray node has a GPU; add one. It starts by itself then.",
 	WaitGPUBusy: "A process that dynctl did not start holds memory of the card that the worker was given, and the worker does not serve; " +
 		"end that process, or wait. Nodes without such cards are preferred.",

@@ -28,15 +28,16 @@ type world struct {
 	nodes    []state.Node
 	lease    int64
 	// instances by server.
-	instances   map[string]map[int64]state.Instance
-	lost        map[string][]int64 // with etcd's data
-	gates       map[int64]simGate  // by lease
-	whole       map[actors.GenerationKey]actors.Whole
-	suspects    map[state.UnitKey]time.Time
-	unclaimed   map[actors.LeaseKey]time.Time
-	incarnation uint64 // of the agent
-	agentAway   bool
-	etcdAway    bool
+	instances    map[string]map[int64]state.Instance
+	lost         map[string][]int64 // with etcd's data
+	gates        map[int64]simGate  // by lease
+	whole        map[actors.GenerationKey]actors.Whole
+	suspects     map[state.UnitKey]time.Time
+	unclaimed    map[actors.LeaseKey]time.Time
+	incarnation  uint64 // of the agent
+	agentAway    bool
+	agentFailure *state.AgentFailure
+	etcdAway     bool
 	// frontendAway: the frontend gives no answer, and serves.
 	frontendAway bool
 	unsynced     bool
@@ -125,7 +126,7 @@ func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
 		observed.Units = append(observed.Units, u)
 	}
 	desired, kept := w.accept(observed.Units)
-	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects, Unclaimed: w.unclaimed, Whole: w.whole,
+	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects, Unclaimed: w.unclaimed, Whole: w.whole, AgentFailure: w.agentFailure,
 		Registered: map[string]state.Registrations{}, Frontends: map[string]state.FrontendView{},
 		Policy: actors.Policy{StoreID: "store", RayNamespace: "ns", PlacementTimeout: 180 * time.Second,
 			DeleteHold: 10 * time.Second, SweepLook: time.Second, AgentTimeout: 3 * time.Second}}

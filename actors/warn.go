@@ -15,7 +15,7 @@ func WarnModel(m state.Model, server state.ServerSpec) []state.Warning {
 // WarnServer is the same for a server and the accepted models that are routed by it.
 func WarnServer(s state.Server, models []router.Model) []state.Warning {
 	return keyed(state.ServerKey(s.Metadata.Name),
-		state.WarnMetadata(s.Metadata, state.KindServer), state.WarnServer(s.Spec), router.WarnServer(s.Spec.Router, models))
+		state.WarnMetadata(s.Metadata, state.KindServer), state.WarnServer(s.Spec), router.WarnServer(s.Spec.Router, models), router.WarnServerArgs(s.Spec, models))
 }
 
 // keyed joins the warnings of one object.

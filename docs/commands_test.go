@@ -32,6 +32,8 @@ var needsRay = map[string]string{
 	"bin/nats-server":  "integration/: every infra unit runs one",
 	"ray start":        "deploy/local starts every node so; integration/",
 	"ray job":          "needs a cluster; Ray's own command line",
+	"ray list":         "needs a cluster; Ray's own command line",
+	"ray status":       "needs a cluster; Ray's own command line",
 	"curl":             "cmd/reconciler/app: the handlers; integration/: the frontend",
 	"kill":             "integration/: processes are killed in every manner",
 	"bin/dynctl watch": "needs a terminal: cmd/dynctl runs it at one",

@@ -7,9 +7,14 @@ import (
 	"dynctl/state"
 )
 
-// Warn returns what a valid model says of KV events and what has no effect on its
+// Warn returns what a valid model says of routing and what has no effect on its
 // server. The key is left to the caller.
 func Warn(r state.ServerRouter, m Model) []state.Warning {
+	return append(warnEvents(r, m), warnArgs(r, m)...)
+}
+
+// warnEvents is Warn for KV events.
+func warnEvents(r state.ServerRouter, m Model) []state.Warning {
 	role := publisher(m.Spec)
 	template := m.Spec.RoleKVEvents(role)
 	if len(template) == 0 {

@@ -58,7 +58,7 @@ func (f *faults) parserArgs(program string, field argField, t *engineflags.Table
 		case clashes:
 			f.add(ReasonInvalidArgument, at, "%s and %s set one thing, %s, and only the last would count; keep one of them", other, x.Key, "--"+found.Name())
 		case p != nil:
-			f.add(ReasonInvalidArgument, at, "%s", p.Message+didYouMean(p.Word, p.Choices))
+			f.add(ReasonInvalidArgument, at, "%s%s", p.Message, didYouMean(p.Word, p.Choices))
 		}
 		before.add(found, x.Key)
 	}
@@ -76,8 +76,7 @@ func (e *earlier) clash(found engineflags.Found, key string) (other string, clas
 	if other, clashes = e.keys[e.thing(found, key)]; clashes {
 		return other, true
 	}
-	other, clashes = e.keys[e.part(found, !e.whole(found))]
-	return other, clashes
+	return e.objects(found)
 }
 
 func (e *earlier) add(found engineflags.Found, key string) {
@@ -101,6 +100,12 @@ func (e *earlier) thing(found engineflags.Found, key string) string {
 
 // whole reports whether an argument is an object and not a key of one.
 func (e *earlier) whole(found engineflags.Found) bool { return found.Path == "" }
+
+// objects is clash between an object and its keys alone.
+func (e *earlier) objects(found engineflags.Found) (other string, clashes bool) {
+	other, clashes = e.keys[e.part(found, !e.whole(found))]
+	return other, clashes
+}
 
 // part names the objects, or the keys in them, that an argument belongs to; empty where
 // there are none.
@@ -146,11 +151,26 @@ func unknownText(program, key string, t *engineflags.Table) string {
 		return option(key) + " is short for each of " + strings.Join(found.Ambiguous, ", ") + " in " + t.Source() + "; write one in full"
 	}
 	text := "dynamo." + program + " has no " + option(key) + " in " + t.Source()
+	head, _, dotted := strings.Cut(key, ".")
+	switch found, ok := t.Find(head); {
+	case program == EngineTRTLLM && flagName(head) == EngineTRTLLM:
+		return text + "; write an option of TensorRT-LLM with its name: " + trtllmNamed + ": VALUE"
+	case dotted && ok && !found.Object():
+		return text + ", where " + option(head) + " takes no object that could have keys"
+	case dotted && ok:
+		return text + ", where no key has a dot; write " + found.Key() + " as an object"
+	}
 	if meant := meantFlag(key, t); meant != "" {
 		return text + "; did you mean " + meant + "?"
 	}
+	if program == EngineTRTLLM && !dotted {
+		return text + "; an option of TensorRT-LLM itself is written " + trtllmNamed
+	}
 	return text
 }
+
+// trtllmNamed is the form of an option of TensorRT-LLM itself.
+const trtllmNamed = "trtllm.NAME, such as trtllm.kv_cache_config.dtype"
 
 func option(key string) string { return "--" + flagName(strings.TrimLeft(key, "-")) }
 

@@ -26,6 +26,16 @@ func TestParserRefuses(t *testing.T) {
 		{"an unknown name", EngineVLLM, args("max_model_length", "8192"), "", "", "", "did you mean max_model_len?"},
 		{"another engine's name", EngineTRTLLM, args("max_num_seqs", "8"), "", "", "", "has no --max-num-seqs"},
 		{"an unclear beginning", EngineVLLM, args("max_num", "8"), "", "", "", "is short for each of"},
+		{"a short option of its parser's own", EngineVLLM, args("O", "3"), "", "", "", ""},
+		{"many choices", EngineVLLM, args("all2all_backend", `"deepep"`), ReasonInvalidArgument, "all2all_backend", `does not take "deepep", but one of`, ""},
+		{"a key of no object", EngineVLLM, args("enforce_eager.x", "1"), "", "", "", "--enforce-eager takes no object"},
+		{"a key of a parser without keys", EngineSGLang, args("json_model_override_args.a", "1"), "", "", "", "takes no object that could have keys"},
+		{"options of trtllm by themselves", EngineTRTLLM, args("trtllm", "{}"), "", "", "", "write an option of TensorRT-LLM with its name"},
+		{"an option of trtllm without its beginning", EngineTRTLLM, args("kv_cache_config", "{}"), "", "", "", "is written trtllm.NAME"},
+		{"options of trtllm that are no object", EngineTRTLLM, args("override_engine_args", `"max_batch_size: 4"`), ReasonInvalidArgument, "override_engine_args", "takes an object", ""},
+		{"options of trtllm in a list", EngineTRTLLM, args("override-engine-args", `[1]`), ReasonInvalidArgument, "override-engine-args", "takes an object", ""},
+		{"options of trtllm in place of a file", EngineTRTLLM, args("extra_engine_args", `{"max_batch_size": 4}`), ReasonInvalidArgument, "extra_engine_args", "names a file", ""},
+		{"Ray, however it is written", EngineVLLM, args("distributed_executor_backend", `"Ray"`), ReasonRayExecutor, "distributed_executor_backend", "remove it", ""},
 		{"the mocker's shape", EngineMocker, args("tensor_parallel_size", "2"), "", "", "", ""},
 		{"null", EngineVLLM, args("quantisation", "null"), "", "", "", ""},
 	} {
@@ -93,5 +103,30 @@ func TestFrontendParser(t *testing.T) {
 	}
 	if w := WarnServer(server(args("dyn_chat_processor", `"vllm"`, "max_model_len", "1")).Spec); len(w) != 0 {
 		t.Errorf("warns %v of a flag of the chat processor", w)
+	}
+}
+
+// An object of the model's and a key of it in a role stand on one command line, where
+// the engine takes the last alone.
+func TestAnObjectAndItsKeyInARole(t *testing.T) {
+	for _, tt := range []struct {
+		name, engine string
+		model, role  Args
+		at           string
+	}{
+		{"a key over an object", EngineVLLM, args("speculative_config", `{"method": "ngram"}`), args("speculative_config.num_speculative_tokens", "3"),
+			"spec.prefill.engineArgs.speculative_config.num_speculative_tokens"},
+		{"an object over a key", EngineVLLM, args("compilation_config.mode", "3"), args("compilation-config", "{}"), "spec.prefill.engineArgs.compilation-config"},
+		{"a key over a key", EngineVLLM, args("compilation_config.mode", "3"), args("compilation_config.mode", "2", "compilation_config.x", "1"), ""},
+		{"an object over an object", EngineVLLM, args("compilation_config", `{"mode": 3}`), args("compilation_config", `{}`), ""},
+		{"a key in place of an object", EngineVLLM, args("compilation_config", `{"mode": 3}`), args("compilation_config", "null", "compilation_config.mode", "2"), ""},
+		{"trtllm", EngineTRTLLM, args("override_engine_args", `{"a": 1}`), args("trtllm.b", "1"), "spec.prefill.engineArgs.trtllm.b"},
+	} {
+		m := Model{Metadata: Metadata{Name: "m"}, Spec: ModelSpec{Model: "m", Engine: tt.engine, Mode: ModeDisagg, EngineArgs: tt.model,
+			Prefill: &RoleSpec{EngineArgs: tt.role}, Decode: &RoleSpec{}}}.WithDefaults()
+		found := ValidateModel(m, ServerSpec{})
+		if tt.at == "" && len(found) > 0 || tt.at != "" && (len(found) != 1 || found[0].Path != tt.at || found[0].Reason != ReasonInvalidArgument) {
+			t.Errorf("%s: got %v, want a fault at %q", tt.name, found, tt.at)
+		}
 	}
 }

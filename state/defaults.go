@@ -42,7 +42,9 @@ func (s Server) WithDefaults() Server {
 	setDefault(&sp.Router.Mode, RouterAuto)
 	sp.Router.Mode = NormalizeRouterMode(sp.Router.Mode)
 	setDefault(&sp.Router.KVEvents, Auto)
-	setDefault(&sp.Router.Apply, ApplyModel)
+	if sp.Router.Mode == RouterAuto { // beside an explicit mode it says nothing
+		setDefault(&sp.Router.Apply, ApplyModel)
+	}
 	setDefaultPtr(&sp.Placement.ExcludeHeadNode, false)
 	setDefault(&sp.Placement.WaitForNodes, Auto)
 	b := &sp.Healing.Backoff

@@ -52,6 +52,28 @@ type Agent struct {
 	At time.Time `json:"-"`
 }
 
+// AgentFailure says why no agent stays, for as long as none does.
+type AgentFailure struct {
+	// Message says what becomes of the agent's job, with the line of its log, or of Ray,
+	// that says why; empty: nothing is wrong.
+	Message string `json:"message"`
+	// Way is what to do about it; empty where that is not known.
+	Way string `json:"way,omitempty"`
+	// Job is the Ray job whose log has the rest; empty: none was accepted.
+	Job string `json:"job,omitempty"`
+	// Up says that an agent is there for some time between two failures, long enough to
+	// carry specs out.
+	Up bool `json:"up,omitempty"`
+}
+
+// String is the message with the way out.
+func (f AgentFailure) String() string {
+	if f.Way == "" {
+		return f.Message
+	}
+	return f.Message + "; " + f.Way
+}
+
 // Node is a Ray node.
 type Node struct {
 	ID     string            `json:"id"`

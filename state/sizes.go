@@ -82,12 +82,27 @@ func (n sizeNames) unknown(engine string, args []commandArg) *Invalid {
 // its flags, in the "-" spelling.
 var trtllmSizes = []string{"tensor-parallel-size", "pipeline-parallel-size"}
 
+// objectOrText is an object, or the one that text holds.
+func objectOrText(value json.RawMessage) (Args, bool) {
+	if text := jsonText(value); text != "" {
+		value = json.RawMessage(text)
+	}
+	return asObject(value)
+}
+
+// nestedParallel reports whether an object, or text that holds one, sets a parallel
+// size of any kind but those that lie within tensor parallelism.
+func nestedParallel(value json.RawMessage) bool {
+	object, _ := objectOrText(value)
+	return slices.ContainsFunc(object, func(a Arg) bool {
+		name := flagName(a.Key)
+		return strings.HasSuffix(name, "parallel-size") && !strings.Contains(name, "expert") && !strings.Contains(name, "moe")
+	})
+}
+
 // nestedSize is the first size that an object, or text that holds one, sets.
 func nestedSize(value json.RawMessage) (name string, ok bool) {
-	object, _ := asObject(value)
-	if text := jsonText(value); text != "" {
-		object, _ = asObject(json.RawMessage(text))
-	}
+	object, _ := objectOrText(value)
 	i := slices.IndexFunc(object, func(a Arg) bool { return slices.Contains(trtllmSizes, flagName(a.Key)) })
 	if i < 0 {
 		return "", false

@@ -96,7 +96,9 @@ type ServerRouter struct {
 	Mode     string   `json:"mode,omitempty"`     // auto | a router mode
 	KVEvents Tristate `json:"kvEvents,omitempty"` // auto | true | false
 	Args     Args     `json:"args,omitempty"`
-	Apply    string   `json:"apply,omitempty"` // model | frontend
+	// Apply is model or frontend; empty with a mode that is not auto, where it has no
+	// effect.
+	Apply string `json:"apply,omitempty"`
 }
 
 // ModelRouter is a model's own routing.

@@ -51,8 +51,10 @@ func (f *faults) modelArgs(sp ModelSpec, table *engineflags.Table) {
 	}
 	f.workerArgs(sp)
 	for _, field := range sp.argFields() {
+		f.trtllmObjects(sp.Engine, field)
 		f.parserArgs(sp.Engine, field, table, workerFlags)
 	}
+	f.roleObjects(sp, table)
 }
 
 // argKeys adds a fault for each key that no command line can carry as a flag of
@@ -119,7 +121,7 @@ func abbreviates(key, flag, stem string) bool {
 // a Ray of its own.
 func rayExecutor(x commandArg, key string) *Invalid {
 	executor := abbreviates(key, "distributed-executor-backend", "d") || abbreviates(key, "data-parallel-backend", "data-parallel-")
-	if !executor || string(x.Value) != `"ray"` {
+	if !executor || !strings.EqualFold(jsonText(x.Value), "ray") {
 		return nil
 	}
 	return &Invalid{

@@ -16,6 +16,7 @@ var managedVariables = []managedVariable{
 	{"VLLM_NIXL_SIDE_CHANNEL_PORT", "each worker that needs one is given a free port"},
 	{"PYTHONHASHSEED", "it is 0 for workers that share KV blocks"},
 	{"DYN_ROUTER_MODE", "use spec.router.mode"},
+	{"DYN_ROUTER_LOAD_AWARE", "use spec.router.mode"},
 	{"DYN_ROUTER_USE_KV_EVENTS", "use spec.router.kvEvents"},
 	{"DYN_*_PUBLISH_KV_EVENTS", "use spec.router.kvEvents"},
 	{"DYN_NAMESPACE*", "use the server's spec.dynamoNamespace"},

@@ -1,5 +1,7 @@
 package state
 
+import "encoding/json"
+
 // kvConfigs adds the faults of the connector and of the template for KV events,
 // where an engine or a role has no flag that takes them. What depends on routing is
 // checked by package router.
@@ -22,12 +24,12 @@ func (f *faults) kvTransferConfig(path, engine string, config Args) {
 	if len(config) == 0 {
 		return
 	}
-	const not = "%s has no flag that takes a KV connector; remove it, and set %s"
+	const not = "%s has no flag that takes a KV connector; remove it, and set %s in engineArgs"
 	switch path += ".kvTransferConfig"; engine {
 	case EngineSGLang:
-		f.add(ReasonNotForEngine, path, not, engine, "disaggregation_transfer_backend in engineArgs")
+		f.add(ReasonNotForEngine, path, not, engine, "disaggregation_transfer_backend")
 	case EngineTRTLLM:
-		f.add(ReasonNotForEngine, path, not, engine, "cache_transceiver_config among the engine's own options in engineArgs")
+		f.add(ReasonNotForEngine, path, not, engine, "trtllm.cache_transceiver_config.backend")
 	case EngineMocker:
 		f.add(ReasonNotForEngine, path, "the mocker moves no KV blocks; remove it")
 	}
@@ -36,6 +38,9 @@ func (f *faults) kvTransferConfig(path, engine string, config Args) {
 func (f *faults) kvEventsConfig(path, engine string, config Args) {
 	if len(config) == 0 {
 		return
+	}
+	if v, ok := config.Get(KeyEnableKVEvents); ok && !isTruth(v) && !isNull(v) {
+		f.add(ReasonInvalidArgument, path+".kvEventsConfig."+KeyEnableKVEvents, "it takes true or false, without quotes")
 	}
 	switch path += ".kvEventsConfig"; engine {
 	case EngineTRTLLM:
@@ -49,8 +54,10 @@ func (f *faults) kvEventsConfig(path, engine string, config Args) {
 // where it does not say.
 func EnablesKVEvents(template Args) (on, ok bool) {
 	value, ok := template.Get(KeyEnableKVEvents)
-	return string(value) == "true", ok && (string(value) == "true" || string(value) == "false")
+	return string(value) == "true", ok && isTruth(value)
 }
+
+func isTruth(value json.RawMessage) bool { return string(value) == "true" || string(value) == "false" }
 
 // KeyEnableKVEvents is the key of --kv-events-config that has a worker publish.
 const KeyEnableKVEvents = "enable_kv_cache_events"

@@ -37,6 +37,7 @@ func ValidateServerFor(tables engineflags.Set, s Server) []*Invalid {
 	for _, field := range sp.argFields() {
 		f.parserArgs(engineflags.Frontend, field, frontendTable(sp, tables), frontendFlags)
 	}
+	f.loadAware(sp)
 	f.env("spec.env", sp.Env)
 	f.runtimeEnv("spec.runtimeEnv", sp.RuntimeEnv, sp.RuntimeEnv, "the runtimeEnv")
 	f.tristate("spec.placement.waitForNodes", sp.Placement.WaitForNodes)
@@ -64,7 +65,9 @@ func (f *faults) serverRouter(r ServerRouter) {
 		}
 	}
 	f.argKeys("spec.router.args", r.Args)
-	f.oneOf(ReasonUnknownValue, "spec.router.apply", r.Apply, ApplyModel, ApplyFrontend)
+	if r.Apply != "" {
+		f.oneOf(ReasonUnknownValue, "spec.router.apply", r.Apply, ApplyModel, ApplyFrontend)
+	}
 }
 
 func (f *faults) backoff(b BackoffSpec) {

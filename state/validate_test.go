@@ -195,6 +195,13 @@ func TestValidateServer(t *testing.T) {
 		{"unknown router mode", func(s *Server) { s.Spec.Router.Mode = "inherit" }, ReasonUnknownRouterMode, "spec.router.mode"},
 		{"kvEvents under auto", func(s *Server) { s.Spec.Router.KVEvents = True }, "", ""},
 		{"kvEvents without kv", func(s *Server) { s.Spec.Router = ServerRouter{Mode: "random", KVEvents: True} }, ReasonKVEventsWithoutKV, "spec.router.kvEvents"},
+		{"load-aware beside another mode", func(s *Server) { s.Spec.Router.Mode = "random"; s.Spec.Router.Args = args("load_aware", "true") }, ReasonInvalidArgument, "spec.router.args.load_aware"},
+		{"load-aware beside KV events", func(s *Server) {
+			s.Spec.Router = ServerRouter{Mode: "kv", KVEvents: True}
+			s.Spec.Frontend.Args = args("load-aware", "true")
+		}, ReasonInvalidArgument, "spec.frontend.args.load-aware"},
+		{"load-aware beside kv", func(s *Server) { s.Spec.Router.Mode = "kv"; s.Spec.Router.Args = args("load_aware", "true") }, "", ""},
+		{"load-aware by a variable", func(s *Server) { s.Spec.Env = Env{"DYN_ROUTER_LOAD_AWARE": {Value: "1"}} }, ReasonManagedEnv, "spec.env.DYN_ROUTER_LOAD_AWARE"},
 		{"unknown apply", func(s *Server) { s.Spec.Router.Apply = "all" }, ReasonUnknownValue, "spec.router.apply"},
 		{"managed variable", func(s *Server) { s.Spec.Env = Env{"DYN_REQUEST_PLANE": {}} }, ReasonManagedEnv, "spec.env.DYN_REQUEST_PLANE"},
 		{"pip and uv", func(s *Server) { s.Spec.RuntimeEnv = args("pip", `[]`, "uv", `[]`) }, ReasonPipAndUV, "spec.runtimeEnv"},

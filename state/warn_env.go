@@ -12,8 +12,20 @@ import (
 // actor that executes it.
 var inherited = []string{"DYN_", "ETCD_", "NATS_", "RAY_"}
 
-// runtimeEnv tells of variables of a runtime_env that no process sees.
+// runtimeEnvKeys are those that Ray 2.60 reads, without its own and its experiments.
+var runtimeEnvKeys = []string{
+	"conda", "config", "container", "env_vars", "excludes", "image_uri", "java_jars", "mpi", "nsight", "pip", "py_executable",
+	"py_modules", "rocprof_sys", "uv", "worker_process_setup_hook", "working_dir",
+}
+
+// runtimeEnv tells of keys of a runtime_env that Ray does not read, and of variables
+// that no process sees.
 func (w *warnings) runtimeEnv(own Args, env Env) {
+	for _, x := range own {
+		if !slices.Contains(runtimeEnvKeys, x.Key) && !strings.HasPrefix(x.Key, "_") {
+			w.add("spec.runtimeEnv."+x.Key, "Ray 2.60 reads no such key of a runtime_env%s; remove it", didYouMean(x.Key, runtimeEnvKeys))
+		}
+	}
 	for _, x := range EnvVars(own) {
 		at := "spec.runtimeEnv.env_vars." + x.Key
 		if slices.ContainsFunc(inherited, func(p string) bool { return strings.HasPrefix(x.Key, p) }) {

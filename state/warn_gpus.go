@@ -42,7 +42,13 @@ func uncounted(engine string, x Arg) string {
 	case EngineVLLM + " config", EngineSGLang + " config", EngineSGLang + " disagg-config", EngineTRTLLM + " extra-engine-args":
 		return file
 	case EngineTRTLLM + " override-engine-args":
-		return "it may set parallel sizes"
+		if nestedParallel(x.Value) {
+			return "it sets a parallel size"
+		}
+	case EngineSGLang + " base-gpu-id", EngineSGLang + " gpu-id-step":
+		if n := string(x.Value); n != map[bool]string{true: "0", false: "1"}[name == "base-gpu-id"] {
+			return "it leaves out GPUs of the worker, which are numbered from 0"
+		}
 	case EngineTRTLLM + " dit-ulysses-size", EngineTRTLLM + " dit-ring-size", EngineTRTLLM + " dit-cfg-size":
 		if string(x.Value) != "1" {
 			return "it multiplies the GPUs of a worker"

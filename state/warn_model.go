@@ -21,6 +21,9 @@ func WarnModel(m ModelSpec, server ServerSpec) []Warning {
 		w.unknownArgs(m.Engine, field, engineflags.Recorded(m.Engine))
 	}
 	w.nothingToUnset(m)
+	w.connectors(m)
+	w.hybridForm(m)
+	w.processes(m)
 	w.repeated(m)
 	w.gpus(m)
 	w.runtimeEnv(m.RuntimeEnv, m.Env)
@@ -38,6 +41,12 @@ func WarnServer(s ServerSpec) []Warning {
 		w.unknownArgs(engineflags.Frontend, field, frontendTable(s, nil))
 	}
 	w.runtimeEnv(s.RuntimeEnv, s.Env)
+	if s.NATS.URL != "" && s.RequestPlane != PlaneNATS && s.EventPlane != PlaneNATS {
+		w.add("spec.nats.url", "nothing connects to it, since neither requestPlane nor eventPlane is nats; remove it, or set one of them")
+	}
+	if s.Router.Apply == ApplyModel && s.Router.Mode != RouterAuto {
+		w.add("spec.router.apply", "it says where an automatic mode goes, and %s goes to the frontend; remove it, or set spec.router.mode to auto", s.Router.Mode)
+	}
 	return w
 }
 
@@ -47,13 +56,17 @@ var switches = map[string]string{
 }
 
 // args tells of text that was meant to be a switch. After a dot the words true and
-// false are what the engines read.
+// false are what the engines read, and the options of TensorRT-LLM have no hyphens.
 func (w *warnings) args(field argField) {
 	for _, x := range field.args {
 		text := jsonText(x.Value)
 		meant, ok := switches[strings.ToLower(text)]
-		if ok && !strings.Contains(x.Key, ".") {
+		head, path, dotted := strings.Cut(x.Key, ".")
+		if ok && !(dotted && strings.EqualFold(text, meant)) {
 			w.add(field.path+"."+x.Key, "%q is text, and stands on the command line as the value of the flag; if it is a switch, write %s without quotes", text, meant)
+		}
+		if head == EngineTRTLLM && strings.Contains(path, "-") {
+			w.add(field.path+"."+x.Key, "what follows the dot is passed on as it is, and TensorRT-LLM's options are written with _; write %s.%s", head, strings.ReplaceAll(path, "-", "_"))
 		}
 	}
 }

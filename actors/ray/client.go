@@ -28,14 +28,24 @@ const (
 	maxErrorBody   = 2 << 10 // bytes of a refusal that are shown
 )
 
-// TokenFromEnv is the cluster's token as Ray's own programs find it: nothing
-// unless RAY_AUTH_MODE is "token"; then RAY_AUTH_TOKEN, the file that
-// RAY_AUTH_TOKEN_PATH names, or ~/.ray/auth_token. Errors: ErrUnauthorized when
-// there is none of them.
+// TokenFromEnv is the cluster's token as Ray's own programs find it: RAY_AUTH_TOKEN,
+// the file that RAY_AUTH_TOKEN_PATH names, or ~/.ray/auth_token. With RAY_AUTH_MODE
+// unset one that is there counts, since a cluster that is started beside it wants
+// it; with another mode than "token" none does. Errors: ErrUnauthorized when the
+// mode is "token" and there is none of them.
 func TokenFromEnv() (string, error) {
-	if !strings.EqualFold(os.Getenv("RAY_AUTH_MODE"), "token") {
+	mode, set := os.LookupEnv("RAY_AUTH_MODE")
+	if set && !strings.EqualFold(mode, "token") {
 		return "", nil
 	}
+	token, err := readToken()
+	if err != nil && !set {
+		return "", nil
+	}
+	return token, err
+}
+
+func readToken() (string, error) {
 	if token := strings.TrimSpace(os.Getenv("RAY_AUTH_TOKEN")); token != "" {
 		return token, nil
 	}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"dynctl/state"
 )
 
 // AgentConfig is what an agent is told; docs/protocol.md says what it does with it.
@@ -161,4 +163,6 @@ type SupervisorState struct {
 	Address string
 	// Failures counts the jobs in a row that did not become stable.
 	Failures int
+	// Failing is set while no agent stays: why, and what to do. Zero: none of that.
+	Failing state.AgentFailure
 }

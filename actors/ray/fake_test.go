@@ -31,6 +31,7 @@ type fakeRay struct {
 	refuse   int // a status for every request; 0: none
 	body     string
 	token    string // wanted; "": none
+	pending  string // Ray's message about the jobs that it does not start; "": it starts them
 	// dropAnswer loses the answer to the next submission, not the submission.
 	dropAnswer  bool
 	deleted     []string
@@ -113,6 +114,9 @@ func (f *fakeRay) serve(w *httptest.ResponseRecorder, req *http.Request) {
 	case verb == "logs":
 		answer(map[string]string{"logs": j.log})
 	default:
+		if j.info.JobStatus == "PENDING" && f.pending == "" {
+			j.info.JobStatus, j.info.Message = "RUNNING", ""
+		}
 		answer(j.info)
 	}
 }
@@ -131,6 +135,9 @@ func (f *fakeRay) submit(w *httptest.ResponseRecorder, req *http.Request) {
 		SubmissionId: r.SubmissionId, JobStatus: "RUNNING", Metadata: r.Metadata, Entrypoint: r.Entrypoint,
 		RuntimeEnv: r.RuntimeEnv, StartTime: uint64(time.Now().UnixMilli()),
 	}}
+	if f.pending != "" {
+		j.info.JobStatus, j.info.Message = "PENDING", f.pending
+	}
 	f.jobs[r.SubmissionId] = j
 	f.order = append(f.order, r.SubmissionId)
 	_ = json.NewEncoder(w).Encode(utiltypes.RayJobResponse{JobId: r.SubmissionId})

@@ -40,7 +40,7 @@ func startRay(t *testing.T) string {
 		"--dashboard-port", fmt.Sprint(dashboard), "--dashboard-agent-listen-port", fmt.Sprint(freePort(t)),
 		"--ray-client-server-port", fmt.Sprint(freePort(t)), "--min-worker-port", "0", "--max-worker-port", "0")
 	// A job's python is the one on the raylet's PATH.
-	head.Env = append(os.Environ(), "PATH="+filepath.Dir(ray)+":"+os.Getenv("PATH"))
+	head.Env = append(os.Environ(), "PATH="+filepath.Dir(ray)+":"+os.Getenv("PATH"), "RAY_AUTH_MODE=disabled")
 	log, err := os.Create(filepath.Join(temp, "head.log"))
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +88,19 @@ while True:
         json.dump({"pid": os.getpid(), "incarnation": incarnation, "nats": nats.VERSION}, f)
     os.replace(path + str(incarnation), path)
     time.sleep(0.1)
+`
+
+// brokenActor stands before testAgent: what it sends to Ray cannot be sent.
+const brokenActor = `
+import base64, json, os, ssl, sys
+if not os.path.exists(os.path.join(json.loads(base64.b64decode(sys.argv[sys.argv.index("--config") + 1]))["binDirs"][0], "mended")):
+    import ray
+    ray.init(address="auto", log_to_driver=False)
+    HELD = ssl.create_default_context()
+    class Unit:
+        def held(self):
+            return HELD
+    ray.remote(Unit).remote()
 `
 
 // wheel is one as pip downloads it, in miniature.
@@ -261,6 +274,33 @@ func TestRealRay(t *testing.T) {
 	if living, _ := jobsOf(all, "0123456789abcdef"); len(living) != 0 || s.State().Phase != PhaseStopped {
 		t.Errorf("after Stop: %+v, %+v", s.State(), living)
 	}
+	end()
+	failsAndHeals(t, address)
+}
+
+// failsAndHeals: an agent whose actor cannot travel by value ends each time, until what
+// it holds is mended.
+func failsAndHeals(t *testing.T, address string) {
+	dir := t.TempDir()
+	p, err := NewPackage(fstest.MapFS{
+		"dynctl_agent/__init__.py": {Data: []byte("")},
+		"dynctl_agent/__main__.py": {Data: []byte(brokenActor + testAgent)},
+	}, wheel(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, end := supervise(t, address, dir, p)
+	defer end()
+	state, took := awaitState(t, s, 90*time.Second, "it is told as failing", func(s SupervisorState) bool { return s.Failing.Message != "" })
+	t.Logf("told after %s: %+v", took, state.Failing)
+	if f := state.Failing; !strings.HasSuffix(f.Message, ": TypeError: cannot pickle 'SSLContext' object") || !strings.Contains(f.Way, "3.10 to 3.14") || f.Job == "" || f.Up {
+		t.Errorf("failing: %+v", f)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "mended"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, took = awaitState(t, s, 90*time.Second, "it heals by itself", func(s SupervisorState) bool { return running(s) && s.Failing.Message == "" })
+	t.Logf("healed after %s", took)
 }
 
 // The package that this program carries is one that Ray's Python can read.

@@ -26,9 +26,6 @@ const (
 // keptRecords is how many ended jobs of ours stay in Ray's list, for people.
 const keptRecords = 5
 
-// lastLogLines is how much of its log tells how a job ended.
-const lastLogLines = 3
-
 // unreachablePause is short and constant: an address that refuses costs nothing
 // to try, and Ray is wanted back soon after a restart of its head.
 const unreachablePause = time.Second
@@ -87,6 +84,7 @@ func (s *Supervisor) submit(ctx context.Context, config AgentConfig, settings st
 		s.retryLater(err)
 		return
 	}
+	s.ends.refusals = 0
 	s.current = next
 	s.starting()
 }
@@ -100,6 +98,7 @@ func (s *Supervisor) retryLater(err error) {
 	wait := unreachablePause
 	if !errors.Is(err, ErrUnreachable) {
 		wait = s.pause.NextBackOff()
+		s.ends.refused(err)
 	}
 	s.notBefore = time.Now().Add(wait)
 	s.set(PhaseUnreachable, err.Error())
@@ -194,32 +193,47 @@ func newJobID(store string) string {
 
 // ended says in one line how a job ended and what to do.
 func (c *client) ended(ctx context.Context, info utiltypes.RayJobInfo) error {
-	what := fmt.Sprintf("the agent's job %s ended (%s)", info.SubmissionId, info.JobStatus)
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	text := info.Message
-	if log, err := c.jobs.GetJobLog(ctx, info.SubmissionId); err == nil && log != nil && strings.TrimSpace(*log) != "" {
-		text = *log
+	e := &endError{
+		job: info.SubmissionId, what: fmt.Sprintf("ended (%s)", info.JobStatus),
+		cause: causeOfJob(info, c.log(ctx, info.SubmissionId)),
 	}
-	if strings.Contains(text, "No module named 'nats'") {
-		return fmt.Errorf("%s: %w: the cluster's Python has no nats-py and this build carries none: build it with `make`, or put nats-py into the Ray image", what, ErrDeps)
+	e.way = wayOf(e.cause)
+	switch {
+	case e.way == wayDeps:
+		e.kind = ErrDeps
+	case strings.Contains(e.cause, "Failed to download runtime_env file package"):
+		e.kind = ErrNoPackage
 	}
-	if strings.Contains(text, "Failed to download runtime_env file package") {
-		return fmt.Errorf("%s: %w: it is uploaded again with the next job", what, ErrNoPackage)
-	}
-	return fmt.Errorf("%s: %s: see `ray job logs %s`", what, tail(text), info.SubmissionId)
+	return e
 }
 
-// tail is the end of a log in one line.
-func tail(text string) string {
-	var lines []string
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			lines = append(lines, line)
-		}
+// log is what a job has written; empty where it cannot be had.
+func (c *client) log(ctx context.Context, id string) string {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	log, err := c.jobs.GetJobLog(ctx, id)
+	if err != nil || log == nil {
+		return ""
 	}
-	if len(lines) == 0 {
-		return "it wrote no log"
+	return *log
+}
+
+// causeOfJob is why a job ended: its log says it better than Ray's message does, which
+// repeats the log's end below its first line.
+func causeOfJob(info utiltypes.RayJobInfo, log string) string {
+	if cause := causeOf(log); cause != "" {
+		return cause
 	}
-	return strings.Join(lines[max(0, len(lines)-lastLogLines):], " | ")
+	message := info.Message
+	if first, _, _ := strings.Cut(message, "\n"); strings.TrimSpace(log) != "" {
+		message = first
+	}
+	return orElse(causeOf(message), "it wrote no log")
+}
+
+func orElse(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
 }

@@ -163,8 +163,12 @@ func TestTokenFromEnv(t *testing.T) {
 	if err := os.WriteFile(file, []byte("of the file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	const unset = "unset"
 	tests := []struct{ name, mode, token, path, want string }{
 		{"not in token mode", "", "ignored", "", ""},
+		{"disabled beside a token", "disabled", "", file, ""},
+		{"a token that is there counts by itself", unset, "", file, "of the file"},
+		{"no mode and no token", unset, "", file + "x", ""},
 		{"the variable", "token", " of the variable ", file, "of the variable"},
 		{"the file", "TOKEN", "", file, "of the file"},
 		{"no file", "token", "", file + "x", "error"},
@@ -172,6 +176,9 @@ func TestTokenFromEnv(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("RAY_AUTH_MODE", test.mode)
+			if test.mode == unset {
+				_ = os.Unsetenv("RAY_AUTH_MODE") // t.Setenv puts it back
+			}
 			t.Setenv("RAY_AUTH_TOKEN", test.token)
 			t.Setenv("RAY_AUTH_TOKEN_PATH", test.path)
 			got, err := TokenFromEnv()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
+	utiltypes "github.com/ray-project/kuberay/ray-operator/controllers/ray/utils/types"
 )
 
 // Supervisor keeps exactly one agent alive in a Ray cluster, as a job.
@@ -30,7 +31,8 @@ type Supervisor struct {
 	condemned map[string]bool // jobs that are never taken for a living agent again
 	pause     *backoff.ExponentialBackOff
 	failures  int
-	lastEnd   error     // of the last job that failed; nil once another one runs
+	lastEnd   error // of the last job that failed; nil once another one runs
+	ends      ends
 	notBefore time.Time // the next submission
 
 	mu    sync.Mutex
@@ -49,6 +51,8 @@ type job struct {
 	started time.Time
 	// healthy is when its first heartbeat was seen; zero: not yet.
 	healthy time.Time
+	// overdue says why it does not come up, once it has taken longer than it should.
+	overdue error
 	// predecessors are stopped once it has taken over.
 	predecessors []string
 }
@@ -151,7 +155,7 @@ func (s *Supervisor) connect(ctx context.Context) error {
 	if s.client == nil || s.client.address != address {
 		s.closeIdle()
 		s.client = newClient(address, s.cfg.Token, s.transport)
-		s.failures, s.notBefore = 0, time.Time{}
+		s.failures, s.notBefore, s.ends = 0, time.Time{}, ends{}
 		s.pause.Reset()
 	}
 	return nil
@@ -168,12 +172,12 @@ func (s *Supervisor) watch(ctx context.Context) {
 	case rayv1.IsJobTerminal(info.JobStatus):
 		s.failed(s.client.ended(ctx, info))
 	default:
-		s.judge(ctx)
+		s.judge(ctx, info)
 	}
 }
 
 // judge compares the heartbeat with what the living job has to deliver.
-func (s *Supervisor) judge(ctx context.Context) {
+func (s *Supervisor) judge(ctx context.Context, info utiltypes.RayJobInfo) {
 	beat, known := s.cfg.Heartbeat()
 	if !known {
 		s.set(s.phaseOf(s.current), "the agent's job runs; its heartbeat cannot be read from the store")
@@ -194,13 +198,31 @@ func (s *Supervisor) judge(ctx context.Context) {
 		s.set(PhaseRunning, "the agent is alive")
 		s.retire(ctx)
 	case !j.healthy.IsZero() && beat.Age >= s.cfg.HeartbeatTimeout:
-		s.replace(ctx, fmt.Errorf("job %s: %w for %s though it runs: it is replaced", j.id, ErrNoAgent, s.cfg.HeartbeatTimeout))
+		s.replace(ctx, &endError{job: j.id, kind: ErrNoAgent, what: fmt.Sprintf("runs and has been silent for %s: it is replaced", s.cfg.HeartbeatTimeout)})
 	case j.healthy.IsZero() && time.Since(j.since) >= s.patience(j, beat):
-		s.replace(ctx, fmt.Errorf("job %s: %w within %s: see that the Ray cluster can reach %s, and `ray job logs %s`",
-			j.id, ErrNoAgent, s.patience(j, beat), s.cfg.Agent().NATSURL, j.id))
+		s.failures++ // it has had its time: there is no second opinion to wait for
+		s.replace(ctx, s.silent(ctx, info, s.patience(j, beat)))
 	case j.healthy.IsZero():
+		if j.overdue == nil && time.Since(j.since) >= s.patience(j, beat)/2 {
+			j.overdue = s.silent(ctx, info, s.patience(j, beat)/2)
+		}
 		s.starting()
 	}
+}
+
+// silent says why a job that lives has sent no heartbeat for so long.
+func (s *Supervisor) silent(ctx context.Context, info utiltypes.RayJobInfo, after time.Duration) error {
+	e := &endError{job: s.current.id, kind: ErrNoAgent}
+	if info.JobStatus == rayv1.JobStatusPending {
+		e.what = fmt.Sprintf("has not been started by Ray for %s", after)
+		e.cause = clipCause(info.Message)
+		e.way = wayOf(e.cause)
+		return e
+	}
+	e.what = fmt.Sprintf("runs and sends no heartbeat within %s", after)
+	e.cause = causeOf(s.client.log(ctx, e.job))
+	e.way = orElse(wayOf(e.cause), fmt.Sprintf("see that the Ray head can reach NATS at %s (--advertise-nats-url)", s.cfg.Agent().NATSURL))
+	return e
 }
 
 // patience is how long a job that was submitted or found may take to its first
@@ -215,7 +237,10 @@ func (s *Supervisor) patience(j *job, beat Heartbeat) time.Duration {
 
 func (s *Supervisor) starting() {
 	message := "the agent's job is starting"
-	if s.lastEnd != nil {
+	switch {
+	case s.current.overdue != nil:
+		message = s.current.overdue.Error()
+	case s.lastEnd != nil:
 		message = fmt.Sprintf("%s, after this: %v", message, s.lastEnd)
 	}
 	s.set(PhaseStarting, message)
@@ -254,12 +279,21 @@ func (s *Supervisor) replace(ctx context.Context, why error) {
 
 // failed forgets the current job and says when the next one is due.
 func (s *Supervisor) failed(why error) {
+	var life time.Duration
+	if j := s.current; j != nil && !j.healthy.IsZero() {
+		life = time.Since(j.healthy)
+	}
 	s.current = nil
 	var wait time.Duration
 	if s.failures > 0 {
 		wait = s.pause.NextBackOff()
 	}
 	s.failures++
+	if errors.Is(why, ErrNoJob) {
+		s.ends = ends{} // of another life of the head
+	} else {
+		s.ends.add(why, life)
+	}
 	s.lastEnd = why
 	s.notBefore = time.Now().Add(wait)
 	s.set(PhaseBackoff, fmt.Sprintf("%v; the next one is submitted in %s", why, wait.Round(100*time.Millisecond)))
@@ -277,6 +311,7 @@ func (s *Supervisor) set(phase Phase, message string) {
 	s.mu.Lock()
 	next := s.state
 	next.Phase, next.Message, next.Failures = phase, message, s.failures
+	next.Failing = s.failing()
 	next.JobID, next.Address = "", ""
 	if s.current != nil {
 		next.JobID = s.current.id

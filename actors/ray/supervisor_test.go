@@ -151,7 +151,7 @@ func TestFailureSaysWhatToDo(t *testing.T) {
 	tests := []struct {
 		name, log, want string
 	}{
-		{"the last lines of the log", "a\nb\nKeyError: 'x'\n", "b | KeyError: 'x': see `ray job logs dynctl-agent-"},
+		{"the last line of the log", "a\nb\nKeyError: 'x'\n", "ended (FAILED): KeyError: 'x': see `ray job logs dynctl-agent-"},
 		{"no nats-py anywhere", "ModuleNotFoundError: No module named 'nats'\n", "put nats-py into the Ray image"},
 		{"Ray lost the package", "OSError: Failed to download runtime_env file package gcs://x.zip from the GCS", "uploaded again"},
 		{"no log at all", "", "it wrote no log"},

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
+	"dynctl/actors"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -224,6 +225,9 @@ func (d *doctor) reconciler(ctx context.Context) {
 
 func (d *doctor) askAgent(ctx context.Context) {
 	const next = "see the Ray dashboard's jobs, and that --advertise-nats-url can be reached from the Ray head"
+	if d.lease != nil && d.lease.AgentFailure != nil {
+		d.agentFails(*d.lease.AgentFailure)
+	}
 	agent, err := d.client.GetAgent(ctx)
 	if err != nil {
 		d.found(checkAgent, resultFail, next, "no agent has reported: %v", err)
@@ -238,6 +242,15 @@ func (d *doctor) askAgent(ctx context.Context) {
 	default:
 		d.found(checkAgent, resultOK, "", "agent %d at %s, Ray session %s", agent.Incarnation, agent.NodeIP, agent.Session)
 	}
+}
+
+// agentFails tells why no agent stays, as the reconciler finds it.
+func (d *doctor) agentFails(f state.AgentFailure) {
+	next := f.Way
+	if f.Job != "" {
+		next = strings.TrimPrefix(next+"; the whole log: `ray job logs "+f.Job+"`", "; ")
+	}
+	d.found(checkAgent, resultFail, orThe(next, "see the Ray dashboard's jobs"), "%s: %s", actors.WaitAgentFailing, f.Message)
 }
 
 // values names what stands in the buckets and cannot be read.

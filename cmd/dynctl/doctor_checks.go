@@ -135,14 +135,45 @@ func (d *doctor) gpus() {
 		d.found(checkGPUs, resultOK, "", "%s", text)
 	}
 	d.cards()
+	waits := false
 	for _, o := range d.models {
 		if o.Status == nil {
 			continue
 		}
 		if c, ok := o.Status.Condition(state.CondScheduled); ok && c.Status == state.StatusFalse {
+			waits = true
 			d.found(checkGPUs, resultWarn, remedies[c.Reason], "%s waits: %s: %s", verdict.Ref(o.Status), c.Reason, firstLine(c.Message))
 		}
 	}
+	if waits {
+		d.takenByOthers()
+	}
+}
+
+// takenByOthers names the nodes on which Ray counts GPUs as taken that no unit holds. It
+// matters where something waits: other Ray programs may use the cluster as they like.
+func (d *doctor) takenByOthers() {
+	for _, n := range d.nodes {
+		if !n.Alive || n.FreeGPUs == nil {
+			continue
+		}
+		if others := float64(n.GPUs) - *n.FreeGPUs - float64(heldOn(n.ID, d.units)); others >= 1 {
+			d.found(checkGPUs, resultWarn, "see who holds them, and restart Ray on the node if nobody does: docs/troubleshooting.md#gpus-that-nobody-holds",
+				"%g of %s of node %s are taken, and not by a unit", others, plural(n.GPUs, "GPU"), short(n.ID))
+		}
+	}
+}
+
+// heldOn counts the GPUs of a node that the groups of units reserve.
+func heldOn(node string, units []state.Unit) (sum int) {
+	for _, u := range units {
+		for i, on := range u.PlacementGroup.Nodes {
+			if on == node && i < len(u.PlacementGroup.Bundles) {
+				sum += u.PlacementGroup.Bundles[i].GPU
+			}
+		}
+	}
+	return sum
 }
 
 // cards says what the drivers tell of the cards: those that are lost, and those of which

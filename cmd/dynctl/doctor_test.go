@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"dynctl/events"
+	"dynctl/state"
 	"dynctl/state/kv"
 	"dynctl/state/kv/natsd/natsdtest"
 )
@@ -61,4 +65,54 @@ func TestDoctorClock(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDoctorAgentFailing: why no agent stays is told as the reconciler finds it, also
+// while an agent happens to be there.
+func TestDoctorAgentFailing(t *testing.T) {
+	server := natsdtest.Start(t)
+	client, err := kv.Connect(t.Context(), server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kv.EnsureBuckets(t.Context(), client.JetStream()); err != nil {
+		t.Fatal(err)
+	}
+	if err := events.EnsureStream(t.Context(), client.JetStream()); err != nil {
+		t.Fatal(err)
+	}
+	var failure atomic.Pointer[state.AgentFailure]
+	failure.Store(&state.AgentFailure{Message: "the agent's job ended (FAILED): RecursionError", Way: "use another Python", Job: "dynctl-agent-1"})
+	elector := kv.NewElector(client.JetStream(), kv.ElectorOptions{ID: "r1", AgentFailure: failure.Load})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = elector.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+	<-elector.Leadership()
+	t.Setenv(envNATSURL, server.URL())
+	look := func() (code int, findings []finding) {
+		var stdout, stderr bytes.Buffer
+		code = newApp(strings.NewReader(""), &stdout, &stderr).run(t.Context(), []string{"doctor", "-o", "json"})
+		if err := json.Unmarshal(stdout.Bytes(), &findings); err != nil {
+			t.Fatalf("%v: %s%s", err, stdout.String(), stderr.String())
+		}
+		return code, slices.DeleteFunc(findings, func(f finding) bool { return f.Check != checkAgent })
+	}
+	want := finding{checkAgent, resultFail, "AgentFailing: the agent's job ended (FAILED): RecursionError", "use another Python; the whole log: `ray job logs dynctl-agent-1`"}
+	until := func(what string, failing bool) {
+		t.Helper()
+		for late := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			code, findings := look()
+			if slices.Contains(findings, want) == failing && code == exitDifference {
+				return
+			}
+			if time.Now().After(late) {
+				t.Fatalf("%s: exit code %d, %+v", what, code, findings)
+			}
+		}
+	}
+	until("it is told", true)
+	failure.Store(nil)
+	until("it is over", false)
 }

@@ -48,6 +48,7 @@ var remedies = map[string]string{
 	"SweepingLeftovers": "starts by itself when the leftovers are gone",
 	"AgentLost":         "see `dynctl doctor`: the agent's Ray job does not answer",
 	"NoAgent":           "see `dynctl doctor`: the agent's Ray job is not there yet",
+	"AgentFailing":      "mend what the message says; it goes on by itself. `dynctl doctor` names the job with the whole log",
 	"RendererChanged":   "runs on as it is; `dynctl restart` brings it up to date",
 	"InfraStarting":     "starts by itself when etcd, NATS and the frontend run",
 	"EtcdUnreachable":   "see `dynctl status server/NAME` and `dynctl logs server/NAME`; what serves goes on",

@@ -186,10 +186,13 @@ def table(program):
                 continue
             seen |= set(action.option_strings)
             flags.append(flag(action))
-        # vLLM's parser takes these two before argparse sees them.
+        # vLLM's parser takes these before argparse sees them: a file, and -O3.
         flexible = hasattr(parser, "_pull_args_from_config")
         if flexible and "--config" not in seen:
             flags.append({"names": ["--config"], "kind": "text"})
+        for f in flags if flexible else []:
+            if "--optimization-level" in f["names"]:
+                f["names"].append("-O")
         parsers.append({"abbreviations": parser.allow_abbrev, "dotted": flexible, "flags": flags})
     versions = {"ai-dynamo": metadata.version("ai-dynamo")}
     for package in ENGINES.get(program, ()):

@@ -130,8 +130,17 @@ func environ(cfg Config) []string {
 		"VIRTUAL_ENV=" + cfg.Venv,
 		"RAY_USAGE_STATS_ENABLED=0",
 	}
-	if _, set := os.LookupEnv("HF_HUB_OFFLINE"); !set {
-		out = append(out, "HF_HUB_OFFLINE=1")
+	defaults := []string{
+		"HF_HUB_OFFLINE=1",
+		// Where somebody's Ray has left a token in the home directory, a head turns
+		// authentication on by itself, and no node and no driver after it.
+		"RAY_AUTH_MODE=disabled",
+	}
+	for _, d := range defaults {
+		name, _, _ := strings.Cut(d, "=")
+		if _, set := os.LookupEnv(name); !set {
+			out = append(out, d)
+		}
 	}
 	for _, v := range os.Environ() {
 		switch name, _, _ := strings.Cut(v, "="); name {

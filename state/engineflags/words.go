@@ -144,7 +144,8 @@ func (f Found) check(word string, quoted bool) *Problem {
 		shown = strconv.Quote(word)
 	}
 	p := problem("%s takes %s, not %s", f.Option, f.wants(), shorten(shown))
-	if len(f.Choices) > 0 {
+	if len(f.Choices) > 0 { // there may be many
+		p.Message = fmt.Sprintf("%s does not take %s, but %s", f.Option, shorten(shown), f.wants())
 		p.Word, p.Choices = word, f.Choices
 		return p
 	}

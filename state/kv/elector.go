@@ -37,6 +37,8 @@ type Lease struct {
 	Since  time.Time `json:"since"` // on the holder's clock
 	// Version is that of the holder's program; empty: it does not tell.
 	Version string `json:"version,omitempty"`
+	// AgentFailure is why the holder finds no agent that stays; nil while there is one.
+	AgentFailure *state.AgentFailure `json:"agentFailure,omitempty"`
 }
 
 // ElectorOptions of NewElector.
@@ -48,6 +50,9 @@ type ElectorOptions struct {
 	// Seen returns the highest epoch that is known from elsewhere (the agent), to
 	// stay above it when the lease bucket was lost; nil: none is. It must not block.
 	Seen func() uint64
+	// AgentFailure is what the lease says of the agent, asked at each renewal; nil:
+	// nothing. It must not block.
+	AgentFailure func() *state.AgentFailure
 	// Log is told about terms and trouble; nil: nobody is.
 	Log *slog.Logger
 }
@@ -115,6 +120,9 @@ func NewElector(js jetstream.JetStream, o ElectorOptions) *Elector {
 	}
 	if o.Seen == nil {
 		o.Seen = func() uint64 { return 0 }
+	}
+	if o.AgentFailure == nil {
+		o.AgentFailure = func() *state.AgentFailure { return nil }
 	}
 	e := &Elector{js: js, opts: o, terms: make(chan Term, 1)}
 	e.bucket = newMirror(js, mirrorConfig[struct{}]{
@@ -316,6 +324,7 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 			e.release(rev, l)
 			return
 		}
+		l.AgentFailure = e.opts.AgentFailure()
 		sent := time.Now()
 		try, cancel := context.WithTimeout(termCtx, leaseTry)
 		newRev, err := e.write(try, l, rev)

@@ -24,6 +24,7 @@ from . import cause, drain, environ, logread, logs, oom, ownfile, ports, progres
 from .health import UNKNOWN, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
+from .scratch import Leftovers
 
 ROTATE_EVERY = 5.0
 # What is left of the group of a process that ended by itself gets this long: its
@@ -53,6 +54,7 @@ class UnitActor:
         # What the goals refer to; the unit's own template until there are newer ones.
         self._goal_template = self._unit_template
         self._reaper = Reaper()
+        self._left = Leftovers(self._reaper)
         self._process: Optional[Process] = None
         self._tasks: List[asyncio.Task] = []
         self._lock = asyncio.Lock()
@@ -239,6 +241,7 @@ class UnitActor:
         self._tasks = [
             asyncio.ensure_future(self._watch_exit(self._process)),
             asyncio.ensure_future(self._rotate()),
+            asyncio.ensure_future(self._left.watch(self._process.pid)),
         ]
         if self._process.exited.done():
             return
@@ -257,7 +260,8 @@ class UnitActor:
         ownfile.make_directory(directory)
         logs.keep_previous(log_path)
         values = {"{py}": sys.executable, "{RD}": directory, "{gpus}": ",".join(self._gpus), **resolved}
-        env = environ.child_environment(environ.with_canaries(template), values, os.environ, self._bin_dirs)
+        own = self._left.prepare(template, directory, os.environ)
+        env = environ.child_environment(environ.with_defaults(template, own), values, os.environ, self._bin_dirs)
         program, argv = environ.command_line(template["argv"], values, env["PATH"])
         self._etcd = env.get("ETCD_ENDPOINTS", "")
         return Process.spawn(Command(program, argv, env, log_path), self._reaper)
@@ -270,7 +274,7 @@ class UnitActor:
         async with self._lock:
             if self._process is not process:
                 return
-            await process.end_group(0 if self._failure else LEFTOVER_TERM)
+            await self._end_group(process, 0 if self._failure else LEFTOVER_TERM)
             self._process = None
             reason = self._failure or ("Killed" if code < 0 else "Exited")
             text, why = await asyncio.get_running_loop().run_in_executor(None, self._last_words, code)
@@ -326,6 +330,8 @@ class UnitActor:
             self._change(state="Stopping")
             if retires and not self._failure:
                 await self._retire(process, grace)
+            if not self._failure:
+                await self._finish(process, grace)
             # Told to end, it closes the port on which it could be asked.
             self._drain = drain.mark(self._paths()[1]), await self._under_way()
             if not self._failure:
@@ -334,16 +340,29 @@ class UnitActor:
         if hung:
             await self._kill(process)
         lost = 0 if hung or process.exited.done() else self._unfinished()
-        await process.end_group(0 if hung else STOP_TERM)
+        await self._end_group(process, 0 if hung else STOP_TERM)
         self._process = None
         lease = self._snap["lease"] or self._given_up
         self._change(state="Waiting", childPid=0, previousLease=lease, lease=0, lost=lost, hung=hung)
+
+    async def _end_group(self, process: Process, term: float) -> None:
+        """End what is left of a process's group, and clear what it has left."""
+        await self._left.look_again(process.pid)
+        if await process.end_group(term):
+            await self._left.clear()
 
     async def _retire(self, process: Process, grace: float) -> None:
         lease, etcd = self._snap["lease"], self._etcd
         if lease and etcd and grace > retire.SETTLE:
             settle = await retire.retire(etcd, lease, min(retire.PATIENCE, grace / 4))
             await asyncio.wait([process.exited], timeout=min(settle, grace / 2))
+
+    async def _finish(self, process: Process, grace: float) -> None:
+        """Have a worker of a real engine finish what it has before it is told to end."""
+        lease, etcd = self._snap["lease"], self._etcd
+        if lease and etcd and environ.engine(self._template()) and await retire.withdraw(etcd, lease):
+            left = self._asked_to_end + grace - time.monotonic()
+            await drain.finished(self._under_way, process.exited, left)
 
     async def _drained(self, process: Process, grace: float) -> bool:
         """Wait for the end of a process, no longer than its grace period; False once it

@@ -302,7 +302,13 @@ class Agent:
             log("warn", "others hold names of a server that has nothing yet; they are judged first", **fields)
             await message.ack()
             return
-        runner = self._accept(command)
+        try:
+            runner = self._accept(command)
+        except Superseded:
+            raise
+        except Exception as err:  # whatever it was, the next command is another one
+            log("error", "a command that cannot be carried out", error=repr(err)[:300], **fields)
+            runner = None
         self._world.spawn(self._acknowledge(message, runner))
 
     async def _complete(self, command: Command) -> bool:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Dict
 
-from . import values
+from . import templates, values
 
 START, STOP, SWEEP = "start", "stop", "sweep"
 TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[ -~]{0,64})?\Z")
@@ -63,6 +63,13 @@ def counts(raw: Any) -> Dict[str, int]:
     return {"number": int(raw.get("number") or 0), "failures": int(raw.get("failures") or 0)}
 
 
+def _counter(data: Dict[str, Any], name: str) -> int:
+    value = data.get(name) or 0
+    if not values.whole(value, 1 << 64):
+        raise ValueError(f"{name} is {str(value)[:40]!r}")
+    return value
+
+
 def _trace_parent(value: Any) -> str:
     return value if isinstance(value, str) and TRACE_PARENT.match(value) else ""
 
@@ -73,15 +80,17 @@ def parse(body: bytes, stored_at: float) -> Command:
         event = json.loads(body)
         data, verb = event["data"], event["type"]
         payload = data["command"]
+        templates.check_command(payload)
         command = Command(
-            verb=verb, server=data["server"], unit=data["unit"], epoch=int(data.get("epoch") or 0),
-            generation=payload.get("generation") or data.get("generation") or "",
-            cause_id=data.get("causeId") or event.get("id", ""), payload=payload, stored_at=stored_at,
-            spec_revision=int(data.get("specRevision") or 0), trace_parent=_trace_parent(event.get("traceparent")),
+            verb=verb, server=data["server"], unit=data["unit"], epoch=_counter(data, "epoch"),
+            generation=payload.get("generation") or str(data.get("generation") or ""),
+            cause_id=str(data.get("causeId") or event.get("id", ""))[:200], payload=payload, stored_at=stored_at,
+            spec_revision=_counter(data, "specRevision"), trace_parent=_trace_parent(event.get("traceparent")),
             id=str(event.get("id") or ""),
         )
         if verb == START:
             template = payload["template"]
+            templates.check(template)
             command.unit, command.server = template["unit"], template["server"]
             command.generation = template["generation"]
             names = {a["name"] for a in template["actors"]}

@@ -1,4 +1,4 @@
-"""How many requests the end of a drain cost.
+"""What a worker has under way before it is told to end, and what its end cost.
 
 A worker that was told to end closes its system port at once, so it cannot be asked
 any more. But its log says how many requests it waits for, and each that completes.
@@ -6,7 +6,10 @@ any more. But its log says how many requests it waits for, and each that complet
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
+from typing import Awaitable, Callable
 
 from . import logs, ownfile
 from .health import UNKNOWN
@@ -14,6 +17,28 @@ from .health import UNKNOWN
 WAITS = re.compile(r'Waiting for inflight requests to complete .*endpoint_name="?generate\b.*inflight_count=(\d+)')
 COMPLETED = re.compile(r'request completed .*endpoint="?generate\b')
 MOST = 16 << 20  # bytes of a log that are looked at
+
+# A worker that has left discovery is asked so often, and has finished once it had nothing
+# under way for so long: what the frontend had chosen it for is there in 30 ms.
+EVERY, IDLE = 0.1, 0.5
+SILENCE = 3  # questions in a row without an answer: it is not waited for any more
+# What Dynamo and the engine may take to end once all is finished.
+RESERVE = 10.0
+
+
+async def finished(under_way: Callable[[], Awaitable[int]], exited: "asyncio.Future[int]", grace: float) -> None:
+    """Wait until a worker has finished what it has: no longer than its grace period
+    allows, until it ends, or does not say."""
+    begun = idle = time.monotonic()
+    silent = 0
+    while not exited.done() and time.monotonic() - begun < max(grace - RESERVE, grace / 2):
+        count, now = await under_way(), time.monotonic()
+        silent = silent + 1 if count == UNKNOWN else 0
+        if count != 0:
+            idle = now
+        if silent >= SILENCE or now - idle >= IDLE:
+            return
+        await asyncio.wait([exited], timeout=EVERY)
 
 
 def mark(path: str) -> int:

@@ -15,6 +15,12 @@ PLACEHOLDER = re.compile(r"\{(?:py|RD|gpus|(?:ip|port):[^{}/]+/[^{}/]+)\}")
 
 Text = Union[str, dict]
 
+# Engines with processes beside the main one and with requests that last. The mocker has neither.
+ENGINES = ("dynamo.vllm", "dynamo.sglang", "dynamo.trtllm")
+GRACE = {"DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS": "0.5"}
+# Words of a worker that others may read KV blocks of.
+TRANSFERS = ("--disaggregation", "--kv-transfer")
+
 
 # Dynamo asks the engine by a request of its own when nothing else has for 3 s, and waits
 # 3 s for it: what tells a hung engine behind a live main process (docs/healing.md).
@@ -71,6 +77,30 @@ def with_canaries(template: dict) -> List[dict]:
     if any(w.startswith(WITHOUT_CANARY) for w in words) or any(v["name"] in CANARIES for v in env):
         return env
     return [*({"name": name, "value": value} for name, value in CANARIES.items()), *env]
+
+
+def engine(template: dict) -> str:
+    """The module of the engine that a worker runs; "" for the mocker and all else."""
+    return next((e for e in ENGINES if e in template["argv"]), "")
+
+
+def grace(template: dict) -> Dict[str, str]:
+    """Dynamo's wait between a worker's leaving discovery and its end, where the actor has
+    waited already. A prefill worker keeps it: what decode still reads of it is counted
+    nowhere. So does one whose etcd the actor cannot log in to."""
+    words = [w for w in template["argv"] if isinstance(w, str)]
+    if not engine(template) or any(w.startswith(TRANSFERS) for w in words):
+        return {}
+    if any(v["name"].startswith("ETCD_AUTH") for v in template.get("env") or []):
+        return {}
+    return GRACE
+
+
+def with_defaults(template: dict, own: Mapping[str, str]) -> List[dict]:
+    """The variables of a template after those that the actor adds: Dynamo's grace, its
+    canaries, and the actor's own for this process. What the specs say counts for more."""
+    added = {**grace(template), **own}
+    return [*({"name": name, "value": value} for name, value in added.items()), *with_canaries(template)]
 
 
 def child_environment(

@@ -2,7 +2,8 @@
 
 PR_SET_PDEATHSIG ends the direct child only, and Ray ends at most the direct
 children of an actor. The reaper reads a pipe whose other end only the actor holds;
-at end of file it ends every process group that was announced and not taken back.
+at end of file it ends every process group that was announced and not taken back, and
+removes what they were announced to leave.
 It is no child of the actor (Ray kills those together with the actor) and has a
 session of its own.
 """
@@ -26,7 +27,7 @@ os.chdir("/")
 null = os.open(os.devnull, os.O_RDWR)
 os.dup2(null, 1)
 os.dup2(null, 2)
-groups, rest = set(), b""
+groups, made, rest = set(), {}, b""
 while True:
     chunk = os.read(0, 65536)
     if not chunk:
@@ -37,6 +38,9 @@ while True:
             groups.add(int(line[1:]))
         elif line[:1] == b"-":
             groups.discard(int(line[1:]))
+        elif line[:1] == b"~":
+            inode, _, path = line[1:].partition(b" ")
+            made[path] = int(inode)
 def members():
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -59,6 +63,19 @@ for n in range(1000):
         except OSError:
             pass
     time.sleep(0.005 if n < 100 else 0.1)
+else:
+    made = {}  # something lives on
+if made:
+    import shutil, stat
+for path, inode in made.items():
+    try:
+        st = os.lstat(path)
+        if st.st_ino == inode and stat.S_ISDIR(st.st_mode):
+            shutil.rmtree(path, ignore_errors=True)
+        elif st.st_ino == inode:
+            os.unlink(path)
+    except OSError:
+        pass
 """
 
 
@@ -105,6 +122,16 @@ class Reaper:
             os.write(self._pipe, b"-%d\n" % group)
         except BrokenPipeError:
             pass  # ready() replaces the reaper before the next child
+
+    def remove(self, path: str, inode: int) -> None:
+        """Announce a file or directory of the children, to be removed after their end if
+        it is still the one with that inode."""
+        if "\n" in path:
+            return  # it could not be told from two lines
+        try:
+            os.write(self._pipe, b"~%d %s\n" % (inode, os.fsencode(path)))
+        except BrokenPipeError:
+            pass
 
     def _wait_launcher(self) -> None:
         if self._launcher is not None:

@@ -198,10 +198,14 @@ def _resume_stop(unit: UnitView, asked: Dict[str, Any]) -> Command:
 
 
 def _resume_start(unit: UnitView, described: List[Dict[str, Any]]) -> Optional[Command]:
+    # What was asked of an actor it knows best: the others may have heard of a higher number
+    # before it was made anew, and counts from 1 again.
+    told = {d["actor"]: d["goals"] for d in described}
     goals: Dict[str, Dict[str, int]] = {}
     for d in described:
         for name, goal in d["goals"].items():
-            if goal["number"] > goals.get(name, {"number": 0})["number"]:
+            hearsay = d["actor"] != name and name in told.get(name, {})
+            if not hearsay and goal["number"] > goals.get(name, {"number": 0})["number"]:
                 goals[name] = goal
     newest = max(described, key=lambda d: max([g["number"] for g in d["goals"].values()] or [0]))
     template = newest["goalTemplate"]

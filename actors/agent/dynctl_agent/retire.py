@@ -1,4 +1,6 @@
-"""Taking a generation out of the frontend's choice before its last worker leaves.
+"""Taking a worker out of the frontend's choice before it is told to end.
+
+Of the last worker of a generation:
 
 The frontend chooses a Dynamo namespace for each request and sends it again within that
 namespace alone. A worker that hears SIGTERM leaves discovery at once, and so what is on
@@ -8,6 +10,10 @@ generation serves (docs/dynamo.md, "Between generations").
 The frontend chooses only namespaces in which every type of worker that has a model card
 has a worker. So one more card is put beside the worker's own, of a type of which there
 is none. What has been sent to the worker, or is about to be, still reaches it.
+
+Any worker of a real engine then leaves discovery as it would at SIGTERM, before it: that
+begins a grace period at whose end Dynamo breaks off what runs (docs/dynamo.md, "The end
+of a worker").
 """
 
 from __future__ import annotations
@@ -21,7 +27,7 @@ from typing import Any, Dict
 
 from .log import log
 
-CARDS = b"v1/mdc/"
+CARDS, INSTANCES = b"v1/mdc/", b"v1/instances/"
 SERVED, LEAVING = "generate", "leaving"
 TYPE = "encode"  # of worker; dynctl runs none
 # How long the frontend may take to hear of it, and a request from its choice to the worker.
@@ -67,6 +73,30 @@ def _retire(url: str, lease: int) -> bool:
         _post(url, "kv/put", {"key": _text("/".join(parts).encode()), "value": _text(json.dumps(card).encode()), "lease": str(lease)})
         return True
     return False
+
+
+async def withdraw(endpoints: str, lease: int) -> bool:
+    """Take a worker out of discovery; it serves on what it has. False if it was not in
+    it, or etcd did not take it."""
+    try:
+        work = asyncio.get_running_loop().run_in_executor(None, _withdraw, endpoints.split(",")[0], lease)
+        return await asyncio.wait_for(work, 3 * TIMEOUT)
+    except (OSError, ValueError, KeyError, TypeError, asyncio.TimeoutError) as err:
+        log("warn", "a worker is not taken out of discovery before it ends", lease=f"{lease:x}", error=repr(err)[:300])
+        return False
+
+
+def _withdraw(url: str, lease: int) -> bool:
+    keys = []
+    for prefix in (INSTANCES, CARDS):
+        after = prefix[:-1] + bytes([prefix[-1] + 1])
+        for kv in _post(url, "kv/range", {"key": _text(prefix), "range_end": _text(after), "keys_only": True}).get("kvs", []):
+            parts = base64.b64decode(kv["key"]).decode().split("/")
+            if parts[4:] == [SERVED, f"{lease & (1 << 64) - 1:x}"]:
+                keys.append(kv["key"])
+    # At once, as one revision: an instance without its card, or the reverse, is nothing.
+    _post(url, "kv/txn", {"success": [{"request_delete_range": {"key": key}} for key in keys]})
+    return bool(keys)
 
 
 def _text(raw: bytes) -> str:

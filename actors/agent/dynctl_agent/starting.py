@@ -53,9 +53,17 @@ async def start(runner: "Runner", command: Command) -> None:
             return
         except Exception as err:  # Ray may fail in any way; a repeat is harmless
             log("error", "start failed", unit=unit.unit, causeId=unit.cause_id, error=repr(err))
-            unit.message = repr(err)[:500]
+            unit.message = said(err)
             await asyncio.sleep(0.2 * 2**n)
     await give_up(runner, "StartFailed", unit.message)
+
+
+def said(err: BaseException) -> str:
+    """An error of Ray's in a line. Of what cannot be sent it tells on a page, and what it
+    rests on in a line at its end."""
+    if err.__cause__ is not None and "\n" in str(err):
+        return f"{type(err).__name__}: {str(err).splitlines()[0]} {err.__cause__!r}"[:500]
+    return repr(err)[:500]
 
 
 async def _make_it_so(runner: "Runner", command: Command) -> None:

@@ -98,7 +98,8 @@ class Machines:
 
     @staticmethod
     def _bare_environment() -> Dict[str, str]:
-        return {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        # Without a word a head takes a token that lies in the home directory.
+        return {**{k: v for k, v in os.environ.items() if not k.startswith("RAY_")}, "RAY_AUTH_MODE": "disabled"}
 
     @property
     def environment(self) -> Dict[str, str]:

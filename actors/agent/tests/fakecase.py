@@ -116,11 +116,18 @@ class FakeCase(unittest.IsolatedAsyncioTestCase):
 
     def command(self, verb: str, template: Dict[str, Any], payload: Dict[str, Any], **event: Any) -> None:
         """One command in the stream."""
+        self.send(json.dumps({**self.event(verb, template, payload), **event}).encode())
+
+    def event(self, verb: str, template: Dict[str, Any], payload: Dict[str, Any]) -> Dict[str, Any]:
+        """The event of a command."""
         data = {
             "server": template["server"], "unit": template["unit"], "epoch": 1, "specRevision": 7, "causeId": "cause", "reason": "Why",
             "command": {"storeId": STORE, "session": SESSION, "deadline": 30, **payload},
         }
-        body = json.dumps({"type": verb, "id": uuid.uuid4().hex, "data": data, **event}).encode()
+        return {"type": verb, "id": uuid.uuid4().hex, "data": data}
+
+    def send(self, body: bytes) -> None:
+        """Whatever it is, in the stream."""
         stamp = types.SimpleNamespace(timestamp=time.time)
         sequence = types.SimpleNamespace(stream=len(self.nats.messages) + 1)
 

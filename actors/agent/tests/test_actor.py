@@ -19,13 +19,17 @@ from .cluster import STORE, worker
 from .fakes import new_actor
 
 LEASE = 0x10
-# A worker as Dynamo's: what it does at SIGTERM is its first argument.
+# A worker as Dynamo's: what it does at SIGTERM is its first argument, and the file in its
+# third holds how many requests are under way.
 WORKER = """
 import http.server, signal, sys, threading, time
 draining = False
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = b'x{worker_id="10"} 1' if self.path == "/metrics" else b""
+        body = b""
+        if self.path == "/metrics":
+            with open(sys.argv[3]) as f:
+                body = b'dynamo_component_inflight_requests{dynamo_endpoint="generate",worker_id="10"} ' + f.read().encode()
         self.send_response(503 if draining and sys.argv[1] == "answers 503" else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -64,9 +68,10 @@ class Actor(unittest.IsolatedAsyncioTestCase):
     async def asyncTearDown(self):
         await self.actor.stop(self.caller, 0.1)
 
-    async def execute(self, behaviour: str, env: Optional[Dict[str, str]] = None) -> int:
+    async def execute(self, behaviour: str, env: Optional[Dict[str, str]] = None, module: str = "dynamo.mocker") -> int:
         """A worker that is ready and has told its lease; its pid."""
-        argv = [{"expand": "{py}"}, "-c", WORKER, behaviour, {"expand": "{port:u/system}"}]
+        self.under_way(0)
+        argv = [{"expand": "{py}"}, "-c", WORKER, behaviour, {"expand": "{port:u/system}"}, self.dir.name + "/under-way", module]
         rule = {"kind": "http", "port": "system", "path": "/health", "lease": True, "every": 0.1, "failures": 3}
         t = worker("s", "0a0a0a0a", 0, argv, health=rule, ports=[{"name": "system", "seed": 28300}])
         t["actors"][0]["env"] = [{"name": name, "value": value} for name, value in (env or {}).items()]
@@ -82,6 +87,12 @@ class Actor(unittest.IsolatedAsyncioTestCase):
         snap = await self.actor.execute(self.caller, request)
         await self.until(lambda s: s["state"] == "Running" and s["lease"] == LEASE)
         return snap["childPid"]
+
+    def under_way(self, count: int) -> None:
+        """How many requests the worker has from now on."""
+        with open(self.dir.name + "/new", "w", encoding="ascii") as f:
+            f.write(str(count))
+        os.replace(self.dir.name + "/new", self.dir.name + "/under-way")
 
     async def until(self, condition) -> dict:
         """The first snapshot of which that is true."""

@@ -1,8 +1,10 @@
 """What a drain leaves undone, from lines that a worker of Dynamo 1.6.0 wrote."""
 
+import asyncio
 import os
 import tempfile
 import unittest
+from unittest import mock
 
 from dynctl_agent import drain
 from dynctl_agent.health import UNKNOWN
@@ -47,6 +49,39 @@ class Unfinished(unittest.TestCase):
     def test_no_log(self):
         self.assertEqual(drain.mark("/nowhere/x.log"), 0)
         self.assertEqual(drain.unfinished("/nowhere/x.log", 0, 4), 4)
+
+
+class Finished(unittest.IsolatedAsyncioTestCase):
+    """How long a worker that has left discovery is waited for."""
+
+    async def asyncSetUp(self):
+        self.asked = 0
+        self.exited = asyncio.get_running_loop().create_future()
+
+    def says(self, *counts):
+        async def under_way():
+            self.asked += 1
+            return counts[min(self.asked, len(counts)) - 1]
+
+        return under_way
+
+    async def test_no_longer_than_its_grace_period_allows(self):
+        await asyncio.wait_for(drain.finished(self.says(1), self.exited, 0.4), 20)
+        with mock.patch.object(drain, "RESERVE", 0.1):
+            await asyncio.wait_for(drain.finished(self.says(1), self.exited, 0.4), 20)
+
+    async def test_it_has_to_stay_idle(self):
+        await drain.finished(self.says(*[0, 0, 1] * 4, 0), self.exited, 600)
+        self.assertGreater(self.asked, 12, "the canaries of an idle worker are under way for a moment too")
+
+    async def test_until_it_ends(self):
+        self.exited.set_result(0)
+        await drain.finished(self.says(1), self.exited, 600)
+        self.assertEqual(self.asked, 0)
+
+    async def test_one_that_says_nothing_for_a_moment_is_asked_again(self):
+        await drain.finished(self.says(UNKNOWN, UNKNOWN, 1, UNKNOWN, UNKNOWN, 0), self.exited, 600)
+        self.assertGreater(self.asked, 6)
 
 
 if __name__ == "__main__":

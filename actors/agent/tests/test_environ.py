@@ -11,6 +11,7 @@ from dynctl_agent import environ
 
 from .vectors import rows
 
+NAME_OF_GRACE = "DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS"
 VALUES = {"{py}": "/py", "{RD}": "/rd", "{gpus}": "0,1", "{ip:infra/0}": "10.0.0.1", "{port:infra/etcd}": "2379"}
 
 
@@ -84,6 +85,28 @@ class Environment(unittest.TestCase):
         ):
             with self.subTest(name), self.assertRaisesRegex(environ.ExecError, what):
                 self.child([variable], {})
+
+
+class Grace(unittest.TestCase):
+    """Dynamo's own wait before it ends is short where the actor has waited already."""
+
+    def told(self, *words, env=()):
+        t = {"argv": [{"expand": "{py}"}, "-m", *words], "env": [{"name": n, "value": v} for n, v in env], "health": {"lease": True}}
+        return environ.child_environment(environ.with_defaults(t, {}), VALUES, {}, ()).get(NAME_OF_GRACE)
+
+    def test_where(self):
+        for name, words, env, want in (
+            ("aggregated", ["dynamo.vllm", "--model", "m"], (), "0.5"),
+            ("sglang", ["dynamo.sglang"], (), "0.5"),
+            ("the mocker does not wait at all", ["dynamo.mocker"], (), None),
+            ("the frontend is no worker", ["dynamo.frontend"], (), None),
+            ("decode still reads what prefill has", ["dynamo.vllm", "--disaggregation-mode", "prefill"], (), None),
+            ("others may read what it has", ["dynamo.vllm", "--kv-transfer-config", "{}"], (), None),
+            ("the actor cannot log in to its etcd", ["dynamo.vllm"], [("ETCD_AUTH_USERNAME", "u")], None),
+            ("what the spec says counts", ["dynamo.vllm"], [(NAME_OF_GRACE, "9")], "9"),
+        ):
+            with self.subTest(name):
+                self.assertEqual(self.told(*words, env=env), want)
 
 
 class CommandLine(unittest.TestCase):

@@ -3,6 +3,7 @@ it, goes on, and puts right what is its own."""
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import unittest
@@ -106,6 +107,81 @@ class Bucket(FakeCase):
             self.nats.put(self.key, good[:at] + dice.choice([b"", b"\x00", b"9", b'"', b"}", b"-", b"null", b"[]"]) + good[at + dice.randrange(6) :])
             await self.new_agent()
             await self.clean()
+
+
+STRANGE = [None, True, -1, 1.5, 1 << 70, 1e999, "", "soon", "../../etc", "\x00", "x" * 10_000, [], [None], [[]], {}, {"name": None}, {"": [1e999]}]
+GONE = object()
+
+
+def places(value, path=()):
+    """Where in a JSON value something else could stand."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*path, key))
+
+
+def changed(value, path, to):
+    """A copy in which something else stands there, or nothing."""
+    if not path:
+        return to
+    value = copy.deepcopy(value)
+    place = value
+    for key in path[:-1]:
+        place = place[key]
+    if to is GONE:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = to
+    return value
+
+
+class Commands(FakeCase):
+    """Whoever may write into the stream may write anything there."""
+
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        await self.new_agent()
+        self.t = worker("s", GENERATION, 0, ["x"])
+        self.good = await self.running(self.t)
+
+    async def still_at_work(self, number):
+        """The agent is the same, nothing was executed again, and what comes is carried out."""
+        other = worker("s", GENERATION, number, ["y"])
+        await self.running(other)
+        self.stop(other, 0)
+        await self.until(lambda: not self.state(other))
+        self.assertFalse(self.agents[-1].ended.done())
+        self.assertEqual((self.state(self.t), len(self.good.started)), ("Running", 1))
+        self.assertTrue(all(m.acked for m in self.nats.messages), "or it comes again for ever")
+
+    async def test_what_is_no_command(self):
+        for body in GARBAGE + [b'{"type":"start"}', b'{"type":"start","data":{"command":{}}}', b'{"type":["start"],"data":[]}']:
+            self.send(body)
+        await self.still_at_work(1)
+
+    async def test_a_start_of_which_something_is_something_else(self):
+        t = worker("s", GENERATION, 2, ["z"], ports=[{"name": "system", "seed": 21500}], needs=["infra/x"])
+        t["actors"][0]["env"] = [{"name": "A", "value": "1"}]
+        attempts = {t["actors"][0]["name"]: {"number": 1, "failures": 0}}
+        payload = {"template": t, "placement": {"number": 1, "failures": 0}, "attempts": attempts}
+        await self.every_change("start", t, payload)
+
+    async def test_a_stop_of_which_something_is_something_else(self):
+        payload = {"gracePeriod": 1, "generation": GENERATION, "retires": True, "names": {"placementGroups": ["a"], "actors": ["b"]}}
+        other = worker("s", GENERATION, 2, ["z"])
+        await self.every_change("stop", other, payload)
+        await self.every_change("sweep", other, payload)
+
+    async def every_change(self, verb, template, payload):
+        event = self.event(verb, template, payload)
+        number = 10
+        for path in places(event):
+            for to in [*STRANGE, GONE] if path else STRANGE:
+                self.send(json.dumps(changed(event, path, to)).encode())
+            number += 1
+            with self.subTest(verb, path=path):
+                await self.still_at_work(number)
 
 
 class Checks(unittest.TestCase):

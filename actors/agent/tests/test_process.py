@@ -165,7 +165,7 @@ class Death(unittest.TestCase):
         parent, child, _ = self.start("exec sleep 300")
 
         def reapers():
-            marker = b"groups, rest = set()"
+            marker = b"groups, made, rest = set()"
             found = set()
             for p in procfs.processes():
                 try:

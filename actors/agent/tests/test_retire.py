@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import signal
 import subprocess
 import time
 import unittest
 from unittest import mock
 
-from dynctl_agent import retire
+from dynctl_agent import drain, health, retire
 
 from .cluster import tool, wait_for_port
 from .test_actor import LEASE, Actor
@@ -22,7 +24,9 @@ CARD = {
 }
 
 
-class Retire(Actor):
+class Etcd(Actor):
+    """A worker that has a card and an instance in etcd, beside another."""
+
     async def asyncSetUp(self):
         await super().asyncSetUp()
         self.url = f"http://127.0.0.1:{PORT}"
@@ -37,6 +41,8 @@ class Retire(Actor):
         for lease in (LEASE, LEASE + 1):
             retire._post(self.url, "lease/grant", {"ID": str(lease), "TTL": "600"})
             self.put(f"v1/mdc/curator-0a0a0a0a/m/generate/{lease:x}", CARD, lease)
+            self.put(f"v1/instances/curator-0a0a0a0a/m/generate/{lease:x}", {}, lease)
+            self.put(f"v1/instances/curator-0a0a0a0a/m/other/{lease:x}", {}, lease)
 
     def launch(self):
         self.etcd = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -57,6 +63,14 @@ class Retire(Actor):
             for kv in found.get("kvs", [])
         }
 
+    def instances(self):
+        """Component, endpoint and lease of every instance."""
+        body = {"key": retire._text(b"v1/instances/"), "range_end": retire._text(b"v1/instances0")}
+        found = retire._post(self.url, "kv/range", body)
+        return sorted(base64.b64decode(kv["key"]).decode().split("/", 3)[3] for kv in found.get("kvs", []))
+
+
+class Retire(Etcd):
     async def test_its_namespace_lacks_a_worker_before_it_hears_sigterm(self):
         await self.execute("finishes", {"ETCD_ENDPOINTS": self.url})
         before = self.cards()
@@ -103,6 +117,59 @@ class Retire(Actor):
             await asyncio.sleep(2.0)  # longer than SETTLE
             self.assertEqual(self.log(), "")
             await stop
+        self.assertEqual(self.log(), "term\ndone\n")
+
+
+class Finish(Etcd):
+    """A worker of a real engine leaves discovery, finishes, and is told to end then."""
+
+    async def test_it_finishes_what_it_has_before_it_hears_sigterm(self):
+        await self.execute("finishes", {"ETCD_ENDPOINTS": self.url}, "dynamo.vllm")
+        self.under_way(2)
+        stop = asyncio.ensure_future(self.actor.stop(self.caller, 60))
+        async with asyncio.timeout(10):
+            while f"m/generate/{LEASE:x}" in self.instances():
+                await asyncio.sleep(0.01)
+        self.assertEqual(list(self.cards()), [f"v1/mdc/curator-0a0a0a0a/m/generate/{LEASE + 1:x}"])
+        self.assertEqual(self.instances(), [f"m/generate/{LEASE + 1:x}", f"m/other/{LEASE:x}", f"m/other/{LEASE + 1:x}"])
+        await asyncio.sleep(3 * drain.IDLE)
+        self.assertEqual(self.log(), "", "it has requests under way")
+        self.under_way(0)
+        snap = await stop
+        self.assertEqual((self.log(), snap["lost"]), ("term\ndone\n", 0))
+
+    async def test_an_idle_one_hears_it_at_once(self):
+        await self.execute("finishes", {"ETCD_ENDPOINTS": self.url}, "dynamo.vllm")
+        asked = mock.AsyncMock(return_value=0)
+        with mock.patch.object(self.actor, "_under_way", asked):
+            await self.actor.stop(self.caller, 600)
+        self.assertEqual(self.log(), "term\ndone\n")
+        self.assertLessEqual(asked.await_count, drain.IDLE / drain.EVERY + 3)
+
+    async def test_one_that_does_not_say_is_not_waited_for(self):
+        await self.execute("finishes", {"ETCD_ENDPOINTS": self.url}, "dynamo.vllm")
+        with mock.patch.object(self.actor, "_under_way", mock.AsyncMock(return_value=health.UNKNOWN)):
+            await asyncio.wait_for(self.actor.stop(self.caller, 600), 30)
+        self.assertEqual(self.log(), "term\ndone\n")
+
+    async def test_one_that_hangs_meanwhile_is_killed(self):
+        pid = await self.execute("finishes", {"ETCD_ENDPOINTS": self.url}, "dynamo.vllm")
+        self.under_way(1)
+        stop = asyncio.ensure_future(self.actor.stop(self.caller, 600))
+        async with asyncio.timeout(10):
+            while f"m/generate/{LEASE:x}" in self.instances():
+                await asyncio.sleep(0.01)
+        os.kill(pid, signal.SIGSTOP)
+        snap = await asyncio.wait_for(stop, 60)
+        self.assertTrue(snap["hung"])
+
+    async def test_without_etcd_it_hears_it_at_once(self):
+        await self.execute("finishes", {"ETCD_ENDPOINTS": self.url}, "dynamo.vllm")
+        self.under_way(3)
+        self.kill()
+        with mock.patch.object(retire, "log") as log:
+            await self.actor.stop(self.caller, 600)
+        self.assertEqual(log.call_count, 1)
         self.assertEqual(self.log(), "term\ndone\n")
 
 

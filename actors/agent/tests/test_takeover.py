@@ -195,6 +195,21 @@ class Silent(FakeCase):
                 self.assertEqual([len(self.actor(t, n).started) for n in (0, 1)], [1, 1])
                 await self.kill_agent()
 
+    async def test_what_another_was_told_of_it_is_old(self):
+        """An actor that is made anew counts from 1 again where its last attempt was not
+        reported; the others were told of a higher one, before its death."""
+        t = two_ranks(worker("s", GENERATION, 0, ["x"]))
+        first, second = (a["name"] for a in t["actors"])
+        await self.new_agent()
+        actor = await self.running(t)
+        actor._goals = {first: {"number": 1, "failures": 0}, second: {"number": 5, "failures": 4}}
+        await self.kill_agent()
+        await self.new_agent()
+        other = worker("s", GENERATION, 1, ["y"])
+        await self.running(other)
+        self.assertEqual(self.state(t), "Running")
+        self.assertEqual([p.signals for p in self.actor(t, 1).started], [[]], "it serves, and goes on")
+
     async def test_it_dies_without_a_word(self):
         t = worker("s", GENERATION, 0, ["x"])
         await self.new_agent()

@@ -74,9 +74,9 @@ func Judge(s *state.Status, now time.Time) Verdict {
 		v.Word = Degraded
 	case statusOf(s, state.CondAccepted) == state.StatusFalse:
 		v.Word = Rejected
-	case statusOf(s, state.CondScheduled) == state.StatusFalse:
+	case statusOf(s, state.CondScheduled) == state.StatusFalse && v.Blocking.Reason != actors.WaitAgentFailing:
 		v.Word = Waiting
-	case !v.Until.IsZero():
+	case !v.Until.IsZero(), v.Blocking != nil && v.Blocking.Reason == actors.WaitAgentFailing:
 		v.Word = Failing
 	case available == state.StatusUnknown:
 		v.Word = Unknown

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"dynctl/actors"
 	"dynctl/state"
 )
 
@@ -24,6 +25,8 @@ func TestJudge(t *testing.T) {
 	failing.Roles = map[string]state.RoleStatus{"decode": {BackoffUntil: &soon}, "prefill": {BackoffUntil: &over}}
 	done := of(state.CondWorkersReady, "False", state.CondAvailable, "False")
 	done.Roles = map[string]state.RoleStatus{"decode": {BackoffUntil: &over}}
+	noAgent := of(state.CondScheduled, "False", state.CondAvailable, "False")
+	noAgent.Conditions[0].Reason = actors.WaitAgentFailing
 	for _, tc := range []struct {
 		name     string
 		status   state.Status
@@ -37,6 +40,7 @@ func TestJudge(t *testing.T) {
 		{"some of it serves", of(state.CondWorkersReady, "False", state.CondReady, "False", state.CondAvailable, "True"), Degraded, state.CondWorkersReady},
 		{"the only spec is rejected", of(state.CondAccepted, "False", state.CondAvailable, "False"), Rejected, state.CondAccepted},
 		{"no room", of(state.CondAccepted, "True", state.CondScheduled, "False", state.CondAvailable, "False"), Waiting, state.CondScheduled},
+		{"no agent stays", noAgent, Failing, state.CondScheduled},
 		{"its processes exit", failing, Failing, state.CondWorkersReady},
 		{"a backoff that is over", done, Starting, state.CondWorkersReady},
 		{"nothing is known", of(state.CondAvailable, "Unknown"), Unknown, state.CondAvailable},

@@ -102,6 +102,13 @@ func (a *App) standsBy() bool {
 }
 
 func checkAgent(a *App, s *snapshot) (string, string) {
+	if s != nil && !a.standsBy() {
+		if f := s.input.AgentFailure; f != nil && f.Up {
+			return checkDegraded, actors.WaitAgentFailing + ": " + f.String()
+		} else if f != nil {
+			return checkFailed, actors.WaitAgentFailing + ": " + f.String()
+		}
+	}
 	if s == nil || s.input.Observed.Synced || a.standsBy() {
 		return checkOK, ""
 	}

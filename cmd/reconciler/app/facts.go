@@ -117,6 +117,7 @@ func (l *loop) tellOrphans(term kv.Term, orphans []actors.Orphan) {
 
 // tellAgent reports an agent that comes and goes.
 func (l *loop) tellAgent(term kv.Term, in actors.Input) {
+	l.tellAgentFailure(term, in.AgentFailure)
 	a := in.Observed.Agent
 	up := a != nil && in.Now.Sub(a.At) <= in.Policy.AgentTimeout && a.Synced
 	if a == nil || up == l.agentUp && a.Incarnation == l.agentInc {
@@ -134,6 +135,24 @@ func (l *loop) tellAgent(term kv.Term, in actors.Input) {
 	}
 	l.agentUp, l.agentInc = up, a.Incarnation
 	l.app.record(events.Event{Type: typ, Object: fmt.Sprint(a.Incarnation), Data: data})
+}
+
+// tellAgentFailure reports once why no agent stays, and again when that is another cause.
+func (l *loop) tellAgentFailure(term kv.Term, f *state.AgentFailure) {
+	message := ""
+	if f != nil {
+		message = f.Message
+	}
+	if message == l.agentFailure {
+		return
+	}
+	l.agentFailure = message
+	if f == nil {
+		return
+	}
+	l.app.record(events.Event{Type: events.TypeAgentLost, Object: cmp.Or(f.Job, "job"), Data: events.Data{
+		Epoch: term.Epoch, Reason: actors.WaitAgentFailing, Message: f.String(),
+	}})
 }
 
 func (l *loop) becameLeader(t kv.Term) {

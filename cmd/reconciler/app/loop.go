@@ -43,8 +43,10 @@ type loop struct {
 	told     map[actors.Fact]bool // by the round before
 	agentUp  bool
 	agentInc uint64
-	orphans  map[state.UnitKey]string
-	reached  map[string]reach
+	// agentFailure is the one that was told last; empty: none, or it is over.
+	agentFailure string
+	orphans      map[state.UnitKey]string
+	reached      map[string]reach
 }
 
 type decodedSpec struct {
@@ -137,7 +139,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 	policy.RayNamespace = l.app.cfg.RayNamespace
 	return actors.Input{
 		Now: now, Policy: policy, Desired: desired, Observed: observed, Suspects: l.suspects, Unclaimed: l.unclaimed, Whole: l.whole,
-		Registered: l.app.registry.Snapshot(), Frontends: l.app.frontends.Snapshot(),
+		Registered: l.app.registry.Snapshot(), Frontends: l.app.frontends.Snapshot(), AgentFailure: l.app.agentFailure(),
 	}, kept
 }
 

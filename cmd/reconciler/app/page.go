@@ -33,7 +33,7 @@ func (a *App) opsInput() ops.Input {
 		return in
 	}
 	in.Loaded, in.StoreID = s.input.Desired.Synced, s.input.Policy.StoreID
-	in.Agent = s.input.Observed.Agent
+	in.Agent, in.AgentFailure = s.input.Observed.Agent, s.input.AgentFailure
 	in.Observed = s.input.Observed.Synced && in.Agent != nil && s.input.Now.Sub(in.Agent.At) <= s.input.Policy.AgentTimeout
 	in.Units, in.Nodes = s.input.Observed.Units, s.input.Observed.Nodes
 	in.Statuses, in.Waits, in.Orphans = s.result.Statuses, s.result.Waits, s.result.Orphans

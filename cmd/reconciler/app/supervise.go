@@ -48,6 +48,29 @@ func (a *App) supervise(t kv.Term) {
 	})
 }
 
+// supervisedFailure is why no agent stays, as the supervisor of this process finds it;
+// nil while one does, and where this process supervises none.
+func (a *App) supervisedFailure() *state.AgentFailure {
+	if s := a.supervisor.Load(); s != nil {
+		if f := s.State().Failing; f.Message != "" {
+			return &f
+		}
+	}
+	return nil
+}
+
+// agentFailure is the same as the reconciler that leads finds it.
+func (a *App) agentFailure() *state.AgentFailure {
+	lease, known := a.elector.Leader()
+	switch {
+	case !known:
+		return nil
+	case lease.Holder == a.cfg.ID:
+		return a.supervisedFailure()
+	}
+	return lease.AgentFailure
+}
+
 // heartbeat is the agent's last one as the observed bucket holds it.
 func (a *App) heartbeat() (ray.Heartbeat, bool) {
 	if h := a.views.Health(); !h.Connected {

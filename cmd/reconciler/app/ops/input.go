@@ -20,6 +20,8 @@ type Input struct {
 	// NATSURL is where dynctl finds the spec store; empty where it holds a password.
 	NATSURL string
 	Agent   *state.Agent // nil: none was ever heard of
+	// AgentFailure is why no agent stays; nil while one does.
+	AgentFailure *state.AgentFailure
 	// Loaded: the specs are known. Observed: what runs in Ray is.
 	Loaded, Observed bool
 	StoreID          string

@@ -61,6 +61,8 @@ func TestWhatThePageSays(t *testing.T) {
 	standby.Leader = Leader{Known: true, Holder: "ops-2", Epoch: 5, Since: noon}
 	nobody := fixture()
 	nobody.Leader, nobody.Missing = Leader{}, []string{"leader: none yet", "nats: not connected"}
+	failing := fixture()
+	failing.AgentFailure = &state.AgentFailure{Message: "the agent's job ended"}
 	silent := fixture()
 	silent.Observed = false
 	fresh := Input{Now: noon, ID: "ops-1", Loaded: true}
@@ -101,6 +103,7 @@ func TestWhatThePageSays(t *testing.T) {
 		{"the leader says so", fixture(), []string{`<strong>leads</strong>`, "epoch 4"}, []string{"stands by"}},
 		{"a standby says who leads", standby, []string{`<strong>stands by</strong>`, `<code>ops-2</code> leads, epoch 5`}, nil},
 		{"nobody leads", nobody, []string{"no leader", "<li>leader: none yet</li>", "<li>nats: not connected</li>"}, nil},
+		{"an agent that does not stay", failing, []string{`<strong>failing</strong>`}, nil},
 		{"a silent agent", silent, []string{`<strong>silent</strong>`}, nil},
 		{"nothing is declared", fresh, []string{"<code>dynctl set FILE</code>", "What Ray has is not known yet", "not there yet"}, nil},
 		{"nothing is loaded", Input{Now: noon}, []string{"The specs are being loaded"}, nil},

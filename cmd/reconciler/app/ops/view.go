@@ -227,6 +227,8 @@ func commands(s *state.Status, v verdict.Verdict) []string {
 func newSummary(v view) summary {
 	s := summary{AgentLook: lookOK, Agent: "connected"}
 	switch {
+	case v.AgentFailure != nil:
+		s.AgentLook, s.Agent = lookBad, "failing"
 	case v.Agent == nil:
 		s.AgentLook, s.Agent = lookBusy, "not there yet"
 	case !v.Observed:

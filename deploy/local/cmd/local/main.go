@@ -83,7 +83,8 @@ func parse(verb string, args []string, stderr io.Writer) (options, error) {
 	d := local.DefaultPorts
 	fs := flag.NewFlagSet("local "+verb, flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.root, "root", ".", "the checkout: bin/, .venv/ and .run/ are in it")
+	fs.StringVar(&o.root, "root", ".", "the checkout: bin/, .run/ and the environments are in it")
+	fs.StringVar(&c.Venv, "venv", ".venv", "the Python environment with Ray and Dynamo, from the checkout")
 	fs.StringVar(&c.TempDir, "temp-dir", "", "Ray's temporary directory (default: one below /tmp that belongs to the checkout)")
 	fs.IntVar(&c.Nodes, "nodes", 1, "1: a head with the GPUs; more: a head without, and so many raylets")
 	fs.IntVar(&c.GPUs, "gpus", 8, "logical GPUs of each node")
@@ -106,7 +107,10 @@ func parse(verb string, args []string, stderr io.Writer) (options, error) {
 		return o, err
 	}
 	o.root = root
-	c.Bin, c.Venv = filepath.Join(root, "bin"), filepath.Join(root, ".venv")
+	c.Bin = filepath.Join(root, "bin")
+	if !filepath.IsAbs(c.Venv) {
+		c.Venv = filepath.Join(root, c.Venv)
+	}
 	c.RunDir = filepath.Join(root, ".run")
 	c.DataDir = filepath.Join(c.RunDir, "data")
 	if c.TempDir == "" {

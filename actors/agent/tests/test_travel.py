@@ -1,0 +1,103 @@
+"""What travels to the nodes by value, which do not have this package."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pathlib
+import ssl
+import subprocess
+import sys
+import unittest
+from unittest import mock
+
+import dynctl_agent
+from dynctl_agent import retire
+from dynctl_agent.starting import said
+from ray import cloudpickle
+
+# What the interpreter of a worker does with it. It cannot import the package.
+WORKER = """
+import importlib.util, os, pickle, sys, types
+from unittest import mock
+assert importlib.util.find_spec("dynctl_agent") is None
+things = pickle.load(sys.stdin.buffer)
+assert "dynctl_agent" not in sys.modules
+
+assert "python" in things["survey.look"]()["versions"]
+assert things["foreign.end_descendants"](os.getpid(), 0.0) == []
+
+UnitActor = things["actor.UnitActor"]
+import ray
+node = types.SimpleNamespace(get_session_dir_path=lambda: "/tmp", node_ip_address="127.0.0.1")
+context = types.SimpleNamespace(get_node_id=lambda: "n", get_accelerator_ids=lambda: {"GPU": ["0"]}, get_actor_id=lambda: "a")
+with mock.patch.object(ray, "get_runtime_context", lambda: context), mock.patch.object(ray._private.worker, "_global_node", node):
+    actor = UnitActor({"storeId": "s", "actor": "a", "template": {"server": "s", "unit": "u", "actors": []}, "placement": {}, "goals": {}})
+assert actor._gpus == ["0"]
+
+# Each module that came along works as a whole: its functions find their globals.
+seen, ahead = {}, [UnitActor.__init__.__globals__]
+while ahead:
+    for value in ahead.pop().values():
+        if isinstance(value, types.ModuleType) and value.__name__.startswith("dynctl_agent.") and value.__name__ not in seen:
+            seen[value.__name__] = value
+            ahead.append(vars(value))
+assert seen["dynctl_agent.cause"].of_exit(1, "Traceback (most recent call last):\\n  x\\nKeyError: 1\\n").text == "KeyError: 1"
+print(",".join(sorted(seen)))
+"""
+
+
+def sent() -> dict:
+    """All classes and functions that the sources hand to Ray, by module and name: the
+    argument of ray.remote, and the second one of on_node."""
+    found = {}
+    for path in sorted(pathlib.Path(dynctl_agent.__file__).parent.glob("*.py")):
+        module = importlib.import_module(f"dynctl_agent.{path.stem}")
+        for call in (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)):
+            of_ray = isinstance(call.func.value, ast.Name) and call.func.value.id == "ray"
+            thing = None
+            if call.func.attr == "remote" and of_ray:
+                thing = call.args[0]
+            elif call.func.attr == "on_node":
+                thing = call.args[1]
+            if thing is None or isinstance(thing, ast.Name) and thing.id == "fn":  # on_node itself
+                continue
+            assert isinstance(thing, ast.Name), f"{path.name}:{call.lineno}: name what is sent, so that it can be tested"
+            value = getattr(module, thing.id, None)
+            if value is None:  # imported where it is used
+                value = getattr(importlib.import_module("dynctl_agent.actor"), thing.id)
+            found[f"{value.__module__.rpartition('.')[2]}.{value.__name__}"] = value
+    return found
+
+
+class Travel(unittest.TestCase):
+    def setUp(self):
+        cloudpickle.register_pickle_by_value(dynctl_agent)  # as ray_api.connect does
+        self.addCleanup(cloudpickle.unregister_pickle_by_value, dynctl_agent)
+
+    def test_what_is_sent_is_known(self):
+        self.assertEqual(sorted(sent()), ["actor.UnitActor", "foreign.end_descendants", "survey.look"])
+
+    def test_a_worker_without_the_package_runs_it(self):
+        raw = cloudpickle.dumps(sent())
+        done = subprocess.run([sys.executable, "-I", "-c", WORKER], input=raw, capture_output=True, cwd="/", timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        # What the actor's methods use, whole, with the constants of each.
+        self.assertIn("dynctl_agent.retire", done.stdout.decode().strip().split(","))
+
+    def test_a_constant_that_cannot_travel_is_noticed(self):
+        # From Python 3.12 on an opener of urllib holds such a context.
+        with mock.patch.object(retire, "HELD", ssl.create_default_context(), create=True):
+            with self.assertRaisesRegex(TypeError, "cannot pickle 'SSLContext'"):
+                cloudpickle.dumps(sent()["actor.UnitActor"])
+
+    def test_why_it_cannot_travel_is_told_in_a_line(self):
+        try:
+            try:
+                cloudpickle.dumps(ssl.create_default_context())
+            except TypeError as err:
+                raise TypeError("Could not serialize the actor class X:\n====\nChecking Serializability of ...\n") from err
+        except TypeError as err:
+            told = said(err)
+        self.assertEqual(told, "TypeError: Could not serialize the actor class X: TypeError(\"cannot pickle 'SSLContext' object\")")
+        self.assertEqual(said(ValueError("bundle 1 of 1")), "ValueError('bundle 1 of 1')")
