@@ -79,8 +79,9 @@ func (w *walk) checkEntries(t fataler, in actors.Input, before map[string][]stri
 	for _, m := range in.Desired.Models {
 		after := w.routed(in, m)
 		serves := func(ns string) bool {
-			return slices.Contains(before[m.Name], ns) && slices.ContainsFunc(w.of(m.Name), func(u *state.Unit) bool {
-				return u.State == state.UnitRunning && "curator-"+u.Generation == ns
+			return slices.Contains(before[m.Name], ns) && slices.ContainsFunc(in.Observed.Units, func(u state.Unit) bool {
+				now := w.units[u.Key()] // it ran when that was decided, and still does
+				return u.Model == m.Name && u.State == state.UnitRunning && now != nil && now.State == state.UnitRunning && "curator-"+u.Generation == ns
 			})
 		}
 		for _, ns := range after {

@@ -135,7 +135,9 @@ func (c *checked) promisesTooMuch() []string {
 		return nil
 	}
 	free := 0
-	for _, n := range newLedger(c.in.Observed.Nodes, sortedUnits(c.in.Observed.Units)).without(unplaced) {
+	// What waits for a node in the place of one that died holds none for long.
+	gone := func(u state.Unit) bool { return unplaced(u) || u.PlacementGroup.State == "RESCHEDULING" }
+	for _, n := range newLedger(c.in.Observed.Nodes, sortedUnits(c.in.Observed.Units)).without(gone) {
 		if n.Alive {
 			free += max(n.FreeGPUs, 0)
 		}

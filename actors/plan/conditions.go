@@ -183,7 +183,7 @@ func (r *round) serverStatus(s *server) {
 	if s.infra != nil {
 		st.Placements = append(st.Placements, placement(*s.infra, s.infra.State == state.UnitRunning))
 	}
-	c := &conditions{now: r.in.Now, was: s.Status}
+	c := &conditions{now: r.in.Now, failing: r.in.AgentFailure, was: s.Status}
 	r.acceptedCondition(c, s.Rejected, s.Accepted, s.Warnings)
 	if s.SpecMissing {
 		r.missingCondition(c, s.Accepted)

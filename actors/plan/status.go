@@ -16,11 +16,16 @@ type conditions struct {
 	now  time.Time
 	was  *state.Status
 	list []state.Condition
+	// failing is why no agent stays; nil while one does.
+	failing *state.AgentFailure
 }
 
 // set adds a condition. The time of its last transition stays as long as its
 // status does.
 func (c *conditions) set(typ, status, reason, message string) {
+	if status != state.StatusTrue {
+		reason, message = c.because(reason, message)
+	}
 	at := c.now
 	if c.was != nil {
 		if old, ok := c.was.Condition(typ); ok && old.Status == status {
@@ -100,7 +105,7 @@ func (r *round) modelStatus(m *model) {
 
 // finishModelStatus judges the conditions and tells what changed.
 func (r *round) finishModelStatus(m *model, st state.Status) {
-	c := &conditions{now: r.in.Now, was: m.Status}
+	c := &conditions{now: r.in.Now, failing: r.in.AgentFailure, was: m.Status}
 	r.acceptedCondition(c, m.Rejected, m.Accepted, m.Warnings)
 	if m.SpecMissing {
 		r.missingCondition(c, m.Accepted)
