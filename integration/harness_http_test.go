@@ -185,6 +185,10 @@ type LoadResult struct {
 	Errors []string
 	// Gap is the longest time between two successful answers.
 	Gap time.Duration
+	// FirstOK is when the first answer came, and LastFailed when the last request that
+	// failed was sent; zero: none. LastError is what it got.
+	FirstOK, LastFailed time.Time
+	LastError           string
 }
 
 const keptErrors = 10
@@ -210,25 +214,31 @@ func (s *Server) Load(model string, perSecond int) *Load {
 				// Stopping the load lets requests finish: they count.
 				one, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 				defer cancel()
+				sent := time.Now()
 				_, err := chat(one, s.URL("/v1/chat/completions"), model, fmt.Sprintf("request %d", n), 4)
-				l.count(err, time.Since(begin))
+				l.count(err, sent, time.Since(begin))
 			})
 		}
 	}()
 	return l
 }
 
-func (l *Load) count(err error, since time.Duration) {
+func (l *Load) count(err error, sent time.Time, since time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
 		l.result.Failed++
+		if sent.After(l.result.LastFailed) {
+			l.result.LastFailed, l.result.LastError = sent, err.Error()
+		}
 		if len(l.result.Errors) < keptErrors {
 			l.result.Errors = append(l.result.Errors, fmt.Sprintf("%.2f s: %v", since.Seconds(), err))
 		}
 		return
 	}
-	l.result.OK++
+	if l.result.OK++; l.result.OK == 1 {
+		l.result.FirstOK = time.Now()
+	}
 	l.result.Gap = max(l.result.Gap, time.Since(l.lastOK))
 	l.lastOK = time.Now()
 }

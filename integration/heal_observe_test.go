@@ -27,7 +27,7 @@ import (
 // not show. It says whether the key is there.
 func (e *Env) observed(t *testing.T, key string, into any) bool {
 	t.Helper()
-	nc, err := nats.Connect(e.Stack.NATSURL())
+	nc, err := nats.Connect(e.natsURL())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,30 +79,6 @@ func TestRollAggregated(t *testing.T) {
 	}
 }
 
-// TestRollAgainAndAgain: what is on its way to the last worker of a generation when
-// that leaves is a matter of milliseconds, so there are many requests and many rolls.
-func TestRollAgainAndAgain(t *testing.T) {
-	for _, plane := range []string{"tcp", "nats"} {
-		t.Run(plane, func(t *testing.T) {
-			s := Shared(t).NewServer(t, "requestPlane: "+plane)
-			s.Set(s.Mocker("m", 1))
-			s.Wait("m", "Ready", readyIn)
-			load := s.Load("m", 100)
-			const rolls = 6
-			for n := range rolls {
-				old := s.generations("m")[0]
-				s.Set(s.Mocker("m", 1, fmt.Sprintf("engineArgs: {max_num_seqs: %d}", 100+n)))
-				s.awaitGeneration("m", old, rollTime)
-			}
-			r := load.Stop()
-			t.Logf("measured: %d rolls: %d requests answered, %d failed, longest gap %s", rolls, r.OK, r.Failed, r.Gap)
-			if r.Failed > 0 {
-				t.Errorf("failed: %v", r.Errors)
-			}
-		})
-	}
-}
-
 // pairs asks a disaggregated model all the time and collects who served.
 type pairs struct {
 	mu     sync.Mutex

@@ -107,6 +107,21 @@ func (e *Env) beside(t *testing.T, suffix string) *Env {
 	return out
 }
 
+// besideWithPassword is the same behind a password, which nothing but the store's own
+// configuration and the reconciler's flag holds.
+func (e *Env) besideWithPassword(t *testing.T, suffix, password string) *Env {
+	t.Helper()
+	port := freePorts(t, 1)[0]
+	config := filepath.Join(t.TempDir(), "nats.conf")
+	text := fmt.Sprintf("listen: 127.0.0.1:%d\njetstream: {store_dir: %q}\nauthorization: {user: me, password: %q}\n", port, t.TempDir(), password)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e.spawn(t, "nats-server", "-c", config)
+	accepts(t, port)
+	return &Env{Stack: e.Stack, cfg: e.cfg, guard: e.guard, suffix: suffix, nats: fmt.Sprintf("nats://me:%s@127.0.0.1:%d", password, port)}
+}
+
 // besideReconciler is a reconciler on such a store, in a Ray namespace of the
 // test's own.
 type besideReconciler struct {
