@@ -135,7 +135,7 @@ func (a *accepter) renderRevision(s *acceptedServer, m *acceptedModel, e SpecEnt
 	if bad == nil {
 		t.In, t.ServerIn, t.Counts = a.in.Created, s.AcceptedIn, map[string]int{}
 		for _, r := range t.Roles {
-			t.Counts[r.Role] = desiredReplicas(object.Spec, r.Role)
+			t.Counts[r.Role] = Replicas(object.Spec, r.Role)
 		}
 	}
 	return t, bad

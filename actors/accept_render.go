@@ -66,7 +66,7 @@ func (a *accepter) hasUnits(m *acceptedModel) bool {
 func (a *accepter) acceptedModels(server string) []router.Model {
 	var out []router.Model
 	for _, m := range a.indexed().models[server] {
-		if m.Accepted == 0 || leaving(m.DesiredModel) {
+		if m.Accepted == 0 || m.DeletedForGood() {
 			continue
 		}
 		out = append(out, router.Model{Name: m.Name, Spec: m.object.Spec})
@@ -125,11 +125,11 @@ func sameAnswer(x, y state.RouterStatus) bool { return x.Mode == y.Mode && x.KVE
 func withFrontend(stored, fresh []ActorTemplate) []ActorTemplate {
 	out := slices.Clone(stored)
 	for i, t := range out {
-		if !isFrontend(t) {
+		if !t.IsFrontend() {
 			continue
 		}
 		for _, f := range fresh {
-			if isFrontend(f) {
+			if f.IsFrontend() {
 				out[i] = f
 			}
 		}
@@ -170,7 +170,7 @@ func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
 	}
 	t.In, t.ServerIn, t.Counts = m.AcceptedIn, s.AcceptedIn, map[string]int{}
 	for _, r := range t.Roles {
-		t.Counts[r.Role] = desiredReplicas(m.object.Spec, r.Role)
+		t.Counts[r.Role] = Replicas(m.object.Spec, r.Role)
 	}
 	stored, _ = stored.replaced(t).pruned(a.generations(m))
 	if size := a.keep(m.key, m.raw, stored); a.in.MaxStatus > 0 && size > a.in.MaxStatus && m.before != nil {

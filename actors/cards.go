@@ -3,16 +3,11 @@ package actors
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"dynctl/state"
 )
-
-// nodeIDLabel is the label that Ray gives each node by itself.
-const nodeIDLabel = "ray.io/node-id"
 
 // strangerMemory is how much memory of a card makes its holder count, in bytes: a
 // context that computes nothing has some hundred MiB.
@@ -74,54 +69,4 @@ func put[K comparable](sets map[string]map[K]bool, name string, key K) {
 		sets[name] = map[K]bool{}
 	}
 	sets[name][key] = true
-}
-
-// chooseApart is ChooseShape, on nodes whose cards no stranger holds where that is
-// possible: which card of a node a worker gets is for Ray to say.
-func (p *planner) chooseApart(needs Needs, nodes []NodeRoom) (Shape, *Unfit) {
-	busy := map[string]bool{}
-	for _, s := range p.strangers {
-		busy[s.Node] = true
-	}
-	if needs.GPUs == 0 || len(busy) == 0 {
-		return ChooseShape(needs, nodes)
-	}
-	calm := slices.DeleteFunc(slices.Clone(nodes), func(n NodeRoom) bool { return busy[n.ID] })
-	shape, unfit := ChooseShape(needs, calm)
-	if unfit != nil {
-		return ChooseShape(needs, nodes)
-	}
-	if shape.Selector == nil {
-		shape.Selector = make([]map[string]string, len(shape.Bundles))
-	}
-	for i, labels := range shape.Selector {
-		shape.Selector[i] = maps.Clone(labels)
-		if shape.Selector[i] == nil {
-			shape.Selector[i] = map[string]string{}
-		}
-		shape.Selector[i][nodeIDLabel] = "!in(" + strings.Join(slices.Sorted(maps.Keys(busy)), ",") + ")"
-	}
-	return shape, nil
-}
-
-// busyCard names who holds a card that a worker which does not serve was given, with
-// why the worker ended where it did; empty: nobody.
-func (p *planner) busyCard(m *modelView) string {
-	for _, v := range m.units() {
-		if v.Generation != m.template.Generation || v.running || v.stopping {
-			continue
-		}
-		for _, a := range v.Actors {
-			for _, s := range p.strangers {
-				if s.Node != a.Node || !slices.Contains(a.GPUs, strconv.Itoa(s.Card)) {
-					continue
-				}
-				if a.Exit != nil {
-					return s.String() + "; " + exitMessage(a)
-				}
-				return s.String()
-			}
-		}
-	}
-	return ""
 }

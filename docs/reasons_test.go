@@ -28,9 +28,9 @@ var groups = []struct {
 }{
 	{"rejections", "state/reasons.go", 0, "Reason"},
 	{"placement", "actors/placement.go", 0, "Reason"},
-	{"waits", "actors/plan_reasons.go", 2, "Wait"},
-	{"conditions", "actors/plan_status.go", 0, "Cond"},
-	{"actions", "actors/plan_reasons.go", 1, "Reason"},
+	{"waits", "actors/reasons.go", 2, "Wait"},
+	{"conditions", "actors/reasons_conditions.go", 0, "Cond"},
+	{"actions", "actors/reasons.go", 1, "Reason"},
 	{"exits", "actors/reason_text.go", 0, ""},
 }
 
@@ -133,7 +133,7 @@ func compare(t *testing.T, page, want string) {
 func TestReasonLiterals(t *testing.T) {
 	places := map[string]*regexp.Regexp{
 		"cmd/reconciler/app/*.go":          regexp.MustCompile(`Reason(?::|\s*=)\s*"(\w+)"`),
-		"actors/plan*.go":                  regexp.MustCompile(`Reason:\s*"(\w+)"`),
+		"actors/plan/*.go":                  regexp.MustCompile(`Reason:\s*"(\w+)"`),
 		"actors/agent/dynctl_agent/*.py":   regexp.MustCompile(`(?:\.fact\(|"reason": |_give_up\(runner, |unit\.reason, unit\.message = True, )"([A-Z]\w+)"`),
 		"actors/agent/dynctl_agent/h*.py":  regexp.MustCompile(`(?m)^[A-Z_]+ = "([A-Z]\w+)"$`),
 		"actors/agent/dynctl_agent/ac*.py": regexp.MustCompile(`\("(Killed)" if code < 0 else "Exited"\)`),

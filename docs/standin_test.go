@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/actors"
+	"dynctl/actors/plan"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -135,7 +136,7 @@ func (s *standIn) run(ctx context.Context, t *testing.T, kicks <-chan struct{}) 
 // round is one round of the reconciler, and the agent's work right after it.
 func (s *standIn) round(ctx context.Context, t *testing.T) {
 	in, kept := s.input()
-	r := actors.Plan(in)
+	r := plan.Plan(in)
 	s.suspects = r.Suspects
 	for _, start := range r.Starts {
 		s.start(ctx, t, start)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dynctl/actors"
+	"dynctl/actors/plan"
 	"dynctl/cmd/internal/agentlogs"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -248,7 +249,7 @@ func (a *app) orphanNames(ctx context.Context, c *kv.Client, _ offer) []string {
 	}
 	w.now, w.rayNamespace = a.now(), actors.DefaultRayNamespace
 	var names []string
-	for _, o := range actors.Plan(w.input(nil)).Orphans {
+	for _, o := range plan.Plan(w.input(nil)).Orphans {
 		names = append(names, o.Key.String())
 	}
 	return names

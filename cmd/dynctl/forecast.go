@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"dynctl/actors"
+	"dynctl/actors/plan"
 	"dynctl/state"
 )
 
@@ -36,7 +37,7 @@ func (w *world) foresee(in actors.Input) *forecast {
 	f.measure()
 	for range maxSteps {
 		f.see()
-		f.last = actors.Plan(f.in)
+		f.last = plan.Plan(f.in)
 		acts := len(f.last.Starts)+len(f.last.Stops)+len(f.last.Sweeps) > 0
 		if acts {
 			f.steps = append(f.steps, f.last)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dynctl/actors"
+	"dynctl/actors/plan"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -46,7 +47,7 @@ func (a *app) sweepCmd() *cobra.Command {
 				return err
 			}
 			w.now, w.rayNamespace = a.now(), *rayNamespace
-			orphans := actors.Plan(w.input(nil)).Orphans
+			orphans := plan.Plan(w.input(nil)).Orphans
 			if len(args) == 0 && !*all {
 				a.listOrphans(orphans)
 				return nil

@@ -2,7 +2,7 @@
 // the loop.
 //
 // Nothing is decided outside package actors; this package reads the whole state,
-// asks [actors.Plan], and carries the answer out while it holds the lease.
+// asks [plan.Plan], and carries the answer out while it holds the lease.
 package app
 
 import (

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/plan"
 	"dynctl/state"
 	"dynctl/state/kv"
 	"dynctl/state/registry"
@@ -104,7 +105,7 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	in, kept := l.gather(began)
 	l.want(ctx, in.Desired.Awaited)
 	l.aim(in)
-	result := actors.Plan(in)
+	result := plan.Plan(in)
 	l.app.metrics.planned(time.Since(began))
 	l.app.show(in, result)
 	l.app.traces.round(in, result, l.putAt, term != nil && term.Held())

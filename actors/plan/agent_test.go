@@ -1,0 +1,83 @@
+package plan_test
+
+import (
+	"strings"
+	"testing"
+
+	"dynctl/actors"
+	"dynctl/state"
+)
+
+// What is undone for want of an agent says so, with why there is none; what serves
+// serves on, and what ended by itself keeps its own reason.
+func TestAgentFailing(t *testing.T) {
+	failure := &state.AgentFailure{Message: "the agent's job ended (FAILED): RecursionError", Way: "use another Python"}
+	up := *failure
+	up.Up = true
+	conditionsOf := func(w *world, key state.Key) map[string]state.Condition {
+		out := map[string]state.Condition{}
+		for _, c := range w.statuses[key].Conditions {
+			out[c.Type] = c
+		}
+		return out
+	}
+
+	t.Run("nothing has started", func(t *testing.T) {
+		w := newWorld(node("1", 8))
+		key := w.put(model("a", ""))
+		w.agentFailure = failure
+		w.round()
+		for _, k := range []state.Key{key, state.ServerKey("default")} {
+			for _, typ := range []string{state.CondScheduled, state.CondReady} {
+				c := conditionsOf(w, k)[typ]
+				if c.Status == state.StatusTrue || c.Reason != actors.WaitAgentFailing || !strings.HasPrefix(c.Message, failure.Message+"; "+failure.Way) {
+					t.Errorf("%s: %s = %+v", k, typ, c)
+				}
+			}
+		}
+		w.agentFailure = nil
+		w.run(8)
+		ready(t, w, key)
+	})
+	t.Run("the agent is silent", func(t *testing.T) {
+		w := newWorld(node("1", 8))
+		key := w.put(model("a", ""))
+		w.run(8)
+		w.agentAway, w.agentFailure = true, &up
+		w.round()
+		c := conditionsOf(w, key)
+		if c[state.CondScheduled].Reason != actors.WaitAgentFailing || c[state.CondScheduled].Status != state.StatusUnknown || c[state.CondAvailable].Status != state.StatusTrue {
+			t.Errorf("%+v", c)
+		}
+	})
+	t.Run("it comes back for long enough each time", func(t *testing.T) {
+		w := newWorld(node("1", 8))
+		key := w.put(model("a", ""))
+		w.agentFailure = &up
+		w.round()
+		if c := conditionsOf(w, key)[state.CondScheduled]; c.Reason == actors.WaitAgentFailing {
+			t.Errorf("what is on its way is blamed on it: %+v", c)
+		}
+	})
+	t.Run("all serves", func(t *testing.T) {
+		w := newWorld(node("1", 8))
+		key := w.put(model("a", ""))
+		w.run(8)
+		w.agentFailure = failure
+		w.run(2)
+		ready(t, w, key)
+	})
+	t.Run("a worker that exits says why itself", func(t *testing.T) {
+		w := newWorld(node("1", 8))
+		key := w.put(model("a", ""))
+		w.run(8)
+		a := &w.of("a")[0].Actors[0]
+		a.Failures, a.State, a.Exit = 2, state.UnitExited, &state.Exit{Attempt: 1, Code: 1, Reason: "Exited", Cause: gpuBusy, At: w.now}
+		w.of("a")[0].State = state.UnitExited
+		w.agentFailure = failure
+		w.round()
+		if c := conditionsOf(w, key)[state.CondWorkersReady]; !strings.Contains(c.Message, gpuBusy) || c.Reason == actors.WaitAgentFailing {
+			t.Errorf("%+v", c)
+		}
+	})
+}

@@ -1,0 +1,44 @@
+package plan_test
+
+import (
+	"strings"
+	"testing"
+
+	"dynctl/actors"
+	"dynctl/state"
+)
+
+// A group that waits in Ray for room says what it waits for, in every round.
+func TestAGroupThatWaitsSaysForWhat(t *testing.T) {
+	for name, tc := range map[string]struct {
+		placement, reason string
+		nodes             []state.Node
+		lose              bool
+	}{
+		"for nodes that are to come": {"  placement: {waitForNodes: true}\n", actors.ReasonWaitingForNodes, []state.Node{node("1", 4), node("2", 4)}, false},
+		"for one that went":          {"", actors.ReasonTPDoesNotFit, []state.Node{node("1", 4), node("2", 5)}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(tc.nodes...)
+			w.put("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec:\n  frontend: {port: 8000}\n" + tc.placement)
+			key := w.put(model("m", "  resources: {gpus: 5}\n"))
+			w.round()
+			if tc.lose { // before its group was made
+				for _, u := range w.of("m") {
+					u.PlacementGroup.State = "PENDING"
+				}
+				w.nodes[1].Alive = false
+			}
+			for range 3 {
+				w.round()
+				c := w.condition(key, state.CondScheduled)
+				if c.Reason != tc.reason || !strings.Contains(c.Message, "5 GPUs") {
+					t.Fatalf("Scheduled is %+v, want %s with the numbers", c, tc.reason)
+				}
+				if n := len(w.of("m")); n != 1 {
+					t.Fatalf("%d units, want the one that waits", n)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,234 @@
+package plan_test
+
+import (
+	"strings"
+	"testing"
+
+	"dynctl/actors"
+	"dynctl/state"
+)
+
+// While who serves is not known, a restart waits: what is not heard of may serve.
+func TestARestartWaitsForEtcdAndTheFrontend(t *testing.T) {
+	for name, away := range map[string]func(*world, bool){
+		"etcd":     func(w *world, yes bool) { w.etcdAway = yes },
+		"frontend": func(w *world, yes bool) { w.frontendAway = yes },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(node("1", 8))
+			key := w.put(model("a", "  replicas: 3\n"))
+			w.run(8)
+			away(w, true)
+			w.put(model("a", "  replicas: 3\n  restart: again\n"))
+			for range 5 {
+				if r := w.round(); len(r.Starts) > 0 {
+					t.Fatalf("starts %v", starts(r))
+				}
+				w.tick()
+			}
+			away(w, false)
+			for range 20 {
+				if r := w.round(); len(r.Starts) > 1 {
+					t.Fatalf("starts %v, want one at a time", starts(r))
+				}
+				w.tick()
+			}
+			ready(t, w, key)
+			for _, u := range w.of("a") {
+				if u.Restart != "again" {
+					t.Errorf("%s was not executed anew", u.Unit)
+				}
+			}
+		})
+	}
+}
+
+// A unit that runs and is not ready is what a restart is for, so it does not wait for
+// the unit to be ready; but only as many go at a time as may be missing.
+func TestARestartOfUnitsThatRunAndAreNotReady(t *testing.T) {
+	w := newWorld(node("1", 8))
+	key := w.put(model("a", "  replicas: 3\n"))
+	w.run(8)
+	for _, u := range w.of("a")[:2] { // they run, and have lost their registration
+		w.unregister("default", u.Actors[0].Lease)
+	}
+	w.put(model("a", "  replicas: 3\n  restart: again\n"))
+	for range 20 {
+		if r := w.round(); len(r.Starts) > 1 {
+			t.Fatalf("starts %v, want one at a time", starts(r))
+		}
+		w.tick()
+	}
+	ready(t, w, key)
+}
+
+func TestAScaleDownWaitsForThoseThatStay(t *testing.T) {
+	begin := func(t *testing.T, gpus int) (*world, state.Key) {
+		w := newWorld(node("1", gpus))
+		key := w.put(model("a", "  replicas: 2\n"))
+		w.run(8)
+		ready(t, w, key)
+		return w, key
+	}
+	left := func(t *testing.T, w *world, want string) {
+		t.Helper()
+		var got []string
+		for _, u := range w.of("a") {
+			got = append(got, u.Unit[strings.LastIndexByte(u.Unit, '_')+1:])
+		}
+		if g := strings.Join(got, " "); g != want {
+			t.Errorf("units %q are left, want %q\n%s", g, want, strings.Join(w.journal, "\n"))
+		}
+	}
+	t.Run("until they are ready", func(t *testing.T) {
+		w, key := begin(t, 8)
+		w.kill("a", 0)
+		w.put(model("a", "  replicas: 1\n"))
+		staysAvailable(t, w, key, 10)
+		left(t, w, "DP0")
+	})
+	t.Run("not for ever", func(t *testing.T) {
+		w, _ := begin(t, 8)
+		u := w.of("a")[0]
+		w.broken[u.Generation] = true
+		w.kill("a", 0)
+		w.put(model("a", "  replicas: 1\n"))
+		w.run(5)
+		left(t, w, "DP0 DP1")
+		w.run(60)
+		left(t, w, "DP0")
+	})
+	t.Run("nor to zero", func(t *testing.T) {
+		w, _ := begin(t, 8)
+		w.kill("a", 0)
+		w.put(model("a", "  replicas: 0\n"))
+		w.run(3)
+		left(t, w, "")
+	})
+	t.Run("nor when suspended", func(t *testing.T) {
+		w, _ := begin(t, 8)
+		w.kill("a", 0)
+		w.put(model("a", "  replicas: 1\n  suspend: true\n"))
+		w.run(3)
+		left(t, w, "")
+	})
+	t.Run("nor for room that it holds itself", func(t *testing.T) {
+		w, key := begin(t, 2)
+		for k, u := range w.units { // replica 0 is gone, and another has taken its room
+			if u.Replica == 0 && u.Model == "a" {
+				w.unregister("default", u.Actors[0].Lease)
+				delete(w.units, k)
+			}
+		}
+		w.nodes[0].GPUs = 1
+		w.put(model("a", "  replicas: 1\n"))
+		w.run(10)
+		left(t, w, "DP0")
+		ready(t, w, key)
+	})
+	t.Run("beyond the count at once", func(t *testing.T) {
+		w, _ := begin(t, 8)
+		w.put(model("a", "  replicas: 4\n"))
+		w.run(8)
+		w.kill("a", 0)
+		w.put(model("a", "  replicas: 1\n"))
+		if r := w.round(); len(r.Stops) != 2 {
+			t.Errorf("stops %+v, want those of two of the three that serve", r.Stops)
+		}
+		w.run(8)
+		left(t, w, "DP0")
+	})
+	t.Run("also while etcd does not answer", func(t *testing.T) {
+		w, _ := begin(t, 8)
+		w.kill("a", 0)
+		w.etcdAway = true
+		w.put(model("a", "  replicas: 1\n"))
+		if r := w.round(); len(r.Stops) != 0 {
+			t.Errorf("stops %+v", r.Stops)
+		}
+	})
+}
+
+// A worker over several nodes that loses one of them cannot go on, so what is left of
+// it ends and it starts in another group, with no time-out in between.
+func TestAWorkerOverSeveralNodesLosesOne(t *testing.T) {
+	w := newWorld(node("1", 2), node("2", 2), node("3", 2))
+	key := w.put(strings.Replace(model("a", "  engineArgs: {tensor_parallel_size: 4}\n"), "engine: mocker", "engine: vllm", 1))
+	w.run(8)
+	ready(t, w, key)
+	u := w.of("a")[0]
+	if len(u.Actors) != 2 {
+		t.Fatalf("%d ranks, want 2", len(u.Actors))
+	}
+	i := 1 // the node of the second rank dies; Ray looks for another and has none yet
+	for n := range w.nodes {
+		if w.nodes[n].ID == u.Actors[i].Node {
+			w.nodes[n].Alive = false
+		}
+	}
+	w.exit(u, &u.Actors[i], -9)
+	u.Actors[i].State, u.Actors[i].Node = state.ActorDead, ""
+	u.PlacementGroup.State = "RESCHEDULING"
+	w.settleState(u)
+	r := w.round()
+	if len(r.Starts) != 0 || len(r.Stops) != 1 || r.Stops[0].Reason != actors.ReasonPlacementRetry || r.Stops[0].GracePeriod.Seconds() > 10 {
+		t.Fatalf("starts %v, stops %+v: want what is left to end soon", starts(r), r.Stops)
+	}
+	w.run(6)
+	ready(t, w, key)
+}
+
+// A group that Ray reschedules holds no room against its own successor.
+func TestAGroupThatIsRescheduledMakesPlaceForItself(t *testing.T) {
+	w := newWorld(node("1", 1), node("2", 1))
+	key := w.put(model("a", ""))
+	w.run(8)
+	ready(t, w, key)
+	u := w.of("a")[0]
+	for n := range w.nodes {
+		if w.nodes[n].ID == u.Actors[0].Node {
+			w.nodes = append(w.nodes[:n:n], w.nodes[n+1:]...)
+			break
+		}
+	}
+	w.losePlacement(u)
+	u.PlacementGroup.State, u.PlacementGroup.Nodes = "RESCHEDULING", nil
+	w.run(6)
+	ready(t, w, key)
+}
+
+// A unit whose process ends to be executed anew looks like one that is being stopped;
+// so does one that an earlier agent was asked to stop, which the next goes on with.
+// Nobody is asked to stop either.
+func TestAUnitThatEndsIsNotStopped(t *testing.T) {
+	w := newWorld(node("1", 8))
+	key := w.put(model("a", "  replicas: 2\n"))
+	w.run(8)
+	w.of("a")[0].State = state.UnitStopping
+	for range 3 {
+		if r := w.round(); len(r.Stops) != 0 {
+			t.Fatalf("stops %+v of a unit that is wanted", r.Stops)
+		}
+		w.restartAgent()
+	}
+	w.run(8)
+	ready(t, w, key)
+}
+
+// What serves nobody makes room for the replica that stays, before the one that leaves.
+func TestAScaleDownTakesTheRoomOfWhatDoesNotServe(t *testing.T) {
+	const two = "  resources: {gpus: 2}\n"
+	w := newWorld(node("1", 4))
+	key := w.put(model("a", "  replicas: 2\n"+two))
+	w.run(8)
+	ready(t, w, key)
+	w.losePlacement(w.of("a")[0])
+	w.edit(key, "  replicas: 2\n"+two+otherGeneration, false)
+	for w.round(); len(w.of("a")) != 2 || w.of("a")[0].Generation == w.of("a")[1].Generation; w.round() {
+		w.tick()
+	}
+	w.put(model("a", "  replicas: 1\n"+two))
+	staysAvailable(t, w, key, 10)
+	ready(t, w, key)
+	upToDate(t, w, key)
+}

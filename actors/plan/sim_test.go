@@ -1,0 +1,524 @@
+package plan_test
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/actors/plan"
+	"dynctl/state"
+)
+
+// world is a simulated cluster: Ray, the agent, Dynamo's etcd and its frontend,
+// as far as the planner can see them. Time is a number.
+type world struct {
+	now      time.Time
+	revision uint64
+	specs    map[state.Key]actors.SpecEntry
+	statuses map[state.Key]state.Status
+	units    map[state.UnitKey]*state.Unit
+	gone     map[state.UnitKey]uint64
+	lastGone time.Time
+	nodes    []state.Node
+	lease    int64
+	// instances by server.
+	instances    map[string]map[int64]state.Instance
+	lost         map[string][]int64 // with etcd's data
+	gates        map[int64]simGate  // by lease
+	whole        map[actors.GenerationKey]actors.Whole
+	suspects     map[state.UnitKey]time.Time
+	unclaimed    map[actors.LeaseKey]time.Time
+	incarnation  uint64 // of the agent
+	agentAway    bool
+	agentFailure *state.AgentFailure
+	etcdAway     bool
+	// frontendAway: the frontend gives no answer, and serves.
+	frontendAway bool
+	unsynced     bool
+	drains       bool // a unit that stops never ends
+	// lags: Ray tells what is free as it was a second ago.
+	lags    bool
+	counted map[string]int // GPUs in use then, by node
+	// broken generations exit at once when executed; of those in brokenRole one role does.
+	broken     map[string]bool
+	brokenRole map[string]string
+	journal    []string
+	// pending is since when a group waits for room.
+	pending   map[state.UnitKey]time.Time
+	confirmed map[string]uint64 // by server
+	past      map[state.Key][]actors.SpecEntry
+	created   time.Time // the spec bucket
+	// What was accepted, while nothing has changed that it rests on.
+	caching, changed bool
+	memo             actors.Memo
+	desired          actors.Desired
+	kept             map[state.Key]actors.Kept
+}
+
+func newWorld(nodes ...state.Node) *world {
+	return &world{
+		now: time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), nodes: nodes,
+		specs: map[state.Key]actors.SpecEntry{}, statuses: map[state.Key]state.Status{},
+		units: map[state.UnitKey]*state.Unit{}, gone: map[state.UnitKey]uint64{},
+		instances: map[string]map[int64]state.Instance{}, lost: map[string][]int64{}, broken: map[string]bool{}, brokenRole: map[string]string{},
+		gates: map[int64]simGate{}, pending: map[state.UnitKey]time.Time{}, confirmed: map[string]uint64{}, changed: true, incarnation: 1,
+	}
+}
+
+func node(id string, gpus int) state.Node {
+	return state.Node{ID: id, IP: "10.0.0." + id, GPUs: gpus, CPUs: 64, Alive: true, Labels: map[string]string{"ray.io/node-type": "worker"}}
+}
+
+func (w *world) next() uint64 { w.revision++; return w.revision }
+
+// put writes a spec as dynctl would.
+func (w *world) put(yaml string) state.Key {
+	docs, err := state.Decode("test.yaml", []byte(yaml))
+	if err != nil {
+		panic(err)
+	}
+	d := docs[0]
+	var key state.Key
+	if d.Object.Server != nil {
+		key = state.ServerKey(d.Object.Server.Metadata.Name)
+	} else {
+		server := d.Object.Model.Metadata.Server
+		if server == "" {
+			server = state.DefaultServer
+		}
+		key = state.ModelKey(server, d.Object.Model.Metadata.Name)
+	}
+	w.specs[key] = actors.SpecEntry{Key: key, Revision: w.next(), Doc: d, At: w.now}
+	w.changed = true
+	return key
+}
+
+func (w *world) delete(key state.Key, now bool) {
+	w.specs[key] = actors.SpecEntry{Key: key, Revision: w.next(), Deleted: true, Now: now, At: w.now}
+	w.changed = true
+}
+
+func model(name, extra string) string {
+	return "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: " + name + "}\nspec:\n  model: " + name + "\n  engine: mocker\n" + extra
+}
+
+func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
+	observed := state.Observed{Synced: !w.unsynced, Gone: maps.Clone(w.gone), LastGone: w.lastGone, Nodes: slices.Clone(w.nodes),
+		Agent: &state.Agent{Incarnation: w.incarnation, Synced: true, At: w.now, Session: "s"}}
+	if w.agentAway {
+		observed.Agent.At = w.now.Add(-time.Minute)
+	}
+	if w.lags {
+		for i, n := range observed.Nodes {
+			free := float64(n.GPUs - w.counted[n.ID])
+			observed.Nodes[i].FreeGPUs = &free
+		}
+	}
+	for _, k := range sortedKeys(w.units) {
+		u := *w.units[k] // the planner changes nothing of it, and tests see to that
+		u.Actors = slices.Clone(u.Actors)
+		observed.Units = append(observed.Units, u)
+	}
+	desired, kept := w.accept(observed.Units)
+	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects, Unclaimed: w.unclaimed, Whole: w.whole, AgentFailure: w.agentFailure,
+		Registered: map[string]state.Registrations{}, Frontends: map[string]state.FrontendView{},
+		Policy: actors.Policy{StoreID: "store", RayNamespace: "ns", PlacementTimeout: 180 * time.Second,
+			DeleteHold: 10 * time.Second, SweepLook: time.Second, AgentTimeout: 3 * time.Second}}
+	for _, s := range desired.Servers {
+		in.Registered[s.Name] = w.registrations(s.Name)
+		in.Frontends[s.Name] = w.frontend(s, desired)
+	}
+	return in, kept
+}
+
+// accept makes the desired state. A walk, which says what it changes, takes what it had
+// while nothing did.
+func (w *world) accept(units []state.Unit) (actors.Desired, map[state.Key]actors.Kept) {
+	if w.caching && !w.changed {
+		return w.desired, w.kept
+	}
+	w.desired, w.kept = actors.Accept(actors.AcceptInput{Synced: true, Entries: slices.Collect(maps.Values(w.specs)),
+		Statuses: w.statuses, Units: units, Nodes: w.nodes, Recover: true, Observed: !w.unsynced, Past: w.past, Created: w.created, Confirmed: w.confirmed, Memo: &w.memo})
+	w.changed = false
+	return w.desired, w.kept
+}
+
+func clone(u state.Unit) state.Unit {
+	b, err := json.Marshal(u)
+	if err != nil {
+		panic(err)
+	}
+	var out state.Unit
+	if err := json.Unmarshal(b, &out); err != nil {
+		panic(err)
+	}
+	out.Revision = u.Revision
+	return out
+}
+
+func sortedKeys(m map[state.UnitKey]*state.Unit) []state.UnitKey {
+	return slices.SortedFunc(maps.Keys(m), func(a, b state.UnitKey) int {
+		return cmp.Or(strings.Compare(a.Server, b.Server), strings.Compare(a.Unit, b.Unit))
+	})
+}
+
+func (w *world) infraUp(server string) bool {
+	u := w.units[state.UnitKey{Server: server, Unit: actors.InfraUnit}]
+	return u != nil && u.State == state.UnitRunning
+}
+
+func (w *world) registrations(server string) state.Registrations {
+	if w.etcdAway || !w.infraUp(server) {
+		return state.Registrations{Err: "away"}
+	}
+	r := state.Registrations{Known: true}
+	for _, l := range slices.Sorted(maps.Keys(w.instances[server])) {
+		r.Instances = append(r.Instances, w.instances[server][l])
+	}
+	for _, l := range slices.Sorted(maps.Keys(w.gates)) {
+		if g := w.gates[l]; g.server == server {
+			r.Gates = append(r.Gates, state.Gate{Namespace: g.namespace, Lease: l})
+		}
+	}
+	r.Lost = w.lost[server]
+	return r
+}
+
+// frontend lists what is registered: a model is ready in a generation when every
+// role of that generation has a worker.
+func (w *world) frontend(s actors.DesiredServer, d actors.Desired) state.FrontendView {
+	if w.frontendAway || !w.infraUp(s.Name) {
+		return state.FrontendView{Err: "away"}
+	}
+	v := state.FrontendView{Known: true, Models: map[string]state.FrontendModel{}}
+	for _, m := range d.Models {
+		if m.Server != s.Name || m.Accepted == 0 {
+			continue
+		}
+		fm := state.FrontendModel{Namespaces: map[string]state.FrontendNamespace{}}
+		slug := state.Slug(m.Spec.ServedName)
+		for _, i := range w.instances[s.Name] {
+			var typ string
+			switch i.Component {
+			case slug:
+				typ = "aggregated"
+			case slug + "_prefill":
+				typ = "prefill"
+			case slug + "_decode":
+				typ = "decode"
+			default:
+				continue
+			}
+			ns := fm.Namespaces[i.Namespace]
+			if ns.Workers == nil {
+				ns.Workers = map[string]int{}
+			}
+			ns.Workers[typ]++
+			ns.Ready = !w.gated(s.Name, i.Namespace) && (ns.Workers["aggregated"] > 0 || ns.Workers["prefill"] > 0 && ns.Workers["decode"] > 0)
+			fm.Namespaces[i.Namespace] = ns
+		}
+		for _, ns := range fm.Namespaces {
+			fm.Ready = fm.Ready || ns.Ready
+		}
+		fm.Listed = fm.Ready
+		v.Models[m.Spec.ServedName] = fm
+	}
+	return v
+}
+
+// round plans once and applies the plan as the agent would.
+func (w *world) round() actors.Result {
+	in, kept := w.input()
+	r := plan.Plan(in)
+	w.carryOut(r, kept)
+	return r
+}
+
+func (w *world) carryOut(r actors.Result, kept map[state.Key]actors.Kept) {
+	w.suspects, w.unclaimed, w.whole = r.Suspects, r.Unclaimed, r.Whole
+	w.carryGates(r)
+	for _, x := range r.Revokes {
+		delete(w.instances[x.Key.Server], x.Lease)
+		w.note("revoke %s %s", x.Key, x.Reason)
+	}
+	for _, s := range r.Starts {
+		w.apply(s)
+	}
+	for _, s := range r.Stops {
+		w.end(s.Key, s.Reason)
+	}
+	for _, s := range r.Sweeps {
+		w.end(s.Key, s.Reason)
+	}
+	for _, s := range r.Statuses {
+		key, err := state.ParseKey(s.Key)
+		if err != nil {
+			panic(err)
+		}
+		s.AcceptedSpec, s.Template = kept[key].Spec, kept[key].Template
+		if was, ok := w.statuses[key]; ok && sameStatus(was, s) {
+			continue
+		}
+		s.Revision = w.next()
+		w.statuses[key] = s
+		w.changed = true
+	}
+	for _, k := range r.Gone {
+		delete(w.statuses, k)
+		w.changed = true
+	}
+}
+
+// sameStatus compares all but the revision.
+func sameStatus(a, b state.Status) bool {
+	if !a.AcceptedIn.Equal(b.AcceptedIn) || !a.ObservedIn.Equal(b.ObservedIn) ||
+		a.ObservedRevision != b.ObservedRevision || a.AcceptedRevision != b.AcceptedRevision || a.Generation != b.Generation ||
+		a.Endpoint != b.Endpoint || !slices.Equal(a.Conditions, b.Conditions) || !slices.Equal(a.Placements, b.Placements) ||
+		!bytes.Equal(a.Template, b.Template) || !bytes.Equal(a.AcceptedSpec, b.AcceptedSpec) {
+		return false
+	}
+	return reflect.DeepEqual(a.Roles, b.Roles) && reflect.DeepEqual(a.Router, b.Router)
+}
+
+func (w *world) note(format string, args ...any) {
+	w.journal = append(w.journal, fmt.Sprintf("%s ", w.now.Format("15:04:05"))+fmt.Sprintf(format, args...))
+	if len(w.journal) > 60 {
+		w.journal = w.journal[1:]
+	}
+}
+
+func (w *world) apply(s actors.Start) {
+	k := state.UnitKey{Server: s.Template.Server, Unit: s.Template.Unit}
+	w.note("start %s %s %v", k, s.Reason, s.Attempts)
+	t := s.Template
+	u := w.units[k]
+	if u == nil || u.PlacementGroup.State != "CREATED" {
+		u = &state.Unit{Server: t.Server, Unit: t.Unit, Model: t.Model, Role: t.Role, Replica: t.Replica, Worker: t.Worker,
+			Generation: t.Generation, StoreID: "store", PlacementGroup: t.PlacementGroup, Attempt: s.Placement.Number, Failures: s.Placement.Failures}
+		u.PlacementGroup.State, u.PlacementGroup.Nodes = "PENDING", nil
+		w.units[k], w.pending[k] = u, w.now
+		w.changed = true
+	}
+	u.Restart = t.Restart
+	for _, a := range t.Actors {
+		i := slices.IndexFunc(u.Actors, func(x state.Actor) bool { return x.Name == a.Name })
+		if i < 0 {
+			u.Actors = append(u.Actors, state.Actor{Name: a.Name, Bundle: a.Bundle, State: state.UnitPending})
+			i = len(u.Actors) - 1
+		}
+		want, ok := s.Attempts[a.Name]
+		x := &u.Actors[i]
+		if !ok || x.Attempt >= want.Number {
+			continue
+		}
+		w.unregister(u.Server, x.Lease)
+		*x = state.Actor{Name: a.Name, Bundle: a.Bundle, Node: x.Node, IP: x.IP, State: state.UnitWaiting, Attempt: want.Number, Failures: want.Failures, Digest: a.Digest, Ports: map[string]int{}, Exit: x.Exit}
+		for _, p := range a.Ports {
+			x.Ports[p.Name] = p.Seed
+		}
+	}
+	w.settleState(u)
+}
+
+func (w *world) unregister(server string, lease int64) { delete(w.instances[server], lease) }
+
+func (w *world) end(k state.UnitKey, reason string) {
+	w.note("end %s %s", k, reason)
+	if u := w.units[k]; u != nil {
+		if u.State == state.UnitStopping {
+			return
+		}
+		u.State = state.UnitStopping
+		u.Revision = w.next()
+		for i := range u.Actors {
+			w.unregister(u.Server, u.Actors[i].Lease)
+		}
+	}
+}
+
+// tick lets a second pass: groups are placed, processes get ready, stops end.
+func (w *world) tick() {
+	w.now = w.now.Add(time.Second)
+	maps.DeleteFunc(w.gates, func(_ int64, g simGate) bool { return w.now.After(g.until) })
+	w.counted = w.usedGPUs()
+	for _, k := range sortedKeys(w.units) {
+		u := w.units[k]
+		if u.State == state.UnitStopping {
+			if w.drains {
+				continue
+			}
+			delete(w.units, k)
+			w.gone[k], w.lastGone = w.next(), w.now
+			w.changed = true
+			continue
+		}
+		if u.PlacementGroup.State == "PENDING" {
+			w.place(u)
+		}
+		if u.PlacementGroup.State == "PENDING" && w.now.Sub(w.pending[k]) >= 180*time.Second {
+			u.PlacementGroup.State, u.Actors, u.State = "REMOVED", nil, state.UnitExited
+			u.Reason, u.ChangedAt, u.Revision = "PlacementTimeout", w.now, w.next()
+		}
+		if u.PlacementGroup.State != "CREATED" {
+			continue
+		}
+		for i := range u.Actors {
+			w.advance(u, &u.Actors[i])
+		}
+		w.settleState(u)
+	}
+}
+
+// usedGPUs counts what groups hold, by node.
+func (w *world) usedGPUs() map[string]int {
+	used := map[string]int{}
+	for _, u := range w.units {
+		for i, id := range u.PlacementGroup.Nodes {
+			used[id] += u.PlacementGroup.Bundles[i].GPU
+		}
+	}
+	return used
+}
+
+// place finds nodes as Ray would.
+func (w *world) place(u *state.Unit) {
+	used := map[string]int{}
+	for _, o := range w.units {
+		if o.PlacementGroup.State != "CREATED" {
+			continue
+		}
+		for b, id := range o.PlacementGroup.Nodes {
+			used[id] += o.PlacementGroup.Bundles[b].GPU
+		}
+	}
+	var nodes []string
+	for _, b := range u.PlacementGroup.Bundles {
+		for _, n := range w.nodes {
+			spread := u.PlacementGroup.Strategy == actors.StrictSpread && slices.Contains(nodes, n.ID)
+			if n.Alive && !spread && n.GPUs-used[n.ID] >= b.GPU {
+				nodes = append(nodes, n.ID)
+				used[n.ID] += b.GPU
+				break
+			}
+		}
+	}
+	if len(nodes) < len(u.PlacementGroup.Bundles) {
+		return
+	}
+	u.PlacementGroup.State, u.PlacementGroup.Nodes = "CREATED", nodes
+	for i := range u.Actors {
+		u.Actors[i].Node = nodes[u.Actors[i].Bundle]
+		u.Actors[i].IP = "10.0.0." + nodes[u.Actors[i].Bundle]
+	}
+	u.Revision = w.next()
+}
+
+func (w *world) advance(u *state.Unit, a *state.Actor) {
+	switch a.State {
+	case state.UnitWaiting:
+		if u.Unit != actors.InfraUnit && !w.infraUp(u.Server) {
+			return
+		}
+		a.State, a.ChildPID, a.StartedAt = state.UnitStarting, int(w.next()), w.now
+	case state.UnitStarting:
+		if role, ok := w.brokenRole[u.Generation]; w.broken[u.Generation] || ok && role == u.Role {
+			w.exit(u, a, 1)
+			return
+		}
+		a.State, a.ReadyAt = state.UnitRunning, w.now
+		if u.Unit != actors.InfraUnit && a.Bundle == 0 {
+			w.lease++
+			a.Lease = w.lease
+			if w.instances[u.Server] == nil {
+				w.instances[u.Server] = map[int64]state.Instance{}
+			}
+			component := state.Slug(u.Model)
+			if u.Role != "" {
+				component += "_" + u.Role
+			}
+			w.instances[u.Server][a.Lease] = state.Instance{Namespace: "curator-" + u.Generation, Component: component, Endpoint: "generate", Lease: a.Lease, Card: true}
+		}
+	default:
+		return
+	}
+	u.Revision = w.next()
+}
+
+// exit ends a process that was not asked to; its lease stays in etcd.
+func (w *world) exit(u *state.Unit, a *state.Actor, code int) {
+	ready := 0.0
+	if !a.ReadyAt.IsZero() {
+		ready = w.now.Sub(a.ReadyAt).Seconds()
+	}
+	a.Exit = &state.Exit{Attempt: a.Attempt, Code: code, Reason: "Exited", At: w.now, ReadyFor: ready}
+	a.State, a.ChildPID, a.PreviousLease, a.Lease, a.ReadyAt = state.UnitExited, 0, a.Lease, 0, time.Time{}
+	u.Revision = w.next()
+	w.settleState(u)
+}
+
+// settleState makes the unit's state the worst of its actors'.
+func (w *world) settleState(u *state.Unit) {
+	if u.State == state.UnitStopping {
+		return
+	}
+	order := []state.UnitState{state.ActorDead, state.UnitExited, state.UnitPending, state.UnitPlacing, state.UnitWaiting, state.UnitStarting, state.UnitRunning}
+	worst := len(order) - 1
+	for _, a := range u.Actors {
+		worst = min(worst, slices.Index(order, a.State))
+	}
+	u.State = order[worst]
+	if u.State == state.ActorDead {
+		u.State = state.UnitExited
+	}
+	u.Revision = w.next()
+}
+
+// run makes rounds and ticks for a number of seconds.
+func (w *world) run(seconds int) {
+	for range seconds {
+		w.round()
+		w.tick()
+	}
+	w.round()
+}
+
+func (w *world) condition(key state.Key, typ string) state.Condition {
+	s := w.statuses[key]
+	c, _ := s.Condition(typ)
+	return c
+}
+
+// of lists the units of a model.
+func (w *world) of(name string) []*state.Unit {
+	var out []*state.Unit
+	for _, k := range sortedKeys(w.units) {
+		if w.units[k].Model == name {
+			out = append(out, w.units[k])
+		}
+	}
+	return out
+}
+
+// losePlacement removes a group under its unit: the actors die with it.
+func (w *world) losePlacement(u *state.Unit) {
+	for i := range u.Actors {
+		a := &u.Actors[i]
+		if a.ChildPID != 0 {
+			w.exit(u, a, -9)
+		}
+		a.State, a.Node = state.ActorDead, ""
+	}
+	u.PlacementGroup.State = "REMOVED"
+	w.settleState(u)
+}
+
+// restartAgent puts another agent in charge, which rebuilds what it reports from Ray and
+// goes on with what was under way.
+func (w *world) restartAgent() { w.incarnation++ }

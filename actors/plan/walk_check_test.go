@@ -1,0 +1,614 @@
+package plan_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dynctl/actors"
+	"dynctl/actors/plan"
+	"dynctl/state"
+)
+
+type fataler interface{ Fatalf(string, ...any) }
+
+// checkPure says that a plan leaves its input as it is and does not depend on its order.
+func (w *walk) checkPure(t fataler, in actors.Input) {
+	before := make([]state.Unit, len(in.Observed.Units))
+	for i, u := range in.Observed.Units {
+		before[i] = clone(u)
+	}
+	want := plan.Plan(in)
+	for i, u := range in.Observed.Units {
+		if d := cmp.Diff(before[i], clone(u)); d != "" {
+			t.Fatalf("the input was changed:\n%s", d)
+		}
+	}
+	other := in
+	other.Observed.Units, other.Observed.Nodes = slices.Clone(in.Observed.Units), slices.Clone(in.Observed.Nodes)
+	other.Desired.Models = slices.Clone(in.Desired.Models)
+	slices.Reverse(other.Observed.Units)
+	slices.Reverse(other.Observed.Nodes)
+	slices.Reverse(other.Desired.Models)
+	if d := cmp.Diff(want, plan.Plan(other)); d != "" {
+		t.Fatalf("another order, another plan:\n%s", d)
+	}
+}
+
+// check is what must hold of every plan, however the cluster looks.
+func (w *walk) check(t fataler, in actors.Input, r actors.Result) {
+	if (w.agentAway || w.unsynced) && acts(r) {
+		t.Fatalf("acts while the agent is away: %+v", r)
+	}
+	started, stopped := map[state.UnitKey]bool{}, map[state.UnitKey]bool{}
+	for _, s := range r.Starts {
+		k := state.UnitKey{Server: s.Template.Server, Unit: s.Template.Unit}
+		if started[k] {
+			t.Fatalf("%s is started twice in one plan%s", k, w.story(s.Template.Model))
+		}
+		started[k] = true
+	}
+	for _, s := range r.Stops {
+		if started[s.Key] || stopped[s.Key] {
+			t.Fatalf("%s is started and stopped, or stopped twice, in one plan%s", s.Key, w.story(s.Model))
+		}
+		stopped[s.Key] = true
+		if u := w.units[s.Key]; u == nil || u.StoreID != "store" {
+			t.Fatalf("%s is not ours and would be stopped", s.Key)
+		}
+	}
+	for _, s := range r.Sweeps {
+		if u := w.units[s.Key]; u == nil || u.StoreID != "store" || w.has(state.ModelKey(u.Server, u.Model)) {
+			t.Fatalf("%s would be swept: %+v", s.Key, s)
+		}
+	}
+	w.checkRevokes(t, r)
+	w.checkRoom(t, r)
+	for _, m := range in.Desired.Models {
+		w.checkBudget(t, in, m, r)
+	}
+}
+
+func (w *walk) checkRevokes(t fataler, r actors.Result) {
+	if len(r.Revokes) == 0 {
+		return
+	}
+	for _, k := range sortedKeys(w.units) {
+		for _, a := range w.units[k].Actors {
+			for _, x := range r.Revokes {
+				if a.ChildPID != 0 && a.Lease == x.Lease {
+					t.Fatalf("the lease %d of the live worker %s would be revoked", x.Lease, a.Name)
+				}
+			}
+		}
+	}
+}
+
+// checkRoom says that no more GPUs are asked for than are left. A group that waits
+// for one node to have enough holds none yet.
+func (w *walk) checkRoom(t fataler, r actors.Result) {
+	asked := 0
+	for _, s := range r.Starts {
+		k := state.UnitKey{Server: s.Template.Server, Unit: s.Template.Unit}
+		if u := w.units[k]; u != nil && u.PlacementGroup.State != "REMOVED" && u.PlacementGroup.State != "RESCHEDULING" {
+			continue
+		}
+		for _, b := range s.Template.PlacementGroup.Bundles {
+			asked += b.GPU
+		}
+	}
+	if asked == 0 {
+		return
+	}
+	left := 0
+	for _, n := range w.free(func(*state.Unit) bool { return false }) {
+		left += n.FreeGPUs
+	}
+	if asked > left {
+		t.Fatalf("%d GPUs are asked for, %d are left: %v%s", asked, left, starts(r), w.story(r.Starts[0].Template.Model))
+	}
+}
+
+// free is what is left on each live node without some units.
+func (w *walk) free(without func(*state.Unit) bool) []actors.NodeRoom {
+	var out []actors.NodeRoom
+	at := map[string]int{}
+	for _, n := range w.nodes {
+		if n.Alive {
+			at[n.ID] = len(out)
+			out = append(out, actors.NodeRoom{Node: n, FreeGPUs: n.GPUs, FreeCPUs: n.CPUs})
+		}
+	}
+	for _, u := range w.units {
+		if u.PlacementGroup.State != "CREATED" || without(u) {
+			continue
+		}
+		for b, id := range u.PlacementGroup.Nodes {
+			if i, ok := at[id]; ok {
+				out[i].FreeGPUs -= u.PlacementGroup.Bundles[b].GPU
+				out[i].FreeCPUs -= u.PlacementGroup.Bundles[b].CPU
+			}
+		}
+	}
+	return out
+}
+
+// serves says that requests reach a unit: the truth, whether or not it can be seen.
+func (w *walk) serves(u *state.Unit) bool {
+	if u.State != state.UnitRunning {
+		return false
+	}
+	_, ok := w.instances[u.Server][u.Actors[0].Lease]
+	return ok
+}
+
+// tally counts the units of one role that serve: of all generations, of the wanted one,
+// and those that a plan stops; surplus are those of the latter that are beyond the count.
+type tally struct{ serve, stop, fresh, surplus int }
+
+// checkBudget judges every stop of a unit that serves, and every execution in place.
+func (w *walk) checkBudget(t fataler, in actors.Input, m actors.DesiredModel, r actors.Result) {
+	stops := map[state.UnitKey]string{}
+	for _, s := range r.Stops {
+		if u := w.units[s.Key]; s.Model == m.Name && w.serves(u) {
+			stops[s.Key] = s.Reason
+		}
+	}
+	w.checkRestarts(t, m, r)
+	if len(stops) == 0 {
+		return
+	}
+	template := &m.Template
+	if c, _ := w.conditionOf(m.Name, state.CondUpToDate); c.Reason == actors.CondRolledBack && m.Previous != nil && m.Status.AcceptedRevision == m.Accepted {
+		template = m.Previous
+	}
+	roles := map[string]*tally{}
+	for _, u := range w.of(m.Name) {
+		x := roles[u.Role]
+		if x == nil {
+			x = &tally{}
+			roles[u.Role] = x
+		}
+		if !w.serves(u) {
+			continue
+		}
+		x.serve++
+		if u.Generation == template.Generation {
+			x.fresh++
+		}
+		if why := stops[u.Key()]; why != "" {
+			x.stop++
+			if why == actors.ReasonScaledDown {
+				x.surplus++ // what else leaves is judged by the budget of the roll
+			}
+		}
+	}
+	for _, s := range r.Stops {
+		if stops[s.Key] != "" {
+			w.checkStop(t, in, m, stopOf{s, w.units[s.Key], template, roles, stops})
+		}
+	}
+}
+
+func (w *walk) conditionOf(name, typ string) (state.Condition, bool) {
+	st, ok := w.statuses[state.ModelKey("default", name)]
+	if !ok {
+		return state.Condition{}, false
+	}
+	return st.Condition(typ)
+}
+
+// stopOf is one stop of a unit that serves.
+type stopOf struct {
+	actors.Stop
+	unit     *state.Unit
+	template *actors.ModelTemplate // in force
+	roles    map[string]*tally
+	stops    map[state.UnitKey]string
+}
+
+// wanted is the count of the unit's role; 0 where the generation in force has none.
+func (s stopOf) wanted(m actors.DesiredModel) int {
+	has := func(t *actors.ModelTemplate) bool {
+		return slices.ContainsFunc(t.Roles, func(r actors.RoleTemplate) bool { return r.Role == s.unit.Role })
+	}
+	switch {
+	case !has(s.template):
+		return 0
+	case has(&m.Template):
+		return desiredOf(m, s.unit.Role)
+	}
+	return max(s.template.Counts[s.unit.Role], 1)
+}
+
+// checkStop says that a stop of a unit that serves has a reason that allows it.
+func (w *walk) checkStop(t fataler, in actors.Input, m actors.DesiredModel, s stopOf) {
+	bad := func(why string) {
+		t.Fatalf("%s serves and is stopped (%s): %s%s", s.Key, s.Reason, why, w.story(m.Name))
+	}
+	mine, want := s.roles[s.unit.Role], s.wanted(m)
+	switch s.Reason {
+	case actors.ReasonDeleted:
+		if w.has(state.ModelKey(m.Server, m.Name)) {
+			bad("its spec is there")
+		}
+	case actors.ReasonSuspended:
+		if !m.Spec.Suspend {
+			bad("the spec does not say so")
+		}
+	case actors.ReasonScaledDown:
+		if s.unit.Replica < want {
+			bad("its index is within the count")
+		}
+		if mine.serve-mine.surplus < min(want, mine.serve) && !w.hopeless(m, s.unit.Role, want) {
+			bad("fewer are left than are wanted, and those that stay may come")
+		}
+	case actors.ReasonSuperseded:
+		for _, u := range w.of(m.Name) {
+			if u.Generation == s.Generation && u.Role != s.unit.Role {
+				bad("its other role is there")
+			}
+		}
+	case actors.ReasonRollOld, actors.ReasonMakeRoom:
+		w.checkRoll(m, s, mine.serve-mine.stop, bad)
+	default:
+		bad("that is no reason")
+	}
+	_ = in
+}
+
+// checkRoll judges a stop for a roll: left of its role serve afterwards.
+func (w *walk) checkRoll(m actors.DesiredModel, s stopOf, left int, bad func(string)) {
+	if w.etcdAway || w.frontendAway {
+		bad("who serves is not known")
+	}
+	if s.Generation == s.template.Generation {
+		bad("it is of the generation in force")
+	}
+	unavailable := 0
+	if s.Reason == actors.ReasonMakeRoom {
+		unavailable = 1
+	}
+	if u := m.Spec.Update.MaxUnavailable; u != nil {
+		unavailable = *u
+	}
+	if s.Reason == actors.ReasonMakeRoom && unavailable == 0 {
+		bad("nothing may be missing")
+	}
+	modes := false // the mode changes, or a disaggregated generation goes as a whole
+	for role := range s.roles {
+		modes = modes || role != state.RoleAggregated
+	}
+	want := s.wanted(m)
+	if left < want-unavailable && !modes {
+		bad(fmt.Sprintf("%d would be left of %d", left, want))
+	}
+	if modes && s.Reason == actors.ReasonRollOld && want > 0 && left < want-max(unavailable, 1) && s.roles[s.unit.Role].fresh < want {
+		bad(fmt.Sprintf("%d would be left of %d", left, want))
+	}
+	w.checkHalves(m, s, bad)
+}
+
+// checkHalves says that no old generation is left with prefill workers alone: what they
+// have prefilled needs its decode workers.
+func (w *walk) checkHalves(m actors.DesiredModel, s stopOf, bad func(string)) {
+	if s.unit.Role != state.RoleDecode {
+		return
+	}
+	left := map[string]int{}
+	for _, u := range w.of(m.Name) {
+		if u.Generation == s.Generation && w.serves(u) && s.stops[u.Key()] == "" {
+			left[u.Role]++
+		}
+	}
+	if left[state.RolePrefill] > 0 && left[state.RoleDecode] == 0 {
+		bad("prefill workers of its generation would be alone")
+	}
+}
+
+// hopeless says that a replica which stays does not come: it fails, or there is no room.
+func (w *walk) hopeless(m actors.DesiredModel, role string, want int) bool {
+	there := 0
+	for _, u := range w.of(m.Name) {
+		if u.Role != role || u.Replica >= want {
+			continue
+		}
+		if u.PlacementGroup.State == "CREATED" || u.PlacementGroup.State == "PENDING" {
+			there++
+		}
+		if u.Failures >= 3 || slices.ContainsFunc(u.Actors, func(a state.Actor) bool { return a.Failures >= 3 }) {
+			return true
+		}
+	}
+	return there < want
+}
+
+// checkRestarts says that a restart executes no more units that serve than may be
+// missing, and none while it is not known who does.
+func (w *walk) checkRestarts(t fataler, m actors.DesiredModel, r actors.Result) {
+	anew := map[string]int{}
+	for _, s := range r.Starts {
+		if s.Reason != actors.ReasonRestartAsked || s.Template.Model != m.Name {
+			continue
+		}
+		if w.etcdAway || w.frontendAway {
+			t.Fatalf("%s is executed anew while it is not known who serves%s", s.Template.Unit, w.story(m.Name))
+		}
+		if u := w.units[state.UnitKey{Server: m.Server, Unit: s.Template.Unit}]; w.serves(u) {
+			anew[u.Role]++
+		}
+	}
+	allowed := 1
+	if u := m.Spec.Update.MaxUnavailable; u != nil {
+		allowed = *u
+	}
+	for role, n := range anew {
+		if n > allowed {
+			t.Fatalf("%d %s workers of %s that serve are executed anew at once%s", n, role, m.Name, w.story(m.Name))
+		}
+	}
+}
+
+func desiredOf(m actors.DesiredModel, role string) int {
+	n := 1
+	count := func(p *int) int {
+		if p == nil {
+			return n
+		}
+		return *p
+	}
+	disagg := m.Spec.Mode == state.ModeDisagg
+	switch {
+	case role == state.RoleAggregated && !disagg:
+		return count(m.Spec.Replicas)
+	case role == state.RolePrefill && disagg && m.Spec.Prefill != nil:
+		return count(m.Spec.Prefill.Replicas)
+	case role == state.RoleDecode && disagg && m.Spec.Decode != nil:
+		return count(m.Spec.Decode.Replicas)
+	case disagg == (role != state.RoleAggregated):
+		return n
+	}
+	return 0
+}
+
+func starts(r actors.Result) []string {
+	var out []string
+	for _, s := range r.Starts {
+		out = append(out, s.Template.Unit+" "+s.Reason)
+	}
+	return out
+}
+
+// converged says what must hold once nothing disturbs any more.
+func (w *walk) converged(t fataler) {
+	in, _ := w.input()
+	r := plan.Plan(in)
+	for _, s := range r.Starts {
+		if !w.isBroken(s.Template.Generation) {
+			t.Fatalf("no fixpoint: starts %v%s", starts(r), w.story(s.Template.Model))
+		}
+	}
+	if len(r.Stops)+len(r.Sweeps)+len(r.Revokes)+len(r.Gone) > 0 {
+		t.Fatalf("no fixpoint: stops %v sweeps %v revokes %v%s", r.Stops, r.Sweeps, r.Revokes, w.story("a"))
+	}
+	for _, m := range in.Desired.Models {
+		w.settledModel(t, m)
+	}
+	foreign := 0
+	for _, k := range sortedKeys(w.units) {
+		u := w.units[k]
+		if u.State == state.UnitStopping {
+			t.Fatalf("%s never ends%s", k, w.story(u.Model))
+		}
+		if k.Server == "foreign" {
+			foreign++
+			continue
+		}
+		if _, ok := w.specs[state.ModelKey(k.Server, u.Model)]; !ok && u.Model != "" {
+			t.Fatalf("unit %s belongs to no spec", k)
+		}
+	}
+	if foreign != 2 {
+		t.Fatalf("%d units of others are left, want 2", foreign)
+	}
+}
+
+func (w *walk) isBroken(generation string) bool {
+	_, half := w.brokenRole[generation]
+	return half || w.broken[generation]
+}
+
+// settledModel judges one model at the end.
+func (w *walk) settledModel(t fataler, m actors.DesiredModel) {
+	key := state.ModelKey(m.Server, m.Name)
+	bad := func(format string, args ...any) {
+		t.Fatalf("%s %s%s", key, fmt.Sprintf(format, args...), w.story(m.Name))
+	}
+	st, ok := w.statuses[key]
+	upToDate, _ := st.Condition(state.CondUpToDate)
+	if m.Deleted != nil {
+		if (ok || len(w.of(m.Name)) > 0) && upToDate.Reason != actors.CondDeletionHeld {
+			bad("was deleted and is still there")
+		}
+		return
+	}
+	if !ok {
+		bad("has no status")
+	}
+	switch {
+	case m.Accepted == 0:
+		return
+	case m.Spec.Suspend:
+		if len(w.of(m.Name)) > 0 {
+			bad("is suspended and has units")
+		}
+		return
+	case w.isBroken(m.Template.Generation), upToDate.Reason == actors.CondRolledBack: // until it is edited
+		w.settledBroken(m, upToDate, bad)
+		return
+	}
+	w.settledGood(m, bad)
+}
+
+// settledBroken: a generation that does not start leaves the one before it serving.
+func (w *walk) settledBroken(m actors.DesiredModel, upToDate state.Condition, bad func(string, ...any)) {
+	if m.Previous == nil {
+		return // there is none that ever was Ready
+	}
+	if c, _ := w.conditionOf(m.Name, state.CondScheduled); c.Reason == actors.ReasonInsufficientGPUs && upToDate.Reason != actors.CondRolledBack {
+		return // it was not tried: its nodes may come, and the units of the old one are gone
+	}
+	served, _ := w.conditionOf(m.Name, state.CondAvailable)
+	possible := true
+	for _, r := range m.Previous.Roles {
+		possible = possible && !w.isBroken(m.Previous.Generation) && w.fits(m, m.Previous.Generation, r)
+	}
+	if desired(m) > 0 && possible && served.Status != state.StatusTrue {
+		bad("has a generation that does not start, and the one before it does not serve: %+v", upToDate)
+	}
+	some := slices.ContainsFunc(w.of(m.Name), func(u *state.Unit) bool {
+		return u.Generation == m.Template.Generation && u.State == state.UnitRunning
+	})
+	if desired(m) > 0 && !some && upToDate.Status == state.StatusTrue {
+		bad("does not start and says that it is up to date")
+	}
+}
+
+func desired(m actors.DesiredModel) (n int) {
+	for _, r := range m.Template.Roles {
+		n += desiredOf(m, r.Role)
+	}
+	return n
+}
+
+// fits says that a unit of a role would find room beside all but the model's units of
+// other generations.
+func (w *walk) fits(m actors.DesiredModel, generation string, r actors.RoleTemplate) bool {
+	_, unfit := actors.ChooseShape(r.Needs, w.free(func(u *state.Unit) bool { return u.Model == m.Name && u.Generation != generation }))
+	return unfit == nil
+}
+
+// settledGood: whatever starts does, as far as there is room; then nothing is left of
+// other generations, nor beyond the count.
+func (w *walk) settledGood(m actors.DesiredModel, bad func(string, ...any)) {
+	counts, old := map[string]int{}, 0
+	for _, u := range w.of(m.Name) {
+		switch {
+		case u.Generation != m.Template.Generation:
+			old++
+		case u.State == state.UnitRunning:
+			counts[u.Role]++
+		}
+	}
+	short := false
+	room := w.free(func(u *state.Unit) bool { return u.Model == m.Name && u.Generation != m.Template.Generation })
+	fit := true // one of each role that misses finds room when the old generation is gone
+	for _, r := range m.Template.Roles {
+		if counts[r.Role] >= desiredOf(m, r.Role) {
+			continue
+		}
+		short = true
+		shape, unfit := actors.ChooseShape(r.Needs, room)
+		fit = fit && unfit == nil
+		room = shape.Take(room)
+	}
+	condition := func(typ string) state.Condition { c, _ := w.conditionOf(m.Name, typ); return c }
+	if !short {
+		kept := m.Spec.Update.MaxUnavailable != nil && *m.Spec.Update.MaxUnavailable == 0 // then no restart either
+		if c := condition(state.CondUpToDate); c.Status != state.StatusTrue && m.Rejected == nil && !kept {
+			bad("is not up to date: %+v", c)
+		}
+		if c := condition(state.CondReady); c.Status != state.StatusTrue && m.Rejected == nil && desired(m) > 0 {
+			bad("is not Ready: %+v", c)
+		}
+		if old > 0 {
+			bad("has %d units of other generations", old)
+		}
+		for _, r := range m.Template.Roles {
+			if n := counts[r.Role]; n > desiredOf(m, r.Role) {
+				bad("has %d units of role %q", n, r.Role)
+			}
+		}
+		return
+	}
+	if condition(state.CondReady).Status == state.StatusTrue {
+		bad("is short and says that it is Ready")
+	}
+	if old == 0 && fit {
+		bad("is short though there is room")
+	}
+	if old > 0 && fit && !w.mayStall(m, counts) && !w.othersFirst(m) {
+		bad("is short though there is room beside or in place of the old generation")
+	}
+	if c := condition(state.CondUpToDate); old > 0 && c.Reason != actors.WaitRolloutStalled && m.Rejected == nil {
+		bad("stands still in a roll and does not say so: %+v", c)
+	}
+	if old > 0 && condition(state.CondAvailable).Status != state.StatusTrue && w.oldServes(m) {
+		bad("has an old generation that could serve")
+	}
+}
+
+// mayStall says that the budget alone keeps the old generation: nothing may be missing,
+// or so many serve already as little as may, or one given back is not enough for a
+// larger one.
+func (w *walk) mayStall(m actors.DesiredModel, counts map[string]int) bool {
+	unavailable := 1
+	if u := m.Spec.Update.MaxUnavailable; u != nil {
+		unavailable = *u
+	}
+	if unavailable == 0 {
+		return true
+	}
+	if m.Spec.Mode == state.ModeDisagg || len(m.Template.Roles) > 1 {
+		return false
+	}
+	serving := counts[""]
+	var old []*state.Unit
+	for _, u := range w.of(m.Name) {
+		if u.Generation != m.Template.Generation {
+			if u.Role != "" {
+				return false
+			}
+			old = append(old, u)
+			if w.serves(u) {
+				serving++
+			}
+		}
+	}
+	budget := serving - (desiredOf(m, "") - unavailable)
+	if budget <= 0 {
+		return true
+	}
+	// The highest indexes are those that would go.
+	slices.SortFunc(old, func(a, b *state.Unit) int { return b.Replica - a.Replica })
+	gone := map[string]bool{}
+	for _, u := range old[:min(budget, len(old))] {
+		gone[u.Unit] = true
+	}
+	_, unfit := actors.ChooseShape(m.Template.Roles[0].Needs, w.free(func(u *state.Unit) bool { return gone[u.Unit] }))
+	return unfit != nil
+}
+
+// othersFirst says that a model which comes first waits for room.
+func (w *walk) othersFirst(m actors.DesiredModel) bool {
+	return slices.ContainsFunc(w.names, func(n string) bool {
+		c, _ := w.conditionOf(n, state.CondScheduled)
+		return n < m.Name && c.Reason == actors.ReasonInsufficientGPUs
+	})
+}
+
+// oldServes says that the old generation has what it takes to serve.
+func (w *walk) oldServes(m actors.DesiredModel) bool {
+	var roles []string
+	for _, u := range w.of(m.Name) {
+		if u.Generation != m.Template.Generation && w.serves(u) {
+			roles = append(roles, u.Generation+u.Role)
+		}
+	}
+	return slices.ContainsFunc(roles, func(r string) bool {
+		g, ok := strings.CutSuffix(r, state.RoleDecode)
+		return !ok && !strings.HasSuffix(r, state.RolePrefill) || ok && slices.Contains(roles, g+state.RolePrefill)
+	})
+}
