@@ -38,6 +38,10 @@ func TestLintRulesFire(t *testing.T) {
 		{"actors may not import an adapter", "actors/x.go", imports("actors", "dynctl/actors/ray"), "import 'dynctl/actors/ray' is not allowed"},
 		{"actors may not use randomness", "actors/x.go", imports("actors", "math/rand/v2"), "import 'math/rand/v2' is not allowed"},
 		{"actors may import state and router", "actors/x.go", imports("actors", "dynctl/router", "dynctl/state"), ""},
+		{"actors may not import the planner", "actors/x.go", imports("actors", "dynctl/actors/plan"), "import 'dynctl/actors/plan' is not allowed"},
+		{"the planner may not import an adapter", "actors/plan/x.go", imports("plan", "dynctl/actors/ray"), "import 'dynctl/actors/ray' is not allowed"},
+		{"the planner may not ask the time", "actors/plan/x.go", clock("plan", "Now()"), "use of `time.Now` forbidden"},
+		{"the planner may import actors and state", "actors/plan/x.go", imports("plan", "dynctl/actors", "dynctl/state"), ""},
 		{"a pure package may not ask the time", "actors/x.go", clock("actors", "Now()"), "use of `time.Now` forbidden"},
 		{"a pure package may not sleep", "state/x.go", clock("state", "Tick(1)"), "use of `time.Tick` forbidden"},
 		{"an adapter may ask the time", "actors/ray/x.go", clock("ray", "Now()"), ""},
@@ -67,7 +71,7 @@ func TestLintRulesFire(t *testing.T) {
 
 // packages are the stubs that the files under test import.
 var packages = map[string]string{
-	"state": "state", "state/engineflags": "engineflags", "router": "router", "actors": "actors", "events": "events", "state/kv": "kv",
+	"state": "state", "state/engineflags": "engineflags", "router": "router", "actors": "actors", "actors/plan": "plan", "events": "events", "state/kv": "kv",
 	"state/registry": "registry", "actors/ray": "ray", "actors/simray": "simray", "cmd/tool": "tool",
 }
 

@@ -49,6 +49,8 @@ type Config struct {
 	// OTLPEndpoint is the URL of a receiver of traces; empty: that of OpenTelemetry's
 	// environment variables, or none.
 	OTLPEndpoint string
+	// CheckPlans holds every plan against the planner's invariants before it is carried out.
+	CheckPlans bool
 	// LogFormat is text or json.
 	LogFormat string
 	Verbose   bool
@@ -104,6 +106,7 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.Var(listFlag{&c.BinDirs}, "bin-dir", "directory on the Ray nodes with etcd and nats-server (may be repeated)")
 	fs.StringVar(&c.ID, "id", host+"-"+strconv.Itoa(os.Getpid()), "name of this reconciler in the lease and in events")
 	fs.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "URL of a receiver of traces (OTLP over HTTP), such as http://127.0.0.1:4318; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or no traces")
+	fs.BoolVar(&c.CheckPlans, "check-plans", false, "hold every plan against what must hold of all plans, and carry out none that does not; it costs about as much as making the plan")
 	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	fs.BoolVar(&c.Verbose, "v", false, "log more")
 	fs.BoolVar(&c.ShowVersion, "version", false, "print the version and end")

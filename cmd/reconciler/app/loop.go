@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"dynctl/actors"
-	"dynctl/actors/plan"
 	"dynctl/state"
 	"dynctl/state/kv"
 	"dynctl/state/registry"
@@ -48,6 +47,7 @@ type loop struct {
 	agentFailure string
 	orphans      map[state.UnitKey]string
 	reached      map[string]reach
+	broken       string // what the last plan broke, where plans are checked
 }
 
 type decodedSpec struct {
@@ -105,7 +105,7 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	in, kept := l.gather(began)
 	l.want(ctx, in.Desired.Awaited)
 	l.aim(in)
-	result := plan.Plan(in)
+	result := l.plan(in)
 	l.app.metrics.planned(time.Since(began))
 	l.app.show(in, result)
 	l.app.traces.round(in, result, l.putAt, term != nil && term.Held())
