@@ -133,7 +133,7 @@ func compare(t *testing.T, page, want string) {
 func TestReasonLiterals(t *testing.T) {
 	places := map[string]*regexp.Regexp{
 		"cmd/reconciler/app/*.go":          regexp.MustCompile(`Reason(?::|\s*=)\s*"(\w+)"`),
-		"actors/plan/*.go":                  regexp.MustCompile(`Reason:\s*"(\w+)"`),
+		"actors/plan/*.go":                 regexp.MustCompile(`Reason:\s*"(\w+)"`),
 		"actors/agent/dynctl_agent/*.py":   regexp.MustCompile(`(?:\.fact\(|"reason": |_give_up\(runner, |unit\.reason, unit\.message = True, )"([A-Z]\w+)"`),
 		"actors/agent/dynctl_agent/h*.py":  regexp.MustCompile(`(?m)^[A-Z_]+ = "([A-Z]\w+)"$`),
 		"actors/agent/dynctl_agent/ac*.py": regexp.MustCompile(`\("(Killed)" if code < 0 else "Exited"\)`),

@@ -19,10 +19,6 @@ type admission struct {
 	// refused: of those, where Ray did not place one in time.
 	displaced map[*role]*actors.Unfit
 	refused   map[*role]bool
-	// unavailable is how many replicas may be missing, and makingRoom that they go for one
-	// that finds no room beside them: for the veto of the budget.
-	unavailable int
-	makingRoom  bool
 }
 
 // What of a unit counts while wishes are granted.
@@ -122,7 +118,7 @@ func (a *admission) grantOne(u *unit, l leave) {
 func (a *admission) scaleDown() {
 	a.waitForFrontend()
 	for _, r := range a.m.roles {
-		a.grant(a.admit(beyondCount, proposeSurplus(r)), leaveSurplus)
+		a.grant(a.admit(beyondCount, proposeSurplus(r), 0), leaveSurplus)
 	}
 }
 
@@ -134,7 +130,7 @@ func (a *admission) heal() {
 		switch {
 		case !a.stays(u):
 		case unplaced(u.Unit):
-			a.replace(a.proposeReplacement(a.m, u))
+			a.replace(proposeReplacement(a.m, u, a.in.Now))
 		case stranded(u.Unit):
 			a.grantOne(u, leaveStranded)
 		default:

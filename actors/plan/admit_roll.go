@@ -28,16 +28,16 @@ func (a *admission) roll() {
 	if a.underway() {
 		short = nil // what is coming up decides first
 	}
-	a.grant(a.admit(unwantedRole, proposeStrays(a.m)), leaveStray)
+	a.grant(a.admit(unwantedRole, proposeStrays(a.m), 0), leaveStray)
 	decided, unplaceable := a.makeRoom(short)
 	if decided {
 		return
 	}
-	a.unavailable = 0
+	unavailable := 0
 	if !unplaceable {
-		a.unavailable = a.m.maxUnavailable(0)
+		unavailable = a.m.maxUnavailable(0)
 	}
-	a.grant(a.admit(replaced, proposeReplaced(a.m)), leaveReplaced)
+	a.grant(a.admit(replaced, proposeReplaced(a.m), unavailable), leaveReplaced)
 }
 
 // admitsNone reports whether a veto holds for whatever is wished for by a rule.
@@ -67,7 +67,7 @@ func (a *admission) stopUseless() {
 			}
 		}
 	}
-	for _, u := range a.admit(servesNobody, set) {
+	for _, u := range a.admit(servesNobody, set, 0) {
 		a.grantOne(u, leaveUseless(u))
 	}
 }

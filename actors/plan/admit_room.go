@@ -44,7 +44,7 @@ func (a *admission) makeRoom(short []shortfall) (decided, unplaceable bool) {
 	full := func(s shortfall) bool { return s.unfit == nil && a.m.surge() > 0 }
 	if without := slices.DeleteFunc(slices.Clone(need), full); len(without) > 0 {
 		need = without
-	} else if a.unavailable = 0; len(a.admit(replaced, proposeReplaced(a.m))) > 0 {
+	} else if len(a.admit(replaced, proposeReplaced(a.m), 0)) > 0 {
 		return false, false // one goes as it is, and its place is free
 	}
 	return a.letGo(need), false
@@ -56,9 +56,7 @@ func (a *admission) letGo(need []shortfall) bool {
 		a.m.stalled = "no GPU is free for a replica beside the old ones, and maxUnavailable is 0" + missingText(need)
 		return false
 	}
-	a.unavailable, a.makingRoom = a.m.maxUnavailable(1), true
-	set := a.admit(makesRoom, proposeReplaced(a.m))
-	a.makingRoom = false
+	set := a.admit(makesRoom, proposeReplaced(a.m), a.m.maxUnavailable(1))
 	if len(set) == 0 || !a.enoughForOne(need, set) {
 		if !a.m.disagg() && len(a.m.strays) == 0 {
 			a.m.stalled = "no GPU is free for a replica beside the old ones, and as many as may be missing are not enough to make room" + missingText(need)
@@ -69,7 +67,7 @@ func (a *admission) letGo(need []shortfall) bool {
 			a.m.stalled = "no GPU is free for the new generation beside the old one" + missingText(need)
 			return false
 		}
-		set = a.admit(wholePieces, set)
+		set = a.admit(wholePieces, set, 0)
 	}
 	a.grant(set, leaveForRoom)
 	a.reserve(need)

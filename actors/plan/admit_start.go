@@ -232,3 +232,15 @@ func nextStart(all []*roleStart) *roleStart {
 	}
 	return next
 }
+
+// waitsForNodes reports whether a group which fits nowhere is requested all the same,
+// because nodes may come.
+func (r *round) waitsForNodes(s *server) bool {
+	switch s.Spec.Placement.WaitForNodes {
+	case state.True:
+		return true
+	case state.False:
+		return false
+	}
+	return r.in.Observed.Agent != nil && r.in.Observed.Agent.Autoscaling
+}

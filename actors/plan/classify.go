@@ -11,13 +11,15 @@ import (
 // server is one server with everything that is known of it.
 type server struct {
 	actors.DesiredServer
-	units    []state.Unit            // ours, without infra
-	byModel  map[string][]state.Unit // the same
-	infra    *state.Unit
-	foreign  []state.Unit
-	models   []*model
-	regs     state.Registrations
-	frontend state.FrontendView
+	units   []state.Unit            // ours, without infra
+	byModel map[string][]state.Unit // the same
+	infra   *state.Unit
+	foreign []state.Unit
+	models  []*model
+	regs    state.Registrations
+	// instances are those of regs, by lease.
+	instances map[int64][]state.Instance
+	frontend  state.FrontendView
 	// workers are the numbers that disaggregated workers of the server have, those of this
 	// round included; nil: not asked yet. Below nextWorker none is free.
 	workers    map[int]bool
@@ -65,9 +67,8 @@ type modelVerdict struct {
 type deletion int
 
 const (
-	notDeleted deletion = iota
 	// held: deleted, and still kept.
-	held
+	held deletion = iota + 1 // zero: not deleted
 	// deleted: the hold is over, its units go.
 	deleted
 )
@@ -88,6 +89,10 @@ func (r *round) classify() {
 	byName := map[string]*server{}
 	for _, d := range r.in.Desired.Servers {
 		s := &server{DesiredServer: d, byModel: map[string][]state.Unit{}, regs: r.in.Registered[d.Name], frontend: r.in.Frontends[d.Name]}
+		s.instances = make(map[int64][]state.Instance, len(s.regs.Instances))
+		for _, i := range s.regs.Instances {
+			s.instances[i.Lease] = append(s.instances[i.Lease], i)
+		}
 		byName[d.Name] = s
 		r.servers = append(r.servers, s)
 	}
@@ -167,8 +172,8 @@ func (m *model) add(u state.Unit) {
 // model card where that is asked for.
 func (m *model) registered(u state.Unit, namespace string, card bool) bool {
 	lease := leaseOf(u)
-	return lease != 0 && slices.ContainsFunc(m.server.regs.Instances, func(i state.Instance) bool {
-		return i.Lease == lease && i.Namespace == namespace && (i.Card || !card)
+	return lease != 0 && slices.ContainsFunc(m.server.instances[lease], func(i state.Instance) bool {
+		return i.Namespace == namespace && (i.Card || !card)
 	})
 }
 
@@ -183,9 +188,6 @@ func (m *model) role(name string) *role {
 	}
 	return nil
 }
-
-// every is every role, strays last.
-func (m *model) every() []*role { return slices.Concat(m.roles, m.strays) }
 
 // disagg reports whether the generation in force has several roles.
 func (m *model) disagg() bool { return len(m.roles) > 1 }

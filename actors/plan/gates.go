@@ -87,19 +87,28 @@ func (r *round) arrival(m *model, generation string, starts []actors.UnitTemplat
 	}
 	known := m.server.frontend.Models[m.Spec.ServedName].Namespaces[a.namespace].Workers
 	for _, role := range []string{state.RolePrefill, state.RoleDecode} {
-		of := func(ok func(*unit) bool) bool {
-			return slices.ContainsFunc(m.units, func(v *unit) bool { return v.Generation == generation && v.Role == role && ok(v) })
-		}
-		started := slices.ContainsFunc(starts, func(t actors.UnitTemplate) bool { return t.Generation == generation && t.Role == role })
-		a.coming = a.coming && (started || of(func(v *unit) bool { return v.stays() && !r.ending(v.Key()) }))
-		a.registered = a.registered && of(func(v *unit) bool { return v.registered && v.stays() })
-		a.serving = a.serving && of(isServing)
+		r.arrivalOf(&a, m, role, starts)
 		a.seen = a.seen && known[role] > 0
 	}
 	a.replaced = slices.ContainsFunc(m.units, func(v *unit) bool {
 		return v.Generation != generation && v.is(serving) && (v.listed || !m.server.frontend.Known)
 	})
 	return a
+}
+
+// arrivalOf adds what is known of one role of a generation.
+func (r *round) arrivalOf(a *arrival, m *model, role string, starts []actors.UnitTemplate) {
+	coming := slices.ContainsFunc(starts, func(t actors.UnitTemplate) bool { return t.Generation == a.generation && t.Role == role })
+	registered, serves := false, false
+	for _, u := range m.units {
+		if u.Generation != a.generation || u.Role != role || u.is(leaving) {
+			continue
+		}
+		coming = coming || !r.ending(u.Key())
+		registered = registered || u.registered
+		serves = serves || u.is(serving)
+	}
+	a.coming, a.registered, a.serving = a.coming && coming, a.registered && registered, a.serving && serves
 }
 
 // gate applies the rules to one generation.

@@ -99,7 +99,7 @@ func registrationsLost(s *server, now time.Time) bool {
 			case slices.Contains(s.regs.Lost, a.Lease):
 				return true
 			case !a.StartedAt.Before(started) || slices.Contains(s.regs.Left, a.Lease):
-			case isRegistered(s.regs, a.Lease):
+			case s.isRegistered(a.Lease):
 				there = true
 			default:
 				missing = true
@@ -111,18 +111,17 @@ func registrationsLost(s *server, now time.Time) bool {
 
 // registrationLost reports whether a unit's registration is not there, and has not left by
 // itself.
-func registrationLost(u state.Unit, regs state.Registrations, started time.Time) bool {
+func registrationLost(s *server, u state.Unit) bool {
+	started := etcdStarted(s)
 	return slices.ContainsFunc(u.Actors, func(a state.Actor) bool {
 		switch {
-		case a.State != state.UnitRunning || a.Lease == 0 || isRegistered(regs, a.Lease):
+		case a.State != state.UnitRunning || a.Lease == 0 || s.isRegistered(a.Lease):
 			return false
-		case slices.Contains(regs.Lost, a.Lease):
+		case slices.Contains(s.regs.Lost, a.Lease):
 			return true
 		}
-		return a.StartedAt.Before(started) && !slices.Contains(regs.Left, a.Lease)
+		return a.StartedAt.Before(started) && !slices.Contains(s.regs.Left, a.Lease)
 	})
 }
 
-func isRegistered(regs state.Registrations, lease int64) bool {
-	return slices.ContainsFunc(regs.Instances, func(i state.Instance) bool { return i.Lease == lease })
-}
+func (s *server) isRegistered(lease int64) bool { return len(s.instances[lease]) > 0 }

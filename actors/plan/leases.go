@@ -30,25 +30,12 @@ func (r *round) planRevokes() {
 }
 
 func (r *round) revokeServer(s *server) {
-	live := r.owners
-	registered := map[int64]bool{}
-	for _, i := range s.regs.Instances {
-		registered[i.Lease] = true
-	}
-	asked := map[int64]bool{}
-	for _, u := range s.units {
-		for _, a := range u.Actors {
-			if l := a.PreviousLease; l != 0 && registered[l] && live[l] == 0 && !asked[l] {
-				asked[l] = true
-				r.out.Revokes = append(r.out.Revokes, actors.Revoke{Key: u.Key(), Actor: a.Name, Attempt: a.Attempt, Lease: l, Reason: actors.ReasonDeadAttempt})
-			}
-		}
-	}
+	asked := r.revokeDead(s)
 	if s.infra == nil && len(s.units) == 0 || len(r.in.Observed.Unreadable) > 0 {
 		return
 	}
 	for _, i := range s.regs.Instances {
-		if live[i.Lease] > 0 || asked[i.Lease] || !ourNamespace(s, i.Namespace) || r.mayOwn(live, i) {
+		if r.owners[i.Lease] > 0 || asked[i.Lease] || !ourNamespace(s, i.Namespace) || r.mayOwn(i) {
 			continue
 		}
 		if !r.lookedTwice(actors.LeaseKey{Server: s.Name, Lease: i.Lease}) {
@@ -57,6 +44,22 @@ func (r *round) revokeServer(s *server) {
 		asked[i.Lease] = true
 		r.out.Revokes = append(r.out.Revokes, actors.Revoke{Key: state.UnitKey{Server: s.Name}, Lease: i.Lease, Reason: actors.ReasonUnclaimed})
 	}
+}
+
+// revokeDead applies rule 1 and returns the leases that are revoked by it.
+func (r *round) revokeDead(s *server) map[int64]bool {
+	asked := map[int64]bool{}
+	for _, u := range s.units {
+		for _, a := range u.Actors {
+			l := a.PreviousLease
+			if l == 0 || asked[l] || r.owners[l] > 0 || !s.isRegistered(l) {
+				continue
+			}
+			asked[l] = true
+			r.out.Revokes = append(r.out.Revokes, actors.Revoke{Key: u.Key(), Actor: a.Name, Attempt: a.Attempt, Lease: l, Reason: actors.ReasonDeadAttempt})
+		}
+	}
+	return asked
 }
 
 // ownersOf says of each lease how many processes have told that it is theirs, whatever
@@ -73,9 +76,8 @@ func ownersOf(units []state.Unit) map[int64]int {
 	return out
 }
 
-// lookedTwice reports whether a lease was found unclaimed before, and that the agent has
-// been heard since: an agent that was paused tells first that it lives, then what
-// it has missed.
+// lookedTwice reports whether a lease was found unclaimed before, and the agent has been
+// heard since: an agent that was paused tells first that it lives, then what it has missed.
 func (r *round) lookedTwice(k actors.LeaseKey) bool {
 	first, seen := r.in.Unclaimed[k]
 	if !seen {
@@ -98,11 +100,10 @@ func ourNamespace(s *server, namespace string) bool {
 	return ok && generationForm.MatchString(g)
 }
 
-// mayOwn reports whether some process of the instance's generation lives whose lease is
-// not known yet, or that a unit is in a state where that cannot be told: what is
-// told to execute may have done so already. A lease that two claim is not known:
-// one of them was told another's.
-func (r *round) mayOwn(live map[int64]int, i state.Instance) bool {
+// mayOwn reports whether some process of the instance's generation lives whose lease is not
+// known yet, or a unit is in a state where that cannot be told: what is told to execute may
+// have done so already. A lease that two claim is not known: one of them was told another's.
+func (r *round) mayOwn(i state.Instance) bool {
 	return slices.ContainsFunc(r.in.Observed.Units, func(u state.Unit) bool {
 		if u.Generation == "" || !strings.HasSuffix(i.Namespace, "-"+u.Generation) {
 			return false
@@ -111,7 +112,7 @@ func (r *round) mayOwn(live map[int64]int, i state.Instance) bool {
 			return true
 		}
 		return slices.ContainsFunc(u.Actors, func(a state.Actor) bool {
-			return a.Bundle == 0 && (a.Lease == 0 || live[a.Lease] > 1) && a.State != state.UnitExited
+			return a.Bundle == 0 && (a.Lease == 0 || r.owners[a.Lease] > 1) && a.State != state.UnitExited
 		})
 	})
 }

@@ -103,7 +103,7 @@ func (w *renewal) proposeRefresh(s *server, u state.Unit, dataLost bool) {
 		switch {
 		case s.infra != nil && usesStale(a, *s.infra):
 			w.ask(a.Name, next, actors.ReasonInfraMoved, "etcd or NATS came back at another address")
-		case dataLost && registrationLost(u, s.regs, etcdStarted(s)):
+		case dataLost && registrationLost(s, u):
 			w.ask(a.Name, next, actors.ReasonRegistrationLost, "etcd came back without its data")
 		}
 	}

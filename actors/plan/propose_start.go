@@ -1,8 +1,9 @@
 package plan
 
 import (
+	"time"
+
 	"dynctl/actors"
-	"dynctl/state"
 )
 
 // missing is the wish for the replicas of a role that do not exist.
@@ -43,26 +44,14 @@ type replacement struct {
 
 // proposeReplacement numbers the next placement of a unit. A group that went away is asked
 // for again at once; one that Ray did not place, by backoff.
-func (r *round) proposeReplacement(m *model, u *unit) replacement {
+func proposeReplacement(m *model, u *unit, now time.Time) replacement {
 	if u.Reason == "" {
 		return replacement{unit: u, placement: actors.Attempt{Number: u.Attempt + 1}}
 	}
 	next, due := nextPlacement(u.Unit, m.server.Spec.Healing.Backoff)
 	w := replacement{unit: u, placement: next}
-	if due.After(r.in.Now) {
+	if due.After(now) {
 		w.wait = actors.Wait{Key: u.Key(), Model: m.Name, Reason: actors.WaitPlacement, Message: u.Message, Until: due}
 	}
 	return w
-}
-
-// waitsForNodes reports whether a group which fits nowhere is requested all the same,
-// because nodes may come.
-func (r *round) waitsForNodes(s *server) bool {
-	switch s.Spec.Placement.WaitForNodes {
-	case state.True:
-		return true
-	case state.False:
-		return false
-	}
-	return r.in.Observed.Agent != nil && r.in.Observed.Agent.Autoscaling
 }

@@ -146,21 +146,19 @@ func roleStatus(m *model, r *role) state.RoleStatus {
 	if m.Spec.Suspend || m.deletion == deleted {
 		out.Desired = 0
 	}
-	for _, v := range slices.Concat(r.fresh, r.old) {
-		if v.running() && !v.is(leaving) {
+	for _, u := range slices.Concat(r.fresh, r.old) {
+		if u.running() {
 			out.Running++
 		}
-		if v.ready() {
+		if u.ready() {
 			out.Ready++
 		}
-		if v.standing != old && !v.is(leaving) {
+		if u.standing != old && u.stays() {
 			out.Updated++
 		}
-		for _, a := range v.Actors {
+		for _, a := range u.Actors {
 			out.Restarts += max(a.Attempt-1, 0)
-			if e := ended(a); e != nil && (out.LastExit == nil || e.At.After(out.LastExit.At)) {
-				out.LastExit = &state.ExitStatus{Unit: v.Unit.Unit, Code: e.Code, Reason: e.Reason, Cause: e.Cause, Hint: e.Hint, LogTail: tail(e.LogTail), At: e.At}
-			}
+			noteExit(&out, u, a)
 		}
 	}
 	for _, w := range m.waits {
@@ -170,6 +168,13 @@ func roleStatus(m *model, r *role) state.RoleStatus {
 		}
 	}
 	return out
+}
+
+// noteExit keeps the last exit of a role.
+func noteExit(out *state.RoleStatus, u *unit, a state.Actor) {
+	if e := ended(a); e != nil && (out.LastExit == nil || e.At.After(out.LastExit.At)) {
+		out.LastExit = &state.ExitStatus{Unit: u.Unit.Unit, Code: e.Code, Reason: e.Reason, Cause: e.Cause, Hint: e.Hint, LogTail: tail(e.LogTail), At: e.At}
+	}
 }
 
 func (r *role) has(k state.UnitKey) bool {

@@ -17,7 +17,7 @@ type veto struct {
 	holds func(a *admission) bool
 	says  string
 	// keep is what of a set may leave.
-	keep func(a *admission, set []*unit) []*unit
+	keep func(a *admission, set []*unit, unavailable int) []*unit
 }
 
 var vetoes = []veto{
@@ -32,6 +32,7 @@ var vetoes = []veto{
 		holds: (*admission).frontendBehind},
 	{name: "no others serve in their place", on: []rule{beyondCount}, keep: (*admission).spare},
 	{name: "the new set is not ready", on: []rule{unwantedRole}, holds: func(a *admission) bool { return !a.newSetReady() }},
+	{name: "the old ones serve alone", on: []rule{replaced}, keep: (*admission).beyondAlone},
 	{name: "more would be missing than may", on: []rule{makesRoom, replaced}, keep: (*admission).withinBudget},
 	// docs/dynamo.md, "Between generations": a namespace with one role only serves nobody.
 	{name: "half a generation would be left", on: []rule{makesRoom, replaced}, keep: (*admission).inPairs},
@@ -40,14 +41,14 @@ var vetoes = []veto{
 }
 
 // admit puts a set of wishes before the vetoes, and returns those that none of them holds
-// up.
-func (a *admission) admit(why rule, set []*unit) []*unit {
+// up. For those that have a budget, so many replicas may be missing.
+func (a *admission) admit(why rule, set []*unit, unavailable int) []*unit {
 	set = slices.DeleteFunc(set, func(u *unit) bool { return a.leaving[u] })
 	for _, v := range vetoes {
 		switch {
 		case !slices.Contains(v.on, why):
 		case v.holds == nil:
-			set = v.keep(a, set)
+			set = v.keep(a, set, unavailable)
 		case v.holds(a):
 			if v.says != "" {
 				a.m.stalled = v.says
@@ -66,7 +67,7 @@ func (a *admission) frontendBehind() bool {
 // waitForFrontend asks for a round when the frontend has caught up.
 func (a *admission) waitForFrontend() { a.checkAt(frontendBehind(a.m.server, a.in.Now)) }
 
-func (a *admission) notRunning(set []*unit) []*unit {
+func (a *admission) notRunning(set []*unit, _ int) []*unit {
 	if a.m.server.regs.Known {
 		return set
 	}
@@ -82,7 +83,7 @@ func (a *admission) mayServe(u *unit) bool {
 // many others as serve beyond the count, so that one that serves stays until as many
 // others do as are wanted. A replica that fails again and again, or that waits for its
 // room, is not waited for.
-func (a *admission) spare(set []*unit) []*unit {
+func (a *admission) spare(set []*unit, _ int) []*unit {
 	if len(set) == 0 {
 		return nil
 	}
@@ -110,27 +111,38 @@ func (a *admission) paired() bool {
 	return !slices.ContainsFunc(a.m.roles, func(r *role) bool { return r.count > 0 && count(r.fresh, a.ready) == 0 })
 }
 
+// beyondAlone keeps, while a disaggregated generation in force has no pair that is ready,
+// what of the old units is beyond the count: until then these serve alone.
+func (a *admission) beyondAlone(set []*unit, _ int) []*unit {
+	if !a.m.disagg() || a.paired() {
+		return set
+	}
+	return a.within(set, func(r *role) int { return count(r.old, a.serving) - max(r.count, 1) })
+}
+
 // withinBudget keeps, of the old units of each role, as many as leave the count less what
-// may be missing. Where the generation in force has no pair yet the old ones serve alone,
-// and only what is beyond the count may go, unless room is made.
-func (a *admission) withinBudget(set []*unit) []*unit {
-	alone := a.m.disagg() && !a.makingRoom && !a.paired()
-	budget := map[string]int{}
+// may be missing.
+func (a *admission) withinBudget(set []*unit, unavailable int) []*unit {
+	return a.within(set, func(r *role) int {
+		return count(r.fresh, a.ready) + count(r.old, a.serving) - (r.count - unavailable)
+	})
+}
+
+// within keeps so many of each role, the first of a set.
+func (a *admission) within(set []*unit, budget func(*role) int) []*unit {
+	left := map[string]int{}
 	for _, r := range a.m.roles {
-		budget[r.Role] = count(r.fresh, a.ready) + count(r.old, a.serving) - (r.count - a.unavailable)
-		if alone {
-			budget[r.Role] = count(r.old, a.serving) - max(r.count, 1)
-		}
+		left[r.Role] = budget(r)
 	}
 	return slices.DeleteFunc(set, func(u *unit) bool {
-		budget[u.Role]--
-		return budget[u.Role] < 0
+		left[u.Role]--
+		return left[u.Role] < 0
 	})
 }
 
 // inPairs takes back what would leave an old generation with traffic and one role only:
 // the first of each role that would be the only one gone.
-func (a *admission) inPairs(set []*unit) []*unit {
+func (a *admission) inPairs(set []*unit, _ int) []*unit {
 	if !a.m.disagg() {
 		return set
 	}
@@ -162,7 +174,7 @@ func (a *admission) inPairs(set []*unit) []*unit {
 
 // decodeLast takes back the last decode worker of an old generation while a prefill worker
 // of it drains, or is about to. Alone it gets no new request.
-func (a *admission) decodeLast(set []*unit) []*unit {
+func (a *admission) decodeLast(set []*unit, _ int) []*unit {
 	last := map[string]bool{}
 	for _, u := range set {
 		if u.Role != state.RoleDecode || !a.draining(u.Generation) {
