@@ -130,14 +130,16 @@ $(TINY_MODEL)/config.json: examples/tiny_model.py | $(VENV_STAMP)
 	@$(VENV)/bin/python examples/tiny_model.py $(TINY_MODEL)
 
 ENGINE_TABLES := state/engineflags/recorded
+# The agent reads the parsers of the nodes by the same program.
+RECORD_FLAGS := actors/agent/dynctl_agent/recordflags.py
 # What SGLang's parser needs beside vLLM's environment, which it shares.
 SGLANG_PARSER := $(VLLM_VENV)-sglang
 
 .PHONY: engine-flags
 engine-flags: $(VENV_STAMP) $(VLLM_STAMP) $(SGLANG_PARSER)/.made ## Record the command lines of the engines and the frontend again
-	@for p in mocker frontend trtllm; do echo "engine-flags: $$p"; $(VENV)/bin/python deploy/engineflags/record.py $$p 2>/dev/null > $(ENGINE_TABLES)/$$p.new; done
-	@echo "engine-flags: vllm"; $(VLLM_VENV)/bin/python deploy/engineflags/record.py vllm 2>/dev/null > $(ENGINE_TABLES)/vllm.new
-	@echo "engine-flags: sglang"; PYTHONPATH=$(SGLANG_PARSER) $(VLLM_VENV)/bin/python deploy/engineflags/record.py sglang 2>/dev/null > $(ENGINE_TABLES)/sglang.new
+	@for p in mocker frontend trtllm; do echo "engine-flags: $$p"; $(VENV)/bin/python -P $(RECORD_FLAGS) $$p 2>/dev/null > $(ENGINE_TABLES)/$$p.new; done
+	@echo "engine-flags: vllm"; $(VLLM_VENV)/bin/python -P $(RECORD_FLAGS) vllm 2>/dev/null > $(ENGINE_TABLES)/vllm.new
+	@echo "engine-flags: sglang"; PYTHONPATH=$(SGLANG_PARSER) $(VLLM_VENV)/bin/python -P $(RECORD_FLAGS) sglang 2>/dev/null > $(ENGINE_TABLES)/sglang.new
 	@for p in mocker frontend trtllm vllm sglang; do mv $(ENGINE_TABLES)/$$p.new $(ENGINE_TABLES)/$$p.json; done
 
 .PHONY: recipes-vllm
