@@ -68,7 +68,7 @@ func (w *warnings) args(field argField) {
 		text := jsonText(x.Value)
 		meant, ok := switches[strings.ToLower(text)]
 		head, path, dotted := strings.Cut(x.Key, ".")
-		if ok && !(dotted && strings.EqualFold(text, meant)) {
+		if ok && (!dotted || !strings.EqualFold(text, meant)) {
 			w.add(field.path+"."+x.Key, "%q is text, and stands on the command line as the value of the flag; if it is a switch, write %s without quotes", text, meant)
 		}
 		if head == EngineTRTLLM && strings.Contains(path, "-") {

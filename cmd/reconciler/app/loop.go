@@ -135,7 +135,8 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 		Synced:   specs.Synced && statusesLoaded,
 		Entries:  l.decode(entries, refused),
 		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units, Nodes: observed.Nodes,
-		Parsers: l.parsers.Of(observed.Nodes), Created: specs.Created, Recover: true, Observed: observed.Synced, StoreID: l.app.views.StoreID(), Lost: l.lost(statuses), Past: l.past.known(),
+		Parsers: l.parsers.Of(observed.Nodes),
+		Created: specs.Created, Recover: true, Observed: observed.Synced, StoreID: l.app.views.StoreID(), Lost: l.lost(statuses), Past: l.past.known(),
 		Memo: &l.memo, MaxStatus: int(l.app.nc.MaxPayload()) - statusRoom,
 	})
 	policy := actors.DefaultPolicy(l.app.views.StoreID())
