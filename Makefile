@@ -31,7 +31,21 @@ export CGO_ENABLED := 0
 RACE := CGO_ENABLED=1 $(GO) test -json -race
 REQUIREMENTS := deploy/python/requirements.txt
 UV_VERSION := 0.13.9
+# PYTHON is a version from 3.10 to 3.14, or the path of a Python; empty: 3.11, which CI
+# has. Each has an environment of its own, so that none is stale: deploy/python/find.sh.
+# A variable of the shell's means something else.
+ifeq ($(origin PYTHON),environment)
+PYTHON :=
+endif
 VENV := .venv
+ifneq ($(PYTHON),)
+VENV := $(firstword $(shell deploy/python/find.sh '$(PYTHON)'))
+ifeq ($(VENV),)
+$(error PYTHON=$(PYTHON) is none that can be used)
+endif
+# Tests and chaos find it by this.
+export DYNCTL_VENV := $(CURDIR)/$(VENV)
+endif
 VENV_STAMP := $(VENV)/.made-from-requirements
 NATS_PY_VERSION := $(shell sed -n 's/^nats-py==\([^ ]*\).*/\1/p' $(REQUIREMENTS))
 # Of smoke-dynamo: the release of Dynamo beside the pinned rest.
@@ -48,13 +62,14 @@ TINY_MODEL := /tmp/dynctl-tiny-model
 # Dynamo, etcd, Chromium. One at a time: each of them takes the machine.
 REAL := ./state/engineflags/ ./cmd/reconciler/app/ops/ ./state/registry/ ./actors/ray/ ./actors/agent/ ./integration/...
 RACE_REAL = $(RACE) -tags integration -p 1 -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' $(REAL)
-LOCAL = bin/local $(1) $(foreach o,$(STACK_OPTIONS),$(if $($(o)),--$(shell echo $(o) | tr A-Z_ a-z-) $($(o))))
+LOCAL = bin/local $(1) $(if $(PYTHON),--venv $(VENV)) $(foreach o,$(STACK_OPTIONS),$(if $($(o)),--$(shell echo $(o) | tr A-Z_ a-z-) $($(o))))
 
 .PHONY: help
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "  make up NODES=2 GPUS=4 starts two Ray nodes of 4 logical GPUs; RAY_PORT, DASHBOARD_PORT, NATS_PORT,"
-	@echo "  HTTP_PORT and FRONTEND_PORT move ports; make test RUN=TestName runs one test."
+	@echo "  HTTP_PORT and FRONTEND_PORT move ports; PYTHON=3.10 to 3.14, or the path of one, takes another Python;"
+	@echo "  make test RUN=TestName runs one test."
 
 ##### Building
 
@@ -93,12 +108,8 @@ venv: $(VENV_STAMP) ## Make the Python environment with Ray and Dynamo (.venv)
 
 # Entries without a hash have a marker that never holds (overrides.txt).
 $(VENV_STAMP): $(REQUIREMENTS)
-	@python=; for p in $${PYTHON:-} python3.11 python3; do \
-	  if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then python=$$p; break; fi; done; \
-	if [ -z "$$python" ]; then \
-	  echo "venv: no Python 3.11 with venv found (tried python3.11 and python3)." >&2; \
-	  echo "      install it, for example: apt-get install python3.11 python3.11-venv; or name one: make venv PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
-	echo "venv: Ray and Dynamo from $(REQUIREMENTS) with $$($$python --version) (820 MB, about a minute)"; \
+	@found=$$(deploy/python/find.sh '$(PYTHON)'); python=$${found#* }; \
+	echo "venv: Ray and Dynamo from $(REQUIREMENTS) with $$("$$python" --version) in $(VENV) (820 MB, about a minute)"; \
 	"$$python" -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(VENV)/bin/uv pip install --python $(VENV)/bin/python --no-deps --require-hashes -r $(REQUIREMENTS) 2>&1 | awk '!/^ [+~-] /'
@@ -107,11 +118,12 @@ $(VENV_STAMP): $(REQUIREMENTS)
 
 .PHONY: lock
 lock: $(VENV_STAMP) ## Compile the pinned lists of Python packages in deploy/python again
-	$(VENV)/bin/uv pip compile --python-version 3.11 --generate-hashes --overrides deploy/python/overrides.txt --no-header -o $(REQUIREMENTS) deploy/python/requirements.in
+	$(VENV)/bin/uv pip compile --universal --python-version 3.10 --generate-hashes --overrides deploy/python/overrides.txt --no-header -o $(REQUIREMENTS) deploy/python/requirements.in
 	$(VENV)/bin/uv pip compile --python-version 3.11 --generate-hashes --overrides deploy/python/vllm-overrides.txt --no-header -o $(VLLM_REQUIREMENTS) deploy/python/vllm.in
 
 $(VLLM_STAMP): $(VLLM_REQUIREMENTS) | $(VENV_STAMP)
 	@echo "venv: vLLM for the CPU from $(VLLM_REQUIREMENTS) (6.4 GB, one to several minutes)"
+	@$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "venv: $(VLLM_REQUIREMENTS) is for Python 3.11: leave PYTHON out, or say PYTHON=3.11" >&2; exit 1; }
 	@$(VENV)/bin/python -m venv --clear $(VLLM_VENV)
 	@$(VENV)/bin/uv pip install --python $(VLLM_VENV)/bin/python --no-deps --require-hashes -r $(VLLM_REQUIREMENTS) 2>&1 | awk '!/^ [+~-] /'
 	@$(VLLM_VENV)/bin/python -c 'import dynamo.mocker, nats, ray, torch, vllm'
@@ -130,14 +142,16 @@ $(TINY_MODEL)/config.json: examples/tiny_model.py | $(VENV_STAMP)
 	@$(VENV)/bin/python examples/tiny_model.py $(TINY_MODEL)
 
 ENGINE_TABLES := state/engineflags/recorded
+# The agent reads the parsers of the nodes by the same program.
+RECORD_FLAGS := actors/agent/dynctl_agent/recordflags.py
 # What SGLang's parser needs beside vLLM's environment, which it shares.
 SGLANG_PARSER := $(VLLM_VENV)-sglang
 
 .PHONY: engine-flags
 engine-flags: $(VENV_STAMP) $(VLLM_STAMP) $(SGLANG_PARSER)/.made ## Record the command lines of the engines and the frontend again
-	@for p in mocker frontend trtllm; do echo "engine-flags: $$p"; $(VENV)/bin/python deploy/engineflags/record.py $$p 2>/dev/null > $(ENGINE_TABLES)/$$p.new; done
-	@echo "engine-flags: vllm"; $(VLLM_VENV)/bin/python deploy/engineflags/record.py vllm 2>/dev/null > $(ENGINE_TABLES)/vllm.new
-	@echo "engine-flags: sglang"; PYTHONPATH=$(SGLANG_PARSER) $(VLLM_VENV)/bin/python deploy/engineflags/record.py sglang 2>/dev/null > $(ENGINE_TABLES)/sglang.new
+	@for p in mocker frontend trtllm; do echo "engine-flags: $$p"; $(VENV)/bin/python -P $(RECORD_FLAGS) $$p 2>/dev/null > $(ENGINE_TABLES)/$$p.new; done
+	@echo "engine-flags: vllm"; $(VLLM_VENV)/bin/python -P $(RECORD_FLAGS) vllm 2>/dev/null > $(ENGINE_TABLES)/vllm.new
+	@echo "engine-flags: sglang"; PYTHONPATH=$(SGLANG_PARSER) $(VLLM_VENV)/bin/python -P $(RECORD_FLAGS) sglang 2>/dev/null > $(ENGINE_TABLES)/sglang.new
 	@for p in mocker frontend trtllm vllm sglang; do mv $(ENGINE_TABLES)/$$p.new $(ENGINE_TABLES)/$$p.json; done
 
 .PHONY: recipes-vllm
@@ -203,8 +217,15 @@ lint-test: bin/golangci-lint ## Prove that the project's own lint rules fire
 python-check: $(VENV_STAMP)
 	@echo "check: python"; git ls-files '*.py' | xargs $(VENV)/bin/python -c 'import ast, sys; [ast.parse(open(f, encoding="utf-8").read(), f) for f in sys.argv[1:]]'
 
+# What TestAnotherPython takes, said before it is tested.
+ANOTHER_PYTHON = own=$$($(VENV)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	for v in 3.13 3.12 3.14 3.10 3.11; do if [ $$v != $$own ] && found=$$(deploy/python/find.sh $$v 2>/dev/null); then \
+	  echo "test: Python $$own, and the agent's own tests with $${found\#* } too"; exit 0; fi; done; \
+	echo "test: Python $$own alone: NO SECOND PYTHON from 3.10 to 3.14 with venv was found on this machine"
+
 .PHONY: test
 test: venv build examples chromium need-cc bin/testsum ## Run every test: unit with the race detector, then against real programs
+	@$(ANOTHER_PYTHON)
 	@{ rc=0; \
 	  $(RACE) -run '$(RUN)' ./... || rc=1; \
 	  $(RACE_REAL) || rc=1; \
@@ -305,4 +326,4 @@ need-cc:
 
 .PHONY: clean
 clean: down ## Remove what was made here: bin/, .run/, the Python environments and the agent's wheel
-	rm -rf bin .run .venv .venv-vllm .venv-vllm-sglang .venv-dynamo-* actors/ray/deps/*.whl
+	rm -rf bin .run .venv .venv-3.* .venv-vllm .venv-vllm-sglang .venv-dynamo-* actors/ray/deps/*.whl

@@ -87,6 +87,7 @@ func Accept(in AcceptInput) (Desired, map[state.Key]Kept) {
 		a.entries[e.Key] = e
 	}
 	in.Memo.forget(in.Statuses)
+	in.Memo.parsers(in.Parsers)
 	a.collectServers()
 	a.collectModels()
 	if in.Recover {
@@ -290,7 +291,7 @@ func (a *accepter) checkServer(s *acceptedServer, e SpecEntry) (state.Server, *R
 		return state.Server{}, rejectionOf(e.Err)
 	}
 	object := e.Doc.Object.Server.WithDefaults()
-	if bad := state.ValidateServerFor(a.in.Parsers, object); len(bad) > 0 {
+	if bad := state.ValidateServerFor(a.parsers(object.Spec.RuntimeEnv), object); len(bad) > 0 {
 		return object, joinInvalid(bad)
 	}
 	if a.hasWorkers(s.Name) {
@@ -361,7 +362,7 @@ func (a *accepter) acceptModels() {
 			continue
 		}
 		object := e.Doc.Object.Model.WithDefaults()
-		bad := invalidModel(a.in.Parsers, object, a.servers[m.Server].object.Spec)
+		bad := invalidModel(a.parsersUnder(a.servers[m.Server], object), object, a.servers[m.Server].object.Spec)
 		if len(bad) == 0 {
 			if x := state.ConflictModels(object, a.indexed().sharing(m, object)); x != nil {
 				bad = []*state.Invalid{x}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"dynctl/state"
+	"dynctl/state/engineflags"
 )
 
 // Memo remembers what the stored documents and templates say, so that they are
@@ -14,6 +15,7 @@ import (
 type Memo struct {
 	objects map[state.Key]remembered
 	warned  map[state.Key]warned
+	tables  engineflags.Set // that the warnings rest on
 }
 
 // warned is what is warned of for one accepted revision of an object, and of its

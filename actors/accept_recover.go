@@ -48,7 +48,7 @@ func (a *accepter) recoverServers() {
 				continue
 			}
 			object := c.Doc.Object.Server.WithDefaults()
-			if t := RenderServer(ServerInput{Server: name, Spec: object.Spec, Parsers: a.in.Parsers}); infra[t.Generation] > 0 {
+			if t := RenderServer(ServerInput{Server: name, Spec: object.Spec, Parsers: a.parsers(object.Spec.RuntimeEnv)}); infra[t.Generation] > 0 {
 				s.adopt(c, object, a.in.Created)
 				break
 			}
@@ -122,7 +122,7 @@ func (a *accepter) recoverModel(s *acceptedServer, m *acceptedModel, running map
 	case first != nil:
 		object := firstOf.Doc.Object.Model.WithDefaults()
 		first.Generation, first.Renderer = most(running), 0
-		in := ModelInput{Server: s.Name, ServerSpec: s.object.Spec, Model: m.Name, Spec: object.Spec, Parsers: a.in.Parsers}
+		in := ModelInput{Server: s.Name, ServerSpec: s.object.Spec, Model: m.Name, Spec: object.Spec, Parsers: a.parsersUnder(s, object)}
 		if t, bad := in.inGeneration(*first); bad == nil {
 			m.adopt(firstOf, object, t)
 		}
@@ -130,7 +130,7 @@ func (a *accepter) recoverModel(s *acceptedServer, m *acceptedModel, running map
 }
 
 func (a *accepter) renderRevision(s *acceptedServer, m *acceptedModel, e SpecEntry, object state.Model) (ModelTemplate, *state.Invalid) {
-	t, bad := RenderModel(ModelInput{Server: s.Name, ServerSpec: s.object.Spec, Model: m.Name, Spec: object.Spec, Parsers: a.in.Parsers,
+	t, bad := RenderModel(ModelInput{Server: s.Name, ServerSpec: s.object.Spec, Model: m.Name, Spec: object.Spec, Parsers: a.parsersUnder(s, object),
 		Revision: e.Revision, ServerRevision: s.Accepted})
 	if bad == nil {
 		t.In, t.ServerIn, t.Counts = a.in.Created, s.AcceptedIn, map[string]int{}

@@ -25,11 +25,11 @@ func (a *accepter) desired() Desired {
 			a.renderServer(s, set)
 		}
 		s.Spec = s.object.Spec
-		s.Warnings = slices.Concat(WarnServer(s.object, set), warnDynamo(name, a.dynamo))
+		s.Warnings = slices.Concat(warnServer(a.parsers(s.object.Spec.RuntimeEnv), s.object, set), warnDynamo(name, a.dynamo))
 		for _, m := range a.indexed().models[name] {
 			if m.Accepted != 0 && !m.Recovering {
 				a.renderModel(s, m)
-				m.Warnings = slices.Concat(a.in.Memo.warnings(m.key, m.Accepted, s.Accepted, func() []state.Warning { return WarnModel(m.object, s.object.Spec) }),
+				m.Warnings = slices.Concat(a.in.Memo.warnings(m.key, m.Accepted, s.Accepted, func() []state.Warning { return warnModel(a.parsersUnder(s, m.object), m.object, s.object.Spec) }),
 					a.warnCard(s, m))
 			}
 			if m.Deleted != nil && m.Status == nil && !a.hasUnits(m) {
@@ -90,7 +90,7 @@ func (a *accepter) renderServer(s *acceptedServer, set []router.Model) {
 		}
 		return
 	}
-	t := RenderServer(ServerInput{Server: s.Name, Spec: s.object.Spec, Router: flags, Revision: s.Accepted, Parsers: a.in.Parsers})
+	t := RenderServer(ServerInput{Server: s.Name, Spec: s.object.Spec, Router: flags, Revision: s.Accepted, Parsers: a.parsers(s.object.Spec.RuntimeEnv)})
 	if !fresh {
 		t.Actors = withFrontend(stored.Actors, t.inGeneration(stored.Generation).Actors)
 		t.Generation = stored.Generation
@@ -215,7 +215,7 @@ func (m *acceptedModel) take(s Stored) {
 }
 
 func (a *accepter) modelInput(s *acceptedServer, m *acceptedModel) ModelInput {
-	return ModelInput{Server: s.Name, ServerSpec: s.object.Spec, Model: m.Name, Spec: m.object.Spec, Parsers: a.in.Parsers,
+	return ModelInput{Server: s.Name, ServerSpec: s.object.Spec, Model: m.Name, Spec: m.object.Spec, Parsers: a.parsersUnder(s, m.object),
 		Revision: m.Accepted, ServerRevision: s.Accepted}
 }
 

@@ -61,7 +61,7 @@ func tooOld(on []nodeDynamo, env state.Args) string {
 // bringsPackages reports whether a runtime_env installs packages or an image.
 func bringsPackages(env state.Args) bool {
 	return slices.ContainsFunc(env, func(a state.Arg) bool {
-		return slices.Contains([]string{"pip", "uv", "conda", "image_uri", "container"}, a.Key) && string(a.Value) != "null"
+		return slices.Contains([]string{"pip", "uv", "conda", "image_uri", "container", "py_executable"}, a.Key) && string(a.Value) != "null"
 	})
 }
 

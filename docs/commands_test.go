@@ -2,6 +2,7 @@ package docs_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -99,7 +100,7 @@ func (s step) covered() bool {
 // that holds the examples.
 func TestCommands(t *testing.T) {
 	tools := buildTools(t)
-	python := mustAbs(t, filepath.Join(root, ".venv", "bin"))
+	python := mustAbs(t, filepath.Join(cmp.Or(os.Getenv("DYNCTL_VENV"), filepath.Join(root, ".venv")), "bin"))
 	if _, err := os.Stat(filepath.Join(python, "python")); err != nil {
 		t.Fatalf("no Python with nats-py for the examples (%v): run `make venv`", err)
 	}

@@ -28,7 +28,7 @@ type Options struct {
 	// without any. GPUs and CPUs are of each. 0 means 1, 8 and 16.
 	Nodes, GPUs, CPUs int
 	ReconcilerArgs    []string
-	// Venv is another virtual environment than .venv.
+	// Venv is another virtual environment than that of the Python that make was told, or .venv.
 	Venv string
 }
 
@@ -155,7 +155,7 @@ func config(root, name string, o Options) (local.Config, error) {
 		bin = filepath.Join(root, "bin")
 	}
 	return local.Config{
-		Bin: bin, Venv: cmp.Or(o.Venv, filepath.Join(root, ".venv")), RunDir: run, DataDir: filepath.Join(run, "data"), TempDir: tmp,
+		Bin: bin, Venv: cmp.Or(o.Venv, os.Getenv("DYNCTL_VENV"), filepath.Join(root, ".venv")), RunDir: run, DataDir: filepath.Join(run, "data"), TempDir: tmp,
 		Nodes: cmp.Or(o.Nodes, 1), GPUs: cmp.Or(o.GPUs, 8), CPUs: cmp.Or(o.CPUs, 16), ReconcilerArgs: o.ReconcilerArgs, Progress: os.Stderr,
 		Ports: local.Ports{Ray: ports[0], Dashboard: ports[1], Client: ports[2], NATS: ports[3], HTTP: ports[4]},
 	}, nil

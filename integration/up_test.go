@@ -4,6 +4,7 @@ package integration
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -32,8 +33,11 @@ func newCheckout(t *testing.T) checkout {
 		t.Fatal(err)
 	}
 	c := checkout{t, t.TempDir(), fmt.Sprintf("/tmp/dynctl-up-%d", os.Getpid())}
-	for _, name := range []string{"bin", ".venv"} {
-		if err := os.Symlink(filepath.Join(repository, name), filepath.Join(c.root, name)); err != nil {
+	for name, target := range map[string]string{
+		"bin":   filepath.Join(repository, "bin"),
+		".venv": cmp.Or(os.Getenv("DYNCTL_VENV"), filepath.Join(repository, ".venv")),
+	} {
+		if err := os.Symlink(target, filepath.Join(c.root, name)); err != nil {
 			t.Fatal(err)
 		}
 	}

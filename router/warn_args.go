@@ -19,7 +19,8 @@ func warnArgs(r state.ServerRouter, m Model) []state.Warning {
 		switch {
 		case invalid != nil:
 		case own.Mode == "":
-			message = fmt.Sprintf("--%s counts where a model carries a routing of its own, and this one follows the frontend; set spec.router.mode, or write it in the server's spec.router.args", x.Name)
+			message = fmt.Sprintf("--%s counts where a model carries a routing of its own, and this one follows the frontend; "+
+				"set spec.router.mode, or write it in the server's spec.router.args", x.Name)
 		case x.KV && own.Mode != state.RouterKV:
 			message = fmt.Sprintf("only the kv router reads --%s, and the mode of this model is %s; remove it, or set spec.router.mode to kv", x.Name, own.Mode)
 		}

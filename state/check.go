@@ -104,6 +104,11 @@ func CheckNode(n Node) error {
 	if n.ID == "" {
 		c.fail("it has no id")
 	}
+	for program, p := range n.Parsers {
+		if len(p.Table) > MaxParserTable {
+			c.fail("the table of %.40q has %d bytes; none has more than %d", program, len(p.Table), MaxParserTable)
+		}
+	}
 	for name, free := range map[string]*float64{"freeGpus": n.FreeGPUs, "freeCpus": n.FreeCPUs} {
 		if free != nil && !(*free >= 0 && *free <= maxWhole) {
 			c.fail("%s is %v; write a number from 0 to %d", name, *free, maxWhole)

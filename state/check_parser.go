@@ -191,9 +191,10 @@ func meantFlag(key string, t *engineflags.Table) string {
 	return meant
 }
 
-// unknownArgs tells of arguments that the recorded parser does not know.
+// unknownArgs tells of arguments that the parser does not know. One of the nodes refuses
+// them in what is written from now on; what was accepted before stays.
 func (w *warnings) unknownArgs(program string, field argField, t *engineflags.Table) {
-	if t == nil || t.FromNodes {
+	if t == nil {
 		return
 	}
 	for _, x := range field.args {

@@ -93,7 +93,23 @@ type Node struct {
 	// Cards are the node's NVIDIA cards as the driver tells them, some 15 s ago at most;
 	// nil where there is no driver, or until the agent has looked.
 	Cards []Card `json:"cards,omitempty"`
+	// Parsers are the command lines that the programs of Dynamo take on this node, by
+	// program; without those that the agent has not read yet.
+	Parsers map[string]NodeParser `json:"parsers,omitempty"`
 }
+
+// NodeParser is the command line that a program takes on a node, or why it is not known.
+type NodeParser struct {
+	// Digest is the same on nodes with the same command line.
+	Digest string `json:"digest,omitempty"`
+	// Table is the [engineflags.Table] as JSON, packed with gzip and base64; empty where
+	// another node has the one of this digest.
+	Table string `json:"table,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+// MaxParserTable is how long a packed table may be, in bytes.
+const MaxParserTable = 64 << 10
 
 // Card is one GPU card of a node.
 type Card struct {

@@ -12,13 +12,16 @@ import (
 // WarnModel returns what a valid model says and what does not do what it seems to,
 // each place once. Both specs have their defaults filled in. What depends on routing is told by
 // package router. The key of the warnings is left to the caller.
-func WarnModel(m ModelSpec, server ServerSpec) []Warning {
+func WarnModel(m ModelSpec, server ServerSpec) []Warning { return WarnModelFor(nil, m, server) }
+
+// WarnModelFor is WarnModel with the command lines that the nodes take.
+func WarnModelFor(tables engineflags.Set, m ModelSpec, server ServerSpec) []Warning {
 	var w warnings
 	for _, field := range m.argFields() {
 		w.args(field)
 	}
 	for _, field := range m.argFields() {
-		w.unknownArgs(m.Engine, field, engineflags.Recorded(m.Engine))
+		w.unknownArgs(m.Engine, field, tables.For(m.Engine))
 	}
 	w.nothingToUnset(m)
 	w.connectors(m)
@@ -32,13 +35,16 @@ func WarnModel(m ModelSpec, server ServerSpec) []Warning {
 }
 
 // WarnServer is the same for a server.
-func WarnServer(s ServerSpec) []Warning {
+func WarnServer(s ServerSpec) []Warning { return WarnServerFor(nil, s) }
+
+// WarnServerFor is WarnServer with the command lines that the nodes take.
+func WarnServerFor(tables engineflags.Set, s ServerSpec) []Warning {
 	var w warnings
 	w.repeatedIn([]argField{{"spec.router.args", s.Router.Args}, {"spec.frontend.args", s.Frontend.Args}})
 	w.args(argField{"spec.frontend.args", s.Frontend.Args})
 	w.args(argField{"spec.router.args", s.Router.Args})
 	for _, field := range s.argFields() {
-		w.unknownArgs(engineflags.Frontend, field, frontendTable(s, nil))
+		w.unknownArgs(engineflags.Frontend, field, frontendTable(s, tables))
 	}
 	w.runtimeEnv(s.RuntimeEnv, s.Env)
 	if s.NATS.URL != "" && s.RequestPlane != PlaneNATS && s.EventPlane != PlaneNATS {
@@ -62,7 +68,7 @@ func (w *warnings) args(field argField) {
 		text := jsonText(x.Value)
 		meant, ok := switches[strings.ToLower(text)]
 		head, path, dotted := strings.Cut(x.Key, ".")
-		if ok && !(dotted && strings.EqualFold(text, meant)) {
+		if ok && (!dotted || !strings.EqualFold(text, meant)) {
 			w.add(field.path+"."+x.Key, "%q is text, and stands on the command line as the value of the flag; if it is a switch, write %s without quotes", text, meant)
 		}
 		if head == EngineTRTLLM && strings.Contains(path, "-") {

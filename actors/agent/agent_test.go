@@ -3,9 +3,11 @@
 package agent
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -15,7 +17,8 @@ import (
 // TestPython runs the agent's own tests (tests/), in part against a real Ray and a real
 // nats-server. Each of them is a test here.
 func TestPython(t *testing.T) {
-	python, err := filepath.Abs("../../.venv/bin/python") // not resolved: a link, and the venv is where it lies
+	// Not resolved: a link, and the venv is where it lies.
+	python, err := filepath.Abs(filepath.Join(cmp.Or(os.Getenv("DYNCTL_VENV"), "../../.venv"), "bin/python"))
 	if err != nil {
 		t.Fatal(err)
 	}

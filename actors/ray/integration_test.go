@@ -5,6 +5,7 @@ package ray
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,10 +21,13 @@ import (
 	"time"
 )
 
+// venv is the environment with Ray: that of the Python that make was told.
+func venv() string { return cmp.Or(os.Getenv("DYNCTL_VENV"), "../../.venv") }
+
 // startRay starts a head of its own and returns its dashboard's URL.
 func startRay(t *testing.T) string {
 	t.Helper()
-	ray, err := filepath.Abs("../../.venv/bin/ray")
+	ray, err := filepath.Abs(filepath.Join(venv(), "bin/ray"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +317,7 @@ func TestAgentPackageImports(t *testing.T) {
 	if err := os.WriteFile(file, p.Zip, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	python, err := filepath.Abs("../../.venv/bin/python")
+	python, err := filepath.Abs(filepath.Join(venv(), "bin/python"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -114,6 +115,13 @@ func (a *app) getNodes(ctx context.Context, c *kv.Client, names []string) (listi
 		return listing{}, stored(err)
 	}
 	nodes, err = selectNamed("node", nodes, names, func(n state.Node) string { return n.ID })
+	for i := range nodes { // tables are for the reconciler, and long
+		nodes[i].Parsers = maps.Clone(nodes[i].Parsers)
+		for program, p := range nodes[i].Parsers {
+			p.Table = ""
+			nodes[i].Parsers[program] = p
+		}
+	}
 	l := listing{items: orEmpty(nodes)}
 	l.table.add("NODE", "IP", "GPUS", "FREE GPUS", "CPUS", "FREE CPUS", "HEAD", "ALIVE")
 	for _, n := range nodes {

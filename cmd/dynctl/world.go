@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/cmd/internal/parsers"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -111,7 +112,8 @@ func (w *world) input(docs []state.Doc) actors.Input {
 			entries[at] = fresh
 		}
 	}
-	desired, _ := actors.Accept(actors.AcceptInput{Synced: true, Entries: entries, Statuses: w.statuses, Units: w.observed.Units, Nodes: w.observed.Nodes})
+	desired, _ := actors.Accept(actors.AcceptInput{Synced: true, Entries: entries, Statuses: w.statuses, Units: w.observed.Units, Nodes: w.observed.Nodes,
+		Parsers: new(parsers.Cache).Of(w.observed.Nodes)})
 	policy := actors.DefaultPolicy(w.storeID)
 	policy.RayNamespace = w.rayNamespace
 	in := actors.Input{

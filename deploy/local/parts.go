@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,9 +27,12 @@ type Options struct {
 	GPUs  int   `json:"GPUS"`
 	CPUs  int   `json:"CPUS"`
 	Ports Ports `json:"PORTS"`
+	// Venv is the environment of its Python, which PYTHON chooses; empty in records of
+	// older versions.
+	Venv string `json:"VENV,omitempty"`
 }
 
-func (c Config) options() Options { return Options{c.Nodes, c.GPUs, c.CPUs, c.Ports} }
+func (c Config) options() Options { return Options{c.Nodes, c.GPUs, c.CPUs, c.Ports, c.Venv} }
 
 // values are the options by the make variable that sets each.
 func (o Options) values() []option {
@@ -116,11 +120,15 @@ func Resume(cfg Config, given map[string]bool) (*Stack, error) {
 			with = append(with, fmt.Sprintf("%s=%d", x.variable, x.value))
 		}
 	}
+	if was.Venv != "" && was.Venv != cfg.Venv && given["VENV"] {
+		differ, with = append(differ, "the Python of "+cfg.Venv), append(with, "the Python of "+was.Venv)
+	}
 	if len(differ) > 0 {
 		return nil, fmt.Errorf("%w: it runs with %s, and %s was asked for; `make up` without them starts what is missing, `make down` ends all of it first",
 			ErrOptions, strings.Join(with, " "), strings.Join(differ, " "))
 	}
 	cfg.Nodes, cfg.GPUs, cfg.CPUs, cfg.Ports = was.Nodes, was.GPUs, was.CPUs, was.Ports
+	cfg.Venv = cmp.Or(was.Venv, cfg.Venv)
 	return &Stack{cfg: cfg, env: environ(cfg)}, nil
 }
 

@@ -30,6 +30,7 @@ const (
 	nodeAwayWait = 8 * time.Second         // what the walk lets it stay away
 	agentWait    = 15 * time.Second        // 10 s of silence, 5 s of backoff
 	leaseWait    = 5 * time.Second         // 3 s of a reconciler's lease, 2 s of the walk
+	commandWait  = 30 * time.Second        // the deadline of a command
 	diskWait     = 11 * time.Second        // 6 s of the walk, 5 s until the store is opened again
 )
 
@@ -57,7 +58,7 @@ var (
 	infraRemoved   = cause{"group of infra removed", backoffWait + natsWait, actorWork + fleetWork}
 	rayletKilled   = cause{"raylet killed", nodeWait + nodeAwayWait + backoffWait + settle, rayletWork + actorWork + execWork}
 	infraLost      = cause{"raylet killed with infra", nodeWait + nodeAwayWait + natsWait, rayletWork + actorWork + fleetWork}
-	modelDeleted   = cause{"model deleted", drainWait + leaseWait, actorWork + execWork}
+	modelDeleted   = cause{"model deleted", commandWait + leaseWait, actorWork + execWork}
 )
 
 // Causes of delays: while they last nothing heals, or something else is begun with.

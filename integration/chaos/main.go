@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -132,7 +133,7 @@ func stackConfig(cfg config) (local.Config, error) {
 		return local.Config{}, err
 	}
 	return local.Config{
-		Bin: bin, Venv: filepath.Join(root, ".venv"), RunDir: dir, DataDir: filepath.Join(dir, "data"), TempDir: tmp,
+		Bin: bin, Venv: cmp.Or(os.Getenv("DYNCTL_VENV"), filepath.Join(root, ".venv")), RunDir: dir, DataDir: filepath.Join(dir, "data"), TempDir: tmp,
 		Nodes: 3, GPUs: 8, CPUs: 16, Progress: os.Stderr,
 		Ports: local.Ports{Ray: ports[0], Dashboard: ports[1], Client: ports[2], NATS: ports[3], HTTP: ports[4]},
 	}, nil

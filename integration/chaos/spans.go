@@ -168,6 +168,25 @@ func (a awaited) over(runs, frontend state.Actor, now time.Time) bool {
 	return fresh || now.Sub(runs.StartedAt) >= catchUp[a.label]
 }
 
+// harm is what a fault did to a unit: an attempt of it ended, or its node went. One that
+// is made anew under the same name counts its attempts from 1 again, so time tells.
+type harm struct {
+	model string
+	at    time.Time
+	node  string    // empty: its node stays
+	until time.Time // of what may not come to pass: what runs then was spared; zero: it does
+}
+
+// over reports whether a unit has been executed since, elsewhere if its node went, or
+// was spared.
+func (h harm) over(u state.Unit, now time.Time) bool {
+	if len(u.Actors) == 0 {
+		return false
+	}
+	spared := !h.until.IsZero() && now.After(h.until) && u.State == state.UnitRunning
+	return spared || u.Actors[0].StartedAt.After(h.at) && u.Actors[0].Node != h.node
+}
+
 func latest(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b

@@ -159,6 +159,36 @@ func TestAwaitedAttempts(t *testing.T) {
 	}
 }
 
+// TestHarmIsOver: once the unit has been executed since, elsewhere if its node went. Of a
+// model whose spec is back before anybody has acted on the delete nothing is stopped: a
+// span that waited for another execution was late, for a model that served.
+func TestHarmIsOver(t *testing.T) {
+	unit := func(began float64, node string, s state.UnitState) state.Unit {
+		return state.Unit{State: s, Actors: []state.Actor{{StartedAt: at(began), Node: node}}}
+	}
+	killed, lost, deleted := harm{at: at(10)}, harm{at: at(10), node: "a"}, harm{at: at(10), until: at(40)}
+	for _, tc := range []struct {
+		name string
+		harm harm
+		unit state.Unit
+		now  float64
+		want bool
+	}{
+		{"not executed since", killed, unit(5, "a", state.UnitRunning), 100, false},
+		{"executed since", killed, unit(11, "a", state.UnitRunning), 12, true},
+		{"without an actor", killed, state.Unit{}, 12, false},
+		{"on the node that went", lost, unit(11, "a", state.UnitRunning), 12, false},
+		{"elsewhere", lost, unit(11, "b", state.UnitRunning), 12, true},
+		{"deleted, and it may still stop", deleted, unit(5, "a", state.UnitRunning), 40, false},
+		{"deleted, and it drains", deleted, unit(5, "a", state.UnitStopping), 41, false},
+		{"deleted, and spared", deleted, unit(5, "a", state.UnitRunning), 41, true},
+	} {
+		if got := tc.harm.over(tc.unit, at(tc.now)); got != tc.want {
+			t.Errorf("%s: over is %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
 // TestBounds: each holds what it is made of, and none excuses a run.
 func TestBounds(t *testing.T) {
 	const longest = 130 * time.Second

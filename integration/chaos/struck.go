@@ -70,7 +70,11 @@ func (w *world) strike(units []state.Unit, node string, gone func(state.Unit, st
 // harm notes what a fault did to a unit.
 func (w *world) harm(u state.Unit, node string, c cause) {
 	w.mu.Lock()
-	w.harmed[u.Unit] = harm{u.Model, time.Now(), node}
+	h := harm{model: u.Model, at: time.Now(), node: node}
+	if c == modelDeleted { // the spec may be back before anybody has acted
+		h.until = h.at.Add(commandWait)
+	}
+	w.harmed[u.Unit] = h
 	w.mu.Unlock()
 	w.note("%s is harmed: %s, attempt %d, node %s", u.Unit, c.text, u.Actors[0].Attempt, node)
 }
@@ -275,7 +279,7 @@ func (w *world) forgetHarm(ctx context.Context) {
 	defer w.mu.Unlock()
 	for id, h := range w.harmed {
 		i := slices.IndexFunc(units, func(u state.Unit) bool { return u.Unit == id })
-		if i < 0 || len(units[i].Actors) > 0 && units[i].Actors[0].StartedAt.After(h.at) && units[i].Actors[0].Node != h.node {
+		if i < 0 || h.over(units[i], time.Now()) {
 			delete(w.harmed, id)
 			w.note("%s is harmed no more: number %d of %d units", id, i, len(units))
 		}

@@ -59,14 +59,6 @@ type world struct {
 	stopWatch context.CancelFunc
 }
 
-// harm is what a fault did to a unit: an attempt of it ended, or its node went. One that
-// is made anew under the same name counts its attempts from 1 again, so time tells.
-type harm struct {
-	model string
-	at    time.Time
-	node  string // empty: its node stays
-}
-
 // fault is one step of the walk.
 type fault struct {
 	kind string

@@ -4,6 +4,7 @@ package engineflags
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"os/exec"
 	"testing"
@@ -12,7 +13,7 @@ import (
 // The recorded tables that can be read from the pinned environment are what it says.
 func TestRecordedTablesAreWhatTheVenvSays(t *testing.T) {
 	for _, program := range []string{Mocker, Frontend, TRTLLM} {
-		cmd := exec.Command(".venv/bin/python", "deploy/engineflags/record.py", program)
+		cmd := exec.Command(cmp.Or(os.Getenv("DYNCTL_VENV"), ".venv")+"/bin/python", "-P", "actors/agent/dynctl_agent/recordflags.py", program)
 		cmd.Dir = "../.."
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr

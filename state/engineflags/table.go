@@ -191,6 +191,7 @@ func (t *Table) Then(next *Table) *Table {
 	}
 	out := *t
 	out.Parsers = append(slices.Clone(t.Parsers), next.Parsers[len(next.Parsers)-1])
+	out.FromNodes = t.FromNodes && next.FromNodes
 	out.index()
 	return &out
 }

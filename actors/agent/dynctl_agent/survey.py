@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, List, Set
 
 from .log import log
+from .parsers import Parsers
 
 if TYPE_CHECKING:
     from .nodes import Nodes
@@ -108,6 +109,8 @@ class Survey:
         self._asking: Dict[str, "asyncio.Future[None]"] = {}
         self._cards: Set[str] = set()  # nodes that have any
         self._ours: Set[int] = set()  # process groups of our workers, dead ones included
+        self._found: Dict[str, Dict[str, Any]] = {}
+        self.parsers = Parsers(world, self._quiet, self._tell_all)
 
     async def begin(self, own: str) -> None:
         """Look at the agent's own node, without a task: before anything is started."""
@@ -122,6 +125,10 @@ class Survey:
             alive = self._nodes.alive()
             for node in [n for n in self._due if n not in alive]:
                 del self._due[node]
+                self._found.pop(node, None)
+                if self.parsers.note(node, None):
+                    self._tell_all()
+            self.parsers.look()
             for node in alive:
                 late = now - self._due.setdefault(node, now)
                 if late < 0 or node in self._asking or len(self._asking) >= AT_ONCE:
@@ -159,4 +166,16 @@ class Survey:
         for one in found["cards"]:
             for process in one.get("processes", ()):
                 process["ours"] = process["group"] in self._ours
+        self._found[node] = found
+        if self.parsers.note(node, found["versions"]):
+            self._tell_all()
+        else:
+            self._tell(node)
+
+    def _tell_all(self) -> None:
+        for node in self._found:
+            self._tell(node)
+
+    def _tell(self, node: str) -> None:
+        found = {**self._found[node], "parsers": self.parsers.of(node)}
         self._nodes.tell(node, {k: v for k, v in found.items() if v})

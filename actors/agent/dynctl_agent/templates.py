@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Dict
 
-from .values import MAX_COUNT, Unreadable, whole
+from .values import MAX_COUNT, Rule, Unreadable, fields, text, texts, whole
 
 # Of what becomes the name of a file, an actor or a group.
 NAME = re.compile(r"[A-Za-z0-9][-_=.A-Za-z0-9]{0,254}\Z")
@@ -18,11 +18,6 @@ STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
 HEALTH_KINDS = ("http", "nats", "none")
 LAST_PORT = 65535
 
-Rule = Callable[[Any], bool]
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def _name(value: Any) -> bool:
@@ -54,10 +49,6 @@ def _object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _texts_by_name(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
-
-
 def _word(value: Any) -> bool:
     return isinstance(value, str) or isinstance(value, dict) and isinstance(value.get("expand"), str)
 
@@ -72,63 +63,52 @@ def _counts(value: Any) -> bool:
 
 Fields = Dict[str, Rule]
 COMMAND: Fields = {
-    "deadline": _seconds, "gracePeriod": _maybe(_seconds), "generation": _maybe(_text), "placement": _maybe(_counts),
+    "deadline": _seconds, "gracePeriod": _maybe(_seconds), "generation": _maybe(text), "placement": _maybe(_counts),
     "attempts": _maybe(lambda v: _object(v) and all(_counts(c) for c in v.values())), "names": _maybe(_object),
-    "storeId": _text, "session": _text, "retires": _maybe(_flag), "withheld": _maybe(_flag),
+    "storeId": text, "session": text, "retires": _maybe(_flag), "withheld": _maybe(_flag),
 }
 TEMPLATE: Fields = {
-    "server": _name, "unit": _name, "model": _text, "role": _text, "restart": _text, "digest": _text, "generation": _name,
+    "server": _name, "unit": _name, "model": text, "role": text, "restart": text, "digest": text, "generation": _name,
     "replica": whole, "worker": whole, "placementTimeout": _seconds, "placementGroup": _object, "actors": _list_of(_object),
 }
 GROUP: Fields = {
     "name": _name, "strategy": lambda v: v in STRATEGIES, "bundles": _list_of(_bundle),
-    "bundleLabelSelector": _maybe(_list_of(_texts_by_name)),
+    "bundleLabelSelector": _maybe(_list_of(texts)),
 }
 ACTOR: Fields = {
-    "name": _name, "label": _name, "bundle": whole, "gpus": whole, "cpus": whole, "needs": _maybe(_list_of(_text)),
+    "name": _name, "label": _name, "bundle": whole, "gpus": whole, "cpus": whole, "needs": _maybe(_list_of(text)),
     "argv": _list_of(_word), "env": _maybe(_list_of(_object)), "runtimeEnv": _maybe(_object), "ports": _maybe(_list_of(_object)),
-    "health": _object, "startupTimeout": _seconds, "terminationGracePeriod": _seconds, "keepData": _flag, "digest": _text,
+    "health": _object, "startupTimeout": _seconds, "terminationGracePeriod": _seconds, "keepData": _flag, "digest": text,
 }
-VARIABLE: Fields = {"name": _text, "value": _word, "fromFile": _text, "fromEnv": _text}
-PORT: Fields = {"name": _text, "seed": _port, "count": _port, "max": _port, "exact": _flag, "sticky": _flag}
+VARIABLE: Fields = {"name": text, "value": _word, "fromFile": text, "fromEnv": text}
+PORT: Fields = {"name": text, "seed": _port, "count": _port, "max": _port, "exact": _flag, "sticky": _flag}
 HEALTH: Fields = {
-    "kind": lambda v: v in HEALTH_KINDS, "port": _text, "path": _text, "lease": _flag, "firstWithin": _seconds,
+    "kind": lambda v: v in HEALTH_KINDS, "port": text, "path": text, "lease": _flag, "firstWithin": _seconds,
     "every": _seconds, "failures": whole,
 }
 
 
 def check_command(payload: Any) -> None:
     """Raises Unreadable if the command's own fields are not what they should be."""
-    _check("the command", payload, COMMAND)
+    fields("the command", payload, COMMAND)
 
 
 def check(template: Any) -> None:
     """Raises Unreadable if something of a unit's template is not what it should be."""
-    _check("the template", template, TEMPLATE, ("server", "unit", "generation", "placementGroup", "actors"))
+    fields("the template", template, TEMPLATE, ("server", "unit", "generation", "placementGroup", "actors"))
     group = template["placementGroup"]
-    _check("the group", group, GROUP, ("name", "strategy", "bundles"))
+    fields("the group", group, GROUP, ("name", "strategy", "bundles"))
     names = [a.get("name") for a in template["actors"]]
     if not names or len(set(map(str, names))) < len(names):
         raise Unreadable("the template has no actor, or one twice")
     for actor in template["actors"]:
-        _check("an actor", actor, ACTOR, ("name", "label", "bundle", "argv", "health"))
+        fields("an actor", actor, ACTOR, ("name", "label", "bundle", "argv", "health"))
         if actor["bundle"] >= len(group["bundles"]):
             raise Unreadable(f"bundle {actor['bundle']} of {len(group['bundles'])} is none")
-        _check("health", actor["health"], HEALTH)
+        fields("health", actor["health"], HEALTH)
         for variable in actor.get("env") or []:
-            _check("a variable", variable, VARIABLE, ("name",))
+            fields("a variable", variable, VARIABLE, ("name",))
         for port in actor.get("ports") or []:
-            _check("a port", port, PORT, ("name", "seed"))
+            fields("a port", port, PORT, ("name", "seed"))
         if actor["health"].get("port", "") not in ("", *(p["name"] for p in actor.get("ports") or [])):
             raise Unreadable(f"health asks port {actor['health']['port'][:40]!r}, which is none")
-
-
-def _check(what: str, value: Any, rules: Fields, needed: Tuple[str, ...] = ()) -> None:
-    if not isinstance(value, dict):
-        raise Unreadable(f"{what} is no object")
-    for name in needed:
-        if name not in value:
-            raise Unreadable(f"{what} has no {name}")
-    for name, rule in rules.items():
-        if name in value and not rule(value[name]):
-            raise Unreadable(f"{name} of {what} is {str(value[name])[:40]!r}")

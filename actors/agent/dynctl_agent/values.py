@@ -105,7 +105,8 @@ def _agent(value: Dict[str, Any]) -> None:
 Rule = Callable[[Any], bool]
 
 
-def _text(value: Any) -> bool:
+def text(value: Any) -> bool:
+    """Whether it is one."""
     return isinstance(value, str)
 
 
@@ -120,7 +121,8 @@ def _lease(value: Any) -> bool:
     return whole(value, 1 << 63)
 
 
-def _texts(value: Any) -> bool:
+def texts(value: Any) -> bool:
+    """Whether it is an object of texts."""
     return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
 
 
@@ -137,22 +139,23 @@ def _code(value: Any) -> bool:
 
 
 UNIT_FIELDS: Dict[str, Rule] = {
-    "incarnation": counter, "storeId": _text, "model": _text, "role": _text, "generation": _text, "digest": _text,
-    "restart": _text, "replica": whole, "worker": whole, "attempt": whole, "failures": whole, "placementTimeout": _number,
+    "incarnation": counter, "storeId": text, "model": text, "role": text, "generation": text, "digest": text,
+    "restart": text, "replica": whole, "worker": whole, "attempt": whole, "failures": whole, "placementTimeout": _number,
     "state": lambda v: v in STATES,
 }
 ACTOR_FIELDS: Dict[str, Rule] = {
-    "bundle": whole, "state": lambda v: v in STATES + ("Dead", ""), "node": _text, "ip": _text, "digest": _text,
+    "bundle": whole, "state": lambda v: v in STATES + ("Dead", ""), "node": text, "ip": text, "digest": text,
     "attempt": whole, "failures": whole, "pid": whole, "childPid": whole, "lease": _lease, "previousLease": _lease,
-    "ports": _ports, "uses": _texts, "startedAt": _time, "readyAt": _time,
+    "ports": _ports, "uses": texts, "startedAt": _time, "readyAt": _time,
 }
 EXIT_FIELDS: Dict[str, Rule] = {
-    "attempt": whole, "code": _code, "reason": _text, "logTail": _text, "at": _time, "readyFor": _number,
+    "attempt": whole, "code": _code, "reason": text, "logTail": text, "at": _time, "readyFor": _number,
     "infraAway": lambda v: isinstance(v, bool),
 }
 
 
-def _fields(what: str, value: Any, rules: Dict[str, Rule], needed: Tuple[str, ...] = ()) -> None:
+def fields(what: str, value: Any, rules: Dict[str, Rule], needed: Tuple[str, ...] = ()) -> None:
+    """Raises Unreadable if value is no object, lacks what is needed, or breaks a rule."""
     if not isinstance(value, dict):
         raise Unreadable(f"{what} is no object")
     for name in needed:
@@ -166,7 +169,7 @@ def _fields(what: str, value: Any, rules: Dict[str, Rule], needed: Tuple[str, ..
 def _unit(key: str, value: Dict[str, Any]) -> None:
     if key != f"unit.{value.get('server')}.{value.get('unit')}":
         raise Unreadable("it says that it is another unit")
-    _fields("the unit", value, UNIT_FIELDS)
+    fields("the unit", value, UNIT_FIELDS)
     group = value.get("placementGroup")
     if not isinstance(group, dict) or not isinstance(group.get("name"), str):
         raise Unreadable("placementGroup has no name")
@@ -175,9 +178,9 @@ def _unit(key: str, value: Dict[str, Any]) -> None:
         raise Unreadable("actors is no list")
     names = set()
     for actor in actors:
-        _fields("an actor", actor, ACTOR_FIELDS, ("name",))
+        fields("an actor", actor, ACTOR_FIELDS, ("name",))
         if not isinstance(actor["name"], str) or actor["name"] in names:
             raise Unreadable("an actor is there twice, or has no name")
         names.add(actor["name"])
         if actor.get("exit") is not None:
-            _fields("an exit", actor["exit"], EXIT_FIELDS, ("attempt", "code", "at"))
+            fields("an exit", actor["exit"], EXIT_FIELDS, ("attempt", "code", "at"))

@@ -1,4 +1,5 @@
-"""Runs all tests, from the directory above, and prints one line of JSON for each."""
+"""Runs all tests, or those of the files that are named, from the directory above, and
+prints one line of JSON for each."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ class Told(unittest.TestResult):
 
 
 here = pathlib.Path(__file__).parent
-suite = unittest.defaultTestLoader.discover(str(here), top_level_dir=str(here.parent))
+suite = unittest.TestSuite(
+    unittest.defaultTestLoader.discover(str(here), pattern=name, top_level_dir=str(here.parent)) for name in sys.argv[1:] or ["test*.py"]
+)
 result = Told()
 suite.run(result)
 sys.exit(0 if result.wasSuccessful() else 1)

@@ -53,7 +53,7 @@ class Asking(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self):
         self.asked, self.starting = [], False
 
-        async def on_node(node, fn):
+        async def on_node(node, fn, *args):
             self.asked.append(node)
             if node == "broken":
                 raise RuntimeError("no worker process")

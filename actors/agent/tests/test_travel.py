@@ -76,7 +76,7 @@ class Travel(unittest.TestCase):
         self.addCleanup(cloudpickle.unregister_pickle_by_value, dynctl_agent)
 
     def test_what_is_sent_is_known(self):
-        self.assertEqual(sorted(sent()), ["actor.UnitActor", "foreign.end_descendants", "survey.look"])
+        self.assertEqual(sorted(sent()), ["actor.UnitActor", "foreign.end_descendants", "parsers.read", "survey.look"])
 
     def test_a_worker_without_the_package_runs_it(self):
         raw = cloudpickle.dumps(sent())

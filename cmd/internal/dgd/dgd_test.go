@@ -66,3 +66,25 @@ func FuzzConvert(f *testing.F) {
 		}
 	})
 }
+
+// Roles of one model belong together also where one of them alone has its served name,
+// and what becomes of a role without the other is told.
+func TestRolesThatOneServedNameNames(t *testing.T) {
+	const decode = `"d":{"componentType":"worker","subComponentType":"decode","extraPodSpec":{"mainContainer":{"command":["python3","-m","dynamo.vllm","--model","a/m","--served-model-name","m"]}}}`
+	const prefill = `"p":{"componentType":"worker","subComponentType":"prefill","extraPodSpec":{"mainContainer":{"command":["python3","-m","dynamo.vllm","--model","a/m"]}}}`
+	for services, want := range map[string]string{
+		decode + "," + prefill: "m disagg", prefill + "," + decode: "m disagg", decode: "m aggregated",
+	} {
+		r, err := Convert(json.RawMessage(`{"spec":{"services":{` + services + `}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := r.Models[0].WithDefaults()
+		if got := m.Spec.ServedName + " " + m.Spec.Mode; len(r.Models) != 1 || got != want {
+			t.Errorf("%d models, %s; want %s", len(r.Models), got, want)
+		}
+		if told := slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, "became aggregated") }); told != (services == decode) {
+			t.Errorf("notes %q", r.Notes)
+		}
+	}
+}

@@ -171,7 +171,7 @@ func groups(workers []worker) [][]worker {
 next:
 	for _, w := range workers {
 		for i, g := range out {
-			if g[0].engine == w.engine && g[0].model == w.model && g[0].served == w.served {
+			if g[0].engine == w.engine && g[0].model == w.model && (g[0].served == w.served || pairs(g, w)) {
 				out[i] = append(g, w)
 				continue next
 			}
@@ -179,6 +179,13 @@ next:
 		out = append(out, []worker{w})
 	}
 	return out
+}
+
+// pairs reports whether a worker is the other role of a model that one of the two names:
+// clients ask a decode worker by its name, so prefill workers are often given none.
+func pairs(group []worker, w worker) bool {
+	other := map[string]string{state.RolePrefill: state.RoleDecode, state.RoleDecode: state.RolePrefill}[w.role]
+	return len(group) == 1 && other != "" && group[0].role == other && (w.served == w.model || group[0].served == group[0].model)
 }
 
 // model makes one model of the workers that serve it.
@@ -201,6 +208,9 @@ func (c *converter) model(group []worker) {
 	case prefill != nil && decode != nil:
 		c.disaggregated(prefill, decode)
 	case decode != nil:
+		if decode.role == state.RoleDecode {
+			c.note("%s: became aggregated workers, for there is no prefill worker of %s", decode.name, decode.served)
+		}
 		c.aggregated(decode)
 	case prefill != nil:
 		c.note("%s: left out, for there is no decode worker of %s", prefill.name, prefill.served)
@@ -231,6 +241,9 @@ func (c *converter) aggregated(w *worker) {
 }
 
 func (c *converter) disaggregated(prefill, decode *worker) {
+	if decode.served == decode.model {
+		decode.served = prefill.served
+	}
 	m := c.newModel(decode)
 	s := &m.Spec
 	s.Mode = state.ModeDisagg

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/cmd/internal/parsers"
 	"dynctl/state"
 	"dynctl/state/kv"
 	"dynctl/state/registry"
@@ -27,6 +28,8 @@ type loop struct {
 	past past
 	// memo spares decoding what the statuses keep, in every round.
 	memo actors.Memo
+	// parsers spares unpacking what the nodes tell of command lines.
+	parsers parsers.Cache
 	// decoded caches documents by key and revision: decoding is what costs most.
 	decoded map[string]decodedSpec
 	// written overlays the status view until the watch has caught up.
@@ -133,6 +136,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 		Synced:   specs.Synced && statusesLoaded,
 		Entries:  l.decode(entries, refused),
 		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units, Nodes: observed.Nodes,
+		Parsers: l.parsers.Of(observed.Nodes),
 		Created: specs.Created, Recover: true, Observed: observed.Synced, StoreID: l.app.views.StoreID(), Lost: l.lost(statuses), Past: l.past.known(),
 		Memo: &l.memo, MaxStatus: int(l.app.nc.MaxPayload()) - statusRoom,
 	})

@@ -1,11 +1,12 @@
 """Records the command line that a program of Dynamo takes, as it says itself.
 
-    python record.py vllm|sglang|trtllm|mocker|frontend
+    python -P recordflags.py vllm|sglang|trtllm|mocker|frontend
 
 runs the program's own argument parsing, keeps every parser that the words go
 through, in that order, and prints what they take as JSON, a flag a line. What a
 type takes is found by trying it on a few words. `make engine-flags` writes the
-tables of state/engineflags this way; nothing in them is written by hand.
+tables of state/engineflags this way; nothing in them is written by hand. The agent
+runs it on the nodes (parsers.py), so it imports nothing of its package.
 """
 
 import argparse

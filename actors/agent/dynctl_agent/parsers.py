@@ -1,0 +1,141 @@
+"""The command lines that the programs of Dynamo take on the nodes, read from the
+programs themselves: once for each set of versions, in a process of its own, when nothing
+starts. recordflags.py reads them; the reconciler checks specs against them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple
+
+from .log import log
+
+if TYPE_CHECKING:
+    from .world import World
+
+# What a program's table rests on, by the names of survey.versions.
+PROGRAMS = {
+    "mocker": ("dynamo",), "frontend": ("dynamo",), "vllm": ("dynamo", "vllm"), "sglang": ("dynamo", "sglang"),
+    "trtllm": ("dynamo", "tensorrt_llm"),
+}
+# The imports of an engine take a minute on a busy node.
+TIMEOUT = 240.0
+# Bounds in bytes: of what a program prints, of a table as it is stored in node.<id>.
+MOST_PRINTED, MOST_STORED = 2 << 20, 64 << 10
+# Nothing has started for so long before one is read; one that failed is read again later.
+SETTLED, AGAIN = 15.0, 3600.0
+
+Key = Tuple[str, ...]
+
+
+def read(source: str, program: str) -> Dict[str, str]:
+    """The table of a program on this node, packed, with a digest; or why there is none."""
+    # No card is needed to parse arguments, and no name of a model is looked up.
+    env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    child = subprocess.Popen(
+        ["nice", "-n", "19", sys.executable, "-c", source, program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, cwd="/", env=env, start_new_session=True,
+    )
+    try:
+        printed, complaint = child.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        return {"error": f"no answer within {TIMEOUT:.0f} s"}
+    finally:
+        try:
+            os.killpg(child.pid, signal.SIGKILL)  # an engine may leave processes behind
+        except ProcessLookupError:
+            pass
+        child.wait()
+    if child.returncode != 0:
+        lines = complaint.decode("utf-8", "replace").strip().splitlines() or [f"exit code {child.returncode}"]
+        return {"error": lines[-1][:300]}
+    return packed(printed)
+
+
+def packed(table: bytes) -> Dict[str, str]:
+    """A table as it is stored: gzip in base64."""
+    stored = base64.b64encode(gzip.compress(table, 9, mtime=0)).decode()
+    if len(table) > MOST_PRINTED or len(stored) > MOST_STORED:
+        return {"error": f"the table has {len(table)} bytes, {len(stored)} packed: more than {MOST_PRINTED} or {MOST_STORED}"}
+    return {"digest": hashlib.sha256(table).hexdigest()[:16], "table": stored}
+
+
+def key_of(program: str, versions: Dict[str, str]) -> Optional[Key]:
+    """What a program's table rests on; None where the node has not all of it."""
+    parts = [versions.get(name, "") for name in PROGRAMS[program]]
+    return (program, versions.get("python", ""), *parts) if all(parts) else None
+
+
+class Parsers:
+    """Reads one table at a time, and says what each node has."""
+
+    def __init__(self, world: "World", quiet: Callable[[], bool], changed: Callable[[], None]) -> None:
+        self._world, self._quiet, self._changed = world, quiet, changed
+        self._source = pathlib.Path(__file__).with_name("recordflags.py").read_text("utf-8")
+        self._versions: Dict[str, Dict[str, str]] = {}  # by node
+        self._first: Dict[Key, str] = {}  # the node that a table is read on and stored with
+        self._tables: Dict[Key, Dict[str, str]] = {}
+        self._again: Dict[Key, float] = {}  # of those that failed
+        self._busy: "Optional[asyncio.Future[None]]" = None
+        self._settled = time.monotonic()  # since then nothing has started
+
+    def note(self, node: str, versions: Optional[Dict[str, str]]) -> bool:
+        """The versions of a node; None: it is gone. Says whether a table is told of another
+        node than before."""
+        if self._versions.get(node) == versions:
+            return False
+        self._versions.pop(node, None)
+        if versions is not None:
+            self._versions[node] = versions
+        before, self._first = self._first, {}
+        for name in sorted(self._versions):
+            for program in PROGRAMS:
+                key = key_of(program, self._versions[name])
+                if key is not None:
+                    self._first.setdefault(key, name)
+        return self._first != before
+
+    def look(self) -> None:
+        """Read the next table that is wanted, unless something starts."""
+        now = time.monotonic()
+        if not self._quiet():
+            self._settled = now
+        if self._busy is not None or now - self._settled < SETTLED:
+            return
+        for key, node in self._first.items():
+            if key not in self._tables or now > self._again.get(key, now):
+                self._busy = self._world.spawn(self._read(node, key))
+                return
+
+    async def _read(self, node: str, key: Key) -> None:
+        try:
+            found = await asyncio.wait_for(self._world.ray.on_node(node, read, self._source, key[0]), TIMEOUT + 60)
+        except Exception as err:
+            found = {"error": repr(err)[:300]}
+        finally:
+            self._busy = None
+        self._again.pop(key, None)
+        if "error" in found:
+            self._again[key] = time.monotonic() + AGAIN
+            log("warn", "the command line of a program is not known", program=key[0], node=node, error=found["error"])
+        self._tables[key] = found
+        self._changed()
+
+    def of(self, node: str) -> Dict[str, Dict[str, str]]:
+        """What is told of a node, by program. Of nodes with the same versions the first
+        has the table, the others its digest."""
+        out: Dict[str, Dict[str, str]] = {}
+        for program in PROGRAMS:
+            key = key_of(program, self._versions.get(node, {}))
+            table = self._tables.get(key) if key is not None else None
+            if table is not None:
+                out[program] = table if node == self._first.get(key) else {k: v for k, v in table.items() if k != "table"}
+        return out
