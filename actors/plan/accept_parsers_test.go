@@ -1,4 +1,4 @@
-package actors_test
+package plan_test
 
 import (
 	"strings"
