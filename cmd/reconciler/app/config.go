@@ -91,6 +91,9 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.StringVar(&c.DataDir, "data-dir", "dynctl-data", "where the embedded NATS keeps specs and events")
 	fs.BoolVar(&c.Repair, "repair", false, "move damaged files of the embedded NATS' store to DATA-DIR/nats.broken-TIME and go on with what is whole")
 	fs.IntVar(&c.Limits.Objects, "max-objects", kv.DefaultLimits.Objects, "how many servers and models there may be together")
+	fs.IntVar(&c.Limits.Servers, "max-servers", kv.DefaultLimits.Servers, "how many servers there may be")
+	fs.Int64Var(&c.Limits.CurrentBytes, "max-current-bytes", kv.DefaultLimits.CurrentBytes,
+		"bytes that the newest revisions of all specs may have together; what they render to may have twice as many")
 	fs.Int64Var(&c.Limits.SpecBytes, "max-spec-bytes", kv.DefaultLimits.SpecBytes, "bytes that the bucket of specs may hold, all revisions counted")
 	fs.Int64Var(&c.Limits.StatusBytes, "max-status-bytes", kv.DefaultLimits.StatusBytes, "bytes that the bucket of statuses may hold")
 	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4322", "address of the embedded NATS")
@@ -141,8 +144,8 @@ func (c *Config) check() error {
 			return fmt.Errorf("%w: --listen %q: want HOST:PORT", ErrUsage, c.Listen)
 		}
 	}
-	if c.Limits.Objects < 1 || c.Limits.SpecBytes < 1<<20 || c.Limits.StatusBytes < 1<<20 {
-		return fmt.Errorf("%w: --max-objects has to be at least 1, --max-spec-bytes and --max-status-bytes 1048576", ErrUsage)
+	if c.Limits.Objects < 1 || c.Limits.Servers < 1 || min(c.Limits.CurrentBytes, c.Limits.SpecBytes, c.Limits.StatusBytes) < 1<<20 {
+		return fmt.Errorf("%w: --max-objects and --max-servers have to be at least 1, --max-current-bytes, --max-spec-bytes and --max-status-bytes 1048576", ErrUsage)
 	}
 	if c.Repair && c.NATSURL != "" {
 		return fmt.Errorf("%w: --repair is for the embedded NATS, and --nats-url %s is not: repair its store where it runs", ErrUsage, kv.Redact(c.NATSURL))
