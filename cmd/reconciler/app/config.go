@@ -44,6 +44,8 @@ type Config struct {
 	HTTPAllowedHosts []string
 	// BinDirs are directories on the Ray nodes that hold etcd and nats-server.
 	BinDirs []string
+	// CacheDir is a directory on the Ray nodes for what engines compile; "off": none.
+	CacheDir string
 	// ID names this reconciler in the lease and in events.
 	ID string
 	// OTLPEndpoint is the URL of a receiver of traces; empty: that of OpenTelemetry's
@@ -77,6 +79,14 @@ func (f commaFlag) Set(s string) error {
 	return nil
 }
 
+// cacheDir is CacheDir as the agent takes it.
+func (c Config) cacheDir() string {
+	if c.CacheDir == "off" {
+		return ""
+	}
+	return c.CacheDir
+}
+
 // ParseFlags reads the command line. It fails with flag.ErrHelp when help was
 // asked for, and otherwise with an error that names the flag.
 func ParseFlags(args []string, out io.Writer) (Config, error) {
@@ -105,6 +115,7 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.Var(commaFlag{&c.HTTPAllowedHosts}, "http-allowed-hosts",
 		"host names, with commas between them, under which --http may be asked besides loopback and its own address; *.NAME: all below a name")
 	fs.Var(listFlag{&c.BinDirs}, "bin-dir", "directory on the Ray nodes with etcd and nats-server (may be repeated)")
+	fs.StringVar(&c.CacheDir, "cache-dir", "~/.cache/dynctl", "directory on the Ray nodes in which vLLM keeps what it compiles, for the next worker; off: nowhere")
 	fs.StringVar(&c.ID, "id", host+"-"+strconv.Itoa(os.Getpid()), "name of this reconciler in the lease and in events")
 	fs.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "URL of a receiver of traces (OTLP over HTTP), such as http://127.0.0.1:4318; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or no traces")
 	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json")
