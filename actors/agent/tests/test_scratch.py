@@ -22,6 +22,7 @@ from dynctl_agent.actor import UnitActor
 
 from .cluster import STORE, worker
 from .fakes import new_actor
+from .patience import within
 
 # As vLLM does: a socket in VLLM_RPC_BASE_PATH, temporary files, and segments of shared
 # memory that a process beside the main one has made. One has a name that means something.
@@ -100,7 +101,7 @@ class Engine(unittest.IsolatedAsyncioTestCase):
     async def again(self, number: int) -> Dict[str, Any]:
         """The next attempt."""
         snap = await self.actor.execute(self.caller, {**self.request, "attempt": {"number": number, "failures": 0}})
-        async with asyncio.timeout(30):
+        async with within(30):
             while not (text := self.log()).endswith("}\n"):
                 await asyncio.sleep(0.02)
         made = {**json.loads(text.splitlines()[-1]), "pid": snap["childPid"]}
@@ -110,14 +111,14 @@ class Engine(unittest.IsolatedAsyncioTestCase):
 
     async def noted(self, segment: str) -> None:
         """Until the actor has seen whose segment it is."""
-        async with asyncio.timeout(30):
+        async with within(30):
             while segment not in self.actor._left._segments.found:
                 await asyncio.sleep(0.02)
 
     async def killed(self, pid: int) -> None:
         """Kill an attempt, and wait until the actor has dealt with it."""
         os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(30):
+        async with within(30):
             snap = self.actor._snapshot()
             while snap["state"] != "Exited":
                 snap = await self.actor.wait(self.caller, snap["version"])
