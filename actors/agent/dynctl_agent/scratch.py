@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import tempfile
-from typing import Dict, Mapping, Optional, Set, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Set
 
 from . import environ, ownfile, procfs
 from .caches import Caches
@@ -26,7 +26,9 @@ SHM = "/dev/shm"
 # Names that are made up for each use: nobody looks for such a segment by its name once
 # the processes that were told it are gone. Any other may be meant to stay.
 MADE_UP = re.compile(r"psm_|sem\.(mp|loky)-|torch_\d|nccl-|ucx_shm_|cuda\.shm\.|vllm_(offload|ec)_|vllm_engram_")
-MAPPED = re.compile(rb"^\S+ \S+ \S+ \S+ (\d+)\s+/dev/shm/(\S+)$", re.M)  # none that is deleted
+# The inode alone tells: a semaphore is mapped before it gets its name, and shows under
+# the one that it had then, as deleted.
+MAPPED = re.compile(rb"^\S+ \S+ \S+ \S+ (\d+)\s+/dev/shm/", re.M)
 LOOK = 2.0
 
 
@@ -82,9 +84,10 @@ class Segments:
         if not unknown:
             return set()
         pids = [p.pid for p in procfs.processes() if p.session == session]
-        new = {n for n, i in mapped(pids) if unknown.get(n) == i}
-        self.found.update({n: unknown[n] for n in new})
-        return new
+        theirs = mapped(pids)
+        new = {n: i for n, i in unknown.items() if i in theirs}
+        self.found.update(new)
+        return set(new)
 
     def remove(self) -> None:
         """Remove what was noted, unless a process that lives has it mapped."""
@@ -93,7 +96,7 @@ class Segments:
         self.found = {}
         in_use = mapped([p.pid for p in procfs.processes()]) if left else set()
         for name, inode in left.items():
-            if (name, inode) not in in_use:
+            if inode not in in_use:
                 try:
                     os.unlink(os.path.join(SHM, name))
                 except FileNotFoundError:
@@ -115,16 +118,16 @@ def segments() -> Dict[str, int]:
     return found
 
 
-def mapped(pids: list) -> Set[Tuple[str, int]]:
-    """Name and inode of what processes map of /dev/shm."""
-    found = set()
+def mapped(pids: Sequence[int]) -> Set[int]:
+    """Inodes of what processes map of /dev/shm."""
+    found: Set[int] = set()
     for pid in pids:
         try:
             with open(f"/proc/{pid}/maps", "rb") as f:
                 text = f.read()
         except OSError:
             continue
-        found.update((os.fsdecode(name), int(inode)) for inode, name in MAPPED.findall(text))
+        found.update(int(inode) for inode in MAPPED.findall(text))
     return found
 
 

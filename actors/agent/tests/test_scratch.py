@@ -29,11 +29,12 @@ from .patience import within
 ENGINE = """
 import json, os, socket, subprocess, sys, tempfile, time, uuid
 INNER = '''
-import sys, time
+import multiprocessing, sys, time
 from multiprocessing import resource_tracker, shared_memory
 resource_tracker.register = lambda *_: None
 a, b = shared_memory.SharedMemory(create=True, size=64), shared_memory.SharedMemory(name=sys.argv[1], create=True, size=64)
-print(a.name, flush=True)
+semaphore = multiprocessing.get_context("spawn").Semaphore()
+print(a.name, "sem." + semaphore._semlock.name[1:], flush=True)
 time.sleep(3600)
 '''
 named = "dynctl-test-" + uuid.uuid4().hex
@@ -41,7 +42,8 @@ inner = subprocess.Popen([sys.executable, "-c", INNER, named], stdout=subprocess
 path = os.path.join(os.environ["VLLM_RPC_BASE_PATH"], str(uuid.uuid4()))
 socket.socket(socket.AF_UNIX).bind(path)
 file = tempfile.NamedTemporaryFile(delete=False).name
-made = {"socket": path, "file": file, "segment": inner.stdout.readline().strip(), "named": named, "tmp": tempfile.gettempdir()}
+segment, semaphore = inner.stdout.readline().split()
+made = {"socket": path, "file": file, "segment": segment, "semaphore": semaphore, "named": named, "tmp": tempfile.gettempdir()}
 print(json.dumps(made), flush=True)
 time.sleep(3600)
 """
@@ -107,12 +109,13 @@ class Engine(unittest.IsolatedAsyncioTestCase):
         made = {**json.loads(text.splitlines()[-1]), "pid": snap["childPid"]}
         self.addCleanup(remove, made["named"])
         self.addCleanup(remove, made["segment"])
+        self.addCleanup(remove, made["semaphore"])
         return made
 
     async def noted(self, segment: str) -> None:
-        """Until the actor has seen whose segment it is."""
+        """Until the actor has seen whose segment it is, and whose semaphore there is."""
         async with within(30):
-            while segment not in self.actor._left._segments.found:
+            while not (segment in (found := self.actor._left._segments.found) and any(n.startswith("sem.") for n in found)):
                 await asyncio.sleep(0.02)
 
     async def killed(self, pid: int) -> None:
@@ -139,7 +142,7 @@ class Killed(Engine):
         await self.noted(made["segment"])
         await self.killed(made["pid"])
         self.assertEqual([os.path.lexists(made[k]) for k in ("socket", "file", "tmp")], [False, False, False])
-        self.assertFalse(there(made["segment"]))
+        self.assertFalse(there(made["segment"]) or there(made["semaphore"]))
         self.assertTrue(there(made["named"]), "a name that means something may be meant to stay")
         self.assertTrue(there(stranger.name) and there(later.name), "somebody else's")
         self.assertTrue(os.path.exists(beside))
