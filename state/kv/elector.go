@@ -236,8 +236,10 @@ func (e *Elector) look(ctx context.Context, seen *observedLease) time.Duration {
 func (e *Elector) setLeader(l *Lease) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.leader = l
+	e.leader = nil
 	if l != nil {
+		seen := *l // the caller changes its own with each renewal
+		e.leader = &seen
 		e.highest = max(e.highest, l.Epoch)
 	}
 }
