@@ -26,13 +26,9 @@ func pullBytes(js jetstream.JetStream) int {
 // too much is kept already. old is what it replaces; m.mu is held.
 func (m *mirror[T]) trim(it *item[T], old item[T], kept *int) {
 	*kept -= len(old.value)
-	if it.key == keyStoreID && it.err == nil || strings.HasPrefix(it.key, confirmPrefix) && it.err == nil {
-		*kept += len(it.value) // short, and looked at again
-		return
-	}
-	if it.err != nil || *kept+len(it.value) > m.cfg.keep {
+	lookedAtAgain := it.key == keyStoreID || strings.HasPrefix(it.key, confirmPrefix) // and short
+	if it.err != nil || !lookedAtAgain && *kept+len(it.value) > m.cfg.keep {
 		it.value = nil
-		return
 	}
 	*kept += len(it.value)
 }
@@ -42,7 +38,7 @@ func (m *mirror[T]) put(key string, rev uint64, value []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	it, ok := m.items[key]
-	if !ok || it.rev != rev || it.err != nil {
+	if !ok || it.rev != rev || it.err != nil || len(it.value)+len(value) == 0 {
 		return
 	}
 	m.kept += len(value) - len(it.value)
