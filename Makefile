@@ -243,6 +243,17 @@ test-integration: venv build examples chromium need-cc bin/testsum ## Run the te
 smoke-vllm: build examples $(VLLM_STAMP) $(VLLM_MODEL)/model.safetensors ## Serve with real vLLM on the CPU, scale and roll under streams (6.4 GB, about 10 minutes)
 	@VLLM_VENV=$(CURDIR)/$(VLLM_VENV) VLLM_MODEL=$(VLLM_MODEL) $(GO) test -count=1 -tags 'integration vllm' -timeout 45m -run TestVLLM -v ./integration/
 
+# What vLLM serves in smoke-gpu: a small Llama with random weights, or yours.
+GPU_MODEL ?= /tmp/dynctl-tiny-llama-gpu
+VLLM_PYTHON ?=
+
+.PHONY: smoke-gpu
+smoke-gpu: build examples ## Serve with vLLM on this machine's NVIDIA cards, through every fault (10 minutes): VLLM_PYTHON=/path/to/python
+	@[ -x "$(VLLM_PYTHON)" ] || { echo "smoke-gpu: name a Python with vLLM, Dynamo and Ray, of a virtual environment: make smoke-gpu VLLM_PYTHON=/venv/bin/python" >&2; exit 1; }
+	@"$(VLLM_PYTHON)" -c 'import dynamo.vllm, ray, vllm'
+	@[ -e $(GPU_MODEL)/config.json ] || "$(VLLM_PYTHON)" examples/tiny_llama.py $(GPU_MODEL)
+	@VLLM_PYTHON=$(VLLM_PYTHON) VLLM_MODEL=$(GPU_MODEL) $(GO) test -count=1 -tags 'integration gpu' -timeout 45m -run TestGPU -v ./integration/
+
 .PHONY: chaos
 chaos: venv build examples ## Break a real fleet at random and want it whole again: CHAOS_SECONDS=120 SEED=
 	@$(GO) run ./integration/chaos -seconds $(CHAOS_SECONDS) $(if $(SEED),-seed $(SEED))

@@ -60,6 +60,9 @@ type AcceptInput struct {
 	// MaxStatus is how many bytes a spec and what is rendered from it may have
 	// together, so that the store takes the status; 0: any number.
 	MaxStatus int
+	// MaxStored is how many bytes the specs and what is rendered from them may have
+	// together; 0: any number.
+	MaxStored int
 	// Memo, if any, is carried from round to round.
 	Memo *Memo
 }
@@ -85,6 +88,9 @@ func Accept(in AcceptInput) (Desired, map[state.Key]Kept) {
 	a := &accepter{in: in, dynamo: dynamoOn(in.Nodes), entries: map[state.Key]SpecEntry{}, kept: map[state.Key]Kept{}}
 	for _, e := range in.Entries {
 		a.entries[e.Key] = e
+	}
+	for _, st := range in.Statuses {
+		a.stored += storedSize(&st)
 	}
 	in.Memo.forget(in.Statuses)
 	in.Memo.parsers(in.Parsers)
@@ -117,6 +123,7 @@ type accepter struct {
 	found   *index // see indexed
 	awaited []state.Key
 	running map[state.Key]map[string]int // see generationsOf
+	stored  int                          // bytes of specs and templates, see MaxStored
 }
 
 type acceptedServer struct {
@@ -168,8 +175,8 @@ func (a *accepter) collectServers() {
 			r := a.in.Memo.read(state.ServerKey(name), s.Status)
 			s.stored = r.stored
 			s.Revision, s.RevisionIn = s.Status.ObservedRevision, s.Status.ObservedIn
-			if r.ok && r.doc.Object.Server != nil && s.Status.AcceptedRevision != 0 {
-				s.object, s.raw = r.doc.Object.Server.WithDefaults(), s.Status.AcceptedSpec
+			if r.object.Server != nil && s.Status.AcceptedRevision != 0 {
+				s.object, s.raw = *r.object.Server, s.Status.AcceptedSpec
 				s.Accepted, s.Explicit, s.AcceptedIn = s.Status.AcceptedRevision, true, s.Status.AcceptedIn
 			}
 		}
@@ -216,8 +223,8 @@ func (a *accepter) collectModels() {
 			r := a.in.Memo.read(k, m.Status)
 			m.stored = r.stored
 			m.Revision, m.RevisionIn = m.Status.ObservedRevision, m.Status.ObservedIn
-			if r.ok && r.doc.Object.Model != nil {
-				m.object, m.raw, m.Accepted = r.doc.Object.Model.WithDefaults(), m.Status.AcceptedSpec, m.Status.AcceptedRevision
+			if r.object.Model != nil {
+				m.object, m.raw, m.Accepted = *r.object.Model, m.Status.AcceptedSpec, m.Status.AcceptedRevision
 				m.AcceptedIn = m.Status.AcceptedIn
 			}
 		}

@@ -45,6 +45,63 @@ func TestARevisionThatNoStatusHoldsIsRejected(t *testing.T) {
 	}
 }
 
+// What all specs render to has a bound: past it the new ones are rejected, and a
+// server's new revision leaves the models that it would make larger as they are.
+func TestWhatIsRenderedIsBounded(t *testing.T) {
+	entry := func(key state.Key, revision uint64, text string) actors.SpecEntry {
+		doc, err := state.DecodeValue(key, []byte("apiVersion: dynctl/v1alpha1\nkind: "+key.Kind+"\nmetadata: {name: "+text+"}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return actors.SpecEntry{Key: key, Revision: revision, Doc: doc}
+	}
+	model := func(name string, revision uint64, env string) actors.SpecEntry {
+		return entry(state.ModelKey("default", name), revision, name+"}\nspec: {model: a/"+name+", env: {X: x"+env+"}")
+	}
+	in := actors.AcceptInput{Synced: true, MaxStored: 64 << 10, Entries: []actors.SpecEntry{model("a", 1, "")}, Statuses: map[state.Key]state.Status{}}
+	take := func() map[string]actors.DesiredModel {
+		desired, kept := actors.Accept(in)
+		out := map[string]actors.DesiredModel{}
+		for _, m := range desired.Models {
+			out[m.Name] = m
+			key := state.ModelKey("default", m.Name)
+			in.Statuses[key] = state.Status{Key: key.String(), AcceptedRevision: m.Accepted, ObservedRevision: m.Revision,
+				AcceptedSpec: kept[key].Spec, Template: kept[key].Template}
+		}
+		return out
+	}
+	generations := map[string]string{"a": take()["a"].Template.Generation}
+	long := strings.Repeat("y", 40<<10)
+	in.Entries = append(in.Entries, model("b", 2, long))
+	if b := take()["b"]; b.Accepted != 0 || b.Rejected == nil || b.Rejected.Reason != state.ReasonTooManyBytes {
+		t.Errorf("b: %d accepted, %+v", b.Accepted, b.Rejected)
+	}
+	in.Entries[1] = model("b", 3, "")
+	b := take()["b"]
+	if b.Accepted != 3 || b.Rejected != nil {
+		t.Errorf("a small one: %d accepted, %+v", b.Accepted, b.Rejected)
+	}
+	generations["b"] = b.Template.Generation
+	in.Entries = append(in.Entries, entry(state.ServerKey("default"), 4, "default}\nspec: {env: {LONG: "+long+"}"))
+	for range 2 {
+		refused, size := 0, 0
+		for name, m := range take() {
+			st := in.Statuses[state.ModelKey("default", name)]
+			size += len(st.AcceptedSpec) + len(st.Template)
+			if m.Rejected == nil {
+				continue
+			}
+			refused++
+			if m.Rejected.Reason != state.ReasonTooManyBytes || m.Accepted == 0 || m.Template.Generation != generations[name] {
+				t.Errorf("%s: %d accepted, generation %q, %+v", name, m.Accepted, m.Template.Generation, m.Rejected)
+			}
+		}
+		if refused != 1 || size > in.MaxStored {
+			t.Errorf("%d were left as they are; %d bytes in all", refused, size)
+		}
+	}
+}
+
 // What is wrong with a spec, and what another party says of its workers, fits into a
 // status however long it is.
 func TestARejectionIsShort(t *testing.T) {

@@ -44,8 +44,7 @@ func (m *Memo) warnings(k state.Key, accepted, server uint64, find func() []stat
 // remembered is what the status of one object was decoded to.
 type remembered struct {
 	spec, template json.RawMessage
-	doc            state.Doc
-	ok             bool // doc was there and could be read
+	object         state.Object // with defaults; none where it could not be read
 	stored         Stored
 }
 
@@ -57,6 +56,8 @@ func (m *Memo) read(k state.Key, st *state.Status) remembered {
 	}
 	was, known := m.objects[k]
 	if known && bytes.Equal(was.spec, st.AcceptedSpec) && bytes.Equal(was.template, st.Template) {
+		was.spec, was.template = st.AcceptedSpec, st.Template // no second copy is kept
+		m.objects[k] = was
 		return was
 	}
 	now := decodeKept(st)
@@ -86,6 +87,12 @@ func (m *Memo) forget(statuses map[state.Key]state.Status) {
 
 func decodeKept(st *state.Status) remembered {
 	r := remembered{spec: st.AcceptedSpec, template: st.Template, stored: readStored(st.Template)}
-	r.doc, r.ok = keptSpec(st)
+	doc, _ := keptSpec(st)
+	switch o := doc.Object; {
+	case o.Server != nil:
+		r.object.Server = new(o.Server.WithDefaults())
+	case o.Model != nil:
+		r.object.Model = new(o.Model.WithDefaults())
+	}
 	return r
 }

@@ -172,27 +172,58 @@ func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
 	for _, r := range t.Roles {
 		t.Counts[r.Role] = Replicas(m.object.Spec, r.Role)
 	}
-	stored, _ = stored.replaced(t).pruned(a.generations(m))
-	if size := a.keep(m.key, m.raw, stored); a.in.MaxStatus > 0 && size > a.in.MaxStatus && m.before != nil {
-		a.refuse(s, m, size)
+	fresh, _ := stored.replaced(t).pruned(a.generations(m))
+	if bad := a.tooLarge(m.Status, a.keep(m.key, m.raw, fresh)); bad != nil {
+		a.refuse(s, m, bad)
 		return
 	}
-	m.take(stored)
+	m.take(fresh)
 }
 
-// refuse goes back to the revision before one whose status no store would take.
-func (a *accepter) refuse(s *acceptedServer, m *acceptedModel, size int) {
-	delete(a.kept, m.key)
-	was := m.before
-	m.object, m.raw, m.Accepted, m.AcceptedIn, m.before = was.object, was.raw, was.Accepted, was.AcceptedIn, nil
-	m.Rejected = joinInvalid([]*state.Invalid{{
-		Reason: state.ReasonTooLarge,
-		Message: fmt.Sprintf("with what it renders to, its status would have %d bytes, and this store takes %d; make its arguments or its environment smaller",
-			size, a.in.MaxStatus),
-	}})
-	if m.Accepted != 0 {
-		a.renderModel(s, m)
+// storedSize is what a status keeps of a spec and its templates, in bytes.
+func storedSize(st *state.Status) int {
+	if st == nil {
+		return 0
 	}
+	return len(st.AcceptedSpec) + len(st.Template)
+}
+
+// tooLarge says why what an object renders to cannot be kept; where it can, it counts.
+func (a *accepter) tooLarge(was *state.Status, size int) *state.Invalid {
+	more := size - storedSize(was)
+	switch {
+	case a.in.MaxStatus > 0 && size > a.in.MaxStatus:
+		return &state.Invalid{Reason: state.ReasonTooLarge, Message: fmt.Sprintf(
+			"with what it renders to, its status would have %d bytes, and this store takes %d; make its arguments or its environment smaller", size, a.in.MaxStatus)}
+	case a.in.MaxStored > 0 && more > 0 && a.stored+more > a.in.MaxStored:
+		return &state.Invalid{Reason: state.ReasonTooManyBytes, Message: fmt.Sprintf(
+			"it renders to %d bytes more, and with those of all others that is more than %d, which is twice the reconciler's --max-current-bytes: "+
+				"make its arguments or its environment smaller, delete some, or raise it", more, a.in.MaxStored)}
+	}
+	a.stored += more
+	return nil
+}
+
+// refuse goes back to what ran before: the revision before one whose status cannot be
+// kept, or the templates as they are where the server's new revision asks for larger ones.
+func (a *accepter) refuse(s *acceptedServer, m *acceptedModel, bad *state.Invalid) {
+	delete(a.kept, m.key)
+	rejected := joinInvalid([]*state.Invalid{bad})
+	switch was := m.before; {
+	case was != nil:
+		m.object, m.raw, m.Accepted, m.AcceptedIn, m.before = was.object, was.raw, was.Accepted, was.AcceptedIn, nil
+		if m.Accepted != 0 {
+			a.renderModel(s, m)
+		}
+	case m.stored.Model != nil:
+		m.take(m.stored)
+		if m.Status != nil {
+			a.kept[m.key] = Kept{Spec: m.raw, Template: m.Status.Template}
+		}
+	default:
+		m.Accepted = 0
+	}
+	m.Rejected = rejected
 }
 
 // renderedFrom reports whether a template is of the revisions that are accepted.

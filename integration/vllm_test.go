@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -36,9 +37,11 @@ spec:
 }
 
 // TestVLLM: two replicas of a real engine; streams of 200 tokens come to their end
-// while one replica is scaled down, and while the spec rolls.
+// while one replica is scaled down, and while the spec rolls; an engine that hangs behind
+// its main process is found; nothing of it is left in /tmp and /dev/shm.
 func TestVLLM(t *testing.T) {
-	e := Start(t, Options{Venv: os.Getenv("VLLM_VENV")})
+	before := left(t)
+	e := Start(t, Options{Venv: os.Getenv("VLLM_VENV"), ReconcilerArgs: []string{"--cache-dir", t.TempDir()}})
 	s := e.NewServer(t)
 	began := time.Now()
 	s.Set(s.vllmModel(2, 8))
@@ -79,6 +82,14 @@ func TestVLLM(t *testing.T) {
 		t.Logf("measured: %d rounds of 2 streams of 200 tokens while the spec rolled", rounds)
 		s.Wait("llama", "Ready", time.Minute)
 	})
+	k := &smoke{t: t, s: s, start: vllmStart}
+	defer k.table()
+	k.fault("hang engine", "llama", true, syscall.SIGSTOP)
+	if k.rows[0].noticed > time.Minute {
+		t.Errorf("a hung engine was noticed after %s", k.rows[0].noticed)
+	}
+	k.gone("delete, idle", "llama")
+	requireNothingLeft(t, before)
 }
 
 // requireStreams wants each stream to have ended by itself, with all its tokens.

@@ -69,6 +69,12 @@ func (d Doc) Place(i *Invalid) *SpecError {
 	return &SpecError{File: d.File, Line: line, Column: col, Snippet: snippet, Message: i.Error(), rule: i}
 }
 
+// Detached is the document without its text: it can no longer be asked for places.
+// For who keeps many.
+func (d Doc) Detached() Doc {
+	return Doc{Object: d.Object, Raw: d.Raw, File: d.File, Line: d.Line}
+}
+
 // CheckSize is the rule that a document breaks which is stored as more than
 // MaxValueSize, with its aliases resolved; nil if it is not.
 func (d Doc) CheckSize() *Invalid {

@@ -96,6 +96,16 @@ type Node struct {
 	// Parsers are the command lines that the programs of Dynamo take on this node, by
 	// program; without those that the agent has not read yet.
 	Parsers map[string]NodeParser `json:"parsers,omitempty"`
+	// Caches is what the node keeps of what engines compiled; nil where it keeps nothing.
+	Caches *Caches `json:"caches,omitempty"`
+}
+
+// Caches is what a node keeps of what engines compiled, beyond the unit that compiled it.
+type Caches struct {
+	Directory string `json:"directory"`
+	Bytes     int64  `json:"bytes"`
+	// Parts is how many sets of packages and kinds of card it is for.
+	Parts int `json:"parts"`
 }
 
 // NodeParser is the command line that a program takes on a node, or why it is not known.

@@ -96,6 +96,8 @@ const (
 	ReasonMovesInfra = "MovesInfra"
 	// ReasonTooManyObjects: the store holds more servers and models than it may.
 	ReasonTooManyObjects = "TooManyObjects"
+	// ReasonTooManyBytes: the specs, or what they render to, hold more than they may together.
+	ReasonTooManyBytes = "TooManyBytes"
 )
 
 var reasonTexts = map[string]string{
@@ -140,7 +142,10 @@ var reasonTexts = map[string]string{
 	ReasonEndpointConflict:    "A role of one model would register where another model does; choose another spec.servedName.",
 	ReasonNamespaceConflict:   "Two servers on one etcd whose namespaces are equal, or one the other's followed by -, see each other's workers; choose another spec.dynamoNamespace.",
 	ReasonMovesInfra:          "The change would cut off registered workers; set the annotation dynctl/recreate to the revision that it replaces, or delete the models first.",
-	ReasonTooManyObjects:      "The store holds as many servers and models as it may, and newer ones are left out; delete some, or raise the reconciler's --max-objects.",
+	ReasonTooManyObjects: "The store holds as many servers and models as it may, and newer ones are left out; " +
+		"delete some, or raise the reconciler's --max-objects or --max-servers.",
+	ReasonTooManyBytes: "The specs hold as many bytes together as they may, or what they render to does; " +
+		"make this one smaller, delete some, or raise the reconciler's --max-current-bytes.",
 }
 
 // ReasonText says in one sentence what a reason means and what to do about it;

@@ -25,6 +25,8 @@ type AgentConfig struct {
 	RayNamespace string `json:"rayNamespace"`
 	// BinDirs are searched for etcd and nats-server before PATH.
 	BinDirs []string `json:"binDirs"`
+	// CacheDir is where the nodes keep what engines compile; "" for nowhere.
+	CacheDir string `json:"cacheDir,omitempty"`
 	// Epoch is the fencing epoch at the time.
 	Epoch uint64 `json:"epoch"`
 }

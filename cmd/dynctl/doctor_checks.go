@@ -135,6 +135,7 @@ func (d *doctor) gpus() {
 		d.found(checkGPUs, resultOK, "", "%s", text)
 	}
 	d.cards()
+	d.caches()
 	waits := false
 	for _, o := range d.models {
 		if o.Status == nil {
@@ -196,6 +197,24 @@ func (d *doctor) cards() {
 	}
 	for _, s := range actors.Strangers(d.nodes, d.units) {
 		d.found(checkGPUs, resultWarn, remedies[actors.WaitGPUBusy], "%s", s)
+	}
+}
+
+// muchCompiled is more than several releases of an engine and kinds of card need.
+const muchCompiled = 50 << 30
+
+// caches says how much the nodes keep of what engines compiled.
+func (d *doctor) caches() {
+	for _, n := range d.nodes {
+		if !n.Alive || n.Caches == nil {
+			continue
+		}
+		result, next := resultOK, ""
+		if n.Caches.Bytes > muchCompiled {
+			result, next = resultWarn, "parts that nothing uses for 30 days go by themselves; others may be removed by hand while no worker of theirs runs"
+		}
+		d.found(checkGPUs, result, next, "node %s keeps %.1f GiB of compiled code in %s (%s)",
+			short(n.ID), float64(n.Caches.Bytes)/(1<<30), n.Caches.Directory, plural(n.Caches.Parts, "part"))
 	}
 }
 

@@ -16,26 +16,33 @@ import (
 	"dynctl/state/kv/natsd/natsdtest"
 )
 
-// TestDoctorClock: a clock that disagrees with the store's is told of, and what
-// the store says is not misread because of it.
-func TestDoctorClock(t *testing.T) {
+// newStore is a store of its own, to which dynctl connects by itself.
+func newStore(t *testing.T) *kv.Client {
+	t.Helper()
 	server := natsdtest.Start(t)
 	client, err := kv.Connect(t.Context(), server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	t.Cleanup(client.Close)
 	if _, err := kv.EnsureBuckets(t.Context(), client.JetStream()); err != nil {
 		t.Fatal(err)
 	}
 	if err := events.EnsureStream(t.Context(), client.JetStream()); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv(envNATSURL, server.URL())
+	return client
+}
+
+// TestDoctorClock: a clock that disagrees with the store's is told of, and what
+// the store says is not misread because of it.
+func TestDoctorClock(t *testing.T) {
+	client := newStore(t)
 	observed, err := client.JetStream().KeyValue(t.Context(), kv.BucketObserved)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv(envNATSURL, server.URL())
 	for _, row := range []struct {
 		ahead   time.Duration
 		result  string
@@ -70,18 +77,7 @@ func TestDoctorClock(t *testing.T) {
 // TestDoctorAgentFailing: why no agent stays is told as the reconciler finds it, also
 // while an agent happens to be there.
 func TestDoctorAgentFailing(t *testing.T) {
-	server := natsdtest.Start(t)
-	client, err := kv.Connect(t.Context(), server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	if _, err := kv.EnsureBuckets(t.Context(), client.JetStream()); err != nil {
-		t.Fatal(err)
-	}
-	if err := events.EnsureStream(t.Context(), client.JetStream()); err != nil {
-		t.Fatal(err)
-	}
+	client := newStore(t)
 	var failure atomic.Pointer[state.AgentFailure]
 	failure.Store(&state.AgentFailure{Message: "the agent's job ended (FAILED): RecursionError", Way: "use another Python", Job: "dynctl-agent-1"})
 	elector := kv.NewElector(client.JetStream(), kv.ElectorOptions{ID: "r1", AgentFailure: failure.Load})
@@ -90,7 +86,6 @@ func TestDoctorAgentFailing(t *testing.T) {
 	go func() { defer close(ended); _ = elector.Run(ctx) }()
 	defer func() { cancel(); <-ended }()
 	<-elector.Leadership()
-	t.Setenv(envNATSURL, server.URL())
 	look := func() (code int, findings []finding) {
 		var stdout, stderr bytes.Buffer
 		code = newApp(strings.NewReader(""), &stdout, &stderr).run(t.Context(), []string{"doctor", "-o", "json"})

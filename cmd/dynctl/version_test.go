@@ -24,7 +24,7 @@ func TestTestedVersions(t *testing.T) {
 	}
 	const requirements = "deploy/python/requirements.in"
 	for key, is := range map[string]string{
-		"python": pinned("Makefile", `--python-version (\S+)`),
+		"python": pinned("Makefile", `--python-version (\S+) --generate-hashes --overrides deploy/python/vllm`),
 		"ray":    pinned(requirements, `(?m)^ray\S*==(\S+)`),
 		"dynamo": pinned(requirements, `(?m)^ai-dynamo\S*==(\S+)`),
 	} {

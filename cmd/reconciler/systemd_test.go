@@ -26,7 +26,7 @@ func TestSystemdUnit(t *testing.T) {
 	p := runProgram(t, t.TempDir(), strings.Fields(flags)...)
 	c := p.client()
 	defer c.Close()
-	accepted(t, c, "m")
+	accepted(t, p, c, "m")
 
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {

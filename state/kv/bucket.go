@@ -35,6 +35,7 @@ type entry struct {
 	key     string
 	rev     uint64
 	value   []byte
+	size    int // of the value, which may have been let go
 	header  nats.Header
 	at      time.Time // on the clock of the store
 	deleted bool      // a delete or purge marker; nothing else deletes
@@ -54,6 +55,7 @@ func fromMsg(bucket string, msg jetstream.Msg, meta *jetstream.MsgMetadata) entr
 		key:     strings.TrimPrefix(msg.Subject(), subject(bucket, "")),
 		rev:     meta.Sequence.Stream,
 		value:   msg.Data(),
+		size:    len(msg.Data()),
 		header:  msg.Headers(),
 		at:      meta.Timestamp,
 		deleted: deletes(msg.Headers()),
@@ -71,7 +73,7 @@ func last(ctx context.Context, js jetstream.JetStream, bucket, key string) (entr
 		return entry{}, err
 	}
 	return entry{
-		key: key, rev: m.Sequence, value: m.Data, header: m.Header, at: m.Time,
+		key: key, rev: m.Sequence, value: m.Data, size: len(m.Data), header: m.Header, at: m.Time,
 		deleted: deletes(m.Header) || m.Header.Get("Nats-Marker-Reason") != "",
 	}, nil
 }

@@ -116,7 +116,10 @@ type SpecEntry struct {
 	Key      string
 	Revision uint64
 	Value    []byte // YAML or JSON; not to be changed; empty when Deleted
-	Deleted  bool
+	// Size is that of the value, in bytes. A snapshot may lack the value itself:
+	// see [Views.Load].
+	Size    int
+	Deleted bool
 	// DeleteNow says of a deletion that it is not to be held.
 	DeleteNow bool
 	// Missing: the bucket has lost it without a delete marker; of snapshots alone.
@@ -128,7 +131,7 @@ type SpecEntry struct {
 
 func specEntry(e entry) SpecEntry {
 	return SpecEntry{
-		Key: e.key, Revision: e.rev, Value: e.value, At: e.at,
+		Key: e.key, Revision: e.rev, Value: e.value, Size: e.size, At: e.at,
 		Deleted:   e.deleted,
 		DeleteNow: e.deleted && e.header.Get(HeaderDelete) == DeleteNow,
 		Author:    e.header.Get(HeaderAuthor),

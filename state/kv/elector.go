@@ -233,15 +233,6 @@ func (e *Elector) look(ctx context.Context, seen *observedLease) time.Duration {
 	return time.Until(seen.since.Add(LeaseTTL))
 }
 
-func (e *Elector) setLeader(l *Lease) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.leader = l
-	if l != nil {
-		e.highest = max(e.highest, l.Epoch)
-	}
-}
-
 // campaign tries to take the lease at the revision that was seen.
 func (e *Elector) campaign(ctx context.Context, seen observedLease) (rev uint64, l Lease, held *holding) {
 	try, cancel := context.WithTimeout(ctx, 2*leaseTry)

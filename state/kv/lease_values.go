@@ -66,6 +66,17 @@ func (e *Elector) lastHeard() time.Time {
 	return e.heard
 }
 
+func (e *Elector) setLeader(l *Lease) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.leader = nil
+	if l != nil {
+		seen := *l // the caller changes its own with each renewal
+		e.leader = &seen
+		e.highest = max(e.highest, l.Epoch)
+	}
+}
+
 func checkLeaseEntry(e entry, last uint64) (err error) {
 	switch e.key {
 	case keyLeader:

@@ -11,17 +11,32 @@ import (
 type Limits struct {
 	// Objects is how many servers and models there may be together.
 	Objects int
+	// Servers is how many servers there may be, those that only a model names included.
+	Servers int
+	// CurrentBytes bounds the newest revisions of all specs together, as they were
+	// written. Those over [LargeSpec] may take a quarter of it.
+	CurrentBytes int64
 	// SpecBytes and StatusBytes bound what the buckets hold, all revisions counted.
 	SpecBytes, StatusBytes int64
 }
 
 // DefaultLimits are the limits unless told otherwise.
-var DefaultLimits = Limits{Objects: 20_000, SpecBytes: 1 << 30, StatusBytes: 1 << 30}
+var DefaultLimits = Limits{Objects: 20_000, Servers: 1000, CurrentBytes: 32 << 20, SpecBytes: 1 << 30, StatusBytes: 1 << 30}
+
+// LargeSpec is the size from which on a spec is a large one, in bytes: those of
+// people and programs are a tenth of it.
+const LargeSpec = 8 << 10
 
 // WithDefaults fills in what is not set.
 func (l Limits) WithDefaults() Limits {
 	if l.Objects == 0 {
 		l.Objects = DefaultLimits.Objects
+	}
+	if l.Servers == 0 {
+		l.Servers = DefaultLimits.Servers
+	}
+	if l.CurrentBytes == 0 {
+		l.CurrentBytes = DefaultLimits.CurrentBytes
 	}
 	if l.SpecBytes == 0 {
 		l.SpecBytes = DefaultLimits.SpecBytes

@@ -17,7 +17,6 @@ const (
 	verifyTimeout = 3 * time.Second
 	// heartbeat of the consumer; two missed ones end a session.
 	heartbeat = 1 * time.Second
-	pullBatch = 1000
 	retryMin  = 50 * time.Millisecond
 	retryMax  = 2 * time.Second
 )
@@ -29,7 +28,9 @@ type mirrorConfig[T any] struct {
 	// keepMissing keeps entries that a reload no longer finds, marked missing: a
 	// missing key is not a delete.
 	keepMissing bool
-	parse       func(entry) (T, error) // may be nil
+	// keep is how many bytes of values are kept beside what was made of them.
+	keep  int
+	parse func(entry) (T, error) // may be nil
 	// judge compares a value that could be read with the others, and says why it is
 	// set aside all the same; may be nil.
 	judge func(others map[string]item[T], it item[T]) error
@@ -87,6 +88,7 @@ type mirror[T any] struct {
 	seen      uint64    // everything up to this sequence has arrived
 	// found are the values that were set aside and nobody has been told of yet.
 	found   []Unreadable
+	kept    int    // bytes of values in items
 	version uint64 // raised with every change of what the views show
 	err     error  // why the last session ended; nil while connected
 
@@ -181,6 +183,7 @@ type session[T any] struct {
 
 	// Under m.mu.
 	fresh  map[string]item[T] // until loaded
+	kept   int                // bytes of values in it
 	loaded bool
 	target uint64 // loaded once everything up to here has arrived
 	count  uint64 // messages delivered
@@ -219,7 +222,7 @@ func (s *session[T]) run(ctx context.Context, reconnects <-chan nats.Status) err
 		m.cfg.kick()
 	}
 	cc, err := cons.Consume(s.handle,
-		jetstream.PullMaxMessages(pullBatch), jetstream.PullExpiry(10*heartbeat), jetstream.PullHeartbeat(heartbeat),
+		jetstream.PullMaxBytes(pullBytes(m.js)), jetstream.PullExpiry(10*heartbeat), jetstream.PullHeartbeat(heartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { s.end(err) }))
 	if err != nil {
 		return err
@@ -295,12 +298,6 @@ func (s *session[T]) purged(keys uint64) bool {
 	return keys < there
 }
 
-func openStream(ctx context.Context, js jetstream.JetStream, bucket string) (jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
-	defer cancel()
-	return js.Stream(ctx, streamName(bucket))
-}
-
 // begin starts a load. From another stream than before nothing is known until it
 // is complete. It says whether that is so.
 func (m *mirror[T]) begin(created time.Time) (changed bool) {
@@ -361,11 +358,13 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	}
 	initial := !s.loaded
 	if initial {
+		m.trim(&it, s.fresh[e.key], &s.kept)
 		s.fresh[e.key] = it
 		if meta.NumPending == 0 || e.rev >= s.target {
 			s.finish()
 		}
 	} else {
+		m.trim(&it, m.items[e.key], &m.kept)
 		m.items[e.key] = it
 		m.version++
 	}
@@ -394,13 +393,14 @@ func (s *session[T]) finish() {
 			if _, ok := s.fresh[key]; !ok {
 				old.missing = true
 				s.fresh[key] = old
+				s.kept += len(old.value)
 			}
 		}
 	}
 	if m.cfg.follow != nil {
 		m.cfg.follow.loaded(s.fresh)
 	}
-	m.items, s.fresh, s.loaded = s.fresh, nil, true
+	m.items, m.kept, s.fresh, s.loaded = s.fresh, s.kept, nil, true
 	m.synced, m.connected, m.err = true, true, nil
 	m.seen = max(m.seen, s.target)
 	m.verified = time.Now()

@@ -1,9 +1,12 @@
 package kv
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // maxFound bounds what waits to be told: past it, what a view shows has to do.
@@ -73,4 +76,10 @@ func (m *mirror[T]) health() (connected bool, verified time.Time, err error) {
 		err = fmt.Errorf("%s: %w", m.cfg.bucket, m.err)
 	}
 	return m.connected && m.js.Conn().IsConnected(), m.verified, err
+}
+
+func openStream(ctx context.Context, js jetstream.JetStream, bucket string) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	return js.Stream(ctx, streamName(bucket))
 }

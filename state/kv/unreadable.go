@@ -24,6 +24,8 @@ const (
 	// maxStatus bounds a status: it holds an accepted spec and what was rendered
 	// from it for every generation that has units.
 	maxStatus = 8 << 20
+	// maxConfirmation bounds one of a server's deletions: a revision and a time.
+	maxConfirmation = 4 << 10
 	// maxDepth is how deep the values of an object may lie in each other.
 	maxDepth = 64
 )
@@ -154,7 +156,7 @@ func parseConfirmation(server string, value []byte) (c confirmation, err error) 
 	if !state.ValidServerName(server) {
 		return c, errForeignKey
 	}
-	if err = decodeObject(value, maxObserved, &c); err == nil && c.Revision == 0 {
+	if err = decodeObject(value, maxConfirmation, &c); err == nil && c.Revision == 0 {
 		err = errors.New("it confirms no revision")
 	}
 	return c, err

@@ -55,6 +55,7 @@ type Views struct {
 	statuses *mirror[state.Status]
 	observed *mirror[observation]
 	charge   *charge
+	wanted   wanted
 
 	mu            sync.Mutex
 	specCache     cached[SpecSnapshot]
@@ -107,9 +108,9 @@ func Watch(ctx context.Context, js jetstream.JetStream, kick func(), options ...
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	v := &Views{js: js, cancel: cancel, storeID: id, limits: o.limits, charge: &charge{}}
+	v := &Views{js: js, cancel: cancel, storeID: id, limits: o.limits, charge: &charge{}, wanted: wanted{wake: make(chan struct{}, 1)}}
 	v.specs = newMirror(js, mirrorConfig[struct{}]{
-		bucket: BucketSpecs, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseInternal, resync: o.resync,
+		bucket: BucketSpecs, keepMissing: true, keep: keepSpecs, kick: kick, absent: v.makeAgain, parse: parseInternal, resync: o.resync,
 	})
 	v.statuses = newMirror(js, mirrorConfig[state.Status]{
 		bucket: BucketStatus, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseStatusEntry, resync: o.resync,
@@ -121,6 +122,7 @@ func Watch(ctx context.Context, js jetstream.JetStream, kick func(), options ...
 	v.wg.Go(func() { v.statuses.run(ctx) })
 	v.wg.Go(func() { v.observed.run(ctx) })
 	v.wg.Go(func() { v.tendStoreID(ctx) })
+	v.wg.Go(func() { v.loadValues(ctx) })
 	return v, nil
 }
 

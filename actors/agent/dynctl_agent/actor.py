@@ -21,6 +21,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import ray
 
 from . import cause, drain, environ, logread, logs, oom, ownfile, ports, progress, retire
+from .caches import Caches
 from .health import UNKNOWN, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
@@ -39,7 +40,7 @@ REVOCATION = 1.0
 class UnitActor:
     """See the module. header: storeId, template (of the whole unit), actor (name),
     placement ({number, failures}), goals (the attempts asked for, by actor name),
-    binDirs, origin (of the command). A caller names its own as caller["command"]."""
+    binDirs, cacheDir ("": none), origin (of the command). A caller names its own as caller["command"]."""
 
     def __init__(self, header: Dict[str, Any]) -> None:
         self._store = header["storeId"]
@@ -54,7 +55,6 @@ class UnitActor:
         # What the goals refer to; the unit's own template until there are newer ones.
         self._goal_template = self._unit_template
         self._reaper = Reaper()
-        self._left = Leftovers(self._reaper)
         self._process: Optional[Process] = None
         self._tasks: List[asyncio.Task] = []
         self._lock = asyncio.Lock()
@@ -77,6 +77,7 @@ class UnitActor:
         self._session_dir = ray._private.worker._global_node.get_session_dir_path()
         gpus = context.get_accelerator_ids().get("GPU") or []
         self._gpus = [str(g) for g in gpus]
+        self._left = Leftovers(self._reaper, Caches(header.get("cacheDir") or "", self._gpus))
         self._version = 0
         self._snap: Dict[str, Any] = {
             "state": "Waiting", "childPid": 0, "attempt": 0, "failures": 0, "digest": "",

@@ -23,6 +23,7 @@ class Config:
     incarnation: int = 0
     bin_dirs: List[str] = field(default_factory=list)
     epoch: int = 0
+    cache_dir: str = ""
 
     @classmethod
     def decode(cls, text: str, creds: str = "") -> "Config":
@@ -40,6 +41,7 @@ class Config:
             incarnation=int(raw.get("incarnation") or 0),
             bin_dirs=list(raw.get("binDirs") or []),
             epoch=int(raw.get("epoch") or 0),
+            cache_dir=str(raw.get("cacheDir") or ""),
         )
 
     def nats_options(self) -> Dict[str, Any]:

@@ -8,6 +8,8 @@ import shutil
 import sys
 from typing import Dict, List, Mapping, Sequence, Tuple, Union
 
+from .caches import FLASHINFER
+
 # What a child must not inherit: settings of another Dynamo, and Ray's own, with
 # which the child would take itself for a part of the actor's job.
 DROPPED = ("ETCD_", "NATS_", "DYN_", "RAY_")
@@ -100,7 +102,9 @@ def with_defaults(template: dict, own: Mapping[str, str]) -> List[dict]:
     """The variables of a template after those that the actor adds: Dynamo's grace, its
     canaries, and the actor's own for this process. What the specs say counts for more."""
     added = {**grace(template), **own}
-    return [*({"name": name, "value": value} for name, value in added.items()), *with_canaries(template)]
+    # A default of the template gives way to a directory that outlives the unit.
+    env = [v for v in with_canaries(template) if not (v == FLASHINFER and v["name"] in own)]
+    return [*({"name": name, "value": value} for name, value in added.items()), *env]
 
 
 def child_environment(

@@ -13,7 +13,7 @@ EVERY = 1.0
 # Ray's GCS away for this many looks in a row: the job fails, and is submitted again.
 PATIENCE = 30
 HEAD = "node:__internal_head__"
-TOLD = ("versions", "cards", "parsers")
+TOLD = ("versions", "cards", "caches", "parsers")
 
 
 class Nodes:
@@ -31,7 +31,7 @@ class Nodes:
         return [node for node, value in self._values.items() if value["alive"]]
 
     def tell(self, node: str, found: Dict[str, Any]) -> None:
-        """What a node says of itself: versions, cards and parsers."""
+        """What a node says of itself: versions, cards, caches and parsers."""
         self._told[node] = found
         value = self._values.get(node)
         if value is not None and any(value.get(k) != found.get(k) for k in TOLD):

@@ -13,9 +13,10 @@ import os
 import re
 import secrets
 import tempfile
-from typing import Dict, Mapping, Optional, Set, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Set
 
 from . import environ, ownfile, procfs
+from .caches import Caches
 from .log import log
 from .reaper import Reaper
 
@@ -24,8 +25,10 @@ LONGEST, SOCKET = 107, 1 + 36
 SHM = "/dev/shm"
 # Names that are made up for each use: nobody looks for such a segment by its name once
 # the processes that were told it are gone. Any other may be meant to stay.
-MADE_UP = re.compile(r"psm_|sem\.mp-|torch_\d|nccl-|ucx_shm_|cuda\.shm\.|vllm_(offload|ec)_|vllm_engram_")
-MAPPED = re.compile(rb"^\S+ \S+ \S+ \S+ (\d+)\s+/dev/shm/(\S+)$", re.M)  # none that is deleted
+MADE_UP = re.compile(r"psm_|sem\.(mp|loky)-|torch_\d|nccl-|ucx_shm_|cuda\.shm\.|vllm_(offload|ec)_|vllm_engram_")
+# The inode alone tells: a semaphore is mapped before it gets its name, and shows under
+# the one that it had then, as deleted.
+MAPPED = re.compile(rb"^\S+ \S+ \S+ \S+ (\d+)\s+/dev/shm/", re.M)
 LOOK = 2.0
 
 
@@ -36,7 +39,7 @@ class Scratch:
     def __init__(self, directory: str, label: str) -> None:
         token = secrets.token_hex(4)
         self.path = os.path.join(directory, f"{label}_{token}_tmp")
-        self.link = os.path.join(tempfile.gettempdir(), f"dynctl-{token}")
+        self.link = os.path.join(tempfile.gettempdir(), f"dynctl-s-{token}")
 
     def make(self) -> str:
         """Make it, and tell under which name. Raises OSError."""
@@ -81,9 +84,10 @@ class Segments:
         if not unknown:
             return set()
         pids = [p.pid for p in procfs.processes() if p.session == session]
-        new = {n for n, i in mapped(pids) if unknown.get(n) == i}
-        self.found.update({n: unknown[n] for n in new})
-        return new
+        theirs = mapped(pids)
+        new = {n: i for n, i in unknown.items() if i in theirs}
+        self.found.update(new)
+        return set(new)
 
     def remove(self) -> None:
         """Remove what was noted, unless a process that lives has it mapped."""
@@ -92,7 +96,7 @@ class Segments:
         self.found = {}
         in_use = mapped([p.pid for p in procfs.processes()]) if left else set()
         for name, inode in left.items():
-            if (name, inode) not in in_use:
+            if inode not in in_use:
                 try:
                     os.unlink(os.path.join(SHM, name))
                 except FileNotFoundError:
@@ -114,45 +118,46 @@ def segments() -> Dict[str, int]:
     return found
 
 
-def mapped(pids: list) -> Set[Tuple[str, int]]:
-    """Name and inode of what processes map of /dev/shm."""
-    found = set()
+def mapped(pids: Sequence[int]) -> Set[int]:
+    """Inodes of what processes map of /dev/shm."""
+    found: Set[int] = set()
     for pid in pids:
         try:
             with open(f"/proc/{pid}/maps", "rb") as f:
                 text = f.read()
         except OSError:
             continue
-        found.update((os.fsdecode(name), int(inode)) for inode, name in MAPPED.findall(text))
+        found.update(int(inode) for inode in MAPPED.findall(text))
     return found
 
 
 class Leftovers:
     """Of the attempts of one actor, one after the other."""
 
-    def __init__(self, reaper: Reaper) -> None:
-        self._reaper = reaper
+    def __init__(self, reaper: Reaper, caches: Caches) -> None:
+        self._reaper, self._caches = reaper, caches
         self._scratch: Optional[Scratch] = None
         self._segments: Optional[Segments] = None
 
     def prepare(self, template: dict, directory: str, inherited: Mapping[str, str]) -> Dict[str, str]:
         """Before an attempt is executed: the variables that give it a directory of its
-        own. What the node's own environment says counts for more. It runs without where
-        none can be made."""
+        own, and those of the node's caches. What the node's own environment says counts
+        for more. It runs without where none can be made."""
         engine = environ.engine(template)
         self._segments = Segments() if engine else None
         if engine != "dynamo.vllm":
             return {}
+        kept = self._caches.variables(inherited)
         if self._scratch is None:
             self._scratch = Scratch(directory, template["label"])
         try:
             path = self._scratch.make()
         except OSError as err:
             log("warn", "no directory for temporary files of a process's own", error=str(err))
-            return {}
+            return kept
         for made in {self._scratch.path, path}:
             self._reaper.remove(made, os.lstat(made).st_ino)
-        return {n: path for n in ("TMPDIR", "VLLM_RPC_BASE_PATH") if n not in inherited}
+        return {**kept, **{n: path for n in ("TMPDIR", "VLLM_RPC_BASE_PATH") if n not in inherited}}
 
     async def watch(self, session: int) -> None:
         """Note the segments of an attempt as they come, until cancelled."""

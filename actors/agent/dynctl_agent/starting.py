@@ -232,7 +232,7 @@ async def _create(runner: "Runner", command: Command, template: Dict[str, Any]) 
     header = {
         "storeId": runner.unit.store_id, "actor": template["name"], "template": command.template,
         "placement": command.placement, "goals": command.attempts, "binDirs": runner.world.config.bin_dirs,
-        "origin": command.origin,
+        "cacheDir": runner.world.config.cache_dir, "origin": command.origin,
     }
     actor, ray = runner.unit.actors[template["name"]], runner.world.ray
     try:

@@ -1,5 +1,5 @@
-"""What each node has that Ray does not tell: the versions of what its workers run, and
-its GPU cards. Asked by a task on the node, when nothing is starting."""
+"""What each node has that Ray does not tell: the versions of what its workers run, its
+GPU cards, and how much it keeps of what engines compiled. Asked by a task on the node, when nothing is starting."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import platform
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Set
 
+from . import caches
 from .log import log
 from .parsers import Parsers
 
@@ -32,9 +33,9 @@ DISTRIBUTIONS = {
 MOST_PROCESSES = 16
 
 
-def look() -> Dict[str, Any]:
-    """Both, of the node that this runs on."""
-    return {"versions": versions(), "cards": cards()}
+def look(cache_dir: str = "") -> Dict[str, Any]:
+    """All of it, of the node that this runs on."""
+    return {"versions": versions(), "cards": cards(), "caches": caches.measure(cache_dir)}
 
 
 def versions() -> Dict[str, str]:
@@ -114,7 +115,7 @@ class Survey:
 
     async def begin(self, own: str) -> None:
         """Look at the agent's own node, without a task: before anything is started."""
-        self._take(own, await asyncio.get_running_loop().run_in_executor(None, look))
+        self._take(own, await asyncio.get_running_loop().run_in_executor(None, look, self._world.config.cache_dir))
 
     async def run(self) -> None:
         """Ask for ever."""
@@ -152,7 +153,7 @@ class Survey:
     async def _ask(self, node: str) -> None:
         self._due[node] = time.monotonic() + EVERY
         try:
-            self._take(node, await asyncio.wait_for(self._world.ray.on_node(node, look), TIMEOUT))
+            self._take(node, await asyncio.wait_for(self._world.ray.on_node(node, look, self._world.config.cache_dir), TIMEOUT))
         except Exception as err:
             log("warn", "a node does not tell its versions and cards", node=node, error=repr(err)[:300])
         finally:

@@ -15,7 +15,8 @@ class Told(unittest.TestResult):
     def __init__(self) -> None:
         super().__init__()
         self.buffer = True
-        self._to = sys.stdout  # a test's own goes elsewhere
+        self._to = sys.stdout
+        self._original_stdout = sys.stderr  # unittest repeats there what a test that failed has printed
 
     def _tell(self, test, outcome: str, text: str = "") -> None:
         print(json.dumps({"test": test.id(), "outcome": outcome, "text": text}), file=self._to, flush=True)

@@ -17,6 +17,7 @@ from dynctl_agent.actor import UnitActor
 
 from .cluster import STORE, worker
 from .fakes import new_actor
+from .patience import within
 
 LEASE = 0x10
 # A worker as Dynamo's: what it does at SIGTERM is its first argument, and the file in its
@@ -96,7 +97,7 @@ class Actor(unittest.IsolatedAsyncioTestCase):
 
     async def until(self, condition) -> dict:
         """The first snapshot of which that is true."""
-        async with asyncio.timeout(20):
+        async with within(20):
             snap = self.actor._snapshot()
             while not condition(snap):
                 snap = await self.actor.wait(self.caller, snap["version"])
@@ -194,7 +195,7 @@ class Causes(Actor):
 
 async def is_paused(pid: int, want: bool) -> None:
     """Until a process is stopped by a signal, or goes on."""
-    async with asyncio.timeout(10):
+    async with within(10):
         while True:
             with open(f"/proc/{pid}/stat", encoding="ascii") as f:
                 if (f.read().rsplit(")", 1)[1].split()[0] == "T") == want:

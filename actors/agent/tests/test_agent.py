@@ -19,6 +19,7 @@ from dynctl_agent import procfs
 
 from . import cluster
 from .cluster import FIRST_PORT, Machines, Reconciler, http_worker, worker
+from .patience import within
 
 machines: Machines
 servers = (f"s{n}" for n in itertools.count())
@@ -295,7 +296,7 @@ class Needs(Case):
         ip, port = etcd["ip"], str(etcd["ports"]["etcd"])
         self.assertEqual(actor["uses"], {"{ip:infra/0}": ip, "{port:infra/etcd}": port})
         (log,) = machines.dir.glob(f"ray/session_2*/nemo_curator_dynamo_{self.server}_{w['unit']}/*.log")
-        async with asyncio.timeout(20):
+        async with within(20):
             while not log.read_text():  # a process that runs need not have written yet
                 await asyncio.sleep(0.01)
         self.assertEqual(log.read_text(), f"http://{ip}:{port}\n")

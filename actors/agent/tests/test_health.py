@@ -146,6 +146,7 @@ class Monitor(unittest.IsolatedAsyncioTestCase):
                 writer.close()
             else:
                 await reader.read()
+                writer.close()  # from Python 3.12 on the server waits for it at its end
 
         server = await asyncio.start_server(greet, "127.0.0.1", 0)
         async with server:

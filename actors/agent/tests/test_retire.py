@@ -15,6 +15,7 @@ from unittest import mock
 from dynctl_agent import drain, health, retire
 
 from .cluster import tool, wait_for_port
+from .patience import within
 from .test_actor import LEASE, Actor
 
 PORT = 28390
@@ -77,7 +78,7 @@ class Retire(Etcd):
         begun = time.monotonic()
         stop = asyncio.ensure_future(self.actor.stop({**self.caller, "command": {"verb": "stop", "retires": True}}, 60))
         key = f"v1/mdc/curator-0a0a0a0a/m/leaving/{LEASE:x}"
-        async with asyncio.timeout(5):
+        async with within(5):
             while key not in self.cards():
                 await asyncio.sleep(0.01)
         self.assertEqual(self.log(), "")
@@ -111,7 +112,7 @@ class Retire(Etcd):
             await asyncio.sleep(0.5)
             self.launch()
             await asyncio.to_thread(wait_for_port, PORT, 20)
-            async with asyncio.timeout(5):
+            async with within(5):
                 while len(self.cards()) < 3:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(2.0)  # longer than SETTLE
@@ -127,7 +128,7 @@ class Finish(Etcd):
         await self.execute("finishes", {"ETCD_ENDPOINTS": self.url}, "dynamo.vllm")
         self.under_way(2)
         stop = asyncio.ensure_future(self.actor.stop(self.caller, 60))
-        async with asyncio.timeout(10):
+        async with within(10):
             while f"m/generate/{LEASE:x}" in self.instances():
                 await asyncio.sleep(0.01)
         self.assertEqual(list(self.cards()), [f"v1/mdc/curator-0a0a0a0a/m/generate/{LEASE + 1:x}"])
@@ -156,7 +157,7 @@ class Finish(Etcd):
         pid = await self.execute("finishes", {"ETCD_ENDPOINTS": self.url}, "dynamo.vllm")
         self.under_way(1)
         stop = asyncio.ensure_future(self.actor.stop(self.caller, 600))
-        async with asyncio.timeout(10):
+        async with within(10):
             while f"m/generate/{LEASE:x}" in self.instances():
                 await asyncio.sleep(0.01)
         os.kill(pid, signal.SIGSTOP)

@@ -22,17 +22,19 @@ from dynctl_agent.actor import UnitActor
 
 from .cluster import STORE, worker
 from .fakes import new_actor
+from .patience import within
 
 # As vLLM does: a socket in VLLM_RPC_BASE_PATH, temporary files, and segments of shared
 # memory that a process beside the main one has made. One has a name that means something.
 ENGINE = """
 import json, os, socket, subprocess, sys, tempfile, time, uuid
 INNER = '''
-import sys, time
+import multiprocessing, sys, time
 from multiprocessing import resource_tracker, shared_memory
 resource_tracker.register = lambda *_: None
 a, b = shared_memory.SharedMemory(create=True, size=64), shared_memory.SharedMemory(name=sys.argv[1], create=True, size=64)
-print(a.name, flush=True)
+semaphore = multiprocessing.get_context("spawn").Semaphore()
+print(a.name, "sem." + semaphore._semlock.name[1:], flush=True)
 time.sleep(3600)
 '''
 named = "dynctl-test-" + uuid.uuid4().hex
@@ -40,7 +42,8 @@ inner = subprocess.Popen([sys.executable, "-c", INNER, named], stdout=subprocess
 path = os.path.join(os.environ["VLLM_RPC_BASE_PATH"], str(uuid.uuid4()))
 socket.socket(socket.AF_UNIX).bind(path)
 file = tempfile.NamedTemporaryFile(delete=False).name
-made = {"socket": path, "file": file, "segment": inner.stdout.readline().strip(), "named": named, "tmp": tempfile.gettempdir()}
+segment, semaphore = inner.stdout.readline().split()
+made = {"socket": path, "file": file, "segment": segment, "semaphore": semaphore, "named": named, "tmp": tempfile.gettempdir()}
 print(json.dumps(made), flush=True)
 time.sleep(3600)
 """
@@ -100,24 +103,25 @@ class Engine(unittest.IsolatedAsyncioTestCase):
     async def again(self, number: int) -> Dict[str, Any]:
         """The next attempt."""
         snap = await self.actor.execute(self.caller, {**self.request, "attempt": {"number": number, "failures": 0}})
-        async with asyncio.timeout(30):
+        async with within(30):
             while not (text := self.log()).endswith("}\n"):
                 await asyncio.sleep(0.02)
         made = {**json.loads(text.splitlines()[-1]), "pid": snap["childPid"]}
         self.addCleanup(remove, made["named"])
         self.addCleanup(remove, made["segment"])
+        self.addCleanup(remove, made["semaphore"])
         return made
 
     async def noted(self, segment: str) -> None:
-        """Until the actor has seen whose segment it is."""
-        async with asyncio.timeout(30):
-            while segment not in self.actor._left._segments.found:
+        """Until the actor has seen whose segment it is, and whose semaphore there is."""
+        async with within(30):
+            while not (segment in (found := self.actor._left._segments.found) and any(n.startswith("sem.") for n in found)):
                 await asyncio.sleep(0.02)
 
     async def killed(self, pid: int) -> None:
         """Kill an attempt, and wait until the actor has dealt with it."""
         os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(30):
+        async with within(30):
             snap = self.actor._snapshot()
             while snap["state"] != "Exited":
                 snap = await self.actor.wait(self.caller, snap["version"])
@@ -138,7 +142,7 @@ class Killed(Engine):
         await self.noted(made["segment"])
         await self.killed(made["pid"])
         self.assertEqual([os.path.lexists(made[k]) for k in ("socket", "file", "tmp")], [False, False, False])
-        self.assertFalse(there(made["segment"]))
+        self.assertFalse(there(made["segment"]) or there(made["semaphore"]))
         self.assertTrue(there(made["named"]), "a name that means something may be meant to stay")
         self.assertTrue(there(stranger.name) and there(later.name), "somebody else's")
         self.assertTrue(os.path.exists(beside))

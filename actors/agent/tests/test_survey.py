@@ -64,7 +64,7 @@ class Asking(unittest.IsolatedAsyncioTestCase):
         unit = types.SimpleNamespace(starting=lambda: self.starting, actors={"a": self.worker})
         self.units = {("s", "u"): types.SimpleNamespace(unit=unit)}
         self.world = types.SimpleNamespace(
-            units=self.units, ray=types.SimpleNamespace(on_node=on_node), spawn=lambda work: asyncio.ensure_future(work)
+            config=types.SimpleNamespace(cache_dir="/kept"), units=self.units, ray=types.SimpleNamespace(on_node=on_node), spawn=lambda work: asyncio.ensure_future(work)
         )
         self.told = {}
         self.nodes = types.SimpleNamespace(alive=lambda: ["a", "broken"], tell=self.told.__setitem__)

@@ -1,19 +1,13 @@
 package app
 
 import (
-	"context"
 	"encoding/json"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/actors"
 	"dynctl/events"
@@ -66,34 +60,8 @@ func TestAgentFailing(t *testing.T) {
 	ray := httptest.NewServer(dyingJobs("Traceback (most recent call last):\n  File \"agent.py\", line 1\nRecursionError: maximum recursion depth exceeded\n"))
 	t.Cleanup(ray.Close)
 	r := &rig{tb: t}
-	var err error
-	cfg := Config{DataDir: t.TempDir(), Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: ray.URL, RayNamespace: "ns", ID: "rig", LogFormat: "text"}
-	if r.app, err = New(t.Context(), cfg, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- r.app.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		closing, done := context.WithTimeout(context.Background(), 10*time.Second)
-		defer done()
-		if err := r.app.Close(closing); err != nil {
-			t.Error(err)
-		}
-	})
-	nc, err := nats.Connect(r.app.natsURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.start(ray.URL)
+	js := r.connect()
 	r.client = kv.New(js)
 	r.eventually("the buckets are there", func() bool { _, err := r.client.ListSpecs(t.Context()); return err == nil })
 	r.put("model.default.m", "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: m}\nspec: {model: acme/m, engine: mocker, resources: {gpus: 1}}\n")

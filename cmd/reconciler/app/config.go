@@ -44,6 +44,8 @@ type Config struct {
 	HTTPAllowedHosts []string
 	// BinDirs are directories on the Ray nodes that hold etcd and nats-server.
 	BinDirs []string
+	// CacheDir is a directory on the Ray nodes for what engines compile; "off": none.
+	CacheDir string
 	// ID names this reconciler in the lease and in events.
 	ID string
 	// OTLPEndpoint is the URL of a receiver of traces; empty: that of OpenTelemetry's
@@ -79,6 +81,14 @@ func (f commaFlag) Set(s string) error {
 	return nil
 }
 
+// cacheDir is CacheDir as the agent takes it.
+func (c Config) cacheDir() string {
+	if c.CacheDir == "off" {
+		return ""
+	}
+	return c.CacheDir
+}
+
 // ParseFlags reads the command line. It fails with flag.ErrHelp when help was
 // asked for, and otherwise with an error that names the flag.
 func ParseFlags(args []string, out io.Writer) (Config, error) {
@@ -93,6 +103,9 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.StringVar(&c.DataDir, "data-dir", "dynctl-data", "where the embedded NATS keeps specs and events")
 	fs.BoolVar(&c.Repair, "repair", false, "move damaged files of the embedded NATS' store to DATA-DIR/nats.broken-TIME and go on with what is whole")
 	fs.IntVar(&c.Limits.Objects, "max-objects", kv.DefaultLimits.Objects, "how many servers and models there may be together")
+	fs.IntVar(&c.Limits.Servers, "max-servers", kv.DefaultLimits.Servers, "how many servers there may be")
+	fs.Int64Var(&c.Limits.CurrentBytes, "max-current-bytes", kv.DefaultLimits.CurrentBytes,
+		"bytes that the newest revisions of all specs may have together; what they render to may have twice as many")
 	fs.Int64Var(&c.Limits.SpecBytes, "max-spec-bytes", kv.DefaultLimits.SpecBytes, "bytes that the bucket of specs may hold, all revisions counted")
 	fs.Int64Var(&c.Limits.StatusBytes, "max-status-bytes", kv.DefaultLimits.StatusBytes, "bytes that the bucket of statuses may hold")
 	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4322", "address of the embedded NATS")
@@ -104,6 +117,7 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.Var(commaFlag{&c.HTTPAllowedHosts}, "http-allowed-hosts",
 		"host names, with commas between them, under which --http may be asked besides loopback and its own address; *.NAME: all below a name")
 	fs.Var(listFlag{&c.BinDirs}, "bin-dir", "directory on the Ray nodes with etcd and nats-server (may be repeated)")
+	fs.StringVar(&c.CacheDir, "cache-dir", "~/.cache/dynctl", "directory on the Ray nodes in which vLLM keeps what it compiles, for the next worker; off: nowhere")
 	fs.StringVar(&c.ID, "id", host+"-"+strconv.Itoa(os.Getpid()), "name of this reconciler in the lease and in events")
 	fs.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "URL of a receiver of traces (OTLP over HTTP), such as http://127.0.0.1:4318; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or no traces")
 	fs.BoolVar(&c.CheckPlans, "check-plans", false, "hold every plan against what must hold of all plans, and carry out none that does not; it costs about as much as making the plan")
@@ -144,8 +158,8 @@ func (c *Config) check() error {
 			return fmt.Errorf("%w: --listen %q: want HOST:PORT", ErrUsage, c.Listen)
 		}
 	}
-	if c.Limits.Objects < 1 || c.Limits.SpecBytes < 1<<20 || c.Limits.StatusBytes < 1<<20 {
-		return fmt.Errorf("%w: --max-objects has to be at least 1, --max-spec-bytes and --max-status-bytes 1048576", ErrUsage)
+	if c.Limits.Objects < 1 || c.Limits.Servers < 1 || min(c.Limits.CurrentBytes, c.Limits.SpecBytes, c.Limits.StatusBytes) < 1<<20 {
+		return fmt.Errorf("%w: --max-objects and --max-servers have to be at least 1, --max-current-bytes, --max-spec-bytes and --max-status-bytes 1048576", ErrUsage)
 	}
 	if c.Repair && c.NATSURL != "" {
 		return fmt.Errorf("%w: --repair is for the embedded NATS, and --nats-url %s is not: repair its store where it runs", ErrUsage, kv.Redact(c.NATSURL))

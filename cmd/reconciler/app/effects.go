@@ -288,15 +288,20 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 
 // freshStatuses is how many objects get their first status in one round: each is a
 // write to the disk, and a round has an end.
-const freshStatuses = 512
+const freshStatuses = readFresh
 
-// newest chooses which objects get their first status: the last that were written.
-// Whoever has just declared something waits for it; of a flood nobody does.
+// newest chooses which objects get their first status: those that were accepted, then
+// the last that were written.
 func (l *loop) newest(fresh []state.Status) []state.Status {
 	if len(fresh) <= freshStatuses {
 		return fresh
 	}
-	slices.SortStableFunc(fresh, func(x, y state.Status) int { return cmp.Compare(y.ObservedRevision, x.ObservedRevision) })
+	slices.SortStableFunc(fresh, func(x, y state.Status) int {
+		if x, y := x.AcceptedRevision > 0, y.AcceptedRevision > 0; x != y {
+			return first(x)
+		}
+		return cmp.Compare(y.ObservedRevision, x.ObservedRevision)
+	})
 	l.Kick()
 	return fresh[:freshStatuses]
 }

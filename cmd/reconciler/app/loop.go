@@ -30,7 +30,7 @@ type loop struct {
 	memo actors.Memo
 	// parsers spares unpacking what the nodes tell of command lines.
 	parsers parsers.Cache
-	// decoded caches documents by key and revision: decoding is what costs most.
+	// decoded are the documents that were read and are not accepted as they stand.
 	decoded map[string]decodedSpec
 	// written overlays the status view until the watch has caught up.
 	written map[string]state.Status
@@ -51,12 +51,6 @@ type loop struct {
 	orphans      map[state.UnitKey]string
 	reached      map[string]reach
 	broken       string // what the last plan broke, where plans are checked
-}
-
-type decodedSpec struct {
-	revision uint64
-	doc      state.Doc
-	err      error
 }
 
 func newLoop(a *App) *loop {
@@ -131,14 +125,16 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 	statuses, statusesLoaded := l.statuses()
 	observed := l.app.views.Observed()
 	observed.Agent = l.app.beat.local(observed.Agent, now)
-	entries, refused := withinQuota(specs.Entries, statuses, l.app.cfg.Limits.Objects)
+	entries, refused := withinQuota(specs.Entries, statuses, l.app.cfg.Limits, l.unreadable)
+	read := reading{loop: l, created: specs.Created, statuses: statuses, owners: ownersOf(observed.Units), deadline: time.Now().Add(readFor)}
+	documents, complete := read.all(entries, refused)
 	desired, kept := actors.Accept(actors.AcceptInput{
-		Synced:   specs.Synced && statusesLoaded,
-		Entries:  l.decode(entries, refused),
+		Synced:   specs.Synced && statusesLoaded && complete,
+		Entries:  documents,
 		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units, Nodes: observed.Nodes,
 		Parsers: l.parsers.Of(observed.Nodes),
 		Created: specs.Created, Recover: true, Observed: observed.Synced, StoreID: l.app.views.StoreID(), Lost: l.lost(statuses), Past: l.past.known(),
-		Memo: &l.memo, MaxStatus: int(l.app.nc.MaxPayload()) - statusRoom,
+		Memo: &l.memo, MaxStatus: int(l.app.nc.MaxPayload()) - statusRoom, MaxStored: int(2 * l.app.cfg.Limits.CurrentBytes),
 	})
 	policy := actors.DefaultPolicy(l.app.views.StoreID())
 	policy.RayNamespace = l.app.cfg.RayNamespace
@@ -181,30 +177,6 @@ func (l *loop) statuses() (map[state.Key]state.Status, bool) {
 		}
 	}
 	return out, loaded
-}
-
-// decode turns bucket entries into documents. What is refused unread keeps the
-// reason.
-func (l *loop) decode(entries []kv.SpecEntry, refused map[string]error) []actors.SpecEntry {
-	out := make([]actors.SpecEntry, 0, len(entries))
-	for _, e := range entries {
-		key, err := state.ParseKey(e.Key)
-		if err != nil {
-			continue // the views leave these out
-		}
-		x := actors.SpecEntry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, Missing: e.Missing, At: e.At}
-		if x.Err = refused[e.Key]; x.Err == nil && !e.Deleted {
-			d, ok := l.decoded[e.Key]
-			if !ok || d.revision != e.Revision {
-				d = decodedSpec{revision: e.Revision}
-				d.doc, d.err = state.DecodeValue(key, e.Value)
-				l.decoded[e.Key] = d
-			}
-			x.Doc, x.Err = d.doc, d.err
-		}
-		out = append(out, x)
-	}
-	return out
 }
 
 // subjectToken makes any text fit to end a subject.

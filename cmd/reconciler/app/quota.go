@@ -9,39 +9,110 @@ import (
 	"dynctl/state/kv"
 )
 
-// toldOverQuota is how many objects past the bound get a status that says so; the
+// toldOverQuota is how many objects past a bound get a status that says so; the
 // rest is only counted, or the bound would bound nothing.
 const toldOverQuota = 1000
 
-// withinQuota leaves out the objects past the bound. Those that were accepted stay, then the oldest: what is there goes on, whatever comes. refused are told why.
-func withinQuota(entries []kv.SpecEntry, known map[state.Key]state.Status, most int) (within []kv.SpecEntry, refused map[string]error) {
-	if len(entries) <= most {
-		return entries, nil
+// largePart is the part of the bytes that large specs may take, as its divisor: the
+// small ones are never crowded out by them.
+const largePart = 4
+
+// quota is what the objects that count take of the limits.
+type quota struct {
+	limits       kv.Limits
+	objects      int
+	servers      map[string]bool
+	bytes, large int64
+}
+
+// withinQuota leaves out the objects past the bounds. Those that were accepted stay,
+// then the oldest: what is there goes on, whatever comes. A revision of an accepted
+// object for which there is no room leaves the accepted one running. refused are told
+// why. Documents of which unreadable says so take no room.
+func withinQuota(entries []kv.SpecEntry, known map[state.Key]state.Status, limits kv.Limits, unreadable func(kv.SpecEntry) bool) (within []kv.SpecEntry, refused map[string]error) {
+	q := quota{limits: limits, servers: map[string]bool{}}
+	type claim struct {
+		kv.SpecEntry
+		server   string
+		accepted bool
+		size     int64
 	}
-	bound := most
-	var fresh []kv.SpecEntry
+	var claims []claim
 	for _, e := range entries {
 		key, err := state.ParseKey(e.Key)
-		switch {
-		case err != nil || e.Deleted:
+		if err != nil || e.Deleted {
 			within = append(within, e)
-		case known[key].AcceptedRevision > 0:
-			within = append(within, e)
-			most--
-		default:
-			fresh = append(fresh, e)
+			continue
 		}
+		c := claim{SpecEntry: e, server: key.Server, size: int64(e.Size)}
+		st := known[key]
+		c.accepted = st.AcceptedRevision > 0
+		if c.accepted {
+			q.objects++
+			q.servers[key.Server] = true
+		}
+		if unreadable(e) {
+			c.size = 0
+		}
+		if c.accepted && st.AcceptedRevision == e.Revision {
+			q.add(c.size)
+			within = append(within, e)
+			continue
+		}
+		claims = append(claims, c)
 	}
-	if len(fresh) <= max(most, 0) {
-		return entries, nil
+	slices.SortFunc(claims, func(a, b claim) int { return cmp.Compare(a.Revision, b.Revision) })
+	told := 0
+	for _, c := range claims {
+		bad := q.room(c.server, c.size, c.accepted)
+		if bad == nil {
+			q.add(c.size)
+			if !c.accepted {
+				q.objects++
+				q.servers[c.server] = true
+			}
+			within = append(within, c.SpecEntry)
+			continue
+		}
+		if !c.accepted {
+			if told++; told > toldOverQuota {
+				continue
+			}
+		}
+		if refused == nil {
+			refused = map[string]error{}
+		}
+		refused[c.Key] = bad
+		within = append(within, c.SpecEntry)
 	}
-	slices.SortFunc(fresh, func(a, b kv.SpecEntry) int { return cmp.Compare(a.Revision, b.Revision) })
-	room := max(most, 0)
-	told := min(room+toldOverQuota, len(fresh))
-	refused = map[string]error{}
-	for _, e := range fresh[room:told] {
-		refused[e.Key] = &state.Invalid{Reason: state.ReasonTooManyObjects,
-			Message: fmt.Sprintf("the store holds more than %d servers and models, which is the reconciler's --max-objects: delete some, or raise it", bound)}
+	return within, refused
+}
+
+func (q *quota) add(size int64) {
+	q.bytes += size
+	if size > kv.LargeSpec {
+		q.large += size
 	}
-	return append(within, fresh[:told]...), refused
+}
+
+// room says why there is none for one more document; nil where there is.
+func (q *quota) room(server string, size int64, accepted bool) error {
+	l := q.limits
+	switch {
+	case !accepted && q.objects >= l.Objects:
+		return &state.Invalid{Reason: state.ReasonTooManyObjects,
+			Message: fmt.Sprintf("the store holds more than %d servers and models, which is the reconciler's --max-objects: delete some, or raise it", l.Objects)}
+	case !accepted && !q.servers[server] && len(q.servers) >= l.Servers:
+		return &state.Invalid{Reason: state.ReasonTooManyObjects,
+			Message: fmt.Sprintf("the store holds more than %d servers, which is the reconciler's --max-servers: delete some, or raise it", l.Servers)}
+	case size > 0 && q.bytes+size > l.CurrentBytes:
+		return &state.Invalid{Reason: state.ReasonTooManyBytes,
+			Message: fmt.Sprintf("with its %d bytes the specs would hold more than %d together, which is the reconciler's --max-current-bytes: "+
+				"delete some, or raise it", size, l.CurrentBytes)}
+	case size > kv.LargeSpec && q.large+size > l.CurrentBytes/largePart:
+		return &state.Invalid{Reason: state.ReasonTooManyBytes,
+			Message: fmt.Sprintf("with its %d bytes those specs that have more than %d would hold more than %d together, which is a quarter of the reconciler's --max-current-bytes: "+
+				"make it smaller, delete some, or raise it", size, kv.LargeSpec, l.CurrentBytes/largePart)}
+	}
+	return nil
 }

@@ -48,25 +48,7 @@ func newRig(tb testing.TB, nodes int) *rig {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(r.etcd.Close)
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	cfg := Config{DataDir: tb.TempDir(), Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: "http://127.0.0.1:1", RayNamespace: "ns", ID: "rig", LogFormat: "text"}
-	if r.app, err = New(tb.Context(), cfg, log); err != nil {
-		tb.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- r.app.Run(ctx) }()
-	tb.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			tb.Error(err)
-		}
-		closing, done := context.WithTimeout(context.Background(), 10*time.Second)
-		defer done()
-		if err := r.app.Close(closing); err != nil {
-			tb.Error(err)
-		}
-	})
+	ctx := r.start("http://127.0.0.1:1")
 	js := r.connect()
 	r.client = kv.New(js)
 	r.follow()
@@ -79,6 +61,32 @@ func newRig(tb testing.TB, nodes int) *rig {
 		"  etcd: {endpoint: %q}\n  nats: {url: \"nats://127.0.0.1:4\"}\n  healing: {backoff: {resetAfter: 1ns}}\n", r.etcd.URL))
 	r.until("the server is ready", func() bool { return r.ready["server.default"] })
 	return r
+}
+
+// start runs the reconciler until the test ends, as its context does.
+func (r *rig) start(rayAddress string) context.Context {
+	r.tb.Helper()
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	cfg := Config{DataDir: r.tb.TempDir(), Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: rayAddress, RayNamespace: "ns", ID: "rig", LogFormat: "text"}
+	var err error
+	if r.app, err = New(r.tb.Context(), cfg, log); err != nil {
+		r.tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.app.Run(ctx) }()
+	r.tb.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			r.tb.Error(err)
+		}
+		closing, done := context.WithTimeout(context.Background(), 10*time.Second)
+		defer done()
+		if err := r.app.Close(closing); err != nil {
+			r.tb.Error(err)
+		}
+	})
+	return ctx
 }
 
 // connect is a connection of its own, as that of any other program.

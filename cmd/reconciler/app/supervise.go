@@ -26,7 +26,7 @@ func (a *App) supervise(t kv.Term) {
 		Agent: func() ray.AgentConfig {
 			advertised, creds := splitCredentials(a.advertisedURL())
 			return ray.AgentConfig{NATSURL: advertised, NATSCreds: creds, StoreID: a.views.StoreID(),
-				RayNamespace: a.cfg.RayNamespace, BinDirs: a.cfg.BinDirs, Epoch: t.Epoch}
+				RayNamespace: a.cfg.RayNamespace, BinDirs: a.cfg.BinDirs, CacheDir: a.cfg.cacheDir(), Epoch: t.Epoch}
 		},
 		Heartbeat: a.heartbeat,
 	})
