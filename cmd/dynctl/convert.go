@@ -25,7 +25,9 @@ A DynamoGraphDeployment of Dynamo's Kubernetes operator (v1alpha1 and v1beta1): 
 frontend becomes the Server, named like the deployment; each component that runs
 dynamo.vllm, dynamo.sglang, dynamo.trtllm or dynamo.mocker becomes a Model, and a
 prefill and a decode component of one model a disaggregated one, with arguments,
-GPUs and environment.
+GPUs and environment. Of a ConfigMap in the same file the values that variables
+refer to are written out, and so are files of arguments (--config of sglang,
+--extra-engine-args of trtllm).
 
 What has no counterpart is told on stderr; nothing is written to the store. What is
 wrong is told with its file, line and field.`

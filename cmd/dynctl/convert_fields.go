@@ -45,14 +45,10 @@ func (c *curatorSpecs) read(src source) error {
 	if len(docs) == 0 {
 		return usageErr("%s is empty: want a Curator model, a list of models, models with server and backend, or a %s", src.name, dgd.Kind)
 	}
-	graphs := slices.ContainsFunc(docs, func(d state.Doc) bool { return kindOf(d.Raw).Kind == dgd.Kind })
+	if slices.ContainsFunc(docs, func(d state.Doc) bool { return kindOf(d.Raw).Kind == dgd.Kind }) {
+		return c.graphFile(docs)
+	}
 	for _, doc := range docs {
-		if graphs {
-			if err := c.graphDocument(doc); err != nil {
-				return err
-			}
-			continue
-		}
 		if err := c.document(doc.Raw, place{doc: doc}); err != nil {
 			return err
 		}

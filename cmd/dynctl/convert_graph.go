@@ -35,11 +35,42 @@ func whyNotConverted(k resourceKind) string {
 	return fmt.Sprintf("a %s of %s cannot be converted; want NeMo Curator's configuration or a %s", k.Kind, k.APIVersion, dgd.Kind)
 }
 
+// graphFile takes in a file that holds a graph deployment, and the ConfigMaps beside it.
+func (c *curatorSpecs) graphFile(docs []state.Doc) error {
+	configs := dgd.ConfigMaps{}
+	for _, doc := range docs {
+		if kind := kindOf(doc.Raw); kind.Kind == dgd.KindConfigMap {
+			configs.Add(kind.Metadata.Name, doc.Raw)
+		}
+	}
+	for _, doc := range docs {
+		if err := c.graphDocument(doc, configs); err != nil {
+			return err
+		}
+	}
+	for _, doc := range docs {
+		kind := kindOf(doc.Raw)
+		if kind.Kind != dgd.KindConfigMap {
+			continue
+		}
+		switch keys, used := configs.Unused(kind.Metadata.Name); {
+		case !used:
+			c.note("%s:%d: left out: the ConfigMap %s", doc.File, doc.Line, kind.Metadata.Name)
+		case len(keys) > 0:
+			c.note("%s:%d: left out of the ConfigMap %s, for nothing that was read refers to them: %s", doc.File, doc.Line, kind.Metadata.Name, strings.Join(keys, ", "))
+		}
+	}
+	return nil
+}
+
 // graphDocument takes in a document of a file that holds a graph deployment. What
 // stands beside it, such as a ConfigMap, is named and left out.
-func (c *curatorSpecs) graphDocument(doc state.Doc) error {
+func (c *curatorSpecs) graphDocument(doc state.Doc, configs dgd.ConfigMaps) error {
 	at := place{doc: doc}
 	kind := kindOf(doc.Raw)
+	if kind.Kind == dgd.KindConfigMap {
+		return nil // told once the deployments are read
+	}
 	if kind.Kind != dgd.Kind {
 		what := "a document that is no " + dgd.Kind
 		if kind.Kind != "" {
@@ -48,7 +79,7 @@ func (c *curatorSpecs) graphDocument(doc state.Doc) error {
 		c.note("%s:%d: left out: %s", doc.File, doc.Line, what)
 		return nil
 	}
-	result, err := dgd.Convert(doc.Raw)
+	result, err := dgd.Convert(doc.Raw, configs)
 	c.notes = append(c.notes, result.Notes...)
 	if err != nil {
 		var wrong *dgd.Error

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"dynctl/state"
+	"dynctl/state/engineflags"
 )
 
 // flag is one flag of a command line. Its name has no leading dashes and hyphens
@@ -14,6 +15,8 @@ import (
 type flag struct {
 	name   string
 	values []string
+	// raw is its value as an argument, where that is not what the words say.
+	raw json.RawMessage
 }
 
 // shortFlags are the abbreviations with a meaning of their own, by engine.
@@ -83,6 +86,9 @@ func (f flag) key() (key string, off bool) {
 // arg is the flag as an argument of a spec.
 func (f flag) arg() state.Arg {
 	key, off := f.key()
+	if f.raw != nil {
+		return state.Arg{Key: key, Value: f.raw}
+	}
 	switch len(f.values) {
 	case 0:
 		value := "true"
@@ -170,4 +176,19 @@ func commonEnv(prefill, decode state.Env) (both, prefillOwn, decodeOwn state.Env
 		}
 	}
 	return both, prefillOwn, decodeOwn
+}
+
+// repeats reports whether a flag of a program counts as often as it is given.
+func repeats(program, key string) bool {
+	found, ok := engineflags.Recorded(program).Find(key)
+	return ok && found.Repeats
+}
+
+// elements are those of a list, or the one value.
+func elements(value json.RawMessage) []json.RawMessage {
+	var list []json.RawMessage
+	if json.Unmarshal(value, &list) == nil {
+		return list
+	}
+	return []json.RawMessage{value}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,9 +19,10 @@ const (
 	kindWorker   = "worker"
 )
 
-// graph is a DynamoGraphDeployment, either version.
+// graph is a DynamoGraphDeployment, either version. Raw messages are read elsewhere.
 type graph struct {
 	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
 	Metadata   struct {
 		Name string `json:"name"`
 	} `json:"metadata"`
@@ -31,24 +33,8 @@ type graph struct {
 		Envs             []envVar          `json:"envs"`
 		Env              []envVar          `json:"env"`
 	} `json:"spec"`
-
-	left []string // fields of the deployment that have no counterpart
-}
-
-// UnmarshalJSON reads the fields and names those that it does not know.
-func (g *graph) UnmarshalJSON(data []byte) error {
-	type plain graph
-	if err := json.Unmarshal(data, (*plain)(g)); err != nil {
-		return err
-	}
-	var doc struct {
-		Spec state.Args `json:"spec"`
-	}
-	if err := json.Unmarshal(data, &doc); err != nil {
-		return err
-	}
-	g.left = unknown(doc.Spec, "services", "components", "backendFramework", "envs", "env")
-	return nil
+	// Status is what the operator found, and no wish.
+	Status json.RawMessage `json:"status"`
 }
 
 func (g *graph) environment() []envVar { return slices.Concat(g.Spec.Envs, g.Spec.Env) }
@@ -59,7 +45,14 @@ type envVar struct {
 	ValueFrom *struct {
 		SecretKeyRef    *keyRef `json:"secretKeyRef"`
 		ConfigMapKeyRef *keyRef `json:"configMapKeyRef"`
+		// What only a pod can tell.
+		FieldRef         json.RawMessage `json:"fieldRef"`
+		ResourceFieldRef json.RawMessage `json:"resourceFieldRef"`
+		FileKeyRef       json.RawMessage `json:"fileKeyRef"`
 	} `json:"valueFrom"`
+
+	// untold: the value refers to a variable that only a pod knows.
+	untold bool
 }
 
 type keyRef struct {
@@ -78,8 +71,10 @@ type component struct {
 	env        []envVar
 	// secrets and configs are the objects whose keys all become environment variables.
 	secrets, configs []string
-	grace, startup   state.Duration
-	left             []string
+	// files are the ConfigMaps that are mounted.
+	files          []mount
+	grace, startup state.Duration
+	left           []string
 }
 
 // service is the v1alpha1 form; the v1beta1 form shares what is named alike.
@@ -105,8 +100,6 @@ type podSpec struct {
 	MainContainer *container  `json:"mainContainer"`
 	Containers    []container `json:"containers"`
 	Grace         *float64    `json:"terminationGracePeriodSeconds"`
-
-	left []string
 }
 
 type container struct {
@@ -118,60 +111,33 @@ type container struct {
 		SecretRef    *keyRef `json:"secretRef"`
 		ConfigMapRef *keyRef `json:"configMapRef"`
 	} `json:"envFrom"`
-	Resources    resources `json:"resources"`
-	StartupProbe struct {
-		PeriodSeconds    float64 `json:"periodSeconds"`
-		FailureThreshold float64 `json:"failureThreshold"`
-	} `json:"startupProbe"`
-
-	left []string
+	Resources    resources     `json:"resources"`
+	StartupProbe *startupProbe `json:"startupProbe"`
 }
 
-// UnmarshalJSON names the fields that have no counterpart, besides.
-func (p *podSpec) UnmarshalJSON(data []byte) error {
-	type plain podSpec
-	if err := json.Unmarshal(data, (*plain)(p)); err != nil {
-		return err
-	}
-	var err error
-	p.left, err = unknownIn(data, "mainContainer", "containers", "terminationGracePeriodSeconds")
-	return err
+// startupProbe says how long a container may take until it is up.
+type startupProbe struct {
+	InitialDelaySeconds float64  `json:"initialDelaySeconds"`
+	PeriodSeconds       *float64 `json:"periodSeconds"`
+	FailureThreshold    *float64 `json:"failureThreshold"`
 }
 
-// UnmarshalJSON names the fields that have no counterpart, besides.
-func (c *container) UnmarshalJSON(data []byte) error {
-	type plain container
-	if err := json.Unmarshal(data, (*plain)(c)); err != nil {
-		return err
+// limit is Kubernetes' own reading: every 10 seconds, and 3 times, where nothing is
+// said.
+func (p startupProbe) limit() state.Duration {
+	period, times := 10.0, 3.0
+	if p.PeriodSeconds != nil {
+		period = *p.PeriodSeconds
 	}
-	var err error
-	c.left, err = unknownIn(data, "name", "command", "args", "env", "envFrom", "resources", "startupProbe")
-	return err
+	if p.FailureThreshold != nil {
+		times = *p.FailureThreshold
+	}
+	return seconds(p.InitialDelaySeconds + period*times)
 }
 
 type resources struct {
 	Requests map[string]any `json:"requests"`
 	Limits   map[string]any `json:"limits"`
-}
-
-func unknownIn(data []byte, known ...string) ([]string, error) {
-	var all state.Args
-	if err := json.Unmarshal(data, &all); err != nil {
-		return nil, err
-	}
-	return unknown(all, known...), nil
-}
-
-// unknown are the keys that are not known and say something.
-func unknown(all state.Args, known ...string) []string {
-	var out []string
-	for _, a := range all {
-		if v := string(a.Value); slices.Contains(known, a.Key) || v == "null" || v == `""` || v == "{}" || v == "[]" {
-			continue
-		}
-		out = append(out, a.Key)
-	}
-	return out
 }
 
 // read lists the components in the order of the document.
@@ -202,16 +168,17 @@ func readComponent(raw json.RawMessage, name, path string) (component, error) {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return component{}, decodeError(path, err)
 	}
-	left, err := unknownIn(raw, "name", "type", "componentType", "subComponentType", "replicas", "multinode", "resources",
-		"envs", "envFromSecret", "extraPodSpec", "podTemplate", "dynamoNamespace")
-	if err != nil {
-		return component{}, decodeError(path, err)
+	c := component{name: name, path: path, replicas: s.Replicas, nodes: max(1, s.Multinode.NodeCount), env: s.Envs}
+	for _, path := range unread(raw, reflect.TypeFor[service](), "") {
+		if path = short(path); !slices.Contains(c.left, path) {
+			c.left = append(c.left, path)
+		}
 	}
-	c := component{name: name, path: path, replicas: s.Replicas, nodes: max(1, s.Multinode.NodeCount), env: s.Envs, left: left}
 	if c.name == "" {
 		c.name = s.Name
 	}
 	c.kind, c.role = kindOf(s)
+	c.files = mounts(raw)
 	if s.EnvFromSecret != "" {
 		c.secrets = append(c.secrets, s.EnvFromSecret)
 	}
@@ -241,7 +208,6 @@ func kindOf(s service) (kind, role string) {
 }
 
 func (c *component) pod(pod podSpec) {
-	c.left = append(c.left, pod.left...)
 	if pod.Grace != nil {
 		c.grace = seconds(*pod.Grace)
 	}
@@ -250,13 +216,12 @@ func (c *component) pod(pod podSpec) {
 		if main == nil && (len(pod.Containers) == 1 || pod.Containers[i].Name == "main") {
 			main = &pod.Containers[i]
 		} else {
-			c.left = append(c.left, "container "+pod.Containers[i].Name)
+			c.sidecar(pod.Containers[i].Name)
 		}
 	}
 	if main == nil {
 		return
 	}
-	c.left = append(c.left, main.left...)
 	c.command = slices.Concat(main.Command, main.Args)
 	c.env = append(c.env, main.Env...)
 	for _, from := range main.EnvFrom {
@@ -268,9 +233,18 @@ func (c *component) pod(pod podSpec) {
 		}
 	}
 	c.resources(main.Resources)
-	if p := main.StartupProbe; p.PeriodSeconds > 0 && p.FailureThreshold > 0 {
-		c.startup = seconds(p.PeriodSeconds * p.FailureThreshold)
+	if main.StartupProbe != nil {
+		c.startup = main.StartupProbe.limit()
 	}
+}
+
+// sidecar leaves out a container with all that it says.
+func (c *component) sidecar(name string) {
+	within := "containers." + name + "."
+	c.left = slices.DeleteFunc(c.left, func(path string) bool {
+		return strings.HasPrefix(strings.TrimPrefix(strings.TrimPrefix(path, "podTemplate.spec."), "extraPodSpec."), within)
+	})
+	c.left = append(c.left, "container "+name)
 }
 
 // resources takes the GPUs and CPUs; a limit counts before a request, as it does

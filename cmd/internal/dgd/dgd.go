@@ -49,25 +49,34 @@ func errorAt(path, format string, args ...any) error {
 	return &Error{Path: path, Message: fmt.Sprintf(format, args...)}
 }
 
-// Convert reads one DynamoGraphDeployment as JSON. The names of the models are not
+// Convert reads one DynamoGraphDeployment as JSON, and of the ConfigMaps that stand
+// beside it what it refers to; nil: there are none. The names of the models are not
 // set: whoever collects the models of several files keeps them apart. A failure is
 // an [*Error]; the notes that come with it may say more.
-func Convert(doc json.RawMessage) (Result, error) {
-	var graph graph
-	if err := json.Unmarshal(doc, &graph); err != nil {
+func Convert(doc json.RawMessage, configs ConfigMaps) (Result, error) {
+	var g graph
+	if err := json.Unmarshal(doc, &g); err != nil {
 		return Result{}, decodeError("", err)
 	}
-	components, err := graph.read()
+	components, err := g.read()
 	if err != nil {
 		return Result{}, err
 	}
-	c := converter{graph: graph}
+	configs.fill(g.Spec.Envs)
+	configs.fill(g.Spec.Env)
+	resolve(nil, g.Spec.Envs)
+	resolve(g.Spec.Envs, g.Spec.Env)
+	for i := range components {
+		configs.fillComponent(&components[i])
+		resolve(g.environment(), components[i].env)
+	}
+	c := converter{graph: g, configs: configs}
 	c.server.APIVersion, c.server.Kind = state.APIVersion, state.KindServer
-	c.setEnv(&c.server.Spec.Env, graph.environment(), "the deployment")
-	c.leftOut("the deployment", graph.left)
+	c.setEnv(&c.server.Spec.Env, g.environment(), "the deployment")
+	c.leftOut("the deployment", unread(doc, reflect.TypeFor[graph](), ""))
 	var workers []worker
 	for _, comp := range components {
-		switch comp.kind {
+		switch c.kind(comp) {
 		case kindFrontend:
 			c.frontend(comp)
 		case kindWorker:
@@ -96,6 +105,45 @@ type converter struct {
 	notes  []string
 	// saidEvents: the router flags say whether it reads KV events.
 	saidEvents bool
+	configs    ConfigMaps
+	// frontends are the names of those that were read.
+	frontends []string
+}
+
+// kind is told by what a component runs, and else by what the document says: the
+// first releases called every component main.
+func (c *converter) kind(comp component) string {
+	switch module := c.command(comp, "").module; {
+	case module == kindFrontend:
+		return kindFrontend
+	case engineOf(module) != "":
+		return kindWorker
+	}
+	return comp.kind
+}
+
+// command is what a component runs.
+func (c *converter) command(comp component, framework string) command {
+	return readCommand(comp.command, framework, known(c.graph.environment(), comp.env))
+}
+
+// set gives a field of the Server a value, and tells of one that it had before.
+func (c *converter) set(dst *string, value, what, where string) {
+	if *dst != "" && *dst != value {
+		c.note("%s: its %s is %s, and %s was said before; a Server has one, and this one counts", where, what, value, *dst)
+	}
+	*dst = value
+}
+
+// one is the only value of a flag; more than one or none is told.
+func (c *converter) one(where string, f flag) string {
+	switch {
+	case len(f.values) == 0:
+		c.note("%s: --%s is left out, for it has no value", where, f.name)
+	case len(f.values) > 1:
+		c.note("%s: left out behind --%s, which takes one value: %s", where, f.name, strings.Join(f.values[1:], " "))
+	}
+	return f.first()
 }
 
 func (c *converter) note(format string, args ...any) {
@@ -106,7 +154,7 @@ func (c *converter) note(format string, args ...any) {
 
 func (c *converter) leftOut(where string, fields []string) {
 	if len(fields) > 0 {
-		c.note("%s: left out, for it belongs to pods: %s", where, strings.Join(fields, ", "))
+		c.note("%s: left out, for there is no counterpart: %s", where, strings.Join(fields, ", "))
 	}
 }
 

@@ -57,7 +57,7 @@ func FuzzConvert(f *testing.F) {
 	f.Add(`{"spec":{"services":{"w":{"componentType":"worker","envs":[{"name":"M","value":"a b*"}],"extraPodSpec":{"mainContainer":{"command":["sh","-c","N=$M; exec python3 -m dynamo.vllm --model $N --x=\"${O}\" --y $(date)"]}}}}}}`)
 	f.Add(`[]`)
 	f.Fuzz(func(t *testing.T, doc string) {
-		r, err := Convert(json.RawMessage(doc))
+		r, err := Convert(json.RawMessage(doc), nil)
 		if err == nil && len(r.Models) == 0 {
 			t.Error("no model and no error")
 		}
@@ -75,7 +75,7 @@ func TestRolesThatOneServedNameNames(t *testing.T) {
 	for services, want := range map[string]string{
 		decode + "," + prefill: "m disagg", prefill + "," + decode: "m disagg", decode: "m aggregated",
 	} {
-		r, err := Convert(json.RawMessage(`{"spec":{"services":{` + services + `}}}`))
+		r, err := Convert(json.RawMessage(`{"spec":{"services":{`+services+`}}}`), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

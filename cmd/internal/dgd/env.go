@@ -10,11 +10,15 @@ import (
 // environment takes in the variables of a worker.
 func (c *converter) environment(w *worker, fromScript []envVar) {
 	var rest []envVar
-	for _, v := range slices.Concat(fromScript, w.env) {
-		switch v.Name {
-		case envRequestPlane:
-			c.server.Spec.RequestPlane = v.Value
-		case "DYN_CONNECTOR":
+	for _, v := range slices.Concat(w.env, fromScript) {
+		switch {
+		case v.ValueFrom != nil:
+			rest = append(rest, v)
+		case v.Name == envRequestPlane:
+			c.set(&c.server.Spec.RequestPlane, v.Value, "request plane", w.name)
+		case v.Name == envEventPlane:
+			c.set(&c.server.Spec.EventPlane, v.Value, "event plane", w.name)
+		case v.Name == "DYN_CONNECTOR":
 			c.connector(w, strings.FieldsFunc(v.Value, func(r rune) bool { return r == ' ' || r == ',' }))
 		default:
 			rest = append(rest, v)
@@ -34,6 +38,9 @@ func (c *converter) setEnv(dst *state.Env, vars []envVar, where string) {
 		}
 		value := state.EnvValue{Value: v.Value}
 		switch from := v.ValueFrom; {
+		case v.untold:
+			c.note("%s: the variable %s is left out, for its value is known only when the pod starts: %s", where, v.Name, v.Value)
+			continue
 		case from == nil:
 		case from.SecretKeyRef != nil:
 			value = state.EnvValue{FromEnv: v.Name}

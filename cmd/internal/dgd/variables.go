@@ -17,7 +17,7 @@ type variables map[string]string
 func known(lists ...[]envVar) variables {
 	out := variables{}
 	for _, v := range slices.Concat(lists...) {
-		if v.ValueFrom == nil {
+		if v.ValueFrom == nil && !v.untold {
 			out[v.Name] = v.Value
 		} else {
 			delete(out, v.Name)
@@ -43,6 +43,17 @@ func (vars variables) inWord(word string) (text string, told bool) {
 		return ref
 	})
 	return text, told
+}
+
+// resolve writes out the references in the values of the variables, each to those
+// before it, as Kubernetes does.
+func resolve(before, vars []envVar) {
+	for i := range vars {
+		if vars[i].ValueFrom == nil {
+			text, told := known(before, vars[:i]).inWord(vars[i].Value)
+			vars[i].Value, vars[i].untold = text, !told
+		}
+	}
 }
 
 // fields are what a shell makes of a word; ok is false where that takes more than

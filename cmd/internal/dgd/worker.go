@@ -23,7 +23,7 @@ type worker struct {
 // worker reads a component that serves a model; ok is false, and a note says why,
 // where it cannot be told what it serves.
 func (c *converter) worker(comp component) (w worker, ok bool) {
-	cmd := readCommand(comp.command, c.graph.Spec.BackendFramework, known(c.graph.environment(), comp.env))
+	cmd := c.command(comp, c.graph.Spec.BackendFramework)
 	w = worker{component: comp, engine: engineOf(cmd.module)}
 	switch {
 	case w.engine == "" && cmd.module == "":
@@ -35,11 +35,13 @@ func (c *converter) worker(comp component) (w worker, ok bool) {
 	case cmd.others:
 		c.note("%s: its shell script runs other commands besides; only that of the engine was read", comp.name)
 	}
+	// Variables are the defaults of flags, which win as they do in the program.
+	c.environment(&w, cmd.env)
 	flags, stray := readFlags(w.engine, cmd.args)
 	if len(stray) > 0 {
 		c.note("%s: left out, for they belong to no flag: %s", comp.name, strings.Join(stray, " "))
 	}
-	for _, f := range flags {
+	for _, f := range c.writtenOut(&w, flags) {
 		if cmd.unknownIn(f) {
 			c.note("%s: --%s is left out: its value is known only when the pod starts (%s)", comp.name, f.name, strings.Join(f.values, " "))
 			continue
@@ -53,14 +55,13 @@ func (c *converter) worker(comp component) (w worker, ok bool) {
 	if w.served == "" {
 		w.served = w.model
 	}
-	c.environment(&w, cmd.env)
 	c.leftOut(comp.name, comp.left)
 	return w, true
 }
 
 // managed are the flags that dynctl gives each worker itself.
 var managed = []string{
-	"endpoint", "namespace", "discovery-backend", "event-plane", "nnodes", "node-rank", "master-addr", "master-port", "dist-init-addr", "headless",
+	"endpoint", "namespace", "discovery-backend", "nnodes", "node-rank", "master-addr", "master-port", "dist-init-addr", "headless",
 	"router-kv-events", "no-router-kv-events", "data-parallel-address", "data-parallel-rpc-port", "data-parallel-start-rank",
 }
 
@@ -68,22 +69,24 @@ var managed = []string{
 func (c *converter) workerFlag(w *worker, f flag) {
 	switch f.name {
 	case "model", "model-path":
-		w.model = f.first()
+		w.model = c.one(w.name, f)
 	case "served-model-name", "model-name":
 		w.served = f.first()
 		if len(f.values) > 1 {
 			c.note("%s: a model has one served name; left out: %s", w.name, strings.Join(f.values[1:], ", "))
 		}
 	case "disaggregation-mode":
-		w.role = f.first()
+		w.role = c.one(w.name, f)
 	case "is-prefill-worker":
 		w.role = state.RolePrefill
 	case "is-decode-worker":
 		w.role = state.RoleDecode
 	case "request-plane":
-		c.server.Spec.RequestPlane = f.first()
+		c.set(&c.server.Spec.RequestPlane, c.one(w.name, f), "request plane", w.name)
+	case "event-plane":
+		c.set(&c.server.Spec.EventPlane, c.one(w.name, f), "event plane", w.name)
 	case "router-mode":
-		w.routerMode = f.first()
+		w.routerMode = c.one(w.name, f)
 	case "connector":
 		c.connector(w, f.values)
 	case "kv-transfer-config":
@@ -107,17 +110,13 @@ func (c *converter) plainFlag(w *worker, f flag) {
 	if strings.HasPrefix(f.name, "dyn-") || strings.HasPrefix(f.name, "no-dyn-") {
 		dst = &w.dynamoArgs
 	}
-	arg := f.arg()
-	if _, twice := dst.Get(arg.Key); twice {
-		c.note("%s: --%s stands twice; the last one counts", w.name, f.name)
-	}
-	*dst = dst.With(arg.Key, arg.Value)
+	c.add(dst, f, w.engine, w.name)
 }
 
 // jsonFlag reads a flag whose value is a JSON object.
 func (c *converter) jsonFlag(w *worker, f flag, dst *state.Args) {
-	if err := json.Unmarshal([]byte(f.first()), dst); err != nil {
-		c.note("%s: --%s is left out, for its value is not a JSON object: %s", w.name, f.name, f.first())
+	if err := json.Unmarshal([]byte(c.one(w.name, f)), dst); err != nil {
+		c.note("%s: --%s is left out, for its value is not a JSON object: %s", w.name, f.name, strings.Join(f.values, " "))
 	}
 }
 
@@ -125,9 +124,20 @@ func (c *converter) jsonFlag(w *worker, f flag, dst *state.Args) {
 // itself, and the router decides whether events are on.
 func (c *converter) eventsFlag(w *worker, f flag) {
 	c.jsonFlag(w, f, &w.kvEvents)
-	on, _ := w.kvEvents.Get("enable_kv_cache_events")
-	w.publishes = string(on) == "true" || string(on) == `"true"`
-	w.kvEvents = w.kvEvents.Without("enable_kv_cache_events", "publisher", "topic", "endpoint")
+	on, said := w.kvEvents.Get("enable_kv_cache_events")
+	// SGLang publishes wherever the flag stands, vLLM where it says so.
+	w.publishes = string(on) == "true" || string(on) == `"true"` || !said && w.engine == state.EngineSGLang
+	ours := []string{"publisher", "topic", "endpoint"}
+	var set []string
+	for _, x := range w.kvEvents {
+		if slices.Contains(ours, x.Key) {
+			set = append(set, x.Key+" "+string(x.Value))
+		}
+	}
+	if len(set) > 0 {
+		c.note("%s: of its KV events this is left out, for dynctl sets it itself: %s", w.name, strings.Join(set, ", "))
+	}
+	w.kvEvents = w.kvEvents.Without(append(ours, "enable_kv_cache_events")...)
 }
 
 // connectors are what --connector of Dynamo's earlier versions stood for.
@@ -254,6 +264,12 @@ func (c *converter) disaggregated(prefill, decode *worker) {
 	s.DynamoArgs, s.Prefill.DynamoArgs, s.Decode.DynamoArgs = common(prefill.dynamoArgs, decode.dynamoArgs)
 	s.Env, s.Prefill.Env, s.Decode.Env = commonEnv(prefill.vars, decode.vars)
 	s.Prefill.KVEventsConfig = prefill.kvEvents
+	if decode.publishes || len(decode.kvEvents) > 0 {
+		c.note("%s: its KV events are left out, for decode workers publish none", decode.name)
+	}
+	if prefill.routerMode != decode.routerMode {
+		c.note("%s: the router mode of %s (%s) is left out, for a model has one: %s", prefill.name, prefill.name, orNone(prefill.routerMode), orNone(decode.routerMode))
+	}
 	if equalArgs(prefill.kvTransfer, decode.kvTransfer) {
 		s.KVTransferConfig = decode.kvTransfer
 	} else {
@@ -267,6 +283,13 @@ func (c *converter) disaggregated(prefill, decode *worker) {
 		}
 	}
 	c.models = append(c.models, m)
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
 }
 
 func orOne(n *int) *int {
@@ -288,6 +311,9 @@ func (c *converter) resources(w *worker, spec state.ModelSpec, role string) stat
 			out.GPUs = &total
 			c.note("%s: resources.gpus is %s, what its pods ask for", w.name, strconv.Itoa(total))
 		}
+	}
+	if w.nodes > 1 && role == state.RoleAggregated {
+		c.note("%s: that its workers span %d nodes is left out, for dynctl spreads one over as few as hold its GPUs", w.name, w.nodes)
 	}
 	if w.cpus > 0 {
 		out.CPUs = &w.cpus
