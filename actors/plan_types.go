@@ -26,6 +26,9 @@ type Input struct {
 	Whole map[GenerationKey]Whole
 	// AgentFailure is why no agent stays; nil while one does.
 	AgentFailure *state.AgentFailure
+	// StoreFull is why the store takes no writes, where it is full; empty: it is not.
+	// It holds no numbers that change while it stays so.
+	StoreFull string
 }
 
 // GenerationKey identifies a generation of a model by its Dynamo namespace.

@@ -21,4 +21,5 @@ const (
 	CondRolledBack      = "RolledBack"
 	CondInfraStarting   = "InfraStarting"
 	CondSpecMissing     = "SpecMissing"
+	CondStoreFull       = "StoreFull"
 )

@@ -103,6 +103,8 @@ func (r *round) serverConditions(c *conditions, s *server) {
 			fmt.Sprintf("it was deleted and still has %d models; delete them, or write the server again", len(s.models)))
 	} else if s.SpecMissing && s.Deleted == nil {
 		c.set(state.CondUpToDate, state.StatusFalse, actors.CondSpecMissing, missingMessage(s.Accepted))
+	} else if r.in.StoreFull != "" {
+		c.set(state.CondUpToDate, state.StatusFalse, actors.CondStoreFull, r.in.StoreFull)
 	} else {
 		c.set(state.CondUpToDate, state.StatusTrue, actors.CondOK, "")
 	}

@@ -181,7 +181,24 @@ func (d *doctor) store(ctx context.Context) bool {
 		return false
 	}
 	d.found(checkStore, resultOK, "", "store %s", id)
+	if c, ok := d.diskCheck(ctx, d.client); ok {
+		d.disk(c)
+	}
 	return true
+}
+
+const docsOfFullDisk = "free space there, or move the store to a larger disk: docs/troubleshooting.md#storefull"
+
+// disk tells what a reconciler finds of the disk and the bounds of the store.
+func (d *doctor) disk(c kv.Check) {
+	switch {
+	case c.Reason == actors.CondStoreFull:
+		d.found(checkStore, resultFail, docsOfFullDisk, "%s", c.Text)
+	case c.State != resultOK:
+		d.found(checkStore, resultWarn, docsOfFullDisk, "%s", c.Text)
+	default:
+		d.found(checkStore, resultOK, "", "%s", c.Text)
+	}
 }
 
 // maxSkew is from where on clocks that disagree are told.

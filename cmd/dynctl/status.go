@@ -60,12 +60,18 @@ type overview struct {
 	models  []objectInfo
 	nodes   []state.Node
 	agent   *state.Agent
+	// disk is what the reconciler finds of a disk that is full; empty: it is not.
+	disk string
 	// details: the objects were asked for by name.
 	details bool
 }
 
 func (a *app) overview(ctx context.Context, c *kv.Client) (*overview, error) {
 	v := &overview{now: a.now()}
+	// A full disk takes no status that says so.
+	if c, ok := a.diskCheck(ctx, c); ok && c.Reason == actors.CondStoreFull {
+		v.disk = c.Reason + ": " + c.Text
+	}
 	var err error
 	if v.servers, err = a.objects(ctx, c, state.KindServer); err != nil {
 		return nil, err

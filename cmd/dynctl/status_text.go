@@ -11,10 +11,13 @@ import (
 // lines is the screen that status prints, at most width columns wide except
 // where a single word is wider.
 func (v *overview) lines(p palette, width int) []string {
-	if len(v.servers) == 0 && len(v.models) == 0 {
-		return []string{"Nothing is declared yet: dynctl set FILE", "", wrap(v.footer(p), "", width)}
-	}
 	var lines []string
+	if v.disk != "" {
+		lines = append(fold(p.bad(v.disk), width), "")
+	}
+	if len(v.servers) == 0 && len(v.models) == 0 {
+		return append(lines, "Nothing is declared yet: dynctl set FILE", "", wrap(v.footer(p), "", width))
+	}
 	for _, server := range v.serverNames() {
 		lines = append(lines, v.serverLines(server, p, width)...)
 		lines = append(lines, v.modelLines(server, p, width)...)

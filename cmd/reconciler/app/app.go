@@ -66,6 +66,7 @@ type App struct {
 	snapshot   atomic.Pointer[snapshot]
 	roundAt    atomic.Pointer[time.Time] // when the last round ended
 	setAside   setAside
+	sizes      atomic.Pointer[[]kv.BucketSize]
 	supervisor atomic.Pointer[ray.Supervisor]
 	supervised sync.WaitGroup
 }
@@ -229,6 +230,9 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch, AgentFailure: a.supervisedFailure, Log: a.log})
+	if err := a.answerChecks(); err != nil {
+		return fmt.Errorf("answers to dynctl: %w", err)
+	}
 	return nil
 }
 
@@ -287,6 +291,7 @@ func (a *App) Run(ctx context.Context) error {
 	add("resolver", a.resolver.Run)
 	add("election", a.takePart)
 	add("loop", a.loop.run)
+	add("sizes", a.keepSizes)
 	a.log.Info("reconciler is up", "id", a.cfg.ID, "http", "http://"+a.listener.Addr().String())
 	err := g.Run()
 	a.supervised.Wait()

@@ -9,26 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"dynctl/state/kv"
 	"dynctl/state/kv/natsd"
 )
 
 // TestALowDiskIsTold: a disk that is nearly full makes /readyz degraded, and says
 // where; one with room does not.
 func TestALowDiskIsTold(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("this needs root, to mount a small file system: run it as root, or leave it out with -skip TestALowDiskIsTold")
-	}
-	small := filepath.Join(t.TempDir(), "small")
-	if err := os.Mkdir(small, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	mount := func(name string, args ...string) {
-		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v: %s", name, err, out)
-		}
-	}
-	mount("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", small)
-	defer mount("umount", small)
+	small := smallDisk(t, "64m")
 	for dir, want := range map[string]string{small: checkDegraded, t.TempDir(): checkOK} {
 		s, err := natsd.Start(natsd.Options{StoreDir: dir, Port: -1})
 		if err != nil {
@@ -46,5 +34,38 @@ func TestALowDiskIsTold(t *testing.T) {
 	}
 	if got, _ := checkDisk(&App{}, nil); got != checkOK {
 		t.Errorf("an external NATS: %s", got)
+	}
+}
+
+// smallDisk is a file system of its own of a size, until the test ends.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatalf("this needs root, to mount a small file system: run it as root, or leave it out with -skip %s", t.Name())
+	}
+	small := filepath.Join(t.TempDir(), "small")
+	if err := os.Mkdir(small, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mount := func(name string, args ...string) {
+		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", name, err, out)
+		}
+	}
+	mount("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", small)
+	t.Cleanup(func() { mount("umount", small) })
+	return small
+}
+
+// TestABucketNearItsBoundIsTold: the sizes of the buckets are told, and the flag of
+// one that will refuse what is new.
+func TestABucketNearItsBoundIsTold(t *testing.T) {
+	for bytes, want := range map[uint64]string{100: checkOK, 900: checkDegraded, 1000: checkDegraded} {
+		a := &App{}
+		a.sizes.Store(&[]kv.BucketSize{{Name: kv.BucketSpecs, Bytes: bytes, Max: 1000}, {Name: "DYNCTL_EVENTS", Bytes: 1000, Max: 1000}})
+		got, text := checkDisk(a, nil)
+		if got != want || strings.Contains(text, "--max-spec-bytes") != (want == checkDegraded) || !strings.Contains(text, "DYNCTL_EVENTS 0.0 MiB") {
+			t.Errorf("%d bytes: %s %q", bytes, got, text)
+		}
 	}
 }

@@ -22,14 +22,8 @@ const (
 	checkFailed = "failed"
 )
 
-// check is one thing that carrying specs out rests on; docs/monitoring.md has the
-// shape of /readyz?verbose.
-type check struct {
-	Name  string `json:"name"`
-	State string `json:"state"`
-	// Text is one line for people; empty where there is nothing to say.
-	Text string `json:"text"`
-}
+// check is one thing that carrying specs out rests on.
+type check = kv.Check
 
 // checkers are all checks, in the order in which they are shown.
 var checkers = []struct {
@@ -38,7 +32,7 @@ var checkers = []struct {
 }{
 	{"specs", checkSpecs},
 	{"nats", checkNATS},
-	{"disk", checkDisk},
+	{checkNameDisk, checkDisk},
 	{"leader", checkLeader},
 	{"agent", checkAgent},
 	{"round", checkRound},
@@ -53,7 +47,11 @@ func (a *App) checks() []check {
 	out := make([]check, 0, len(checkers))
 	for _, c := range checkers {
 		st, text := c.look(a, s)
-		out = append(out, check{c.name, st, text})
+		found := check{Name: c.name, State: st, Text: text}
+		if c.name == checkNameDisk && a.storeFull() != "" {
+			found.Reason = actors.CondStoreFull
+		}
+		out = append(out, found)
 	}
 	return out
 }
@@ -87,6 +85,8 @@ func checkNATS(a *App, _ *snapshot) (string, string) {
 func checkLeader(a *App, _ *snapshot) (string, string) {
 	lease, known := a.elector.Leader()
 	switch {
+	case !known && a.diskFailed():
+		return checkDegraded, "none: no lease can be written while the disk is full, so nothing is healed until there is room"
 	case !known:
 		return checkFailed, "none yet"
 	case lease.Holder != a.cfg.ID:
@@ -111,6 +111,9 @@ func checkAgent(a *App, s *snapshot) (string, string) {
 	}
 	if s == nil || s.input.Observed.Synced || a.standsBy() {
 		return checkOK, ""
+	}
+	if a.diskFailed() {
+		return checkDegraded, "it cannot be heard while the disk is full: its heartbeats are not stored"
 	}
 	if sup := a.supervisor.Load(); sup != nil {
 		if st := sup.State(); st.Message != "" {
@@ -205,10 +208,7 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Query().Has("verbose"):
 		// The reader is gone where this fails.
-		_ = json.NewEncoder(w).Encode(struct {
-			State  string  `json:"state"`
-			Checks []check `json:"checks"`
-		}{state, checks})
+		_ = json.NewEncoder(w).Encode(kv.Checks{State: state, Checks: checks})
 	case state == checkFailed:
 		fmt.Fprintln(w, strings.Join(lines(checks, checkFailed), "\n"))
 	case state == checkDegraded:

@@ -311,6 +311,9 @@ func (l *loop) newest(fresh []state.Status) []state.Status {
 const statusWriters = 16
 
 func (l *loop) putStatuses(ctx context.Context, now time.Time, changed []state.Status) {
+	if l.app.diskFailed() {
+		return // a store that has failed does not answer, and the round would wait for it
+	}
 	type result struct {
 		revision uint64
 		err      error

@@ -140,7 +140,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 	policy.RayNamespace = l.app.cfg.RayNamespace
 	return actors.Input{
 		Now: now, Policy: policy, Desired: desired, Observed: observed, Suspects: l.suspects, Unclaimed: l.unclaimed, Whole: l.whole,
-		Registered: l.app.registry.Snapshot(), Frontends: l.app.frontends.Snapshot(), AgentFailure: l.app.agentFailure(),
+		Registered: l.app.registry.Snapshot(), Frontends: l.app.frontends.Snapshot(), AgentFailure: l.app.agentFailure(), StoreFull: l.app.storeFull(),
 	}, kept
 }
 

@@ -28,6 +28,8 @@ type rig struct {
 	sim    *simray.Cluster
 	client *kv.Client
 	etcd   *simray.Etcd
+	// dataDir of the reconciler; empty: one of the test's own.
+	dataDir string
 
 	mu     sync.Mutex
 	first  map[string]time.Time // the first start command, by unit
@@ -67,7 +69,10 @@ func newRig(tb testing.TB, nodes int) *rig {
 func (r *rig) start(rayAddress string) context.Context {
 	r.tb.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	cfg := Config{DataDir: r.tb.TempDir(), Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: rayAddress, RayNamespace: "ns", ID: "rig", LogFormat: "text"}
+	if r.dataDir == "" {
+		r.dataDir = r.tb.TempDir()
+	}
+	cfg := Config{DataDir: r.dataDir, Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: rayAddress, RayNamespace: "ns", ID: "rig", LogFormat: "text"}
 	var err error
 	if r.app, err = New(r.tb.Context(), cfg, log); err != nil {
 		r.tb.Fatal(err)

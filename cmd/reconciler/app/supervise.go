@@ -73,7 +73,8 @@ func (a *App) agentFailure() *state.AgentFailure {
 
 // heartbeat is the agent's last one as the observed bucket holds it.
 func (a *App) heartbeat() (ray.Heartbeat, bool) {
-	if h := a.views.Health(); !h.Connected {
+	// An agent that nobody hears because its heartbeats are not stored needs no successor.
+	if h := a.views.Health(); !h.Connected || a.diskFailed() {
 		return ray.Heartbeat{}, false
 	}
 	agent := a.beat.local(a.views.Observed().Agent, time.Now())

@@ -122,7 +122,17 @@ type Disk struct {
 	Free uint64
 	// Failed: a write has failed, and all are refused until there is room again.
 	Failed bool
+	// Full: Failed, or so little is free that the next writes may fail. It holds until
+	// there is some room above that.
+	Full bool
 }
+
+// How little is free when the disk counts as full, in bytes, and how much when it does
+// not any more. It is told while there is still room to write that.
+const (
+	fullBelow  = 16 << 20
+	roomyAbove = 24 << 20
+)
 
 // Disk looks at the disk of the store.
 func (s *Server) Disk() (Disk, error) {
@@ -132,5 +142,12 @@ func (s *Server) Disk() (Disk, error) {
 		return d, fmt.Errorf("free space of %s: %w", d.Dir, err)
 	}
 	d.Free = fs.Bavail * uint64(fs.Bsize)
+	switch {
+	case d.Failed || d.Free < fullBelow:
+		s.full.Store(true)
+	case d.Free >= roomyAbove:
+		s.full.Store(false)
+	}
+	d.Full = s.full.Load()
 	return d, nil
 }

@@ -85,8 +85,10 @@ type Server struct {
 	lock *os.File
 	// failed: some stream will not be written to any more.
 	failed atomic.Bool
-	end    context.CancelFunc
-	ended  sync.WaitGroup
+	// full: so little is free that this is told; see [Disk].
+	full  atomic.Bool
+	end   context.CancelFunc
+	ended sync.WaitGroup
 	// stock is what the ledger says, made when the streams in it were made.
 	stock []byte
 	made  map[string]time.Time

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+	"slices"
+
+	"dynctl/actors"
+	"dynctl/state/kv"
+)
+
+// diskCheck is what the reconcilers find of the store's disk; one that finds it full
+// has the say. false: none answers, or none looks at a disk.
+func (a *app) diskCheck(ctx context.Context, c *kv.Client) (found kv.Check, ok bool) {
+	// Whoever cannot be asked tells nothing: what else is asked of the store says why.
+	answers, _ := c.Checks(ctx)
+	for _, answer := range answers {
+		i := slices.IndexFunc(answer.Checks, func(c kv.Check) bool { return c.Name == "disk" && c.Text != "" })
+		if i < 0 {
+			continue
+		}
+		if x := answer.Checks[i]; !ok || x.Reason == actors.CondStoreFull || found.State == resultOK {
+			found, ok = x, true
+		}
+		if found.Reason == actors.CondStoreFull {
+			break
+		}
+	}
+	return found, ok
+}

@@ -1,0 +1,110 @@
+package kv
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// SubjectChecks is where reconcilers answer with their [Checks], also while the store
+// takes no writes.
+const SubjectChecks = "dynctl.reconciler.checks"
+
+// Check is one thing that carrying specs out rests on; docs/monitoring.md has the
+// names.
+type Check struct {
+	Name string `json:"name"`
+	// State is ok, degraded (specs are carried out, and somebody should look) or
+	// failed (they are not).
+	State string `json:"state"`
+	// Text is one line for people; empty where there is nothing to say.
+	Text string `json:"text"`
+	// Reason is a constant, where the state has one.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Checks are what one reconciler finds.
+type Checks struct {
+	// State is that of the worst check.
+	State  string  `json:"state"`
+	Checks []Check `json:"checks"`
+}
+
+// checksPatience is how long a reconciler has to answer, checksOthers how long others
+// have after the first.
+const (
+	checksPatience = time.Second
+	checksOthers   = 50 * time.Millisecond
+)
+
+// maxCheckers is more than there are reconcilers on one store.
+const maxCheckers = 16
+
+// Checks asks every reconciler of the store what it finds. None that answers is no
+// error: an empty list. Nothing is read from the store.
+func (c *Client) Checks(ctx context.Context) ([]Checks, error) {
+	nc := c.js.Conn()
+	inbox := nc.NewInbox()
+	sub, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, wrap("ask the reconcilers", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // the connection is gone where it fails
+	if err := nc.PublishRequest(SubjectChecks, inbox, nil); err != nil {
+		return nil, wrap("ask the reconcilers", err)
+	}
+	var out []Checks
+	for wait := checksPatience; len(out) < maxCheckers; wait = checksOthers {
+		next, cancel := context.WithTimeout(ctx, wait)
+		m, err := sub.NextMsgWithContext(next)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded):
+			return out, nil
+		case err != nil:
+			return out, wrap("ask the reconcilers", err)
+		}
+		var answer Checks
+		if len(m.Data) <= maxObserved && json.Unmarshal(m.Data, &answer) == nil {
+			out = append(out, answer)
+		}
+	}
+	return out, nil
+}
+
+// BucketSize is how much a bucket, or the event stream, holds.
+type BucketSize struct {
+	// Name is that of the bucket or the stream.
+	Name string
+	// Bytes are all revisions together; Max is the bound, 0 where there is none.
+	Bytes, Max uint64
+}
+
+// Sizes asks how much the streams hold; others are streams beside the buckets. One that
+// is not there is left out.
+func Sizes(ctx context.Context, js jetstream.JetStream, others ...string) ([]BucketSize, error) {
+	var out []BucketSize
+	var names []string
+	for _, bucket := range []string{BucketSpecs, BucketStatus, BucketObserved, BucketLease} {
+		names = append(names, streamName(bucket))
+	}
+	for _, name := range append(names, others...) {
+		s, err := js.Stream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
+		if err != nil {
+			return out, wrap("size of "+name, err)
+		}
+		info := s.CachedInfo()
+		out = append(out, BucketSize{Name: strings.TrimPrefix(name, streamName("")), Bytes: info.State.Bytes, Max: uint64(max(info.Config.MaxBytes, 0))})
+	}
+	return out, nil
+}
