@@ -18,10 +18,11 @@ import (
 //  3. what of it is being stopped anyway leaves enough: wait
 //  4. old units that serve nobody leave enough: these go
 //  5. maxUnavailable is 0: the roll stalls
-//  6. those within the budget leave enough for one: these go
-//  7. generations of several roles, or of other ones than the new: as few units as are
+//  6. those that get no request leave enough: these go
+//  7. those within the budget leave enough for one: these go
+//  8. generations of several roles, or of other ones than the new: as few units as are
 //     enough, down to one of each role; then the generation as a whole
-//  8. otherwise the roll stalls
+//  9. otherwise the roll stalls
 //
 // decided: it waits, or has let some go. unplaceable: rule 2 applied.
 func (a *admission) makeRoom(short []shortfall) (decided, unplaceable bool) {
@@ -56,6 +57,11 @@ func (a *admission) letGo(need []shortfall) bool {
 		a.m.stalled = "no GPU is free for a replica beside the old ones, and maxUnavailable is 0" + missingText(need)
 		return false
 	}
+	if set, ok := a.enough(need, a.stayingOf(proposeUnchosen(a.m))); ok {
+		a.grant(a.admit(wholePieces, set, 0), leaveIdleRoom)
+		a.reserve(need)
+		return true
+	}
 	set := a.admit(makesRoom, proposeReplaced(a.m), a.m.maxUnavailable(1))
 	if len(set) == 0 || !a.enoughForOne(need, set) {
 		if !a.m.disagg() && len(a.m.strays) == 0 {
@@ -63,7 +69,7 @@ func (a *admission) letGo(need []shortfall) bool {
 			return false
 		}
 		var ok bool
-		if set, ok = a.enough(need, a.pieces()); !ok {
+		if set, ok = a.enough(need, a.stayingOf(proposePieces(a.m))); !ok {
 			a.m.stalled = "no GPU is free for the new generation beside the old one" + missingText(need)
 			return false
 		}
@@ -219,9 +225,9 @@ func (a *admission) notLeaving(units []*unit) []*unit {
 	return slices.DeleteFunc(units, func(u *unit) bool { return a.leaving[u] })
 }
 
-// pieces are the groups of serving old units that this round does not stop already.
-func (a *admission) pieces() (out [][]*unit) {
-	for _, group := range proposePieces(a.m) {
+// stayingOf are groups of units without those that this round stops already.
+func (a *admission) stayingOf(groups [][]*unit) (out [][]*unit) {
+	for _, group := range groups {
 		if group = a.notLeaving(group); len(group) > 0 {
 			out = append(out, group)
 		}

@@ -207,6 +207,11 @@ func (m *model) oldCount() (n int) {
 // unheard reports whether it cannot be told if a unit is registered or listed.
 func (m *model) unheard() bool { return !m.server.regs.Known || !m.server.frontend.Known }
 
+// unchosen reports whether the frontend sends no request to the generation of a unit and
+// does to another one: what is registered is not in its choice yet, or is kept out of it
+// by a gate, and replaces nobody.
+func (m *model) unchosen(u *unit) bool { return !u.listed && slices.ContainsFunc(m.units, isReady) }
+
 // source is what a unit is made from: its generation's template and its role in that;
 // nil where the template is not kept any more.
 func (m *model) source(u state.Unit) (*actors.ModelTemplate, *actors.RoleTemplate) {

@@ -1,7 +1,9 @@
 package plan_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -171,4 +173,31 @@ func TestAnExecutionInPlaceTakesNoRoom(t *testing.T) {
 		t.Errorf("Scheduled of b: %+v, want %s: the room is there, Ray has only to count it", c, actors.CondPending)
 	}
 	w.now = w.now.Add(time.Second)
+}
+
+// A newer edit comes while a generation is all there and still behind its gate: requests
+// reach the one before it alone, so that one stays whole until another has entered.
+func TestAGenerationBehindItsGateReplacesNobody(t *testing.T) {
+	for size := range 8 {
+		w := newWorld(node("1", 32))
+		w.put(model("a", disaggSpec))
+		w.run(8)
+		w.put(model("a", disaggSpec+fmt.Sprintf("  engineArgs: {block_size: %d}\n", 17+size)))
+		for n := 0; len(w.instances["default"]) < 4; n++ {
+			if n == 20 {
+				t.Fatal("the second generation never registers")
+			}
+			w.round()
+			w.tick()
+		}
+		key := w.put(model("a", disaggSpec+thirdArgs))
+		for range 30 {
+			w.round()
+			if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
+				t.Fatalf("size %d: Available %+v\n%s", size, c, strings.Join(w.journal, "\n"))
+			}
+			w.tick()
+		}
+		ready(t, w, key)
+	}
 }

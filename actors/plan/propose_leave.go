@@ -66,7 +66,7 @@ func proposeSurplus(r *role) []*unit {
 func proposeUseless(m *model) (out []*unit) {
 	serve := map[string]bool{} // old generations
 	for _, u := range m.units {
-		if u.standing == old && u.is(serving) {
+		if u.standing == old && u.is(serving) && !m.unchosen(u) {
 			serve[u.Generation] = true
 		}
 	}
@@ -129,13 +129,21 @@ func proposeIdle(m *model) []*unit {
 	return append(out, slices.DeleteFunc(units, func(u *unit) bool { return !u.running() })...)
 }
 
-// proposePieces are the old units that serve, in the order in which they can be spared:
-// those beyond one of each role, one by one, then what is left of each generation at once.
-// The generation that serves least goes first.
+// proposeUnchosen are the old units that are registered and get no request, in pieces.
+func proposeUnchosen(m *model) [][]*unit { return pieces(m, m.unchosen) }
+
+// proposePieces are the old units that serve, in pieces: first those without requests.
 func proposePieces(m *model) [][]*unit {
+	return append(proposeUnchosen(m), pieces(m, func(u *unit) bool { return !m.unchosen(u) })...)
+}
+
+// pieces are old units in the order in which they can be spared: those beyond one of each
+// role, one by one, then what is left of each generation at once. The generation that
+// serves least goes first.
+func pieces(m *model, which func(*unit) bool) [][]*unit {
 	by := map[string][]*unit{}
 	for _, u := range lastFirst(m.units) {
-		if u.standing == old && u.is(serving) {
+		if u.standing == old && u.is(serving) && which(u) {
 			by[u.Generation] = append(by[u.Generation], u)
 		}
 	}

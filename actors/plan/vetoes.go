@@ -90,7 +90,8 @@ func (a *admission) spare(set []*unit, _ int) []*unit {
 	r := a.m.role(set[0].Role)
 	n := 0
 	if (a.m.server.regs.Known || r.count == 0) && !a.frontendBehind() {
-		n = count(r.fresh, a.mayServe) + count(r.old, a.mayServe) - r.count + a.notWaitedFor(r)
+		carries := func(u *unit) bool { return a.mayServe(u) && !a.m.unchosen(u) }
+		n = count(r.fresh, carries) + count(r.old, carries) - r.count + a.notWaitedFor(r)
 	}
 	return slices.DeleteFunc(set, func(u *unit) bool {
 		if !a.mayServe(u) {
@@ -117,24 +118,32 @@ func (a *admission) beyondAlone(set []*unit, _ int) []*unit {
 	if !a.m.disagg() || a.paired() {
 		return set
 	}
-	return a.within(set, func(r *role) int { return count(r.old, a.serving) - max(r.count, 1) })
+	return a.within(set, func(r *role) int { return count(r.old, a.carries) - max(r.count, 1) })
 }
 
 // withinBudget keeps, of the old units of each role, as many as leave the count less what
 // may be missing.
 func (a *admission) withinBudget(set []*unit, unavailable int) []*unit {
 	return a.within(set, func(r *role) int {
-		return count(r.fresh, a.ready) + count(r.old, a.serving) - (r.count - unavailable)
+		return count(r.fresh, a.ready) + count(r.old, a.carries) - (r.count - unavailable)
 	})
 }
 
-// within keeps so many of each role, the first of a set.
+// carries reports whether requests reach a unit, as far as the frontend tells.
+func (a *admission) carries(u *unit) bool { return a.serving(u) && !a.m.unchosen(u) }
+
+// within keeps so many of each role, the first of a set. What no request reaches is not
+// among them: it waits for the whole new set, in case it is chosen before, and then goes.
 func (a *admission) within(set []*unit, budget func(*role) int) []*unit {
 	left := map[string]int{}
 	for _, r := range a.m.roles {
 		left[r.Role] = budget(r)
 	}
+	whole := a.newSetReady()
 	return slices.DeleteFunc(set, func(u *unit) bool {
+		if a.m.unchosen(u) {
+			return !whole
+		}
 		left[u.Role]--
 		return left[u.Role] < 0
 	})

@@ -331,13 +331,16 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 			next.Reset(LeaseRenew)
 		case isCode(err, codeWrongSequence), isCode(err, codeWrongSequenceConstant):
 			// Another holder, or our own renewal whose answer was lost.
-			if mine, ok := e.mine(termCtx, l); ok {
+			switch mine, ok, err := e.mine(termCtx, l); {
+			case err != nil: // not known: until the lease has run out, the term goes on
+				next.Reset(LeaseRenew / 5)
+			case ok:
 				rev = mine
 				next.Reset(0)
-				continue
+			default:
+				e.opts.Log.Warn("lease lost", "epoch", l.Epoch)
+				return
 			}
-			e.opts.Log.Warn("lease lost", "epoch", l.Epoch)
-			return
 		default:
 			e.opts.Log.Warn("lease not renewed", "epoch", l.Epoch, "error", err)
 			next.Reset(LeaseRenew / 5)
@@ -346,20 +349,24 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 }
 
 // mine is the revision of the lease of this term in the store, or of something that
-// is no lease in its place, which is to be written over.
-func (e *Elector) mine(ctx context.Context, l Lease) (uint64, bool) {
+// is no lease in its place, which is to be written over; false: it is another's, or gone.
+// An error leaves that open.
+func (e *Elector) mine(ctx context.Context, l Lease) (uint64, bool, error) {
 	try, cancel := context.WithTimeout(ctx, leaseTry)
 	defer cancel()
 	entry, err := last(try, e.js, BucketLease, keyLeader)
-	if err != nil || entry.deleted {
-		return 0, false
+	switch {
+	case isNotFound(err), err == nil && entry.deleted:
+		return 0, false, nil
+	case err != nil:
+		return 0, false, err
 	}
 	stored, err := parseLease(entry, e.known())
 	if err != nil {
 		e.opts.Log.Warn("somebody wrote over the lease; it is written again", "epoch", l.Epoch, "because", err)
-		return entry.rev, true
+		return entry.rev, true, nil
 	}
-	return entry.rev, stored.Holder == l.Holder && stored.Epoch == l.Epoch
+	return entry.rev, stored.Holder == l.Holder && stored.Epoch == l.Epoch, nil
 }
 
 func (e *Elector) announce(t Term) {
@@ -378,7 +385,7 @@ func (e *Elector) release(rev uint64, l Lease) {
 	err := e.delete(ctx, rev)
 	if isCode(err, codeWrongSequence) || isCode(err, codeWrongSequenceConstant) {
 		// The end of the term may have cut off the answer to a renewal.
-		if mine, ok := e.mine(ctx, l); ok {
+		if mine, ok, _ := e.mine(ctx, l); ok {
 			err = e.delete(ctx, mine)
 		}
 	}
