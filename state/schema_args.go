@@ -1,6 +1,8 @@
 package state
 
 import (
+	"slices"
+
 	"dynctl/state/engineflags"
 )
 
@@ -10,7 +12,7 @@ func Engines() []string { return []string{EngineVLLM, EngineSGLang, EngineTRTLLM
 // ManagedArgument reports whether dynctl sets a flag of a program itself, so that
 // arguments may not, and names the field to use instead where there is one.
 func ManagedArgument(program string, found engineflags.Found) (field string, managed bool) {
-	flags := workerFlags
+	flags := slices.Concat(workerFlags, engineFlags[program])
 	if program == engineflags.Frontend {
 		flags = frontendFlags
 	}

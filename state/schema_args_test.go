@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -122,5 +123,30 @@ func TestSchemaStaysSmall(t *testing.T) {
 	text, err := JSONSchema("")
 	if err != nil || len(text) > 1<<20 {
 		t.Errorf("%d bytes, %v", len(text), err)
+	}
+}
+
+// What is offered for a program is what a spec may say: no flag that is refused as
+// managed is offered, and none that is held back would be taken.
+func TestOfferedIsWhatIsNotManaged(t *testing.T) {
+	for _, engine := range Engines() {
+		offered := map[string]bool{}
+		for _, f := range Arguments(engine) {
+			for _, key := range f.Keys() {
+				offered[key] = true
+			}
+		}
+		for _, f := range engineflags.Recorded(engine).Flags() {
+			for _, key := range f.Keys() {
+				if f.Kind == engineflags.KindExit {
+					continue
+				}
+				m := Model{Metadata: Metadata{Name: "m"}, Spec: ModelSpec{Model: "org/m", Engine: engine, EngineArgs: args(key, `"x"`)}}.WithDefaults()
+				managed := slices.ContainsFunc(ValidateModel(m, DefaultedServer("default").Spec), func(x *Invalid) bool { return x.Reason == ReasonManagedFlag })
+				if managed == offered[key] {
+					t.Errorf("%s: %s is offered: %v, refused as managed: %v", engine, key, offered[key], managed)
+				}
+			}
+		}
 	}
 }

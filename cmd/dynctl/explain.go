@@ -26,7 +26,8 @@ const explainExample = `  dynctl explain model
   dynctl explain replicas
   dynctl explain SlugConflict
   dynctl explain unit-exited
-  dynctl explain engineArgs.max_model_len --engine vllm`
+  dynctl explain engineArgs.max_model_len --engine vllm
+  dynctl explain engineArgs --engine sglang -o json`
 
 func (a *app) explainCmd() *cobra.Command {
 	var engine string
@@ -38,16 +39,24 @@ func (a *app) explainCmd() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 
 		ValidArgsFunction: completeExplain,
-		RunE: func(_ *cobra.Command, args []string) error {
-			if found := termsNamed(args[0]); len(found) > 0 && engine == "" {
-				a.explainTerms(found)
-				return nil
-			}
-			if done, err := a.explainArgs(args[0], engine); done {
+	}
+	out := outputFlag(cmd, formatTable, formatJSON, formatYAML)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if out.value != formatTable {
+			all, err := explanations(args[0], engine)
+			if err != nil {
 				return err
 			}
-			return a.explainFields(args[0])
-		},
+			return a.encode(out.value, all)
+		}
+		if found := termsNamed(args[0]); len(found) > 0 && engine == "" {
+			a.explainTerms(found)
+			return nil
+		}
+		if done, err := a.explainArgs(args[0], engine); done {
+			return err
+		}
+		return a.explainFields(args[0])
 	}
 	cmd.Flags().StringVar(&engine, "engine", "", "the engine whose arguments are meant: "+strings.Join(state.Engines(), ", "))
 	offerFlag(cmd, "engine", cobra.FixedCompletions(state.Engines(), cobra.ShellCompDirectiveNoFileComp))

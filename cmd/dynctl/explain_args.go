@@ -55,30 +55,43 @@ func argsPrograms(field, engine string) ([]string, error) {
 
 // explainArgument explains what the programs' own parsers say of an argument.
 func (a *app) explainArgument(field, key string, programs []string) error {
-	var without []string
-	for i, program := range programs {
-		found, ok := findArgument(program, key)
-		placement := state.PlacesOnly(program, key)
-		if !ok && !placement {
-			without = append(without, program)
-			continue
-		}
-		if i > len(without) {
+	found, without, err := argumentOf(field, key, programs)
+	if err != nil {
+		return err
+	}
+	for i, x := range found {
+		if i > 0 {
 			fmt.Fprintln(a.out)
 		}
-		if placement {
-			fmt.Fprintf(a.out, "%s  int\n  engine: %s\n  counts GPUs and shapes the placement; it is on no command line\n", a.style.bold(field+"."+key), program)
-			continue
-		}
-		a.argument(field, program, found)
+		a.argument(x)
 	}
-	switch {
-	case len(without) == len(programs):
-		return unknownArgument(field, key, programs)
-	case len(without) > 0:
+	if len(without) > 0 {
 		fmt.Fprintf(a.out, "\nNot an argument of %s.\n", strings.Join(without, ", "))
 	}
 	return nil
+}
+
+// argumentOf is an argument as each program that has it knows it, and the programs
+// that do not. None at all is an error.
+func argumentOf(field, key string, programs []string) (known []explanation, without []string, err error) {
+	for _, program := range programs {
+		found, ok := findArgument(program, key)
+		switch {
+		case state.PlacesOnly(program, key):
+			known = append(known, explanation{
+				Kind: kindArgument, Name: field + "." + key, Type: []string{"int"}, Program: program,
+				Text: "counts GPUs and shapes the placement; it is on no command line",
+			})
+		case ok:
+			known = append(known, argumentExplanation(field, program, found))
+		default:
+			without = append(without, program)
+		}
+	}
+	if len(known) == 0 {
+		return nil, nil, unknownArgument(field, key, programs)
+	}
+	return known, without, nil
 }
 
 // unknownArgument says that no program knows an argument, with what was meant where
@@ -119,35 +132,29 @@ func findArgument(program, key string) (engineflags.Found, bool) {
 	return engineflags.Found{}, false
 }
 
-func (a *app) argument(field, program string, f engineflags.Found) {
-	name, line := f.Key(), f.OnTheLine()
-	if f.Path != "" {
-		name, line = name+"."+f.Path, "--"+f.Name()+"."+f.Path+" VALUE"
+func (a *app) argument(x explanation) {
+	fmt.Fprintf(a.out, "%s  %s\n", a.style.bold(x.Name), strings.Join(x.Type, " | "))
+	if x.Source == "" {
+		fmt.Fprintf(a.out, "  engine: %s\n  %s\n", x.Program, x.Text)
+		return
 	}
-	fmt.Fprintf(a.out, "%s  %s\n", a.style.bold(field+"."+name), f.Kind)
 	row := func(label, text string) {
 		if text != "" {
 			fmt.Fprintln(a.out, wrap(label+": "+text, "  ", a.width()))
 		}
 	}
-	row("read from", programSource(program))
-	switch where, managed := state.ManagedArgument(program, f); {
-	case managed && where != "":
-		row("set by dynctl", "arguments may not name it; use "+where)
-	case managed:
+	row("read from", x.Source)
+	switch {
+	case x.Instead != "":
+		row("set by dynctl", "arguments may not name it; use "+x.Instead)
+	case x.Managed:
 		row("set by dynctl", "arguments may not name it")
 	}
-	if f.Path != "" {
-		row("takes", "one key of the object that "+f.Key()+" takes; the program knows which")
-	} else {
-		row("takes", f.Wants())
-		row("default", string(f.Default))
-		row("other names", strings.Join(f.Aliases(), ", "))
-	}
-	row("command line", line)
-	if f.Path == "" {
-		row("off", f.SwitchedOff())
-	}
+	row("takes", x.Takes)
+	row("default", string(x.Default))
+	row("other names", strings.Join(x.OtherNames, ", "))
+	row("command line", x.CommandLine)
+	row("off", x.Off)
 }
 
 // programSource names a program and the versions that its parser was read from.
@@ -178,18 +185,25 @@ func defaultOf(f engineflags.Flag) string {
 	return "default " + string(f.Default)
 }
 
+// argsAt is the field of arguments that a path names, the argument in it, and the
+// programs that may know it; the field is empty where the path names another one.
+func argsAt(path, engine string) (field, key string, programs []string, err error) {
+	field, key, ok := argsField(path)
+	switch {
+	case ok:
+		programs, err = argsPrograms(field, engine)
+		return field, key, programs, err
+	case engine != "":
+		return "", "", nil, usageErr("--engine goes with engineArgs and dynamoArgs, as in dynctl explain engineArgs.NAME --engine %s", engine)
+	}
+	return "", "", nil, nil
+}
+
 // explainArgs explains a field of arguments or one of them, if a path names that.
 func (a *app) explainArgs(path, engine string) (done bool, err error) {
-	field, key, ok := argsField(path)
-	if !ok {
-		if engine != "" {
-			return true, usageErr("--engine goes with engineArgs and dynamoArgs, as in dynctl explain engineArgs.NAME --engine %s", engine)
-		}
-		return false, nil
-	}
-	programs, err := argsPrograms(field, engine)
-	if err != nil {
-		return true, err
+	field, key, programs, err := argsAt(path, engine)
+	if err != nil || field == "" {
+		return err != nil, err
 	}
 	if key != "" {
 		return true, a.explainArgument(field, key, programs)
@@ -203,6 +217,21 @@ func (a *app) explainArgs(path, engine string) (done bool, err error) {
 	}
 	a.listArguments(programs[0])
 	return true, nil
+}
+
+// argumentKeys are all names of arguments of a program, those that shape the placement
+// alone among them.
+func argumentKeys(program string) []string {
+	var keys []string
+	for _, f := range state.Arguments(program) {
+		keys = append(keys, f.Keys()...)
+	}
+	for _, k := range []string{"tensor_parallel_size", "pipeline_parallel_size"} {
+		if state.PlacesOnly(program, k) {
+			keys = append(keys, k)
+		}
+	}
+	return keys
 }
 
 // completeArguments offers the arguments below a field, of the engine that was
@@ -223,11 +252,9 @@ func completeArguments(cmd *cobra.Command, typed string) ([]string, bool) {
 	before, wanted := strings.TrimSuffix(typed, key), strings.ReplaceAll(key, "-", "_")
 	var out []string
 	for _, program := range programs {
-		for _, f := range state.Arguments(program) {
-			for _, k := range f.Keys() {
-				if strings.HasPrefix(k, wanted) {
-					out = append(out, before+k)
-				}
+		for _, k := range argumentKeys(program) {
+			if strings.HasPrefix(k, wanted) {
+				out = append(out, before+k)
 			}
 		}
 	}

@@ -30,6 +30,7 @@ var published = map[string]any{
 	"history": []revisionInfo{},
 	"router":  []routerInfo{},
 	"doctor":  []finding{},
+	"explain": []explanation{},
 	"plan":    planInfo{},
 	"render":  actors.Rendered{},
 	"version": versionInfo{},
