@@ -122,10 +122,14 @@ func (c *checked) asksTwice() (out []string) {
 // nodes to come.
 func (c *checked) promisesTooMuch() []string {
 	asked := 0
+	back := map[state.Key]string{} // models of which a generation is brought back
 	for _, s := range c.r.Starts {
 		u, ok := c.units[keyOf(s.Template)]
 		if ok && s.Placement.Number <= u.Attempt || s.Template.PlacementTimeout == 0 {
 			continue
+		}
+		if s.Reason == actors.ReasonPlacementRetry {
+			back[state.ModelKey(s.Template.Server, s.Template.Model)] = s.Template.Generation
 		}
 		for _, b := range s.Template.PlacementGroup.Bundles {
 			asked += b.GPU
@@ -135,8 +139,12 @@ func (c *checked) promisesTooMuch() []string {
 		return nil
 	}
 	free := 0
-	// What waits for a node in the place of one that died holds none for long.
-	gone := func(u state.Unit) bool { return unplaced(u) || u.PlacementGroup.State == "RESCHEDULING" }
+	// What waits for a node in the place of one that died holds none for long, and what
+	// waits for its first place yields to a generation that served.
+	gone := func(u state.Unit) bool {
+		g, yields := back[state.ModelKey(u.Server, u.Model)]
+		return unplaced(u) || u.PlacementGroup.State == "RESCHEDULING" || yields && u.Generation != g && u.PlacementGroup.State != "CREATED"
+	}
 	for _, n := range newLedger(c.in.Observed.Nodes, sortedUnits(c.in.Observed.Units)).without(gone) {
 		if n.Alive {
 			free += max(n.FreeGPUs, 0)
