@@ -272,6 +272,13 @@ fuzz: need-go ## Run every fuzz test for FUZZTIME
 	  { $(GO) test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true; } | while read -r name; do \
 	    echo "fuzz: $$pkg $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; done; done
 
+WALKS_FROM = $(shell date +%s)
+.PHONY: walks
+walks: need-go ## Walk the planner over simulated clusters that no run has had, for 10 minutes
+	@echo "walks: the deep ones after seed $(WALKS_FROM), 20,000 of edits with rapid's seed $(WALKS_FROM)"
+	@$(GO) test ./actors/plan -v -run TestDeepWalk -walk.from $(WALKS_FROM) -walk.steps 10000000 -walk.time 6m -timeout 20m
+	@$(GO) test ./actors/plan -v -run 'TestEdits|TestRandomWalk' -rapid.seed $(WALKS_FROM) -rapid.checks 20000 -timeout 20m
+
 bin/testsum: $(wildcard deploy/testsum/*.go)
 	@$(GO) build -o $@ ./deploy/testsum
 

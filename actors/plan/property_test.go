@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"flag"
 	"strings"
 	"testing"
 
@@ -8,6 +9,14 @@ import (
 
 	"dynctl/state"
 )
+
+// A run of the tests can be made again: it draws the same each time, and make walks draws
+// something new.
+func init() {
+	if err := flag.Set("rapid.seed", "1"); err != nil {
+		panic(err)
+	}
+}
 
 func drawer(t *rapid.T) picker {
 	return func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }
