@@ -102,6 +102,9 @@ func NewPublisher(js jetstream.JetStream, opts PublisherOptions) (*Publisher, er
 			cancel()
 			return nil, fmt.Errorf("event spool: %w: make the directory writable or name another", err)
 		}
+		for _, err := range d.passed {
+			p.log.Error("event spool: a file is passed over; what it holds is not sent", "error", err, "fix", "look at it, and remove it")
+		}
 		p.disk = d
 		p.rest.Go(func() { p.runSpiller(ctx) })
 	}

@@ -237,8 +237,8 @@ func TestSpoolOutlivesTheProcess(t *testing.T) {
 		t.Errorf("dropped %d, want the torn line", p.Dropped())
 	}
 	inOrder(t, stored(t, b.dial()), n)
-	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) != 0 {
-		t.Errorf("left behind: %v", files)
+	if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) != 1 || filepath.Base(files[0]) != unreadableFile {
+		t.Errorf("left behind: %v, want the torn line alone", files)
 	}
 }
 

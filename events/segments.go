@@ -34,6 +34,9 @@ type segments struct {
 	next   int
 	bytes  int64
 	facts  int // in files
+	// passed are files of the spool's that could not be read at the start; they stay
+	// where they are.
+	passed []error
 }
 
 type segment struct {
@@ -53,18 +56,28 @@ func openSegments(dir string, maxBytes int64) (*segments, error) {
 	}
 	for _, name := range names {
 		var s segment
-		if _, err := fmt.Sscanf(filepath.Base(name), "facts-%d.jsonl", &s.number); err != nil || s.number < 1 {
-			continue
+		if _, err := fmt.Sscanf(filepath.Base(name), "facts-%d.jsonl", &s.number); err != nil || s.number < 1 || name != d.path(s.number) {
+			continue // none of ours
 		}
 		b, err := os.ReadFile(name)
 		if err != nil {
-			return nil, err
+			d.passed = append(d.passed, err)
+			d.next = max(d.next, s.number+2) // nothing is appended to it
+			continue
 		}
 		s.facts, s.size = len(lines(b)), int64(len(b))
 		d.files = append(d.files, s)
 		d.facts += s.facts
 		d.bytes += s.size
 		d.next = max(d.next, s.number+2)
+	}
+	// What was being written when the machine went down.
+	half, err := filepath.Glob(filepath.Join(dir, "facts-*.jsonl.tmp"))
+	for _, name := range half {
+		err = errors.Join(err, os.Remove(name))
+	}
+	if err != nil {
+		d.passed = append(d.passed, err)
 	}
 	slices.SortFunc(d.files, func(a, b segment) int { return a.number - b.number })
 	// A directory that cannot be written is found now, not at the first outage.
@@ -149,7 +162,7 @@ func (d *segments) write(number int, b []byte) error {
 }
 
 // load takes the oldest segment out and reads it; bad counts the lines that are
-// no events. Its file stays until release.
+// no events, which are set aside. Its file stays until release.
 func (d *segments) load() (facts []fact, bad int, err error) {
 	d.mu.Lock()
 	d.loaded = d.files[0]
@@ -165,15 +178,41 @@ func (d *segments) load() (facts []fact, bad int, err error) {
 	if err != nil {
 		return nil, d.loaded.facts, err
 	}
+	var torn bytes.Buffer
 	for _, line := range lines(b) {
 		e, err := Decode(line)
 		if err != nil {
 			bad++
+			torn.Write(line)
+			torn.WriteByte('\n')
 			continue
 		}
 		facts = append(facts, fact{e.ID, e.Subject(), slices.Clone(line)})
 	}
-	return facts, bad, nil
+	if bad > 0 {
+		err = d.setAside(torn.Bytes())
+	}
+	return facts, bad, err
+}
+
+// unreadableFile is where lines are set aside that are no events, for people to look
+// at; maxUnreadable is how large it may become.
+const (
+	unreadableFile = "unreadable.txt"
+	maxUnreadable  = 1 << 20
+)
+
+// setAside keeps what cannot be read, as far as there is room for it.
+func (d *segments) setAside(b []byte) error {
+	f, err := os.OpenFile(filepath.Join(d.dir, unreadableFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	at, err := f.Seek(0, io.SeekEnd)
+	if err == nil {
+		_, err = f.Write(b[:min(int64(len(b)), max(maxUnreadable-at, 0))])
+	}
+	return errors.Join(err, f.Close())
 }
 
 // release removes the loaded segment: all of it is sent.

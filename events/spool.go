@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"time"
 )
 
@@ -72,7 +73,8 @@ func (p *Publisher) next() (fact, bool) {
 		facts, bad, err := p.disk.load()
 		p.dropped.Add(uint64(bad))
 		if err != nil || bad > 0 {
-			p.log.Error("event spool: lines lost", "lines", bad, "error", err)
+			p.log.Error("event spool: what cannot be read is set aside, the rest is sent", "lines", bad, "file", p.disk.path(p.disk.loaded.number),
+				"aside", filepath.Join(p.opts.Dir, unreadableFile), "error", err)
 		}
 		if len(facts) == 0 {
 			p.disk.release()

@@ -125,7 +125,7 @@ func readContext(name string) (connection, error) {
 	}
 	c, err := parseContext(data)
 	if err != nil {
-		return connection{}, usageErr("context %q: %s: %w", name, path, err)
+		return connection{}, usageErr("context %q: %s: %w: correct the file, or remove it and make it again with `dynctl context add %s`", name, path, err, name)
 	}
 	c.name = name
 	if info, err := os.Stat(path); err == nil {
@@ -243,7 +243,7 @@ func writePrivate(path string, data []byte) error {
 		return err
 	}
 	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close()); err == nil {
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
