@@ -1,13 +1,22 @@
-// Package actors decides what runs where, under which name, with which command,
-// and what to do when what runs is not that. It is pure: no clock, no randomness,
-// no IO, no goroutines, no logger. It may import state and router; the adapter to
-// Ray lies below it, in actors/ray, and the Ray-side agent in actors/agent.
+// Package actors is the vocabulary of what runs where: templates, names, what is
+// wanted, what a plan is made of, and the reasons that are given. It decides nothing.
+// It is pure: no clock, no randomness, no IO, no goroutines, no logger, and so are the
+// packages that decide, which import one another in this order only:
 //
-// The way of a spec: [Accept] decides which revision counts and renders it once
-// into a [ServerTemplate] or a [ModelTemplate], which are stored; [Plan] compares
-// them with what is observed; [ChooseShape] lays a unit out on nodes; Unit makes a
-// [UnitTemplate] of a template and a shape, which is all that the agent needs to
-// start it. [Offline] goes the same way without a cluster.
+//	place    on which nodes a unit runs, and in which shape
+//	render   what it executes, under which name and in which generation
+//	accept   which revision of a spec counts, and what is warned of
+//	offline  the same without a cluster
+//	plan     what to do when what runs is not what is wanted
+//
+// plan imports place and render; accept and offline are none of its business. The
+// adapter to Ray is actors/ray, and the Ray-side agent actors/agent.
+//
+// The way of a spec: accept.Revisions decides which revision counts and has it rendered
+// once into a [ServerTemplate] or a [ModelTemplate], which are stored; plan.Plan compares
+// them with what is observed; place.Worker lays a unit out on nodes; render.Worker makes
+// a [UnitTemplate] of a template and a shape, which is all that the agent needs to start
+// it.
 //
 // Vocabulary: a unit is a placement group with its actors; a worker is a unit of a
 // model, with one actor per bundle, whose index is the node rank; a role is what a

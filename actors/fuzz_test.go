@@ -26,23 +26,6 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-func FuzzNames(f *testing.F) {
-	for _, seed := range []string{"infra", "abcd1234_m_DP0", "dynamo_default_abcd1234_pg_m_prefill_0", "dynamo_a_abcd1234_Dynamo_ETCD"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, name string) {
-		if id, ok := ParseUnit(name); ok && id.String() != name {
-			t.Errorf("unit %q comes back as %q", name, id)
-		}
-		if o, ok := ParsePlacementGroupName(name, ""); ok && PlacementGroupName(o.Server, o.Generation, o.Unit) != name {
-			t.Errorf("group %q is read as %+v", name, o)
-		}
-		if o, ok := ParseActorName(name, ""); ok && ActorName(o.Server, o.Generation, o.Label) != name {
-			t.Errorf("actor %q is read as %+v", name, o)
-		}
-	})
-}
-
 func FuzzJSONText(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,"\u00fc"]}`, `"\ud800\\\""`, `-0.0`} {
 		f.Add([]byte(seed))

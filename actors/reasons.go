@@ -86,6 +86,22 @@ const (
 	WaitGPUBusy        = "GPUBusy"
 )
 
+// Reasons why a worker cannot be placed; those of the condition Scheduled.
+const (
+	// ReasonTPDoesNotFit: no shape of the worker fits the nodes that there are,
+	// were they empty.
+	ReasonTPDoesNotFit = "TPDoesNotFit"
+	// ReasonInsufficientGPUs: it would fit, were nothing else running.
+	ReasonInsufficientGPUs = "InsufficientGPUs"
+	// ReasonInsufficientCPUs: the same, but CPUs are what is missing.
+	ReasonInsufficientCPUs = "InsufficientCPUs"
+	// ReasonNoLabelledNodes: no node carries the labels that are asked for.
+	ReasonNoLabelledNodes = "NoLabelledNodes"
+	// ReasonWaitingForNodes: the group is asked for all the same, and waits for
+	// nodes to come.
+	ReasonWaitingForNodes = "WaitingForNodes"
+)
+
 // Types of facts: words of the event stream's vocabulary.
 const (
 	FactSpecAccepted      = "spec-accepted"

@@ -38,11 +38,3 @@ func (t *Text) UnmarshalJSON(data []byte) error {
 	*t = Exp(*e.Expand)
 	return nil
 }
-
-func lits(words ...string) []Text {
-	texts := make([]Text, len(words))
-	for i, w := range words {
-		texts[i] = Lit(w)
-	}
-	return texts
-}

@@ -27,7 +27,7 @@ var groups = []struct {
 	prefix      string // of the constants' names
 }{
 	{"rejections", "state/reasons.go", 0, "Reason"},
-	{"placement", "actors/placement.go", 0, "Reason"},
+	{"placement", "actors/reasons.go", 3, "Reason"},
 	{"waits", "actors/reasons.go", 2, "Wait"},
 	{"conditions", "actors/reasons_conditions.go", 0, "Cond"},
 	{"actions", "actors/reasons.go", 1, "Reason"},

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/actors/plan"
 	"dynctl/events"
 	"dynctl/state"
@@ -173,7 +174,7 @@ func asText(st state.Status) string {
 	return string(b)
 }
 
-func (s *standIn) input() (actors.Input, map[state.Key]actors.Kept) {
+func (s *standIn) input() (actors.Input, map[state.Key]accept.Kept) {
 	specs := s.views.Specs()
 	views, loaded := s.views.Statuses()
 	statuses := map[state.Key]state.Status{}
@@ -182,20 +183,20 @@ func (s *standIn) input() (actors.Input, map[state.Key]actors.Kept) {
 			statuses[key] = st
 		}
 	}
-	var entries []actors.SpecEntry
+	var entries []accept.Entry
 	for _, e := range specs.Entries {
 		key, err := state.ParseKey(e.Key)
 		if err != nil {
 			continue
 		}
-		x := actors.SpecEntry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, At: e.At}
+		x := accept.Entry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, At: e.At}
 		if !e.Deleted {
 			x.Doc, x.Err = state.DecodeValue(key, e.Value)
 		}
 		entries = append(entries, x)
 	}
 	observed := s.views.Observed()
-	desired, kept := actors.Accept(actors.AcceptInput{Synced: specs.Synced && loaded, Entries: entries, Statuses: statuses,
+	desired, kept := accept.Revisions(accept.Input{Synced: specs.Synced && loaded, Entries: entries, Statuses: statuses,
 		Confirmed: specs.Confirmed, Units: observed.Units})
 	in := actors.Input{Now: time.Now(), Desired: desired, Observed: observed, Suspects: s.suspects,
 		Registered: map[string]state.Registrations{}, Frontends: map[string]state.FrontendView{},

@@ -37,7 +37,21 @@ func TestLintRulesFire(t *testing.T) {
 		{"router may import state", "router/x.go", imports("router", "dynctl/state"), ""},
 		{"actors may not import an adapter", "actors/x.go", imports("actors", "dynctl/actors/ray"), "import 'dynctl/actors/ray' is not allowed"},
 		{"actors may not use randomness", "actors/x.go", imports("actors", "math/rand/v2"), "import 'math/rand/v2' is not allowed"},
-		{"actors may import state and router", "actors/x.go", imports("actors", "dynctl/router", "dynctl/state"), ""},
+		{"actors may import state", "actors/x.go", imports("actors", "dynctl/state"), ""},
+		{"the vocabulary may not import what decides", "actors/x.go", imports("actors", "dynctl/actors/place"), "import 'dynctl/actors/place' is not allowed"},
+		{"placement may not import rendering", "actors/place/x.go", imports("place", "dynctl/actors/render"), "import 'dynctl/actors/render' is not allowed"},
+		{"placement may not ask the time", "actors/place/x.go", clock("place", "Now()"), "use of `time.Now` forbidden"},
+		{"rendering may import placement", "actors/render/x.go", imports("render", "dynctl/actors", "dynctl/actors/place", "dynctl/router"), ""},
+		{"rendering may not import acceptance", "actors/render/x.go", imports("render", "dynctl/actors/accept"), "import 'dynctl/actors/accept' is not allowed"},
+		{"rendering may not read a file", "actors/render/x.go", imports("render", "os"), "import 'os' is not allowed"},
+		{"acceptance may import rendering", "actors/accept/x.go", imports("accept", "dynctl/actors/render"), ""},
+		{"acceptance may not place", "actors/accept/x.go", imports("accept", "dynctl/actors/place"), "import 'dynctl/actors/place' is not allowed"},
+		{"acceptance may not plan", "actors/accept/x.go", imports("accept", "dynctl/actors/plan"), "import 'dynctl/actors/plan' is not allowed"},
+		{"acceptance may not ask the time", "actors/accept/x.go", clock("accept", "Now()"), "use of `time.Now` forbidden"},
+		{"offline goes through acceptance, placement and rendering", "actors/offline/x.go", imports("offline", "dynctl/actors/accept", "dynctl/actors/place", "dynctl/actors/render"), ""},
+		{"offline may not plan", "actors/offline/x.go", imports("offline", "dynctl/actors/plan"), "import 'dynctl/actors/plan' is not allowed"},
+		{"the planner may place and render", "actors/plan/x.go", imports("plan", "dynctl/actors/place", "dynctl/actors/render"), ""},
+		{"the planner may not accept", "actors/plan/x.go", imports("plan", "dynctl/actors/accept"), "import 'dynctl/actors/accept' is not allowed"},
 		{"actors may not import the planner", "actors/x.go", imports("actors", "dynctl/actors/plan"), "import 'dynctl/actors/plan' is not allowed"},
 		{"the planner may not import an adapter", "actors/plan/x.go", imports("plan", "dynctl/actors/ray"), "import 'dynctl/actors/ray' is not allowed"},
 		{"the planner may not ask the time", "actors/plan/x.go", clock("plan", "Now()"), "use of `time.Now` forbidden"},
@@ -71,7 +85,8 @@ func TestLintRulesFire(t *testing.T) {
 
 // packages are the stubs that the files under test import.
 var packages = map[string]string{
-	"state": "state", "state/engineflags": "engineflags", "router": "router", "actors": "actors", "actors/plan": "plan", "events": "events", "state/kv": "kv",
+	"state": "state", "state/engineflags": "engineflags", "router": "router", "actors": "actors", "events": "events", "state/kv": "kv",
+	"actors/place": "place", "actors/render": "render", "actors/accept": "accept", "actors/offline": "offline", "actors/plan": "plan",
 	"state/registry": "registry", "actors/ray": "ray", "actors/simray": "simray", "cmd/tool": "tool",
 }
 

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"dynctl/actors"
+	"dynctl/actors/offline"
 	"dynctl/state"
 )
 
@@ -65,7 +65,7 @@ func requireNames(t *testing.T, what string, rows []rayRow, living string, want 
 }
 
 // render is what dynctl prints for this server and some models on the cluster's nodes.
-func (s *Server) render(models ...string) (out actors.Rendered) {
+func (s *Server) render(models ...string) (out offline.Rendered) {
 	s.t.Helper()
 	dir := s.t.TempDir()
 	files := map[string]string{
@@ -86,7 +86,7 @@ func (s *Server) render(models ...string) (out actors.Rendered) {
 }
 
 // requireRuns compares a process with what render prints of it.
-func (s *Server) requireRuns(t *testing.T, want actors.RenderedActor, unit, infra state.Unit) {
+func (s *Server) requireRuns(t *testing.T, want offline.RenderedActor, unit, infra state.Unit) {
 	t.Helper()
 	a := actor(unit, want.Name)
 	if a.ChildPID == 0 {
@@ -130,7 +130,7 @@ func (s *Server) requireRuns(t *testing.T, want actors.RenderedActor, unit, infr
 
 // resolver puts the cluster's own paths, addresses and ports in place of what
 // render prints, which knows the seeds alone.
-func (s *Server) resolver(t *testing.T, want actors.RenderedActor, unit state.Unit, a state.Actor, infra state.Unit) *strings.Replacer {
+func (s *Server) resolver(t *testing.T, want offline.RenderedActor, unit state.Unit, a state.Actor, infra state.Unit) *strings.Replacer {
 	t.Helper()
 	session, err := filepath.EvalSymlinks(filepath.Join(s.Env.Stack.TempDir(), "session_latest"))
 	if err != nil {

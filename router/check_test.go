@@ -84,7 +84,11 @@ func TestExplicitKVEventsCountUnderAuto(t *testing.T) {
 		for _, events := range []state.Tristate{state.Auto, state.True, state.False} {
 			r := state.ServerRouter{Mode: state.RouterAuto, KVEvents: events, Apply: apply}
 			want := events != state.False
-			if d := InForce(r, disagg, []Model{disagg}); d.Mode != state.RouterKV || d.KVEvents != want {
+			d := ForFrontend(r, []Model{disagg})
+			if apply == state.ApplyModel {
+				d, _ = ForModel(r, disagg)
+			}
+			if d.Mode != state.RouterKV || d.KVEvents != want {
 				t.Errorf("apply %s, kvEvents %s: %s with events %t, want kv with %t", apply, events, d.Mode, d.KVEvents, want)
 			}
 			if d := Resolve(r, []Model{disagg}); events.Explicit() && !strings.Contains(d.Because, "kvEvents: "+string(events)) {

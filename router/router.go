@@ -123,15 +123,6 @@ func ForModel(r state.ServerRouter, m Model) (Decision, *state.Invalid) {
 	return Resolve(r, []Model{m}), nil
 }
 
-// InForce is the routing that holds for one model of a server: its own where its
-// workers carry one, else the frontend's.
-func InForce(r state.ServerRouter, m Model, models []Model) Decision {
-	if d, invalid := ForModel(r, m); invalid == nil && d.Mode != "" {
-		return d
-	}
-	return ForFrontend(r, models)
-}
-
 // Publishes says whether a worker of a role publishes KV events: a prefill worker
 // always, a decode worker never, an aggregated one if its own spec or the server's
 // explicit mode says kv with events. None does with the hybrid KV cache manager,

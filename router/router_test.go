@@ -178,18 +178,6 @@ func TestBecause(t *testing.T) {
 	}
 }
 
-func TestInForce(t *testing.T) {
-	if d := InForce(server("random", state.Auto, "model"), agg, []Model{agg}); d.Mode != "random" || d.Source != "server" {
-		t.Errorf("an aggregated model follows the frontend: %+v", d)
-	}
-	if d := InForce(autoModel, dis, []Model{agg, dis}); d.Mode != "kv" || !d.KVEvents {
-		t.Errorf("a disaggregated model follows its own card: %+v", d)
-	}
-	if d := InForce(autoFrontend, agg, []Model{agg, dis}); d.Mode != "kv" {
-		t.Errorf("an aggregated model follows the resolved answer: %+v", d)
-	}
-}
-
 func drawModel(t *rapid.T, label string) Model {
 	m := model(rapid.StringMatching(`[a-z]{1,3}`).Draw(t, label), rapid.SampledFrom([]string{"aggregated", "disagg"}).Draw(t, label+" mode"),
 		own(rapid.SampledFrom(append([]string{"inherit", "round_robin"}, state.RouterModes()...)).Draw(t, label+" router"),

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/state"
 )
 
@@ -17,14 +17,14 @@ func TestAMemoChangesNoAnswer(t *testing.T) {
 	w := newWorld(node("1", 8))
 	first := w.put(model("a", "  replicas: 1\n"))
 	second := w.put(model("b", "  mode: disagg\n"))
-	var memo actors.Memo
+	var memo accept.Memo
 	same := func(what string) {
 		t.Helper()
-		in := actors.AcceptInput{Synced: true, Entries: slices.Collect(maps.Values(w.specs)), Statuses: w.statuses}
-		want, wantKept := actors.Accept(in)
+		in := accept.Input{Synced: true, Entries: slices.Collect(maps.Values(w.specs)), Statuses: w.statuses}
+		want, wantKept := accept.Revisions(in)
 		in.Memo = &memo
 		for range 2 { // what this call remembers is what the next one uses
-			got, gotKept := actors.Accept(in)
+			got, gotKept := accept.Revisions(in)
 			if d := cmp.Diff(want, got); d != "" {
 				t.Errorf("%s: desired differs (-without +with a memo):\n%s", what, d)
 			}

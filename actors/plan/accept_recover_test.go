@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/actors/plan"
 	"dynctl/state"
 )
@@ -24,39 +25,39 @@ func (w *world) snapshotOf() map[state.UnitKey]string {
 }
 
 // acceptLost accepts without any status, with the history that was asked for.
-func (w *world) acceptLost(past map[state.Key][]actors.SpecEntry) (actors.Desired, map[state.Key]actors.Kept) {
+func (w *world) acceptLost(past map[state.Key][]accept.Entry) (actors.Desired, map[state.Key]accept.Kept) {
 	var units []state.Unit
 	for _, u := range w.units {
 		units = append(units, *u)
 	}
-	entries := []actors.SpecEntry{}
+	entries := []accept.Entry{}
 	for _, e := range w.specs {
 		entries = append(entries, e)
 	}
-	return actors.Accept(actors.AcceptInput{Synced: true, Recover: true, Observed: true, Entries: entries, Units: units, Past: past})
+	return accept.Revisions(accept.Input{Synced: true, Recover: true, Observed: true, Entries: entries, Units: units, Past: past})
 }
 
 // loseStatuses is what is left after the status bucket was emptied, and keeps rounds
 // going until everything is settled again.
 func (w *world) loseStatuses() {
 	w.statuses = map[state.Key]state.Status{}
-	w.memo = actors.Memo{}
+	w.memo = accept.Memo{}
 	w.changed = true
 }
 
 func TestALostStatusTouchesNothingThatRuns(t *testing.T) {
-	rows := map[string]func(w *world, key state.Key) (past map[state.Key][]actors.SpecEntry, accepted uint64){
-		"the newest revision runs": func(w *world, key state.Key) (map[state.Key][]actors.SpecEntry, uint64) {
+	rows := map[string]func(w *world, key state.Key) (past map[state.Key][]accept.Entry, accepted uint64){
+		"the newest revision runs": func(w *world, key state.Key) (map[state.Key][]accept.Entry, uint64) {
 			return nil, w.specs[key].Revision
 		},
-		"the newest was rejected": func(w *world, key state.Key) (map[state.Key][]actors.SpecEntry, uint64) {
+		"the newest was rejected": func(w *world, key state.Key) (map[state.Key][]accept.Entry, uint64) {
 			was := w.specs[key]
 			w.put(model("a", "  replicas: -1\n"))
-			return map[state.Key][]actors.SpecEntry{key: {was, w.specs[key]}}, was.Revision
+			return map[state.Key][]accept.Entry{key: {was, w.specs[key]}}, was.Revision
 		},
-		"no revision renders to what runs": func(w *world, key state.Key) (map[state.Key][]actors.SpecEntry, uint64) {
+		"no revision renders to what runs": func(w *world, key state.Key) (map[state.Key][]accept.Entry, uint64) {
 			w.put(model("a", "  engineArgs: {max-model-len: 77}\n"))
-			return map[state.Key][]actors.SpecEntry{key: {w.specs[key]}}, w.specs[key].Revision
+			return map[state.Key][]accept.Entry{key: {w.specs[key]}}, w.specs[key].Revision
 		},
 	}
 	for name, row := range rows {
@@ -95,7 +96,7 @@ func TestALostStatusTouchesNothingThatRuns(t *testing.T) {
 		was := w.specs[key]
 		w.put(model("a", "  engineArgs: {max-model-len: 77}\n"))
 		w.loseStatuses()
-		w.past = map[state.Key][]actors.SpecEntry{key: {was, w.specs[key]}}
+		w.past = map[state.Key][]accept.Entry{key: {was, w.specs[key]}}
 		w.run(60)
 		ready(t, w, key)
 		if s := w.statuses[key]; s.AcceptedRevision != w.specs[key].Revision || len(w.of("a")) != 1 {
@@ -119,7 +120,7 @@ func TestALostStatusTouchesNothingThatRuns(t *testing.T) {
 	})
 	t.Run("something unreadable stands in its place and nobody has told yet what runs", func(t *testing.T) {
 		w, key := served(t)
-		d, _ := actors.Accept(actors.AcceptInput{Synced: true, Recover: true, Lost: map[state.Key]bool{key: true}, Entries: []actors.SpecEntry{w.specs[key]}})
+		d, _ := accept.Revisions(accept.Input{Synced: true, Recover: true, Lost: map[state.Key]bool{key: true}, Entries: []accept.Entry{w.specs[key]}})
 		if len(d.Models) != 1 || !d.Models[0].Recovering || d.Models[0].Accepted != 0 {
 			t.Errorf("%+v", d.Models)
 		}
@@ -208,7 +209,7 @@ func TestAnEqualRevisionOfAnotherBucket(t *testing.T) {
 	e.Revision = revision
 	w.specs[key] = e
 	w.created = w.now.Add(time.Second)
-	w.memo, w.changed = actors.Memo{}, true
+	w.memo, w.changed = accept.Memo{}, true
 	w.run(60)
 	ready(t, w, key)
 	s := w.statuses[key]
@@ -230,7 +231,7 @@ func TestAnEqualDeleteOfAnotherBucket(t *testing.T) {
 		}
 	}
 	w.statuses[key] = s
-	w.specs[key] = actors.SpecEntry{Key: key, Revision: s.ObservedRevision, Deleted: true, At: w.now}
+	w.specs[key] = accept.Entry{Key: key, Revision: s.ObservedRevision, Deleted: true, At: w.now}
 	w.created, w.changed = w.now.Add(time.Second), true
 	in, _ := w.input()
 	if r := plan.Plan(in); len(r.Stops) > 0 {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/place"
 	"dynctl/state"
 )
 
@@ -17,7 +18,7 @@ type admission struct {
 	leaving map[*unit]bool
 	// displaced says of a role why a unit of it that has lost its group finds no other.
 	// refused: of those, where Ray did not place one in time.
-	displaced map[*role]*actors.Unfit
+	displaced map[*role]*place.Unfit
 	refused   map[*role]bool
 }
 
@@ -176,7 +177,7 @@ func (a *admission) tellWhatItAwaits(u *unit) {
 	if u.standing == old || u.PlacementGroup.State == "CREATED" {
 		return
 	}
-	_, unfit := actors.ChooseShape(a.m.role(u.Role).Needs, a.ledger.without(func(x state.Unit) bool { return x.Key() == u.Key() }))
+	_, unfit := place.Worker(a.m.role(u.Role).Needs, a.ledger.without(func(x state.Unit) bool { return x.Key() == u.Key() }))
 	if unfit == nil {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"dynctl/actors"
+	"dynctl/actors/place"
 	"dynctl/state"
 )
 
@@ -75,7 +76,7 @@ func (a *admission) refusedItsPlace() bool {
 func (a *admission) placesPrevious() bool {
 	nodes := a.ledger.left
 	for _, r := range a.m.Previous.Roles {
-		shape, unfit := actors.ChooseShape(r.Needs, nodes)
+		shape, unfit := place.Worker(r.Needs, nodes)
 		if unfit != nil {
 			return false
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/place"
 	"dynctl/state"
 )
 
@@ -85,7 +86,7 @@ func (a *admission) letGo(need []shortfall) bool {
 func (a *admission) reserve(need []shortfall) {
 	nodes := a.roomWithout(nil)
 	for _, s := range need {
-		if shape, unfit := actors.ChooseShape(s.role.Needs, nodes); unfit == nil {
+		if shape, unfit := place.Worker(s.role.Needs, nodes); unfit == nil {
 			a.ledger.promise(shape)
 			nodes = shape.Take(nodes)
 		}
@@ -107,13 +108,13 @@ func (a *admission) fitsOnceCounted(needs actors.Needs) bool {
 	if !until.After(a.in.Now) {
 		return false
 	}
-	var granted []actors.Shape
+	var granted []place.Shape
 	for _, k := range a.order {
 		if shape, ok := a.asked[k]; ok && a.stops[k] == nil {
 			granted = append(granted, shape)
 		}
 	}
-	if _, unfit := actors.ChooseShape(needs, a.ledger.counted(granted)); unfit != nil {
+	if _, unfit := place.Worker(needs, a.ledger.counted(granted)); unfit != nil {
 		return false
 	}
 	a.checkAt(until)
@@ -122,7 +123,7 @@ func (a *admission) fitsOnceCounted(needs actors.Needs) bool {
 
 // whyUnplaceable says why a generation finds no room: others that come first may wait for
 // what the old one would leave.
-func (a *admission) whyUnplaceable(short []shortfall, unfit *actors.Unfit) string {
+func (a *admission) whyUnplaceable(short []shortfall, unfit *place.Unfit) string {
 	waiting := a.ledger.waiting
 	a.ledger.waiting = nil
 	_, alone := a.placeable(short)
@@ -145,13 +146,13 @@ func missingText(need []shortfall) string {
 // placeable is what of the shortfalls would fit in the room of all old units; if nothing
 // would, why not. Roles without any unit come first and count together, for one alone
 // serves nobody.
-func (a *admission) placeable(short []shortfall) ([]shortfall, *actors.Unfit) {
+func (a *admission) placeable(short []shortfall) ([]shortfall, *place.Unfit) {
 	room := a.roomWithout(a.old())
 	first := slices.DeleteFunc(slices.Clone(short), func(s shortfall) bool { return count(s.role.fresh, a.placed) > 0 })
 	if len(first) > 0 {
 		return first, fit(first, room)
 	}
-	var none *actors.Unfit
+	var none *place.Unfit
 	for _, s := range short {
 		unfit := fit([]shortfall{s}, room)
 		if unfit == nil {
@@ -165,9 +166,9 @@ func (a *admission) placeable(short []shortfall) ([]shortfall, *actors.Unfit) {
 }
 
 // fit lays out one unit of each shortfall; if that is not possible it says why.
-func fit(need []shortfall, nodes []actors.NodeRoom) *actors.Unfit {
+func fit(need []shortfall, nodes []place.Room) *place.Unfit {
 	for _, s := range need {
-		shape, unfit := actors.ChooseShape(s.role.Needs, nodes)
+		shape, unfit := place.Worker(s.role.Needs, nodes)
 		if unfit != nil {
 			return unfit
 		}
@@ -243,7 +244,7 @@ func (a *admission) old() []*unit {
 // roomWithout is the room that is left for a model when some of its units are gone, besides
 // those of it that are being stopped, and when who comes first has taken what it waits for.
 // What others stop is not counted on: they may have stopped it for their own.
-func (a *admission) roomWithout(set []*unit) []actors.NodeRoom {
+func (a *admission) roomWithout(set []*unit) []place.Room {
 	gone := map[state.UnitKey]bool{}
 	for _, u := range set {
 		gone[u.Key()] = true
@@ -258,7 +259,7 @@ func (a *admission) roomWithout(set []*unit) []actors.NodeRoom {
 		if s.model == a.m {
 			continue
 		}
-		if shape, unfit := actors.ChooseShape(s.needs, nodes); unfit == nil {
+		if shape, unfit := place.Worker(s.needs, nodes); unfit == nil {
 			nodes = shape.Take(nodes)
 		}
 	}

@@ -4,13 +4,15 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/place"
+	"dynctl/actors/render"
 	"dynctl/state"
 )
 
 // unitAt is which unit of a role is meant.
 type unitAt struct {
 	index, worker int
-	shape         actors.Shape
+	shape         place.Shape
 	restart       string
 }
 
@@ -19,7 +21,7 @@ func (r *round) template(m *model, t actors.ModelTemplate, role actors.RoleTempl
 	if r.waitsForNodes(m.server) {
 		timeout = 0
 	}
-	return t.Unit(actors.UnitInput{
+	return render.Worker(t, render.WorkerInput{
 		Role: role, Index: at.index, Worker: at.worker, Shape: at.shape, Restart: at.restart,
 		RayNamespace:           r.in.Policy.RayNamespace,
 		StartupTimeout:         time.Duration(m.Spec.StartupTimeout),
@@ -42,7 +44,7 @@ type startWish struct {
 }
 
 // place grants a start if there is room; else it says what misses.
-func (a *admission) place(w startWish) *actors.Unfit {
+func (a *admission) place(w startWish) *place.Unfit {
 	m := a.m
 	key := state.UnitKey{Server: m.Server, Unit: w.source.UnitID(w.role.Role, w.index)}
 	room := a.ledger.left
@@ -116,7 +118,7 @@ func (a *admission) replace(w replacement) {
 	again.role = r.RoleTemplate
 	if unfit := a.place(again); unfit != nil {
 		if a.displaced == nil {
-			a.displaced, a.refused = map[*role]*actors.Unfit{}, map[*role]bool{}
+			a.displaced, a.refused = map[*role]*place.Unfit{}, map[*role]bool{}
 		}
 		a.displaced[r], a.refused[r] = unfit, a.refused[r] || u.Reason != ""
 	}
@@ -137,7 +139,7 @@ func (a *admission) replaceOld(u *unit, again startWish) {
 		waits := x.Server == m.Server && x.Model == m.Name && x.Generation == m.inForce.Generation && x.PlacementGroup.State != "CREATED"
 		return waits || x.Key() == u.Key() // what waits for nodes that are to come holds none of these
 	}
-	if _, unfit := actors.ChooseShape(role.Needs, a.ledger.without(again.yields)); unfit == nil && m.server.blocked == "" {
+	if _, unfit := place.Worker(role.Needs, a.ledger.without(again.yields)); unfit == nil && m.server.blocked == "" {
 		a.place(again)
 	}
 }
@@ -161,13 +163,13 @@ func (a *admission) placesWanted() bool {
 type shortfall struct {
 	role *role
 	// unfit is what the nodes miss; nil: as many units exist as may.
-	unfit *actors.Unfit
+	unfit *place.Unfit
 }
 
 // roleStart is a role's wish for replicas, as far as it was granted.
 type roleStart struct {
 	missing
-	unfit   *actors.Unfit
+	unfit   *place.Unfit
 	allowed int // how many may be started beside the old ones
 	have    int // that exist or were started in this round
 	started bool

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/actors/plan"
 	"dynctl/state"
 )
@@ -57,15 +58,15 @@ func BenchmarkPlan(b *testing.B) {
 // program that has just started, and round after round.
 func BenchmarkAccept(b *testing.B) {
 	for _, models := range []int{10, 100, 1000} {
-		for name, memo := range map[string]*actors.Memo{"first": nil, "again": {}} {
+		for name, memo := range map[string]*accept.Memo{"first": nil, "again": {}} {
 			b.Run(fmt.Sprintf("%s/models=%d", name, models), func(b *testing.B) {
 				w := fleet(models, false)
 				w.run(1)
-				in := actors.AcceptInput{Synced: true, Entries: slices.Collect(maps.Values(w.specs)), Statuses: w.statuses, Memo: memo}
-				actors.Accept(in)
+				in := accept.Input{Synced: true, Entries: slices.Collect(maps.Values(w.specs)), Statuses: w.statuses, Memo: memo}
+				accept.Revisions(in)
 				b.ReportAllocs()
 				for b.Loop() {
-					actors.Accept(in)
+					accept.Revisions(in)
 				}
 			})
 		}

@@ -7,25 +7,26 @@ import (
 	"strings"
 
 	"dynctl/actors"
+	"dynctl/actors/place"
 )
 
 // nodeIDLabel is the label that Ray gives each node by itself.
 const nodeIDLabel = "ray.io/node-id"
 
-// chooseApart is [actors.ChooseShape], on nodes whose cards no stranger holds where that
+// chooseApart is [place.Worker], on nodes whose cards no stranger holds where that
 // is possible: which card of a node a worker gets is for Ray to say.
-func (r *round) chooseApart(needs actors.Needs, nodes []actors.NodeRoom) (actors.Shape, *actors.Unfit) {
+func (r *round) chooseApart(needs actors.Needs, nodes []place.Room) (place.Shape, *place.Unfit) {
 	busy := map[string]bool{}
 	for _, s := range r.strangers {
 		busy[s.Node] = true
 	}
 	if needs.GPUs == 0 || len(busy) == 0 {
-		return actors.ChooseShape(needs, nodes)
+		return place.Worker(needs, nodes)
 	}
-	calm := slices.DeleteFunc(slices.Clone(nodes), func(n actors.NodeRoom) bool { return busy[n.ID] })
-	shape, unfit := actors.ChooseShape(needs, calm)
+	calm := slices.DeleteFunc(slices.Clone(nodes), func(n place.Room) bool { return busy[n.ID] })
+	shape, unfit := place.Worker(needs, calm)
 	if unfit != nil {
-		return actors.ChooseShape(needs, nodes)
+		return place.Worker(needs, nodes)
 	}
 	if shape.Selector == nil {
 		shape.Selector = make([]map[string]string, len(shape.Bundles))

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"dynctl/actors"
+	"dynctl/actors/place"
 	"dynctl/state"
 )
 
@@ -15,7 +16,7 @@ type ledger struct {
 	reported []state.Node // as Ray tells them
 	units    []state.Unit // by server and id
 	// begin is the room before this round has promised any, left what is left of it.
-	begin, left []actors.NodeRoom
+	begin, left []place.Room
 	waiting     []shortage
 }
 
@@ -33,11 +34,11 @@ func newLedger(nodes []state.Node, units []state.Unit) *ledger {
 
 // promise takes the room of a shape that was granted. A shape that does not fit now takes
 // none.
-func (l *ledger) promise(s actors.Shape) { l.left = s.Take(l.left) }
+func (l *ledger) promise(s place.Shape) { l.left = s.Take(l.left) }
 
 // without is the room that is left when some units are gone, and what this round has
 // promised is taken.
-func (l *ledger) without(gone func(state.Unit) bool) []actors.NodeRoom {
+func (l *ledger) without(gone func(state.Unit) bool) []place.Room {
 	given := map[string]state.BundleShape{}
 	var stay []state.Unit
 	for _, u := range l.units {
@@ -74,7 +75,7 @@ func more(free *float64, given int) *float64 {
 
 // counted is the room as it will be once Ray has counted what has ended: by what units
 // hold alone, and with what was granted.
-func (l *ledger) counted(granted []actors.Shape) []actors.NodeRoom {
+func (l *ledger) counted(granted []place.Shape) []place.Room {
 	nodes := slices.Clone(l.reported)
 	for i := range nodes {
 		nodes[i].FreeGPUs, nodes[i].FreeCPUs = nil, nil
@@ -92,12 +93,12 @@ func (l *ledger) counted(granted []actors.Shape) []actors.NodeRoom {
 // are not known yet is counted where it would fit first; a bundle whose node died holds
 // nothing, since its replacement may have the room. Ray's own word on what is free is a
 // second old at most, so the smaller of the two counts.
-func roomOn(nodes []state.Node, units []state.Unit) []actors.NodeRoom {
-	room := make([]actors.NodeRoom, 0, len(nodes))
+func roomOn(nodes []state.Node, units []state.Unit) []place.Room {
+	room := make([]place.Room, 0, len(nodes))
 	index := make(map[string]int, len(nodes))
 	for _, n := range slices.SortedFunc(slices.Values(nodes), func(a, b state.Node) int { return cmp.Compare(a.ID, b.ID) }) {
 		index[n.ID] = len(room)
-		room = append(room, actors.NodeRoom{Node: n, FreeGPUs: n.GPUs, FreeCPUs: n.CPUs})
+		room = append(room, place.Room{Node: n, FreeGPUs: n.GPUs, FreeCPUs: n.CPUs})
 	}
 	for _, u := range units {
 		if u.PlacementGroup.State == "REMOVED" {
@@ -140,14 +141,14 @@ func nodeOf(u state.Unit, bundle int) string {
 	return ""
 }
 
-func take(room []actors.NodeRoom, i int, b state.BundleShape) {
+func take(room []place.Room, i int, b state.BundleShape) {
 	room[i].FreeGPUs -= b.GPU
 	room[i].FreeCPUs -= b.CPU
 }
 
 // takeAnywhere takes from the first node with room; if there is none, from the one with
 // most, for the group waits there and came first.
-func takeAnywhere(room []actors.NodeRoom, b state.BundleShape) {
+func takeAnywhere(room []place.Room, b state.BundleShape) {
 	most := -1
 	for i, n := range room {
 		if !n.Alive {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/place"
+	"dynctl/actors/render"
 	"dynctl/state"
 )
 
@@ -49,15 +51,15 @@ type round struct {
 	servers   []*server    // by name
 	models    []*model     // by priority, then server and name
 	ledger    *ledger
-	releases  actors.Releases
-	strangers []actors.Stranger
+	releases  render.Releases
+	strangers []place.Stranger
 	owners    map[int64]int // of each lease: how many processes have told that it is theirs
 	// granted are the starts and stops of this round, spoken the units that some rule has
 	// spoken for.
 	starts map[state.UnitKey]*actors.Start
 	stops  map[state.UnitKey]*stop
-	order  []state.UnitKey                // of the starts
-	asked  map[state.UnitKey]actors.Shape // of those in a new group
+	order  []state.UnitKey               // of the starts
+	asked  map[state.UnitKey]place.Shape // of those in a new group
 	spoken map[state.UnitKey]bool
 	out    actors.Result
 }
@@ -71,12 +73,12 @@ type stop struct {
 
 func newRound(in actors.Input) *round {
 	r := &round{in: in, starts: map[state.UnitKey]*actors.Start{}, stops: map[state.UnitKey]*stop{},
-		asked: map[state.UnitKey]actors.Shape{}, spoken: map[state.UnitKey]bool{}}
+		asked: map[state.UnitKey]place.Shape{}, spoken: map[state.UnitKey]bool{}}
 	r.acting = in.Desired.Synced && in.Observed.Synced && !agentLost(in)
 	r.units = sortedUnits(in.Observed.Units)
 	r.ledger = newLedger(in.Observed.Nodes, r.units)
-	r.releases = actors.ReleasesOn(in.Observed.Nodes)
-	r.strangers = actors.Strangers(in.Observed.Nodes, in.Observed.Units)
+	r.releases = render.ReleasesOn(in.Observed.Nodes)
+	r.strangers = place.Strangers(in.Observed.Nodes, in.Observed.Units)
 	r.owners = ownersOf(in.Observed.Units)
 	return r
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/render"
 	"dynctl/state"
 )
 
@@ -140,7 +141,7 @@ func sound(u state.Unit, r actors.RoleTemplate) bool {
 			return false
 		}
 	}
-	return len(u.Actors) == actors.UnitInput{Role: r, Shape: shapeOf(u)}.Ranks()
+	return len(u.Actors) == render.WorkerInput{Role: r, Shape: shapeOf(u)}.Ranks()
 }
 
 // proposeRestart are the units of a role that are to be executed anew because the spec's

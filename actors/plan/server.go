@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/place"
+	"dynctl/actors/render"
 	"dynctl/state"
 )
 
@@ -185,7 +187,7 @@ func (r *round) startInfra(s *server, placement actors.Attempt, reason, message 
 		r.waitInfra(actors.Wait{Key: key, Reason: actors.WaitDynamoTooOld, Message: why})
 		return
 	}
-	shape, unfit := actors.ChooseInfraShape(s.Template.Needs, r.ledger.left)
+	shape, unfit := place.Infra(s.Template.Needs, r.ledger.left)
 	if unfit != nil {
 		s.blocked, s.blockedMessage = unfit.Reason, unfit.Message
 		r.waitInfra(actors.Wait{Key: key, Reason: unfit.Reason, Message: unfit.Message})
@@ -202,8 +204,8 @@ func (r *round) startInfra(s *server, placement actors.Attempt, reason, message 
 	r.asked[key] = shape
 }
 
-func (r *round) infraTemplate(s *server, shape actors.Shape) actors.UnitTemplate {
-	t := s.Template.Unit(r.in.Policy.RayNamespace, shape)
+func (r *round) infraTemplate(s *server, shape place.Shape) actors.UnitTemplate {
+	t := render.Infra(s.Template, r.in.Policy.RayNamespace, shape)
 	t.PlacementTimeout = r.in.Policy.PlacementTimeout.Seconds()
 	return t
 }

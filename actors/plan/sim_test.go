@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/accept"
+	"dynctl/actors/place"
 	"dynctl/actors/plan"
 	"dynctl/state"
 )
@@ -21,7 +23,7 @@ import (
 type world struct {
 	now      time.Time
 	revision uint64
-	specs    map[state.Key]actors.SpecEntry
+	specs    map[state.Key]accept.Entry
 	statuses map[state.Key]state.Status
 	units    map[state.UnitKey]*state.Unit
 	gone     map[state.UnitKey]uint64
@@ -53,19 +55,19 @@ type world struct {
 	// pending is since when a group waits for room.
 	pending   map[state.UnitKey]time.Time
 	confirmed map[string]uint64 // by server
-	past      map[state.Key][]actors.SpecEntry
+	past      map[state.Key][]accept.Entry
 	created   time.Time // the spec bucket
 	// What was accepted, while nothing has changed that it rests on.
 	caching, changed bool
-	memo             actors.Memo
+	memo             accept.Memo
 	desired          actors.Desired
-	kept             map[state.Key]actors.Kept
+	kept             map[state.Key]accept.Kept
 }
 
 func newWorld(nodes ...state.Node) *world {
 	return &world{
 		now: time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), nodes: nodes,
-		specs: map[state.Key]actors.SpecEntry{}, statuses: map[state.Key]state.Status{},
+		specs: map[state.Key]accept.Entry{}, statuses: map[state.Key]state.Status{},
 		units: map[state.UnitKey]*state.Unit{}, gone: map[state.UnitKey]uint64{},
 		instances: map[string]map[int64]state.Instance{}, lost: map[string][]int64{}, broken: map[string]bool{}, brokenRole: map[string]string{},
 		gates: map[int64]simGate{}, pending: map[state.UnitKey]time.Time{}, confirmed: map[string]uint64{}, changed: true, incarnation: 1,
@@ -95,13 +97,13 @@ func (w *world) put(yaml string) state.Key {
 		}
 		key = state.ModelKey(server, d.Object.Model.Metadata.Name)
 	}
-	w.specs[key] = actors.SpecEntry{Key: key, Revision: w.next(), Doc: d, At: w.now}
+	w.specs[key] = accept.Entry{Key: key, Revision: w.next(), Doc: d, At: w.now}
 	w.changed = true
 	return key
 }
 
 func (w *world) delete(key state.Key, now bool) {
-	w.specs[key] = actors.SpecEntry{Key: key, Revision: w.next(), Deleted: true, Now: now, At: w.now}
+	w.specs[key] = accept.Entry{Key: key, Revision: w.next(), Deleted: true, Now: now, At: w.now}
 	w.changed = true
 }
 
@@ -109,7 +111,7 @@ func model(name, extra string) string {
 	return "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: " + name + "}\nspec:\n  model: " + name + "\n  engine: mocker\n" + extra
 }
 
-func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
+func (w *world) input() (actors.Input, map[state.Key]accept.Kept) {
 	observed := state.Observed{Synced: !w.unsynced, Gone: maps.Clone(w.gone), LastGone: w.lastGone, Nodes: slices.Clone(w.nodes),
 		Agent: &state.Agent{Incarnation: w.incarnation, Synced: true, At: w.now, Session: "s"}}
 	if w.agentAway {
@@ -140,11 +142,11 @@ func (w *world) input() (actors.Input, map[state.Key]actors.Kept) {
 
 // accept makes the desired state. A walk, which says what it changes, takes what it had
 // while nothing did.
-func (w *world) accept(units []state.Unit) (actors.Desired, map[state.Key]actors.Kept) {
+func (w *world) accept(units []state.Unit) (actors.Desired, map[state.Key]accept.Kept) {
 	if w.caching && !w.changed {
 		return w.desired, w.kept
 	}
-	w.desired, w.kept = actors.Accept(actors.AcceptInput{Synced: true, Entries: slices.Collect(maps.Values(w.specs)),
+	w.desired, w.kept = accept.Revisions(accept.Input{Synced: true, Entries: slices.Collect(maps.Values(w.specs)),
 		Statuses: w.statuses, Units: units, Nodes: w.nodes, Recover: true, Observed: !w.unsynced, Past: w.past, Created: w.created, Confirmed: w.confirmed, Memo: &w.memo})
 	w.changed = false
 	return w.desired, w.kept
@@ -241,7 +243,7 @@ func (w *world) round() actors.Result {
 	return r
 }
 
-func (w *world) carryOut(r actors.Result, kept map[state.Key]actors.Kept) {
+func (w *world) carryOut(r actors.Result, kept map[state.Key]accept.Kept) {
 	w.suspects, w.unclaimed, w.whole = r.Suspects, r.Unclaimed, r.Whole
 	w.carryGates(r)
 	for _, x := range r.Revokes {
@@ -401,7 +403,7 @@ func (w *world) place(u *state.Unit) {
 	var nodes []string
 	for _, b := range u.PlacementGroup.Bundles {
 		for _, n := range w.nodes {
-			spread := u.PlacementGroup.Strategy == actors.StrictSpread && slices.Contains(nodes, n.ID)
+			spread := u.PlacementGroup.Strategy == place.StrictSpread && slices.Contains(nodes, n.ID)
 			if n.Alive && !spread && n.GPUs-used[n.ID] >= b.GPU {
 				nodes = append(nodes, n.ID)
 				used[n.ID] += b.GPU

@@ -3,7 +3,7 @@ package plan
 import (
 	"slices"
 
-	"dynctl/actors"
+	"dynctl/actors/place"
 	"dynctl/state"
 )
 
@@ -137,6 +137,6 @@ func findActor(u state.Unit, name string) (state.Actor, bool) {
 }
 
 // shapeOf is the shape that a unit keeps for its life.
-func shapeOf(u state.Unit) actors.Shape {
-	return actors.Shape{Bundles: u.PlacementGroup.Bundles, Strategy: u.PlacementGroup.Strategy, Selector: u.PlacementGroup.Selector}
+func shapeOf(u state.Unit) place.Shape {
+	return place.Shape{Bundles: u.PlacementGroup.Bundles, Strategy: u.PlacementGroup.Strategy, Selector: u.PlacementGroup.Selector}
 }

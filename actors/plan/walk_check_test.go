@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dynctl/actors"
+	"dynctl/actors/place"
 	"dynctl/actors/plan"
 	"dynctl/state"
 )
@@ -112,13 +113,13 @@ func (w *walk) checkRoom(t fataler, r actors.Result) {
 }
 
 // free is what is left on each live node without some units.
-func (w *walk) free(without func(*state.Unit) bool) []actors.NodeRoom {
-	var out []actors.NodeRoom
+func (w *walk) free(without func(*state.Unit) bool) []place.Room {
+	var out []place.Room
 	at := map[string]int{}
 	for _, n := range w.nodes {
 		if n.Alive {
 			at[n.ID] = len(out)
-			out = append(out, actors.NodeRoom{Node: n, FreeGPUs: n.GPUs, FreeCPUs: n.CPUs})
+			out = append(out, place.Room{Node: n, FreeGPUs: n.GPUs, FreeCPUs: n.CPUs})
 		}
 	}
 	for _, u := range w.units {
@@ -486,7 +487,7 @@ func desired(m actors.DesiredModel) (n int) {
 // fits says that a unit of a role would find room beside all but the model's units of
 // other generations.
 func (w *walk) fits(m actors.DesiredModel, generation string, r actors.RoleTemplate) bool {
-	_, unfit := actors.ChooseShape(r.Needs, w.free(func(u *state.Unit) bool { return u.Model == m.Name && u.Generation != generation }))
+	_, unfit := place.Worker(r.Needs, w.free(func(u *state.Unit) bool { return u.Model == m.Name && u.Generation != generation }))
 	return unfit == nil
 }
 
@@ -510,7 +511,7 @@ func (w *walk) settledGood(m actors.DesiredModel, bad func(string, ...any)) {
 			continue
 		}
 		short = true
-		shape, unfit := actors.ChooseShape(r.Needs, room)
+		shape, unfit := place.Worker(r.Needs, room)
 		fit = fit && unfit == nil
 		room = shape.Take(room)
 	}
@@ -587,7 +588,7 @@ func (w *walk) mayStall(m actors.DesiredModel, counts map[string]int) bool {
 	for _, u := range old[:min(budget, len(old))] {
 		gone[u.Unit] = true
 	}
-	_, unfit := actors.ChooseShape(m.Template.Roles[0].Needs, w.free(func(u *state.Unit) bool { return gone[u.Unit] }))
+	_, unfit := place.Worker(m.Template.Roles[0].Needs, w.free(func(u *state.Unit) bool { return gone[u.Unit] }))
 	return unfit != nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/state"
 )
 
@@ -37,9 +38,9 @@ func TestAModelThatIsNoLongerValidBlocksNoServer(t *testing.T) {
 	old := decode(model("a", "  env: {PYTHONHASHSEED: 7}\n"))
 	server := decode("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec: {frontend: {port: 9000}}\n")
 	key := state.ModelKey("default", "a")
-	desired, _ := actors.Accept(actors.AcceptInput{
+	desired, _ := accept.Revisions(accept.Input{
 		Synced: true,
-		Entries: []actors.SpecEntry{
+		Entries: []accept.Entry{
 			{Key: key, Revision: 1, Doc: old},
 			{Key: state.ServerKey("default"), Revision: 2, Doc: server},
 		},

@@ -16,6 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"dynctl/actors"
+	"dynctl/actors/place"
+	"dynctl/actors/render"
 	"dynctl/actors/simray"
 	"dynctl/events"
 	"dynctl/state"
@@ -150,26 +152,26 @@ func worker(b *bench, name string, bundles, g int) actors.UnitTemplate {
 	}
 	server := state.DefaultedServer("default")
 	server.Spec.Etcd.Endpoint, server.Spec.NATS.URL = b.etcd.URL, "nats://elsewhere:4222"
-	t, invalid := actors.RenderModel(actors.ModelInput{Server: "default", ServerSpec: server.Spec, Model: name, Spec: docs[0].Object.Model.WithDefaults().Spec})
+	t, invalid := render.Model(render.ModelInput{Server: "default", ServerSpec: server.Spec, Model: name, Spec: docs[0].Object.Model.WithDefaults().Spec})
 	if invalid != nil {
 		b.t.Fatal(invalid)
 	}
-	shape := actors.Shape{Strategy: "STRICT_SPREAD"}
+	shape := place.Shape{Strategy: "STRICT_SPREAD"}
 	for range bundles {
 		shape.Bundles = append(shape.Bundles, state.BundleShape{CPU: 1, GPU: g})
 	}
-	return t.Unit(actors.UnitInput{Role: t.Roles[0], Shape: shape, RayNamespace: "ns", PlacementTimeout: time.Minute})
+	return render.Worker(t, render.WorkerInput{Role: t.Roles[0], Shape: shape, RayNamespace: "ns", PlacementTimeout: time.Minute})
 }
 
 func infra(b *bench) actors.UnitTemplate {
 	b.t.Helper()
 	server := state.DefaultedServer("default")
-	t := actors.RenderServer(actors.ServerInput{Server: "default", Spec: server.Spec})
-	shape, unfit := actors.ChooseInfraShape(t.Needs, []actors.NodeRoom{{Node: simray.Fleet(1, 8, 64)[0], FreeCPUs: 64}})
+	t := render.Server(render.ServerInput{Server: "default", Spec: server.Spec})
+	shape, unfit := place.Infra(t.Needs, []place.Room{{Node: simray.Fleet(1, 8, 64)[0], FreeCPUs: 64}})
 	if unfit != nil {
 		b.t.Fatal(unfit)
 	}
-	return t.Unit("ns", shape)
+	return render.Infra(t, "ns", shape)
 }
 
 // asks is the frontend's answer on a model.

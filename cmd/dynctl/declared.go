@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/router"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -116,9 +116,9 @@ func (d *declared) warnings(docs []state.Doc) []state.Warning {
 	for _, key := range keys {
 		server := d.server(key.Server)
 		if key.Kind == state.KindServer {
-			out = append(out, actors.WarnServer(server, routed[key.Server])...)
+			out = append(out, accept.WarnServer(server, routed[key.Server])...)
 		} else {
-			out = append(out, actors.WarnModel(d.models[key], server.Spec)...)
+			out = append(out, accept.WarnModel(d.models[key], server.Spec)...)
 		}
 	}
 	return out

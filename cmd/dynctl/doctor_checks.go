@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	placement "dynctl/actors/place"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/cmd/internal/version"
 	"dynctl/state"
@@ -195,7 +196,7 @@ func (d *doctor) cards() {
 			}
 		}
 	}
-	for _, s := range actors.Strangers(d.nodes, d.units) {
+	for _, s := range placement.Strangers(d.nodes, d.units) {
 		d.found(checkGPUs, resultWarn, remedies[actors.WaitGPUBusy], "%s", s)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"dynctl/actors"
+	placement "dynctl/actors/place"
 	"dynctl/actors/plan"
 	"dynctl/state"
 )
@@ -186,7 +187,7 @@ func (f *forecast) place(group state.PlacementGroup) []string {
 		for _, n := range nodes {
 			left := free[n.ID]
 			taken := slices.Contains(chosen, n.ID)
-			if !n.Alive || left.GPU < b.GPU || left.CPU < b.CPU || taken != (group.Strategy == actors.StrictPack && len(chosen) > 0) {
+			if !n.Alive || left.GPU < b.GPU || left.CPU < b.CPU || taken != (group.Strategy == placement.StrictPack && len(chosen) > 0) {
 				continue
 			}
 			free[n.ID] = state.BundleShape{CPU: left.CPU - b.CPU, GPU: left.GPU - b.GPU}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dynctl/actors"
+	"dynctl/actors/offline"
 	"dynctl/state"
 )
 
@@ -53,7 +53,7 @@ func (a *app) renderCmd() *cobra.Command {
 			return err
 		}
 		r := decodeForRender(sources)
-		rendered := actors.Offline(actors.OfflineInput{Docs: r.docs, Nodes: nodes, Generation: *generation})
+		rendered := offline.Render(offline.Input{Docs: r.docs, Nodes: nodes, Generation: *generation})
 		for _, rejected := range rendered.Rejected {
 			r.explain(rejected)
 		}
@@ -72,7 +72,7 @@ func (a *app) renderCmd() *cobra.Command {
 // renderSources are the documents of files, of which some can be rendered.
 type renderSources struct {
 	docs       []state.Doc
-	unreadable []actors.RenderedRejection
+	unreadable []offline.RenderedRejection
 	// told is what a person reads about the rejections, each with its place.
 	told []error
 }
@@ -107,13 +107,13 @@ func decodeForRender(sources []source) *renderSources {
 }
 
 func (r *renderSources) reject(key, reason string, err error) {
-	r.unreadable = append(r.unreadable, actors.RenderedRejection{Key: key, Reason: reason, Message: err.Error()})
+	r.unreadable = append(r.unreadable, offline.RenderedRejection{Key: key, Reason: reason, Message: err.Error()})
 	r.told = append(r.told, err)
 }
 
 // explain finds the places of what made a document be rejected: the planner, which
 // rejects, does not know files.
-func (r *renderSources) explain(rejected actors.RenderedRejection) {
+func (r *renderSources) explain(rejected offline.RenderedRejection) {
 	if len(r.told) >= state.MaxFaults { // the others are only counted
 		r.told = append(r.told, errors.New(rejected.Reason))
 		return

@@ -16,7 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"dynctl/actors"
+	"dynctl/actors/offline"
 	"dynctl/state"
 )
 
@@ -32,7 +32,7 @@ var published = map[string]any{
 	"doctor":  []finding{},
 	"explain": []explanation{},
 	"plan":    planInfo{},
-	"render":  actors.Rendered{},
+	"render":  offline.Rendered{},
 	"version": versionInfo{},
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/cmd/internal/parsers"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -16,7 +17,7 @@ type world struct {
 	now          time.Time
 	rayNamespace string
 	storeID      string
-	entries      []actors.SpecEntry
+	entries      []accept.Entry
 	statuses     map[state.Key]state.Status
 	observed     state.Observed
 }
@@ -63,7 +64,7 @@ func (w *world) loadSpecs(ctx context.Context, c *kv.Client) error {
 		}
 		known[key] = true
 		doc, err := state.DecodeValue(key, e.Value)
-		w.entries = append(w.entries, actors.SpecEntry{Key: key, Revision: e.Revision, Doc: doc, Err: err, At: e.At})
+		w.entries = append(w.entries, accept.Entry{Key: key, Revision: e.Revision, Doc: doc, Err: err, At: e.At})
 	}
 	statuses, err := c.ListStatuses(ctx)
 	if err != nil {
@@ -84,7 +85,7 @@ func (w *world) loadSpecs(ctx context.Context, c *kv.Client) error {
 		}
 		if n := len(history); n > 0 && history[n-1].Deleted {
 			last := history[n-1]
-			w.entries = append(w.entries, actors.SpecEntry{Key: key, Revision: last.Revision, Deleted: true, Now: last.DeleteNow, At: last.At})
+			w.entries = append(w.entries, accept.Entry{Key: key, Revision: last.Revision, Deleted: true, Now: last.DeleteNow, At: last.At})
 		}
 	}
 	return nil
@@ -92,13 +93,13 @@ func (w *world) loadSpecs(ctx context.Context, c *kv.Client) error {
 
 // input is what the planner would see if the documents were written now.
 func (w *world) input(docs []state.Doc) actors.Input {
-	entries := append([]actors.SpecEntry(nil), w.entries...)
+	entries := append([]accept.Entry(nil), w.entries...)
 	var newest uint64
 	for _, e := range entries {
 		newest = max(newest, e.Revision)
 	}
 	for i, doc := range docs {
-		fresh := actors.SpecEntry{Key: doc.Key(), Revision: newest + uint64(i) + 1, Doc: doc, At: w.now}
+		fresh := accept.Entry{Key: doc.Key(), Revision: newest + uint64(i) + 1, Doc: doc, At: w.now}
 		at := -1
 		for j, e := range entries {
 			if e.Key == fresh.Key {
@@ -112,7 +113,7 @@ func (w *world) input(docs []state.Doc) actors.Input {
 			entries[at] = fresh
 		}
 	}
-	desired, _ := actors.Accept(actors.AcceptInput{Synced: true, Entries: entries, Statuses: w.statuses, Units: w.observed.Units, Nodes: w.observed.Nodes,
+	desired, _ := accept.Revisions(accept.Input{Synced: true, Entries: entries, Statuses: w.statuses, Units: w.observed.Units, Nodes: w.observed.Nodes,
 		Parsers: new(parsers.Cache).Of(w.observed.Nodes)})
 	policy := actors.DefaultPolicy(w.storeID)
 	policy.RayNamespace = w.rayNamespace

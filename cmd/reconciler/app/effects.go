@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -64,7 +65,7 @@ type endCommand struct {
 // dead worker; then gates, which have to stand before what they keep out is there;
 // then commands, then what is written for people. A failure of any
 // part leaves the state as it is, and the next round sees that.
-func (l *loop) carryOut(ctx context.Context, term kv.Term, in actors.Input, r actors.Result, kept map[state.Key]actors.Kept) {
+func (l *loop) carryOut(ctx context.Context, term kv.Term, in actors.Input, r actors.Result, kept map[state.Key]accept.Kept) {
 	l.revoke(ctx, in, r.Revokes)
 	l.gates(ctx, in, r)
 	c := commander{loop: l, term: term, in: in}
@@ -242,7 +243,7 @@ func causeID(d events.Data, seen uint64) string {
 
 // writeStatuses stores what changed, by compare-and-swap. On a conflict the
 // result is dropped: the next round has the newer value.
-func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Result, kept map[state.Key]actors.Kept) {
+func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Result, kept map[state.Key]accept.Kept) {
 	before, changed, fresh := map[string]*state.Status{}, []state.Status(nil), []state.Status(nil)
 	for _, s := range in.Desired.Servers {
 		before[state.ServerKey(s.Name).String()] = s.Status

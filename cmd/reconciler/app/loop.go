@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/cmd/internal/parsers"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -27,7 +28,7 @@ type loop struct {
 	kick chan struct{}
 	past past
 	// memo spares decoding what the statuses keep, in every round.
-	memo actors.Memo
+	memo accept.Memo
 	// parsers spares unpacking what the nodes tell of command lines.
 	parsers parsers.Cache
 	// decoded are the documents that were read and are not accepted as they stand.
@@ -120,7 +121,7 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 }
 
 // gather reads the whole state as of now.
-func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
+func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]accept.Kept) {
 	specs := l.app.views.Specs()
 	statuses, statusesLoaded := l.statuses()
 	observed := l.app.views.Observed()
@@ -128,7 +129,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]actors.Kept) {
 	entries, refused := withinQuota(specs.Entries, statuses, l.app.cfg.Limits, l.unreadable)
 	read := reading{loop: l, created: specs.Created, statuses: statuses, owners: ownersOf(observed.Units), deadline: time.Now().Add(readFor)}
 	documents, complete := read.all(entries, refused)
-	desired, kept := actors.Accept(actors.AcceptInput{
+	desired, kept := accept.Revisions(accept.Input{
 		Synced:   specs.Synced && statusesLoaded && complete,
 		Entries:  documents,
 		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units, Nodes: observed.Nodes,

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -18,15 +18,15 @@ const pastTimeout = 5 * time.Second
 // was accepted of them is among it.
 type past struct {
 	mu      sync.Mutex
-	read    map[state.Key][]actors.SpecEntry
+	read    map[state.Key][]accept.Entry
 	reading map[state.Key]bool
 }
 
 // known is what has been read so far.
-func (p *past) known() map[state.Key][]actors.SpecEntry {
+func (p *past) known() map[state.Key][]accept.Entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := make(map[state.Key][]actors.SpecEntry, len(p.read))
+	out := make(map[state.Key][]accept.Entry, len(p.read))
 	for k, v := range p.read {
 		out[k] = v
 	}
@@ -61,9 +61,9 @@ func (l *loop) readPast(ctx context.Context, key state.Key) {
 	if err != nil && !errors.Is(err, kv.ErrNotFound) {
 		l.app.log.Warn("the history of a spec was not read; it is tried again", "key", key, "err", err)
 	}
-	entries := []actors.SpecEntry{}
+	entries := []accept.Entry{}
 	for _, e := range history {
-		x := actors.SpecEntry{Key: key, Revision: e.Revision, Deleted: e.Deleted, At: e.At}
+		x := accept.Entry{Key: key, Revision: e.Revision, Deleted: e.Deleted, At: e.At}
 		if !e.Deleted {
 			x.Doc, x.Err = state.DecodeValue(key, e.Value)
 		}
@@ -75,7 +75,7 @@ func (l *loop) readPast(ctx context.Context, key state.Key) {
 	delete(p.reading, key)
 	if err == nil || errors.Is(err, kv.ErrNotFound) {
 		if p.read == nil {
-			p.read = map[state.Key][]actors.SpecEntry{}
+			p.read = map[state.Key][]accept.Entry{}
 		}
 		p.read[key] = entries
 		l.app.log.Warn("a status is lost; what was accepted is told by what runs and by the history of the spec", "key", key, "revisions", len(entries))

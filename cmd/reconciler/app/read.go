@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -38,7 +38,7 @@ type reading struct {
 	owners   map[state.Key]bool // what has units
 	deadline time.Time
 
-	out    []actors.SpecEntry
+	out    []accept.Entry
 	unread []unreadSpec
 	fresh  int
 	load   []kv.SpecEntry // values that are needed and not there
@@ -54,22 +54,22 @@ type unreadSpec struct {
 
 // all reads what is due. complete is false where something that cannot be left out
 // could not be read either.
-func (r *reading) all(entries []kv.SpecEntry, refused map[string]error) (out []actors.SpecEntry, complete bool) {
+func (r *reading) all(entries []kv.SpecEntry, refused map[string]error) (out []accept.Entry, complete bool) {
 	out, complete = r.choose(entries, refused)
 	r.loop.app.views.Release(r.read...)
 	r.loop.app.views.Load(r.load...)
 	return out, complete
 }
 
-func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out []actors.SpecEntry, complete bool) {
-	r.out = make([]actors.SpecEntry, 0, len(entries))
+func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out []accept.Entry, complete bool) {
+	r.out = make([]accept.Entry, 0, len(entries))
 	standing := make(map[string]bool, len(r.loop.decoded))
 	for _, e := range entries {
 		key, err := state.ParseKey(e.Key)
 		if err != nil {
 			continue // the views leave these out
 		}
-		x := actors.SpecEntry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, Missing: e.Missing, At: e.At}
+		x := accept.Entry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, Missing: e.Missing, At: e.At}
 		d, had := r.loop.decoded[e.Key]
 		switch {
 		case refused[e.Key] != nil:
@@ -101,7 +101,7 @@ func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out 
 
 // accepted fills in the document of a revision that its status says is accepted: it
 // has it.
-func (r *reading) accepted(key state.Key, e kv.SpecEntry, x *actors.SpecEntry) bool {
+func (r *reading) accepted(key state.Key, e kv.SpecEntry, x *accept.Entry) bool {
 	st, ok := r.statuses[key]
 	if !ok || st.AcceptedRevision != e.Revision || st.AcceptedIn.IsZero() || !st.AcceptedIn.Equal(r.created) ||
 		len(st.AcceptedSpec) == 0 || len(st.Template) == 0 {
@@ -142,7 +142,7 @@ func (r *reading) due(standing map[string]bool) (complete bool) {
 		case r.take(u, had):
 			standing[u.Key] = true
 		case had: // the revision before stands until this one is read
-			r.out = append(r.out, actors.SpecEntry{Key: u.key, Revision: before.revision, Doc: before.doc, Err: before.err, At: before.at})
+			r.out = append(r.out, accept.Entry{Key: u.key, Revision: before.revision, Doc: before.doc, Err: before.err, At: before.at})
 		case u.known:
 			complete = r.standIn(u) && complete
 		}
@@ -180,7 +180,7 @@ func (r *reading) take(u unreadSpec, had bool) bool {
 	}
 	r.loop.decoded[u.Key] = d
 	r.done(u.SpecEntry)
-	r.out = append(r.out, actors.SpecEntry{Key: u.key, Revision: u.Revision, Missing: u.Missing, Doc: d.doc, Err: d.err, At: u.At})
+	r.out = append(r.out, accept.Entry{Key: u.key, Revision: u.Revision, Missing: u.Missing, Doc: d.doc, Err: d.err, At: u.At})
 	return true
 }
 
@@ -190,7 +190,7 @@ func (r *reading) standIn(u unreadSpec) bool {
 	if st.AcceptedRevision == 0 {
 		return !r.owners[u.key]
 	}
-	r.out = append(r.out, actors.SpecEntry{Key: u.key, Revision: st.AcceptedRevision, Doc: state.Doc{Raw: st.AcceptedSpec},
+	r.out = append(r.out, accept.Entry{Key: u.key, Revision: st.AcceptedRevision, Doc: state.Doc{Raw: st.AcceptedSpec},
 		Missing: !state.SameBucket(st.AcceptedIn, r.created), At: u.At})
 	return true
 }

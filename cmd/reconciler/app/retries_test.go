@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/state"
 )
 
@@ -17,7 +18,7 @@ func TestARefusedStatusIsNotTriedInEveryRound(t *testing.T) {
 	key := state.ModelKey("default", "m")
 	now := time.Now()
 	large := actors.Result{Statuses: []state.Status{{Key: key.String(), Kind: key.Kind, Server: key.Server, Name: key.Name}}}
-	kept := map[state.Key]actors.Kept{key: {Spec: []byte(`"` + strings.Repeat("x", int(l.app.nc.MaxPayload())) + `"`)}}
+	kept := map[state.Key]accept.Kept{key: {Spec: []byte(`"` + strings.Repeat("x", int(l.app.nc.MaxPayload())) + `"`)}}
 	tries := func() (n int) {
 		for _, line := range lines.take(t) {
 			if line["msg"] == "a status was not written; it is tried again" {

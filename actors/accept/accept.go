@@ -1,0 +1,404 @@
+package accept
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/actors/render"
+	"dynctl/router"
+	"dynctl/state"
+	"dynctl/state/engineflags"
+)
+
+// Entry is one key of the spec bucket, decoded.
+type Entry struct {
+	Key      state.Key
+	Revision uint64
+	// Doc is the decoded document; Err says why it could not be decoded. Neither is
+	// set for a delete marker.
+	Doc state.Doc
+	Err error
+	// Deleted: the entry is a delete or purge marker, written At; Now: dynctl did it.
+	Deleted, Now bool
+	// Missing: the bucket has lost the entry, which was there, without a delete marker.
+	Missing bool
+	At      time.Time
+}
+
+// Input is what acceptance rests on.
+type Input struct {
+	// Synced is true once specs and statuses are fully loaded.
+	Synced   bool
+	Entries  []Entry
+	Statuses map[state.Key]state.Status
+	// Confirmed holds, by server, the revision up to which deletes are confirmed.
+	Confirmed map[string]uint64
+	// Units are the observed units: a server with workers does not move its etcd.
+	Units []state.Unit
+	// Nodes tell which Dynamo they have: an old one's workers carry no routing.
+	Nodes []state.Node
+	// Parsers are the command lines that the nodes take, as far as they are known: a
+	// new revision is checked against them and rendered by them.
+	Parsers engineflags.Set
+	// Created is when the spec bucket was made: revisions of another mean nothing.
+	Created time.Time
+	// Recover: what was accepted of an object whose status is lost is told by what runs.
+	Recover bool
+	// Observed: the units are all that there are.
+	Observed bool
+	// StoreID: units of other stores are nobody's; empty: all are ours.
+	StoreID string
+	// Lost are the objects in the place of whose status something unreadable stands.
+	Lost map[state.Key]bool
+	// Past holds the revisions that are left of objects whose history was asked for
+	// ([actors.Desired.Awaited]); one that has not been read is not in it.
+	Past map[state.Key][]Entry
+	// MaxStatus is how many bytes a spec and what is rendered from it may have
+	// together, so that the store takes the status; 0: any number.
+	MaxStatus int
+	// MaxStored is how many bytes the specs and what is rendered from them may have
+	// together; 0: any number.
+	MaxStored int
+	// Memo, if any, is carried from round to round.
+	Memo *Memo
+}
+
+// storedTemplates is what a status keeps for the planner. See [actors.DesiredModel] for Previous
+// and Others.
+type storedTemplates struct {
+	Model    *actors.ModelTemplate  `json:"model,omitempty"`
+	Previous *actors.ModelTemplate  `json:"previous,omitempty"`
+	Others   []actors.ModelTemplate `json:"others,omitempty"`
+	Server   *actors.ServerTemplate `json:"server,omitempty"`
+}
+
+// Revisions decides for every object which revision runs, and what that is. A
+// revision that is not valid, or that conflicts with what is accepted, leaves
+// the accepted one running; an entry that is missing is not deleted. What was
+// rendered for an accepted revision is taken from its status, so a new version
+// of this program changes nothing that runs.
+//
+// It returns the desired state and, by key, the accepted document and template
+// to be stored in the status.
+func Revisions(in Input) (actors.Desired, map[state.Key]Kept) {
+	a := &accepter{in: in, releases: render.ReleasesOn(in.Nodes), entries: map[state.Key]Entry{}, kept: map[state.Key]Kept{}}
+	for _, e := range in.Entries {
+		a.entries[e.Key] = e
+	}
+	for _, st := range in.Statuses {
+		a.stored += storedSize(&st)
+	}
+	in.Memo.forget(in.Statuses)
+	in.Memo.parsers(in.Parsers)
+	a.collectServers()
+	a.collectModels()
+	if in.Recover {
+		a.recoverServers()
+	}
+	a.acceptServers()
+	if in.Recover {
+		a.recoverModels()
+	}
+	a.acceptModels()
+	return a.desired(), a.kept
+}
+
+// Kept is what the status of an object keeps beside its conditions.
+type Kept struct {
+	Spec     json.RawMessage
+	Template json.RawMessage
+}
+
+type accepter struct {
+	in       Input
+	releases render.Releases // of Dynamo, on the nodes
+	entries  map[state.Key]Entry
+	servers  map[string]*acceptedServer
+	models   []*acceptedModel
+	kept     map[state.Key]Kept
+	found    *index // see indexed
+	awaited  []state.Key
+	running  map[state.Key]map[string]int // see generationsOf
+	stored   int                          // bytes of specs and templates, see MaxStored
+}
+
+type acceptedServer struct {
+	actors.DesiredServer
+	object state.Server // accepted, with defaults
+	raw    json.RawMessage
+	stored storedTemplates
+	// recovered: what was accepted is told by what runs; forced is the generation that
+	// runs where no revision renders to it.
+	recovered bool
+	forced    string
+}
+
+type acceptedModel struct {
+	actors.DesiredModel
+	key    state.Key
+	object state.Model
+	raw    json.RawMessage
+	stored storedTemplates
+	entry  *Entry
+	// recovered is as in acceptedServer.
+	recovered bool
+	// before is what ran until this round accepted another revision.
+	before *acceptedModel
+}
+
+func (a *accepter) statusOf(k state.Key) *state.Status {
+	if s, ok := a.in.Statuses[k]; ok {
+		return &s
+	}
+	return nil
+}
+
+// collectServers finds every server that a spec, a status, a model or a unit names.
+func (a *accepter) collectServers() {
+	names := map[string]bool{}
+	for k := range a.entries {
+		names[k.Server] = true
+	}
+	for k := range a.in.Statuses {
+		names[k.Server] = true
+	}
+	a.servers = map[string]*acceptedServer{}
+	for name := range names {
+		s := &acceptedServer{object: state.DefaultedServer(name)}
+		s.Name = name
+		s.Status = a.statusOf(state.ServerKey(name))
+		if s.Status != nil {
+			r := a.in.Memo.read(state.ServerKey(name), s.Status)
+			s.stored = r.stored
+			s.Revision, s.RevisionIn = s.Status.ObservedRevision, s.Status.ObservedIn
+			if r.object.Server != nil && s.Status.AcceptedRevision != 0 {
+				s.object, s.raw = *r.object.Server, s.Status.AcceptedSpec
+				s.Accepted, s.Explicit, s.AcceptedIn = s.Status.AcceptedRevision, true, s.Status.AcceptedIn
+			}
+		}
+		a.servers[name] = s
+	}
+}
+
+func readStored(raw json.RawMessage) (s storedTemplates) {
+	// A template that this version cannot read is rendered again.
+	if len(raw) > 0 && json.Unmarshal(raw, &s) != nil {
+		return storedTemplates{}
+	}
+	return s
+}
+
+// keptSpec decodes the accepted document of a status.
+func keptSpec(st *state.Status) (state.Doc, bool) {
+	if len(st.AcceptedSpec) == 0 {
+		return state.Doc{}, false
+	}
+	docs, err := state.Decode(st.Key, st.AcceptedSpec)
+	if err != nil || len(docs) != 1 {
+		return state.Doc{}, false
+	}
+	return docs[0], true
+}
+
+func (a *accepter) collectModels() {
+	keys := map[state.Key]bool{}
+	for k := range a.entries {
+		keys[k] = true
+	}
+	for k := range a.in.Statuses {
+		keys[k] = true
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(keys), state.Key.Compare) {
+		if k.Kind != state.KindModel {
+			continue
+		}
+		m := &acceptedModel{key: k}
+		m.Server, m.Name = k.Server, k.Name
+		m.Status = a.statusOf(k)
+		if m.Status != nil {
+			r := a.in.Memo.read(k, m.Status)
+			m.stored = r.stored
+			m.Revision, m.RevisionIn = m.Status.ObservedRevision, m.Status.ObservedIn
+			if r.object.Model != nil {
+				m.object, m.raw, m.Accepted = *r.object.Model, m.Status.AcceptedSpec, m.Status.AcceptedRevision
+				m.AcceptedIn = m.Status.AcceptedIn
+			}
+		}
+		if e, ok := a.entries[k]; ok {
+			if m.Revision = e.Revision; !e.Missing {
+				m.RevisionIn = a.in.Created
+			}
+			m.entry = &e
+			if e.Deleted {
+				m.Deleted = a.deletion(e)
+			}
+		}
+		m.SpecMissing = m.Accepted != 0 && (m.entry == nil || m.entry.Missing)
+		a.models = append(a.models, m)
+	}
+}
+
+func (a *accepter) deletion(e Entry) *actors.Deletion {
+	return &actors.Deletion{Revision: e.Revision, At: e.At, Now: e.Now, Confirmed: e.Revision <= a.in.Confirmed[e.Key.Server]}
+}
+
+// acceptServers takes new revisions of servers, oldest first.
+func (a *accepter) acceptServers() {
+	names := slices.SortedFunc(maps.Keys(a.servers), func(x, y string) int {
+		return cmp.Or(cmp.Compare(a.entries[state.ServerKey(x)].Revision, a.entries[state.ServerKey(y)].Revision), cmp.Compare(x, y))
+	})
+	for _, name := range names {
+		s := a.servers[name]
+		e, ok := a.entries[state.ServerKey(name)]
+		s.SpecMissing = s.Explicit && (!ok || e.Missing)
+		if !ok {
+			continue
+		}
+		s.Revision = e.Revision
+		if s.Recovering || e.Missing && s.Accepted != 0 {
+			continue
+		}
+		s.RevisionIn = a.in.Created
+		if e.Deleted {
+			s.Deleted = a.deletion(e)
+			continue
+		}
+		if e.Err == nil && s.Accepted == e.Revision && state.SameBucket(s.AcceptedIn, a.in.Created) && sameDoc(s.raw, e.Doc.Raw) {
+			s.AcceptedIn = a.in.Created
+			continue
+		}
+		object, rejection := a.checkServer(s, e)
+		if rejection != nil {
+			s.Rejected = rejection
+			continue
+		}
+		s.object, s.raw, s.Accepted, s.Explicit = object, e.Doc.Raw, e.Revision, true
+		a.indexed().claimEtcd(s)
+		s.AcceptedIn = a.in.Created
+	}
+}
+
+func sameDoc(x, y json.RawMessage) bool {
+	if bytes.Equal(x, y) {
+		return len(x) > 0
+	}
+	var bx, by bytes.Buffer
+	if json.Compact(&bx, x) != nil || json.Compact(&by, y) != nil {
+		return false
+	}
+	return bytes.Equal(bx.Bytes(), by.Bytes())
+}
+
+func (a *accepter) checkServer(s *acceptedServer, e Entry) (state.Server, *actors.Rejection) {
+	if e.Err != nil {
+		return state.Server{}, rejectionOf(e.Err)
+	}
+	object := e.Doc.Object.Server.WithDefaults()
+	if bad := state.ValidateServerFor(a.parsers(object.Spec.RuntimeEnv), object); len(bad) > 0 {
+		return object, joinInvalid(bad)
+	}
+	if a.hasWorkers(s.Name) {
+		if bad := state.CheckMove(s.object, object, s.Accepted); bad != nil {
+			return object, joinInvalid([]*state.Invalid{bad})
+		}
+	}
+	if bad := state.ConflictServers(object, a.indexed().sharingEtcd(s, object)); bad != nil {
+		return object, joinInvalid([]*state.Invalid{bad})
+	}
+	return object, a.checkModelsUnder(s.Name, object)
+}
+
+// checkModelsUnder refuses a server under which an accepted model would no longer
+// be valid: a bad spec never stops what already runs. A model that is not valid as it
+// is, because an older version accepted it, stands in nobody's way.
+func (a *accepter) checkModelsUnder(server string, object state.Server) *actors.Rejection {
+	for _, m := range a.indexed().models[server] {
+		if m.Accepted == 0 || m.Deleted != nil {
+			continue
+		}
+		if bad := invalidModel(nil, m.object, object.Spec); len(bad) > 0 && len(invalidModel(nil, m.object, a.servers[server].object.Spec)) == 0 {
+			r := joinInvalid(bad)
+			r.Message = fmt.Sprintf("with it model %s would not be valid: %s", m.Name, r.Message)
+			return r
+		}
+	}
+	return nil
+}
+
+func (a *accepter) hasWorkers(server string) bool {
+	return slices.ContainsFunc(a.indexed().units[server], func(u state.Unit) bool { return u.Model != "" })
+}
+
+// invalidModel is every reason why a model is not valid under a server.
+func invalidModel(tables engineflags.Set, m state.Model, server state.ServerSpec) []*state.Invalid {
+	bad := state.ValidateModelFor(tables, m, server)
+	if len(bad) > 0 {
+		return bad
+	}
+	if x := router.Check(server.Router, router.Model{Name: m.Metadata.Name, Spec: m.Spec}); x != nil {
+		return []*state.Invalid{x}
+	}
+	return nil
+}
+
+// acceptModels takes new revisions of models, oldest first: who came first keeps
+// its names.
+func (a *accepter) acceptModels() {
+	byAge := slices.Clone(a.models)
+	slices.SortFunc(byAge, func(x, y *acceptedModel) int {
+		return cmp.Or(cmp.Compare(x.Revision, y.Revision), x.key.Compare(y.key))
+	})
+	for _, m := range byAge {
+		if m.entry == nil || m.Deleted != nil || m.Recovering {
+			continue
+		}
+		e := *m.entry
+		if e.Missing && m.Accepted != 0 {
+			continue
+		}
+		if e.Err == nil && m.Accepted == e.Revision && state.SameBucket(m.AcceptedIn, a.in.Created) && sameDoc(m.raw, e.Doc.Raw) {
+			m.AcceptedIn = a.in.Created
+			continue
+		}
+		if e.Err != nil {
+			m.Rejected = rejectionOf(e.Err)
+			continue
+		}
+		object := e.Doc.Object.Model.WithDefaults()
+		bad := invalidModel(a.parsersUnder(a.servers[m.Server], object), object, a.servers[m.Server].object.Spec)
+		if len(bad) == 0 {
+			if x := state.ConflictModels(object, a.indexed().sharing(m, object)); x != nil {
+				bad = []*state.Invalid{x}
+			}
+		}
+		if len(bad) > 0 {
+			m.Rejected = joinInvalid(bad)
+			continue
+		}
+		before := *m
+		m.before = &before
+		m.object, m.raw, m.Accepted = object, e.Doc.Raw, e.Revision
+		a.indexed().claim(m)
+		m.AcceptedIn = a.in.Created
+	}
+}
+
+// rejectionOf tells of a document that cannot be read. Its text fits into a status,
+// an event and a log line.
+func rejectionOf(err error) *actors.Rejection {
+	return &actors.Rejection{Reason: state.ReasonOf(err), Message: state.Clip(state.Visible(err.Error()), state.MaxMessage)}
+}
+
+func joinInvalid(bad []*state.Invalid) *actors.Rejection {
+	var f state.Faults
+	for _, b := range bad {
+		f.Add(b)
+	}
+	return &actors.Rejection{Reason: bad[0].Reason, Message: f.OneLine()}
+}
