@@ -125,7 +125,7 @@ func readContext(name string) (connection, error) {
 	}
 	c, err := parseContext(data)
 	if err != nil {
-		return connection{}, usageErr("context %q: %s: %w: correct the file, or remove it and make it again with `dynctl context add %s`", name, path, err, name)
+		return connection{}, usageErr("context %q: %s: %w", name, path, err)
 	}
 	c.name = name
 	if info, err := os.Stat(path); err == nil {
@@ -145,7 +145,7 @@ func parseContext(data []byte) (connection, error) {
 	var c connection
 	var args state.Args
 	if err := json.Unmarshal(data, &args); err != nil {
-		return c, describeJSON(data, err)
+		return c, fmt.Errorf("%w: correct the file, or remove it and make the context again with `dynctl context add`", describeJSON(data, err))
 	}
 	given := map[string]string{}
 	for _, arg := range args {

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from . import charge, logserve, silent
 from .about import About
-from .bus import APIError, Bus
+from .bus import Bus, Conflict
 from .charge import Charge, Superseded
 from .commands import START, STOP, SWEEP, Command, Gate, parse
 from .config import Config
@@ -18,6 +18,7 @@ from .mind import Minder
 from .nodes import Nodes
 from .ray_api import Ray
 from .rebuild import INFRA, Stale, discover, forget_unmade, remember
+from .retry import TROUBLE, persist
 from .runner import Runner
 from .survey import Survey
 from .units import UnitView
@@ -94,7 +95,8 @@ class Agent:
             self._world.incarnation = self._charge.incarnation
             if beat is None:
                 beat = asyncio.ensure_future(self._charge.beat())
-            self._subscription = await self._bus.subscribe(f"agent-{self._world.incarnation}", 0)
+            name = f"agent-{self._world.incarnation}"
+            self._subscription = await persist("no consumer yet", lambda: self._bus.subscribe(name, 0))
             try:
                 await self._rebuild()
                 break
@@ -125,11 +127,22 @@ class Agent:
 
     async def _load(self) -> Dict[str, Tuple[Optional[Dict[str, Any]], int]]:
         """What the bucket holds of units, after the nodes have been written over."""
-        old = {k: await self._bus.read(k) for k in await self._bus.keys() if k != charge.KEY}
+        old = await persist("the bucket cannot be read yet", self._read_all)
         for key in [k for k in old if not k.startswith(("unit.", "node."))]:
-            await self._bus.delete(key, old.pop(key)[1])
+            await self._delete(key, old.pop(key)[1])
         await self._nodes.load({k: rev for k, (_, rev) in old.items() if k.startswith("node.")})
         return {k: v for k, v in old.items() if k.startswith("unit.")}
+
+    async def _read_all(self) -> Dict[str, Tuple[Optional[Dict[str, Any]], int]]:
+        return {k: await self._bus.read(k) for k in await self._bus.keys() if k != charge.KEY}
+
+    async def _delete(self, key: str, revision: int) -> None:
+        """Delete a key that is nobody's. What somebody else writes there meanwhile is the
+        minder's to look at."""
+        try:
+            await persist("a key is not deleted yet", lambda: self._bus.delete(key, revision))
+        except Conflict:
+            pass
 
     async def _report(self, old: Dict[str, Tuple[Optional[Dict[str, Any]], int]]) -> None:
         """Write all units over what the bucket holds; keys of what is gone are deleted."""
@@ -138,7 +151,7 @@ class Agent:
             runner.writer.again(old.get(key, (None, 0))[1])
         for key, (_, revision) in old.items():
             if key not in runners:
-                await self._bus.delete(key, revision)
+                await self._delete(key, revision)
         await asyncio.gather(*(r.writer.flush() for r in runners.values()))
 
     async def _refill(self) -> None:
@@ -272,7 +285,7 @@ class Agent:
             self._subscription = await self._bus.subscribe(name, self._last_sequence)
         except Superseded:
             raise
-        except (APIError, OSError, asyncio.TimeoutError) as err:
+        except TROUBLE as err:
             log("warn", "no consumer yet", error=repr(err))
 
     async def _handle(self, message: Any) -> None:

@@ -19,6 +19,7 @@ BUCKET = "dynctl_observed"
 STREAM = "DYNCTL_EVENTS"
 SUBJECTS = [f"dynctl.events.*.{verb}.>" for verb in ("start", "stop", "sweep")]
 REQUEST_TIMEOUT = 2.0
+TOO_LARGE = 10054  # the stream's bound on one message
 WITHHELD = "dynctl.reconciler.withheld"
 
 
@@ -173,11 +174,16 @@ class Bus:
         return await self._js.pull_subscribe_bind(consumer=name, stream=STREAM)
 
     async def publish(self, subject: str, message_id: str, document: Dict[str, Any]) -> None:
-        """Store one event. Raises ValueError for one that is too large to ever be."""
+        """Store one event. Raises ValueError for one that can never be: too large, or about
+        what no subject can be named after."""
         try:
             await self._js.publish(subject, json.dumps(document).encode(), headers={"Nats-Msg-Id": message_id})
-        except nats.errors.MaxPayloadError as err:
+        except (nats.errors.MaxPayloadError, nats.errors.BadSubjectError) as err:
             raise ValueError(str(err)) from err
+        except APIError as err:
+            if err.err_code == TOO_LARGE:
+                raise ValueError(str(err)) from err
+            raise
 
 
 __all__ = ["APIError", "Bus", "Conflict", "NotFoundError"]

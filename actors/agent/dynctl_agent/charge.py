@@ -11,6 +11,7 @@ from . import VERSION, values
 from .bus import Bus, Conflict
 from .config import Config
 from .log import log
+from .retry import persist
 
 KEY = "agent"
 EVERY = 1.0
@@ -44,7 +45,11 @@ class Charge:
         self._using = asyncio.Lock()
 
     async def take(self, above: int = 0) -> None:
-        """Take the key with an incarnation above all that were seen."""
+        """Take the key with an incarnation above all that were seen, however long it takes
+        until NATS lets it be written."""
+        await persist("nobody can take charge yet", lambda: self._take(above))
+
+    async def _take(self, above: int) -> None:
         while True:
             async with self._using:
                 value, revision = await self._bus.read(KEY)

@@ -10,8 +10,10 @@ from typing import Any, Deque, Dict, NamedTuple, Optional
 
 from .bus import Bus
 from .log import log, timestamp
+from .retry import Backoff
 
-RETRY = 0.5
+# The pauses before a fact that was not stored is tried again, in seconds.
+RETRY, RETRY_MAX = 0.5, 5.0
 # How many facts may wait to be stored, and how much of them.
 SPOOL = 4096
 SPOOL_BYTES = 16 << 20
@@ -90,14 +92,16 @@ class Facts:
 
     async def _send(self) -> None:
         """Store what waits, in order. The message id makes a repeat harmless."""
+        backoff = Backoff(RETRY, RETRY_MAX)
         while self._spool:
             fact = self._spool[0]
             try:
                 await self._bus.publish(fact.subject, fact.message_id, fact.document)
             except (ValueError, TypeError) as err:  # no repeat will store it
                 self._drop(repr(err)[:300])
-            except Exception:  # NATS is away, which others tell
-                await asyncio.sleep(RETRY)
+            except Exception as err:  # NATS is away, or has no room
+                await backoff.failed("facts wait to be stored", err, waiting=len(self._spool))
                 continue
+            backoff.succeeded()
             self._spool.popleft()
             self._bytes -= fact.size

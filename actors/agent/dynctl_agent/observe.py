@@ -8,8 +8,10 @@ from typing import Any, Awaitable, Callable, Dict, Optional
 
 from .bus import Bus, Conflict
 from .log import log, timestamp
+from .retry import Backoff
 
-RETRY = 0.2
+# The pauses before a value that was not written is tried again, in seconds.
+RETRY, RETRY_MAX = 0.2, 2.0
 
 
 class Writer:
@@ -60,6 +62,7 @@ class Writer:
             await asyncio.wait([self._task])
 
     async def _write_all(self) -> None:
+        backoff = Backoff(RETRY, RETRY_MAX)
         while self._dirty and not self._closed:
             self._dirty, begun = False, self._round
             value = self._render()
@@ -77,8 +80,7 @@ class Writer:
                 raise
             except Exception as err:  # NATS is away, or slow: what is true is written when it is back
                 self._dirty = True
-                log("warn", "not written yet", key=self.key, error=repr(err))
-                await asyncio.sleep(RETRY)
+                await backoff.failed("not written yet", err, key=self.key)
 
     async def _write(self, value: Optional[Dict[str, Any]]) -> None:
         if value is not None:
@@ -89,9 +91,9 @@ class Writer:
             _, self.revision = await self._read_revision()
 
     async def _read_revision(self) -> tuple:
+        backoff = Backoff(RETRY, RETRY_MAX)
         while True:
             try:
                 return await self._bus.read(self.key)
             except Exception as err:
-                log("warn", "not read yet", key=self.key, error=repr(err))
-                await asyncio.sleep(RETRY)
+                await backoff.failed("not read yet", err, key=self.key)

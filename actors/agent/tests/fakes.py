@@ -15,6 +15,8 @@ import uuid
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 from unittest import mock
 
+from nats.js.errors import APIError
+
 from dynctl_agent import actor as actor_module
 from dynctl_agent import values
 from dynctl_agent.actor import UnitActor
@@ -268,6 +270,8 @@ class Nats:
         self.facts: List[Dict[str, Any]] = []
         self.buses: List["FakeBus"] = []
         self.away = False
+        self.refusing = 0  # how many writes JetStream refuses from now on
+        self.refused = 0
         self.withheld: List[Any] = []  # the answers to come
 
     def get(self, key: str) -> Optional[Dict[str, Any]]:
@@ -313,6 +317,13 @@ class FakeBus:
         if self._nats.away:
             raise OSError("NATS is away")
 
+    def _takes(self) -> None:
+        self._there()
+        if self._nats.refusing:
+            self._nats.refusing -= 1
+            self._nats.refused += 1
+            raise APIError(code=503, err_code=10023, description="insufficient resources")
+
     async def connect(self, config: Config) -> None:
         pass
 
@@ -330,13 +341,13 @@ class FakeBus:
             return values.Garbage(), revision
 
     async def write(self, key: str, value: Dict[str, Any], revision: int) -> int:
-        self._there()
+        self._takes()
         if self._nats.bucket.get(key, (None, 0))[1] != revision:
             raise Conflict(key)
         return self._nats.put(key, value, self)
 
     async def delete(self, key: str, revision: int) -> None:
-        self._there()
+        self._takes()
         if self._nats.bucket.get(key, (None, 0))[1] != revision:
             raise Conflict(key)
         self._nats.put(key, None, self)
@@ -358,6 +369,7 @@ class FakeBus:
         return self._nats.withheld.pop(0) if self._nats.withheld else None
 
     async def subscribe(self, name: str, after: int) -> Any:
+        self._takes()
         self._read = after or len(self._nats.messages)
         return self
 
@@ -371,5 +383,5 @@ class FakeBus:
         raise asyncio.TimeoutError
 
     async def publish(self, subject: str, message_id: str, document: Dict[str, Any]) -> None:
-        self._there()
+        self._takes()
         self._nats.facts.append(document)
