@@ -267,7 +267,8 @@ bench: need-go bin/etcd ## Run the benchmarks
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: fuzz
-fuzz: need-go ## Run every fuzz test for FUZZTIME
+fuzz: need-go $(VENV_STAMP) ## Run every fuzz test for FUZZTIME
+	@echo "fuzz: what the agent reads"; cd actors/agent && DYNCTL_FUZZ_TIME=$(FUZZTIME) $(abspath $(VENV))/bin/python -m tests test_fuzz.py
 	@$(GO) list ./... | while read -r pkg; do \
 	  { $(GO) test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true; } | while read -r name; do \
 	    echo "fuzz: $$pkg $$name"; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; done; done

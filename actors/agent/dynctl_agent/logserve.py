@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any, Dict, Optional
 
+from . import values
 from .ray_api import RayActorError, ask
 from .units import ActorView
 from .world import World
@@ -30,7 +31,7 @@ async def serve(world: World) -> None:
 
 async def _respond(world: World, message: Any) -> None:
     try:
-        reply = await answer(world, json.loads(message.data))
+        reply = await answer(world, values.decode(message.data))
     except Refused as err:
         reply = refusal(*err.args)
     except (ValueError, KeyError, TypeError) as err:

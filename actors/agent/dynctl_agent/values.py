@@ -149,7 +149,8 @@ ACTOR_FIELDS: Dict[str, Rule] = {
     "ports": _ports, "uses": texts, "startedAt": _time, "readyAt": _time,
 }
 EXIT_FIELDS: Dict[str, Rule] = {
-    "attempt": whole, "code": _code, "reason": text, "logTail": text, "at": _time, "readyFor": _number,
+    "attempt": whole, "code": _code, "reason": text, "logTail": text, "cause": text, "hint": text,
+    "at": lambda v: v != "" and _time(v), "readyFor": _number,
     "infraAway": lambda v: isinstance(v, bool),
 }
 
@@ -182,5 +183,6 @@ def _unit(key: str, value: Dict[str, Any]) -> None:
         if not isinstance(actor["name"], str) or actor["name"] in names:
             raise Unreadable("an actor is there twice, or has no name")
         names.add(actor["name"])
-        if actor.get("exit") is not None:
-            fields("an exit", actor["exit"], EXIT_FIELDS, ("attempt", "code", "at"))
+        for name in ("exit", "lastExit"):
+            if actor.get(name) is not None:
+                fields("an exit", actor[name], EXIT_FIELDS, ("attempt", "code", "at"))

@@ -36,7 +36,7 @@ class Told(unittest.TestResult):
     def addSubTest(self, test, subtest, err) -> None:
         super().addSubTest(test, subtest, err)
         if err is not None:
-            self._tell(subtest, "fail", (self.failures + self.errors)[-1][1])
+            self._tell(subtest, "fail", (self.failures if issubclass(err[0], test.failureException) else self.errors)[-1][1])
 
     def addSkip(self, test, reason: str) -> None:
         super().addSkip(test, reason)
