@@ -149,10 +149,10 @@ SGLANG_PARSER := $(VLLM_VENV)-sglang
 
 .PHONY: engine-flags
 engine-flags: $(VENV_STAMP) $(VLLM_STAMP) $(SGLANG_PARSER)/.made ## Record the command lines of the engines and the frontend again
-	@for p in mocker frontend trtllm; do echo "engine-flags: $$p"; $(VENV)/bin/python -P $(RECORD_FLAGS) $$p 2>/dev/null > $(ENGINE_TABLES)/$$p.new; done
-	@echo "engine-flags: vllm"; $(VLLM_VENV)/bin/python -P $(RECORD_FLAGS) vllm 2>/dev/null > $(ENGINE_TABLES)/vllm.new
+	@for p in mocker frontend frontend-sglang trtllm; do echo "engine-flags: $$p"; $(VENV)/bin/python -P $(RECORD_FLAGS) $$p 2>/dev/null > $(ENGINE_TABLES)/$$p.new; done
+	@for p in vllm frontend-vllm; do echo "engine-flags: $$p"; $(VLLM_VENV)/bin/python -P $(RECORD_FLAGS) $$p 2>/dev/null > $(ENGINE_TABLES)/$$p.new; done
 	@echo "engine-flags: sglang"; PYTHONPATH=$(SGLANG_PARSER) $(VLLM_VENV)/bin/python -P $(RECORD_FLAGS) sglang 2>/dev/null > $(ENGINE_TABLES)/sglang.new
-	@for p in mocker frontend trtllm vllm sglang; do mv $(ENGINE_TABLES)/$$p.new $(ENGINE_TABLES)/$$p.json; done
+	@for p in mocker frontend frontend-sglang frontend-vllm trtllm vllm sglang; do mv $(ENGINE_TABLES)/$$p.new $(ENGINE_TABLES)/$$p.json; done
 
 .PHONY: recipes-vllm
 recipes-vllm: build $(VLLM_STAMP) ## Put the recipes for vLLM through vLLM's own parser (about a minute)

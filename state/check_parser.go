@@ -1,6 +1,7 @@
 package state
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,7 +18,7 @@ func frontendTable(s ServerSpec, tables engineflags.Set) *engineflags.Table {
 	t := tables.For(engineflags.Frontend)
 	for _, x := range slices.Concat(s.Router.Args, s.Frontend.Args) {
 		if processor := jsonText(x.Value); strings.HasSuffix(flagName(x.Key), "chat-processor") && (processor == EngineVLLM || processor == EngineSGLang) {
-			return t.Then(tables.For(processor))
+			return t.Then(engineflags.Recorded(engineflags.Processor(processor)))
 		}
 	}
 	return t
@@ -68,6 +69,8 @@ func (f *faults) parserArgs(program string, field argField, t *engineflags.Table
 type earlier struct {
 	table *engineflags.Table
 	keys  map[string]string
+	// paths are those of the dotted keys, with the keys.
+	paths map[string]string
 }
 
 // clash is the first of the earlier keys whose place an argument would take: one flag in
@@ -76,12 +79,22 @@ func (e *earlier) clash(found engineflags.Found, key string) (other string, clas
 	if other, clashes = e.keys[e.thing(found, key)]; clashes {
 		return other, true
 	}
+	if e.table.Program == EngineTRTLLM && found.Path != "" {
+		for _, path := range slices.Sorted(maps.Keys(e.paths)) {
+			if strings.HasPrefix(path+".", found.Path+".") || strings.HasPrefix(found.Path+".", path+".") {
+				return e.paths[path], true
+			}
+		}
+	}
 	return e.objects(found)
 }
 
 func (e *earlier) add(found engineflags.Found, key string) {
 	if e.keys == nil {
-		e.keys = map[string]string{}
+		e.keys, e.paths = map[string]string{}, map[string]string{}
+	}
+	if found.Path != "" {
+		e.paths[found.Path] = key
 	}
 	for _, name := range []string{e.thing(found, key), e.part(found, e.whole(found))} {
 		if _, has := e.keys[name]; !has && name != "" {
@@ -160,6 +173,9 @@ func unknownText(program, key string, t *engineflags.Table) string {
 	case dotted && ok:
 		return text + ", where no key has a dot; write " + found.Key() + " as an object"
 	}
+	if where := elsewhere(program, key); where != "" {
+		return text + "; " + where
+	}
 	if meant := meantFlag(key, t); meant != "" {
 		return text + "; did you mean " + meant + "?"
 	}
@@ -174,12 +190,34 @@ const trtllmNamed = "trtllm.NAME, such as trtllm.kv_cache_config.dtype"
 
 func option(key string) string { return "--" + flagName(strings.TrimLeft(key, "-")) }
 
+// servers are flags of vllm's own HTTP server, which Dynamo does not start, with what
+// there is instead.
+var servers = map[string]string{
+	"enable-auto-tool-choice": "it belongs to vllm's own HTTP server: dyn_tool_call_parser alone turns tool calls on; remove it",
+	"chat-template":           "it belongs to vllm's own HTTP server; write custom_jinja_template",
+}
+
+// elsewhere says where an argument belongs that another program of a server takes;
+// empty where there is none.
+func elsewhere(program, key string) string {
+	name := flagName(key)
+	switch found, ok := engineflags.Recorded(engineflags.Frontend).Find(key); {
+	case program == EngineVLLM && servers[name] != "":
+		return servers[name]
+	case program == engineflags.Frontend || !ok || found.Name() != name:
+		return ""
+	}
+	return "it is an argument of the frontend; write it in spec.frontend.args of the Server"
+}
+
 // meantFlag is the key of the flag that an unknown key was most likely meant to be.
 func meantFlag(key string, t *engineflags.Table) string {
 	head, path, dotted := strings.Cut(key, ".")
 	var keys []string
 	for _, fl := range t.Flags() {
-		keys = append(keys, fl.Key())
+		if _, managed := ManagedArgument(t.Program, engineflags.Found{Flag: fl}); !managed {
+			keys = append(keys, fl.Key())
+		}
 	}
 	meant := t.Elsewhere(head)
 	if meant == "" {

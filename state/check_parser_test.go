@@ -101,8 +101,78 @@ func TestFrontendParser(t *testing.T) {
 	if w := WarnServer(server(args("max_model_len", "1")).Spec); len(w) != 1 {
 		t.Errorf("warns %v, want one of an unknown flag", w)
 	}
-	if w := WarnServer(server(args("dyn_chat_processor", `"vllm"`, "max_model_len", "1")).Spec); len(w) != 0 {
-		t.Errorf("warns %v of a flag of the chat processor", w)
+	for _, tt := range []struct {
+		processor, key string
+		told           bool
+	}{
+		{"vllm", "max_model_len", false}, {"vllm", "enable_auto_tool_choice", false}, {"vllm", "tool_call_parser", false}, {"vllm", "dyn_tool_call_parser", true},
+		{"sglang", "tool_call_parser", false}, {"sglang", "mem_fraction_static", true},
+		{"dynamo", "tool_call_parser", true},
+	} {
+		w := WarnServer(server(args("dyn_chat_processor", `"`+tt.processor+`"`, tt.key, `"1"`)).Spec)
+		if told := len(w) > 0; told != tt.told {
+			t.Errorf("%s: %s is told: %v, want %v (%v)", tt.processor, tt.key, told, tt.told, w)
+		}
+	}
+}
+
+// Options of TensorRT-LLM that Dynamo would end at, or read as another.
+func TestOptionsOfTRTLLM(t *testing.T) {
+	for _, tt := range []struct {
+		args Args
+		path string // of the fault; empty: none
+	}{
+		{args("trtllm.a.b", "1", "trtllm.a.c", "-1"), ""},
+		{args("trtllm.a", "1", "trtllm.a.c", "2"), "trtllm.a.c"},
+		{args("trtllm.a.c", "1", "trtllm.a", "2"), "trtllm.a"},
+		{args("trtllm.a..b", "1"), "trtllm.a..b"},
+		{args("trtllm.a.", "1"), "trtllm.a."},
+		{args("trtllm.a", `"--x"`), "trtllm.a"},
+		{args("trtllm.a", `"-x"`), ""},
+	} {
+		m := Model{Metadata: Metadata{Name: "m"}, Spec: ModelSpec{Model: "m", Engine: EngineTRTLLM, EngineArgs: tt.args}}.WithDefaults()
+		found := ValidateModel(m, ServerSpec{})
+		if tt.path == "" && len(found) > 0 || tt.path != "" && (len(found) != 1 || found[0].Path != "spec.engineArgs."+tt.path) {
+			t.Errorf("%v: got %v, want a fault at %q", tt.args, found, tt.path)
+		}
+	}
+}
+
+// What a name that a program does not know was meant to be, or where it belongs.
+func TestUnknownArgumentsLeadSomewhere(t *testing.T) {
+	for _, tt := range []struct{ key, want, not string }{
+		{"migration_limit", "spec.frontend.args", ""},
+		{"enable_auto_tool_choice", "dyn_tool_call_parser", ""},
+		{"chat_template", "custom_jinja_template", ""},
+		{"tool_call_parser", "did you mean dyn_tool_call_parser", ""},
+		{"served_model_name_x", "dynamo.vllm has no", "served_model_name?"},
+	} {
+		text, _ := UnknownArgument(EngineVLLM, tt.key)
+		if !strings.Contains(text, tt.want) || tt.not != "" && strings.Contains(text, tt.not) {
+			t.Errorf("%s: %s", tt.key, text)
+		}
+	}
+}
+
+// Text behind a dot that the engine reads as a number, and a connector without a name.
+func TestWarningsOfTextAndConnectors(t *testing.T) {
+	for _, tt := range []struct {
+		spec ModelSpec
+		path string
+	}{
+		{ModelSpec{Engine: EngineVLLM, EngineArgs: args("additional_config.version", `"1.10"`)}, "spec.engineArgs.additional_config.version"},
+		{ModelSpec{Engine: EngineTRTLLM, EngineArgs: args("trtllm.version", `"8"`)}, "spec.engineArgs.trtllm.version"},
+		{ModelSpec{Engine: EngineVLLM, EngineArgs: args("additional_config.version", `"v1"`)}, ""},
+		{ModelSpec{Engine: EngineVLLM, KVTransferConfig: args("kv_role", `"kv_both"`)}, "spec.kvTransferConfig.kv_connector"},
+		{ModelSpec{Engine: EngineVLLM, Mode: ModeDisagg, KVTransferConfig: args("kv_connector", `"X"`, "kv_role", `"kv_both"`),
+			Decode: &RoleSpec{KVTransferConfig: args("kv_connector", "null")}, Prefill: &RoleSpec{}}, "spec.decode.kvTransferConfig.kv_connector"},
+	} {
+		m := Model{Metadata: Metadata{Name: "m"}, Spec: tt.spec}
+		m.Spec.Model = "m"
+		w := WarnModel(m.WithDefaults().Spec, DefaultedServer("default").Spec)
+		if tt.path == "" && len(w) > 0 || tt.path != "" && (len(w) != 1 || w[0].Path != tt.path) {
+			t.Errorf("%q: got %v", tt.path, w)
+		}
 	}
 }
 

@@ -32,13 +32,18 @@ func (w *warnings) connectors(m ModelSpec) {
 			return "spec.kvTransferConfig." + key
 		}
 		config := m.RoleKVTransfer(role)
+		known := true
 		for _, x := range config {
 			if !slices.Contains(connectorKeys, x.Key) {
+				known = false
 				add(place(x.Key), "vllm 0.31 knows no such key of a connector%s; what belongs to the connector itself goes into kv_connector_extra_config",
 					didYouMean(x.Key, connectorKeys))
 			}
 		}
-		_, named := config.Get("kv_connector")
+		connector, named := config.Get("kv_connector")
+		if named = named && !isNull(connector); len(config) > 0 && !named && known {
+			add(place("kv_connector"), "vllm moves no KV blocks without a kv_connector, and none is named; add one, such as NixlConnector")
+		}
 		value, has := config.Get("kv_role")
 		switch says := jsonText(value); {
 		case has && !isNull(value) && !slices.Contains(connectorRoles, says):

@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/json"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -61,6 +62,18 @@ var switches = map[string]string{
 	"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false",
 }
 
+// readAsAnother is text that the engines read as a number or as nothing, where it is
+// the value of a dotted key.
+var readAsAnother = regexp.MustCompile(`^(-?\d+(\.\d+)?([eE][-+]?\d+)?|null)$`)
+
+// objectFor is the argument that takes an object of which head names a key.
+func objectFor(head string) string {
+	if head == EngineTRTLLM {
+		return "override_engine_args"
+	}
+	return head
+}
+
 // args tells of text that was meant to be a switch. After a dot the words true and
 // false are what the engines read, and the options of TensorRT-LLM have no hyphens.
 func (w *warnings) args(field argField) {
@@ -70,6 +83,9 @@ func (w *warnings) args(field argField) {
 		head, path, dotted := strings.Cut(x.Key, ".")
 		if ok && (!dotted || !strings.EqualFold(text, meant)) {
 			w.add(field.path+"."+x.Key, "%q is text, and stands on the command line as the value of the flag; if it is a switch, write %s without quotes", text, meant)
+		}
+		if dotted && readAsAnother.MatchString(text) {
+			w.add(field.path+"."+x.Key, "behind a dot the engine does not read %q as text; to keep it text, write %s as an object", text, objectFor(head))
 		}
 		if head == EngineTRTLLM && strings.Contains(path, "-") {
 			w.add(field.path+"."+x.Key, "what follows the dot is passed on as it is, and TensorRT-LLM's options are written with _; write %s.%s", head, strings.ReplaceAll(path, "-", "_"))

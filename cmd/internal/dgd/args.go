@@ -36,6 +36,9 @@ func readFlags(engine string, words []string) (flags []flag, stray []string) {
 		switch {
 		case w == "--":
 		case isFlag(w):
+			if level, ok := strings.CutPrefix(w, "-O"); ok && engine == state.EngineVLLM && number.MatchString(level) {
+				w = "-O=" + level // as its parser has it
+			}
 			name, value, hasValue := strings.Cut(w, "=")
 			f := flag{name: flagName(engine, name)}
 			if hasValue {

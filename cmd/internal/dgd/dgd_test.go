@@ -36,14 +36,14 @@ func TestReadCommand(t *testing.T) {
 }
 
 func TestFlagsAreArguments(t *testing.T) {
-	words := strings.Fields(`--a --no-b --c 1 --d -1 --e x y --f=z --g_h.i_j true --k {"a":1} -tp 2 --l [1,2]`)
+	words := strings.Fields(`--a --no-b --c 1 --d -1 --e x y --f=z --g_h.i_j true -O3 --k {"a":1} -tp 2 --l [1,2]`)
 	flags, stray := readFlags("vllm", append([]string{"stray"}, words...))
 	var got []string
 	for _, f := range flags {
 		a := f.arg()
 		got = append(got, a.Key+"="+string(a.Value))
 	}
-	want := []string{`a=true`, `b=false`, `c=1`, `d=-1`, `e=["x","y"]`, `f="z"`, `g_h.i_j=true`, `k={"a":1}`, `tensor_parallel_size=2`, `l=[1,2]`}
+	want := []string{`a=true`, `b=false`, `c=1`, `d=-1`, `e=["x","y"]`, `f="z"`, `g_h.i_j=true`, `O=3`, `k={"a":1}`, `tensor_parallel_size=2`, `l=[1,2]`}
 	if !slices.Equal(got, want) || !slices.Equal(stray, []string{"stray"}) {
 		t.Errorf("%q, stray %q; want %q", got, stray, want)
 	}
