@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"dynctl/actors"
 	"dynctl/actors/accept"
 	"dynctl/actors/plan"
+	"dynctl/actors/world"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -203,64 +205,48 @@ func (s *standIn) input() (actors.Input, map[state.Key]accept.Kept) {
 		Policy: actors.Policy{StoreID: s.views.StoreID(), RayNamespace: "nemo_curator_dynamo", PlacementTimeout: 180 * time.Second,
 			DeleteHold: 10 * time.Second, SweepLook: time.Second, AgentTimeout: 3 * time.Second}}
 	for _, server := range desired.Servers {
-		in.Registered[server.Name], in.Frontends[server.Name] = registered(server, observed.Units), listed(server, desired, observed.Units)
+		in.Registered[server.Name], in.Frontends[server.Name] = serving(server, desired, observed.Units)
 	}
 	return in, kept
 }
 
-func registered(server actors.DesiredServer, units []state.Unit) state.Registrations {
-	out := state.Registrations{Known: true}
+// serving is what runs, registered and listed at once.
+func serving(server actors.DesiredServer, desired actors.Desired, units []state.Unit) (state.Registrations, state.FrontendView) {
+	served := map[string]string{}
+	for _, m := range desired.Models {
+		if m.Server == server.Name {
+			served[m.Name] = m.Spec.ServedNameOrModel()
+		}
+	}
+	regs := state.Registrations{Known: true}
 	for _, u := range units {
 		for _, a := range u.Actors {
 			if u.Server == server.Name && u.Model != "" && a.Lease != 0 {
-				out.Instances = append(out.Instances, state.Instance{Lease: a.Lease, Card: true, Endpoint: "generate",
-					Namespace: actors.Namespace(server.Spec.DynamoNamespace, u.Generation)})
+				regs.Instances = append(regs.Instances, world.Instance(server.Spec.DynamoNamespace, served[u.Model], u, a.Lease))
 			}
 		}
 	}
-	return out
-}
-
-func listed(server actors.DesiredServer, desired actors.Desired, units []state.Unit) state.FrontendView {
-	out := state.FrontendView{Known: true, Models: map[string]state.FrontendModel{}}
-	for _, m := range desired.Models {
-		for _, u := range units {
-			if u.Server != server.Name || u.Model != m.Name || m.Server != server.Name {
-				continue
-			}
-			fm := state.FrontendModel{Listed: true, Ready: true, Namespaces: map[string]state.FrontendNamespace{}}
-			for _, other := range units {
-				if other.Model == m.Name {
-					fm.Namespaces[actors.Namespace(server.Spec.DynamoNamespace, other.Generation)] = state.FrontendNamespace{Ready: true}
-				}
-			}
-			out.Models[m.Spec.ServedName] = fm
-		}
-	}
-	return out
+	return regs, world.Listed(server.Name, desired.Models, regs.Instances, func(string) bool { return false })
 }
 
 // start makes a unit run at once.
 func (s *standIn) start(ctx context.Context, t *testing.T, start actors.Start) {
-	x := start.Template
-	u := state.Unit{Incarnation: 1, Server: x.Server, Unit: x.Unit, Model: x.Model, Role: x.Role, Replica: x.Replica, Worker: x.Worker,
-		Generation: x.Generation, StoreID: s.views.StoreID(), State: state.UnitRunning, Digest: x.Digest, Restart: x.Restart,
-		Attempt: start.Placement.Number, PlacementGroup: x.PlacementGroup, ChangedAt: time.Now(), SentAt: time.Now()}
-	u.PlacementGroup.State, u.PlacementGroup.ID = "CREATED", "pg"
-	for i, a := range x.Actors {
-		s.leases++
-		actor := state.Actor{Name: a.Name, Bundle: a.Bundle, State: state.UnitRunning, Node: "n0", IP: "10.0.0.1", PID: 100 + i, ChildPID: 200 + i,
-			Attempt: max(start.Attempts[a.Name].Number, 1), Digest: a.Digest, Ports: map[string]int{}, StartedAt: time.Now(), ReadyAt: time.Now()}
-		if x.Model != "" {
-			actor.Lease = 7587890123456780000 + s.leases
-		}
-		for _, p := range a.Ports {
-			actor.Ports[p.Name] = p.Seed
+	now := time.Now()
+	u := world.Started(nil, start, s.views.StoreID())
+	if len(u.PlacementGroup.Bundles) > 0 {
+		u = world.Placed(u, slices.Repeat([]string{"n0"}, len(u.PlacementGroup.Bundles)), func(string) string { return "10.0.0.1" })
+	}
+	u.Incarnation, u.State, u.PlacementGroup.ID, u.ChangedAt, u.SentAt = 1, state.UnitRunning, "pg", now, now
+	for i := range u.Actors {
+		a := &u.Actors[i]
+		a.State, a.PID, a.ChildPID, a.Attempt, a.StartedAt, a.ReadyAt = state.UnitRunning, 100+i, 200+i, max(a.Attempt, 1), now, now
+		if u.Model != "" {
+			s.leases++
+			a.Lease = 7587890123456780000 + s.leases
 		}
 		if strings.HasSuffix(a.Name, actors.LabelFrontend) {
-			actor.IP, actor.Ports[actors.PortHTTP] = s.frontend.IP.String(), s.frontend.Port
+			a.IP, a.Ports[actors.PortHTTP] = s.frontend.IP.String(), s.frontend.Port
 		}
-		u.Actors = append(u.Actors, actor)
 	}
 	s.put(ctx, t, "unit."+u.Server+"."+u.Unit, u)
 }

@@ -51,6 +51,9 @@ func TestLintRulesFire(t *testing.T) {
 		{"offline goes through acceptance, placement and rendering", "actors/offline/x.go", imports("offline", "dynctl/actors/accept", "dynctl/actors/place", "dynctl/actors/render"), ""},
 		{"offline may not plan", "actors/offline/x.go", imports("offline", "dynctl/actors/plan"), "import 'dynctl/actors/plan' is not allowed"},
 		{"the planner may place and render", "actors/plan/x.go", imports("plan", "dynctl/actors/place", "dynctl/actors/render"), ""},
+		{"the planner may not see its world", "actors/plan/x.go", imports("plan", "dynctl/actors/world"), "import 'dynctl/actors/world' is not allowed"},
+		{"the world does not plan", "actors/world/x.go", imports("world", "dynctl/actors/plan"), "import 'dynctl/actors/plan' is not allowed"},
+		{"the world has no clock", "actors/world/x.go", clock("world", "Now()"), "use of `time.Now` forbidden"},
 		{"the planner may not accept", "actors/plan/x.go", imports("plan", "dynctl/actors/accept"), "import 'dynctl/actors/accept' is not allowed"},
 		{"actors may not import the planner", "actors/x.go", imports("actors", "dynctl/actors/plan"), "import 'dynctl/actors/plan' is not allowed"},
 		{"the planner may not import an adapter", "actors/plan/x.go", imports("plan", "dynctl/actors/ray"), "import 'dynctl/actors/ray' is not allowed"},
@@ -86,7 +89,7 @@ func TestLintRulesFire(t *testing.T) {
 // packages are the stubs that the files under test import.
 var packages = map[string]string{
 	"state": "state", "state/engineflags": "engineflags", "router": "router", "actors": "actors", "events": "events", "state/kv": "kv",
-	"actors/place": "place", "actors/render": "render", "actors/accept": "accept", "actors/offline": "offline", "actors/plan": "plan",
+	"actors/place": "place", "actors/render": "render", "actors/accept": "accept", "actors/offline": "offline", "actors/plan": "plan", "actors/world": "world",
 	"state/registry": "registry", "actors/ray": "ray", "actors/simray": "simray", "cmd/tool": "tool",
 }
 

@@ -14,7 +14,7 @@ import (
 // What is remembered changes no answer, also when a status changes, goes away, or
 // comes back with other content.
 func TestAMemoChangesNoAnswer(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	first := w.put(model("a", "  replicas: 1\n"))
 	second := w.put(model("b", "  mode: disagg\n"))
 	var memo accept.Memo

@@ -13,7 +13,7 @@ import (
 )
 
 // snapshotOf tells what runs, and in which attempt.
-func (w *world) snapshotOf() map[state.UnitKey]string {
+func (w *cluster) snapshotOf() map[state.UnitKey]string {
 	out := map[state.UnitKey]string{}
 	for k, u := range w.units {
 		for _, a := range u.Actors {
@@ -25,7 +25,7 @@ func (w *world) snapshotOf() map[state.UnitKey]string {
 }
 
 // acceptLost accepts without any status, with the history that was asked for.
-func (w *world) acceptLost(past map[state.Key][]accept.Entry) (actors.Desired, map[state.Key]accept.Kept) {
+func (w *cluster) acceptLost(past map[state.Key][]accept.Entry) (actors.Desired, map[state.Key]accept.Kept) {
 	var units []state.Unit
 	for _, u := range w.units {
 		units = append(units, *u)
@@ -39,23 +39,23 @@ func (w *world) acceptLost(past map[state.Key][]accept.Entry) (actors.Desired, m
 
 // loseStatuses is what is left after the status bucket was emptied, and keeps rounds
 // going until everything is settled again.
-func (w *world) loseStatuses() {
+func (w *cluster) loseStatuses() {
 	w.statuses = map[state.Key]state.Status{}
 	w.memo = accept.Memo{}
 	w.changed = true
 }
 
 func TestALostStatusTouchesNothingThatRuns(t *testing.T) {
-	rows := map[string]func(w *world, key state.Key) (past map[state.Key][]accept.Entry, accepted uint64){
-		"the newest revision runs": func(w *world, key state.Key) (map[state.Key][]accept.Entry, uint64) {
+	rows := map[string]func(w *cluster, key state.Key) (past map[state.Key][]accept.Entry, accepted uint64){
+		"the newest revision runs": func(w *cluster, key state.Key) (map[state.Key][]accept.Entry, uint64) {
 			return nil, w.specs[key].Revision
 		},
-		"the newest was rejected": func(w *world, key state.Key) (map[state.Key][]accept.Entry, uint64) {
+		"the newest was rejected": func(w *cluster, key state.Key) (map[state.Key][]accept.Entry, uint64) {
 			was := w.specs[key]
 			w.put(model("a", "  replicas: -1\n"))
 			return map[state.Key][]accept.Entry{key: {was, w.specs[key]}}, was.Revision
 		},
-		"no revision renders to what runs": func(w *world, key state.Key) (map[state.Key][]accept.Entry, uint64) {
+		"no revision renders to what runs": func(w *cluster, key state.Key) (map[state.Key][]accept.Entry, uint64) {
 			w.put(model("a", "  engineArgs: {max-model-len: 77}\n"))
 			return map[state.Key][]accept.Entry{key: {w.specs[key]}}, w.specs[key].Revision
 		},
@@ -104,7 +104,7 @@ func TestALostStatusTouchesNothingThatRuns(t *testing.T) {
 		}
 	})
 	t.Run("of a server whose namespace is its own", func(t *testing.T) {
-		w := newWorld(node("1", 8))
+		w := newCluster(node("1", 8))
 		server := w.put("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec: {dynamoNamespace: mine}\n")
 		key := w.put(model("a", ""))
 		w.run(10)
@@ -159,7 +159,7 @@ func without(units []state.Unit, key state.UnitKey) []state.Unit {
 // A unit whose value cannot be read is neither started, nor stopped, nor its lease
 // revoked, and no other model waits for it.
 func TestAHiddenUnit(t *testing.T) {
-	w := newWorld(node("1", 2))
+	w := newCluster(node("1", 2))
 	a, b := w.put(model("a", "  resources: {gpus: 1}\n")), w.put(model("b", "  resources: {gpus: 1}\n"))
 	w.run(10)
 	ready(t, w, a)

@@ -14,7 +14,7 @@ func TestAgentFailing(t *testing.T) {
 	failure := &state.AgentFailure{Message: "the agent's job ended (FAILED): RecursionError", Way: "use another Python"}
 	up := *failure
 	up.Up = true
-	conditionsOf := func(w *world, key state.Key) map[string]state.Condition {
+	conditionsOf := func(w *cluster, key state.Key) map[string]state.Condition {
 		out := map[string]state.Condition{}
 		for _, c := range w.statuses[key].Conditions {
 			out[c.Type] = c
@@ -23,7 +23,7 @@ func TestAgentFailing(t *testing.T) {
 	}
 
 	t.Run("nothing has started", func(t *testing.T) {
-		w := newWorld(node("1", 8))
+		w := newCluster(node("1", 8))
 		key := w.put(model("a", ""))
 		w.agentFailure = failure
 		w.round()
@@ -40,7 +40,7 @@ func TestAgentFailing(t *testing.T) {
 		ready(t, w, key)
 	})
 	t.Run("the agent is silent", func(t *testing.T) {
-		w := newWorld(node("1", 8))
+		w := newCluster(node("1", 8))
 		key := w.put(model("a", ""))
 		w.run(8)
 		w.agentAway, w.agentFailure = true, &up
@@ -51,7 +51,7 @@ func TestAgentFailing(t *testing.T) {
 		}
 	})
 	t.Run("it comes back for long enough each time", func(t *testing.T) {
-		w := newWorld(node("1", 8))
+		w := newCluster(node("1", 8))
 		key := w.put(model("a", ""))
 		w.agentFailure = &up
 		w.round()
@@ -60,7 +60,7 @@ func TestAgentFailing(t *testing.T) {
 		}
 	})
 	t.Run("all serves", func(t *testing.T) {
-		w := newWorld(node("1", 8))
+		w := newCluster(node("1", 8))
 		key := w.put(model("a", ""))
 		w.run(8)
 		w.agentFailure = failure
@@ -68,7 +68,7 @@ func TestAgentFailing(t *testing.T) {
 		ready(t, w, key)
 	})
 	t.Run("a worker that exits says why itself", func(t *testing.T) {
-		w := newWorld(node("1", 8))
+		w := newCluster(node("1", 8))
 		key := w.put(model("a", ""))
 		w.run(8)
 		a := &w.of("a")[0].Actors[0]

@@ -19,7 +19,7 @@ func TestAGroupThatWaitsSaysForWhat(t *testing.T) {
 		"for one that went":          {"", actors.ReasonTPDoesNotFit, []state.Node{node("1", 4), node("2", 5)}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(tc.nodes...)
+			w := newCluster(tc.nodes...)
 			w.put("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec:\n  frontend: {port: 8000}\n" + tc.placement)
 			key := w.put(model("m", "  resources: {gpus: 5}\n"))
 			w.round()

@@ -14,12 +14,12 @@ import (
 
 // fleet is a world with models of one worker each (disaggregated: of two), and
 // room for all of them.
-func fleet(models int, disagg bool) *world {
+func fleet(models int, disagg bool) *cluster {
 	var nodes []state.Node
 	for i := range models/4 + 1 {
 		nodes = append(nodes, node(fmt.Sprintf("%03d", i), 8))
 	}
-	w := newWorld(nodes...)
+	w := newCluster(nodes...)
 	for i := range models {
 		extra := "  resources: {gpus: 1}\n"
 		if disagg {

@@ -52,7 +52,7 @@ func TestAWorkerIsPlacedApartFromStrangers(t *testing.T) {
 		"no room elsewhere": {[]state.Node{held(node("1", 2), 0, stranger)}, ""},
 		"no stranger":       {[]state.Node{node("1", 2), node("2", 2)}, ""},
 	} {
-		w := newWorld(tc.nodes...)
+		w := newCluster(tc.nodes...)
 		w.put(model("a", "  resources: {gpus: 2}\n"))
 		var got []map[string]string
 		starts := 0
@@ -76,7 +76,7 @@ func TestAWorkerIsPlacedApartFromStrangers(t *testing.T) {
 
 // Who holds the card of a worker that does not come up is told, with how it ended.
 func TestABusyCardIsTold(t *testing.T) {
-	w := newWorld(node("1", 1))
+	w := newCluster(node("1", 1))
 	key := w.put(model("a", ""))
 	w.run(1)
 	w.broken[w.of("a")[0].Generation] = true

@@ -15,7 +15,7 @@ const (
 
 // Why an attempt ended is told while it waits for the next one and while that runs.
 func TestCauseIsToldWhileTheNextAttemptRuns(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", ""))
 	w.run(8)
 	ready(t, w, key)

@@ -12,13 +12,13 @@ import (
 // deleting is a world of served models, with what a delete that is not dynctl's does.
 type deleting struct {
 	*testing.T
-	*world
+	*cluster
 	keys []state.Key
 }
 
 func serve(t *testing.T, n int) *deleting {
 	t.Helper()
-	d := &deleting{T: t, world: newWorld(node("1", 8))}
+	d := &deleting{T: t, cluster: newCluster(node("1", 8))}
 	for i := range n {
 		d.keys = append(d.keys, d.put(model(fmt.Sprintf("m%d", i), "")))
 	}
@@ -29,7 +29,7 @@ func serve(t *testing.T, n int) *deleting {
 // drop deletes models and checks which of them still have units some time later.
 func (d *deleting) drop(seconds int, which ...int) {
 	for _, i := range which {
-		d.world.delete(d.keys[i], false)
+		d.cluster.delete(d.keys[i], false)
 	}
 	d.run(seconds)
 }
@@ -90,8 +90,8 @@ func TestTheGuardCountsWhatIsDeletedAtOnce(t *testing.T) {
 	})
 	t.Run("seen only after both holds are over", func(t *testing.T) {
 		d := serve(t, 3)
-		d.world.delete(d.keys[0], false)
-		d.world.delete(d.keys[1], false)
+		d.cluster.delete(d.keys[0], false)
+		d.cluster.delete(d.keys[1], false)
 		d.now = d.now.Add(time.Hour)
 		d.run(5)
 		d.wantRunning(0, 1, 2)
@@ -140,10 +140,10 @@ func TestTheGuardIsToldOnceForEachModel(t *testing.T) {
 			}
 		}
 	}
-	d.world.delete(d.keys[0], false)
+	d.cluster.delete(d.keys[0], false)
 	for i := range 20 {
 		if i == 3 {
-			d.world.delete(d.keys[1], false)
+			d.cluster.delete(d.keys[1], false)
 		}
 		count(d.round())
 		d.tick()

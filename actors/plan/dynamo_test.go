@@ -31,7 +31,7 @@ func started(r actors.Result, model string) (out []string) {
 }
 
 // startsOf makes rounds until the model has been started.
-func startsOf(w *world, model string) (infra, workers []string) {
+func startsOf(w *cluster, model string) (infra, workers []string) {
 	for range 8 {
 		r := w.round()
 		infra = append(infra, started(r, "")...)
@@ -45,7 +45,7 @@ func startsOf(w *world, model string) (infra, workers []string) {
 // the status says so.
 func TestRoutingWithAnOldDynamoIsTheFrontends(t *testing.T) {
 	for release, card := range map[string]bool{"1.4.2": false, "1.5.0": true, "1.6.0rc1": true, "2.0.0": true, "": true, "unknown": true} {
-		w := newWorld(with(release, node("1", 4)))
+		w := newCluster(with(release, node("1", 4)))
 		key := w.put(model("a", "  mode: disagg\n"))
 		infra, workers := startsOf(w, "a")
 		if len(workers) != 2 || len(infra) == 0 {
@@ -69,7 +69,7 @@ func TestRoutingWithAnOldDynamoIsTheFrontends(t *testing.T) {
 
 // A routing of a model's own has no effect there, and is told so.
 func TestARoutingOfItsOwnWithAnOldDynamoIsWarnedOf(t *testing.T) {
-	w := newWorld(with("1.4.2", node("1", 4)))
+	w := newCluster(with("1.4.2", node("1", 4)))
 	key := w.put(model("a", "  router: {mode: random}\n"))
 	w.run(3)
 	if c := w.condition(key, state.CondAccepted); c.Status != state.StatusTrue || !strings.Contains(c.Message, "spec.router: it has no effect") {
@@ -80,7 +80,7 @@ func TestARoutingOfItsOwnWithAnOldDynamoIsWarnedOf(t *testing.T) {
 // What a Dynamo cannot run is not started, what runs goes on, and a runtime_env that
 // brings another one is given a try.
 func TestATooOldDynamoStartsNothing(t *testing.T) {
-	w := newWorld(with("1.6.0", node("1", 4)))
+	w := newCluster(with("1.6.0", node("1", 4)))
 	key := w.put(model("a", ""))
 	w.run(8)
 	ready(t, w, key)
@@ -114,7 +114,7 @@ func TestNodesWithDifferentOrNewerDynamosAreWarnedOf(t *testing.T) {
 		"newer than tested": {[]state.Node{with("1.7.0", node("1", 1))}, "newer than 1.6"},
 		"nothing is told":   {[]state.Node{node("1", 1)}, ""},
 	} {
-		w := newWorld(tc.nodes...)
+		w := newCluster(tc.nodes...)
 		w.put(model("a", ""))
 		w.run(2)
 		c := w.condition(state.ServerKey("default"), state.CondAccepted)

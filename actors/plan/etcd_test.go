@@ -11,7 +11,7 @@ import (
 )
 
 // restartEtcd executes etcd anew, some time after the workers.
-func (w *world) restartEtcd() {
+func (w *cluster) restartEtcd() {
 	w.now = w.now.Add(time.Minute)
 	u := w.units[state.UnitKey{Server: "default", Unit: actors.InfraUnit}]
 	for i := range u.Actors {
@@ -23,7 +23,7 @@ func (w *world) restartEtcd() {
 }
 
 // planned is the starts by reason of what etcd is said to hold.
-func (w *world) planned(edit func(*state.Registrations)) map[string]int {
+func (w *cluster) planned(edit func(*state.Registrations)) map[string]int {
 	in, _ := w.input()
 	r := in.Registered["default"]
 	edit(&r)
@@ -36,7 +36,7 @@ func (w *world) planned(edit func(*state.Registrations)) map[string]int {
 }
 
 func TestEtcdWithoutItsData(t *testing.T) {
-	leases := func(w *world) (out []int64) {
+	leases := func(w *cluster) (out []int64) {
 		for _, u := range w.of("a") {
 			out = append(out, u.Actors[0].Lease)
 		}
@@ -65,7 +65,7 @@ func TestEtcdWithoutItsData(t *testing.T) {
 		{"one left before the data went", func(r *state.Registrations, l []int64) { drop(r); r.Left, r.Lost = l[:1], l[1:] }, 2},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			w := newWorld(node("1", 8))
+			w := newCluster(node("1", 8))
 			key := w.put(model("a", "  replicas: 2\n"))
 			w.run(8)
 			ready(t, w, key)
@@ -77,7 +77,7 @@ func TestEtcdWithoutItsData(t *testing.T) {
 		})
 	}
 	t.Run("at once, when the registry saw it", func(t *testing.T) {
-		w := newWorld(node("1", 8))
+		w := newCluster(node("1", 8))
 		w.put(model("a", "  replicas: 1\n"))
 		w.run(8)
 		w.restartEtcd()
@@ -101,7 +101,7 @@ func TestNothingThatServesLeavesWhileTheFrontendIsBehind(t *testing.T) {
 		"restarted":   "  replicas: 2\n  restart: again\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(node("1", 8))
+			w := newCluster(node("1", 8))
 			key := w.put(model("a", "  replicas: 2\n"))
 			w.run(8)
 			ready(t, w, key)

@@ -15,7 +15,7 @@ import (
 
 // Two servers read one etcd, by whatever address. A server with an etcd of its own and
 // one that names it as its external one.
-func sharedEtcd(t *testing.T, namespace string) (*world, state.Key) {
+func sharedEtcd(t *testing.T, namespace string) (*cluster, state.Key) {
 	t.Helper()
 	w, _ := served(t)
 	w.put("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: thief}\nspec: {dynamoNamespace: " + namespace + ", etcd: {endpoint: \"http://localhost:2379/\"}, frontend: {port: 8001}}\n")
@@ -23,7 +23,7 @@ func sharedEtcd(t *testing.T, namespace string) (*world, state.Key) {
 	return w, key
 }
 
-func (w *world) planShared() actors.Result {
+func (w *cluster) planShared() actors.Result {
 	in, _ := w.input()
 	regs := in.Registered["default"]
 	regs.ClusterID, regs.Members = 7, []string{"http://10.0.0.1:2379"}
@@ -63,7 +63,7 @@ func TestTheEtcdOfAnotherServer(t *testing.T) {
 // their servers hold and whose generations it stands under.
 func TestAClaimedLeaseIsNeverRevoked(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(node("1", 64))
+		w := newCluster(node("1", 64))
 		var keys []state.Key
 		for i, server := range []string{"default", "two", "three"} {
 			w.put(fmt.Sprintf("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: %s}\nspec: {frontend: {port: %d}}\n", server, 8000+i))

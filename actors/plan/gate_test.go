@@ -28,7 +28,7 @@ type gateStory struct {
 }
 
 // watchRoll makes rounds and notes what happens to the generation that is wanted.
-func watchRoll(t *testing.T, w *world, key state.Key, rounds int) gateStory {
+func watchRoll(t *testing.T, w *cluster, key state.Key, rounds int) gateStory {
 	t.Helper()
 	s := gateStory{-1, -1, nil, -1, -1, -1, -1}
 	first := func(n *int, round int, happened bool) {
@@ -81,7 +81,7 @@ func TestADisaggregatedGenerationEntersWhole(t *testing.T) {
 		"more replicas of what runs already": {disaggSpec, disaggSpec + "  prefill: {replicas: 2}\n  decode: {replicas: 1}\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(node("1", 16))
+			w := newCluster(node("1", 16))
 			if name != "a first start" {
 				w.put(model("a", tc.before))
 				w.run(8)
@@ -114,9 +114,9 @@ func TestADisaggregatedGenerationEntersWhole(t *testing.T) {
 
 // gatedRoll is a roll of a disaggregated model, halted when all of the new generation is
 // registered and a gate keeps it out.
-func gatedRoll(t *testing.T) (*world, state.Key) {
+func gatedRoll(t *testing.T) (*cluster, state.Key) {
 	t.Helper()
-	w := newWorld(node("1", 16))
+	w := newCluster(node("1", 16))
 	w.put(model("a", disaggSpec))
 	w.run(8)
 	key := w.put(model("a", disaggSpec+otherArgs))

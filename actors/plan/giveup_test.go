@@ -12,14 +12,14 @@ import (
 const otherGeneration = "  engineArgs: {block_size: 32}\n"
 
 // kill ends the process of a model's unit.
-func (w *world) kill(name string, i int) {
+func (w *cluster) kill(name string, i int) {
 	u := w.of(name)[i]
 	w.exit(u, &u.Actors[0], -9)
 }
 
 // edit writes a spec that makes another generation, and breaks that one if asked to.
 // It returns the generation.
-func (w *world) edit(key state.Key, spec string, broken bool) string {
+func (w *cluster) edit(key state.Key, spec string, broken bool) string {
 	w.put(model(key.Name, spec))
 	in, _ := w.input()
 	for _, m := range in.Desired.Models {
@@ -32,7 +32,7 @@ func (w *world) edit(key state.Key, spec string, broken bool) string {
 }
 
 // upToDate fails unless the condition is True.
-func upToDate(t *testing.T, w *world, key state.Key) {
+func upToDate(t *testing.T, w *cluster, key state.Key) {
 	t.Helper()
 	if c := w.condition(key, state.CondUpToDate); c.Status != state.StatusTrue {
 		t.Fatalf("%s is not UpToDate: %s: %s\n%s", key, c.Reason, c.Message, strings.Join(w.journal, "\n"))
@@ -42,7 +42,7 @@ func upToDate(t *testing.T, w *world, key state.Key) {
 // A generation that was Ready is healed, and never given up for the one before it.
 func TestAGenerationThatWasReadyIsNotGivenUp(t *testing.T) {
 	t.Run("one replica killed three times", func(t *testing.T) {
-		w := newWorld(node("1", 8))
+		w := newCluster(node("1", 8))
 		key := w.put(model("a", ""))
 		w.run(8)
 		generation := w.edit(key, otherGeneration, false)
@@ -58,7 +58,7 @@ func TestAGenerationThatWasReadyIsNotGivenUp(t *testing.T) {
 		}
 	})
 	t.Run("etcd does not answer after three kills", func(t *testing.T) {
-		w := newWorld(node("1", 8))
+		w := newCluster(node("1", 8))
 		key := w.put(model("a", "  replicas: 2\n"))
 		w.run(8)
 		w.edit(key, "  replicas: 2\n"+otherGeneration, false)
@@ -78,7 +78,7 @@ func TestAGenerationThatWasReadyIsNotGivenUp(t *testing.T) {
 
 // Who serves is not known while etcd does not answer, so nothing is given up then.
 func TestNothingIsGivenUpWhileEtcdDoesNotAnswer(t *testing.T) {
-	w := newWorld(node("1", 1))
+	w := newCluster(node("1", 1))
 	key := w.put(model("a", ""))
 	w.run(8)
 	w.edit(key, otherGeneration, true)
@@ -103,7 +103,7 @@ func TestNothingIsGivenUpWhileEtcdDoesNotAnswer(t *testing.T) {
 func TestABadEditOfAModelThatWasJustHurt(t *testing.T) {
 	for name, gpus := range map[string]int{"room": 8, "no room": 1} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(node("1", gpus))
+			w := newCluster(node("1", gpus))
 			key := w.put(model("a", ""))
 			w.run(8)
 			old := w.statuses[key].Generation
@@ -128,7 +128,7 @@ func TestABadEditOfAModelThatWasJustHurt(t *testing.T) {
 // A unit of an older generation is executed again by its own template for as long as
 // it is there, also after two edits.
 func TestUnitsOfEveryGenerationAreHealed(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", ""))
 	w.run(8)
 	old := w.statuses[key].Generation
@@ -156,7 +156,7 @@ func TestUnitsOfEveryGenerationAreHealed(t *testing.T) {
 func TestADisaggregatedGenerationWithOneBadRole(t *testing.T) {
 	for name, gpus := range map[string]int{"room": 8, "no room": 2} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(node("1", gpus))
+			w := newCluster(node("1", gpus))
 			key := w.put(model("a", "  mode: disagg\n"))
 			w.run(8)
 			generation := w.edit(key, "  mode: disagg\n"+otherGeneration, false)
@@ -177,7 +177,7 @@ func TestADisaggregatedGenerationWithOneBadRole(t *testing.T) {
 // A generation that comes back after a change of the mode runs as many replicas as
 // its own spec asked for.
 func TestAFailedChangeOfModeBringsTheOldSetBack(t *testing.T) {
-	w := newWorld(node("1", 3))
+	w := newCluster(node("1", 3))
 	key := w.put(model("a", "  replicas: 3\n"))
 	w.run(8)
 	ready(t, w, key)
@@ -201,7 +201,7 @@ func TestAFailedChangeOfModeBringsTheOldSetBack(t *testing.T) {
 // A generation whose room was taken by somebody else before Ray placed it does not keep
 // the one before it from coming back.
 func TestAGenerationThatLostItsRoomIsGivenUp(t *testing.T) {
-	w := newWorld(node("1", 2))
+	w := newCluster(node("1", 2))
 	key := w.put(model("a", ""))
 	w.run(8)
 	old := w.statuses[key].Generation

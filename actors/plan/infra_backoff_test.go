@@ -10,7 +10,7 @@ import (
 
 // However often etcd exits, it is away for less than the lease of a worker.
 func TestInfraIsNeverAwayForLong(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	w.put(model("a", ""))
 	w.run(8)
 	u := w.units[state.UnitKey{Server: "default", Unit: actors.InfraUnit}]
@@ -32,7 +32,7 @@ func TestInfraIsNeverAwayForLong(t *testing.T) {
 
 // Everything needs infra, so only what ends soon after its start is waited for.
 func TestInfraThatRanIsExecutedAtOnce(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	w.put(model("a", ""))
 	w.run(8)
 	u := w.units[state.UnitKey{Server: "default", Unit: actors.InfraUnit}]

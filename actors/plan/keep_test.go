@@ -10,12 +10,12 @@ import (
 
 // While who serves is not known, a restart waits: what is not heard of may serve.
 func TestARestartWaitsForEtcdAndTheFrontend(t *testing.T) {
-	for name, away := range map[string]func(*world, bool){
-		"etcd":     func(w *world, yes bool) { w.etcdAway = yes },
-		"frontend": func(w *world, yes bool) { w.frontendAway = yes },
+	for name, away := range map[string]func(*cluster, bool){
+		"etcd":     func(w *cluster, yes bool) { w.etcdAway = yes },
+		"frontend": func(w *cluster, yes bool) { w.frontendAway = yes },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(node("1", 8))
+			w := newCluster(node("1", 8))
 			key := w.put(model("a", "  replicas: 3\n"))
 			w.run(8)
 			away(w, true)
@@ -46,7 +46,7 @@ func TestARestartWaitsForEtcdAndTheFrontend(t *testing.T) {
 // A unit that runs and is not ready is what a restart is for, so it does not wait for
 // the unit to be ready; but only as many go at a time as may be missing.
 func TestARestartOfUnitsThatRunAndAreNotReady(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", "  replicas: 3\n"))
 	w.run(8)
 	for _, u := range w.of("a")[:2] { // they run, and have lost their registration
@@ -63,14 +63,14 @@ func TestARestartOfUnitsThatRunAndAreNotReady(t *testing.T) {
 }
 
 func TestAScaleDownWaitsForThoseThatStay(t *testing.T) {
-	begin := func(t *testing.T, gpus int) (*world, state.Key) {
-		w := newWorld(node("1", gpus))
+	begin := func(t *testing.T, gpus int) (*cluster, state.Key) {
+		w := newCluster(node("1", gpus))
 		key := w.put(model("a", "  replicas: 2\n"))
 		w.run(8)
 		ready(t, w, key)
 		return w, key
 	}
-	left := func(t *testing.T, w *world, want string) {
+	left := func(t *testing.T, w *cluster, want string) {
 		t.Helper()
 		var got []string
 		for _, u := range w.of("a") {
@@ -152,7 +152,7 @@ func TestAScaleDownWaitsForThoseThatStay(t *testing.T) {
 // A worker over several nodes that loses one of them cannot go on, so what is left of
 // it ends and it starts in another group, with no time-out in between.
 func TestAWorkerOverSeveralNodesLosesOne(t *testing.T) {
-	w := newWorld(node("1", 2), node("2", 2), node("3", 2))
+	w := newCluster(node("1", 2), node("2", 2), node("3", 2))
 	key := w.put(strings.Replace(model("a", "  engineArgs: {tensor_parallel_size: 4}\n"), "engine: mocker", "engine: vllm", 1))
 	w.run(8)
 	ready(t, w, key)
@@ -180,7 +180,7 @@ func TestAWorkerOverSeveralNodesLosesOne(t *testing.T) {
 
 // A group that Ray reschedules holds no room against its own successor.
 func TestAGroupThatIsRescheduledMakesPlaceForItself(t *testing.T) {
-	w := newWorld(node("1", 1), node("2", 1))
+	w := newCluster(node("1", 1), node("2", 1))
 	key := w.put(model("a", ""))
 	w.run(8)
 	ready(t, w, key)
@@ -201,7 +201,7 @@ func TestAGroupThatIsRescheduledMakesPlaceForItself(t *testing.T) {
 // so does one that an earlier agent was asked to stop, which the next goes on with.
 // Nobody is asked to stop either.
 func TestAUnitThatEndsIsNotStopped(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", "  replicas: 2\n"))
 	w.run(8)
 	w.of("a")[0].State = state.UnitStopping
@@ -218,7 +218,7 @@ func TestAUnitThatEndsIsNotStopped(t *testing.T) {
 // What serves nobody makes room for the replica that stays, before the one that leaves.
 func TestAScaleDownTakesTheRoomOfWhatDoesNotServe(t *testing.T) {
 	const two = "  resources: {gpus: 2}\n"
-	w := newWorld(node("1", 4))
+	w := newCluster(node("1", 4))
 	key := w.put(model("a", "  replicas: 2\n"+two))
 	w.run(8)
 	ready(t, w, key)

@@ -10,16 +10,16 @@ import (
 )
 
 // stranger registers an instance of a model's generation that no unit claims.
-func (w *world) stranger(key state.Key) int64 {
+func (w *cluster) stranger(key state.Key) int64 {
 	w.lease++
 	w.instances["default"][w.lease] = state.Instance{
 		Namespace: "curator-" + w.statuses[key].Generation, Component: key.Name, Endpoint: "generate", Lease: w.lease, Card: true}
 	return w.lease
 }
 
-func served(t *testing.T) (*world, state.Key) {
+func served(t *testing.T) (*cluster, state.Key) {
 	t.Helper()
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", ""))
 	w.run(6)
 	ready(t, w, key)

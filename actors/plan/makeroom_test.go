@@ -11,7 +11,7 @@ import (
 
 // stalled fails unless the roll has stalled for a reason that holds some text, and the
 // model is still served.
-func stalled(t *testing.T, w *world, key state.Key, text string) {
+func stalled(t *testing.T, w *cluster, key state.Key, text string) {
 	t.Helper()
 	if c := w.condition(key, state.CondUpToDate); c.Reason != actors.WaitRolloutStalled || !strings.Contains(c.Message, text) {
 		t.Errorf("UpToDate = %+v, want %s with %q", c, actors.WaitRolloutStalled, text)
@@ -34,7 +34,7 @@ func TestAGenerationThatCannotBePlacedTakesNothingDown(t *testing.T) {
 		"another model's CPUs are missing": {"", "  resources: {gpus: 1, cpus: 62}\n", "CPU"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(node("1", 4))
+			w := newCluster(node("1", 4))
 			w.put(model("b", "  priority: 5\n  replicas: 3\n"))
 			key := w.put(model("a", tc.before))
 			w.run(10)
@@ -67,7 +67,7 @@ func TestRoomIsMadeWithinTheBudgetOnly(t *testing.T) {
 		"two are needed and may be missing":          {"  update: {maxUnavailable: 2}\n", 2, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(node("1", tc.gpus))
+			w := newCluster(node("1", tc.gpus))
 			key := w.put(model("a", "  replicas: 2\n"))
 			w.run(8)
 			ready(t, w, key)
@@ -102,7 +102,7 @@ func TestADisaggregatedRollWithoutRoomEnds(t *testing.T) {
 	} {
 		for _, mode := range []string{"", "  update: {maxSurge: 0}\n", "  update: {maxUnavailable: 1}\n"} {
 			t.Run(fmt.Sprintf("%d and %d on %d GPUs %s", tc.prefill, tc.decode, tc.gpus, strings.TrimSpace(mode)), func(t *testing.T) {
-				w := newWorld(node("1", tc.gpus))
+				w := newCluster(node("1", tc.gpus))
 				spec := fmt.Sprintf("  mode: disagg\n  prefill: {replicas: %d}\n  decode: {replicas: %d}\n%s", tc.prefill, tc.decode, mode)
 				key := w.put(model("a", spec))
 				w.run(8)
@@ -136,7 +136,7 @@ func TestADisaggregatedRollWithoutRoomEnds(t *testing.T) {
 }
 
 func TestADisaggregatedRollThatMayMissNothingStalls(t *testing.T) {
-	w := newWorld(node("1", 3))
+	w := newCluster(node("1", 3))
 	spec := "  mode: disagg\n  prefill: {replicas: 2}\n  decode: {replicas: 1}\n  update: {maxUnavailable: 0}\n"
 	key := w.put(model("a", spec))
 	w.run(8)
@@ -155,7 +155,7 @@ func TestADisaggregatedRollThatMayMissNothingStalls(t *testing.T) {
 func TestABadDisaggregatedGenerationWithoutRoom(t *testing.T) {
 	for _, role := range []string{state.RolePrefill, state.RoleDecode} {
 		t.Run(role, func(t *testing.T) {
-			w := newWorld(node("1", 3))
+			w := newCluster(node("1", 3))
 			spec := "  mode: disagg\n  prefill: {replicas: 2}\n  decode: {replicas: 1}\n"
 			key := w.put(model("a", spec))
 			w.run(8)
@@ -179,7 +179,7 @@ func TestAChangeOfModeWithoutRoom(t *testing.T) {
 		{"  replicas: 4\n", "  mode: disagg\n"},
 		{"  mode: disagg\n  prefill: {replicas: 3}\n  decode: {replicas: 1}\n", "  replicas: 4\n"},
 	} {
-		w := newWorld(node("1", 4))
+		w := newCluster(node("1", 4))
 		key := w.put(model("a", tc.before))
 		w.run(8)
 		ready(t, w, key)
@@ -193,8 +193,8 @@ func TestAChangeOfModeWithoutRoom(t *testing.T) {
 // Room that is made is not for others: a model keeps its old generation while one that
 // comes first waits for what it would leave, and keeps the room for itself otherwise.
 func TestRoomThatIsMadeIsNotForOthers(t *testing.T) {
-	begin := func(t *testing.T) (*world, state.Key) {
-		w := newWorld(node("1", 2))
+	begin := func(t *testing.T) (*cluster, state.Key) {
+		w := newCluster(node("1", 2))
 		key := w.put(model("b", ""))
 		w.run(8)
 		w.nodes[0].GPUs = 1
@@ -227,10 +227,12 @@ func TestRoomThatIsMadeIsNotForOthers(t *testing.T) {
 
 // A unit of the new generation that loses its node in mid-roll gets the room of an old one.
 func TestANewUnitThatLostItsNodeGetsTheRoomOfAnOldOne(t *testing.T) {
-	w := newWorld(node("1", 2), node("2", 1))
+	w := newCluster(node("1", 2), node("2", 1))
+	w.nodes[1].Alive = false // both old units are on node 1
 	key := w.put(model("a", "  replicas: 2\n"))
 	w.run(8)
 	ready(t, w, key)
+	w.nodes[1].Alive = true
 	generation := w.edit(key, "  replicas: 2\n"+otherGeneration, false)
 	w.run(2)
 	for _, u := range w.of("a") {
@@ -251,7 +253,7 @@ func TestANewUnitThatLostItsNodeGetsTheRoomOfAnOldOne(t *testing.T) {
 // An edit in mid-roll ends the new unit that is no longer wanted, and not the old one
 // that serves: there is place for another then.
 func TestAnEditInMidRollKeepsWhoServes(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", ""))
 	w.run(8)
 	for _, size := range []int{32, 64, 128} {

@@ -15,7 +15,7 @@ import (
 
 // A wait for the next attempt is told once.
 func TestAWaitIsToldOnce(t *testing.T) {
-	w := newWorld(node("1", 4))
+	w := newCluster(node("1", 4))
 	w.put(model("a", ""))
 	w.run(6)
 	for range 3 {
@@ -40,7 +40,7 @@ func TestAWaitIsToldOnce(t *testing.T) {
 // A status tells what is observed: a replica that is asked to leave serves until it is
 // seen to, in a scale-down as in a roll.
 func TestAStatusTellsWhatIsObserved(t *testing.T) {
-	w := newWorld(node("1", 4))
+	w := newCluster(node("1", 4))
 	key := w.put(model("a", "  replicas: 2\n"))
 	w.run(8)
 	w.put(model("a", "  replicas: 1\n"))
@@ -60,7 +60,7 @@ func TestAStatusTellsWhatIsObserved(t *testing.T) {
 // The last worker of a generation that serves retires from its traffic also when it is
 // beyond the count, while the generation before it serves on.
 func TestAScaleDownInARollRetires(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", "  replicas: 2\n"))
 	w.run(8)
 	ready(t, w, key)
@@ -100,7 +100,7 @@ func TestAScaleDownInARollRetires(t *testing.T) {
 // A replica that nobody waits for is counted once: those beyond the count do not both leave
 // for one that finds no room and fails as well.
 func TestNobodyIsGivenUpTwice(t *testing.T) {
-	w := newWorld(node("1", 4))
+	w := newCluster(node("1", 4))
 	key := w.put(model("a", "  replicas: 4\n"))
 	w.run(8)
 	ready(t, w, key)
@@ -119,7 +119,7 @@ func TestNobodyIsGivenUpTwice(t *testing.T) {
 // While a prefill worker drains, what it has prefilled needs a decode worker that serves:
 // one that is not registered does not do.
 func TestTheDecodeThatStaysServes(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", "  mode: disagg\n  prefill: {replicas: 1}\n  decode: {replicas: 2}\n"))
 	w.run(8)
 	ready(t, w, key)
@@ -147,7 +147,7 @@ func TestTheDecodeThatStaysServes(t *testing.T) {
 // What is executed again in its own group takes no room a second time: what waits for Ray
 // to count what has ended is told so.
 func TestAnExecutionInPlaceTakesNoRoom(t *testing.T) {
-	w := newWorld(node("1", 2))
+	w := newCluster(node("1", 2))
 	w.lags = true
 	key := w.put(model("a", ""))
 	w.put(model("z", ""))
@@ -179,7 +179,7 @@ func TestAnExecutionInPlaceTakesNoRoom(t *testing.T) {
 // reach the one before it alone, so that one stays whole until another has entered.
 func TestAGenerationBehindItsGateReplacesNobody(t *testing.T) {
 	for size := range 8 {
-		w := newWorld(node("1", 32))
+		w := newCluster(node("1", 32))
 		w.put(model("a", disaggSpec))
 		w.run(8)
 		w.put(model("a", disaggSpec+fmt.Sprintf("  engineArgs: {block_size: %d}\n", 17+size)))

@@ -20,7 +20,7 @@ func TestAnOldUnitThatLosesItsPlaceComesBack(t *testing.T) {
 		"two GPUs each":  {"", "  resources: {gpus: 2}\n", nowhere},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(node("1", 2))
+			w := newCluster(node("1", 2))
 			w.put("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec:\n  frontend: {port: 8000}\n" + tc.server)
 			key := w.put(model("a", tc.before))
 			w.run(10)
@@ -53,7 +53,7 @@ func TestAnOldUnitThatLosesItsPlaceComesBack(t *testing.T) {
 
 // Where neither finds room the old one waits for it, and is what a new node serves.
 func TestAnOldUnitWaitsForRoomBesideItsSuccessor(t *testing.T) {
-	w := newWorld(node("1", 1))
+	w := newCluster(node("1", 1))
 	key := w.put(model("a", ""))
 	w.run(8)
 	ready(t, w, key)
@@ -69,7 +69,7 @@ func TestAnOldUnitWaitsForRoomBesideItsSuccessor(t *testing.T) {
 
 // Where the successor finds room nothing old comes back.
 func TestAnOldUnitThatLosesItsPlaceLeavesItToItsSuccessor(t *testing.T) {
-	w := newWorld(node("1", 1))
+	w := newCluster(node("1", 1))
 	key := w.put(model("a", ""))
 	w.run(8)
 	ready(t, w, key)

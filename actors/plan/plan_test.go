@@ -11,7 +11,7 @@ import (
 	"dynctl/state"
 )
 
-func ready(t *testing.T, w *world, key state.Key) {
+func ready(t *testing.T, w *cluster, key state.Key) {
 	t.Helper()
 	if c := w.condition(key, state.CondReady); c.Status != state.StatusTrue {
 		t.Fatalf("%s is not Ready: %s: %s\n%s", key, c.Reason, c.Message, strings.Join(w.journal, "\n"))
@@ -19,7 +19,7 @@ func ready(t *testing.T, w *world, key state.Key) {
 }
 
 // available fails unless the model is served.
-func available(t *testing.T, w *world, key state.Key) {
+func available(t *testing.T, w *cluster, key state.Key) {
 	t.Helper()
 	if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
 		t.Fatalf("%s is not Available: %s: %s\n%s", key, c.Reason, c.Message, strings.Join(w.journal, "\n"))
@@ -27,7 +27,7 @@ func available(t *testing.T, w *world, key state.Key) {
 }
 
 // staysAvailable lets seconds pass in which the model is served.
-func staysAvailable(t *testing.T, w *world, key state.Key, seconds int) {
+func staysAvailable(t *testing.T, w *cluster, key state.Key, seconds int) {
 	t.Helper()
 	for range seconds {
 		w.round()
@@ -38,7 +38,7 @@ func staysAvailable(t *testing.T, w *world, key state.Key, seconds int) {
 }
 
 func TestColdStartAsksForEverythingAtOnce(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", "  replicas: 2\n"))
 	r := w.round()
 	var got []string
@@ -57,7 +57,7 @@ func TestColdStartAsksForEverythingAtOnce(t *testing.T) {
 }
 
 func TestDisaggregatedModelIsReadyWithBothRoles(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("d", "  mode: disagg\n"))
 	w.run(6)
 	ready(t, w, key)
@@ -72,7 +72,7 @@ func TestDisaggregatedModelIsReadyWithBothRoles(t *testing.T) {
 }
 
 func TestExitedWorkerIsRevokedAndExecutedAgainAtOnce(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", ""))
 	w.run(6)
 	ready(t, w, key)
@@ -93,7 +93,7 @@ func TestExitedWorkerIsRevokedAndExecutedAgainAtOnce(t *testing.T) {
 // bind its system port is taken for the one that has it. Neither claim proves
 // anything then, and what a live worker may own is not revoked.
 func TestALeaseThatTwoClaimProvesNothing(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", "  replicas: 2\n"))
 	w.run(6)
 	ready(t, w, key)
@@ -105,7 +105,7 @@ func TestALeaseThatTwoClaimProvesNothing(t *testing.T) {
 }
 
 func TestCrashLoopBacksOff(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", ""))
 	w.round()
 	w.broken[w.statuses[key].Generation] = true
@@ -123,7 +123,7 @@ func TestCrashLoopBacksOff(t *testing.T) {
 }
 
 func TestScaleDownStopsTheHighestIndex(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	w.put(model("a", "  replicas: 3\n"))
 	w.run(6)
 	w.put(model("a", "  replicas: 1\n"))
@@ -139,12 +139,12 @@ func TestScaleDownStopsTheHighestIndex(t *testing.T) {
 }
 
 func TestNothingStopsWhileEitherSideIsUnknown(t *testing.T) {
-	for name, blind := range map[string]func(*world){
-		"observed side not loaded": func(w *world) { w.unsynced = true },
-		"agent silent":             func(w *world) { w.agentAway = true },
+	for name, blind := range map[string]func(*cluster){
+		"observed side not loaded": func(w *cluster) { w.unsynced = true },
+		"agent silent":             func(w *cluster) { w.agentAway = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(node("1", 8))
+			w := newCluster(node("1", 8))
 			key := w.put(model("a", "  replicas: 2\n"))
 			w.run(6)
 			blind(w)
@@ -158,7 +158,7 @@ func TestNothingStopsWhileEitherSideIsUnknown(t *testing.T) {
 }
 
 func TestAMissingKeyIsNotADelete(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", ""))
 	w.run(6)
 	clear(w.specs)
@@ -170,8 +170,8 @@ func TestAMissingKeyIsNotADelete(t *testing.T) {
 }
 
 func TestDeletes(t *testing.T) {
-	start := func(t *testing.T, n int) (*world, []state.Key) {
-		w := newWorld(node("1", 8))
+	start := func(t *testing.T, n int) (*cluster, []state.Key) {
+		w := newCluster(node("1", 8))
 		var keys []state.Key
 		for i := range n {
 			keys = append(keys, w.put(model(fmt.Sprintf("m%d", i), "")))
@@ -245,7 +245,7 @@ func TestRollKeepsServing(t *testing.T) {
 		{name: "disagg to aggregated", before: "  mode: disagg\n", after: "  replicas: 1\n", gpus: 8},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(node("1", tc.gpus))
+			w := newCluster(node("1", tc.gpus))
 			key := w.put(model("a", tc.before))
 			w.run(8)
 			ready(t, w, key)
@@ -284,7 +284,7 @@ func TestTheLastDecodeWorkerLeavesAfterPrefill(t *testing.T) {
 		{"to aggregated", "  replicas: 1\n", 8},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(node("1", tc.gpus))
+			w := newCluster(node("1", tc.gpus))
 			key := w.put(model("a", "  mode: disagg\n"))
 			w.run(8)
 			ready(t, w, key)
@@ -313,7 +313,7 @@ func TestTheLastDecodeWorkerLeavesAfterPrefill(t *testing.T) {
 func TestABadGenerationNeverTakesDownTheOldOne(t *testing.T) {
 	for _, gpus := range []int{8, 2} {
 		t.Run(fmt.Sprintf("%d GPUs", gpus), func(t *testing.T) {
-			w := newWorld(node("1", gpus))
+			w := newCluster(node("1", gpus))
 			key := w.put(model("a", "  replicas: 2\n"))
 			w.run(8)
 			old := w.statuses[key].Generation
@@ -348,7 +348,7 @@ func TestABadGenerationNeverTakesDownTheOldOne(t *testing.T) {
 // An old unit whose template is kept no more cannot be executed again, so one that
 // has exited makes room for a new one, also while others of its generation serve.
 func TestAnOldUnitThatCannotComeBackMakesRoom(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", "  replicas: 2\n"))
 	w.run(8)
 	ready(t, w, key)
@@ -376,7 +376,7 @@ func TestAnOldUnitThatCannotComeBackMakesRoom(t *testing.T) {
 }
 
 func TestAnEditBackStopsNothingThatServes(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", "  replicas: 2\n"))
 	w.run(8)
 	w.put(model("a", "  replicas: 2\n  engineArgs: {block_size: 32}\n"))
@@ -400,7 +400,7 @@ func TestAnEditBackStopsNothingThatServes(t *testing.T) {
 }
 
 func TestOvercommitRunsByPriorityThenName(t *testing.T) {
-	w := newWorld(node("1", 2))
+	w := newCluster(node("1", 2))
 	a := w.put(model("a", "  replicas: 2\n"))
 	b := w.put(model("b", "  priority: 5\n"))
 	w.run(8)
@@ -415,7 +415,7 @@ func TestOvercommitRunsByPriorityThenName(t *testing.T) {
 }
 
 func TestAnotherStoresUnitsAreNotTouched(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	k := state.UnitKey{Server: "default", Unit: "00000000_infra"}
 	w.units[k] = &state.Unit{Server: "default", Unit: "00000000_infra", Generation: "00000000", StoreID: "other", State: state.UnitRunning}
 	key := w.put(model("a", ""))
@@ -429,12 +429,12 @@ func TestAnotherStoresUnitsAreNotTouched(t *testing.T) {
 }
 
 func TestLeftoversOfADeadDriver(t *testing.T) {
-	leftover := func(w *world, alive bool) {
+	leftover := func(w *cluster, alive bool) {
 		k := state.UnitKey{Server: "default", Unit: "abcd1234_infra"}
 		w.units[k] = &state.Unit{Server: "default", Unit: k.Unit, Generation: "abcd1234", State: state.UnitRunning, JobAlive: alive}
 	}
 	t.Run("are swept before the first start", func(t *testing.T) {
-		w := newWorld(node("1", 8))
+		w := newCluster(node("1", 8))
 		leftover(w, false)
 		key := w.put(model("a", ""))
 		if r := w.round(); len(r.Sweeps)+len(r.Starts) != 0 {
@@ -444,7 +444,7 @@ func TestLeftoversOfADeadDriver(t *testing.T) {
 		ready(t, w, key)
 	})
 	t.Run("of a living one are refused", func(t *testing.T) {
-		w := newWorld(node("1", 8))
+		w := newCluster(node("1", 8))
 		leftover(w, true)
 		key := w.put(model("a", ""))
 		w.run(12)
@@ -455,7 +455,7 @@ func TestLeftoversOfADeadDriver(t *testing.T) {
 }
 
 func TestRestartIsInPlaceAndOneAtATime(t *testing.T) {
-	w := newWorld(node("1", 2))
+	w := newCluster(node("1", 2))
 	key := w.put(model("a", "  replicas: 2\n"))
 	w.run(8)
 	w.put(model("a", "  replicas: 2\n  restart: again\n"))
@@ -479,7 +479,7 @@ func TestRestartIsInPlaceAndOneAtATime(t *testing.T) {
 }
 
 func TestABadRevisionKeepsTheAcceptedOne(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", ""))
 	w.run(8)
 	e := w.specs[key]
@@ -505,7 +505,7 @@ func TestABadRevisionKeepsTheAcceptedOne(t *testing.T) {
 }
 
 func TestNextCheckFollowsTheBackoff(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", ""))
 	w.round()
 	w.broken[w.statuses[key].Generation] = true
@@ -525,7 +525,7 @@ func TestNextCheckFollowsTheBackoff(t *testing.T) {
 }
 
 func TestWhatIsNotKnownIsNotNothing(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", "  replicas: 2\n"))
 	w.run(8)
 	before := w.statuses[key]
@@ -551,7 +551,7 @@ func TestARenamedNamespaceStartsEverythingAgain(t *testing.T) {
 	server := func(extra, namespace string) string {
 		return "apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default" + extra + "}\nspec: {dynamoNamespace: " + namespace + "}\n"
 	}
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	skey := w.put(server("", "curator"))
 	key := w.put(model("a", "  replicas: 2\n"))
 	w.run(8)

@@ -26,7 +26,7 @@ func TestTheLastOfAGenerationRetires(t *testing.T) {
 		"aggregated becomes disaggregated":               {before: "  replicas: 2\n", after: "  mode: disagg\n", gpus: 8, want: []bool{true, true}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(node("1", tc.gpus))
+			w := newCluster(node("1", tc.gpus))
 			key := w.put(model("a", tc.before))
 			w.run(8)
 			ready(t, w, key)
@@ -52,7 +52,7 @@ func TestTheLastOfAGenerationRetires(t *testing.T) {
 // A worker that was killed while no agent was there to tell is registered for up to
 // 10 s more. Alone it would be chosen: the last one that lives stays until then.
 func TestNobodyLeavesAGenerationToTheDead(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(model("a", ""))
 	w.run(8)
 	ready(t, w, key)

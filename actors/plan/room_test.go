@@ -15,7 +15,7 @@ func TestWhatWasOnADeadNodeTakesNoRoom(t *testing.T) {
 		"its node is not named": func(u *state.Unit) { u.PlacementGroup.Nodes, u.Actors[0].Node = nil, "" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(node("1", 1), node("2", 1))
+			w := newCluster(node("1", 1), node("2", 1))
 			w.put(model("a", "  replicas: 2\n"))
 			w.run(8)
 			var lost *state.Unit

@@ -11,7 +11,7 @@ import (
 
 // settle runs a world and collects the facts about routing, each with what it
 // names: "type model cause models".
-func (w *world) settle(seconds int) (told []string) {
+func (w *cluster) settle(seconds int) (told []string) {
 	note := func(r actors.Result) {
 		for _, f := range r.Facts {
 			if f.Type == actors.FactRouterResolved || f.Type == actors.FactRouterApplied {
@@ -43,7 +43,7 @@ const disagg = "  mode: disagg\n"
 
 // Each change of the answer names the models that caused it, whichever way it goes.
 func TestRouterResolvedNamesItsCause(t *testing.T) {
-	w := newWorld(node("1", 64))
+	w := newCluster(node("1", 64))
 	w.put(model("plain", ""))
 	wantTold(t, "no disaggregated model", w.settle(6), "router-resolved []  ()")
 
@@ -73,17 +73,17 @@ func TestRouterResolvedNamesItsCause(t *testing.T) {
 }
 
 func TestRouterResolvedFollowsEveryWayOfLeaving(t *testing.T) {
-	for name, leave := range map[string]func(w *world, key state.Key){
-		"deleted with another tool": func(w *world, key state.Key) { w.delete(key, false) },
-		"edited to aggregated":      func(w *world, key state.Key) { w.put(model("one", "")) },
-		"deleted with another tool while suspended": func(w *world, key state.Key) {
+	for name, leave := range map[string]func(w *cluster, key state.Key){
+		"deleted with another tool": func(w *cluster, key state.Key) { w.delete(key, false) },
+		"edited to aggregated":      func(w *cluster, key state.Key) { w.put(model("one", "")) },
+		"deleted with another tool while suspended": func(w *cluster, key state.Key) {
 			w.put(model("one", disagg+"  suspend: true\n"))
 			w.run(6)
 			w.delete(key, false)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(node("1", 8))
+			w := newCluster(node("1", 8))
 			w.put(model("plain", ""))
 			w.put(model("other", ""))
 			key := w.put(model("one", disagg))
@@ -98,7 +98,7 @@ func TestRouterAppliedToTheFrontend(t *testing.T) {
 	server := func(router string) string {
 		return "apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec: {router: " + router + "}\n"
 	}
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	w.put(server("{apply: frontend}"))
 	w.put(model("plain", ""))
 	wantTold(t, "no flags", w.settle(6), "router-resolved []  ()")
@@ -116,7 +116,7 @@ func TestRouterAppliedToTheFrontend(t *testing.T) {
 
 // A worker that exits and comes back applies nothing anew.
 func TestRouterAppliedIsToldOnce(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	w.put(model("one", disagg))
 	w.run(8)
 	u := w.of("one")[0]

@@ -15,7 +15,7 @@ type simGate struct {
 }
 
 // gated reports whether a gate keeps the namespace out of the frontend's choice.
-func (w *world) gated(server, namespace string) bool {
+func (w *cluster) gated(server, namespace string) bool {
 	for _, g := range w.gates {
 		if g.server == server && g.namespace == namespace {
 			return true
@@ -25,7 +25,7 @@ func (w *world) gated(server, namespace string) bool {
 }
 
 // carryGates does to etcd what the planner asks for.
-func (w *world) carryGates(r actors.Result) {
+func (w *cluster) carryGates(r actors.Result) {
 	for _, g := range r.Lifts {
 		w.note("lift %s %s", g.Namespace, g.Reason)
 		delete(w.gates, g.Lease)
@@ -43,7 +43,7 @@ func (w *world) carryGates(r actors.Result) {
 
 // routed are the namespaces of a model that the frontend sends requests to, whether or
 // not it answers us.
-func (w *world) routed(in actors.Input, m actors.DesiredModel) []string {
+func (w *cluster) routed(in actors.Input, m actors.DesiredModel) []string {
 	away, etcd := w.frontendAway, w.etcdAway
 	w.frontendAway, w.etcdAway = false, false
 	defer func() { w.frontendAway, w.etcdAway = away, etcd }()

@@ -13,14 +13,14 @@ import (
 
 	"dynctl/actors"
 	"dynctl/actors/accept"
-	"dynctl/actors/place"
 	"dynctl/actors/plan"
+	"dynctl/actors/world"
 	"dynctl/state"
 )
 
-// world is a simulated cluster: Ray, the agent, Dynamo's etcd and its frontend,
+// cluster is a simulated one: Ray, the agent, Dynamo's etcd and its frontend,
 // as far as the planner can see them. Time is a number.
-type world struct {
+type cluster struct {
 	now      time.Time
 	revision uint64
 	specs    map[state.Key]accept.Entry
@@ -64,8 +64,8 @@ type world struct {
 	kept             map[state.Key]accept.Kept
 }
 
-func newWorld(nodes ...state.Node) *world {
-	return &world{
+func newCluster(nodes ...state.Node) *cluster {
+	return &cluster{
 		now: time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), nodes: nodes,
 		specs: map[state.Key]accept.Entry{}, statuses: map[state.Key]state.Status{},
 		units: map[state.UnitKey]*state.Unit{}, gone: map[state.UnitKey]uint64{},
@@ -78,10 +78,10 @@ func node(id string, gpus int) state.Node {
 	return state.Node{ID: id, IP: "10.0.0." + id, GPUs: gpus, CPUs: 64, Alive: true, Labels: map[string]string{"ray.io/node-type": "worker"}}
 }
 
-func (w *world) next() uint64 { w.revision++; return w.revision }
+func (w *cluster) next() uint64 { w.revision++; return w.revision }
 
 // put writes a spec as dynctl would.
-func (w *world) put(yaml string) state.Key {
+func (w *cluster) put(yaml string) state.Key {
 	docs, err := state.Decode("test.yaml", []byte(yaml))
 	if err != nil {
 		panic(err)
@@ -102,7 +102,7 @@ func (w *world) put(yaml string) state.Key {
 	return key
 }
 
-func (w *world) delete(key state.Key, now bool) {
+func (w *cluster) delete(key state.Key, now bool) {
 	w.specs[key] = accept.Entry{Key: key, Revision: w.next(), Deleted: true, Now: now, At: w.now}
 	w.changed = true
 }
@@ -111,7 +111,7 @@ func model(name, extra string) string {
 	return "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: " + name + "}\nspec:\n  model: " + name + "\n  engine: mocker\n" + extra
 }
 
-func (w *world) input() (actors.Input, map[state.Key]accept.Kept) {
+func (w *cluster) input() (actors.Input, map[state.Key]accept.Kept) {
 	observed := state.Observed{Synced: !w.unsynced, Gone: maps.Clone(w.gone), LastGone: w.lastGone, Nodes: slices.Clone(w.nodes),
 		Agent: &state.Agent{Incarnation: w.incarnation, Synced: true, At: w.now, Session: "s"}}
 	if w.agentAway {
@@ -142,7 +142,7 @@ func (w *world) input() (actors.Input, map[state.Key]accept.Kept) {
 
 // accept makes the desired state. A walk, which says what it changes, takes what it had
 // while nothing did.
-func (w *world) accept(units []state.Unit) (actors.Desired, map[state.Key]accept.Kept) {
+func (w *cluster) accept(units []state.Unit) (actors.Desired, map[state.Key]accept.Kept) {
 	if w.caching && !w.changed {
 		return w.desired, w.kept
 	}
@@ -171,12 +171,12 @@ func sortedKeys(m map[state.UnitKey]*state.Unit) []state.UnitKey {
 	})
 }
 
-func (w *world) infraUp(server string) bool {
+func (w *cluster) infraUp(server string) bool {
 	u := w.units[state.UnitKey{Server: server, Unit: actors.InfraUnit}]
 	return u != nil && u.State == state.UnitRunning
 }
 
-func (w *world) registrations(server string) state.Registrations {
+func (w *cluster) registrations(server string) state.Registrations {
 	if w.etcdAway || !w.infraUp(server) {
 		return state.Registrations{Err: "away"}
 	}
@@ -195,55 +195,23 @@ func (w *world) registrations(server string) state.Registrations {
 
 // frontend lists what is registered: a model is ready in a generation when every
 // role of that generation has a worker.
-func (w *world) frontend(s actors.DesiredServer, d actors.Desired) state.FrontendView {
+func (w *cluster) frontend(s actors.DesiredServer, d actors.Desired) state.FrontendView {
 	if w.frontendAway || !w.infraUp(s.Name) {
 		return state.FrontendView{Err: "away"}
 	}
-	v := state.FrontendView{Known: true, Models: map[string]state.FrontendModel{}}
-	for _, m := range d.Models {
-		if m.Server != s.Name || m.Accepted == 0 {
-			continue
-		}
-		fm := state.FrontendModel{Namespaces: map[string]state.FrontendNamespace{}}
-		slug := state.Slug(m.Spec.ServedName)
-		for _, i := range w.instances[s.Name] {
-			var typ string
-			switch i.Component {
-			case slug:
-				typ = "aggregated"
-			case slug + "_prefill":
-				typ = "prefill"
-			case slug + "_decode":
-				typ = "decode"
-			default:
-				continue
-			}
-			ns := fm.Namespaces[i.Namespace]
-			if ns.Workers == nil {
-				ns.Workers = map[string]int{}
-			}
-			ns.Workers[typ]++
-			ns.Ready = !w.gated(s.Name, i.Namespace) && (ns.Workers["aggregated"] > 0 || ns.Workers["prefill"] > 0 && ns.Workers["decode"] > 0)
-			fm.Namespaces[i.Namespace] = ns
-		}
-		for _, ns := range fm.Namespaces {
-			fm.Ready = fm.Ready || ns.Ready
-		}
-		fm.Listed = fm.Ready
-		v.Models[m.Spec.ServedName] = fm
-	}
-	return v
+	instances := slices.Collect(maps.Values(w.instances[s.Name]))
+	return world.Listed(s.Name, d.Models, instances, func(namespace string) bool { return w.gated(s.Name, namespace) })
 }
 
 // round plans once and applies the plan as the agent would.
-func (w *world) round() actors.Result {
+func (w *cluster) round() actors.Result {
 	in, kept := w.input()
 	r := plan.Plan(in)
 	w.carryOut(r, kept)
 	return r
 }
 
-func (w *world) carryOut(r actors.Result, kept map[state.Key]accept.Kept) {
+func (w *cluster) carryOut(r actors.Result, kept map[state.Key]accept.Kept) {
 	w.suspects, w.unclaimed, w.whole = r.Suspects, r.Unclaimed, r.Whole
 	w.carryGates(r)
 	for _, x := range r.Revokes {
@@ -289,49 +257,36 @@ func sameStatus(a, b state.Status) bool {
 	return reflect.DeepEqual(a.Roles, b.Roles) && reflect.DeepEqual(a.Router, b.Router)
 }
 
-func (w *world) note(format string, args ...any) {
+func (w *cluster) note(format string, args ...any) {
 	w.journal = append(w.journal, fmt.Sprintf("%s ", w.now.Format("15:04:05"))+fmt.Sprintf(format, args...))
 	if len(w.journal) > 60 {
 		w.journal = w.journal[1:]
 	}
 }
 
-func (w *world) apply(s actors.Start) {
+func (w *cluster) apply(s actors.Start) {
 	k := state.UnitKey{Server: s.Template.Server, Unit: s.Template.Unit}
 	w.note("start %s %s %v", k, s.Reason, s.Attempts)
-	t := s.Template
-	u := w.units[k]
-	if u == nil || u.PlacementGroup.State != "CREATED" {
-		u = &state.Unit{Server: t.Server, Unit: t.Unit, Model: t.Model, Role: t.Role, Replica: t.Replica, Worker: t.Worker,
-			Generation: t.Generation, StoreID: "store", PlacementGroup: t.PlacementGroup, Attempt: s.Placement.Number, Failures: s.Placement.Failures}
-		u.PlacementGroup.State, u.PlacementGroup.Nodes = "PENDING", nil
-		w.units[k], w.pending[k] = u, w.now
-		w.changed = true
-	}
-	u.Restart = t.Restart
-	for _, a := range t.Actors {
-		i := slices.IndexFunc(u.Actors, func(x state.Actor) bool { return x.Name == a.Name })
-		if i < 0 {
-			u.Actors = append(u.Actors, state.Actor{Name: a.Name, Bundle: a.Bundle, State: state.UnitPending})
-			i = len(u.Actors) - 1
-		}
-		want, ok := s.Attempts[a.Name]
-		x := &u.Actors[i]
-		if !ok || x.Attempt >= want.Number {
-			continue
-		}
-		w.unregister(u.Server, x.Lease)
-		*x = state.Actor{Name: a.Name, Bundle: a.Bundle, Node: x.Node, IP: x.IP, State: state.UnitWaiting, Attempt: want.Number, Failures: want.Failures, Digest: a.Digest, Ports: map[string]int{}, Exit: x.Exit}
-		for _, p := range a.Ports {
-			x.Ports[p.Name] = p.Seed
+	was := w.units[k]
+	u := world.Started(was, s, "store")
+	if was != nil {
+		for _, a := range was.Actors {
+			if !slices.ContainsFunc(u.Actors, func(x state.Actor) bool { return x.Lease == a.Lease }) {
+				w.unregister(u.Server, a.Lease)
+			}
 		}
 	}
-	w.settleState(u)
+	if u.PlacementGroup.State == world.GroupPending {
+		w.units[k], w.pending[k], w.changed = &u, w.now, true
+	} else {
+		*was = u
+	}
+	w.settleState(w.units[k])
 }
 
-func (w *world) unregister(server string, lease int64) { delete(w.instances[server], lease) }
+func (w *cluster) unregister(server string, lease int64) { delete(w.instances[server], lease) }
 
-func (w *world) end(k state.UnitKey, reason string) {
+func (w *cluster) end(k state.UnitKey, reason string) {
 	w.note("end %s %s", k, reason)
 	if u := w.units[k]; u != nil {
 		if u.State == state.UnitStopping {
@@ -346,7 +301,7 @@ func (w *world) end(k state.UnitKey, reason string) {
 }
 
 // tick lets a second pass: groups are placed, processes get ready, stops end.
-func (w *world) tick() {
+func (w *cluster) tick() {
 	w.now = w.now.Add(time.Second)
 	maps.DeleteFunc(w.gates, func(_ int64, g simGate) bool { return w.now.After(g.until) })
 	w.counted = w.usedGPUs()
@@ -379,7 +334,7 @@ func (w *world) tick() {
 }
 
 // usedGPUs counts what groups hold, by node.
-func (w *world) usedGPUs() map[string]int {
+func (w *cluster) usedGPUs() map[string]int {
 	used := map[string]int{}
 	for _, u := range w.units {
 		for i, id := range u.PlacementGroup.Nodes {
@@ -390,39 +345,22 @@ func (w *world) usedGPUs() map[string]int {
 }
 
 // place finds nodes as Ray would.
-func (w *world) place(u *state.Unit) {
-	used := map[string]int{}
-	for _, o := range w.units {
-		if o.PlacementGroup.State != "CREATED" {
-			continue
-		}
-		for b, id := range o.PlacementGroup.Nodes {
-			used[id] += o.PlacementGroup.Bundles[b].GPU
+func (w *cluster) place(u *state.Unit) {
+	var placed []state.Unit
+	for _, k := range sortedKeys(w.units) {
+		if o := w.units[k]; o.PlacementGroup.State == world.GroupCreated {
+			placed = append(placed, *o)
 		}
 	}
-	var nodes []string
-	for _, b := range u.PlacementGroup.Bundles {
-		for _, n := range w.nodes {
-			spread := u.PlacementGroup.Strategy == place.StrictSpread && slices.Contains(nodes, n.ID)
-			if n.Alive && !spread && n.GPUs-used[n.ID] >= b.GPU {
-				nodes = append(nodes, n.ID)
-				used[n.ID] += b.GPU
-				break
-			}
-		}
-	}
-	if len(nodes) < len(u.PlacementGroup.Bundles) {
+	nodes := world.Place(u.PlacementGroup, world.Rooms(w.nodes, placed))
+	if nodes == nil {
 		return
 	}
-	u.PlacementGroup.State, u.PlacementGroup.Nodes = "CREATED", nodes
-	for i := range u.Actors {
-		u.Actors[i].Node = nodes[u.Actors[i].Bundle]
-		u.Actors[i].IP = "10.0.0." + nodes[u.Actors[i].Bundle]
-	}
+	*u = world.Placed(*u, nodes, func(node string) string { return "10.0.0." + node })
 	u.Revision = w.next()
 }
 
-func (w *world) advance(u *state.Unit, a *state.Actor) {
+func (w *cluster) advance(u *state.Unit, a *state.Actor) {
 	switch a.State {
 	case state.UnitWaiting:
 		if u.Unit != actors.InfraUnit && !w.infraUp(u.Server) {
@@ -441,11 +379,7 @@ func (w *world) advance(u *state.Unit, a *state.Actor) {
 			if w.instances[u.Server] == nil {
 				w.instances[u.Server] = map[int64]state.Instance{}
 			}
-			component := state.Slug(u.Model)
-			if u.Role != "" {
-				component += "_" + u.Role
-			}
-			w.instances[u.Server][a.Lease] = state.Instance{Namespace: "curator-" + u.Generation, Component: component, Endpoint: "generate", Lease: a.Lease, Card: true}
+			w.instances[u.Server][a.Lease] = world.Instance("curator", u.Model, *u, a.Lease)
 		}
 	default:
 		return
@@ -454,7 +388,7 @@ func (w *world) advance(u *state.Unit, a *state.Actor) {
 }
 
 // exit ends a process that was not asked to; its lease stays in etcd.
-func (w *world) exit(u *state.Unit, a *state.Actor, code int) {
+func (w *cluster) exit(u *state.Unit, a *state.Actor, code int) {
 	ready := 0.0
 	if !a.ReadyAt.IsZero() {
 		ready = w.now.Sub(a.ReadyAt).Seconds()
@@ -466,24 +400,16 @@ func (w *world) exit(u *state.Unit, a *state.Actor, code int) {
 }
 
 // settleState makes the unit's state the worst of its actors'.
-func (w *world) settleState(u *state.Unit) {
+func (w *cluster) settleState(u *state.Unit) {
 	if u.State == state.UnitStopping {
 		return
 	}
-	order := []state.UnitState{state.ActorDead, state.UnitExited, state.UnitPending, state.UnitPlacing, state.UnitWaiting, state.UnitStarting, state.UnitRunning}
-	worst := len(order) - 1
-	for _, a := range u.Actors {
-		worst = min(worst, slices.Index(order, a.State))
-	}
-	u.State = order[worst]
-	if u.State == state.ActorDead {
-		u.State = state.UnitExited
-	}
+	u.State = world.StateOf(*u)
 	u.Revision = w.next()
 }
 
 // run makes rounds and ticks for a number of seconds.
-func (w *world) run(seconds int) {
+func (w *cluster) run(seconds int) {
 	for range seconds {
 		w.round()
 		w.tick()
@@ -491,14 +417,14 @@ func (w *world) run(seconds int) {
 	w.round()
 }
 
-func (w *world) condition(key state.Key, typ string) state.Condition {
+func (w *cluster) condition(key state.Key, typ string) state.Condition {
 	s := w.statuses[key]
 	c, _ := s.Condition(typ)
 	return c
 }
 
 // of lists the units of a model.
-func (w *world) of(name string) []*state.Unit {
+func (w *cluster) of(name string) []*state.Unit {
 	var out []*state.Unit
 	for _, k := range sortedKeys(w.units) {
 		if w.units[k].Model == name {
@@ -509,7 +435,7 @@ func (w *world) of(name string) []*state.Unit {
 }
 
 // losePlacement removes a group under its unit: the actors die with it.
-func (w *world) losePlacement(u *state.Unit) {
+func (w *cluster) losePlacement(u *state.Unit) {
 	for i := range u.Actors {
 		a := &u.Actors[i]
 		if a.ChildPID != 0 {
@@ -523,4 +449,4 @@ func (w *world) losePlacement(u *state.Unit) {
 
 // restartAgent puts another agent in charge, which rebuilds what it reports from Ray and
 // goes on with what was under way.
-func (w *world) restartAgent() { w.incarnation++ }
+func (w *cluster) restartAgent() { w.incarnation++ }

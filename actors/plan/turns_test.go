@@ -26,7 +26,7 @@ func TestARollInPlaceTakesTurns(t *testing.T) {
 			if gpus == 0 {
 				gpus = 4
 			}
-			w := newWorld(node("1", gpus))
+			w := newCluster(node("1", gpus))
 			w.lags = true
 			key := w.put(model("a", spec))
 			w.run(10)
@@ -43,7 +43,7 @@ func TestARollInPlaceTakesTurns(t *testing.T) {
 
 // rollThrough makes rounds until a roll is told to be complete, and judges what is told
 // on the way.
-func rollThrough(t *testing.T, w *world, key state.Key) bool {
+func rollThrough(t *testing.T, w *cluster, key state.Key) bool {
 	t.Helper()
 	for range 120 {
 		r := w.round()
@@ -72,7 +72,7 @@ func rollThrough(t *testing.T, w *world, key state.Key) bool {
 // A replica that somebody else's hold on the GPUs keeps out stalls the roll with the
 // numbers, a moment after the last unit went.
 func TestARollThatAStrangerKeepsOutStalls(t *testing.T) {
-	w := newWorld(node("1", 2))
+	w := newCluster(node("1", 2))
 	w.lags = true
 	key := w.put(model("a", "  replicas: 2\n"))
 	w.run(10)

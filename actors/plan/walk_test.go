@@ -15,7 +15,7 @@ import (
 // walk is a random walk over a simulated cluster: people write specs, and everything
 // that can go away does.
 type walk struct {
-	*world
+	*cluster
 	names []string
 	// written is what is written of each model.
 	written map[string]*walkSpec
@@ -37,7 +37,7 @@ type walkSpec struct {
 }
 
 func startWalk() *walk {
-	w := &walk{world: newWorld(node("1", 4), node("2", 4), node("3", 2)), names: []string{"a", "b", "c"},
+	w := &walk{cluster: newCluster(node("1", 4), node("2", 4), node("3", 2)), names: []string{"a", "b", "c"},
 		written: map[string]*walkSpec{}, wasReady: map[string]string{}}
 	w.caching = true
 	w.server = "  router: {mode: auto}\n"

@@ -10,7 +10,7 @@ import (
 )
 
 func TestTheConditionAcceptedRepeatsTheWarnings(t *testing.T) {
-	w := newWorld(node("1", 8))
+	w := newCluster(node("1", 8))
 	key := w.put(strings.Replace(model("a", "  env: {VLLM_ENGINE_READY_TIMEOUT_S: 60}\n"), "mocker", "vllm", 1))
 	w.run(6)
 	ready(t, w, key)

@@ -8,6 +8,7 @@ import (
 	"dynctl/actors"
 	placement "dynctl/actors/place"
 	"dynctl/actors/plan"
+	simulated "dynctl/actors/world"
 	"dynctl/state"
 )
 
@@ -89,16 +90,7 @@ func (f *forecast) measure() {
 
 // move gives back (+1) or takes (-1) what the bundles of a unit hold.
 func (f *forecast) move(u state.Unit, sign int) {
-	for i, b := range u.PlacementGroup.Bundles {
-		id := ""
-		if i < len(u.PlacementGroup.Nodes) {
-			id = u.PlacementGroup.Nodes[i]
-		}
-		for _, a := range u.Actors {
-			if id == "" && a.Bundle == i {
-				id = a.Node
-			}
-		}
+	for id, b := range simulated.Held(u) {
 		if left, ok := f.free[id]; ok {
 			f.free[id] = state.BundleShape{CPU: left.CPU + sign*b.CPU, GPU: left.GPU + sign*b.GPU}
 		}
@@ -141,64 +133,34 @@ func (f *forecast) apply() (moved bool) {
 // start makes a unit, or executes what a start names in one that is there.
 func (f *forecast) start(s actors.Start) {
 	t, units := s.Template, &f.world.observed.Units
+	var was *state.Unit
 	i := slices.IndexFunc(*units, func(u state.Unit) bool { return u.Server == t.Server && u.Unit == t.Unit })
-	if i >= 0 && (*units)[i].PlacementGroup.Name != t.PlacementGroup.Name {
-		f.move((*units)[i], +1)
-		*units, i = slices.Delete(*units, i, i+1), -1
+	if i >= 0 {
+		was = &(*units)[i]
 	}
-	if i < 0 {
-		group := t.PlacementGroup
-		group.Nodes = f.place(group)
-		*units = append(*units, state.Unit{
-			Incarnation: f.world.observed.Agent.Incarnation, Server: t.Server, Unit: t.Unit, Model: t.Model, Role: t.Role, Replica: t.Replica,
-			Generation: t.Generation, Worker: t.Worker, StoreID: f.world.storeID, PlacementGroup: group,
-		})
-		i = len(*units) - 1
-		f.move((*units)[i], -1)
+	u := simulated.Started(was, s, f.world.storeID)
+	if u.PlacementGroup.State == simulated.GroupPending {
+		if was != nil {
+			f.move(*was, +1)
+		}
+		u.Incarnation = f.world.observed.Agent.Incarnation
+		u = simulated.Placed(u, simulated.Place(u.PlacementGroup, f.rooms()), func(string) string { return "" })
+		f.move(u, -1)
 	}
-	u := (*units)[i]
-	u.State, u.Digest, u.Restart, u.Attempt, u.Failures = state.UnitStarting, t.Digest, t.Restart, s.Placement.Number, s.Placement.Failures
-	u.PlacementGroup.State = "CREATED"
-	was := u.Actors
-	u.Actors = nil
-	for _, a := range t.Actors {
-		actor := state.Actor{Name: a.Name, Bundle: a.Bundle}
-		if j := slices.IndexFunc(was, func(x state.Actor) bool { return x.Name == a.Name }); j >= 0 {
-			actor = was[j]
-		}
-		if a.Bundle < len(u.PlacementGroup.Nodes) {
-			actor.Node = u.PlacementGroup.Nodes[a.Bundle]
-		}
-		if n, ok := s.Attempts[a.Name]; ok && n.Number > actor.Attempt {
-			actor.State, actor.Attempt, actor.Digest, actor.Exit, actor.Lease, actor.Uses = state.UnitStarting, n.Number, a.Digest, nil, 0, nil
-		}
-		u.Actors = append(u.Actors, actor)
+	if u.State = state.UnitStarting; i < 0 {
+		*units = append(*units, u)
+		return
 	}
 	(*units)[i] = u
 }
 
-// place finds nodes for a group, the fullest first; nil: Ray would find none now.
-func (f *forecast) place(group state.PlacementGroup) []string {
-	free := maps.Clone(f.free)
-	nodes := slices.Clone(f.world.observed.Nodes)
-	slices.SortStableFunc(nodes, func(a, b state.Node) int { return free[a.ID].GPU - free[b.ID].GPU })
-	var chosen []string
-	for _, b := range group.Bundles {
-		for _, n := range nodes {
-			left := free[n.ID]
-			taken := slices.Contains(chosen, n.ID)
-			if !n.Alive || left.GPU < b.GPU || left.CPU < b.CPU || taken != (group.Strategy == placement.StrictPack && len(chosen) > 0) {
-				continue
-			}
-			free[n.ID] = state.BundleShape{CPU: left.CPU - b.CPU, GPU: left.GPU - b.GPU}
-			chosen = append(chosen, n.ID)
-			break
-		}
+// rooms is what is free of each node.
+func (f *forecast) rooms() []placement.Room {
+	rooms := make([]placement.Room, len(f.world.observed.Nodes))
+	for i, n := range f.world.observed.Nodes {
+		rooms[i] = placement.Room{Node: n, FreeGPUs: f.free[n.ID].GPU, FreeCPUs: f.free[n.ID].CPU}
 	}
-	if len(chosen) < len(group.Bundles) {
-		return nil
-	}
-	return chosen
+	return rooms
 }
 
 // ready is a unit whose processes have started and registered.

@@ -7,6 +7,7 @@ import (
 
 	"dynctl/actors"
 	"dynctl/actors/accept"
+	simulated "dynctl/actors/world"
 	"dynctl/cmd/internal/parsers"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -135,7 +136,6 @@ func (w *world) input(docs []state.Doc) actors.Input {
 // counts as registered, and every model with workers as listed.
 func (w *world) serving(s actors.DesiredServer, models []actors.DesiredModel) (state.Registrations, state.FrontendView) {
 	regs := state.Registrations{Known: true}
-	frontend := state.FrontendView{Known: true, Models: map[string]state.FrontendModel{}}
 	served := map[string]string{}
 	for _, m := range models {
 		if m.Server == s.Name {
@@ -143,28 +143,9 @@ func (w *world) serving(s actors.DesiredServer, models []actors.DesiredModel) (s
 		}
 	}
 	for _, u := range w.observed.Units {
-		if u.Server != s.Name || u.Model == "" || u.State != state.UnitRunning || len(u.Actors) == 0 {
-			continue
+		if u.Server == s.Name && u.Model != "" && u.State == state.UnitRunning && len(u.Actors) > 0 {
+			regs.Instances = append(regs.Instances, simulated.Instance(s.Spec.DynamoNamespace, served[u.Model], u, u.Actors[0].Lease))
 		}
-		namespace := actors.Namespace(s.Spec.DynamoNamespace, u.Generation)
-		regs.Instances = append(regs.Instances, state.Instance{Namespace: namespace, Lease: u.Actors[0].Lease, Card: true})
-		role := u.Role
-		if role == state.RoleAggregated {
-			role = state.ModeAggregated
-		}
-		fm := frontend.Models[served[u.Model]]
-		fm.Listed, fm.Ready = true, true
-		if fm.Namespaces == nil {
-			fm.Namespaces = map[string]state.FrontendNamespace{}
-		}
-		ns := fm.Namespaces[namespace]
-		if ns.Workers == nil {
-			ns.Workers = map[string]int{}
-		}
-		ns.Workers[role]++
-		ns.Ready = ns.Workers[state.ModeAggregated] > 0 || ns.Workers[state.RolePrefill] > 0 && ns.Workers[state.RoleDecode] > 0
-		fm.Namespaces[namespace] = ns
-		frontend.Models[served[u.Model]] = fm
 	}
-	return regs, frontend
+	return regs, simulated.Listed(s.Name, models, regs.Instances, func(string) bool { return false })
 }
