@@ -41,8 +41,10 @@ type block struct {
 	last uint64
 	// live are the sequences of messages, gone those that were deleted elsewhere.
 	live, gone []uint64
-	// bad is where the first record begins that is not right; -1: none.
-	bad int
+	// bad is where the first record begins that is not right; -1: none. damaged is all
+	// that is not right.
+	bad     int
+	damaged [][]byte
 	// torn: nothing sound comes after that, so it may be a write that was under way.
 	torn bool
 }
@@ -83,8 +85,10 @@ func readBlock(h hash.Hash64, b []byte) block {
 			}
 			next := nextWhole(h, b[at+1:])
 			if next < 0 {
+				out.damaged = append(out.damaged, b[at:])
 				break
 			}
+			out.damaged = append(out.damaged, b[at:at+1+next])
 			at += 1 + next
 			continue
 		}

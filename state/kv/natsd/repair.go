@@ -45,12 +45,12 @@ func inspect(o Options) error {
 	}
 	aside := o.StoreDir + ".broken-" + time.Now().UTC().Format("20060102T150405Z")
 	for dir, faults := range byStream(found.faults) {
-		kept, err := putAside(found, dir, aside)
+		left, err := putAside(found, dir, aside)
 		if err != nil {
 			return fmt.Errorf("embedded NATS: %w: put %s aside to %s: %w", ErrStoreDir, dir, aside, err)
 		}
 		o.Log.Error("a damaged stream was put aside, and goes on with the records that are whole", "stream", filepath.Base(dir),
-			"damage", several(faults), "aside", filepath.Join(aside, dir), "records", kept)
+			"damage", several(faults), "aside", filepath.Join(aside, dir), "records", left.kept, "keysSetAside", left.keys())
 	}
 	return nil
 }
@@ -79,34 +79,34 @@ func byStream(faults []fault) map[string][]fault {
 // putAside moves a stream's directory below aside and leaves in its place what is
 // whole of it: all sound records, and a tombstone, so that no sequence is given
 // twice. Without any readable meta.inf, its own or the ledger's, nothing is left: the
-// stream will be made anew. It returns how many records are left.
-func putAside(found *look, dir, aside string) (kept int, err error) {
+// stream will be made anew.
+func putAside(found *look, dir, aside string) (left salvaged, err error) {
 	from, to := filepath.Join(found.root, dir), filepath.Join(aside, dir)
 	// The server removes what begins with a dot: what a kill leaves half made here
 	// is never taken for a stream.
 	made := filepath.Join(filepath.Dir(from), "."+filepath.Base(from)+".whole")
 	if err := os.RemoveAll(made); err != nil {
-		return 0, err
+		return left, err
 	}
 	meta := soundMeta(found, dir)
 	if meta != nil {
-		if kept, err = salvage(from, made, meta, found.ledger.Streams[dir].LastSeq); err != nil {
-			return 0, err
+		if left, err = salvage(from, made, meta, found.ledger.Streams[dir].LastSeq); err != nil {
+			return left, err
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return 0, err
+		return left, err
 	}
 	if err := os.Rename(from, to); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return 0, err
+		return left, err
 	}
 	if meta == nil {
-		return 0, syncDir(filepath.Dir(from))
+		return left, syncDir(filepath.Dir(from))
 	}
 	if err := os.Rename(made, from); err != nil {
-		return 0, err
+		return left, err
 	}
-	return kept, syncDir(filepath.Dir(from))
+	return left, syncDir(filepath.Dir(from))
 }
 
 // soundMeta is the stream's description: its own, even where the checksum alone is
@@ -130,11 +130,11 @@ func soundMeta(found *look, dir string) []byte {
 }
 
 // salvage makes a stream's directory of what is whole in another one.
-func salvage(from, to string, meta []byte, last uint64) (kept int, err error) {
+func salvage(from, to string, meta []byte, last uint64) (left salvaged, err error) {
 	name := filepath.Base(from)
 	messages := filepath.Join(to, messagesDir)
 	if err := errors.Join(os.MkdirAll(messages, 0o700), os.MkdirAll(filepath.Join(to, "obs"), 0o700)); err != nil {
-		return 0, err
+		return left, err
 	}
 	indexes, found := blocksIn(from), uint64(0)
 	for _, index := range indexes {
@@ -146,13 +146,16 @@ func salvage(from, to string, meta []byte, last uint64) (kept int, err error) {
 		if records.bad >= 0 {
 			b = bytes.Join(records.sound, nil)
 		}
+		for _, region := range records.damaged {
+			left.subjects = append(left.subjects, subjectsIn(region)...)
+		}
 		found = max(found, records.last)
-		kept += len(records.sound)
+		left.kept += len(records.sound)
 		if len(b) == 0 {
 			continue // the server does not come to an end with such a block
 		}
 		if err := writeSynced(filepath.Join(messages, blockName(index)), b); err != nil {
-			return 0, err
+			return left, err
 		}
 	}
 	next := 1
@@ -161,10 +164,10 @@ func salvage(from, to string, meta []byte, last uint64) (kept int, err error) {
 	}
 	if found < last { // of a message that is there it would be the end
 		if err := writeSynced(filepath.Join(messages, blockName(next)), tombstoneOf(blockHasher(name, next), last)); err != nil {
-			return 0, err
+			return left, err
 		}
 	}
-	return kept, errors.Join(
+	return left, errors.Join(
 		writeSynced(filepath.Join(to, metaFile), meta),
 		writeSynced(filepath.Join(to, sumFile), metaSum(name, meta)),
 		syncDir(to))
