@@ -26,18 +26,6 @@ func served(t *testing.T) (*cluster, state.Key) {
 	return w, key
 }
 
-func TestAnUnclaimedLeaseIsRevokedAtTheSecondLook(t *testing.T) {
-	w, key := served(t)
-	l := w.stranger(key)
-	if r := w.round(); len(r.Revokes) != 0 {
-		t.Fatalf("revoked at the first look: %+v", r.Revokes)
-	}
-	w.tick()
-	if r := w.round(); len(r.Revokes) != 1 || r.Revokes[0].Lease != l || r.Revokes[0].Reason != actors.ReasonUnclaimed {
-		t.Errorf("revokes = %+v, want %d", r.Revokes, l)
-	}
-}
-
 // The agent was frozen just after it had executed: etcd knows the new attempt,
 // the observed view does not.
 func TestALeaseThatTheAgentHasNotToldYetIsKept(t *testing.T) {

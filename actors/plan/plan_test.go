@@ -37,25 +37,6 @@ func staysAvailable(t *testing.T, w *cluster, key state.Key, seconds int) {
 	}
 }
 
-func TestColdStartAsksForEverythingAtOnce(t *testing.T) {
-	w := newCluster(node("1", 8))
-	key := w.put(model("a", "  replicas: 2\n"))
-	r := w.round()
-	var got []string
-	for _, s := range r.Starts {
-		got = append(got, s.Template.Role+"/"+s.Reason)
-	}
-	want := []string{"/InfraMissing", "/ReplicaMissing", "/ReplicaMissing"}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Fatalf("starts (-want +got):\n%s", d)
-	}
-	w.run(6)
-	ready(t, w, key)
-	if r := w.round(); len(r.Starts)+len(r.Stops)+len(r.Sweeps)+len(r.Revokes) != 0 {
-		t.Errorf("a plan after a fully applied plan is not empty: %+v", r)
-	}
-}
-
 func TestDisaggregatedModelIsReadyWithBothRoles(t *testing.T) {
 	w := newCluster(node("1", 8))
 	key := w.put(model("d", "  mode: disagg\n"))
@@ -69,24 +50,6 @@ func TestDisaggregatedModelIsReadyWithBothRoles(t *testing.T) {
 	if r := w.statuses[state.ServerKey("default")].Router; r == nil || r.Mode != "kv" || !strings.Contains(r.Because, "d") {
 		t.Errorf("server router = %+v, want kv because of d", r)
 	}
-}
-
-func TestExitedWorkerIsRevokedAndExecutedAgainAtOnce(t *testing.T) {
-	w := newCluster(node("1", 8))
-	key := w.put(model("a", ""))
-	w.run(6)
-	ready(t, w, key)
-	u := w.of("a")[0]
-	w.exit(u, &u.Actors[0], -9)
-	r := w.round()
-	if len(r.Revokes) != 1 || r.Revokes[0].Reason != actors.ReasonDeadAttempt {
-		t.Errorf("revokes = %+v, want the lease of the dead attempt", r.Revokes)
-	}
-	if len(r.Starts) != 1 || r.Starts[0].Reason != actors.ReasonExited || r.Starts[0].Attempts[u.Actors[0].Name].Number != 2 {
-		t.Errorf("starts = %+v, want attempt 2", r.Starts)
-	}
-	w.run(6)
-	ready(t, w, key)
 }
 
 // Two actors that claim one lease cannot both be right: a worker that could not
@@ -120,113 +83,6 @@ func TestCrashLoopBacksOff(t *testing.T) {
 	if w.statuses[key].Roles["aggregated"].BackoffUntil == nil {
 		t.Error("backoffUntil is not told")
 	}
-}
-
-func TestScaleDownStopsTheHighestIndex(t *testing.T) {
-	w := newCluster(node("1", 8))
-	w.put(model("a", "  replicas: 3\n"))
-	w.run(6)
-	w.put(model("a", "  replicas: 1\n"))
-	r := w.round()
-	if len(r.Stops) != 2 || len(r.Starts) != 0 {
-		t.Fatalf("stops = %+v, starts = %+v; want two stops", r.Stops, r.Starts)
-	}
-	for _, s := range r.Stops {
-		if strings.HasSuffix(s.Key.Unit, "DP0") || s.Reason != actors.ReasonScaledDown {
-			t.Errorf("stop %+v", s)
-		}
-	}
-}
-
-func TestNothingStopsWhileEitherSideIsUnknown(t *testing.T) {
-	for name, blind := range map[string]func(*cluster){
-		"observed side not loaded": func(w *cluster) { w.unsynced = true },
-		"agent silent":             func(w *cluster) { w.agentAway = true },
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newCluster(node("1", 8))
-			key := w.put(model("a", "  replicas: 2\n"))
-			w.run(6)
-			blind(w)
-			w.delete(key, true)
-			r := w.round()
-			if len(r.Stops)+len(r.Sweeps)+len(r.Starts)+len(r.Revokes)+len(r.Gone) != 0 {
-				t.Errorf("acted blindly: %+v", r)
-			}
-		})
-	}
-}
-
-func TestAMissingKeyIsNotADelete(t *testing.T) {
-	w := newCluster(node("1", 8))
-	key := w.put(model("a", ""))
-	w.run(6)
-	clear(w.specs)
-	w.run(30)
-	ready(t, w, key)
-	if len(w.of("a")) != 1 {
-		t.Error("the unit is gone")
-	}
-}
-
-func TestDeletes(t *testing.T) {
-	start := func(t *testing.T, n int) (*cluster, []state.Key) {
-		w := newCluster(node("1", 8))
-		var keys []state.Key
-		for i := range n {
-			keys = append(keys, w.put(model(fmt.Sprintf("m%d", i), "")))
-		}
-		w.run(6)
-		return w, keys
-	}
-	t.Run("by dynctl acts at once", func(t *testing.T) {
-		w, keys := start(t, 2)
-		w.delete(keys[0], true)
-		if r := w.round(); len(r.Stops) != 1 || r.Stops[0].Reason != actors.ReasonDeleted {
-			t.Errorf("stops = %+v", r.Stops)
-		}
-		w.run(4)
-		if _, ok := w.statuses[keys[0]]; ok {
-			t.Error("its status is still there")
-		}
-	})
-	t.Run("by another program is held", func(t *testing.T) {
-		w, keys := start(t, 3)
-		w.delete(keys[0], false)
-		w.run(8)
-		if len(w.of("m0")) != 1 {
-			t.Error("stopped within the hold")
-		}
-		w.run(6)
-		if len(w.of("m0")) != 0 {
-			t.Error("not stopped after the hold")
-		}
-	})
-	t.Run("of most models is blocked", func(t *testing.T) {
-		w, keys := start(t, 3)
-		w.delete(keys[0], false)
-		w.delete(keys[1], false)
-		w.run(60)
-		if len(w.of("m0"))+len(w.of("m1")) != 2 {
-			t.Error("stopped without a confirmation")
-		}
-		if c := w.condition(keys[0], state.CondUpToDate); c.Reason != actors.CondDeletionHeld {
-			t.Errorf("UpToDate = %+v", c)
-		}
-	})
-	t.Run("of everything leaves nothing", func(t *testing.T) {
-		w, keys := start(t, 2)
-		for _, k := range keys {
-			w.delete(k, true)
-		}
-		w.run(6)
-		if len(w.units) != 0 || len(w.statuses) != 0 {
-			t.Errorf("left: units %v, statuses %v", sortedKeys(w.units), w.statuses)
-		}
-		if r := w.round(); len(r.Facts) != 0 {
-			t.Errorf("facts are repeated: %+v", r.Facts)
-		}
-	})
 }
 
 func TestRollKeepsServing(t *testing.T) {
@@ -375,109 +231,6 @@ func TestAnOldUnitThatCannotComeBackMakesRoom(t *testing.T) {
 	}
 }
 
-func TestAnEditBackStopsNothingThatServes(t *testing.T) {
-	w := newCluster(node("1", 8))
-	key := w.put(model("a", "  replicas: 2\n"))
-	w.run(8)
-	w.put(model("a", "  replicas: 2\n  engineArgs: {block_size: 32}\n"))
-	w.run(1)
-	serving := map[string]bool{}
-	for _, u := range w.of("a") {
-		if u.State == state.UnitRunning {
-			serving[u.Unit] = true
-		}
-	}
-	w.put(model("a", "  replicas: 2\n"))
-	for range 20 {
-		for _, s := range w.round().Stops {
-			if serving[s.Key.Unit] {
-				t.Errorf("stopped %s, which served", s.Key.Unit)
-			}
-		}
-		w.tick()
-	}
-	ready(t, w, key)
-}
-
-func TestOvercommitRunsByPriorityThenName(t *testing.T) {
-	w := newCluster(node("1", 2))
-	a := w.put(model("a", "  replicas: 2\n"))
-	b := w.put(model("b", "  priority: 5\n"))
-	w.run(8)
-	ready(t, w, b)
-	c := w.condition(a, state.CondScheduled)
-	if c.Reason != actors.ReasonInsufficientGPUs || !strings.Contains(c.Message, "1") {
-		t.Errorf("Scheduled of a = %+v, want %s with the numbers", c, actors.ReasonInsufficientGPUs)
-	}
-	w.delete(b, true)
-	w.run(8)
-	ready(t, w, a)
-}
-
-func TestAnotherStoresUnitsAreNotTouched(t *testing.T) {
-	w := newCluster(node("1", 8))
-	k := state.UnitKey{Server: "default", Unit: "00000000_infra"}
-	w.units[k] = &state.Unit{Server: "default", Unit: "00000000_infra", Generation: "00000000", StoreID: "other", State: state.UnitRunning}
-	key := w.put(model("a", ""))
-	w.run(10)
-	if len(w.units) != 1 {
-		t.Errorf("units = %v, want the other store's alone", sortedKeys(w.units))
-	}
-	if c := w.condition(key, state.CondScheduled); c.Reason != actors.WaitNotOwner {
-		t.Errorf("Scheduled = %+v", c)
-	}
-}
-
-func TestLeftoversOfADeadDriver(t *testing.T) {
-	leftover := func(w *cluster, alive bool) {
-		k := state.UnitKey{Server: "default", Unit: "abcd1234_infra"}
-		w.units[k] = &state.Unit{Server: "default", Unit: k.Unit, Generation: "abcd1234", State: state.UnitRunning, JobAlive: alive}
-	}
-	t.Run("are swept before the first start", func(t *testing.T) {
-		w := newCluster(node("1", 8))
-		leftover(w, false)
-		key := w.put(model("a", ""))
-		if r := w.round(); len(r.Sweeps)+len(r.Starts) != 0 {
-			t.Errorf("acted on a first look: %+v", r)
-		}
-		w.run(12)
-		ready(t, w, key)
-	})
-	t.Run("of a living one are refused", func(t *testing.T) {
-		w := newCluster(node("1", 8))
-		leftover(w, true)
-		key := w.put(model("a", ""))
-		w.run(12)
-		if c := w.condition(key, state.CondScheduled); c.Reason != actors.WaitCuratorAlive || len(w.units) != 1 {
-			t.Errorf("Scheduled = %+v, units %v", c, sortedKeys(w.units))
-		}
-	})
-}
-
-func TestRestartIsInPlaceAndOneAtATime(t *testing.T) {
-	w := newCluster(node("1", 2))
-	key := w.put(model("a", "  replicas: 2\n"))
-	w.run(8)
-	w.put(model("a", "  replicas: 2\n  restart: again\n"))
-	for range 20 {
-		r := w.round()
-		if len(r.Starts) > 1 || len(r.Stops) > 0 {
-			t.Fatalf("starts %v, stops %v: want one execution in place at a time", r.Starts, r.Stops)
-		}
-		w.tick()
-		w.round()
-		if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
-			t.Fatalf("not Available: %+v", c)
-		}
-	}
-	ready(t, w, key)
-	for _, u := range w.of("a") {
-		if u.Actors[0].Attempt != 2 || u.Restart != "again" {
-			t.Errorf("%s: attempt %d, restart %q", u.Unit, u.Actors[0].Attempt, u.Restart)
-		}
-	}
-}
-
 func TestABadRevisionKeepsTheAcceptedOne(t *testing.T) {
 	w := newCluster(node("1", 8))
 	key := w.put(model("a", ""))
@@ -544,41 +297,5 @@ func TestWhatIsNotKnownIsNotNothing(t *testing.T) {
 	r = w.round()
 	for _, f := range r.Facts {
 		t.Errorf("told again: %+v", f)
-	}
-}
-
-func TestARenamedNamespaceStartsEverythingAgain(t *testing.T) {
-	server := func(extra, namespace string) string {
-		return "apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default" + extra + "}\nspec: {dynamoNamespace: " + namespace + "}\n"
-	}
-	w := newCluster(node("1", 8))
-	skey := w.put(server("", "curator"))
-	key := w.put(model("a", "  replicas: 2\n"))
-	w.run(8)
-	ready(t, w, key)
-	w.put(server("", "other"))
-	w.run(4)
-	if c := w.condition(skey, state.CondAccepted); c.Reason != state.ReasonMovesInfra {
-		t.Fatalf("a rename under workers was accepted: %+v", c)
-	}
-	if len(w.of("a")) != 2 {
-		t.Fatal("a refused rename stopped workers")
-	}
-	revision := w.statuses[skey].AcceptedRevision
-	w.put(server(fmt.Sprintf(", annotations: {dynctl/recreate: %q}", fmt.Sprint(revision)), "other"))
-	for range 20 {
-		w.round()
-		w.tick()
-	}
-	if c := w.condition(skey, state.CondAccepted); c.Status != state.StatusTrue {
-		t.Fatalf("Accepted = %+v", c)
-	}
-	for _, u := range w.of("a") {
-		if u.Actors[0].Attempt != 1 || u.State != state.UnitRunning {
-			t.Errorf("%s: attempt %d, %s", u.Unit, u.Actors[0].Attempt, u.State)
-		}
-	}
-	if !strings.Contains(strings.Join(w.journal, "\n"), actors.ReasonInfraRecreated) {
-		t.Errorf("infra was not recreated:\n%s", strings.Join(w.journal, "\n"))
 	}
 }
