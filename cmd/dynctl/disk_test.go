@@ -28,7 +28,7 @@ func TestAFullDiskIsShown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = sub.Unsubscribe() }()
+		t.Cleanup(func() { _ = sub.Unsubscribe() })
 	}
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -74,7 +75,7 @@ func TestAFullDiskIsTold(t *testing.T) {
 	})
 	verbose := func() kv.Checks {
 		w := httptest.NewRecorder()
-		r.app.readyz(w, httptest.NewRequest("GET", "/readyz?verbose", nil))
+		r.app.readyz(w, httptest.NewRequest("GET", "/readyz?verbose", http.NoBody))
 		var c kv.Checks
 		if err := json.Unmarshal(w.Body.Bytes(), &c); err != nil {
 			t.Fatal(err)
