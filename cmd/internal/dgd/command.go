@@ -18,6 +18,8 @@ type command struct {
 	// command starts no Dynamo component.
 	module string
 	args   []string
+	// before are the words in front of "-m", where they are more than an interpreter.
+	before []string
 	env    []envVar // that its shell sets
 	// computed are the words that only the running pod can tell, as they are written.
 	computed []string
@@ -46,7 +48,7 @@ func readCommand(words []string, framework string, vars variables) command {
 		}
 	}
 	c := command{computed: untold}
-	c.module, c.args = dynamoModule(words)
+	c.module, c.args, c.before = dynamoModule(words)
 	if c.module == "" && framework != "" && len(words) > 0 && strings.HasPrefix(words[0], "-") {
 		// Flags alone go to what the image starts.
 		c.module, c.args = framework, words
@@ -57,16 +59,27 @@ func readCommand(words []string, framework string, vars variables) command {
 // shellScript is the option that says that a script follows: -c, -lc, -ec, ...
 var shellScript = regexp.MustCompile(`^-[a-z]*c$`)
 
-// dynamoModule finds "-m dynamo.NAME" and returns the words behind it.
-func dynamoModule(words []string) (module string, args []string) {
+// dynamoModule finds "-m dynamo.NAME" and returns the words behind it, and those
+// before it that are more than the name of an interpreter.
+func dynamoModule(words []string) (module string, args, before []string) {
 	for i, w := range words {
 		if i > 0 && words[i-1] == "-m" {
 			if name, ok := strings.CutPrefix(w, "dynamo."); ok {
-				return name, words[i+1:]
+				return name, words[i+1:], moreThanPython(words[:i-1])
 			}
 		}
 	}
-	return "", nil
+	return "", nil, nil
+}
+
+func moreThanPython(words []string) []string {
+	if len(words) > 0 && words[0] == "exec" {
+		words = words[1:]
+	}
+	if len(words) == 1 && (words[0] == "python" || words[0] == "python3") {
+		return nil
+	}
+	return words
 }
 
 // readScript finds the one command of a shell script that starts a Dynamo
@@ -94,7 +107,7 @@ func readScript(script string, positional []string, vars variables) command {
 			calls++
 			c := command{}
 			words := c.words(n.Args, positional, vars)
-			if c.module, c.args = dynamoModule(words); c.module != "" && found.module == "" {
+			if c.module, c.args, c.before = dynamoModule(words); c.module != "" && found.module == "" {
 				c.env = slices.Concat(env, maps.Clone(vars).assigned(n.Assigns))
 				found = c
 			}

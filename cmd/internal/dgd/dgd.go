@@ -127,6 +127,13 @@ func (c *converter) command(comp component, framework string) command {
 	return readCommand(comp.command, framework, known(c.graph.environment(), comp.env))
 }
 
+// launcher tells of what stands before the module that a component runs.
+func (c *converter) launcher(where string, cmd command) {
+	if len(cmd.before) > 0 {
+		c.note("%s: left out, for processes are started with the interpreter of Ray: %s", where, strings.Join(cmd.before, " "))
+	}
+}
+
 // set gives a field of the Server a value, and tells of one that it had before.
 func (c *converter) set(dst *string, value, what, where string) {
 	if *dst != "" && *dst != value {

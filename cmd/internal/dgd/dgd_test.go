@@ -49,6 +49,22 @@ func TestFlagsAreArguments(t *testing.T) {
 	}
 }
 
+// What starts the engine is told where it is more than an interpreter.
+func TestLaunchersAreTold(t *testing.T) {
+	for words, want := range map[string]string{
+		"python3 -m dynamo.vllm": "", "exec python -m dynamo.vllm": "",
+		"/opt/venv/bin/python3 -m dynamo.vllm":               "/opt/venv/bin/python3",
+		"numactl -N 0 python3 -X dev -m dynamo.vllm --x 1":   "numactl -N 0 python3 -X dev",
+		"trtllm-llmapi-launch python3 -m dynamo.trtllm -h a": "trtllm-llmapi-launch python3",
+	} {
+		script := readCommand([]string{"sh", "-c", words}, "", nil)
+		plain := readCommand(strings.Fields(words), "", nil)
+		if got := strings.Join(plain.before, " "); got != want || strings.Join(script.before, " ") != want {
+			t.Errorf("%s: %q and %q, want %q", words, got, script.before, want)
+		}
+	}
+}
+
 // Whatever a document holds, it is converted or refused with a place, and never ends the program.
 func FuzzConvert(f *testing.F) {
 	f.Add(`{"spec":{"services":{"w":{"componentType":"worker","replicas":1,"resources":{"limits":{"gpu":"2"}},

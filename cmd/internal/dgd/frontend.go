@@ -30,6 +30,7 @@ func (c *converter) frontend(comp component) {
 	if cmd.others {
 		c.note("%s: its shell script runs other commands besides; only that of the frontend was read", comp.name)
 	}
+	c.launcher(comp.name, cmd)
 	c.frontendEnv(comp, cmd.env)
 	flags, stray := readFlags("", cmd.args)
 	if len(stray) > 0 {

@@ -35,6 +35,7 @@ func (c *converter) worker(comp component) (w worker, ok bool) {
 	case cmd.others:
 		c.note("%s: its shell script runs other commands besides; only that of the engine was read", comp.name)
 	}
+	c.launcher(comp.name, cmd)
 	// Variables are the defaults of flags, which win as they do in the program.
 	c.environment(&w, cmd.env)
 	flags, stray := readFlags(w.engine, cmd.args)
