@@ -38,6 +38,8 @@ type Unreadable struct {
 	Revision uint64    `json:"revision"`
 	Why      string    `json:"why"` // one line
 	At       time.Time `json:"at"`  // when it was stored, on the clock of the store
+
+	whole string // the key, where Key is cut off for being long; else empty
 }
 
 func (u Unreadable) String() string {
@@ -82,11 +84,11 @@ func unreadable(bucket string, e entry, why error) Unreadable {
 	if len(text) > maxWhy {
 		text = strings.ToValidUTF8(text[:maxWhy], "") + "..."
 	}
-	key := e.key
-	if len(key) > maxWhy {
-		key = strings.ToValidUTF8(key[:maxWhy], "") + "..."
+	u := Unreadable{Bucket: bucket, Key: e.key, Revision: e.rev, Why: text, At: e.at}
+	if len(u.Key) > maxWhy {
+		u.Key, u.whole = strings.ToValidUTF8(u.Key[:maxWhy], "")+"...", e.key
 	}
-	return Unreadable{Bucket: bucket, Key: key, Revision: e.rev, Why: text, At: e.at}
+	return u
 }
 
 // errForeignKey says that a key is none that its bucket has.
@@ -174,11 +176,11 @@ func checkStoreID(value []byte) error {
 // Errors: [ErrConflict], [ErrInvalid], [ErrUnreachable].
 func (c *Client) Discard(ctx context.Context, u Unreadable) error {
 	doing := "discard " + u.Bucket + " " + u.Key
-	if u.Bucket == BucketSpecs || strings.HasSuffix(u.Key, "...") {
+	if u.Bucket == BucketSpecs {
 		return fmt.Errorf("%s: %w: it is not this program's to delete", doing, ErrInvalid)
 	}
 	_, err := put(ctx, c.js, write{
-		bucket: u.Bucket, key: u.Key, header: nats.Header{headerOperation: []string{opDelete}}, ifRev: &u.Revision,
+		bucket: u.Bucket, key: cmp.Or(u.whole, u.Key), header: nats.Header{headerOperation: []string{opDelete}}, ifRev: &u.Revision,
 	})
 	return wrap(doing, err)
 }
