@@ -211,10 +211,11 @@ func (s *story) seconds(n int) string {
 	for i := range n {
 		now := strings.SplitAfter(s.actions(s.pass()), "\n")
 		for _, line := range now {
-			goesOn := strings.HasPrefix(line, "wait ") || strings.HasPrefix(line, "gate ")
-			if line != "" && !(goesOn && slices.Contains(before, line)) {
-				fmt.Fprintf(&b, "%d s: %s", i, line)
+			lasts := strings.HasPrefix(line, "wait ") || strings.HasPrefix(line, "gate ")
+			if line == "" || lasts && slices.Contains(before, line) {
+				continue
 			}
+			fmt.Fprintf(&b, "%d s: %s", i, line)
 		}
 		before = now
 		s.tick()

@@ -70,18 +70,27 @@ func Placed(u state.Unit, nodes []string, address func(node string) string) stat
 func Place(group state.PlacementGroup, rooms []place.Room) []string {
 	rooms = slices.Clone(rooms)
 	slices.SortStableFunc(rooms, func(a, b place.Room) int { return cmp.Compare(a.FreeGPUs, b.FreeGPUs) })
-	var chosen []string
-	for _, b := range group.Bundles {
-		i := slices.IndexFunc(rooms, func(n place.Room) bool {
-			again := slices.Contains(chosen, n.ID)
-			return n.Alive && n.FreeGPUs >= b.GPU && n.FreeCPUs >= b.CPU &&
-				again == (group.Strategy == place.StrictPack && len(chosen) > 0)
-		})
+	holds := func(n place.Room, b state.BundleShape) bool {
+		return n.Alive && n.FreeGPUs >= b.GPU && n.FreeCPUs >= b.CPU
+	}
+	if group.Strategy == place.StrictPack {
+		var all state.BundleShape
+		for _, b := range group.Bundles {
+			all.CPU += b.CPU
+			all.GPU += b.GPU
+		}
+		i := slices.IndexFunc(rooms, func(n place.Room) bool { return holds(n, all) })
 		if i < 0 {
 			return nil
 		}
-		rooms[i].FreeGPUs -= b.GPU
-		rooms[i].FreeCPUs -= b.CPU
+		return slices.Repeat([]string{rooms[i].ID}, len(group.Bundles))
+	}
+	var chosen []string
+	for _, b := range group.Bundles {
+		i := slices.IndexFunc(rooms, func(n place.Room) bool { return holds(n, b) && !slices.Contains(chosen, n.ID) })
+		if i < 0 {
+			return nil
+		}
 		chosen = append(chosen, rooms[i].ID)
 	}
 	return chosen
