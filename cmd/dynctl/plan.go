@@ -169,6 +169,9 @@ func (a *app) plan(ctx context.Context, c *kv.Client, docs []state.Doc, rayNames
 	}
 	world.now, world.rayNamespace = a.now(), rayNamespace
 	in := world.input(docs)
+	if err := rejectedBy(in.Desired, docs); err != nil {
+		return info, err
+	}
 	f := world.foresee(in)
 	info.add(f)
 	info.Rolls = append(info.Rolls, rolls(in)...)
