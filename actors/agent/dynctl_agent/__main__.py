@@ -6,9 +6,13 @@ import argparse
 import asyncio
 import os
 import sys
+from typing import TYPE_CHECKING, Callable
 
 from .config import Config, take_credentials
 from .log import log
+
+if TYPE_CHECKING:
+    from .agent import Agent
 
 
 def main() -> int:
@@ -32,7 +36,7 @@ def main() -> int:
         return 1
 
 
-async def run(agent_class: type, config: Config) -> int:
+async def run(agent_class: Callable[[Config], Agent], config: Config) -> int:
     """Make the agent on the loop that it runs on."""
     return await agent_class(config).run()
 

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import ray
 
@@ -56,7 +56,7 @@ class UnitActor:
         self._goal_template = self._unit_template
         self._reaper = Reaper()
         self._process: Optional[Process] = None
-        self._tasks: List[asyncio.Task] = []
+        self._tasks: List[asyncio.Task[None]] = []
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
         # The stop that was asked for first, told to whoever takes over meanwhile.
@@ -64,7 +64,7 @@ class UnitActor:
         self._asked_to_end = 0.0  # since when, on the monotonic clock
         self._drain = (0, UNKNOWN)  # the mark of the log and the requests under way then
         self._failure = ""
-        self._held: Optional[asyncio.Task] = None
+        self._held: Optional[asyncio.Task[None]] = None
         self._etcd = ""  # where the process registers
         self._monitor: Optional[Monitor] = None
         self._given_up, self._given_up_at = 0, 0.0  # the lease of a process that is to be killed
@@ -73,8 +73,9 @@ class UnitActor:
         self._rotated_before, self._memory_kills = 0, 0
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
-        self._ip = ray.util.get_node_ip_address()
-        self._session_dir = ray._private.worker._global_node.get_session_dir_path()
+        self._ip: str = ray.util.get_node_ip_address()
+        worker: Any = ray._private.worker  # which declares its node as None
+        self._session_dir: str = worker._global_node.get_session_dir_path()
         gpus = context.get_accelerator_ids().get("GPU") or []
         self._gpus = [str(g) for g in gpus]
         self._left = Leftovers(self._reaper, Caches(header.get("cacheDir") or "", self._gpus))
@@ -118,7 +119,7 @@ class UnitActor:
         self._origin = caller.get("command") or self._origin
         return self._snapshot()
 
-    async def find_ports(self, caller: Dict[str, Any], rules: List[dict], taken: List[int], previous: Dict[str, int]) -> Dict[str, Any]:
+    async def find_ports(self, caller: Dict[str, Any], rules: List[Dict[str, Any]], taken: List[int], previous: Dict[str, int]) -> Dict[str, Any]:
         """Find the ports of the next attempt and record them."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
@@ -232,28 +233,38 @@ class UnitActor:
         failed = request.get("failure")
         if failed is None:
             try:
-                self._process = self._spawn(template, request["resolved"])
+                process = self._process = self._spawn(template, request["resolved"])
             except (environ.ExecError, OSError) as err:
                 failed = {"reason": "ExecFailed", "message": f"{template['label']}: {err}"}
-        if failed is not None:
-            self._exited(127, failed["reason"], failed["message"], cause.Cause(cause.clip(failed["message"]), ""))
-            return
-        self._change(state="Starting", childPid=self._process.pid)
+            else:
+                self._watch(process, template, attempt["failures"])
+                return
+        self._exited(127, failed["reason"], failed["message"], cause.Cause(cause.clip(failed["message"]), ""))
+
+    def _watch(self, process: Process, template: Dict[str, Any], failures: int) -> None:
+        self._change(state="Starting", childPid=process.pid)
         self._tasks = [
-            asyncio.ensure_future(self._watch_exit(self._process)),
+            asyncio.ensure_future(self._watch_exit(process)),
             asyncio.ensure_future(self._rotate()),
-            asyncio.ensure_future(self._left.watch(self._process.pid)),
+            asyncio.ensure_future(self._left.watch(process.pid)),
         ]
-        if self._process.exited.done():
+        if process.exited.done():
             return
-        monitor = self._monitor = Monitor(template, self._snap["ports"], ["127.0.0.1", self._ip], attempt["failures"])
-        pid = self._process.pid
-        monitor.cpu = lambda: progress.cpu_time(pid)
-        # Up to Python 3.11 wait_for may swallow a cancellation: a monitor may outlive its
-        # attempt, and what it says of that is not said of the next one.
-        monitor.on_ready = lambda: self._monitor is monitor and self._change(state="Running", readyAt=time.time())
-        monitor.on_lease = lambda lease: self._monitor is monitor and self._change(lease=lease)
-        monitor.on_failure = lambda reason: self._monitor is monitor and self._fail(reason)
+        monitor = self._monitor = Monitor(template, self._snap["ports"], ["127.0.0.1", self._ip], failures)
+        monitor.cpu = lambda: progress.cpu_time(process.pid)
+
+        def current(act: Callable[..., None]) -> Callable[..., None]:
+            # Up to Python 3.11 wait_for may swallow a cancellation: a monitor may outlive its
+            # attempt, and what it says of that is not said of the next one.
+            def call(*args: Any) -> None:
+                if self._monitor is monitor:
+                    act(*args)
+
+            return call
+
+        monitor.on_ready = current(lambda: self._change(state="Running", readyAt=time.time()))
+        monitor.on_lease = current(lambda lease: self._change(lease=lease))
+        monitor.on_failure = current(self._fail)
         self._tasks.append(asyncio.ensure_future(monitor.run()))
 
     def _spawn(self, template: Dict[str, Any], resolved: Dict[str, str]) -> Process:
@@ -368,7 +379,7 @@ class UnitActor:
     async def _drained(self, process: Process, grace: float) -> bool:
         """Wait for the end of a process, no longer than its grace period; False once it
         hangs, which it may do for two minutes unnoticed otherwise."""
-        waits = [process.exited]
+        waits: List[asyncio.Future[Any]] = [process.exited]
         if self._monitor is not None and self._monitor.watches and self._snap["readyAt"]:
             waits.append(asyncio.ensure_future(self._monitor.until_silent()))
         left = self._asked_to_end + grace - time.monotonic()
@@ -432,7 +443,7 @@ class UnitActor:
     def _grace(self) -> float:
         return float(self._template().get("terminationGracePeriod") or 0)
 
-    def _paths(self) -> tuple:
+    def _paths(self) -> Tuple[str, str]:
         t = self._unit_template
         return logs.runtime_paths(self._session_dir, t["server"], t["unit"], self._template()["label"])
 

@@ -148,7 +148,8 @@ class Bus:
         tells."""
         try:
             reply = await self._nc.request(WITHHELD, command_id.encode(), timeout=REQUEST_TIMEOUT)
-            return json.loads(reply.data).get("template")
+            template: Optional[Dict[str, Any]] = json.loads(reply.data).get("template")
+            return template
         except (OSError, asyncio.TimeoutError, nats.errors.Error, ValueError, AttributeError):
             return None
 

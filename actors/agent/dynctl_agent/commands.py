@@ -44,7 +44,8 @@ class Command:
     @property
     def template(self) -> Dict[str, Any]:
         """The unit's template, of a start."""
-        return self.payload["template"]
+        template: Dict[str, Any] = self.payload["template"]
+        return template
 
     @property
     def withheld(self) -> bool:

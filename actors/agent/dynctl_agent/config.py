@@ -54,7 +54,7 @@ def take_credentials(environ: MutableMapping[str, str]) -> str:
     """The JSON of the credentials, "" if the job has none; nothing that is executed from
     here, and nothing that Ray is told about this job, has them afterwards."""
     job = json.loads(environ.get(JOB_CONFIG) or "{}")
-    creds = (job.get("metadata") or {}).pop(CREDS, "")
+    creds: str = (job.get("metadata") or {}).pop(CREDS, "")
     if creds:
         environ[JOB_CONFIG] = json.dumps(job)
     return creds

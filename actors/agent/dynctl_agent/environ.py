@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from typing import Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 from .caches import FLASHINFER
 
@@ -15,7 +15,7 @@ from .caches import FLASHINFER
 DROPPED = ("ETCD_", "NATS_", "DYN_", "RAY_")
 PLACEHOLDER = re.compile(r"\{(?:py|RD|gpus|(?:ip|port):[^{}/]+/[^{}/]+)\}")
 
-Text = Union[str, dict]
+Text = Union[str, Dict[str, Any]]
 
 # Engines with processes beside the main one and with requests that last. The mocker has neither.
 ENGINES = ("dynamo.vllm", "dynamo.sglang", "dynamo.trtllm")
@@ -38,7 +38,7 @@ class ExecError(Exception):
     """The process cannot be executed as its template says; the message says why."""
 
 
-def references(template: dict) -> List[str]:
+def references(template: Dict[str, Any]) -> List[str]:
     """The placeholders of a template that name a unit, each once, in order."""
     found: Dict[str, None] = {}
     for text in [*template["argv"], *(v.get("value") for v in template.get("env") or [])]:
@@ -54,7 +54,7 @@ def expand(text: Text, values: Mapping[str, str]) -> str:
     if isinstance(text, str):
         return text
 
-    def value(match: re.Match) -> str:
+    def value(match: re.Match[str]) -> str:
         if match[0] not in values:
             raise ExecError(f"placeholder {match[0]} has no value")
         return values[match[0]]
@@ -67,7 +67,7 @@ def search_path(inherited: Mapping[str, str], bin_dirs: Sequence[str]) -> str:
     return os.pathsep.join([os.path.dirname(sys.executable), *bin_dirs, inherited.get("PATH", os.defpath)])
 
 
-def with_canaries(template: dict) -> List[dict]:
+def with_canaries(template: Dict[str, Any]) -> List[Dict[str, Any]]:
     """The variables of a template, and Dynamo's canaries where they are known to work:
     vLLM's aggregated workers. Elsewhere an endpoint without a canary is never ready.
     Where the specs say anything about them, theirs counts alone. They are no part of a
@@ -81,12 +81,12 @@ def with_canaries(template: dict) -> List[dict]:
     return [*({"name": name, "value": value} for name, value in CANARIES.items()), *env]
 
 
-def engine(template: dict) -> str:
+def engine(template: Dict[str, Any]) -> str:
     """The module of the engine that a worker runs; "" for the mocker and all else."""
     return next((e for e in ENGINES if e in template["argv"]), "")
 
 
-def grace(template: dict) -> Dict[str, str]:
+def grace(template: Dict[str, Any]) -> Dict[str, str]:
     """Dynamo's wait between a worker's leaving discovery and its end, where the actor has
     waited already. A prefill worker keeps it: what decode still reads of it is counted
     nowhere. So does one whose etcd the actor cannot log in to."""
@@ -98,7 +98,7 @@ def grace(template: dict) -> Dict[str, str]:
     return GRACE
 
 
-def with_defaults(template: dict, own: Mapping[str, str]) -> List[dict]:
+def with_defaults(template: Dict[str, Any], own: Mapping[str, str]) -> List[Dict[str, Any]]:
     """The variables of a template after those that the actor adds: Dynamo's grace, its
     canaries, and the actor's own for this process. What the specs say counts for more."""
     added = {**grace(template), **own}
@@ -108,7 +108,7 @@ def with_defaults(template: dict, own: Mapping[str, str]) -> List[dict]:
 
 
 def child_environment(
-    variables: Sequence[dict],
+    variables: Sequence[Dict[str, Any]],
     values: Mapping[str, str],
     inherited: Mapping[str, str],
     bin_dirs: Sequence[str],
@@ -127,7 +127,7 @@ def child_environment(
     return env
 
 
-def _value(var: dict, values: Mapping[str, str], inherited: Mapping[str, str]) -> str:
+def _value(var: Dict[str, Any], values: Mapping[str, str], inherited: Mapping[str, str]) -> str:
     name = var["name"]
     if var.get("fromFile"):
         try:

@@ -40,7 +40,7 @@ class Facts:
         self._spool: Deque[Fact] = deque()
         self._bytes = self._dropped = 0
         self._complained_at = -COMPLAIN_EVERY
-        self._sender: Optional[asyncio.Task] = None
+        self._sender: Optional[asyncio.Task[None]] = None
 
     def begin(self, incarnation: int) -> None:
         """Name the incarnation in what follows."""

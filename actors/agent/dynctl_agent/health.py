@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import Callable, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from . import httpget
 from .progress import Progress
@@ -73,7 +73,7 @@ class Monitor:
 
     def __init__(
         self,
-        template: dict,
+        template: Dict[str, Any],
         ports: Mapping[str, int],
         hosts: Sequence[str],
         failures: int = 0,

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 import time
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, List, Set
 
 import nats
 
@@ -89,7 +89,7 @@ async def _all_subscribed(url: str, wanted: int) -> None:
             await nc.close()
 
 
-async def _serving(nc: Any) -> set:
+async def _serving(nc: Any) -> Set[str]:
     """The processes that answer within POLL."""
     answers: List[bytes] = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Tuple
+from typing import Dict, Tuple
 
 MAX_BODY = 8 << 20
 
@@ -51,7 +51,7 @@ async def _get(host: str, port: int, path: str) -> Tuple[int, bytes]:
         writer.close()
 
 
-async def _body(reader: asyncio.StreamReader, headers: dict) -> bytes:
+async def _body(reader: asyncio.StreamReader, headers: Dict[bytes, bytes]) -> bytes:
     if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
         body = b""
         while len(body) < MAX_BODY:

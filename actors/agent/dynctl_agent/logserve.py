@@ -53,7 +53,7 @@ async def answer(world: World, request: Dict[str, Any]) -> Dict[str, Any]:
     if not hasattr(actor.handle, "read_log"):
         raise Refused("OldActor", f"actor {name} was made by a version that reads no logs; it does once its unit is made anew")
     try:
-        reply = await ask(actor.handle.read_log.remote(world.caller(), request), ACTOR_TIMEOUT)
+        reply: Dict[str, Any] = await ask(actor.handle.read_log.remote(world.caller(), request), ACTOR_TIMEOUT)
     except RayActorError as err:
         raise Refused("ActorGone", f"actor {name} is gone") from err
     except asyncio.TimeoutError as err:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Optional, Set
+from typing import TYPE_CHECKING, List, Optional, Set
 
 from .charge import KEY, Charge, Superseded
 from .log import log
@@ -42,7 +42,7 @@ class Minder:
                 self._bus.touched.update(keys or ())
                 self._bus.touch.set()
 
-    async def _touched(self) -> Optional[list]:
+    async def _touched(self) -> Optional[List[str]]:
         """The keys to look at; None: all."""
         try:
             await asyncio.wait_for(self._bus.touch.wait(), AGAIN_AFTER if self._recent else LOOK_EVERY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Awaitable, Callable, Dict, Optional
+from typing import Tuple, Any, Awaitable, Callable, Dict, Optional
 
 from .bus import Bus, Conflict
 from .log import log, timestamp
@@ -29,7 +29,7 @@ class Writer:
         self._last: Optional[Dict[str, Any]] = None
         self._round = 0  # one more each time all is forgotten
         self._dirty = self._closed = False
-        self._task: Optional[asyncio.Task] = None
+        self._task: Optional[asyncio.Task[None]] = None
 
     def mark(self) -> None:
         """Something has changed."""
@@ -90,7 +90,7 @@ class Writer:
             await self._bus.delete(self.key, self.revision)
             _, self.revision = await self._read_revision()
 
-    async def _read_revision(self) -> tuple:
+    async def _read_revision(self) -> Tuple[Optional[Dict[str, Any]], int]:
         backoff = Backoff(RETRY, RETRY_MAX)
         while True:
             try:

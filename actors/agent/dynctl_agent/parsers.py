@@ -135,7 +135,7 @@ class Parsers:
         out: Dict[str, Dict[str, str]] = {}
         for program in PROGRAMS:
             key = key_of(program, self._versions.get(node, {}))
-            table = self._tables.get(key) if key is not None else None
-            if table is not None:
+            if key is not None and key in self._tables:
+                table = self._tables[key]
                 out[program] = table if node == self._first.get(key) else {k: v for k, v in table.items() if k != "table"}
         return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import AbstractSet, Callable, Dict, List, Mapping
+from typing import Any, AbstractSet, Callable, Dict, List, Mapping
 
 # Ray's own workers listen here.
 RAY_FIRST, RAY_LAST = 10002, 19999
@@ -43,7 +43,7 @@ def find(seed: int, count: int, taken: AbstractSet[int], free: Callable[[int], b
 
 
 def assign(
-    rules: List[dict],
+    rules: List[Dict[str, Any]],
     taken: AbstractSet[int],
     previous: Mapping[str, int],
     free: Callable[[int], bool] = is_free,
@@ -71,7 +71,7 @@ def assign(
     return found
 
 
-def promised(rules: List[dict], ports: Mapping[str, int]) -> List[int]:
+def promised(rules: List[Dict[str, Any]], ports: Mapping[str, int]) -> List[int]:
     """The ports that a process with these rules gets or waits for, also while it holds
     none: the exact ones, and those that it comes back on."""
     exact = {r["name"]: r["seed"] for r in rules if r.get("exact")}
@@ -79,7 +79,7 @@ def promised(rules: List[dict], ports: Mapping[str, int]) -> List[int]:
     return span(rules, {**sticky, **exact})
 
 
-def span(rules: List[dict], ports: Mapping[str, int]) -> List[int]:
+def span(rules: List[Dict[str, Any]], ports: Mapping[str, int]) -> List[int]:
     """Every port that a process with these rules holds, those in a row included."""
     counts = {r["name"]: r.get("count") or 1 for r in rules}
     return [p + i for name, p in sorted(ports.items()) for i in range(counts.get(name, 1))]

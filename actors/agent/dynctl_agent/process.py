@@ -15,7 +15,7 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Awaitable, Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
+from typing import Awaitable, Callable, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence
 
 from .ownfile import opener
 from .procfs import processes
@@ -56,14 +56,14 @@ class Command(NamedTuple):
 class Process:
     """A running (or ended) child. Make it with `spawn`, on an event loop's thread."""
 
-    def __init__(self, popen: subprocess.Popen, reaper: Reaper, siblings: frozenset) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], reaper: Reaper, siblings: FrozenSet[int]) -> None:
         self._popen = popen
         self._reaper = reaper
         self._siblings = siblings
         self.pid = popen.pid
         loop = asyncio.get_running_loop()
         # The exit code, negative for a signal.
-        self.exited: asyncio.Future = loop.create_future()
+        self.exited: asyncio.Future[int] = loop.create_future()
         try:
             self._pidfd: Optional[int] = os.pidfd_open(popen.pid)
             loop.add_reader(self._pidfd, self._on_exit)
@@ -83,7 +83,7 @@ class Process:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         parent = os.getpid()
         set_death_signal, kill = ctypes.CDLL(None).prctl, int(signal.SIGKILL)
-        siblings = frozenset() if childless() else frozenset(p.pid for p in processes() if p.ppid == parent)
+        siblings = frozenset(() if childless() else (p.pid for p in processes() if p.ppid == parent))
 
         def before_exec() -> None:
             # Ray blocks SIGINT in the threads of its workers.
@@ -112,7 +112,7 @@ class Process:
         if not self.exited.done():
             self._popen.send_signal(signum)
 
-    def members(self) -> list:
+    def members(self) -> List[int]:
         """Pids of what lives of the group: its members, those of its session, and
         orphans that came to this process. Ended ones are reaped on the way."""
         if childless():
@@ -150,16 +150,19 @@ class Process:
 
     def _on_exit(self) -> None:
         code = self._popen.poll()
-        if code is None:
+        if code is None or self._pidfd is None:
             return
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
-        if not self.exited.done():
-            self.exited.set_result(code)
+        self._tell(code)
 
     def _wait_in_thread(self, loop: asyncio.AbstractEventLoop) -> None:
         code = self._popen.wait()
-        loop.call_soon_threadsafe(lambda: self.exited.done() or self.exited.set_result(code))
+        loop.call_soon_threadsafe(self._tell, code)
+
+    def _tell(self, code: int) -> None:
+        if not self.exited.done():
+            self.exited.set_result(code)
 
 
 class Patience:
@@ -177,8 +180,7 @@ class Patience:
 
 async def end(gone: Callable[[], bool], send: Callable[[int], None], patience: Patience) -> bool:
     """SIGTERM, then SIGKILL to what is still there; says whether it is gone at last."""
-    steps: Iterable = ((signal.SIGTERM, patience.term), (signal.SIGKILL, patience.kill))
-    for signum, wait in steps:
+    for signum, wait in ((signal.SIGTERM, patience.term), (signal.SIGKILL, patience.kill)):
         if gone():
             return True
         if signum == signal.SIGTERM and wait <= 0:

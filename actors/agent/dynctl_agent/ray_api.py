@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, TypeVar
 
 import ray
 from ray import cloudpickle
@@ -20,6 +21,8 @@ from ray.util.placement_group import PlacementGroup, placement_group_table
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from .config import JOB_CONFIG
+
+T = TypeVar("T")
 
 # The type that Ray's monitor makes up for each node of a cluster that it only looks at.
 READ_ONLY = re.compile(r"^(node_[0-9a-f]{40,})?$")
@@ -34,7 +37,7 @@ def connect(namespace: str) -> None:
         config = json.loads(os.environ[JOB_CONFIG])
         config.pop("runtime_env", None)
         os.environ[JOB_CONFIG] = json.dumps(config)
-    ray.init(address="auto", namespace=namespace, log_to_driver=False, logging_level="warning")
+    ray.init(address="auto", namespace=namespace, log_to_driver=False, logging_level=logging.WARNING)
     # The nodes do not have this package: the classes travel by value.
     import dynctl_agent
 
@@ -51,7 +54,7 @@ class Ray:
 
         self._actor_class = ray.remote(UnitActor)
 
-    async def run(self, fn: Callable, *args: Any) -> Any:
+    async def run(self, fn: Callable[..., T], *args: Any) -> T:
         """fn(*args) in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: fn(*args))
 
@@ -65,7 +68,8 @@ class Ray:
 
     def node_ip(self) -> str:
         """The address of the node that the agent runs on."""
-        return ray.util.get_node_ip_address()
+        address: str = ray.util.get_node_ip_address()
+        return address
 
     # Placement groups.
 
@@ -74,7 +78,8 @@ class Ray:
 
         def find() -> Optional[PlacementGroup]:
             try:
-                return ray.util.get_placement_group(name)
+                group: PlacementGroup = ray.util.get_placement_group(name)
+                return group
             except ValueError:
                 return None
 
@@ -86,13 +91,14 @@ class Ray:
         selector = template.get("bundleLabelSelector")
 
         def create() -> PlacementGroup:
-            return ray.util.placement_group(
+            group: PlacementGroup = ray.util.placement_group(
                 bundles,
                 strategy=template["strategy"],
                 name=template["name"],
                 lifetime="detached",
                 bundle_label_selector=selector or None,
             )
+            return group
 
         return await self.run(create)
 
@@ -147,11 +153,12 @@ class Ray:
         """End an actor; what is dead is no error."""
         await self.run(lambda: ray.kill(handle, no_restart=True))
 
-    async def on_node(self, node: str, fn: Callable, *args: Any) -> Any:
+    async def on_node(self, node: str, fn: Callable[..., T], *args: Any) -> T:
         """fn(*args) as a task on a node."""
         strategy = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
         task = await self.run(lambda: ray.remote(fn).options(num_cpus=0, max_retries=0, scheduling_strategy=strategy))
-        return await ask(task.remote(*args))
+        answer: T = await ask(task.remote(*args))
+        return answer
 
     # Nodes.
 
@@ -164,7 +171,8 @@ class Ray:
 
         def free() -> Dict[str, Dict[str, float]]:
             try:
-                return ray._private.state.available_resources_per_node()
+                found: Dict[str, Dict[str, float]] = ray._private.state.available_resources_per_node()
+                return found
             except AttributeError:
                 return {}
 

@@ -84,7 +84,7 @@ class Reaper:
 
     def __init__(self) -> None:
         self._pipe = -1
-        self._launcher: Optional[subprocess.Popen] = None
+        self._launcher: Optional[subprocess.Popen[bytes]] = None
         self.start()
 
     def start(self) -> None:

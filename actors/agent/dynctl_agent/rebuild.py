@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from .commands import START, STOP, Command
 from .log import log
@@ -25,11 +25,12 @@ class Stale(Exception):
 
 
 class Found:
-    """One actor that Ray holds. described is None when it is not of our class, or
+    """One actor that Ray holds. described is empty when it is not of our class, or
     silent: of our class, and has not answered yet."""
 
     def __init__(self, name: str, handle: Any, described: Optional[Dict[str, Any]], silent: bool = False) -> None:
-        self.name, self.handle, self.described, self.silent = name, handle, described, silent
+        self.name, self.handle, self.silent = name, handle, silent
+        self.described: Dict[str, Any] = described or {}
         match = NAME.match(name)
         assert match is not None
         self.server, self.generation, self.label = match.groups()
@@ -47,7 +48,7 @@ class Discovered:
 
 
 async def discover(
-    world: World, known_actors: set, known_groups: set, reported: Sequence[Dict[str, Any]] = ()
+    world: World, known_actors: Set[str], known_groups: Set[str], reported: Sequence[Dict[str, Any]] = ()
 ) -> Discovered:
     """Everything under our names that is not known. reported: the units as the agent
     before said. Raises Stale."""
@@ -55,16 +56,16 @@ async def discover(
     groups = await _groups(world, known_groups)
     found = [f for f in await asyncio.gather(*(_describe(world, n) for n in names)) if f is not None]
     out = Discovered()
-    _add_described(world, out, [f for f in found if f.described is not None], groups)
+    _add_described(world, out, [f for f in found if f.described], groups)
     silent = _join(out, [f for f in found if f.silent])
     silent = _reclaim(world, out, silent, groups, reported)
-    strangers = [f for f in found if f.described is None and not f.silent]
+    strangers = [f for f in found if not (f.described or f.silent)]
     if strangers or silent or groups:
         await _add_strangers(world, out, strangers + silent, groups)
     return out
 
 
-async def _groups(world: World, known: set) -> Dict[str, Dict[str, Any]]:
+async def _groups(world: World, known: Set[str]) -> Dict[str, Dict[str, Any]]:
     """Rows by name, with the handle: groups of our namespace only, which rows do not tell."""
     rows = {}
     for row in await world.ray.groups():

@@ -9,6 +9,8 @@ tables of state/engineflags this way; nothing in them is written by hand. The ag
 runs it on the nodes (parsers.py), so it imports nothing of its package.
 """
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import json
@@ -16,6 +18,7 @@ import os
 import sys
 import types
 from importlib import metadata
+from typing import Any, Callable, TextIO
 
 # Words that tell the types apart.
 PROBES = ("7", "-7", "1.5", "1e3", "2k", "word", "true", "{}", '{"no_such_field": 1}', "[1]")
@@ -42,49 +45,50 @@ class Parsed(Exception):
     """The words have gone through the last parser."""
 
 
-def record(program):
+def record(program: str) -> list[argparse.ArgumentParser]:
     """The parsers of a program in the order in which they see its words."""
-    parsers = []
-    known = argparse.ArgumentParser.parse_known_args
+    parsers: list[argparse.ArgumentParser] = []
+    every: Any = argparse.ArgumentParser  # a method of which is replaced
+    known = every.parse_known_args
     last = LAST.get(program, "http_port")
 
-    def watch(self, args=None, namespace=None):
+    def watch(self: argparse.ArgumentParser, args: Any = None, namespace: Any = None) -> Any:
         if self not in parsers:
             parsers.append(self)
         if any(a.dest == last for a in self._actions):
             raise Parsed
         return known(self, args, namespace)
 
-    argparse.ArgumentParser.parse_known_args = watch
+    every.parse_known_args = watch
     try:
         START[program]()
     except Parsed:
         pass
     finally:
-        argparse.ArgumentParser.parse_known_args = known
+        every.parse_known_args = known
     return parsers
 
 
-def vllm():
+def vllm() -> None:
     from dynamo.vllm.args import parse_args
 
     parse_args([])
 
 
-def sglang():
+def sglang() -> None:
     from dynamo.sglang.args import parse_args
 
     asyncio.run(parse_args([]))
 
 
-def trtllm():
+def trtllm() -> None:
     # dynamo.trtllm reads four defaults from a class of TensorRT-LLM, which does not
     # come without a GPU's libraries; those four are recorded as unknown.
-    class Unknown(dict):
-        def __missing__(self, _):
+    class Unknown(dict[str, Any]):
+        def __missing__(self, _: str) -> types.SimpleNamespace:
             return types.SimpleNamespace(default=None)
 
-    stand_in = types.ModuleType("tensorrt_llm.llmapi")
+    stand_in: Any = types.ModuleType("tensorrt_llm.llmapi")
     stand_in.BuildConfig = types.SimpleNamespace(model_fields=Unknown())
     sys.modules.setdefault("tensorrt_llm", types.ModuleType("tensorrt_llm"))
     sys.modules.setdefault("tensorrt_llm.llmapi", stand_in)
@@ -93,36 +97,37 @@ def trtllm():
     parse_args([])
 
 
-def mocker():
+def mocker() -> None:
     from dynamo.mocker.args import parse_args
 
     parse_args([])
 
 
-def frontend():
+def frontend() -> None:
     from dynamo.frontend.main import parse_args
 
     parse_args()
 
 
-def frontend_of(processor):
+def frontend_of(processor: str) -> Callable[[], None]:
     """The frontend, which hands what it does not know to the one that processes chats."""
-    read = metadata.version
+    read: Callable[[str], str] = metadata.version
+    changed: Any = metadata
 
-    def start():
+    def start() -> None:
         # The frontend asks for the version of vllm, which has another name for the CPU.
-        metadata.version = lambda package: version_of(package) or read(package)
+        changed.version = lambda package: version_of(package) or read(package)
         sys.argv += ["--dyn-chat-processor", processor]
         frontend()
 
     return start
 
 
-START = {"vllm": vllm, "sglang": sglang, "trtllm": trtllm, "mocker": mocker, "frontend": frontend}
+START: dict[str, Callable[[], None]] = {"vllm": vllm, "sglang": sglang, "trtllm": trtllm, "mocker": mocker, "frontend": frontend}
 START |= {"frontend-" + engine: frontend_of(engine) for engine in ENGINES}
 
 
-def takes(convert, word):
+def takes(convert: Any, word: str) -> bool:
     try:
         convert(word)
         return True
@@ -130,7 +135,7 @@ def takes(convert, word):
         return False
 
 
-def kind_of(action):
+def kind_of(action: argparse.Action) -> tuple[str, list[str]]:
     """What one word of a flag may be, and the words that it takes besides."""
     convert = action.type
     if convert is None or convert is str:
@@ -153,7 +158,7 @@ def kind_of(action):
     return "text", []  # a format of its own, which is not tried here
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """The value if it can be shown, else None."""
     if isinstance(value, str) and os.path.isabs(value):
         return None  # of the machine that it was read on
@@ -164,7 +169,7 @@ def plain(value):
     return value if len(text) <= LONGEST_DEFAULT else None
 
 
-def choices_of(action):
+def choices_of(action: argparse.Action) -> list[str]:
     """The words that are allowed; none where they follow the machine."""
     if BY_PLATFORM & set(action.option_strings):
         return []
@@ -174,9 +179,9 @@ def choices_of(action):
     return [str(c) for c in chosen]
 
 
-def flag(action):
+def flag(action: argparse.Action) -> dict[str, Any]:
     names = list(action.option_strings)
-    out = {"names": names}
+    out: dict[str, Any] = {"names": names}
     dest = action.dest
     if dest not in {n.lstrip("-").replace("-", "_") for n in names}:
         out["dest"] = dest
@@ -202,7 +207,7 @@ def flag(action):
     return out
 
 
-def version_of(engine, read=metadata.version):
+def version_of(engine: str, read: Callable[[str], str] = metadata.version) -> str | None:
     """That of an engine, under whichever name its package has; None if there is none."""
     for package in ENGINES.get(engine, ()):
         try:
@@ -212,8 +217,9 @@ def version_of(engine, read=metadata.version):
     return None
 
 
-def table(program):
-    parsers, seen = [], set()
+def table(program: str) -> dict[str, Any]:
+    parsers: list[dict[str, Any]] = []
+    seen: set[str] = set()
     recorded = record(program)
     if program.startswith("frontend-"):
         recorded = recorded[-1:]  # the one before it is that of every frontend
@@ -239,17 +245,18 @@ def table(program):
     return {"program": program, "versions": versions, "parsers": parsers}
 
 
-def write(t, out):
-    line = lambda value: json.dumps(value, ensure_ascii=True)
-    out.write('{\n "program": %s,\n "versions": %s,\n "parsers": [\n' % (line(t["program"]), line(t["versions"])))
+def write(t: dict[str, Any], out: TextIO) -> None:
+    program, versions = json.dumps(t["program"]), json.dumps(t["versions"])
+    out.write(f'{{\n "program": {program},\n "versions": {versions},\n "parsers": [\n')
     for i, parser in enumerate(t["parsers"]):
-        out.write('  {"abbreviations": %s, "dotted": %s, "flags": [\n' % (line(parser["abbreviations"]), line(parser["dotted"])))
-        out.write(",\n".join("   " + line(f) for f in parser["flags"]))
-        out.write("\n  ]}%s\n" % ("," if i + 1 < len(t["parsers"]) else ""))
+        abbreviations, dotted = json.dumps(parser["abbreviations"]), json.dumps(parser["dotted"])
+        out.write(f'  {{"abbreviations": {abbreviations}, "dotted": {dotted}, "flags": [\n')
+        out.write(",\n".join("   " + json.dumps(f) for f in parser["flags"]))
+        out.write("\n  ]},\n" if i + 1 < len(t["parsers"]) else "\n  ]}\n")
     out.write(" ]\n}\n")
 
 
-def main():
+def main() -> None:
     program = sys.argv[1]
     for name in list(os.environ):
         if name.startswith(("DYN_", "VLLM_", "SGLANG_", "ETCD_", "NATS_", "HF_")):

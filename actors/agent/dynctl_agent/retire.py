@@ -110,4 +110,5 @@ def _post(url: str, call: str, body: Dict[str, Any]) -> Dict[str, Any]:
     # by value, with all that its modules hold.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=TIMEOUT) as answer:
-        return json.load(answer)
+        found: Dict[str, Any] = json.load(answer)
+    return found

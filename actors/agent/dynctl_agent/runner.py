@@ -30,7 +30,7 @@ class Runner:
         self._pending: List[Command] = []
         self._arrived = asyncio.Event()
         self._making: Set["asyncio.Task[Any]"] = set()
-        self._task: Optional[asyncio.Task] = None
+        self._task: Optional[asyncio.Task[None]] = None
 
     def _new_writer(self) -> Writer:
         key = f"unit.{self.unit.server}.{self.unit.unit}"
@@ -126,7 +126,7 @@ class Runner:
                 raise RayActorError(error_msg=f"{actor.name} is dead")
             try:
                 ref = getattr(actor.handle, method).remote(caller, *args)
-                answer = await ask(ref, timeout)
+                answer: Dict[str, Any] = await ask(ref, timeout)
             except ActorUnavailableError:
                 await asyncio.sleep(0.1)
                 continue

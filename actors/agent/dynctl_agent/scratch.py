@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import tempfile
-from typing import Dict, Mapping, Optional, Sequence, Set
+from typing import Any, Dict, Mapping, Optional, Sequence, Set
 
 from . import environ, ownfile, procfs
 from .caches import Caches
@@ -139,7 +139,7 @@ class Leftovers:
         self._scratch: Optional[Scratch] = None
         self._segments: Optional[Segments] = None
 
-    def prepare(self, template: dict, directory: str, inherited: Mapping[str, str]) -> Dict[str, str]:
+    def prepare(self, template: Dict[str, Any], directory: str, inherited: Mapping[str, str]) -> Dict[str, str]:
         """Before an attempt is executed: the variables that give it a directory of its
         own, and those of the node's caches. What the node's own environment says counts
         for more. It runs without where none can be made."""
@@ -172,7 +172,9 @@ class Leftovers:
 
     def _look(self, session: int) -> None:
         found = self._segments
-        for name in found.look(session) if found is not None else ():
+        if found is None:
+            return
+        for name in found.look(session):
             self._reaper.remove(os.path.join(SHM, name), found.found[name])
 
     async def clear(self) -> None:

@@ -59,7 +59,8 @@ async def _described(runner: "Runner", actor: ActorView) -> Optional[Dict[str, A
     handle = actor.handle
     while actor.handle is handle and actor.silent and not runner.gone:
         try:
-            return await ask(handle.describe.remote(runner.world.caller()))
+            described: Dict[str, Any] = await ask(handle.describe.remote(runner.world.caller()))
+            return described
         except ActorUnavailableError:
             await asyncio.sleep(LOOK)
         except RayActorError as err:

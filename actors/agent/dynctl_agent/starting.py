@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from . import environ, hold
 from .commands import Command
@@ -89,11 +89,11 @@ async def _ensure_group(runner: "Runner", command: Command) -> bool:
     group = await ray.find_group(wanted["name"])
     row: Dict[str, Any] = await ray.group_row(group) if group else {}
     living = any(a.live for a in unit.actors.values())
-    if row and not living and (row["state"] in ("REMOVED", "RESCHEDULING") or _other_shape(row, wanted)):
+    if group is not None and row and not living and (row["state"] in ("REMOVED", "RESCHEDULING") or _other_shape(row, wanted)):
         await ray.remove_group(group)
         group, row = None, {}
     created = group is None
-    if created:
+    if group is None:
         unit.group = {**wanted, "state": "PENDING"}
         group = await runner.make(_create_group(runner, wanted))
     unit.group_handle = group
@@ -119,7 +119,7 @@ def _has_group(unit: UnitView, wanted: Dict[str, Any]) -> bool:
 
 
 def _other_shape(row: Dict[str, Any], wanted: Dict[str, Any]) -> bool:
-    def shape(bundle: Dict[str, Any]) -> tuple:
+    def shape(bundle: Dict[str, Any]) -> Tuple[float, float]:
         return (float(bundle.get("CPU", 0)), float(bundle.get("GPU", 0)))
 
     bundles = row.get("bundles") or {}
@@ -215,7 +215,7 @@ async def _ask_found(runner: "Runner", handle: Any) -> Dict[str, Any]:
     """What an actor says that is there already. It may be dying, or wait for a group that
     is no more; its name is free afterwards. One whose group waits for nodes waits with it.
     Raises RayActorError, asyncio.TimeoutError."""
-    call = asyncio.ensure_future(ask(handle.describe.remote(runner.world.caller())))
+    call: asyncio.Future[Dict[str, Any]] = asyncio.ensure_future(ask(handle.describe.remote(runner.world.caller())))
     try:
         while True:
             placed = runner.unit.group.get("state") != "PENDING"
@@ -288,7 +288,7 @@ def _ready_to_execute(runner: "Runner", template: Dict[str, Any]) -> bool:
 
 async def _find_ports(runner: "Runner", actor: ActorView) -> Optional[Dict[str, str]]:
     """Ports for the next attempt, recorded in the actor; a failure if there are none."""
-    rules: List[dict] = actor.template.get("ports") or []
+    rules: List[Dict[str, Any]] = actor.template.get("ports") or []
     if not rules:
         return None
     # On another machine the port of the last attempt is a number like any other.

@@ -29,8 +29,9 @@ def _flag(value: Any) -> bool:
 
 
 def _seconds(value: Any) -> bool:
-    known = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return known and math.isfinite(value) and 0 <= value <= MAX_COUNT
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) and 0 <= value <= MAX_COUNT
 
 
 def _port(value: Any) -> bool:

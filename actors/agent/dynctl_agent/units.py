@@ -57,7 +57,7 @@ class ActorView:
             return STOPPING
         if self.phase:
             return self.phase
-        state = self.snap["state"]
+        state: str = self.snap["state"]
         if state in (WAITING, EXITED):  # no process: it waits only if it was told to execute
             return WAITING if self.aimed > self.snap["attempt"] else EXITED
         return state

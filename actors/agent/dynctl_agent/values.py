@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Tuple, TypeGuard
 
 from .log import parse_time
 
@@ -26,16 +26,16 @@ class Unreadable(ValueError):
     """Why a value is set aside, in one line."""
 
 
-class Garbage(dict):
+class Garbage(Dict[str, Any]):
     """Stands for a value that was set aside: there is something, and it says nothing."""
 
 
-def counter(value: Any, last: int = 0) -> bool:
+def counter(value: Any, last: int = 0) -> TypeGuard[int]:
     """Whether it can be an epoch or incarnation; last: the highest known, 0: none is."""
     return whole(value, MAX_COUNTER) and (not last or value <= last + MAX_STEP)
 
 
-def whole(value: Any, most: int = MAX_COUNT) -> bool:
+def whole(value: Any, most: int = MAX_COUNT) -> TypeGuard[int]:
     """Whether it is a whole number from 0 to most."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 

@@ -49,7 +49,7 @@ class World:
         self.stale: Callable[[int], None]  # an actor has seen that higher incarnation
         self.accept: Callable[["Command"], Any]  # a start for a unit that is gone by now
         self._node_locks: Dict[str, asyncio.Lock] = {}
-        self._tasks: Set[asyncio.Task] = set()
+        self._tasks: Set[asyncio.Task[Any]] = set()
 
     def caller(self) -> Dict[str, Any]:
         """Who calls, for actors."""
