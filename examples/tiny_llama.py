@@ -7,9 +7,8 @@ import argparse
 import os
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
-
 from tiny_model import replace_directory, write_model
+from transformers import LlamaConfig, LlamaForCausalLM
 
 
 def main() -> None:

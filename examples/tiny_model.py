@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import tempfile
-from typing import Callable
+from collections.abc import Callable
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 

@@ -7,7 +7,8 @@ import os
 import platform
 import shutil
 import time
-from typing import Any, Dict, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from . import environ
 
@@ -24,12 +25,12 @@ def version_of(distribution: str) -> str:
         return ""
 
 
-def versions() -> Dict[str, str]:
+def versions() -> dict[str, str]:
     """Python, Ray and Dynamo."""
     return {"python": platform.python_version(), "ray": version_of("ray"), "dynamo": version_of("ai-dynamo")}
 
 
-def binaries(bin_dirs: Sequence[str], inherited: Mapping[str, str]) -> Dict[str, str]:
+def binaries(bin_dirs: Sequence[str], inherited: Mapping[str, str]) -> dict[str, str]:
     """The paths of the infra unit's programs, found as its actors find them; "" where
     there is none."""
     path = environ.search_path(inherited, bin_dirs)
@@ -42,9 +43,9 @@ class About:
     def __init__(self, bin_dirs: Sequence[str]) -> None:
         self._bin_dirs = bin_dirs
         self._looked_at = -EVERY
-        self._found: Dict[str, Any] = {}
+        self._found: dict[str, Any] = {}
 
-    def value(self) -> Dict[str, Any]:
+    def value(self) -> dict[str, Any]:
         """The fields of the heartbeat."""
         if time.monotonic() - self._looked_at >= EVERY:
             self._looked_at = time.monotonic()

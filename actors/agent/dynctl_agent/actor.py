@@ -16,7 +16,8 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from collections.abc import Callable
+from typing import Any
 
 import ray
 
@@ -42,31 +43,31 @@ class UnitActor:
     placement ({number, failures}), goals (the attempts asked for, by actor name),
     binDirs, cacheDir ("": none), origin (of the command). A caller names its own as caller["command"]."""
 
-    def __init__(self, header: Dict[str, Any]) -> None:
+    def __init__(self, header: dict[str, Any]) -> None:
         self._store = header["storeId"]
         self._incarnation = 0
         self._name = header["actor"]
-        self._unit_template: Dict[str, Any] = header["template"]
+        self._unit_template: dict[str, Any] = header["template"]
         self._placement = header["placement"]
-        self._goals: Dict[str, Dict[str, int]] = header["goals"]
-        self._origin: Dict[str, Any] = header.get("origin") or {}
-        self._bin_dirs: List[str] = header.get("binDirs") or []
+        self._goals: dict[str, dict[str, int]] = header["goals"]
+        self._origin: dict[str, Any] = header.get("origin") or {}
+        self._bin_dirs: list[str] = header.get("binDirs") or []
         self._created_at = time.time()
         # What the goals refer to; the unit's own template until there are newer ones.
         self._goal_template = self._unit_template
         self._reaper = Reaper()
-        self._process: Optional[Process] = None
-        self._tasks: List[asyncio.Task[None]] = []
+        self._process: Process | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
         # The stop that was asked for first, told to whoever takes over meanwhile.
-        self._stop: Optional[Dict[str, Any]] = None
+        self._stop: dict[str, Any] | None = None
         self._asked_to_end = 0.0  # since when, on the monotonic clock
         self._drain = (0, UNKNOWN)  # the mark of the log and the requests under way then
         self._failure = ""
-        self._held: Optional[asyncio.Task[None]] = None
+        self._held: asyncio.Task[None] | None = None
         self._etcd = ""  # where the process registers
-        self._monitor: Optional[Monitor] = None
+        self._monitor: Monitor | None = None
         self._given_up, self._given_up_at = 0, 0.0  # the lease of a process that is to be killed
         self._rotations = 0
         # Rotations, and processes that the kernel killed for memory, before the attempt.
@@ -80,7 +81,7 @@ class UnitActor:
         self._gpus = [str(g) for g in gpus]
         self._left = Leftovers(self._reaper, Caches(header.get("cacheDir") or "", self._gpus))
         self._version = 0
-        self._snap: Dict[str, Any] = {
+        self._snap: dict[str, Any] = {
             "state": "Waiting", "childPid": 0, "attempt": 0, "failures": 0, "digest": "",
             "ports": {}, "uses": {}, "lease": 0, "startedAt": 0.0, "readyAt": 0.0,
             "exit": None, "lastExit": None, "previousLease": 0, "lost": 0, "hung": False,
@@ -88,7 +89,7 @@ class UnitActor:
 
     # Calls of the agent.
 
-    async def describe(self, caller: Dict[str, Any]) -> Dict[str, Any]:
+    async def describe(self, caller: dict[str, Any]) -> dict[str, Any]:
         """Everything, at once."""
         if caller["storeId"] == self._store:
             if caller["incarnation"] < self._incarnation:
@@ -102,7 +103,7 @@ class UnitActor:
             "origin": self._origin,
         }
 
-    async def wait(self, caller: Dict[str, Any], seen: int) -> Dict[str, Any]:
+    async def wait(self, caller: dict[str, Any], seen: int) -> dict[str, Any]:
         """The state once it is another than the one of version seen."""
         while True:
             if not self._admit(caller):
@@ -111,7 +112,7 @@ class UnitActor:
                 return self._snapshot()
             await self._changed.wait()
 
-    async def aim(self, caller: Dict[str, Any], template: Dict[str, Any], goals: Dict[str, Any]) -> Dict[str, Any]:
+    async def aim(self, caller: dict[str, Any], template: dict[str, Any], goals: dict[str, Any]) -> dict[str, Any]:
         """Remember what is to be executed, for an agent that takes over meanwhile."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
@@ -119,7 +120,7 @@ class UnitActor:
         self._origin = caller.get("command") or self._origin
         return self._snapshot()
 
-    async def find_ports(self, caller: Dict[str, Any], rules: List[Dict[str, Any]], taken: List[int], previous: Dict[str, int]) -> Dict[str, Any]:
+    async def find_ports(self, caller: dict[str, Any], rules: list[dict[str, Any]], taken: list[int], previous: dict[str, int]) -> dict[str, Any]:
         """Find the ports of the next attempt and record them."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
@@ -133,7 +134,7 @@ class UnitActor:
         self._change(ports=found)
         return self._snapshot()
 
-    async def execute(self, caller: Dict[str, Any], request: Dict[str, Any]) -> Dict[str, Any]:
+    async def execute(self, caller: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
         """Execute an attempt. request: template (of the unit), goals, attempt ({number,
         failures}), resolved ({placeholder: value}), uses, previousLease and lastExit (of an
         actor before this one), failure ({reason, message}: the attempt has failed before it
@@ -149,7 +150,7 @@ class UnitActor:
             self._execute(request)
         return self._snapshot()
 
-    async def terminate(self, caller: Dict[str, Any], grace: float) -> Dict[str, Any]:
+    async def terminate(self, caller: dict[str, Any], grace: float) -> dict[str, Any]:
         """End the process gracefully, to be executed anew."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
@@ -157,7 +158,7 @@ class UnitActor:
             await self._end_process(grace)
         return self._snapshot()
 
-    async def hold(self, caller: Dict[str, Any], limit: float) -> Dict[str, Any]:
+    async def hold(self, caller: dict[str, Any], limit: float) -> dict[str, Any]:
         """Pause a process that runs until it is released, no longer than limit seconds."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
@@ -167,7 +168,7 @@ class UnitActor:
             await asyncio.sleep(0)  # it has begun
         return self._snapshot()
 
-    async def release(self, caller: Dict[str, Any]) -> Dict[str, Any]:
+    async def release(self, caller: dict[str, Any]) -> dict[str, Any]:
         """Let a process that is held go on."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
@@ -175,7 +176,7 @@ class UnitActor:
             self._held.cancel()
         return self._snapshot()
 
-    async def stop(self, caller: Dict[str, Any], grace: float) -> Dict[str, Any]:
+    async def stop(self, caller: dict[str, Any], grace: float) -> dict[str, Any]:
         """End the process gracefully, for good. Agents of another store may ask: a
         sweep is not bound to the store. caller["command"] says what asks for it, for an
         agent that takes over meanwhile."""
@@ -190,7 +191,7 @@ class UnitActor:
             self._change(state="Stopping")
         return self._snapshot()
 
-    async def clean(self, caller: Dict[str, Any]) -> Dict[str, Any]:
+    async def clean(self, caller: dict[str, Any]) -> dict[str, Any]:
         """Remove the unit's runtime directory on this node: all but logs, and data
         that is to be kept."""
         if not self._admit(caller) and caller["storeId"] == self._store:
@@ -200,7 +201,7 @@ class UnitActor:
         await asyncio.get_running_loop().run_in_executor(None, remove_directory, directory, keep)
         return {}
 
-    async def read_log(self, caller: Dict[str, Any], request: Dict[str, Any]) -> Dict[str, Any]:
+    async def read_log(self, caller: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
         """A piece of the process's log. request: previous (the log before), lines (to
         begin with), and later what the last answer said: attempt, rotations, offset,
         file. On the loop, so that no attempt begins meanwhile."""
@@ -217,7 +218,7 @@ class UnitActor:
 
     # The process.
 
-    def _execute(self, request: Dict[str, Any]) -> None:
+    def _execute(self, request: dict[str, Any]) -> None:
         self._unit_template = self._goal_template = request["template"]
         template, attempt = self._template(), request["attempt"]
         self._goals = request["goals"]
@@ -241,7 +242,7 @@ class UnitActor:
                 return
         self._exited(127, failed["reason"], failed["message"], cause.Cause(cause.clip(failed["message"]), ""))
 
-    def _watch(self, process: Process, template: Dict[str, Any], failures: int) -> None:
+    def _watch(self, process: Process, template: dict[str, Any], failures: int) -> None:
         self._change(state="Starting", childPid=process.pid)
         self._tasks = [
             asyncio.ensure_future(self._watch_exit(process)),
@@ -267,7 +268,7 @@ class UnitActor:
         monitor.on_failure = current(self._fail)
         self._tasks.append(asyncio.ensure_future(monitor.run()))
 
-    def _spawn(self, template: Dict[str, Any], resolved: Dict[str, str]) -> Process:
+    def _spawn(self, template: dict[str, Any], resolved: dict[str, str]) -> Process:
         directory, log_path = self._paths()
         ownfile.make_directory(directory)
         logs.keep_previous(log_path)
@@ -292,7 +293,7 @@ class UnitActor:
             text, why = await asyncio.get_running_loop().run_in_executor(None, self._last_words, code)
             self._exited(code, reason, text, why)
 
-    def _last_words(self, code: int) -> Tuple[str, Optional[cause.Cause]]:
+    def _last_words(self, code: int) -> tuple[str, cause.Cause | None]:
         """The end of the log, and the cause of the exit in it. Of a process that was
         ended because it hung, only what it said itself is a cause."""
         text = logs.plain(logs.whole_tail(self._paths()[1], logs.CAUSE_BYTES, self._rotations > self._rotated_before))
@@ -301,7 +302,7 @@ class UnitActor:
         found = cause.find(text, cause.AT_ONCE)
         return text, cause.Cause(found.text, found.hint) if found is not None and found.fatal else None
 
-    def _exited(self, code: int, reason: str, log: str, why: Optional[cause.Cause]) -> None:
+    def _exited(self, code: int, reason: str, log: str, why: cause.Cause | None) -> None:
         now, ready = time.time(), self._snap["readyAt"]
         told = {"cause": why.text, "hint": why.hint} if why is not None else {}
         self._change(
@@ -379,7 +380,7 @@ class UnitActor:
     async def _drained(self, process: Process, grace: float) -> bool:
         """Wait for the end of a process, no longer than its grace period; False once it
         hangs, which it may do for two minutes unnoticed otherwise."""
-        waits: List[asyncio.Future[Any]] = [process.exited]
+        waits: list[asyncio.Future[Any]] = [process.exited]
         if self._monitor is not None and self._monitor.watches and self._snap["readyAt"]:
             waits.append(asyncio.ensure_future(self._monitor.until_silent()))
         left = self._asked_to_end + grace - time.monotonic()
@@ -429,7 +430,7 @@ class UnitActor:
 
     # Bookkeeping.
 
-    def _admit(self, caller: Dict[str, Any]) -> bool:
+    def _admit(self, caller: dict[str, Any]) -> bool:
         if caller["storeId"] != self._store or caller["incarnation"] < self._incarnation:
             return False
         if caller["incarnation"] > self._incarnation:
@@ -437,17 +438,17 @@ class UnitActor:
             self._wake()  # pending waits of older agents return
         return True
 
-    def _template(self) -> Dict[str, Any]:
+    def _template(self) -> dict[str, Any]:
         return next(a for a in self._unit_template["actors"] if a["name"] == self._name)
 
     def _grace(self) -> float:
         return float(self._template().get("terminationGracePeriod") or 0)
 
-    def _paths(self) -> Tuple[str, str]:
+    def _paths(self) -> tuple[str, str]:
         t = self._unit_template
         return logs.runtime_paths(self._session_dir, t["server"], t["unit"], self._template()["label"])
 
-    def _snapshot(self) -> Dict[str, Any]:
+    def _snapshot(self) -> dict[str, Any]:
         return {**self._snap, "version": self._version}
 
     def _change(self, **fields: Any) -> None:

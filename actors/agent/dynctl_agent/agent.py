@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any
 
 from . import charge, logserve, silent
 from .about import About
@@ -40,7 +40,7 @@ class Agent:
         self._survey = Survey(self._world, self._nodes)
         self._charge: Charge
         self._last_sequence = 0
-        self._failed: "asyncio.Future[str]"
+        self._failed: asyncio.Future[str]
 
     async def run(self) -> int:
         """Until superseded (exit code 0) or until Ray is lost (1)."""
@@ -59,7 +59,7 @@ class Agent:
             minder = Minder(self._world, self._charge, self._nodes)
             work = [beat, self._nodes.run(), self._survey.run(), self._read_commands(), self._rescan()]
             work += [self._after_reconnect(), self._refill(), minder.run()]
-            ends: List[Any] = [*map(asyncio.ensure_future, work), self._charge.lost, self._failed]
+            ends: list[Any] = [*map(asyncio.ensure_future, work), self._charge.lost, self._failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in ends:
                 if end.done() and end not in (self._charge.lost, self._failed):
@@ -88,7 +88,7 @@ class Agent:
 
     # The start.
 
-    async def _take_charge(self) -> "asyncio.Task[None]":
+    async def _take_charge(self) -> asyncio.Task[None]:
         above, beat = 0, None
         while True:
             await self._charge.take(above)
@@ -125,7 +125,7 @@ class Agent:
         for unit_key, command in found.resume.items():
             self._world.units[unit_key].submit(command)
 
-    async def _load(self) -> Dict[str, Tuple[Optional[Dict[str, Any]], int]]:
+    async def _load(self) -> dict[str, tuple[dict[str, Any] | None, int]]:
         """What the bucket holds of units, after the nodes have been written over."""
         old = await persist("the bucket cannot be read yet", self._read_all)
         for key in [k for k in old if not k.startswith(("unit.", "node."))]:
@@ -133,7 +133,7 @@ class Agent:
         await self._nodes.load({k: rev for k, (_, rev) in old.items() if k.startswith("node.")})
         return {k: v for k, v in old.items() if k.startswith("unit.")}
 
-    async def _read_all(self) -> Dict[str, Tuple[Optional[Dict[str, Any]], int]]:
+    async def _read_all(self) -> dict[str, tuple[dict[str, Any] | None, int]]:
         return {k: await self._bus.read(k) for k in await self._bus.keys() if k != charge.KEY}
 
     async def _delete(self, key: str, revision: int) -> None:
@@ -144,7 +144,7 @@ class Agent:
         except Conflict:
             pass
 
-    async def _report(self, old: Dict[str, Tuple[Optional[Dict[str, Any]], int]]) -> None:
+    async def _report(self, old: dict[str, tuple[dict[str, Any] | None, int]]) -> None:
         """Write all units over what the bucket holds; keys of what is gone are deleted."""
         runners = {f"unit.{server}.{unit}": r for (server, unit), r in self._world.units.items()}
         for key, runner in runners.items():
@@ -218,18 +218,18 @@ class Agent:
                     await bare.forget()
                 self._add(unit).changed()
 
-    def _known(self) -> Tuple[Set[str], Set[str]]:
+    def _known(self) -> tuple[set[str], set[str]]:
         runners, bare = self._world.units.values(), self._bare()
         actors = {a for r in runners for a in r.unit.actors}
         return actors, {r.unit.group["name"] for r in runners if r.unit.group["name"] and r not in bare}
 
-    def _bare(self) -> List[Runner]:
+    def _bare(self) -> list[Runner]:
         """Groups in which no actor was found yet that could say whose they are."""
         return [
             r for r in self._world.units.values() if r.unit.foreign and not r.unit.actors and not r.unit.stopping and not r.busy
         ]
 
-    async def _look_at_foreign(self, runner: Runner, names: Set[str], makers: Makers) -> None:
+    async def _look_at_foreign(self, runner: Runner, names: set[str], makers: Makers) -> None:
         unit = runner.unit
         for name in [n for n in unit.actors if n not in names]:
             del unit.actors[name]
@@ -352,7 +352,7 @@ class Agent:
             return False
         return True
 
-    def _units_of(self, server: str) -> List[UnitView]:
+    def _units_of(self, server: str) -> list[UnitView]:
         return [r.unit for r in self._world.units.values() if r.unit.server == server]
 
     def _taken(self, command: Command) -> bool:
@@ -363,7 +363,7 @@ class Agent:
     def _gate(self) -> Gate:
         return Gate(self._config.store_id, self._ray.session(), self._charge.epoch)
 
-    def _accept(self, command: Command) -> Optional[Runner]:
+    def _accept(self, command: Command) -> Runner | None:
         """Hand a command to its unit; the unit whose first report comes before the ack."""
         runner = self._world.units.get((command.server, command.unit))
         if command.verb == START:
@@ -377,7 +377,7 @@ class Agent:
         runner.submit(command)
         return None
 
-    def _accept_start(self, command: Command, runner: Optional[Runner]) -> Optional[Runner]:
+    def _accept_start(self, command: Command, runner: Runner | None) -> Runner | None:
         wanted = command.template["placementGroup"]["name"]
         if runner is not None and runner.unit.group.get("name") not in ("", wanted) and command.unit == INFRA:
             self._rename(runner)
@@ -401,7 +401,7 @@ class Agent:
         runner.move(f"{unit.generation}_{INFRA}")
         self._world.units[(unit.server, unit.unit)] = runner
 
-    async def _acknowledge(self, message: Any, runner: Optional[Runner]) -> None:
+    async def _acknowledge(self, message: Any, runner: Runner | None) -> None:
         if runner is not None:
             await runner.writer.flush()
         await message.ack()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any, Awaitable, Callable, Dict, List, Optional, Set, Tuple
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import nats
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -34,9 +35,9 @@ class Bus:
         self.reconnected = asyncio.Event()
         self.clock_offset = 0.0  # seconds to add to this clock for the server's
         # Keys that somebody else has written to, or tried to, and a wake-up for who looks.
-        self.touched: Set[str] = set()
+        self.touched: set[str] = set()
         self.touch = asyncio.Event()
-        self._set_aside: Dict[str, int] = {}  # revisions that were named, by key
+        self._set_aside: dict[str, int] = {}  # revisions that were named, by key
 
     async def connect(self, config: Config) -> None:
         """Connect, however long it takes: the reconciler may be on its way up."""
@@ -82,7 +83,7 @@ class Bus:
         self.touched.add(message.subject[len(f"$KV.{BUCKET}.") :])
         self.touch.set()
 
-    async def read(self, key: str) -> Tuple[Optional[Dict[str, Any]], int]:
+    async def read(self, key: str) -> tuple[dict[str, Any] | None, int]:
         """The value and its revision; (None, revision of the marker or 0) if absent, and
         Garbage for one that cannot be read."""
         try:
@@ -98,7 +99,7 @@ class Bus:
                 log("warn", "a value cannot be read and is set aside", key=key, revision=revision, because=str(err)[:300])
             return values.Garbage(), revision
 
-    async def write(self, key: str, value: Dict[str, Any], revision: int) -> int:
+    async def write(self, key: str, value: dict[str, Any], revision: int) -> int:
         """Write over that revision (0: absent); the new revision. Raises Conflict."""
         try:
             return await self._kv.update(key, json.dumps(value).encode(), last=revision)
@@ -116,7 +117,7 @@ class Bus:
                 raise Conflict(key) from err
             raise
 
-    async def keys(self) -> List[str]:
+    async def keys(self) -> list[str]:
         """The keys that exist."""
         self._set_aside = {}
         try:
@@ -143,12 +144,12 @@ class Bus:
         """Have requests answered, also after the connection was lost."""
         await self._nc.subscribe(subject, cb=respond)
 
-    async def withheld(self, command_id: str) -> Optional[Dict[str, Any]]:
+    async def withheld(self, command_id: str) -> dict[str, Any] | None:
         """The whole template of a start whose secrets are not in the stream; None if nobody
         tells."""
         try:
             reply = await self._nc.request(WITHHELD, command_id.encode(), timeout=REQUEST_TIMEOUT)
-            template: Optional[Dict[str, Any]] = json.loads(reply.data).get("template")
+            template: dict[str, Any] | None = json.loads(reply.data).get("template")
             return template
         except (OSError, asyncio.TimeoutError, nats.errors.Error, ValueError, AttributeError):
             return None
@@ -174,7 +175,7 @@ class Bus:
         )
         return await self._js.pull_subscribe_bind(consumer=name, stream=STREAM)
 
-    async def publish(self, subject: str, message_id: str, document: Dict[str, Any]) -> None:
+    async def publish(self, subject: str, message_id: str, document: dict[str, Any]) -> None:
         """Store one event. Raises ValueError for one that can never be: too large, or about
         what no subject can be named after."""
         try:

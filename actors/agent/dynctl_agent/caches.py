@@ -16,7 +16,8 @@ import platform
 import re
 import shutil
 import time
-from typing import Any, Dict, List, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 from . import ownfile
 from .log import log
@@ -36,7 +37,7 @@ UNUSED = 30 * 86400.0  # seconds
 SIZE_AGE = 300.0
 
 
-def key(gpus: List[str]) -> str:
+def key(gpus: list[str]) -> str:
     """The name of the part for this interpreter's packages and these cards."""
     versions = {name: version(name) for name in (*TOLD, *MORE)}
     card = card_name(gpus)
@@ -54,7 +55,7 @@ def version(distribution: str) -> str:
         return ""
 
 
-def card_name(gpus: List[str]) -> str:
+def card_name(gpus: list[str]) -> str:
     """What kind of card the first one is; the machine's where there is none."""
     if not gpus:
         return f"cpu-{platform.machine()}"
@@ -75,12 +76,12 @@ def card_name(gpus: List[str]) -> str:
 class Caches:
     """The part that one actor's processes use, and keeps from being removed."""
 
-    def __init__(self, root: str, gpus: List[str]) -> None:
+    def __init__(self, root: str, gpus: list[str]) -> None:
         self._root, self._gpus = os.path.expanduser(root) if root else "", gpus
         self._part = ""
-        self._lock: Optional[int] = None
+        self._lock: int | None = None
 
-    def variables(self, inherited: Mapping[str, str]) -> Dict[str, str]:
+    def variables(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """Those that move the caches; what the node's own environment says counts for
         more. A process runs without where no directory can be made."""
         if not self._root:
@@ -132,7 +133,7 @@ def prune(root: str, now: float) -> None:
             os.close(fd)
 
 
-def measure(root: str) -> Optional[Dict[str, Any]]:
+def measure(root: str) -> dict[str, Any] | None:
     """Directory, bytes and parts of what a node keeps; None where there is none. A size
     that was counted lately stands."""
     root = os.path.expanduser(root) if root else ""

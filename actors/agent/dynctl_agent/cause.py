@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import signal
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 from . import hints
 
@@ -109,7 +109,7 @@ class Found:
         self.at, self.text, self.fatal = at, text, fatal
         self.end = at
         self.harmless = False
-        self.before: Optional[Found] = None  # the exception that it came of
+        self.before: Found | None = None  # the exception that it came of
         self.direct = False
 
     @property
@@ -122,7 +122,7 @@ class Found:
         return 0 if EMPTY.search(self.text) else 1 if ECHO.search(self.text) else 2
 
 
-def of_exit(code: int, text: str, killed_for_memory: bool = False) -> Optional[Cause]:
+def of_exit(code: int, text: str, killed_for_memory: bool = False) -> Cause | None:
     """The cause of an exit with that code (negative: a signal), from the end of the log.
     killed_for_memory: the kernel has killed something for memory meanwhile."""
     found = find(text, RECENT if code >= 0 else AT_ONCE)
@@ -135,7 +135,7 @@ def of_exit(code: int, text: str, killed_for_memory: bool = False) -> Optional[C
     return None
 
 
-def heading(cause: Optional[Cause]) -> str:
+def heading(cause: Cause | None) -> str:
     """What stands above the lines of a log."""
     if cause is None:
         return ""
@@ -150,7 +150,7 @@ def name_of(signum: int) -> str:
         return f"signal {signum}"
 
 
-def find(text: str, recent: int = RECENT) -> Optional[Found]:
+def find(text: str, recent: int = RECENT) -> Found | None:
     """What ended the process that wrote this."""
     lines = [split(line[:LINE]) for line in text.splitlines()]
     found = Reader().read(lines)
@@ -173,9 +173,9 @@ def find(text: str, recent: int = RECENT) -> Optional[Found]:
     return logged[-1] if logged else next(f for f in fatal if f.tells == best.tells)
 
 
-def _since(found: List[Found], lines: List[Line], end: int, recent: int) -> List[Found]:
+def _since(found: list[Found], lines: list[Line], end: int, recent: int) -> list[Found]:
     """Those after which nobody did ordinary work for long."""
-    kept: List[Found] = []
+    kept: list[Found] = []
     quiet, at = 0, end
     for f in reversed(found):
         quiet += sum(1 for line in lines[f.end + 1 : at] if line.level and line.level not in BAD)
@@ -190,7 +190,7 @@ def _root(found: Found) -> Found:
     """The exception of a chain that says most: one that something can be done about,
     else what the last one was raised from. One raised while another was handled is
     what the program wanted to say."""
-    chain: List[Found] = [found]
+    chain: list[Found] = [found]
     while chain[-1].before is not None:
         chain.append(chain[-1].before)
     for f in chain:
@@ -224,7 +224,7 @@ def split(line: str) -> Line:
     return Line(writer, line[: len(line) - len(rest)], level, rest.rstrip())
 
 
-def _structured(line: str) -> Optional[Line]:
+def _structured(line: str) -> Line | None:
     """etcd's lines, and Dynamo's with DYN_LOGGING_JSONL."""
     try:
         entry = json.loads(line)
@@ -241,10 +241,10 @@ class Reader:
     """Reads lines into what may have ended the process, each writer on its own."""
 
     def __init__(self) -> None:
-        self.found: List[Found] = []
-        self._writers: Dict[str, _Writer] = {}
+        self.found: list[Found] = []
+        self._writers: dict[str, _Writer] = {}
 
-    def read(self, lines: List[Line]) -> List[Found]:
+    def read(self, lines: list[Line]) -> list[Found]:
         """All of it, in the order of the log."""
         for at, line in enumerate(lines):
             writer = self._writers.setdefault(line.writer, _Writer())
@@ -259,13 +259,13 @@ class _Writer:
 
     def __init__(self) -> None:
         self._frames = False  # within a traceback
-        self._open: Optional[Tuple[Found, str, int]] = None  # an exception, its prefix, lines of its message
-        self._last: Optional[Found] = None  # the exception before, for what is chained to it
-        self._link: Optional[bool] = None  # to it: directly or not; None: not at all
+        self._open: tuple[Found, str, int] | None = None  # an exception, its prefix, lines of its message
+        self._last: Found | None = None  # the exception before, for what is chained to it
+        self._link: bool | None = None  # to it: directly or not; None: not at all
         self._harmless = False
-        self._awaits: Optional[Found] = None  # a panic, whose message follows
+        self._awaits: Found | None = None  # a panic, whose message follows
 
-    def take(self, at: int, line: Line) -> Optional[Found]:
+    def take(self, at: int, line: Line) -> Found | None:
         """One more line; what it begins, if anything."""
         text = line.text
         if self._frames:
@@ -286,7 +286,7 @@ class _Writer:
             self._harmless = bool(HARMLESS.search(text))
         return self._spoken(at, line, text)
 
-    def _frame(self, at: int, line: Line, text: str) -> Optional[Found]:
+    def _frame(self, at: int, line: Line, text: str) -> Found | None:
         if not text or text[0] in " \t^~|+" or text.startswith("[Previous line repeated"):
             return None
         self._frames = False
@@ -312,7 +312,7 @@ class _Writer:
         if self._open is None or not text or text in (DIRECT, WITHIN):
             return False
         f, prefix, count = self._open
-        if line.prefix != prefix or count >= MESSAGE_LINES or line.level and line.level not in BAD:
+        if line.prefix != prefix or count >= MESSAGE_LINES or (line.level and line.level not in BAD):
             return False
         if RULE.match(text) or any(p.match(text) for p in SPOKEN) or HARMLESS.search(text) or EMPTY.search(text):
             return False
@@ -322,12 +322,12 @@ class _Writer:
         self._open = (f, prefix, count + 1)
         return True
 
-    def _spoken(self, at: int, line: Line, text: str) -> Optional[Found]:
+    def _spoken(self, at: int, line: Line, text: str) -> Found | None:
         for pattern in SPOKEN:
             match = pattern.match(text)
             if match:
                 f = Found(at, clip(match["text"]))
-                if f.text.startswith("panicked at") and f.text.endswith(":") or f.text.startswith("terminate called after"):
+                if (f.text.startswith("panicked at") and f.text.endswith(":")) or f.text.startswith("terminate called after"):
                     self._awaits = f
                 return f
         if line.level in BAD and text:

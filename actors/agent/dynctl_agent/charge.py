@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Any, Callable, Dict, Optional
+from collections.abc import Callable
+from typing import Any
 
 from . import VERSION, values
 from .bus import Bus, Conflict
@@ -32,8 +33,8 @@ class Charge:
         self.epoch = config.epoch
         self.synced = False
         self.autoscaling = False
-        self.more: Callable[[], Dict[str, Any]] = dict  # what else the heartbeat says
-        self.lost: "asyncio.Future[str]" = asyncio.get_running_loop().create_future()
+        self.more: Callable[[], dict[str, Any]] = dict  # what else the heartbeat says
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._revision = 0
         self._clock_at = -CLOCK_EVERY
         self._beat_at = 0.0
@@ -131,8 +132,8 @@ class Charge:
             log("warn", "no heartbeat", error=repr(err))
             await asyncio.sleep(0.1)
 
-    def _judge(self, value: Optional[Dict[str, Any]], revision: int) -> None:
-        if isinstance(value, values.Garbage) or value and not self._possible(value):
+    def _judge(self, value: dict[str, Any] | None, revision: int) -> None:
+        if isinstance(value, values.Garbage) or (value and not self._possible(value)):
             # No agent wrote it; whoever did, is not in charge by it. It is written over.
             log("warn", "somebody wrote over the agent's key; it is written again", revision=revision)
             self._revision = revision
@@ -153,12 +154,12 @@ class Charge:
         # Otherwise it is ours, and only the answer was lost.
         self._revision = revision
 
-    def _possible(self, value: Dict[str, Any]) -> bool:
+    def _possible(self, value: dict[str, Any]) -> bool:
         """Whether its counters follow ours."""
         epoch = value.get("epoch") or 0
         return values.counter(value["incarnation"], self.incarnation) and values.counter(epoch, self.epoch)
 
-    def _value(self) -> Dict[str, Any]:
+    def _value(self) -> dict[str, Any]:
         return {
             "incarnation": self.incarnation, "storeId": self._config.store_id, "session": self._session,
             "synced": self.synced, "asks": True, "epoch": self.epoch, "autoscaling": self.autoscaling, "version": VERSION,

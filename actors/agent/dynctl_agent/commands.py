@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict
+from typing import Any
 
 from . import templates, values
 
@@ -23,15 +23,15 @@ class Command:
     generation: str
     epoch: int
     cause_id: str
-    payload: Dict[str, Any]
+    payload: dict[str, Any]
     stored_at: float  # on the server's clock
-    attempts: Dict[str, Dict[str, int]] = field(default_factory=dict)
+    attempts: dict[str, dict[str, int]] = field(default_factory=dict)
     spec_revision: int = 0
     id: str = ""
     trace_parent: str = ""  # the W3C trace context of who asks, for the log
 
     @property
-    def origin(self) -> Dict[str, Any]:
+    def origin(self) -> dict[str, Any]:
         """What asks for it, to be kept by the actors."""
         origin = {"verb": self.verb, "causeId": self.cause_id, "epoch": self.epoch, "specRevision": self.spec_revision}
         return {**origin, "retires": True} if self.payload.get("retires") else origin
@@ -42,9 +42,9 @@ class Command:
         return float(self.payload.get("gracePeriod") or 0)
 
     @property
-    def template(self) -> Dict[str, Any]:
+    def template(self) -> dict[str, Any]:
         """The unit's template, of a start."""
-        template: Dict[str, Any] = self.payload["template"]
+        template: dict[str, Any] = self.payload["template"]
         return template
 
     @property
@@ -53,18 +53,18 @@ class Command:
         return self.verb == START and bool(self.payload.get("withheld"))
 
     @property
-    def placement(self) -> Dict[str, int]:
+    def placement(self) -> dict[str, int]:
         """The placement's number and failures, of a start."""
         return counts(self.payload.get("placement"))
 
 
-def counts(raw: Any) -> Dict[str, int]:
+def counts(raw: Any) -> dict[str, int]:
     """{number, failures} with zeros for what is missing."""
     raw = raw or {}
     return {"number": int(raw.get("number") or 0), "failures": int(raw.get("failures") or 0)}
 
 
-def _counter(data: Dict[str, Any], name: str) -> int:
+def _counter(data: dict[str, Any], name: str) -> int:
     value = data.get(name) or 0
     if not values.whole(value, 1 << 64):
         raise ValueError(f"{name} is {str(value)[:40]!r}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, MutableMapping, Optional
+from typing import Any
 
 # Where Ray tells a driver its runtime environment and the metadata of its job.
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -19,14 +20,14 @@ class Config:
     nats_url: str
     store_id: str
     ray_namespace: str
-    nats_creds: Optional[Dict[str, str]] = None
+    nats_creds: dict[str, str] | None = None
     incarnation: int = 0
-    bin_dirs: List[str] = field(default_factory=list)
+    bin_dirs: list[str] = field(default_factory=list)
     epoch: int = 0
     cache_dir: str = ""
 
     @classmethod
-    def decode(cls, text: str, creds: str = "") -> "Config":
+    def decode(cls, text: str, creds: str = "") -> Config:
         """From base64 of JSON, and the JSON of the credentials. Raises ValueError that says
         what is missing."""
         raw = json.loads(base64.b64decode(text, validate=True))
@@ -44,7 +45,7 @@ class Config:
             cache_dir=str(raw.get("cacheDir") or ""),
         )
 
-    def nats_options(self) -> Dict[str, Any]:
+    def nats_options(self) -> dict[str, Any]:
         """The credentials as nats.connect takes them: user and password, or token."""
         creds = self.nats_creds or {}
         return {k: creds[k] for k in ("user", "password", "token") if creds.get(k)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 from . import logs, ownfile
 from .health import UNKNOWN
@@ -26,7 +26,7 @@ SILENCE = 3  # questions in a row without an answer: it is not waited for any mo
 RESERVE = 10.0
 
 
-async def finished(under_way: Callable[[], Awaitable[int]], exited: "asyncio.Future[int]", grace: float) -> None:
+async def finished(under_way: Callable[[], Awaitable[int]], exited: asyncio.Future[int], grace: float) -> None:
     """Wait until a worker has finished what it has: no longer than its grace period
     allows, until it ends, or does not say."""
     begun = idle = time.monotonic()

@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import sys
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+from collections.abc import Mapping, Sequence
+from typing import Any, Union
 
 from .caches import FLASHINFER
 
@@ -15,7 +16,7 @@ from .caches import FLASHINFER
 DROPPED = ("ETCD_", "NATS_", "DYN_", "RAY_")
 PLACEHOLDER = re.compile(r"\{(?:py|RD|gpus|(?:ip|port):[^{}/]+/[^{}/]+)\}")
 
-Text = Union[str, Dict[str, Any]]
+Text = Union[str, dict[str, Any]]
 
 # Engines with processes beside the main one and with requests that last. The mocker has neither.
 ENGINES = ("dynamo.vllm", "dynamo.sglang", "dynamo.trtllm")
@@ -38,9 +39,9 @@ class ExecError(Exception):
     """The process cannot be executed as its template says; the message says why."""
 
 
-def references(template: Dict[str, Any]) -> List[str]:
+def references(template: dict[str, Any]) -> list[str]:
     """The placeholders of a template that name a unit, each once, in order."""
-    found: Dict[str, None] = {}
+    found: dict[str, None] = {}
     for text in [*template["argv"], *(v.get("value") for v in template.get("env") or [])]:
         if isinstance(text, dict):
             for match in PLACEHOLDER.findall(text.get("expand", "")):
@@ -67,7 +68,7 @@ def search_path(inherited: Mapping[str, str], bin_dirs: Sequence[str]) -> str:
     return os.pathsep.join([os.path.dirname(sys.executable), *bin_dirs, inherited.get("PATH", os.defpath)])
 
 
-def with_canaries(template: Dict[str, Any]) -> List[Dict[str, Any]]:
+def with_canaries(template: dict[str, Any]) -> list[dict[str, Any]]:
     """The variables of a template, and Dynamo's canaries where they are known to work:
     vLLM's aggregated workers. Elsewhere an endpoint without a canary is never ready.
     Where the specs say anything about them, theirs counts alone. They are no part of a
@@ -81,12 +82,12 @@ def with_canaries(template: Dict[str, Any]) -> List[Dict[str, Any]]:
     return [*({"name": name, "value": value} for name, value in CANARIES.items()), *env]
 
 
-def engine(template: Dict[str, Any]) -> str:
+def engine(template: dict[str, Any]) -> str:
     """The module of the engine that a worker runs; "" for the mocker and all else."""
     return next((e for e in ENGINES if e in template["argv"]), "")
 
 
-def grace(template: Dict[str, Any]) -> Dict[str, str]:
+def grace(template: dict[str, Any]) -> dict[str, str]:
     """Dynamo's wait between a worker's leaving discovery and its end, where the actor has
     waited already. A prefill worker keeps it: what decode still reads of it is counted
     nowhere. So does one whose etcd the actor cannot log in to."""
@@ -98,7 +99,7 @@ def grace(template: Dict[str, Any]) -> Dict[str, str]:
     return GRACE
 
 
-def with_defaults(template: Dict[str, Any], own: Mapping[str, str]) -> List[Dict[str, Any]]:
+def with_defaults(template: dict[str, Any], own: Mapping[str, str]) -> list[dict[str, Any]]:
     """The variables of a template after those that the actor adds: Dynamo's grace, its
     canaries, and the actor's own for this process. What the specs say counts for more."""
     added = {**grace(template), **own}
@@ -108,11 +109,11 @@ def with_defaults(template: Dict[str, Any], own: Mapping[str, str]) -> List[Dict
 
 
 def child_environment(
-    variables: Sequence[Dict[str, Any]],
+    variables: Sequence[dict[str, Any]],
     values: Mapping[str, str],
     inherited: Mapping[str, str],
     bin_dirs: Sequence[str],
-) -> Dict[str, str]:
+) -> dict[str, str]:
     """What the process sees: the actor's environment without DROPPED, the GPUs, then
     the template's variables in order. Secrets are read here and nowhere else."""
     env = {k: v for k, v in inherited.items() if not k.startswith(DROPPED)}
@@ -127,7 +128,7 @@ def child_environment(
     return env
 
 
-def _value(var: Dict[str, Any], values: Mapping[str, str], inherited: Mapping[str, str]) -> str:
+def _value(var: dict[str, Any], values: Mapping[str, str], inherited: Mapping[str, str]) -> str:
     name = var["name"]
     if var.get("fromFile"):
         try:
@@ -149,7 +150,7 @@ def _value(var: Dict[str, Any], values: Mapping[str, str], inherited: Mapping[st
     return expand(var.get("value", ""), values)
 
 
-def command_line(argv: Sequence[Text], values: Mapping[str, str], path: str) -> Tuple[str, List[str]]:
+def command_line(argv: Sequence[Text], values: Mapping[str, str], path: str) -> tuple[str, list[str]]:
     """The program's file and the words it is executed with."""
     words = [expand(word, values) for word in argv]
     if not words:

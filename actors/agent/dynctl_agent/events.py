@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from typing import Any, Deque, Dict, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from .bus import Bus
 from .log import log, timestamp
@@ -25,7 +25,7 @@ class Fact(NamedTuple):
 
     subject: str
     message_id: str
-    document: Dict[str, Any]
+    document: dict[str, Any]
     size: int
 
 
@@ -37,16 +37,16 @@ class Facts:
         self._bus = bus
         self._incarnation = 0
         self._count = 0
-        self._spool: Deque[Fact] = deque()
+        self._spool: deque[Fact] = deque()
         self._bytes = self._dropped = 0
         self._complained_at = -COMPLAIN_EVERY
-        self._sender: Optional[asyncio.Task[None]] = None
+        self._sender: asyncio.Task[None] | None = None
 
     def begin(self, incarnation: int) -> None:
         """Name the incarnation in what follows."""
         self._incarnation = incarnation
 
-    def tell(self, type_: str, data: Dict[str, Any], detail: Optional[Dict[str, Any]] = None) -> None:
+    def tell(self, type_: str, data: dict[str, Any], detail: dict[str, Any] | None = None) -> None:
         """data: server, unit, model, generation, specRevision, epoch, causeId, reason, message."""
         self._count += 1
         server, unit = data.get("server") or "_cluster", data.get("unit") or data.get("server") or "_cluster"
@@ -66,7 +66,7 @@ class Facts:
         log("info", type_, **{k: v for k, v in body.items() if k != "detail" and v})
         self._record(Fact(subject, message_id, document, len(json.dumps(document))))
 
-    def counts(self) -> Dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """How many wait to be stored, and how many were given up since the start."""
         return {"factsSpooled": len(self._spool), "factsDropped": self._dropped}
 
@@ -75,7 +75,7 @@ class Facts:
         if self._sender is not None and not self._sender.done():
             await asyncio.wait([self._sender], timeout=2)
 
-    def _record(self, fact: "Fact") -> None:
+    def _record(self, fact: Fact) -> None:
         if len(self._spool) >= SPOOL or self._bytes + fact.size > SPOOL_BYTES:
             self._drop(f"more than {len(self._spool)} wait to be stored")
             return

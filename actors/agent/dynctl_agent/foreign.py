@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING
 
 from .log import log
 from .procfs import processes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .units import ActorView
 
 
-async def end_children(ray: "Ray", actor: "ActorView", grace: float) -> None:
+async def end_children(ray: Ray, actor: ActorView, grace: float) -> None:
     """End the child processes of a foreign actor, with their groups."""
     try:
         if not actor.pid or not actor.node:
@@ -35,21 +35,21 @@ async def end_children(ray: "Ray", actor: "ActorView", grace: float) -> None:
         log("warn", "children not ended", actor=actor.name, error=repr(err)[:300])
 
 
-async def _locate(ray: "Ray", actor: "ActorView") -> None:
+async def _locate(ray: Ray, actor: ActorView) -> None:
     """Learn where an actor runs that was found while it started."""
     for row in await ray.actor_rows():
         if row.get("name") == actor.name:
             actor.node, actor.pid = row.get("node_id") or "", int(row.get("pid") or 0)
 
 
-def end_descendants(parent: int, grace: float) -> List[int]:
+def end_descendants(parent: int, grace: float) -> list[int]:
     """On the node: SIGTERM to the children of a process, the grace period, then
     SIGTERM, 5 s, SIGKILL, 5 s for all that descends from them or shares their groups.
     The pids that are left."""
     children = {p.pid for p in processes() if p.ppid == parent}
     family = set(children)
 
-    def members() -> List[int]:
+    def members() -> list[int]:
         """What lives of the family; it grows with what is found to belong to it."""
         table = list(processes())
         own = os.getpgid(0)
@@ -63,7 +63,7 @@ def end_descendants(parent: int, grace: float) -> List[int]:
                     grown = True
         return [p.pid for p in table if p.pid in family and p.state not in ("Z", "X")]
 
-    def send(pids: List[int], signum: int) -> None:
+    def send(pids: list[int], signum: int) -> None:
         for pid in pids:
             try:
                 os.kill(pid, signum)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from . import httpget
 from .progress import Progress
@@ -73,7 +74,7 @@ class Monitor:
 
     def __init__(
         self,
-        template: Dict[str, Any],
+        template: dict[str, Any],
         ports: Mapping[str, int],
         hosts: Sequence[str],
         failures: int = 0,
@@ -88,7 +89,7 @@ class Monitor:
         # A node that is too busy for the first limit must not make a loop of it.
         first = (rule.get("firstWithin") or 0) * 2 ** min(failures, DOUBLED)
         limits = [x for x in (first, template.get("startupTimeout")) if x]
-        self._limit: Optional[float] = min(limits) if limits else None
+        self._limit: float | None = min(limits) if limits else None
         # 127.0.0.1 first; a program that listens on one address only is asked there.
         self._hosts = hosts
         self._busy_limit = self._limit

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Set
+from typing import TYPE_CHECKING, Any
 
 import nats
 
@@ -31,7 +31,7 @@ POLL = 0.02
 PROCESS_ID = 12
 
 
-async def pause_frontend(runner: "Runner", server: ActorView) -> None:
+async def pause_frontend(runner: Runner, server: ActorView) -> None:
     """Pause the frontend of an infra whose NATS, server, is about to be executed again,
     until the workers are back."""
     ended = (server.snap.get("exit") or {}).get("at") or 0.0
@@ -47,13 +47,13 @@ async def pause_frontend(runner: "Runner", server: ActorView) -> None:
             runner.world.spawn(_let_go(runner, actor, url, limit))
 
 
-def sends_over_nats(template: Dict[str, Any]) -> bool:
+def sends_over_nats(template: dict[str, Any]) -> bool:
     """Whether a process is a frontend whose requests NATS carries."""
     argv = template.get("argv") or []
     return "dynamo.frontend" in argv and ("--request-plane", "nats") in zip(argv, argv[1:])
 
 
-async def _let_go(runner: "Runner", actor: ActorView, url: str, limit: float) -> None:
+async def _let_go(runner: Runner, actor: ActorView, url: str, limit: float) -> None:
     wanted = workers(runner)
     try:
         await asyncio.wait_for(_all_subscribed(url, wanted), limit)
@@ -64,7 +64,7 @@ async def _let_go(runner: "Runner", actor: ActorView, url: str, limit: float) ->
             await runner.call(actor, "release", timeout=1.0)
 
 
-def workers(runner: "Runner") -> int:
+def workers(runner: Runner) -> int:
     """How many workers of the server are there to answer."""
     units = [r.unit for r in runner.world.units.values() if r.unit.server == runner.unit.server and not r.unit.foreign]
     return sum(a.live and a.state == RUNNING and bool(a.snap["lease"]) for u in units for a in u.actors.values())
@@ -89,9 +89,9 @@ async def _all_subscribed(url: str, wanted: int) -> None:
             await nc.close()
 
 
-async def _serving(nc: Any) -> Set[str]:
+async def _serving(nc: Any) -> set[str]:
     """The processes that answer within POLL."""
-    answers: List[bytes] = []
+    answers: list[bytes] = []
 
     async def take(message: Any) -> None:
         if message.data:  # nobody answers: NATS says so itself, in a header

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Dict, Tuple
 
 MAX_BODY = 8 << 20
 
 
-async def get(host: str, port: int, path: str, timeout: float = 2.0) -> Tuple[int, bytes]:
+async def get(host: str, port: int, path: str, timeout: float = 2.0) -> tuple[int, bytes]:
     """Status and body of GET http://host:port/path, all within timeout seconds.
 
     Raises OSError, EOFError or ValueError (no HTTP), asyncio.TimeoutError.
@@ -30,7 +29,7 @@ async def _greeting(host: str, port: int) -> bytes:
         writer.close()
 
 
-async def _get(host: str, port: int, path: str) -> Tuple[int, bytes]:
+async def _get(host: str, port: int, path: str) -> tuple[int, bytes]:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
@@ -51,7 +50,7 @@ async def _get(host: str, port: int, path: str) -> Tuple[int, bytes]:
         writer.close()
 
 
-async def _body(reader: asyncio.StreamReader, headers: Dict[bytes, bytes]) -> bytes:
+async def _body(reader: asyncio.StreamReader, headers: dict[bytes, bytes]) -> bytes:
     if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
         body = b""
         while len(body) < MAX_BODY:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from . import ownfile
 
@@ -36,18 +36,18 @@ class Log(NamedTuple):
     rotations: int
 
 
-def first(log: Log, lines: int) -> Dict[str, Any]:
+def first(log: Log, lines: int) -> dict[str, Any]:
     """The beginning of a reading: the last lines of the log; all if negative."""
     return _chunk(log, 0 if lines < 0 else tail_offset(log.path, lines))
 
 
-def previous(log: Log, at: Optional[Position], lines: int) -> Dict[str, Any]:
+def previous(log: Log, at: Position | None, lines: int) -> dict[str, Any]:
     """The same of `.1`: the log of the attempt before, or what was rotated away."""
     kept = Log(log.path + ".1", at.attempt if at else max(log.attempt - 1, 0), log.rotations)
     return _chunk(kept, at.offset) if at else first(kept, lines)
 
 
-def read(log: Log, at: Position) -> Dict[str, Any]:
+def read(log: Log, at: Position) -> dict[str, Any]:
     """What follows a position."""
     # An actor made anew has executed and rotated nothing yet.
     log = log._replace(attempt=log.attempt or at.attempt, rotations=max(log.rotations, at.rotations))
@@ -66,7 +66,7 @@ def read(log: Log, at: Position) -> Dict[str, Any]:
     return _chunk(log, at.offset)
 
 
-def position(request: Dict[str, Any]) -> Optional[Position]:
+def position(request: dict[str, Any]) -> Position | None:
     """Where the reader stands; None at the beginning."""
     if request.get("offset") is None:
         return None
@@ -115,7 +115,7 @@ def tail_offset(path: str, lines: int) -> int:
     return 0
 
 
-def _chunk(log: Log, offset: int) -> Dict[str, Any]:
+def _chunk(log: Log, offset: int) -> dict[str, Any]:
     data, file = b"", 0
     try:
         with open(log.path, "rb", opener=ownfile.opener) as f:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from typing import List, Tuple
 
 from . import ownfile
 
@@ -50,7 +49,7 @@ def told(text: str, heading: str = "") -> str:
     """The last lines below a heading, in TOLD_BYTES of UTF-8: of a long line its
     beginning, and of too many lines the last ones."""
     left = TOLD_BYTES - len(heading.encode())
-    kept: List[str] = []
+    kept: list[str] = []
     for line in reversed(last_lines(text).splitlines()):
         line = line if len(line) <= TOLD_LINE else line[:TOLD_LINE] + "…"
         left -= len(line.encode()) + 1
@@ -105,7 +104,7 @@ def rotate_if_large(path: str, limit: int = ROTATE_BYTES) -> bool:
         return False  # what is not ours is told to whoever reads it
 
 
-def runtime_paths(session_dir: str, server: str, unit: str, label: str) -> Tuple[str, str]:
+def runtime_paths(session_dir: str, server: str, unit: str, label: str) -> tuple[str, str]:
     """The runtime directory of a unit and the log of one of its processes."""
     directory = os.path.join(session_dir, f"nemo_curator_dynamo_{server}_{unit}")
     return directory, os.path.join(directory, f"{label}.log")

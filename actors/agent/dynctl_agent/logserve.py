@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Dict, Optional
+from typing import Any
 
 from . import values
 from .ray_api import RayActorError, ask
@@ -39,11 +39,11 @@ async def _respond(world: World, message: Any) -> None:
     await message.respond(json.dumps(reply).encode())
 
 
-def refusal(reason: str, message: str) -> Dict[str, Any]:
+def refusal(reason: str, message: str) -> dict[str, Any]:
     return {"error": {"reason": reason, "message": message}}
 
 
-async def answer(world: World, request: Dict[str, Any]) -> Dict[str, Any]:
+async def answer(world: World, request: dict[str, Any]) -> dict[str, Any]:
     """The reply to a request. Raises Refused."""
     name, actor = request["actor"], find(world, request)
     if actor is None:
@@ -53,7 +53,7 @@ async def answer(world: World, request: Dict[str, Any]) -> Dict[str, Any]:
     if not hasattr(actor.handle, "read_log"):
         raise Refused("OldActor", f"actor {name} was made by a version that reads no logs; it does once its unit is made anew")
     try:
-        reply: Dict[str, Any] = await ask(actor.handle.read_log.remote(world.caller(), request), ACTOR_TIMEOUT)
+        reply: dict[str, Any] = await ask(actor.handle.read_log.remote(world.caller(), request), ACTOR_TIMEOUT)
     except RayActorError as err:
         raise Refused("ActorGone", f"actor {name} is gone") from err
     except asyncio.TimeoutError as err:
@@ -63,7 +63,7 @@ async def answer(world: World, request: Dict[str, Any]) -> Dict[str, Any]:
     return reply
 
 
-def find(world: World, request: Dict[str, Any]) -> Optional[ActorView]:
+def find(world: World, request: dict[str, Any]) -> ActorView | None:
     """The actor that a request names."""
     runner = world.units.get((request["server"], request["unit"]))
     return runner.unit.actors.get(request["actor"]) if runner else None

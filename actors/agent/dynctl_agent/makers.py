@@ -3,7 +3,8 @@ actors. While one of them lives, or is not known, nobody may take it for a lefto
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Optional, Set
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from .log import log
 
@@ -15,33 +16,33 @@ if TYPE_CHECKING:
 class Makers:
     """One look at Ray, which is asked when it is first needed, and once."""
 
-    def __init__(self, ray: "Ray") -> None:
+    def __init__(self, ray: Ray) -> None:
         self._ray = ray
-        self._actors: Optional[Dict[str, Dict[str, Any]]] = None
-        self._groups: Optional[Dict[str, Dict[str, Any]]] = None
-        self._live: Optional[Set[str]] = None
+        self._actors: dict[str, dict[str, Any]] | None = None
+        self._groups: dict[str, dict[str, Any]] | None = None
+        self._live: set[str] | None = None
 
-    async def actors(self) -> Dict[str, Dict[str, Any]]:
+    async def actors(self) -> dict[str, dict[str, Any]]:
         """The State API's rows about living actors by name; those that it has told."""
         if self._actors is None:
             self._actors = {r["name"]: r for r in await self._told(self._ray.actor_rows) if r.get("name")}
         return self._actors
 
-    async def _group(self, group_id: str) -> Dict[str, Any]:
+    async def _group(self, group_id: str) -> dict[str, Any]:
         """By id: names come again, and Ray lists removed groups too."""
         if self._groups is None:
             self._groups = {r["placement_group_id"]: r for r in await self._told(self._ray.group_rows)}
         return self._groups.get(group_id, {})
 
     @staticmethod
-    async def _told(ask: Callable[[], Awaitable[List[Dict[str, Any]]]]) -> List[Dict[str, Any]]:
+    async def _told(ask: Callable[[], Awaitable[list[dict[str, Any]]]]) -> list[dict[str, Any]]:
         try:
             return await ask()
         except Exception as err:  # it is asked again at the next look
             log("warn", "no State API", error=repr(err)[:300])
             return []
 
-    async def judge(self, unit: "UnitView") -> bool:
+    async def judge(self, unit: UnitView) -> bool:
         """Say of a unit whether a job of it lives; whether that is news."""
         before = unit.job_alive, unit.message
         for name in [n for n, job in unit.makers.items() if not job]:
@@ -59,7 +60,7 @@ class Makers:
         unit.job_alive = bool(silent or nobodys) or await self._any_live(set(unit.makers.values()))
         return before != (unit.job_alive, unit.message)
 
-    async def _any_live(self, jobs: Set[str]) -> bool:
+    async def _any_live(self, jobs: set[str]) -> bool:
         if self._live is None:
             try:
                 self._live = set(await self._ray.live_jobs())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, List, Optional, Set
+from typing import TYPE_CHECKING
 
 from .charge import KEY, Charge, Superseded
 from .log import log
@@ -22,9 +22,9 @@ class Minder:
     """Looks at every key that somebody else has touched: it is written again if it is
     one that the agent reports under, and deleted if it is nobody's."""
 
-    def __init__(self, world: "World", charge: Charge, nodes: "Nodes") -> None:
+    def __init__(self, world: World, charge: Charge, nodes: Nodes) -> None:
         self._world, self._bus, self._charge, self._nodes = world, world.bus, charge, nodes
-        self._recent: Set[str] = set()
+        self._recent: set[str] = set()
 
     async def run(self) -> None:
         """For ever. Raises Superseded."""
@@ -42,7 +42,7 @@ class Minder:
                 self._bus.touched.update(keys or ())
                 self._bus.touch.set()
 
-    async def _touched(self) -> Optional[List[str]]:
+    async def _touched(self) -> list[str] | None:
         """The keys to look at; None: all."""
         try:
             await asyncio.wait_for(self._bus.touch.wait(), AGAIN_AFTER if self._recent else LOOK_EVERY)
@@ -62,7 +62,7 @@ class Minder:
         runner = self._world.units.get((server, unit)) if kind == "unit" else None
         if runner is not None:
             await runner.writer.check()
-        elif key == KEY or kind == "node" and await self._nodes.put_right(rest):
+        elif key == KEY or (kind == "node" and await self._nodes.put_right(rest)):
             return
         else:
             value, revision = await self._bus.read(key)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Awaitable, Callable, Dict, List, Optional
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from .log import log
 from .observe import Writer
@@ -21,16 +22,16 @@ class Nodes:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._values: Dict[str, Dict[str, Any]] = {}
-        self._writers: Dict[str, Writer] = {}
-        self._told: Dict[str, Dict[str, Any]] = {}  # by the nodes themselves
+        self._values: dict[str, dict[str, Any]] = {}
+        self._writers: dict[str, Writer] = {}
+        self._told: dict[str, dict[str, Any]] = {}  # by the nodes themselves
         self._failures = 0
 
-    def alive(self) -> List[str]:
+    def alive(self) -> list[str]:
         """The ids of the nodes that live."""
         return [node for node, value in self._values.items() if value["alive"]]
 
-    def tell(self, node: str, found: Dict[str, Any]) -> None:
+    def tell(self, node: str, found: dict[str, Any]) -> None:
         """What a node says of itself: versions, cards, caches and parsers."""
         self._told[node] = found
         value = self._values.get(node)
@@ -38,7 +39,7 @@ class Nodes:
             self._values[node] = {**{k: v for k, v in value.items() if k not in TOLD}, **found}
             self._writer(node).mark()
 
-    async def load(self, revisions: Dict[str, int]) -> None:
+    async def load(self, revisions: dict[str, int]) -> None:
         """Look, and write all over what the bucket holds, by key; those of nodes that are
         gone are deleted."""
         await self._look()
@@ -81,7 +82,7 @@ class Nodes:
                 self._writer(node).mark()
                 self._world.changed.fire()
 
-    def _value(self, row: Dict[str, Any], free: Optional[Dict[str, float]]) -> Dict[str, Any]:
+    def _value(self, row: dict[str, Any], free: dict[str, float] | None) -> dict[str, Any]:
         old, resources = self._values.get(row["NodeID"], {}), row.get("Resources") or {}
         alive = bool(row.get("Alive"))
         value = {
@@ -97,7 +98,7 @@ class Nodes:
 
     def _writer(self, node: str) -> Writer:
         if node not in self._writers:
-            render: Callable[[], Optional[Dict[str, Any]]] = lambda: self._values.get(node)
+            render: Callable[[], dict[str, Any] | None] = lambda: self._values.get(node)
             in_charge: Callable[[], Awaitable[None]] = self._world.in_charge
             self._writers[node] = Writer(self._world.bus, f"node.{node}", render, in_charge)
         return self._writers[node]

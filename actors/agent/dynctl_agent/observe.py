@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Tuple, Any, Awaitable, Callable, Dict, Optional
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from .bus import Bus, Conflict
 from .log import log, timestamp
@@ -21,15 +22,15 @@ class Writer:
         self,
         bus: Bus,
         key: str,
-        render: Callable[[], Optional[Dict[str, Any]]],
+        render: Callable[[], dict[str, Any] | None],
         in_charge: Callable[[], Awaitable[None]],
     ) -> None:
         self._bus, self.key, self._render, self._in_charge = bus, key, render, in_charge
         self.revision = 0
-        self._last: Optional[Dict[str, Any]] = None
+        self._last: dict[str, Any] | None = None
         self._round = 0  # one more each time all is forgotten
         self._dirty = self._closed = False
-        self._task: Optional[asyncio.Task[None]] = None
+        self._task: asyncio.Task[None] | None = None
 
     def mark(self) -> None:
         """Something has changed."""
@@ -82,7 +83,7 @@ class Writer:
                 self._dirty = True
                 await backoff.failed("not written yet", err, key=self.key)
 
-    async def _write(self, value: Optional[Dict[str, Any]]) -> None:
+    async def _write(self, value: dict[str, Any] | None) -> None:
         if value is not None:
             stamped = {**value, "sentAt": timestamp(time.time())}
             self.revision = await self._bus.write(self.key, stamped, self.revision)
@@ -90,7 +91,7 @@ class Writer:
             await self._bus.delete(self.key, self.revision)
             _, self.revision = await self._read_revision()
 
-    async def _read_revision(self) -> Tuple[Optional[Dict[str, Any]], int]:
+    async def _read_revision(self) -> tuple[dict[str, Any] | None, int]:
         backoff = Backoff(RETRY, RETRY_MAX)
         while True:
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Optional
 
 KILLS = re.compile(r"^oom_kill (\d+)$", re.M)
 
@@ -30,7 +29,7 @@ def kills(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> int:
     return 0
 
 
-def _count(name: str) -> Optional[int]:
+def _count(name: str) -> int | None:
     try:
         with open(name, encoding="ascii") as f:
             match = KILLS.search(f.read())

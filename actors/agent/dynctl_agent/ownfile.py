@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from typing import Iterator, List, Tuple
+from collections.abc import Iterator
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -113,7 +113,7 @@ def replace(path: str, to: str) -> None:
         os.close(directory)
 
 
-def remove_entries(path: str, keep: List[str]) -> None:
+def remove_entries(path: str, keep: list[str]) -> None:
     """Remove what is in a directory of ours but for the names to keep, and the directory
     if it is empty then. Raises UnsafePath, and FileNotFoundError if there is none."""
     directory = open_directory(path)
@@ -134,7 +134,7 @@ def remove_entries(path: str, keep: List[str]) -> None:
         pass  # something was kept
 
 
-def names(path: str) -> List[str]:
+def names(path: str) -> list[str]:
     """What is in a directory of ours. Raises as remove_entries does."""
     directory = open_directory(path)
     try:
@@ -143,7 +143,7 @@ def names(path: str) -> List[str]:
         os.close(directory)
 
 
-def _entries(directory: int) -> Iterator[Tuple[str, os.stat_result]]:
+def _entries(directory: int) -> Iterator[tuple[str, os.stat_result]]:
     for name in os.listdir(directory):
         try:
             yield name, os.lstat(name, dir_fd=directory)

@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .log import log
 
@@ -33,10 +34,10 @@ MOST_PRINTED, MOST_STORED = 2 << 20, 64 << 10
 # Nothing has started for so long before one is read; one that failed is read again later.
 SETTLED, AGAIN = 15.0, 3600.0
 
-Key = Tuple[str, ...]
+Key = tuple[str, ...]
 
 
-def read(source: str, program: str) -> Dict[str, str]:
+def read(source: str, program: str) -> dict[str, str]:
     """The table of a program on this node, packed, with a digest; or why there is none."""
     # No card is needed to parse arguments, and no name of a model is looked up.
     env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
@@ -60,7 +61,7 @@ def read(source: str, program: str) -> Dict[str, str]:
     return packed(printed)
 
 
-def packed(table: bytes) -> Dict[str, str]:
+def packed(table: bytes) -> dict[str, str]:
     """A table as it is stored: gzip in base64."""
     stored = base64.b64encode(gzip.compress(table, 9, mtime=0)).decode()
     if len(table) > MOST_PRINTED or len(stored) > MOST_STORED:
@@ -68,7 +69,7 @@ def packed(table: bytes) -> Dict[str, str]:
     return {"digest": hashlib.sha256(table).hexdigest()[:16], "table": stored}
 
 
-def key_of(program: str, versions: Dict[str, str]) -> Optional[Key]:
+def key_of(program: str, versions: dict[str, str]) -> Key | None:
     """What a program's table rests on; None where the node has not all of it."""
     parts = [versions.get(name, "") for name in PROGRAMS[program]]
     return (program, versions.get("python", ""), *parts) if all(parts) else None
@@ -77,17 +78,17 @@ def key_of(program: str, versions: Dict[str, str]) -> Optional[Key]:
 class Parsers:
     """Reads one table at a time, and says what each node has."""
 
-    def __init__(self, world: "World", quiet: Callable[[], bool], changed: Callable[[], None]) -> None:
+    def __init__(self, world: World, quiet: Callable[[], bool], changed: Callable[[], None]) -> None:
         self._world, self._quiet, self._changed = world, quiet, changed
         self._source = pathlib.Path(__file__).with_name("recordflags.py").read_text("utf-8")
-        self._versions: Dict[str, Dict[str, str]] = {}  # by node
-        self._first: Dict[Key, str] = {}  # the node that a table is read on and stored with
-        self._tables: Dict[Key, Dict[str, str]] = {}
-        self._again: Dict[Key, float] = {}  # of those that failed
-        self._busy: "Optional[asyncio.Future[None]]" = None
+        self._versions: dict[str, dict[str, str]] = {}  # by node
+        self._first: dict[Key, str] = {}  # the node that a table is read on and stored with
+        self._tables: dict[Key, dict[str, str]] = {}
+        self._again: dict[Key, float] = {}  # of those that failed
+        self._busy: asyncio.Future[None] | None = None
         self._settled = time.monotonic()  # since then nothing has started
 
-    def note(self, node: str, versions: Optional[Dict[str, str]]) -> bool:
+    def note(self, node: str, versions: dict[str, str] | None) -> bool:
         """The versions of a node; None: it is gone. Says whether a table is told of another
         node than before."""
         if self._versions.get(node) == versions:
@@ -129,10 +130,10 @@ class Parsers:
         self._tables[key] = found
         self._changed()
 
-    def of(self, node: str) -> Dict[str, Dict[str, str]]:
+    def of(self, node: str) -> dict[str, dict[str, str]]:
         """What is told of a node, by program. Of nodes with the same versions the first
         has the table, the others its digest."""
-        out: Dict[str, Dict[str, str]] = {}
+        out: dict[str, dict[str, str]] = {}
         for program in PROGRAMS:
             key = key_of(program, self._versions.get(node, {}))
             if key is not None and key in self._tables:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from typing import Any, AbstractSet, Callable, Dict, List, Mapping
+from collections.abc import Callable, Mapping
+from typing import AbstractSet, Any
 
 # Ray's own workers listen here.
 RAY_FIRST, RAY_LAST = 10002, 19999
@@ -43,17 +44,17 @@ def find(seed: int, count: int, taken: AbstractSet[int], free: Callable[[int], b
 
 
 def assign(
-    rules: List[Dict[str, Any]],
+    rules: list[dict[str, Any]],
     taken: AbstractSet[int],
     previous: Mapping[str, int],
     free: Callable[[int], bool] = is_free,
-) -> Dict[str, int]:
+) -> dict[str, int]:
     """The ports of one process by name.
 
     rules are the template's; taken is what other units on this node hold or were
     promised; previous are the ports of the last attempt. Raises PortConflict.
     """
-    found: Dict[str, int] = {}
+    found: dict[str, int] = {}
     used = set(taken)
     for rule in rules:
         name, count = rule["name"], rule.get("count") or 1
@@ -71,7 +72,7 @@ def assign(
     return found
 
 
-def promised(rules: List[Dict[str, Any]], ports: Mapping[str, int]) -> List[int]:
+def promised(rules: list[dict[str, Any]], ports: Mapping[str, int]) -> list[int]:
     """The ports that a process with these rules gets or waits for, also while it holds
     none: the exact ones, and those that it comes back on."""
     exact = {r["name"]: r["seed"] for r in rules if r.get("exact")}
@@ -79,7 +80,7 @@ def promised(rules: List[Dict[str, Any]], ports: Mapping[str, int]) -> List[int]
     return span(rules, {**sticky, **exact})
 
 
-def span(rules: List[Dict[str, Any]], ports: Mapping[str, int]) -> List[int]:
+def span(rules: list[dict[str, Any]], ports: Mapping[str, int]) -> list[int]:
     """Every port that a process with these rules holds, those in a row included."""
     counts = {r["name"]: r.get("count") or 1 for r in rules}
     return [p + i for name, p in sorted(ports.items()) for i in range(counts.get(name, 1))]

@@ -15,7 +15,8 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Awaitable, Callable, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from .ownfile import opener
 from .procfs import processes
@@ -50,13 +51,13 @@ class Command(NamedTuple):
     program: str
     argv: Sequence[str]
     env: Mapping[str, str]
-    log_path: Optional[str] = None
+    log_path: str | None = None
 
 
 class Process:
     """A running (or ended) child. Make it with `spawn`, on an event loop's thread."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], reaper: Reaper, siblings: FrozenSet[int]) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], reaper: Reaper, siblings: frozenset[int]) -> None:
         self._popen = popen
         self._reaper = reaper
         self._siblings = siblings
@@ -65,14 +66,14 @@ class Process:
         # The exit code, negative for a signal.
         self.exited: asyncio.Future[int] = loop.create_future()
         try:
-            self._pidfd: Optional[int] = os.pidfd_open(popen.pid)
+            self._pidfd: int | None = os.pidfd_open(popen.pid)
             loop.add_reader(self._pidfd, self._on_exit)
         except (AttributeError, OSError):  # a kernel or a sandbox without pidfd
             self._pidfd = None
             threading.Thread(target=self._wait_in_thread, args=(loop,), daemon=True).start()
 
     @classmethod
-    def spawn(cls, command: "Command", reaper: Reaper) -> "Process":
+    def spawn(cls, command: Command, reaper: Reaper) -> Process:
         """Execute a command; nothing of this process but its output file is inherited.
 
         Raises OSError when it cannot be executed.
@@ -112,7 +113,7 @@ class Process:
         if not self.exited.done():
             self._popen.send_signal(signum)
 
-    def members(self) -> List[int]:
+    def members(self) -> list[int]:
         """Pids of what lives of the group: its members, those of its session, and
         orphans that came to this process. Ended ones are reaped on the way."""
         if childless():

@@ -7,7 +7,8 @@ first process does not reap, zombies answer to signal 0 for ever.
 from __future__ import annotations
 
 import os
-from typing import Iterator, NamedTuple, Optional
+from collections.abc import Iterator
+from typing import NamedTuple
 
 
 class Stat(NamedTuple):
@@ -20,7 +21,7 @@ class Stat(NamedTuple):
     session: int
 
 
-def stat(pid: int) -> Optional[Stat]:
+def stat(pid: int) -> Stat | None:
     """The stat of a process, or None if there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as f:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import Callable, Optional, Tuple
+from collections.abc import Callable
 
 from . import procfs
 
@@ -56,7 +56,7 @@ class Progress:
 
     def __init__(self, cpu: Callable[[], float], clock: Callable[[], float] = time.monotonic) -> None:
         self._cpu, self._clock = cpu, clock
-        self._before: Optional[Tuple[float, float, float]] = None  # counted, CPU, when
+        self._before: tuple[float, float, float] | None = None  # counted, CPU, when
         self._since = 0.0  # it has been working without a good word
 
     def well(self) -> None:

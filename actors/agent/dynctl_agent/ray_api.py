@@ -11,8 +11,9 @@ import json
 import logging
 import os
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, List, Optional, TypeVar
+from typing import Any, TypeVar
 
 import ray
 from ray import cloudpickle
@@ -73,10 +74,10 @@ class Ray:
 
     # Placement groups.
 
-    async def find_group(self, name: str) -> Optional[PlacementGroup]:
+    async def find_group(self, name: str) -> PlacementGroup | None:
         """The group of that name in our namespace, or None."""
 
-        def find() -> Optional[PlacementGroup]:
+        def find() -> PlacementGroup | None:
             try:
                 group: PlacementGroup = ray.util.get_placement_group(name)
                 return group
@@ -85,7 +86,7 @@ class Ray:
 
         return await self.run(find) if name else None
 
-    async def create_group(self, template: Dict[str, Any]) -> PlacementGroup:
+    async def create_group(self, template: dict[str, Any]) -> PlacementGroup:
         """Ask for a detached group as the template says; does not wait for it."""
         bundles = [{k: float(v) for k, v in b.items() if v} for b in template["bundles"]]
         selector = template.get("bundleLabelSelector")
@@ -102,11 +103,11 @@ class Ray:
 
         return await self.run(create)
 
-    async def group_row(self, group: PlacementGroup) -> Dict[str, Any]:
+    async def group_row(self, group: PlacementGroup) -> dict[str, Any]:
         """Ray's row about a group: name, state, bundles, bundles_to_node_id, ..."""
         return await self.run(placement_group_table, group)
 
-    async def groups(self) -> List[Dict[str, Any]]:
+    async def groups(self) -> list[dict[str, Any]]:
         """Ray's rows about all groups of all namespaces."""
         return list((await self.run(placement_group_table)).values())
 
@@ -116,9 +117,9 @@ class Ray:
 
     # Actors.
 
-    async def create_actor(self, template: Dict[str, Any], group: PlacementGroup, header: Dict[str, Any]) -> Any:
+    async def create_actor(self, template: dict[str, Any], group: PlacementGroup, header: dict[str, Any]) -> Any:
         """A detached actor in its bundle; does not wait for it."""
-        options: Dict[str, Any] = {
+        options: dict[str, Any] = {
             "name": template["name"],
             "namespace": self.namespace,
             "lifetime": "detached",
@@ -133,10 +134,10 @@ class Ray:
             options["runtime_env"] = template["runtimeEnv"]
         return await self.run(lambda: self._actor_class.options(**options).remote(header))
 
-    async def find_actor(self, name: str) -> Optional[Any]:
+    async def find_actor(self, name: str) -> Any | None:
         """The living actor of that name, or None."""
 
-        def find() -> Optional[Any]:
+        def find() -> Any | None:
             try:
                 return ray.get_actor(name, namespace=self.namespace)
             except ValueError:
@@ -144,7 +145,7 @@ class Ray:
 
         return await self.run(find)
 
-    async def actor_names(self) -> List[str]:
+    async def actor_names(self) -> list[str]:
         """The names of the living actors of our namespace."""
         rows = await self.run(lambda: ray.util.list_named_actors(all_namespaces=True))
         return sorted(r["name"] for r in rows if r["namespace"] == self.namespace)
@@ -162,16 +163,16 @@ class Ray:
 
     # Nodes.
 
-    async def nodes(self) -> List[Dict[str, Any]]:
+    async def nodes(self) -> list[dict[str, Any]]:
         """Ray's rows about all nodes, dead ones included."""
         return await self.run(ray.nodes)
 
-    async def free(self) -> Dict[str, Dict[str, float]]:
+    async def free(self) -> dict[str, dict[str, float]]:
         """What is free by node id; empty when this version of Ray does not tell."""
 
-        def free() -> Dict[str, Dict[str, float]]:
+        def free() -> dict[str, dict[str, float]]:
             try:
-                found: Dict[str, Dict[str, float]] = ray._private.state.available_resources_per_node()
+                found: dict[str, dict[str, float]] = ray._private.state.available_resources_per_node()
                 return found
             except AttributeError:
                 return {}
@@ -187,11 +188,11 @@ class Ray:
 
     # Foreign actors.
 
-    async def actor_rows(self) -> List[Dict[str, Any]]:
+    async def actor_rows(self) -> list[dict[str, Any]]:
         """The State API's rows about living named actors of our namespace: name,
         actor_id, job_id, node_id, pid, placement_group_id."""
 
-        def rows() -> List[Dict[str, Any]]:
+        def rows() -> list[dict[str, Any]]:
             from ray.util.state import list_actors
 
             found = list_actors(
@@ -202,11 +203,11 @@ class Ray:
 
         return await self.run(rows)
 
-    async def group_rows(self) -> List[Dict[str, Any]]:
+    async def group_rows(self) -> list[dict[str, Any]]:
         """The State API's rows about placement groups of all namespaces: name,
         placement_group_id, creator_job_id."""
 
-        def rows() -> List[Dict[str, Any]]:
+        def rows() -> list[dict[str, Any]]:
             from ray.util.state import list_placement_groups
 
             found = list_placement_groups(limit=10_000, raise_on_missing_output=False)
@@ -214,11 +215,11 @@ class Ray:
 
         return await self.run(rows)
 
-    async def live_jobs(self) -> List[str]:
+    async def live_jobs(self) -> list[str]:
         """The ids of the jobs whose driver lives, but for our own: it makes nothing that
         carries no store id."""
 
-        def jobs() -> List[str]:
+        def jobs() -> list[str]:
             from ray._private.state import state
 
             own = ray.get_runtime_context().get_job_id()
@@ -227,7 +228,7 @@ class Ray:
         return await self.run(jobs)
 
 
-def _node_types() -> List[str]:
+def _node_types() -> list[str]:
     """The node types that the cluster's autoscaler reports, if it has one."""
     from ray.experimental.internal_kv import _internal_kv_get
 
@@ -240,7 +241,7 @@ def _node_types() -> List[str]:
     return list((report.get("node_type_mapping") or {}).values())
 
 
-async def ask(ref: Any, timeout: Optional[float] = None) -> Any:
+async def ask(ref: Any, timeout: float | None = None) -> Any:
     """The result of an ObjectRef; a cancelled or late caller leaves the call running."""
     return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(ref.future())), timeout)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Optional
 
 # It is told as source, because the node of the actor has no file of ours.
 SOURCE = r"""
@@ -84,7 +83,7 @@ class Reaper:
 
     def __init__(self) -> None:
         self._pipe = -1
-        self._launcher: Optional[subprocess.Popen[bytes]] = None
+        self._launcher: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:

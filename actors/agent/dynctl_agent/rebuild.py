@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 from .commands import START, STOP, Command
 from .log import log
@@ -28,9 +29,9 @@ class Found:
     """One actor that Ray holds. described is empty when it is not of our class, or
     silent: of our class, and has not answered yet."""
 
-    def __init__(self, name: str, handle: Any, described: Optional[Dict[str, Any]], silent: bool = False) -> None:
+    def __init__(self, name: str, handle: Any, described: dict[str, Any] | None, silent: bool = False) -> None:
         self.name, self.handle, self.silent = name, handle, silent
-        self.described: Dict[str, Any] = described or {}
+        self.described: dict[str, Any] = described or {}
         match = NAME.match(name)
         assert match is not None
         self.server, self.generation, self.label = match.groups()
@@ -41,14 +42,14 @@ class Discovered:
     command that goes on where the last agent ended."""
 
     def __init__(self) -> None:
-        self.units: List[UnitView] = []
+        self.units: list[UnitView] = []
         # Units known before that have more actors now.
-        self.grown: List[Tuple[str, str]] = []
-        self.resume: Dict[Tuple[str, str], Command] = {}
+        self.grown: list[tuple[str, str]] = []
+        self.resume: dict[tuple[str, str], Command] = {}
 
 
 async def discover(
-    world: World, known_actors: Set[str], known_groups: Set[str], reported: Sequence[Dict[str, Any]] = ()
+    world: World, known_actors: set[str], known_groups: set[str], reported: Sequence[dict[str, Any]] = ()
 ) -> Discovered:
     """Everything under our names that is not known. reported: the units as the agent
     before said. Raises Stale."""
@@ -65,7 +66,7 @@ async def discover(
     return out
 
 
-async def _groups(world: World, known: Set[str]) -> Dict[str, Dict[str, Any]]:
+async def _groups(world: World, known: set[str]) -> dict[str, dict[str, Any]]:
     """Rows by name, with the handle: groups of our namespace only, which rows do not tell."""
     rows = {}
     for row in await world.ray.groups():
@@ -77,7 +78,7 @@ async def _groups(world: World, known: Set[str]) -> Dict[str, Dict[str, Any]]:
     return rows
 
 
-async def _describe(world: World, name: str) -> Optional[Found]:
+async def _describe(world: World, name: str) -> Found | None:
     handle = await world.ray.find_actor(name)
     if handle is None:
         return None
@@ -100,8 +101,8 @@ async def _describe(world: World, name: str) -> Optional[Found]:
         return Found(name, handle, None)
 
 
-def _add_described(world: World, out: Discovered, found: List[Found], groups: Dict[str, Any]) -> None:
-    by_group: Dict[str, List[Found]] = {}
+def _add_described(world: World, out: Discovered, found: list[Found], groups: dict[str, Any]) -> None:
+    by_group: dict[str, list[Found]] = {}
     for f in found:
         by_group.setdefault(f.described["template"]["placementGroup"]["name"], []).append(f)
     # The newest infra unit of a server has that name; an older generation's gets its own.
@@ -131,7 +132,7 @@ def _add_described(world: World, out: Discovered, found: List[Found], groups: Di
             out.resume[(unit.server, unit.unit)] = command
 
 
-def _join(out: Discovered, silent: List[Found]) -> List[Found]:
+def _join(out: Discovered, silent: list[Found]) -> list[Found]:
     """Silent actors whose unit is known from others of it; those that are left."""
     left = []
     for f in silent:
@@ -146,12 +147,12 @@ def _join(out: Discovered, silent: List[Found]) -> List[Found]:
 
 
 def _reclaim(
-    world: World, out: Discovered, silent: List[Found], groups: Dict[str, Any], reported: Sequence[Dict[str, Any]]
-) -> List[Found]:
+    world: World, out: Discovered, silent: list[Found], groups: dict[str, Any], reported: Sequence[dict[str, Any]]
+) -> list[Found]:
     """Silent actors that were reported as ours; those that are left."""
     ours = [v for v in reported if v.get("storeId") == world.config.store_id]
     by_actor = {a["name"]: v for v in ours for a in v.get("actors") or []}
-    units: Dict[str, UnitView] = {}
+    units: dict[str, UnitView] = {}
     left = []
     for f in silent:
         value = by_actor.get(f.name)
@@ -173,14 +174,14 @@ def _reclaim(
     return left
 
 
-def forget_unmade(unit: UnitView, command: Optional[Command]) -> None:
+def forget_unmade(unit: UnitView, command: Command | None) -> None:
     """Actors that Ray has never heard of, and that nobody is about to make."""
     for name in [n for n, a in unit.actors.items() if a.phase == PENDING]:
         if command is None or name not in command.attempts:
             del unit.actors[name]
 
 
-def resume(world: World, unit: UnitView, described: List[Dict[str, Any]]) -> Optional[Command]:
+def resume(world: World, unit: UnitView, described: list[dict[str, Any]]) -> Command | None:
     """What was under way, from what it told the actors: a stop (which was acknowledged,
     and is not asked for again while the unit says that it stops), or else a start."""
     for d in described:
@@ -190,7 +191,7 @@ def resume(world: World, unit: UnitView, described: List[Dict[str, Any]]) -> Opt
     return None if unit.foreign else _resume_start(unit, described)
 
 
-def _resume_stop(unit: UnitView, asked: Dict[str, Any]) -> Command:
+def _resume_stop(unit: UnitView, asked: dict[str, Any]) -> Command:
     return Command(
         asked.get("verb", STOP), unit.server, unit.unit, unit.generation, int(asked.get("epoch") or 0),
         asked.get("causeId", "resumed"), {"gracePeriod": asked["gracePeriod"]}, 0.0,
@@ -198,11 +199,11 @@ def _resume_stop(unit: UnitView, asked: Dict[str, Any]) -> Command:
     )
 
 
-def _resume_start(unit: UnitView, described: List[Dict[str, Any]]) -> Optional[Command]:
+def _resume_start(unit: UnitView, described: list[dict[str, Any]]) -> Command | None:
     # What was asked of an actor it knows best: the others may have heard of a higher number
     # before it was made anew, and counts from 1 again.
     told = {d["actor"]: d["goals"] for d in described}
-    goals: Dict[str, Dict[str, int]] = {}
+    goals: dict[str, dict[str, int]] = {}
     for d in described:
         for name, goal in d["goals"].items():
             hearsay = d["actor"] != name and name in told.get(name, {})
@@ -223,7 +224,7 @@ def _resume_start(unit: UnitView, described: List[Dict[str, Any]]) -> Optional[C
     )
 
 
-def _take_group(unit: UnitView, row: Optional[Dict[str, Any]], wanted: Dict[str, Any]) -> None:
+def _take_group(unit: UnitView, row: dict[str, Any] | None, wanted: dict[str, Any]) -> None:
     unit.pending = False
     if row is None:
         unit.group = {**wanted, "state": "REMOVED"}
@@ -235,7 +236,7 @@ def _take_group(unit: UnitView, row: Optional[Dict[str, Any]], wanted: Dict[str,
 # What is not ours, or cannot say so.
 
 
-async def _add_strangers(world: World, out: Discovered, found: List[Found], groups: Dict[str, Any]) -> None:
+async def _add_strangers(world: World, out: Discovered, found: list[Found], groups: dict[str, Any]) -> None:
     makers = Makers(world.ray)
     units = {r.unit.group.get("id", ""): r.unit for r in world.units.values() if r.unit.foreign}
     known = set(map(id, units.values()))
@@ -266,7 +267,7 @@ async def _add_strangers(world: World, out: Discovered, found: List[Found], grou
         await makers.judge(unit)
 
 
-def _group_unit(row: Dict[str, Any]) -> UnitView:
+def _group_unit(row: dict[str, Any]) -> UnitView:
     match = NAME.match(row["name"])
     assert match is not None
     server, generation, rest = match.groups()
@@ -279,7 +280,7 @@ def _group_unit(row: Dict[str, Any]) -> UnitView:
     return unit
 
 
-def remember(unit: UnitView, value: Optional[Dict[str, Any]], store_id: str) -> None:
+def remember(unit: UnitView, value: dict[str, Any] | None, store_id: str) -> None:
     """Complete a unit with what was reported of it last: actors that have died since,
     and whose a group without living actors is."""
     if value is None or value.get("storeId") != store_id:

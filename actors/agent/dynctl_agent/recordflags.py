@@ -17,8 +17,9 @@ import json
 import os
 import sys
 import types
+from collections.abc import Callable
 from importlib import metadata
-from typing import Any, Callable, TextIO
+from typing import Any, TextIO
 
 # Words that tell the types apart.
 PROBES = ("7", "-7", "1.5", "1e3", "2k", "word", "true", "{}", '{"no_such_field": 1}', "[1]")

@@ -23,7 +23,7 @@ import base64
 import json
 import time
 import urllib.request
-from typing import Any, Dict
+from typing import Any
 
 from .log import log
 
@@ -103,12 +103,12 @@ def _text(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-def _post(url: str, call: str, body: Dict[str, Any]) -> Dict[str, Any]:
+def _post(url: str, call: str, body: dict[str, Any]) -> dict[str, Any]:
     request = urllib.request.Request(f"{url}/v3/{call}", json.dumps(body).encode(), {"Content-Type": "application/json"})
     # Between a worker and its etcd stands no proxy. An opener cannot be a constant of
     # the module: on Python >= 3.12 it holds an SSLContext, and the actor's class travels
     # by value, with all that its modules hold.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=TIMEOUT) as answer:
-        found: Dict[str, Any] = json.load(answer)
+        found: dict[str, Any] = json.load(answer)
     return found

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Awaitable, Dict, List, Optional, Set
+from collections.abc import Awaitable
+from typing import Any
 
 from .commands import START, Command
 from .observe import Writer
@@ -24,19 +25,19 @@ class Runner:
 
     def __init__(self, world: World, unit: UnitView) -> None:
         self.world, self.unit = world, unit
-        self.bundle_nodes: Dict[str, str] = {}  # node id by bundle
+        self.bundle_nodes: dict[str, str] = {}  # node id by bundle
         self.gone = False
         self.writer = self._new_writer()
-        self._pending: List[Command] = []
+        self._pending: list[Command] = []
         self._arrived = asyncio.Event()
-        self._making: Set["asyncio.Task[Any]"] = set()
-        self._task: Optional[asyncio.Task[None]] = None
+        self._making: set[asyncio.Task[Any]] = set()
+        self._task: asyncio.Task[None] | None = None
 
     def _new_writer(self) -> Writer:
         key = f"unit.{self.unit.server}.{self.unit.unit}"
         return Writer(self.world.bus, key, self._render, self.world.in_charge)
 
-    def _render(self) -> Optional[Dict[str, Any]]:
+    def _render(self) -> dict[str, Any] | None:
         return None if self.gone else self.unit.value(self.world.incarnation)
 
     def changed(self) -> None:
@@ -116,8 +117,8 @@ class Runner:
 
     async def call(
         self, actor: ActorView, method: str, *args: Any,
-        timeout: Optional[float] = None, command: Optional[Dict[str, Any]] = None,
-    ) -> Dict[str, Any]:
+        timeout: float | None = None, command: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """Call a method of an actor until it answers. Raises RayActorError when the
         actor is dead, asyncio.TimeoutError. command: what asks for it."""
         caller = {**self.world.caller(), "command": command} if command else self.world.caller()
@@ -126,7 +127,7 @@ class Runner:
                 raise RayActorError(error_msg=f"{actor.name} is dead")
             try:
                 ref = getattr(actor.handle, method).remote(caller, *args)
-                answer: Dict[str, Any] = await ask(ref, timeout)
+                answer: dict[str, Any] = await ask(ref, timeout)
             except ActorUnavailableError:
                 await asyncio.sleep(0.1)
                 continue
@@ -157,7 +158,7 @@ class Runner:
             seen = snap["version"]
             self.absorb(actor, snap)
 
-    def absorb(self, actor: ActorView, snap: Dict[str, Any]) -> None:
+    def absorb(self, actor: ActorView, snap: dict[str, Any]) -> None:
         """Take over what an actor said, and tell what is new in it."""
         before = actor.snap
         if not actor.absorb(snap):
@@ -182,12 +183,12 @@ class Runner:
         self.changed()
         self.world.spawn(self.refresh_group())
 
-    def _judge_exit(self, actor: ActorView, end: Dict[str, Any]) -> None:
+    def _judge_exit(self, actor: ActorView, end: dict[str, Any]) -> None:
         since = max(end["at"] - INFRA_AWAY, actor.snap["startedAt"])
         needed = [self.world.find(self.unit.server, n) for n in actor.template.get("needs") or []]
         end["infraAway"] = any(was_away(a, since) for a in needed)
 
-    def _tell_exit(self, actor: ActorView, end: Dict[str, Any]) -> None:
+    def _tell_exit(self, actor: ActorView, end: dict[str, Any]) -> None:
         message = f"{actor.name}: attempt {end['attempt']} ended with code {end['code']}"
         message += "".join(f"{sep}{end[k]}" for sep, k in ((": ", "cause"), ("; ", "hint")) if end.get(k))
         self.world.facts.tell("unit-exited", self.unit.fact(end["reason"], message), {"actor": actor.name, **end})
@@ -199,7 +200,7 @@ class Runner:
         row = await self.world.ray.group_row(self.unit.group_handle)
         self.take_group_row(row)
 
-    def take_group_row(self, row: Dict[str, Any]) -> None:
+    def take_group_row(self, row: dict[str, Any]) -> None:
         """Take over Ray's row about the group."""
         state = row.get("state", "REMOVED") if row else "REMOVED"
         self.bundle_nodes = {str(k): v for k, v in (row.get("bundles_to_node_id") or {}).items() if v}

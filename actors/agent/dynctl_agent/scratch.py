@@ -13,7 +13,8 @@ import os
 import re
 import secrets
 import tempfile
-from typing import Any, Dict, Mapping, Optional, Sequence, Set
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from . import environ, ownfile, procfs
 from .caches import Caches
@@ -76,9 +77,9 @@ class Segments:
 
     def __init__(self) -> None:
         self._before = segments()
-        self.found: Dict[str, int] = {}  # inode by name
+        self.found: dict[str, int] = {}  # inode by name
 
-    def look(self, session: int) -> Set[str]:
+    def look(self, session: int) -> set[str]:
         """Note what the processes of a session map now; the names that are new."""
         unknown = {n: i for n, i in segments().items() if self._before.get(n) != i and self.found.get(n) != i}
         if not unknown:
@@ -103,7 +104,7 @@ class Segments:
                     pass
 
 
-def segments() -> Dict[str, int]:
+def segments() -> dict[str, int]:
     """Inodes of this user's segments with made-up names, by name."""
     found = {}
     try:
@@ -118,9 +119,9 @@ def segments() -> Dict[str, int]:
     return found
 
 
-def mapped(pids: Sequence[int]) -> Set[int]:
+def mapped(pids: Sequence[int]) -> set[int]:
     """Inodes of what processes map of /dev/shm."""
-    found: Set[int] = set()
+    found: set[int] = set()
     for pid in pids:
         try:
             with open(f"/proc/{pid}/maps", "rb") as f:
@@ -136,10 +137,10 @@ class Leftovers:
 
     def __init__(self, reaper: Reaper, caches: Caches) -> None:
         self._reaper, self._caches = reaper, caches
-        self._scratch: Optional[Scratch] = None
-        self._segments: Optional[Segments] = None
+        self._scratch: Scratch | None = None
+        self._segments: Segments | None = None
 
-    def prepare(self, template: Dict[str, Any], directory: str, inherited: Mapping[str, str]) -> Dict[str, str]:
+    def prepare(self, template: dict[str, Any], directory: str, inherited: Mapping[str, str]) -> dict[str, str]:
         """Before an attempt is executed: the variables that give it a directory of its
         own, and those of the node's caches. What the node's own environment says counts
         for more. It runs without where none can be made."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any
 
 from .log import log
 from .ray_api import ActorUnavailableError, RayActorError, ask
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LOOK = 0.5
 
 
-def attend(runner: "Runner") -> None:
+def attend(runner: Runner) -> None:
     """Wait for the silent actors of a unit, and for its placement no longer than a start
     would have: what is to be done with it stands in the actors."""
     silent = [a for a in runner.unit.actors.values() if a.silent]
@@ -32,7 +32,7 @@ def attend(runner: "Runner") -> None:
         runner.world.spawn(_placed_in_time(runner))
 
 
-async def _listen(runner: "Runner", actor: ActorView) -> None:
+async def _listen(runner: Runner, actor: ActorView) -> None:
     handle = actor.handle
     described = await _described(runner, actor)
     if described is None or actor.handle is not handle or not actor.silent:
@@ -55,11 +55,11 @@ async def _listen(runner: "Runner", actor: ActorView) -> None:
     runner.changed()
 
 
-async def _described(runner: "Runner", actor: ActorView) -> Optional[Dict[str, Any]]:
+async def _described(runner: Runner, actor: ActorView) -> dict[str, Any] | None:
     handle = actor.handle
     while actor.handle is handle and actor.silent and not runner.gone:
         try:
-            described: Dict[str, Any] = await ask(handle.describe.remote(runner.world.caller()))
+            described: dict[str, Any] = await ask(handle.describe.remote(runner.world.caller()))
             return described
         except ActorUnavailableError:
             await asyncio.sleep(LOOK)
@@ -70,10 +70,10 @@ async def _described(runner: "Runner", actor: ActorView) -> Optional[Dict[str, A
     return None
 
 
-def _go_on(runner: "Runner") -> None:
+def _go_on(runner: Runner) -> None:
     """All have answered: the unit is known as if they had at once."""
     unit = runner.unit
-    described: List[Dict[str, Any]] = [a.described for a in unit.actors.values() if a.live and a.described]
+    described: list[dict[str, Any]] = [a.described for a in unit.actors.values() if a.live and a.described]
     newest = max(described, key=lambda d: (d["snapshot"]["startedAt"], d["createdAt"]))
     unit.identify(newest["template"], newest["placement"])
     unit.executes(newest["template"])
@@ -84,7 +84,7 @@ def _go_on(runner: "Runner") -> None:
         runner.submit(command)
 
 
-async def _placed_in_time(runner: "Runner") -> None:
+async def _placed_in_time(runner: Runner) -> None:
     unit, begun = runner.unit, time.monotonic()
     while unit.unknown and unit.group.get("state") == "PENDING" and not runner.gone:
         if time.monotonic() - begun > unit.placement_timeout:

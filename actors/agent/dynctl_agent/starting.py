@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 from . import environ, hold
 from .commands import Command
@@ -29,7 +29,7 @@ class NotOwner(Exception):
     """The name belongs to an actor of another store."""
 
 
-async def start(runner: "Runner", command: Command) -> None:
+async def start(runner: Runner, command: Command) -> None:
     """Make it so. Ends when all attempts are executed, or cannot be."""
     unit = runner.unit
     await runner.settle()
@@ -66,7 +66,7 @@ def said(err: BaseException) -> str:
     return repr(err)[:500]
 
 
-async def _make_it_so(runner: "Runner", command: Command) -> None:
+async def _make_it_so(runner: Runner, command: Command) -> None:
     created = await _ensure_group(runner, command)
     work = [asyncio.ensure_future(_placed(runner, command, created))]
     work += [asyncio.ensure_future(_drive(runner, command, t)) for t in command.template["actors"]]
@@ -80,14 +80,14 @@ async def _make_it_so(runner: "Runner", command: Command) -> None:
 # The group.
 
 
-async def _ensure_group(runner: "Runner", command: Command) -> bool:
+async def _ensure_group(runner: Runner, command: Command) -> bool:
     """The group asked for; says whether it is a new one."""
     unit, ray = runner.unit, runner.world.ray
     wanted = command.template["placementGroup"]
     if _has_group(unit, wanted):
         return False
     group = await ray.find_group(wanted["name"])
-    row: Dict[str, Any] = await ray.group_row(group) if group else {}
+    row: dict[str, Any] = await ray.group_row(group) if group else {}
     living = any(a.live for a in unit.actors.values())
     if group is not None and row and not living and (row["state"] in ("REMOVED", "RESCHEDULING") or _other_shape(row, wanted)):
         await ray.remove_group(group)
@@ -106,20 +106,20 @@ async def _ensure_group(runner: "Runner", command: Command) -> bool:
     return created
 
 
-async def _create_group(runner: "Runner", wanted: Dict[str, Any]) -> Any:
+async def _create_group(runner: Runner, wanted: dict[str, Any]) -> Any:
     runner.unit.group_handle = await runner.world.ray.create_group(wanted)
     return runner.unit.group_handle
 
 
-def _has_group(unit: UnitView, wanted: Dict[str, Any]) -> bool:
+def _has_group(unit: UnitView, wanted: dict[str, Any]) -> bool:
     """Living actors prove a group; to ask Ray again would cost more than an exec."""
     living = any(a.live for a in unit.actors.values())
     same = unit.group.get("name") == wanted["name"] and unit.group.get("state") == "CREATED"
     return living and same and unit.group_handle is not None
 
 
-def _other_shape(row: Dict[str, Any], wanted: Dict[str, Any]) -> bool:
-    def shape(bundle: Dict[str, Any]) -> Tuple[float, float]:
+def _other_shape(row: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    def shape(bundle: dict[str, Any]) -> tuple[float, float]:
         return (float(bundle.get("CPU", 0)), float(bundle.get("GPU", 0)))
 
     bundles = row.get("bundles") or {}
@@ -127,7 +127,7 @@ def _other_shape(row: Dict[str, Any], wanted: Dict[str, Any]) -> bool:
     return row.get("strategy") != wanted["strategy"] or have != [shape(b) for b in wanted["bundles"]]
 
 
-async def _placed(runner: "Runner", command: Command, created: bool) -> None:
+async def _placed(runner: Runner, command: Command, created: bool) -> None:
     """Until the group is ready. Actors that answer prove it sooner than Ray's table."""
     limit = float(command.template.get("placementTimeout") or 0)
     begun, pause, unit = time.monotonic(), 0.05, runner.unit
@@ -147,7 +147,7 @@ async def _placed(runner: "Runner", command: Command, created: bool) -> None:
         pause = min(pause * 1.5, 1.0)
 
 
-async def give_up(runner: "Runner", reason: str, message: str) -> None:
+async def give_up(runner: Runner, reason: str, message: str) -> None:
     """Leave nothing: processes, then actors, then the group."""
     from .stopping import remove
 
@@ -167,7 +167,7 @@ async def give_up(runner: "Runner", reason: str, message: str) -> None:
 # Actors.
 
 
-async def _drive(runner: "Runner", command: Command, template: Dict[str, Any]) -> None:
+async def _drive(runner: Runner, command: Command, template: dict[str, Any]) -> None:
     actor = runner.unit.actors[template["name"]]
     goal = command.attempts.get(actor.name)
     try:
@@ -181,7 +181,7 @@ async def _drive(runner: "Runner", command: Command, template: Dict[str, Any]) -
             runner.died(actor, actor.handle, str(err))
 
 
-async def _ensure_actor(runner: "Runner", command: Command, template: Dict[str, Any]) -> None:
+async def _ensure_actor(runner: Runner, command: Command, template: dict[str, Any]) -> None:
     unit, ray = runner.unit, runner.world.ray
     actor = unit.actors[template["name"]]
     if actor.live:
@@ -211,11 +211,11 @@ async def _ensure_actor(runner: "Runner", command: Command, template: Dict[str, 
     runner.changed()
 
 
-async def _ask_found(runner: "Runner", handle: Any) -> Dict[str, Any]:
+async def _ask_found(runner: Runner, handle: Any) -> dict[str, Any]:
     """What an actor says that is there already. It may be dying, or wait for a group that
     is no more; its name is free afterwards. One whose group waits for nodes waits with it.
     Raises RayActorError, asyncio.TimeoutError."""
-    call: asyncio.Future[Dict[str, Any]] = asyncio.ensure_future(ask(handle.describe.remote(runner.world.caller())))
+    call: asyncio.Future[dict[str, Any]] = asyncio.ensure_future(ask(handle.describe.remote(runner.world.caller())))
     try:
         while True:
             placed = runner.unit.group.get("state") != "PENDING"
@@ -228,7 +228,7 @@ async def _ask_found(runner: "Runner", handle: Any) -> Dict[str, Any]:
         call.cancel()
 
 
-async def _create(runner: "Runner", command: Command, template: Dict[str, Any]) -> Any:
+async def _create(runner: Runner, command: Command, template: dict[str, Any]) -> Any:
     header = {
         "storeId": runner.unit.store_id, "actor": template["name"], "template": command.template,
         "placement": command.placement, "goals": command.attempts, "binDirs": runner.world.config.bin_dirs,
@@ -247,7 +247,7 @@ async def _create(runner: "Runner", command: Command, template: Dict[str, Any]) 
 # Attempts.
 
 
-async def _attempt(runner: "Runner", command: Command, template: Dict[str, Any]) -> None:
+async def _attempt(runner: Runner, command: Command, template: dict[str, Any]) -> None:
     world, unit = runner.world, runner.unit
     actor, goal = unit.actors[template["name"]], command.attempts[template["name"]]
     if not _ready_to_execute(runner, template):
@@ -260,7 +260,7 @@ async def _attempt(runner: "Runner", command: Command, template: Dict[str, Any])
     failure = await _find_ports(runner, actor)
     actor.ported = goal["number"]
     world.changed.fire()
-    resolved: Dict[str, str] = {}
+    resolved: dict[str, str] = {}
     if failure is None:
         resolved = await _resolve(runner, actor)
     own = f":{unit.unit}/"
@@ -278,7 +278,7 @@ async def _attempt(runner: "Runner", command: Command, template: Dict[str, Any])
         world.facts.tell("unit-started", unit.fact("Executed", message))
 
 
-def _ready_to_execute(runner: "Runner", template: Dict[str, Any]) -> bool:
+def _ready_to_execute(runner: Runner, template: dict[str, Any]) -> bool:
     for need in template.get("needs") or []:
         found = runner.world.find(runner.unit.server, need)
         if found is None or found.state != RUNNING:
@@ -286,9 +286,9 @@ def _ready_to_execute(runner: "Runner", template: Dict[str, Any]) -> bool:
     return True
 
 
-async def _find_ports(runner: "Runner", actor: ActorView) -> Optional[Dict[str, str]]:
+async def _find_ports(runner: Runner, actor: ActorView) -> dict[str, str] | None:
     """Ports for the next attempt, recorded in the actor; a failure if there are none."""
-    rules: List[Dict[str, Any]] = actor.template.get("ports") or []
+    rules: list[dict[str, Any]] = actor.template.get("ports") or []
     if not rules:
         return None
     # On another machine the port of the last attempt is a number like any other.
@@ -305,7 +305,7 @@ async def _find_ports(runner: "Runner", actor: ActorView) -> Optional[Dict[str, 
         await asyncio.sleep(0.05)
 
 
-async def _resolve(runner: "Runner", actor: ActorView) -> Dict[str, str]:
+async def _resolve(runner: Runner, actor: ActorView) -> dict[str, str]:
     """Values for the references of a template, once all are known."""
     world, server = runner.world, runner.unit.server
     wanted = environ.references(actor.template)

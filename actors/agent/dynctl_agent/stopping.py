@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 from .commands import SWEEP, Command
 from .foreign import end_children
@@ -22,7 +22,7 @@ DEATH = 10.0
 FOLLOWERS = 10.0
 
 
-async def stop(runner: "Runner", command: Command) -> None:
+async def stop(runner: Runner, command: Command) -> None:
     """End a unit; what is gone already is no error."""
     unit = runner.unit
     unit.stopping = True
@@ -36,7 +36,7 @@ async def stop(runner: "Runner", command: Command) -> None:
     runner.world.facts.tell(kind, unit.fact("Stopped", "nothing of it is left" + lost), detail)
 
 
-def cut(runner: "Runner", grace: float) -> Tuple[str, Optional[Dict[str, int]]]:
+def cut(runner: Runner, grace: float) -> tuple[str, dict[str, int] | None]:
     """What the end of the grace period cost, in words and as a number."""
     if any(a.snap.get("hung") for a in runner.unit.actors.values()):
         return "; it hung, and was killed", None
@@ -49,7 +49,7 @@ def cut(runner: "Runner", grace: float) -> Tuple[str, Optional[Dict[str, int]]]:
     return f"; {lost} requests were not finished within {grace:.0f} s and were lost", {"lostRequests": lost}
 
 
-async def remove(runner: "Runner", grace: float, origin: Optional[Dict[str, Any]] = None) -> None:
+async def remove(runner: Runner, grace: float, origin: dict[str, Any] | None = None) -> None:
     """Processes, actors, group. Repeats what fails: a stop has no other end."""
     unit, ray = runner.unit, runner.world.ray
     await runner.settle()
@@ -74,7 +74,7 @@ async def remove(runner: "Runner", grace: float, origin: Optional[Dict[str, Any]
             pause = min(pause * 2, 5.0)
 
 
-def _phases(runner: "Runner") -> List[List[ActorView]]:
+def _phases(runner: Runner) -> list[list[ActorView]]:
     """Actors by the order of their end: infra one by one, the frontend first and etcd
     last. The first rank of a worker before the others, without which it could not
     finish what runs."""
@@ -90,12 +90,12 @@ def _phases(runner: "Runner") -> List[List[ActorView]]:
     return [[a] for a in actors]
 
 
-def _made(runner: "Runner", actor: ActorView) -> bool:
+def _made(runner: Runner, actor: ActorView) -> bool:
     """Whether an actor can answer; one that does not may be slow."""
-    return actor.live or actor.silent and runner.unit.group.get("state") != "PENDING"
+    return actor.live or (actor.silent and runner.unit.group.get("state") != "PENDING")
 
 
-async def _end_process(runner: "Runner", actor: ActorView, grace: float, origin: Optional[Dict[str, Any]]) -> None:
+async def _end_process(runner: Runner, actor: ActorView, grace: float, origin: dict[str, Any] | None) -> None:
     if not _made(runner, actor):
         return  # nothing runs in it
     if runner.unit.foreign and not hasattr(actor.handle, "describe"):
@@ -108,7 +108,7 @@ async def _end_process(runner: "Runner", actor: ActorView, grace: float, origin:
         log("warn", "an actor did not stop its process", actor=actor.name, error=repr(err)[:300])
 
 
-async def _clean_and_kill(runner: "Runner", actor: ActorView) -> None:
+async def _clean_and_kill(runner: Runner, actor: ActorView) -> None:
     handle = actor.handle
     if handle is None:
         return

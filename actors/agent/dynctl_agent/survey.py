@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import platform
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Set
+from typing import TYPE_CHECKING, Any
 
 from . import caches
 from .log import log
@@ -33,12 +33,12 @@ DISTRIBUTIONS = {
 MOST_PROCESSES = 16
 
 
-def look(cache_dir: str = "") -> Dict[str, Any]:
+def look(cache_dir: str = "") -> dict[str, Any]:
     """All of it, of the node that this runs on."""
     return {"versions": versions(), "cards": cards(), "caches": caches.measure(cache_dir)}
 
 
-def versions() -> Dict[str, str]:
+def versions() -> dict[str, str]:
     """Of Python and of each distribution that is there."""
     found = {"python": platform.python_version()}
     for name, distributions in DISTRIBUTIONS.items():
@@ -51,7 +51,7 @@ def versions() -> Dict[str, str]:
     return found
 
 
-def cards() -> List[Dict[str, Any]]:
+def cards() -> list[dict[str, Any]]:
     """The NVIDIA cards as NVML tells them, by index; empty where there is no NVML."""
     try:
         from ray._private.thirdparty import pynvml
@@ -65,9 +65,9 @@ def cards() -> List[Dict[str, Any]]:
         pynvml.nvmlShutdown()
 
 
-def card(nvml: Any, index: int) -> Dict[str, Any]:
+def card(nvml: Any, index: int) -> dict[str, Any]:
     """One card; `error` is what the driver says of one that it has lost."""
-    found: Dict[str, Any] = {"index": index}
+    found: dict[str, Any] = {"index": index}
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         found["uuid"] = text(nvml.nvmlDeviceGetUUID(handle))
@@ -80,7 +80,7 @@ def card(nvml: Any, index: int) -> Dict[str, Any]:
     return found
 
 
-def processes(rows: Any) -> List[Dict[str, Any]]:
+def processes(rows: Any) -> list[dict[str, Any]]:
     """Pid, process group, command and bytes of who uses a card. A pid that this node does
     not know belongs to another container: its group is 0."""
     out = []
@@ -104,13 +104,13 @@ def text(value: Any) -> str:
 class Survey:
     """Keeps what the nodes say of themselves current."""
 
-    def __init__(self, world: "World", nodes: "Nodes") -> None:
+    def __init__(self, world: World, nodes: Nodes) -> None:
         self._world, self._nodes = world, nodes
-        self._due: Dict[str, float] = {}  # by node: from then on
-        self._asking: Dict[str, "asyncio.Future[None]"] = {}
-        self._cards: Set[str] = set()  # nodes that have any
-        self._ours: Set[int] = set()  # process groups of our workers, dead ones included
-        self._found: Dict[str, Dict[str, Any]] = {}
+        self._due: dict[str, float] = {}  # by node: from then on
+        self._asking: dict[str, asyncio.Future[None]] = {}
+        self._cards: set[str] = set()  # nodes that have any
+        self._ours: set[int] = set()  # process groups of our workers, dead ones included
+        self._found: dict[str, dict[str, Any]] = {}
         self.parsers = Parsers(world, self._quiet, self._tell_all)
 
     async def begin(self, own: str) -> None:
@@ -159,7 +159,7 @@ class Survey:
         finally:
             self._asking.pop(node, None)
 
-    def _take(self, node: str, found: Dict[str, Any]) -> None:
+    def _take(self, node: str, found: dict[str, Any]) -> None:
         self._due[node] = time.monotonic() + (EVERY_WITH_CARDS if found["cards"] else EVERY)
         if found["cards"]:
             self._cards.add(node)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Dict
+from typing import Any
 
 from .values import MAX_COUNT, Rule, Unreadable, fields, text, texts, whole
 
@@ -51,7 +51,7 @@ def _object(value: Any) -> bool:
 
 
 def _word(value: Any) -> bool:
-    return isinstance(value, str) or isinstance(value, dict) and isinstance(value.get("expand"), str)
+    return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("expand"), str))
 
 
 def _bundle(value: Any) -> bool:
@@ -62,7 +62,7 @@ def _counts(value: Any) -> bool:
     return isinstance(value, dict) and all(whole(value.get(k, 0)) for k in ("number", "failures"))
 
 
-Fields = Dict[str, Rule]
+Fields = dict[str, Rule]
 COMMAND: Fields = {
     "deadline": _seconds, "gracePeriod": _maybe(_seconds), "generation": _maybe(text), "placement": _maybe(_counts),
     "attempts": _maybe(lambda v: _object(v) and all(_counts(c) for c in v.values())), "names": _maybe(_object),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from .log import parse_time, timestamp
 
@@ -14,7 +14,7 @@ WORST = (STOPPING, DEAD, EXITED, PENDING, PLACING, WAITING, STARTING, RUNNING)
 # An exit counts as one without infra if that was away this long before it.
 INFRA_AWAY = 30.0
 
-NO_SNAPSHOT: Dict[str, Any] = {
+NO_SNAPSHOT: dict[str, Any] = {
     "state": PENDING, "childPid": 0, "attempt": 0, "failures": 0, "digest": "", "ports": {}, "uses": {},
     "lease": 0, "startedAt": 0.0, "readyAt": 0.0, "exit": None, "lastExit": None, "previousLease": 0, "version": -1,
 }
@@ -23,24 +23,24 @@ NO_SNAPSHOT: Dict[str, Any] = {
 class ActorView:
     """One actor. `snap` is what it said last; it survives the actor's death."""
 
-    def __init__(self, name: str, template: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, name: str, template: dict[str, Any] | None = None) -> None:
         self.name = name
         self.template = template or {}
         self.handle: Any = None
         self.actor_id = ""
         self.phase = PENDING  # until the actor has answered; DEAD after its death
-        self.snap: Dict[str, Any] = dict(NO_SNAPSHOT)
+        self.snap: dict[str, Any] = dict(NO_SNAPSHOT)
         self.node = self.ip = ""
-        self.next_ports: List[Dict[str, Any]] = []  # the rules of the attempt asked for
+        self.next_ports: list[dict[str, Any]] = []  # the rules of the attempt asked for
         self.ports_ip = ""  # where the ports of `snap` were found
-        self.gpus: List[str] = []
+        self.gpus: list[str] = []
         self.pid = 0
         self.aimed = 0  # the attempt that is being prepared
         self.ported = 0  # the attempt that its ports were found for
         self.stopping = False
         self.died = False
         self.silent = False  # of our class, found, and has not said yet what it is
-        self.described: Optional[Dict[str, Any]] = None  # what it said at last
+        self.described: dict[str, Any] | None = None  # what it said at last
         self.watch: Any = None
 
     @property
@@ -62,7 +62,7 @@ class ActorView:
             return WAITING if self.aimed > self.snap["attempt"] else EXITED
         return state
 
-    def adopt(self, handle: Any, described: Dict[str, Any]) -> None:
+    def adopt(self, handle: Any, described: dict[str, Any]) -> None:
         """Take over a living actor. What an earlier actor of this name did is kept
         until this one has executed something."""
         self.handle, self.phase, self.died, self.silent = handle, "", False, False
@@ -79,7 +79,7 @@ class ActorView:
         """It is there and does not answer: it is slow, or not made yet."""
         self.handle, self.silent, self.phase = handle, True, STARTING if placed else PLACING
 
-    def recall(self, old: Dict[str, Any]) -> None:
+    def recall(self, old: dict[str, Any]) -> None:
         """Take what was reported of it last (state.Actor)."""
         kept = ("state", "attempt", "failures", "digest", "ports", "uses", "lease", "previousLease", "childPid", "exit", "lastExit")
         self.snap.update({k: old[k] for k in kept if k in old})
@@ -91,7 +91,7 @@ class ActorView:
         self.node, self.ip, self.pid = old.get("node", ""), old.get("ip", ""), old.get("pid", 0)
         self.ports_ip = self.ip
 
-    def absorb(self, snap: Dict[str, Any]) -> bool:
+    def absorb(self, snap: dict[str, Any]) -> bool:
         """Take a newer snapshot; says whether it was newer."""
         if snap["version"] <= self.snap["version"]:
             return False
@@ -118,7 +118,7 @@ class ActorView:
         )
         self.phase, self.handle, self.pid, self.died, self.silent = DEAD, None, 0, True, False
 
-    def value(self) -> Dict[str, Any]:
+    def value(self) -> dict[str, Any]:
         """state.Actor."""
         s = self.snap
         out = {
@@ -148,10 +148,10 @@ class UnitView:
         self.replica = self.worker = 0
         self.attempt = self.failures = 0  # of the placement
         self.placement_timeout = 0.0
-        self.template: Optional[Dict[str, Any]] = None
-        self.group: Dict[str, Any] = {"name": ""}
+        self.template: dict[str, Any] | None = None
+        self.group: dict[str, Any] = {"name": ""}
         self.group_handle: Any = None
-        self.actors: Dict[str, ActorView] = {}
+        self.actors: dict[str, ActorView] = {}
         self.reason = self.message = ""
         self.failed = self.stopping = False
         self.removing = False  # after a placement that failed
@@ -159,17 +159,17 @@ class UnitView:
         self.foreign = self.job_alive = False
         # Of what carries no store id: the Ray job that made it, by the name of the group
         # or actor; "" until Ray has told.
-        self.makers: Dict[str, str] = {}
+        self.makers: dict[str, str] = {}
         # The command that it was last told: what it does is that one's doing.
         self.cause_id, self.epoch, self.spec_revision = "", 0, 0
         self._state, self._changed_at = "", time.time()
 
-    def told(self, origin: Dict[str, Any]) -> None:
+    def told(self, origin: dict[str, Any]) -> None:
         """Remember the command (Command.origin) that something is done for."""
         self.cause_id = origin.get("causeId") or ""
         self.epoch, self.spec_revision = int(origin.get("epoch") or 0), int(origin.get("specRevision") or 0)
 
-    def identify(self, template: Dict[str, Any], placement: Dict[str, int]) -> None:
+    def identify(self, template: dict[str, Any], placement: dict[str, int]) -> None:
         """Take the identity from a template that is to run."""
         self.model, self.role = template.get("model", ""), template.get("role", "")
         self.replica, self.worker = template.get("replica", 0), template.get("worker", 0)
@@ -184,7 +184,7 @@ class UnitView:
         for actor in template["actors"]:
             self.actors.setdefault(actor["name"], ActorView(actor["name"], actor))
 
-    def recall(self, value: Dict[str, Any]) -> None:
+    def recall(self, value: dict[str, Any]) -> None:
         """Take the identity from what was reported of it last."""
         for k in ("model", "role", "replica", "worker", "generation", "digest", "restart", "attempt", "failures"):
             setattr(self, k, value.get(k, getattr(self, k)))
@@ -200,7 +200,7 @@ class UnitView:
         """True if any of its actors has executed anything."""
         return any(a.snap["attempt"] for a in self.actors.values())
 
-    def executes(self, template: Dict[str, Any]) -> None:
+    def executes(self, template: dict[str, Any]) -> None:
         """The template that an actor of the unit executes from now on."""
         self.template = template
         self.digest, self.restart = template.get("digest", ""), template.get("restart", "")
@@ -224,7 +224,7 @@ class UnitView:
         """Whether it is on its way to run."""
         return self.state in (PENDING, PLACING, WAITING, STARTING)
 
-    def value(self, incarnation: int) -> Dict[str, Any]:
+    def value(self, incarnation: int) -> dict[str, Any]:
         """state.Unit, without sentAt."""
         state = self.state
         if state != self._state:
@@ -243,12 +243,12 @@ class UnitView:
             out["jobAlive"] = self.job_alive
         return out
 
-    def _ordered(self) -> List[ActorView]:
+    def _ordered(self) -> list[ActorView]:
         order = [a["name"] for a in (self.template or {}).get("actors", [])]
         rank = {name: i for i, name in enumerate(order)}
         return sorted(self.actors.values(), key=lambda a: (rank.get(a.name, len(rank)), a.name))
 
-    def fact(self, reason: str = "", message: str = "") -> Dict[str, Any]:
+    def fact(self, reason: str = "", message: str = "") -> dict[str, Any]:
         """The data of a fact about this unit."""
         return {
             "server": self.server, "unit": self.unit, "model": self.model, "generation": self.generation,
@@ -257,6 +257,6 @@ class UnitView:
         }
 
 
-def was_away(actor: Optional[ActorView], since: float) -> bool:
+def was_away(actor: ActorView | None, since: float) -> bool:
     """Whether an actor that another one needs was not Running at some moment since."""
     return actor is None or actor.state != RUNNING or actor.snap["readyAt"] > since

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Callable, Dict, Tuple, TypeGuard
+from collections.abc import Callable
+from typing import Any, TypeGuard
 
 from .log import parse_time
 
@@ -26,7 +27,7 @@ class Unreadable(ValueError):
     """Why a value is set aside, in one line."""
 
 
-class Garbage(Dict[str, Any]):
+class Garbage(dict[str, Any]):
     """Stands for a value that was set aside: there is something, and it says nothing."""
 
 
@@ -40,7 +41,7 @@ def whole(value: Any, most: int = MAX_COUNT) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
-def decode(data: bytes) -> Dict[str, Any]:
+def decode(data: bytes) -> dict[str, Any]:
     """A JSON object within bounds. Raises Unreadable."""
     if len(data) > MAX_BYTES:
         raise Unreadable(f"{len(data)} bytes; at most {MAX_BYTES} are read")
@@ -55,7 +56,7 @@ def decode(data: bytes) -> Dict[str, Any]:
     return value
 
 
-def read(key: str, data: bytes) -> Dict[str, Any]:
+def read(key: str, data: bytes) -> dict[str, Any]:
     """The value of a key, of which everything that the agent uses is what it should
     be. Raises Unreadable."""
     value = decode(data)
@@ -94,7 +95,7 @@ def _depth(data: bytes) -> int:
     return deepest
 
 
-def _agent(value: Dict[str, Any]) -> None:
+def _agent(value: dict[str, Any]) -> None:
     if not counter(value.get("incarnation")) or not value["incarnation"]:
         raise Unreadable("incarnation is none")
     if not counter(value.get("epoch", 0)):
@@ -112,7 +113,7 @@ def text(value: Any) -> bool:
 
 def _time(value: Any) -> bool:
     try:
-        return value == "" or isinstance(value, str) and parse_time(value) > 0
+        return value == "" or (isinstance(value, str) and parse_time(value) > 0)
     except (ValueError, OverflowError, OSError):
         return False
 
@@ -138,24 +139,24 @@ def _code(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 31
 
 
-UNIT_FIELDS: Dict[str, Rule] = {
+UNIT_FIELDS: dict[str, Rule] = {
     "incarnation": counter, "storeId": text, "model": text, "role": text, "generation": text, "digest": text,
     "restart": text, "replica": whole, "worker": whole, "attempt": whole, "failures": whole, "placementTimeout": _number,
     "state": lambda v: v in STATES,
 }
-ACTOR_FIELDS: Dict[str, Rule] = {
+ACTOR_FIELDS: dict[str, Rule] = {
     "bundle": whole, "state": lambda v: v in STATES + ("Dead", ""), "node": text, "ip": text, "digest": text,
     "attempt": whole, "failures": whole, "pid": whole, "childPid": whole, "lease": _lease, "previousLease": _lease,
     "ports": _ports, "uses": texts, "startedAt": _time, "readyAt": _time,
 }
-EXIT_FIELDS: Dict[str, Rule] = {
+EXIT_FIELDS: dict[str, Rule] = {
     "attempt": whole, "code": _code, "reason": text, "logTail": text, "cause": text, "hint": text,
     "at": lambda v: v != "" and _time(v), "readyFor": _number,
     "infraAway": lambda v: isinstance(v, bool),
 }
 
 
-def fields(what: str, value: Any, rules: Dict[str, Rule], needed: Tuple[str, ...] = ()) -> None:
+def fields(what: str, value: Any, rules: dict[str, Rule], needed: tuple[str, ...] = ()) -> None:
     """Raises Unreadable if value is no object, lacks what is needed, or breaks a rule."""
     if not isinstance(value, dict):
         raise Unreadable(f"{what} is no object")
@@ -167,7 +168,7 @@ def fields(what: str, value: Any, rules: Dict[str, Rule], needed: Tuple[str, ...
             raise Unreadable(f"{name} of {what} is {str(value[name])[:40]!r}")
 
 
-def _unit(key: str, value: Dict[str, Any]) -> None:
+def _unit(key: str, value: dict[str, Any]) -> None:
     if key != f"unit.{value.get('server')}.{value.get('unit')}":
         raise Unreadable("it says that it is another unit")
     fields("the unit", value, UNIT_FIELDS)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Optional, Set, Tuple
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from . import ports
 from .bus import Bus
@@ -41,28 +42,28 @@ class World:
     def __init__(self, config: Config, ray: Ray, bus: Bus) -> None:
         self.config, self.ray, self.bus = config, ray, bus
         self.facts = Facts(bus)
-        self.units: Dict[Tuple[str, str], "Runner"] = {}
+        self.units: dict[tuple[str, str], Runner] = {}
         self.changed = Signal()
-        self.node_ips: Dict[str, str] = {}
+        self.node_ips: dict[str, str] = {}
         self.incarnation = 0
         self.in_charge: Callable[[], Awaitable[None]]  # raises or ends the agent if it is not
         self.stale: Callable[[int], None]  # an actor has seen that higher incarnation
-        self.accept: Callable[["Command"], Any]  # a start for a unit that is gone by now
-        self._node_locks: Dict[str, asyncio.Lock] = {}
-        self._tasks: Set[asyncio.Task[Any]] = set()
+        self.accept: Callable[[Command], Any]  # a start for a unit that is gone by now
+        self._node_locks: dict[str, asyncio.Lock] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
 
-    def caller(self) -> Dict[str, Any]:
+    def caller(self) -> dict[str, Any]:
         """Who calls, for actors."""
         return {"storeId": self.config.store_id, "incarnation": self.incarnation}
 
-    def spawn(self, work: Awaitable[Any]) -> "asyncio.Task[Any]":
+    def spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         """A task that is not forgotten before it ends."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log("error", "a task failed", error=repr(task.exception()))
@@ -75,10 +76,10 @@ class World:
         """Held while ports are found on a machine, so that no two processes get one."""
         return self._node_locks.setdefault(self.host(node), asyncio.Lock())
 
-    def taken_ports(self, node: str, but: ActorView) -> List[int]:
+    def taken_ports(self, node: str, but: ActorView) -> list[int]:
         """The ports that all other actors on a node's machine hold or were promised. One
         that is promised to this one too goes to whoever holds it first."""
-        taken: Set[int] = set()
+        taken: set[int] = set()
         own = set(ports.promised(but.template.get("ports") or [], {}))
         for runner in self.units.values():
             for actor in runner.unit.actors.values():
@@ -91,7 +92,7 @@ class World:
                     taken.update(ports.span(rules, found))
         return sorted(taken)
 
-    def find(self, server: str, need: str) -> Optional[ActorView]:
+    def find(self, server: str, need: str) -> ActorView | None:
         """The actor of ours that "unit/label" names."""
         unit, _, label = need.partition("/")
         runner = self.units.get((server, unit))
@@ -102,7 +103,7 @@ class World:
                 return actor
         return None
 
-    def resolve(self, server: str, placeholder: str) -> Optional[str]:
+    def resolve(self, server: str, placeholder: str) -> str | None:
         """The value of {ip:UNIT/BUNDLE} or {port:UNIT/NAME}; None until it is known."""
         kind, _, rest = placeholder[1:-1].partition(":")
         unit_id, _, what = rest.partition("/")
@@ -121,7 +122,7 @@ class World:
         return None
 
 
-def where(runner: "Runner", actor: ActorView) -> str:
+def where(runner: Runner, actor: ActorView) -> str:
     """The node on which an actor runs or is going to, as far as that is known."""
     if actor.live:
         return actor.node

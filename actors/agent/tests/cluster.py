@@ -15,7 +15,8 @@ import sys
 import tempfile
 import time
 import uuid
-from typing import Any, Callable, Dict, List, Optional
+from collections.abc import Callable
+from typing import Any
 
 import nats
 from nats.js.api import KeyValueConfig, StreamConfig
@@ -53,8 +54,8 @@ class Machines:
     def __init__(self) -> None:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dynctl-agent-"))
         self.nats_port, self.gcs_port = FIRST_PORT, FIRST_PORT + 1
-        self._logs: List[int] = []
-        self.nats: Optional[subprocess.Popen] = None
+        self._logs: list[int] = []
+        self.nats: subprocess.Popen | None = None
         self.start_nats()
         p = FIRST_PORT
         self._ray = subprocess.Popen(
@@ -71,7 +72,7 @@ class Machines:
             # A busy machine needs longer than Ray's half a minute.
             env={**self._bare_environment(), "RAY_raylet_start_wait_time_s": "180"}, start_new_session=True,
         )
-        self.agents: List[subprocess.Popen] = []
+        self.agents: list[subprocess.Popen] = []
         self._wait_for_ray(200)
 
     def _log(self, name: str) -> int:
@@ -97,12 +98,12 @@ class Machines:
             time.sleep(0.1)
 
     @staticmethod
-    def _bare_environment() -> Dict[str, str]:
+    def _bare_environment() -> dict[str, str]:
         # Without a word a head takes a token that lies in the home directory.
         return {**{k: v for k, v in os.environ.items() if not k.startswith("RAY_")}, "RAY_AUTH_MODE": "disabled"}
 
     @property
-    def environment(self) -> Dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """For a driver."""
         return {**self._bare_environment(), "RAY_ADDRESS": f"127.0.0.1:{self.gcs_port}", "PYTHONPATH": str(PACKAGE)}
 
@@ -152,11 +153,11 @@ class Reconciler:
 
     def __init__(self, machines: Machines) -> None:
         self._machines = machines
-        self.units: Dict[str, Dict[str, Any]] = {}
-        self.nodes: Dict[str, Dict[str, Any]] = {}
-        self.agent: Dict[str, Any] = {}
-        self.facts: List[Dict[str, Any]] = []
-        self.history: List[tuple] = []  # (seconds, key, value or None)
+        self.units: dict[str, dict[str, Any]] = {}
+        self.nodes: dict[str, dict[str, Any]] = {}
+        self.agent: dict[str, Any] = {}
+        self.facts: list[dict[str, Any]] = []
+        self.history: list[tuple] = []  # (seconds, key, value or None)
         self._changed = asyncio.Event()
 
     async def open(self) -> None:
@@ -185,7 +186,7 @@ class Reconciler:
             if entry is not None:
                 self._observe(entry.key, None if entry.operation else json.loads(entry.value))
 
-    def _observe(self, key: str, value: Optional[Dict[str, Any]]) -> None:
+    def _observe(self, key: str, value: dict[str, Any] | None) -> None:
         self.history.append((time.time(), key, value))
         kind, _, rest = key.partition(".")
         if kind == "agent":
@@ -225,7 +226,7 @@ class Reconciler:
         await self.until(lambda: self.agent.get("synced") and self.agent["incarnation"] >= incarnation, 180)
         return self.agent["incarnation"]
 
-    async def command(self, verb: str, server: str, unit: str, payload: Dict[str, Any], **data: Any) -> str:
+    async def command(self, verb: str, server: str, unit: str, payload: dict[str, Any], **data: Any) -> str:
         """Publish one command; the fields of the protocol are filled in."""
         message_id = uuid.uuid4().hex
         body = {
@@ -240,7 +241,7 @@ class Reconciler:
         await self.js.publish(f"dynctl.events.{server}.{verb}.{unit}", json.dumps(event).encode())
         return message_id
 
-    async def start(self, template: Dict[str, Any], number: int = 1, **data: Any) -> None:
+    async def start(self, template: dict[str, Any], number: int = 1, **data: Any) -> None:
         """A start with that attempt for all actors."""
         payload = {
             "template": template, "placement": {"number": 1, "failures": 0},
@@ -248,28 +249,28 @@ class Reconciler:
         }
         await self.command("start", template["server"], template["unit"], payload, **data)
 
-    async def stop(self, template: Dict[str, Any], grace: float = 5.0, verb: str = "stop") -> None:
+    async def stop(self, template: dict[str, Any], grace: float = 5.0, verb: str = "stop") -> None:
         """A stop (or sweep)."""
         payload = {"gracePeriod": grace, "generation": template["generation"]}
         await self.command(verb, template["server"], template["unit"], payload)
 
-    def state(self, template: Dict[str, Any]) -> str:
+    def state(self, template: dict[str, Any]) -> str:
         """The unit's state, "" when it is gone."""
         return self.units.get(f"{template['server']}.{template['unit']}", {}).get("state", "")
 
-    def actor(self, template: Dict[str, Any], index: int = 0) -> Dict[str, Any]:
+    def actor(self, template: dict[str, Any], index: int = 0) -> dict[str, Any]:
         """The observed actor of a unit."""
         unit = self.units.get(f"{template['server']}.{template['unit']}") or {"actors": []}
         name = template["actors"][index]["name"]
         return next((a for a in unit["actors"] if a["name"] == name), {})
 
-    async def running(self, template: Dict[str, Any], timeout: float = 60.0) -> Dict[str, Any]:
+    async def running(self, template: dict[str, Any], timeout: float = 60.0) -> dict[str, Any]:
         """Until the unit runs; its first actor."""
         await self.until(lambda: self.state(template) == "Running", timeout)
         return self.actor(template)
 
 
-def worker(server: str, generation: str, index: int, argv: List[Any], **fields: Any) -> Dict[str, Any]:
+def worker(server: str, generation: str, index: int, argv: list[Any], **fields: Any) -> dict[str, Any]:
     """The template of a one-actor unit."""
     slug = "m"
     label = f"Dynamo_DP{index}_{slug}"
@@ -289,7 +290,7 @@ def worker(server: str, generation: str, index: int, argv: List[Any], **fields: 
     }
 
 
-def two_ranks(t: Dict[str, Any]) -> Dict[str, Any]:
+def two_ranks(t: dict[str, Any]) -> dict[str, Any]:
     """The same unit over two bundles, with one actor in each."""
     first = t["actors"][0]
     t["actors"].append({**first, "name": first["name"].replace("DP0", "DP0_TP1"), "bundle": 1})
@@ -297,7 +298,7 @@ def two_ranks(t: Dict[str, Any]) -> Dict[str, Any]:
     return t
 
 
-def http_worker(server: str, generation: str, index: int = 0, **fields: Any) -> Dict[str, Any]:
+def http_worker(server: str, generation: str, index: int = 0, **fields: Any) -> dict[str, Any]:
     """A worker that is ready once it answers over HTTP."""
     argv = [{"expand": "{py}"}, "-m", "http.server", {"expand": "{port:%s_m_DP%d/system}" % (generation, index)}]
     rest = {

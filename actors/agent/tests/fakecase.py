@@ -12,8 +12,9 @@ import time
 import types
 import unittest
 import uuid
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Callable, Dict, List
+from typing import Any
 from unittest import mock
 
 from dynctl_agent import agent as agent_module
@@ -30,7 +31,7 @@ class AgentThread:
     def __init__(self, cluster: Cluster, nats: Nats) -> None:
         self._loop = asyncio.new_event_loop()
         self._loop.add_signal_handler = lambda *_: None  # type: ignore[assignment]
-        self.ended: "Future[Any]" = Future()
+        self.ended: Future[Any] = Future()
         self._thread = threading.Thread(target=self._run, args=(cluster, nats), daemon=True)
         self._thread.start()
 
@@ -84,7 +85,7 @@ class FakeCase(unittest.IsolatedAsyncioTestCase):
             patch = mock.patch.object(module, name, value)
             patch.start()
             self.addCleanup(patch.stop)
-        self.agents: List[AgentThread] = []
+        self.agents: list[AgentThread] = []
         self.output = io.StringIO()
         redirected = contextlib.redirect_stdout(self.output)
         redirected.__enter__()
@@ -114,11 +115,11 @@ class FakeCase(unittest.IsolatedAsyncioTestCase):
         """The last one."""
         await asyncio.to_thread(self.agents[-1].kill)
 
-    def command(self, verb: str, template: Dict[str, Any], payload: Dict[str, Any], **event: Any) -> None:
+    def command(self, verb: str, template: dict[str, Any], payload: dict[str, Any], **event: Any) -> None:
         """One command in the stream."""
         self.send(json.dumps({**self.event(verb, template, payload), **event}).encode())
 
-    def event(self, verb: str, template: Dict[str, Any], payload: Dict[str, Any]) -> Dict[str, Any]:
+    def event(self, verb: str, template: dict[str, Any], payload: dict[str, Any]) -> dict[str, Any]:
         """The event of a command."""
         data = {
             "server": template["server"], "unit": template["unit"], "epoch": 1, "specRevision": 7, "causeId": "cause", "reason": "Why",
@@ -139,33 +140,33 @@ class FakeCase(unittest.IsolatedAsyncioTestCase):
         )
         self.nats.messages.append(message)
 
-    def start(self, template: Dict[str, Any], number: int = 1) -> None:
+    def start(self, template: dict[str, Any], number: int = 1) -> None:
         """A start with that attempt for all actors."""
         attempts = {a["name"]: {"number": number, "failures": number - 1} for a in template["actors"]}
         self.command("start", template, {"template": template, "placement": {"number": 1, "failures": 0}, "attempts": attempts})
 
-    def stop(self, template: Dict[str, Any], grace: float, verb: str = "stop") -> None:
+    def stop(self, template: dict[str, Any], grace: float, verb: str = "stop") -> None:
         """A stop (or sweep)."""
         self.command(verb, template, {"gracePeriod": grace, "generation": template["generation"]})
 
-    def unit(self, template: Dict[str, Any]) -> Dict[str, Any]:
+    def unit(self, template: dict[str, Any]) -> dict[str, Any]:
         """What is observed of a unit; {} when it is gone."""
         return self.nats.get(f"unit.{template['server']}.{template['unit']}") or {}
 
-    def state(self, template: Dict[str, Any]) -> str:
+    def state(self, template: dict[str, Any]) -> str:
         """Its state."""
         return self.unit(template).get("state", "")
 
-    async def running(self, template: Dict[str, Any]) -> FakeActor:
+    async def running(self, template: dict[str, Any]) -> FakeActor:
         """Start a unit; its first actor."""
         self.start(template)
         await self.until(lambda: self.state(template) == "Running")
         return self.actor(template)
 
-    def actor(self, template: Dict[str, Any], index: int = 0) -> FakeActor:
+    def actor(self, template: dict[str, Any], index: int = 0) -> FakeActor:
         """The actor itself."""
         return self.cluster.handles[template["actors"][index]["name"]].actor  # type: ignore[return-value]
 
-    def told(self, kind: str) -> List[Dict[str, Any]]:
+    def told(self, kind: str) -> list[dict[str, Any]]:
         """The facts of a type."""
         return [f["data"] for f in self.nats.facts if f["type"] == kind]

@@ -12,10 +12,9 @@ import tempfile
 import time
 import types
 import uuid
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from collections.abc import Callable
+from typing import Any
 from unittest import mock
-
-from nats.js.errors import APIError
 
 from dynctl_agent import actor as actor_module
 from dynctl_agent import values
@@ -23,6 +22,7 @@ from dynctl_agent.actor import UnitActor
 from dynctl_agent.bus import Conflict
 from dynctl_agent.config import Config
 from dynctl_agent.ray_api import RayActorError
+from nats.js.errors import APIError
 
 METHODS = ("describe", "wait", "aim", "find_ports", "execute", "terminate", "stop", "clean", "read_log")
 SESSION = "session_1"
@@ -37,8 +37,8 @@ class FakeProcess:
 
     def __init__(self) -> None:
         self.pid = next(self.pids)
-        self.exited: "asyncio.Future[int]" = asyncio.get_running_loop().create_future()
-        self.signals: List[int] = []
+        self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.signals: list[int] = []
 
     def end(self, code: int) -> None:
         """It has ended."""
@@ -70,7 +70,7 @@ def stub_ray(node: str, ip: str, session_dir: str) -> Any:
     )
 
 
-def new_actor(cls: type, header: Dict[str, Any], session_dir: str, node: str = HEAD, ip: str = IP) -> Any:
+def new_actor(cls: type, header: dict[str, Any], session_dir: str, node: str = HEAD, ip: str = IP) -> Any:
     """An actor of the class outside Ray."""
     with mock.patch.object(actor_module, "ray", stub_ray(node, ip, session_dir)):
         return cls(header)
@@ -79,13 +79,13 @@ def new_actor(cls: type, header: Dict[str, Any], session_dir: str, node: str = H
 class FakeActor(UnitActor):
     """The actor with fake processes; `started` holds them all."""
 
-    def __init__(self, header: Dict[str, Any]) -> None:
+    def __init__(self, header: dict[str, Any]) -> None:
         with mock.patch.object(actor_module, "Reaper"):
             super().__init__(header)
-        self.started: List[FakeProcess] = []
-        self.executed: Dict[str, Any] = {}  # the template of the last one
+        self.started: list[FakeProcess] = []
+        self.executed: dict[str, Any] = {}  # the template of the last one
 
-    def _spawn(self, template: Dict[str, Any], resolved: Dict[str, str]) -> Any:
+    def _spawn(self, template: dict[str, Any], resolved: dict[str, str]) -> Any:
         self.executed = template
         self.started.append(FakeProcess())
         return self.started[-1]
@@ -95,10 +95,10 @@ class Handle:
     """An actor's handle: the calls that wait for an actor which is not there yet, or
     is slow, are answered when it is."""
 
-    def __init__(self, cluster: "Cluster", name: str) -> None:
+    def __init__(self, cluster: Cluster, name: str) -> None:
         self._cluster, self.name = cluster, name
         self.gate, self.dead = asyncio.Event(), asyncio.Event()
-        self.actor: Optional[FakeActor] = None
+        self.actor: FakeActor | None = None
         self.make: Callable[[], FakeActor]
         for method in METHODS:
             remote = lambda *args, m=method: self._remote(m, args)
@@ -135,15 +135,15 @@ class Handle:
 class Group:
     """A placement group."""
 
-    def __init__(self, template: Dict[str, Any], state: str, node: str) -> None:
+    def __init__(self, template: dict[str, Any], state: str, node: str) -> None:
         self.hex = uuid.uuid4().hex
         self.id = types.SimpleNamespace(hex=lambda: self.hex)
         self.template, self.state, self.node = template, state, node
 
-    def row(self) -> Dict[str, Any]:
+    def row(self) -> dict[str, Any]:
         """Ray's row."""
         bundles = {i: dict(b) for i, b in enumerate(self.template["bundles"])}
-        placed = {i: self.node if self.state == "CREATED" else "" for i in bundles}
+        placed = dict.fromkeys(bundles, self.node if self.state == "CREATED" else "")
         return {
             "placement_group_id": self.hex, "name": self.template["name"], "state": self.state, "bundles": bundles,
             "strategy": self.template["strategy"], "bundles_to_node_id": placed,
@@ -159,10 +159,10 @@ class Cluster:
         self.ips = {HEAD: IP}
         self.node = HEAD  # where the next group goes
         self.full = False  # groups wait for nodes
-        self.living: List[str] = []  # jobs; the one that has made all, "01", is dead
+        self.living: list[str] = []  # jobs; the one that has made all, "01", is dead
         self.tells = True  # the State API answers
-        self.handles: Dict[str, Handle] = {}
-        self.by_name: Dict[str, Group] = {}
+        self.handles: dict[str, Handle] = {}
+        self.by_name: dict[str, Group] = {}
 
     def close(self) -> None:
         """Remove the files."""
@@ -188,25 +188,25 @@ class Cluster:
     def node_id(self) -> str:
         return HEAD
 
-    async def find_group(self, name: str) -> Optional[Group]:
+    async def find_group(self, name: str) -> Group | None:
         group = self.by_name.get(name)
         return group if group and group.state != "REMOVED" else None
 
-    async def create_group(self, template: Dict[str, Any]) -> Group:
+    async def create_group(self, template: dict[str, Any]) -> Group:
         group = Group(template, "PENDING" if self.full else "CREATED", self.node)
         self.by_name[template["name"]] = group
         return group
 
-    async def group_row(self, group: Group) -> Dict[str, Any]:
+    async def group_row(self, group: Group) -> dict[str, Any]:
         return group.row()
 
-    async def groups(self) -> List[Dict[str, Any]]:
+    async def groups(self) -> list[dict[str, Any]]:
         return [g.row() for g in self.by_name.values()]
 
     async def remove_group(self, group: Group) -> None:
         group.state = "REMOVED"
 
-    async def create_actor(self, template: Dict[str, Any], group: Group, header: Dict[str, Any]) -> Handle:
+    async def create_actor(self, template: dict[str, Any], group: Group, header: dict[str, Any]) -> Handle:
         name = template["name"]
         if await self.find_actor(name):
             raise ValueError(name)
@@ -217,36 +217,36 @@ class Cluster:
             self.loop.call_soon_threadsafe(handle.gate.set)
         return handle
 
-    async def find_actor(self, name: str) -> Optional[Handle]:
+    async def find_actor(self, name: str) -> Handle | None:
         handle = self.handles.get(name)
         return handle if handle and not handle.dead.is_set() else None
 
-    async def actor_names(self) -> List[str]:
+    async def actor_names(self) -> list[str]:
         return sorted(n for n, h in self.handles.items() if not h.dead.is_set())
 
     async def kill(self, handle: Handle) -> None:
         self.loop.call_soon_threadsafe(handle.die)
 
-    async def nodes(self) -> List[Dict[str, Any]]:
+    async def nodes(self) -> list[dict[str, Any]]:
         return [
             {"NodeID": n, "NodeManagerAddress": ip, "Alive": True, "Resources": {"CPU": 8, "GPU": 8}}
             for n, ip in self.ips.items()
         ]
 
-    async def free(self) -> Dict[str, Dict[str, float]]:
+    async def free(self) -> dict[str, dict[str, float]]:
         return {}
 
     async def autoscaling(self) -> bool:
         return False
 
-    async def group_rows(self) -> List[Dict[str, Any]]:
+    async def group_rows(self) -> list[dict[str, Any]]:
         if not self.tells:
             raise RuntimeError("the dashboard is slow")
         rows = [{"name": g.template["name"], "placement_group_id": g.hex, "creator_job_id": "01"} for g in self.by_name.values()]
         # Ray lists removed groups too, and names come again.
         return rows + [{**r, "placement_group_id": "removed", "creator_job_id": "02"} for r in rows]
 
-    async def actor_rows(self) -> List[Dict[str, Any]]:
+    async def actor_rows(self) -> list[dict[str, Any]]:
         if not self.tells:
             raise RuntimeError("the dashboard is slow")
         rows = []
@@ -255,7 +255,7 @@ class Cluster:
             rows.append({"name": name, "job_id": "01", "node_id": None, "pid": None, "placement_group_id": group.hex})
         return rows
 
-    async def live_jobs(self) -> List[str]:
+    async def live_jobs(self) -> list[str]:
         return self.living
 
 
@@ -264,17 +264,17 @@ class Nats:
 
     def __init__(self) -> None:
         self.sequence = 0
-        self.bucket: Dict[str, Tuple[Optional[Dict[str, Any]], int]] = {}
-        self.history: List[Tuple[str, Optional[Dict[str, Any]]]] = []
-        self.messages: List[Any] = []
-        self.facts: List[Dict[str, Any]] = []
-        self.buses: List["FakeBus"] = []
+        self.bucket: dict[str, tuple[dict[str, Any] | None, int]] = {}
+        self.history: list[tuple[str, dict[str, Any] | None]] = []
+        self.messages: list[Any] = []
+        self.facts: list[dict[str, Any]] = []
+        self.buses: list[FakeBus] = []
         self.away = False
         self.refusing = 0  # how many writes JetStream refuses from now on
         self.refused = 0
-        self.withheld: List[Any] = []  # the answers to come
+        self.withheld: list[Any] = []  # the answers to come
 
-    def get(self, key: str) -> Optional[Dict[str, Any]]:
+    def get(self, key: str) -> dict[str, Any] | None:
         """The value of a key."""
         return self.bucket.get(key, (None, 0))[0]
 
@@ -298,7 +298,7 @@ class FakeBus:
     def __init__(self, nats: Nats) -> None:
         self._nats = nats
         self.reconnected = asyncio.Event()
-        self.touched: Set[str] = set()
+        self.touched: set[str] = set()
         self.touch = asyncio.Event()
         self._loop = asyncio.get_event_loop()
         nats.buses.append(self)
@@ -330,7 +330,7 @@ class FakeBus:
     async def close(self) -> None:
         pass
 
-    async def read(self, key: str) -> Tuple[Optional[Dict[str, Any]], int]:
+    async def read(self, key: str) -> tuple[dict[str, Any] | None, int]:
         self._there()
         value, revision = self._nats.bucket.get(key, (None, 0))
         if value is None:
@@ -340,7 +340,7 @@ class FakeBus:
         except values.Unreadable:
             return values.Garbage(), revision
 
-    async def write(self, key: str, value: Dict[str, Any], revision: int) -> int:
+    async def write(self, key: str, value: dict[str, Any], revision: int) -> int:
         self._takes()
         if self._nats.bucket.get(key, (None, 0))[1] != revision:
             raise Conflict(key)
@@ -352,7 +352,7 @@ class FakeBus:
             raise Conflict(key)
         self._nats.put(key, None, self)
 
-    async def keys(self) -> List[str]:
+    async def keys(self) -> list[str]:
         self._there()
         return [k for k, (v, _) in self._nats.bucket.items() if v is not None]
 
@@ -365,7 +365,7 @@ class FakeBus:
     async def listen(self, subject: str, respond: Any) -> None:
         pass
 
-    async def withheld(self, command_id: str) -> Optional[Dict[str, Any]]:
+    async def withheld(self, command_id: str) -> dict[str, Any] | None:
         return self._nats.withheld.pop(0) if self._nats.withheld else None
 
     async def subscribe(self, name: str, after: int) -> Any:
@@ -373,7 +373,7 @@ class FakeBus:
         self._read = after or len(self._nats.messages)
         return self
 
-    async def fetch(self, count: int, timeout: float) -> List[Any]:
+    async def fetch(self, count: int, timeout: float) -> list[Any]:
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if self._read < len(self._nats.messages):
@@ -382,6 +382,6 @@ class FakeBus:
             await asyncio.sleep(0.005)
         raise asyncio.TimeoutError
 
-    async def publish(self, subject: str, message_id: str, document: Dict[str, Any]) -> None:
+    async def publish(self, subject: str, message_id: str, document: dict[str, Any]) -> None:
         self._takes()
         self._nats.facts.append(document)

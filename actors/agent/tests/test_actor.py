@@ -8,7 +8,6 @@ import signal
 import tempfile
 import time
 import unittest
-from typing import Dict, Optional
 from unittest import mock
 
 from dynctl_agent import actor as actor_module
@@ -69,7 +68,7 @@ class Actor(unittest.IsolatedAsyncioTestCase):
     async def asyncTearDown(self):
         await self.actor.stop(self.caller, 0.1)
 
-    async def execute(self, behaviour: str, env: Optional[Dict[str, str]] = None, module: str = "dynamo.mocker") -> int:
+    async def execute(self, behaviour: str, env: dict[str, str] | None = None, module: str = "dynamo.mocker") -> int:
         """A worker that is ready and has told its lease; its pid."""
         self.under_way(0)
         argv = [{"expand": "{py}"}, "-c", WORKER, behaviour, {"expand": "{port:u/system}"}, self.dir.name + "/under-way", module]

@@ -12,7 +12,6 @@ import tempfile
 import unittest
 
 import nats
-
 from dynctl_agent import values
 from dynctl_agent.bus import BUCKET, Bus
 from dynctl_agent.config import Config

@@ -9,7 +9,6 @@ import tempfile
 import unittest
 
 import ray
-
 from dynctl_agent import about
 
 from .fakecase import FakeCase

@@ -13,7 +13,7 @@ import tempfile
 import time
 import unittest
 import uuid
-from typing import Any, Dict, Optional
+from typing import Any
 from unittest import mock
 
 from dynctl_agent import actor as actor_module
@@ -89,7 +89,7 @@ class Engine(unittest.IsolatedAsyncioTestCase):
     async def asyncTearDown(self):
         await self.actor.stop(self.caller, 0.1)
 
-    async def execute(self, module: str = "dynamo.vllm", env: Optional[Dict[str, str]] = None) -> Dict[str, Any]:
+    async def execute(self, module: str = "dynamo.vllm", env: dict[str, str] | None = None) -> dict[str, Any]:
         """Execute it; what it has made, with its pid."""
         argv = [{"expand": "{py}"}, "-c", ENGINE, module]
         t = worker("s", "0a0a0a0a", 0, argv, health={"kind": "none"})
@@ -100,7 +100,7 @@ class Engine(unittest.IsolatedAsyncioTestCase):
         self.request = {"template": t, "goals": {}, "attempt": goal, "resolved": {}, "uses": {}, "previousLease": 0}
         return await self.again(1)
 
-    async def again(self, number: int) -> Dict[str, Any]:
+    async def again(self, number: int) -> dict[str, Any]:
         """The next attempt."""
         snap = await self.actor.execute(self.caller, {**self.request, "attempt": {"number": number, "failures": 0}})
         async with within(30):

@@ -60,7 +60,7 @@ def sent() -> dict:
                 thing = call.args[0]
             elif call.func.attr == "on_node":
                 thing = call.args[1]
-            if thing is None or isinstance(thing, ast.Name) and thing.id == "fn":  # on_node itself
+            if thing is None or (isinstance(thing, ast.Name) and thing.id == "fn"):  # on_node itself
                 continue
             assert isinstance(thing, ast.Name), f"{path.name}:{call.lineno}: name what is sent, so that it can be tested"
             value = getattr(module, thing.id, None)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import pathlib
-from typing import Any, Dict, List
+from typing import Any
 
 TESTDATA = pathlib.Path(__file__).resolve().parent / "testdata"
 
 
-def rows(name: str) -> List[Dict[str, Any]]:
+def rows(name: str) -> list[dict[str, Any]]:
     """The cases of one file: name, input, want."""
     return json.loads((TESTDATA / f"{name}.json").read_text())
