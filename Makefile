@@ -56,6 +56,9 @@ VLLM_VENV := .venv-vllm
 VLLM_REQUIREMENTS := deploy/python/vllm.txt
 VLLM_STAMP := $(VLLM_VENV)/.made-from-requirements
 VLLM_MODEL := /tmp/dynctl-tiny-llama
+CHECK_VENV := .venv-check
+CHECK_REQUIREMENTS := deploy/python/check.txt
+CHECK_STAMP := $(CHECK_VENV)/.made-from-requirements
 AGENT_WHEEL := actors/ray/deps/nats_py-$(NATS_PY_VERSION)-py3-none-any.whl
 TINY_MODEL := /tmp/dynctl-tiny-model
 # Packages whose tests with the tag integration need real programs: Ray and
@@ -120,6 +123,7 @@ $(VENV_STAMP): $(REQUIREMENTS)
 lock: $(VENV_STAMP) ## Compile the pinned lists of Python packages in deploy/python again
 	$(VENV)/bin/uv pip compile --universal --python-version 3.10 --generate-hashes --overrides deploy/python/overrides.txt --no-header -o $(REQUIREMENTS) deploy/python/requirements.in
 	$(VENV)/bin/uv pip compile --python-version 3.11 --generate-hashes --overrides deploy/python/vllm-overrides.txt --no-header -o $(VLLM_REQUIREMENTS) deploy/python/vllm.in
+	$(VENV)/bin/uv pip compile --universal --python-version 3.10 --generate-hashes --no-header -o $(CHECK_REQUIREMENTS) deploy/python/check.in
 
 $(VLLM_STAMP): $(VLLM_REQUIREMENTS) | $(VENV_STAMP)
 	@echo "venv: vLLM for the CPU from $(VLLM_REQUIREMENTS) (6.4 GB, one to several minutes)"
@@ -127,6 +131,14 @@ $(VLLM_STAMP): $(VLLM_REQUIREMENTS) | $(VENV_STAMP)
 	@$(VENV)/bin/python -m venv --clear $(VLLM_VENV)
 	@$(VENV)/bin/uv pip install --python $(VLLM_VENV)/bin/python --no-deps --require-hashes -r $(VLLM_REQUIREMENTS) 2>&1 | awk '!/^ [+~-] /'
 	@$(VLLM_VENV)/bin/python -c 'import dynamo.mocker, nats, ray, torch, vllm'
+	@touch $@
+
+$(CHECK_STAMP): $(CHECK_REQUIREMENTS) | $(VENV_STAMP)
+	@echo "venv: ruff and mypy from $(CHECK_REQUIREMENTS) (80 MB, some seconds)"
+	@$(VENV)/bin/python -m venv --clear --without-pip $(CHECK_VENV)
+	@$(VENV)/bin/uv pip install --python $(CHECK_VENV)/bin/python --no-deps --require-hashes -r $(CHECK_REQUIREMENTS) 2>&1 | awk '!/^ [+~-] /'
+	@$(CHECK_VENV)/bin/ruff --version >/dev/null
+	@$(CHECK_VENV)/bin/mypy --version >/dev/null
 	@touch $@
 
 $(VLLM_MODEL)/model.safetensors: examples/tiny_llama.py examples/tiny_model.py | $(VLLM_STAMP)
@@ -199,7 +211,7 @@ smoke-dynamo: build examples $(DYNAMO_STAMP) ## The smoke test with another rele
 ##### Testing
 
 .PHONY: check
-check: need-go lint python-check ## Format, vet, lint, tidy
+check: need-go lint python-check ## Format, vet, lint, tidy, and ruff and mypy for the Python side
 	@echo "check: gofmt"; out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt'ed:"; echo "$$out"; exit 1; fi
 	@echo "check: go vet"; $(GO) vet ./...; $(GO) vet -tags integration $(REAL)
 	@echo "check: go mod tidy"; $(GO) mod tidy -diff
@@ -213,9 +225,11 @@ lint: bin/golangci-lint ## Run golangci-lint with the project's rules
 lint-test: bin/golangci-lint ## Prove that the project's own lint rules fire
 	@$(GO) test -count=1 -tags lint ./integration/ -run TestLint -v
 
+# mypy takes the types of Ray, Dynamo and NATS from the environment that the agent runs in.
 .PHONY: python-check
-python-check: $(VENV_STAMP)
-	@echo "check: python"; git ls-files '*.py' | xargs $(VENV)/bin/python -c 'import ast, sys; [ast.parse(open(f, encoding="utf-8").read(), f) for f in sys.argv[1:]]'
+python-check: $(VENV_STAMP) $(CHECK_STAMP)
+	@echo "check: ruff"; $(CHECK_VENV)/bin/ruff check --quiet
+	@echo "check: mypy"; $(CHECK_VENV)/bin/mypy --no-error-summary --python-executable $(VENV)/bin/python
 
 # What TestAnotherPython takes, said before it is tested.
 ANOTHER_PYTHON = own=$$($(VENV)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -345,4 +359,4 @@ need-cc:
 
 .PHONY: clean
 clean: down ## Remove what was made here: bin/, .run/, the Python environments and the agent's wheel
-	rm -rf bin .run .venv .venv-3.* .venv-vllm .venv-vllm-sglang .venv-dynamo-* actors/ray/deps/*.whl
+	rm -rf bin .run .venv .venv-3.* .venv-check .venv-vllm .venv-vllm-sglang .venv-dynamo-* actors/ray/deps/*.whl

@@ -23,7 +23,12 @@ def write_llama(target: str) -> None:
     torch.manual_seed(1)
     # Large enough that 200 tokens take some seconds on one core.
     config = LlamaConfig.from_pretrained(
-        target, hidden_size=512, intermediate_size=1376, num_hidden_layers=24, num_attention_heads=8, num_key_value_heads=8,
+        target,
+        hidden_size=512,
+        intermediate_size=1376,
+        num_hidden_layers=24,
+        num_attention_heads=8,
+        num_key_value_heads=8,
     )
     LlamaForCausalLM(config).to(torch.float32).save_pretrained(target)
 

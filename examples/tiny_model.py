@@ -117,7 +117,9 @@ def replace_directory(target: str, write: Callable[[str], None]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", help="where the model goes; a directory of yours there is replaced")
-    parser.add_argument("--check", action="store_true", help="make nothing; fail if what stands there is somebody else's")
+    parser.add_argument(
+        "--check", action="store_true", help="make nothing; fail if what stands there is somebody else's"
+    )
     args = parser.parse_args()
     target = os.path.abspath(args.directory)
     if args.check:

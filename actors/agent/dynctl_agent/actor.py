@@ -120,7 +120,9 @@ class UnitActor:
         self._origin = caller.get("command") or self._origin
         return self._snapshot()
 
-    async def find_ports(self, caller: dict[str, Any], rules: list[dict[str, Any]], taken: list[int], previous: dict[str, int]) -> dict[str, Any]:
+    async def find_ports(
+        self, caller: dict[str, Any], rules: list[dict[str, Any]], taken: list[int], previous: dict[str, int]
+    ) -> dict[str, Any]:
         """Find the ports of the next attempt and record them."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
@@ -306,10 +308,18 @@ class UnitActor:
         now, ready = time.time(), self._snap["readyAt"]
         told = {"cause": why.text, "hint": why.hint} if why is not None else {}
         self._change(
-            state="Exited", childPid=0, previousLease=self._snap["lease"] or self._given_up, lease=0,
+            state="Exited",
+            childPid=0,
+            previousLease=self._snap["lease"] or self._given_up,
+            lease=0,
             exit={
-                "attempt": self._snap["attempt"], "code": code, "reason": reason, "logTail": logs.told(log, cause.heading(why)),
-                "at": now, "readyFor": now - ready if ready else 0.0, **told,
+                "attempt": self._snap["attempt"],
+                "code": code,
+                "reason": reason,
+                "logTail": logs.told(log, cause.heading(why)),
+                "at": now,
+                "readyFor": now - ready if ready else 0.0,
+                **told,
             },
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 from typing import Any
 
@@ -96,7 +97,7 @@ class Agent:
             if beat is None:
                 beat = asyncio.ensure_future(self._charge.beat())
             name = f"agent-{self._world.incarnation}"
-            self._subscription = await persist("no consumer yet", lambda: self._bus.subscribe(name, 0))
+            self._subscription = await persist("no consumer yet", functools.partial(self._bus.subscribe, name, 0))
             try:
                 await self._rebuild()
                 break
@@ -226,7 +227,9 @@ class Agent:
     def _bare(self) -> list[Runner]:
         """Groups in which no actor was found yet that could say whose they are."""
         return [
-            r for r in self._world.units.values() if r.unit.foreign and not r.unit.actors and not r.unit.stopping and not r.busy
+            r
+            for r in self._world.units.values()
+            if r.unit.foreign and not r.unit.actors and not r.unit.stopping and not r.busy
         ]
 
     async def _look_at_foreign(self, runner: Runner, names: set[str], makers: Makers) -> None:

@@ -96,7 +96,13 @@ class Bus:
         except values.Unreadable as err:
             if self._set_aside.get(key) != revision:
                 self._set_aside[key] = revision
-                log("warn", "a value cannot be read and is set aside", key=key, revision=revision, because=str(err)[:300])
+                log(
+                    "warn",
+                    "a value cannot be read and is set aside",
+                    key=key,
+                    revision=revision,
+                    because=str(err)[:300],
+                )
             return values.Garbage(), revision
 
     async def write(self, key: str, value: dict[str, Any], revision: int) -> int:

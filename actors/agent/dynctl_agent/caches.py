@@ -141,7 +141,9 @@ def measure(root: str) -> dict[str, Any] | None:
         parts = [p for p in sorted(os.listdir(root)) if os.path.exists(os.path.join(root, p, LOCK))] if root else []
     except OSError:
         return None
-    return {"directory": root, "bytes": sum(size(os.path.join(root, p)) for p in parts), "parts": len(parts)} if parts else None
+    if not parts:
+        return None
+    return {"directory": root, "bytes": sum(size(os.path.join(root, p)) for p in parts), "parts": len(parts)}
 
 
 def size(part: str) -> int:

@@ -161,7 +161,15 @@ class Charge:
 
     def _value(self) -> dict[str, Any]:
         return {
-            "incarnation": self.incarnation, "storeId": self._config.store_id, "session": self._session,
-            "synced": self.synced, "asks": True, "epoch": self.epoch, "autoscaling": self.autoscaling, "version": VERSION,
-            "nodeIp": self._node_ip, "pid": os.getpid(), **self.more(),
+            "incarnation": self.incarnation,
+            "storeId": self._config.store_id,
+            "session": self._session,
+            "synced": self.synced,
+            "asks": True,
+            "epoch": self.epoch,
+            "autoscaling": self.autoscaling,
+            "version": VERSION,
+            "nodeIp": self._node_ip,
+            "pid": os.getpid(),
+            **self.more(),
         }

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Union
+from typing import Any
 
 from .caches import FLASHINFER
 
@@ -16,7 +16,7 @@ from .caches import FLASHINFER
 DROPPED = ("ETCD_", "NATS_", "DYN_", "RAY_")
 PLACEHOLDER = re.compile(r"\{(?:py|RD|gpus|(?:ip|port):[^{}/]+/[^{}/]+)\}")
 
-Text = Union[str, dict[str, Any]]
+Text = str | dict[str, Any]
 
 # Engines with processes beside the main one and with requests that last. The mocker has neither.
 ENGINES = ("dynamo.vllm", "dynamo.sglang", "dynamo.trtllm")

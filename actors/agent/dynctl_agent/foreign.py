@@ -70,7 +70,11 @@ def end_descendants(parent: int, grace: float) -> list[int]:
             except OSError:
                 pass
 
-    for pids, signum, wait in ((children, signal.SIGTERM, grace), (None, signal.SIGTERM, 5.0), (None, signal.SIGKILL, 5.0)):
+    for pids, signum, wait in (
+        (children, signal.SIGTERM, grace),
+        (None, signal.SIGTERM, 5.0),
+        (None, signal.SIGKILL, 5.0),
+    ):
         left = members()
         if not left:
             return []

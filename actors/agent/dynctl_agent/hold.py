@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ async def pause_frontend(runner: Runner, server: ActorView) -> None:
 def sends_over_nats(template: dict[str, Any]) -> bool:
     """Whether a process is a frontend whose requests NATS carries."""
     argv = template.get("argv") or []
-    return "dynamo.frontend" in argv and ("--request-plane", "nats") in zip(argv, argv[1:])
+    return "dynamo.frontend" in argv and ("--request-plane", "nats") in itertools.pairwise(argv)
 
 
 async def _let_go(runner: Runner, actor: ActorView, url: str, limit: float) -> None:
@@ -74,7 +75,12 @@ async def _all_subscribed(url: str, wanted: int) -> None:
     while True:
         try:
             nc = await nats.connect(  # which tries again as often as it takes
-                url, allow_reconnect=False, max_reconnect_attempts=-1, reconnect_time_wait=POLL, connect_timeout=1, error_cb=_quiet,
+                url,
+                allow_reconnect=False,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=POLL,
+                connect_timeout=1,
+                error_cb=_quiet,
             )
         except (OSError, asyncio.TimeoutError, nats.errors.Error):
             await asyncio.sleep(POLL)

@@ -51,7 +51,9 @@ async def answer(world: World, request: dict[str, Any]) -> dict[str, Any]:
     if actor.handle is None or not actor.live:
         raise Refused("ActorGone", f"actor {name} is {actor.state.lower()}")
     if not hasattr(actor.handle, "read_log"):
-        raise Refused("OldActor", f"actor {name} was made by a version that reads no logs; it does once its unit is made anew")
+        raise Refused(
+            "OldActor", f"actor {name} was made by a version that reads no logs; it does once its unit is made anew"
+        )
     try:
         reply: dict[str, Any] = await ask(actor.handle.read_log.remote(world.caller(), request), ACTOR_TIMEOUT)
     except RayActorError as err:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import functools
 from typing import Any
 
 from .log import log
@@ -98,7 +98,6 @@ class Nodes:
 
     def _writer(self, node: str) -> Writer:
         if node not in self._writers:
-            render: Callable[[], dict[str, Any] | None] = lambda: self._values.get(node)
-            in_charge: Callable[[], Awaitable[None]] = self._world.in_charge
-            self._writers[node] = Writer(self._world.bus, f"node.{node}", render, in_charge)
+            render = functools.partial(self._values.get, node)
+            self._writers[node] = Writer(self._world.bus, f"node.{node}", render, self._world.in_charge)
         return self._writers[node]

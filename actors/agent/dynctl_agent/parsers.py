@@ -65,7 +65,8 @@ def packed(table: bytes) -> dict[str, str]:
     """A table as it is stored: gzip in base64."""
     stored = base64.b64encode(gzip.compress(table, 9, mtime=0)).decode()
     if len(table) > MOST_PRINTED or len(stored) > MOST_STORED:
-        return {"error": f"the table has {len(table)} bytes, {len(stored)} packed: more than {MOST_PRINTED} or {MOST_STORED}"}
+        most = f"more than {MOST_PRINTED} or {MOST_STORED}"
+        return {"error": f"the table has {len(table)} bytes, {len(stored)} packed: {most}"}
     return {"digest": hashlib.sha256(table).hexdigest()[:16], "table": stored}
 
 
@@ -138,5 +139,7 @@ class Parsers:
             key = key_of(program, self._versions.get(node, {}))
             if key is not None and key in self._tables:
                 table = self._tables[key]
-                out[program] = table if node == self._first.get(key) else {k: v for k, v in table.items() if k != "table"}
+                out[program] = (
+                    table if node == self._first.get(key) else {k: v for k, v in table.items() if k != "table"}
+                )
         return out

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
-from typing import AbstractSet, Any
+from collections.abc import Callable, Mapping, Set
+from typing import Any
 
 # Ray's own workers listen here.
 RAY_FIRST, RAY_LAST = 10002, 19999
@@ -29,7 +29,9 @@ def is_free(port: int) -> bool:
         return True
 
 
-def find(seed: int, count: int, taken: AbstractSet[int], free: Callable[[int], bool] = is_free, last: int = LAST) -> int:
+def find(
+    seed: int, count: int, taken: Set[int], free: Callable[[int], bool] = is_free, last: int = LAST
+) -> int:
     """The first of count ports in a row from seed to last, none of them taken or Ray's."""
     port = seed
     while port + count - 1 <= last:
@@ -45,7 +47,7 @@ def find(seed: int, count: int, taken: AbstractSet[int], free: Callable[[int], b
 
 def assign(
     rules: list[dict[str, Any]],
-    taken: AbstractSet[int],
+    taken: Set[int],
     previous: Mapping[str, int],
     free: Callable[[int], bool] = is_free,
 ) -> dict[str, int]:

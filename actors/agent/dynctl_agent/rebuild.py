@@ -219,8 +219,16 @@ def _resume_start(unit: UnitView, described: list[dict[str, Any]]) -> Command | 
         return None
     payload, origin = {"template": template, "placement": newest["placement"]}, newest.get("origin") or {}
     return Command(
-        START, unit.server, unit.unit, unit.generation, int(origin.get("epoch") or 0), origin.get("causeId") or "resumed",
-        payload, 0.0, attempts=open_goals, spec_revision=int(origin.get("specRevision") or 0),
+        START,
+        unit.server,
+        unit.unit,
+        unit.generation,
+        int(origin.get("epoch") or 0),
+        origin.get("causeId") or "resumed",
+        payload,
+        0.0,
+        attempts=open_goals,
+        spec_revision=int(origin.get("specRevision") or 0),
     )
 
 

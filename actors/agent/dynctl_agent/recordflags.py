@@ -124,7 +124,13 @@ def frontend_of(processor: str) -> Callable[[], None]:
     return start
 
 
-START: dict[str, Callable[[], None]] = {"vllm": vllm, "sglang": sglang, "trtllm": trtllm, "mocker": mocker, "frontend": frontend}
+START: dict[str, Callable[[], None]] = {
+    "vllm": vllm,
+    "sglang": sglang,
+    "trtllm": trtllm,
+    "mocker": mocker,
+    "frontend": frontend,
+}
 START |= {"frontend-" + engine: frontend_of(engine) for engine in ENGINES}
 
 

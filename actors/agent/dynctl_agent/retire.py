@@ -51,7 +51,12 @@ async def retire(endpoints: str, lease: int, patience: float) -> float:
             return settle if await asyncio.wait_for(work, 2 * TIMEOUT) else 0.0
         except (OSError, ValueError, KeyError, TypeError, asyncio.TimeoutError) as err:
             if time.monotonic() > end:
-                log("warn", "the frontend is not told that a worker is about to leave", lease=f"{lease:x}", error=repr(err)[:300])
+                log(
+                    "warn",
+                    "the frontend is not told that a worker is about to leave",
+                    lease=f"{lease:x}",
+                    error=repr(err)[:300],
+                )
                 return 0.0
         settle = BEHIND  # nobody would hear that it leaves now
         await asyncio.sleep(RETRY)
@@ -70,7 +75,11 @@ def _retire(url: str, lease: int) -> bool:
         # Of no kind of request: for chat the frontend would build a pipeline first, and
         # know of the card only then.
         card["card_json"].update(worker_type=TYPE, needs=[], model_type="")
-        _post(url, "kv/put", {"key": _text("/".join(parts).encode()), "value": _text(json.dumps(card).encode()), "lease": str(lease)})
+        _post(
+            url,
+            "kv/put",
+            {"key": _text("/".join(parts).encode()), "value": _text(json.dumps(card).encode()), "lease": str(lease)},
+        )
         return True
     return False
 
@@ -90,7 +99,8 @@ def _withdraw(url: str, lease: int) -> bool:
     keys = []
     for prefix in (INSTANCES, CARDS):
         after = prefix[:-1] + bytes([prefix[-1] + 1])
-        for kv in _post(url, "kv/range", {"key": _text(prefix), "range_end": _text(after), "keys_only": True}).get("kvs", []):
+        found = _post(url, "kv/range", {"key": _text(prefix), "range_end": _text(after), "keys_only": True})
+        for kv in found.get("kvs", []):
             parts = base64.b64decode(kv["key"]).decode().split("/")
             if parts[4:] == [SERVED, f"{lease & (1 << 64) - 1:x}"]:
                 keys.append(kv["key"])
@@ -104,7 +114,9 @@ def _text(raw: bytes) -> str:
 
 
 def _post(url: str, call: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(f"{url}/v3/{call}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        f"{url}/v3/{call}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
     # Between a worker and its etcd stands no proxy. An opener cannot be a constant of
     # the module: on Python >= 3.12 it holds an SSLContext, and the actor's class travels
     # by value, with all that its modules hold.

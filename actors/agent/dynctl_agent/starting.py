@@ -89,7 +89,12 @@ async def _ensure_group(runner: Runner, command: Command) -> bool:
     group = await ray.find_group(wanted["name"])
     row: dict[str, Any] = await ray.group_row(group) if group else {}
     living = any(a.live for a in unit.actors.values())
-    if group is not None and row and not living and (row["state"] in ("REMOVED", "RESCHEDULING") or _other_shape(row, wanted)):
+    if (
+        group is not None
+        and row
+        and not living
+        and (row["state"] in ("REMOVED", "RESCHEDULING") or _other_shape(row, wanted))
+    ):
         await ray.remove_group(group)
         group, row = None, {}
     created = group is None

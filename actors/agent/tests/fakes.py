@@ -101,8 +101,7 @@ class Handle:
         self.actor: FakeActor | None = None
         self.make: Callable[[], FakeActor]
         for method in METHODS:
-            remote = lambda *args, m=method: self._remote(m, args)
-            setattr(self, method, types.SimpleNamespace(remote=remote))
+            setattr(self, method, types.SimpleNamespace(remote=lambda *args, m=method: self._remote(m, args)))
 
     def _remote(self, method: str, args: tuple) -> Any:
         future = asyncio.run_coroutine_threadsafe(self._call(method, args), self._cluster.loop)

@@ -44,9 +44,12 @@ class Variables(Base):
                 a = caches.key(["0"])
             with mock.patch.object(caches, "card_name", return_value="NVIDIA H100"):
                 b = caches.key(["0"])
-        with mock.patch.object(caches, "version", side_effect=lambda name: {"vllm": "0.31.0", "torch": "2.13.0", "triton": "4"}.get(name, "")):
-            with mock.patch.object(caches, "card_name", return_value="NVIDIA H100"):
-                c = caches.key(["0"])
+        newer = {"vllm": "0.31.0", "torch": "2.13.0", "triton": "4"}
+        with (
+            mock.patch.object(caches, "version", side_effect=lambda name: newer.get(name, "")),
+            mock.patch.object(caches, "card_name", return_value="NVIDIA H100"),
+        ):
+            c = caches.key(["0"])
         self.assertRegex(a, r"^vllm-0\.31\.0_torch-2\.13\.0_py3[0-9.]+_NVIDIA-H200-MIG-1g-_[0-9a-f]{8}$")
         self.assertEqual(len({a, b, c}), 3)
 

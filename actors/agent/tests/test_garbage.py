@@ -156,7 +156,7 @@ class Commands(FakeCase):
         self.assertTrue(all(m.acked for m in self.nats.messages), "or it comes again for ever")
 
     async def test_what_is_no_command(self):
-        for body in GARBAGE + [b'{"type":"start"}', b'{"type":"start","data":{"command":{}}}', b'{"type":["start"],"data":[]}']:
+        for body in [*GARBAGE, b'{"type":"start"}', b'{"type":"start","data":{"command":{}}}', b'{"type":["start"],"data":[]}']:
             self.send(body)
         await self.still_at_work(1)
 

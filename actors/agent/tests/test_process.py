@@ -54,7 +54,7 @@ class Vectors(unittest.IsolatedAsyncioTestCase):
                 patience = Patience(case["sigterm_wait_s"], 5, lambda: now[0], sleep)
                 self.assertTrue(await end(gone, send, patience))
                 self.assertEqual([s for s, _ in sent], [s for s, _ in want["signals"]])
-                for (_, at), (_, wanted) in zip(sent, want["signals"]):
+                for (_, at), (_, wanted) in zip(sent, want["signals"], strict=True):
                     self.assertAlmostEqual(at, wanted, delta=0.11)
                 self.assertAlmostEqual(now[0], want["elapsed_s_about"], delta=0.2)
 

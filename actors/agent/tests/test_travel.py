@@ -87,9 +87,11 @@ class Travel(unittest.TestCase):
 
     def test_a_constant_that_cannot_travel_is_noticed(self):
         # From Python 3.12 on an opener of urllib holds such a context.
-        with mock.patch.object(retire, "HELD", ssl.create_default_context(), create=True):
-            with self.assertRaisesRegex(TypeError, "cannot pickle 'SSLContext'"):
-                cloudpickle.dumps(sent()["actor.UnitActor"])
+        with (
+            mock.patch.object(retire, "HELD", ssl.create_default_context(), create=True),
+            self.assertRaisesRegex(TypeError, "cannot pickle 'SSLContext'"),
+        ):
+            cloudpickle.dumps(sent()["actor.UnitActor"])
 
     def test_why_it_cannot_travel_is_told_in_a_line(self):
         try:

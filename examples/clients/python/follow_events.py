@@ -27,8 +27,12 @@ async def main() -> None:
     js = nc.jetstream()
     # With a durable name and this configuration the call makes the consumer, or finds it.
     subscription = await js.pull_subscribe(
-        f"dynctl.events.{args.server}.{args.type}.>", durable=args.durable, stream="DYNCTL_EVENTS",
-        config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, ack_wait=30, max_ack_pending=1000),
+        f"dynctl.events.{args.server}.{args.type}.>",
+        durable=args.durable,
+        stream="DYNCTL_EVENTS",
+        config=ConsumerConfig(
+            deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, ack_wait=30, max_ack_pending=1000
+        ),
     )
     seen = 0
     try:
@@ -40,7 +44,13 @@ async def main() -> None:
             for message in messages:
                 event = json.loads(message.data)
                 data = event["data"]
-                print(event["time"], event["type"], f"{data['server']}/{event['subject']}", f"{data['reason']}: {data['message']}", flush=True)
+                print(
+                    event["time"],
+                    event["type"],
+                    f"{data['server']}/{event['subject']}",
+                    f"{data['reason']}: {data['message']}",
+                    flush=True,
+                )
                 await message.ack()  # after the work is done: what is not acked comes again
                 seen += 1
                 if seen == args.stop_after:
