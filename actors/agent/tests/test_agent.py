@@ -125,15 +125,17 @@ class Life(Case):
         self.assertEqual([f["detail"]["attempt"] for f in self.facts("unit-exited")], [1])
 
     async def test_a_lower_attempt_is_executed_anew_gracefully(self):
-        t = self.worker(["sh", "-c", "trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done"])
+        t = self.worker(["sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"])
+        logs = f"ray/session_2*/nemo_curator_dynamo_{self.server}_*"
         await self.r.start(t)
         first = await self.r.running(t)
+        await self.r.until(lambda: any(log.read_text() for log in machines.dir.glob(f"{logs}/*.log")))  # has its trap
         await self.r.start(t, 2)
         await self.r.until(lambda: self.r.actor(t)["attempt"] == 2 and self.r.state(t) == "Running")
         await self.gone([first["childPid"]])
         self.assertEqual(self.facts("unit-exited"), [])
-        (log,) = machines.dir.glob(f"ray/session_2*/nemo_curator_dynamo_{self.server}_*/*.log.1")
-        self.assertEqual(log.read_text(), "bye\n")
+        (log,) = machines.dir.glob(f"{logs}/*.log.1")
+        self.assertEqual(log.read_text(), "up\nbye\n")
         await self.r.start(t, 1)  # a repeat of what was reached changes nothing
         await self.r.start(t, 2)
         await asyncio.sleep(0.3)
