@@ -53,6 +53,8 @@ type envVar struct {
 
 	// untold: the value refers to a variable that only a pod knows.
 	untold bool
+	// verbatim: the value came from a ConfigMap, where Kubernetes expands nothing.
+	verbatim bool
 }
 
 type keyRef struct {
@@ -70,12 +72,15 @@ type component struct {
 	command    []string
 	env        []envVar
 	// secrets and configs are the objects whose keys all become environment variables.
-	secrets, configs []string
+	secrets, configs []envSource
 	// files are the ConfigMaps that are mounted.
 	files          []mount
 	grace, startup state.Duration
 	left           []string
 }
+
+// envSource is an object whose keys become variables, with what stands before each name.
+type envSource struct{ name, prefix string }
 
 // service is the v1alpha1 form; the v1beta1 form shares what is named alike.
 type service struct {
@@ -108,6 +113,7 @@ type container struct {
 	Args    []string `json:"args"`
 	Env     []envVar `json:"env"`
 	EnvFrom []struct {
+		Prefix       string  `json:"prefix"`
 		SecretRef    *keyRef `json:"secretRef"`
 		ConfigMapRef *keyRef `json:"configMapRef"`
 	} `json:"envFrom"`
@@ -180,7 +186,7 @@ func readComponent(raw json.RawMessage, name, path string) (component, error) {
 	c.kind, c.role = kindOf(s)
 	c.files = mounts(raw)
 	if s.EnvFromSecret != "" {
-		c.secrets = append(c.secrets, s.EnvFromSecret)
+		c.secrets = append(c.secrets, envSource{name: s.EnvFromSecret})
 	}
 	c.resources(s.Resources)
 	for _, pod := range []podSpec{s.ExtraPodSpec, s.PodTemplate.Spec} {
@@ -226,10 +232,10 @@ func (c *component) pod(pod podSpec) {
 	c.env = append(c.env, main.Env...)
 	for _, from := range main.EnvFrom {
 		if from.SecretRef != nil {
-			c.secrets = append(c.secrets, from.SecretRef.Name)
+			c.secrets = append(c.secrets, envSource{from.SecretRef.Name, from.Prefix})
 		}
 		if from.ConfigMapRef != nil {
-			c.configs = append(c.configs, from.ConfigMapRef.Name)
+			c.configs = append(c.configs, envSource{from.ConfigMapRef.Name, from.Prefix})
 		}
 	}
 	c.resources(main.Resources)

@@ -63,7 +63,7 @@ func (c ConfigMaps) fill(vars []envVar) {
 			continue
 		}
 		if value, ok := c.value(from.ConfigMapKeyRef.Name, from.ConfigMapKeyRef.Key); ok {
-			vars[i].Value, vars[i].ValueFrom = value, nil
+			vars[i].Value, vars[i].ValueFrom, vars[i].verbatim = value, nil, true
 		}
 	}
 }
@@ -73,14 +73,14 @@ func (c ConfigMaps) fill(vars []envVar) {
 func (c ConfigMaps) fillComponent(comp *component) {
 	c.fill(comp.env)
 	var all []envVar
-	comp.configs = slices.DeleteFunc(comp.configs, func(name string) bool {
-		m := c[name]
+	comp.configs = slices.DeleteFunc(comp.configs, func(from envSource) bool {
+		m := c[from.name]
 		if m == nil {
 			return false
 		}
 		for _, key := range slices.Sorted(maps.Keys(m.data)) {
-			value, _ := c.value(name, key)
-			all = append(all, envVar{Name: key, Value: value})
+			value, _ := c.value(from.name, key)
+			all = append(all, envVar{Name: from.prefix + key, Value: value, verbatim: true})
 		}
 		return true
 	})

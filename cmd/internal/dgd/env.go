@@ -61,13 +61,20 @@ func (c *converter) setEnv(dst *state.Env, vars []envVar, where string) {
 	}
 }
 
+func (s envSource) String() string {
+	if s.prefix == "" {
+		return s.name
+	}
+	return s.name + ", each with " + s.prefix + " before its name,"
+}
+
 // secrets names the objects whose keys all become variables: which they are is not
 // written here.
 func (c *converter) secrets(comp component) {
-	for _, name := range comp.secrets {
-		c.note("%s: the variables of the Secret %s are left out; name those that are needed, for example env: {HF_TOKEN: {fromEnv: HF_TOKEN}}", comp.name, name)
+	for _, from := range comp.secrets {
+		c.note("%s: the variables of the Secret %s are left out; name those that are needed, for example env: {HF_TOKEN: {fromEnv: HF_TOKEN}}", comp.name, from)
 	}
-	for _, name := range comp.configs {
-		c.note("%s: the variables of the ConfigMap %s are left out; write those that are needed into env", comp.name, name)
+	for _, from := range comp.configs {
+		c.note("%s: the variables of the ConfigMap %s are left out; write those that are needed into env", comp.name, from)
 	}
 }

@@ -46,10 +46,10 @@ func (vars variables) inWord(word string) (text string, told bool) {
 }
 
 // resolve writes out the references in the values of the variables, each to those
-// before it, as Kubernetes does.
+// before it, as Kubernetes does; what came from a ConfigMap stays as it is.
 func resolve(before, vars []envVar) {
 	for i := range vars {
-		if vars[i].ValueFrom == nil {
+		if vars[i].ValueFrom == nil && !vars[i].verbatim {
 			text, told := known(before, vars[:i]).inWord(vars[i].Value)
 			vars[i].Value, vars[i].untold = text, !told
 		}
