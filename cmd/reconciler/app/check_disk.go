@@ -75,9 +75,21 @@ func (a *App) bucketSizes() []kv.BucketSize {
 
 func inMiB(bytes uint64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
-// fullText says what a full disk means, without what changes while it is full.
+// fullText says what keeps the store from being written to, or soon will, without what
+// changes meanwhile.
 func fullText(d natsd.Disk) string {
-	return fmt.Sprintf("disk of the store is full; free space at %s: specs, statuses and events are refused until then, nothing is stopped meanwhile, and it heals by itself", d.Dir)
+	const refused = "specs, statuses and events are refused until then, nothing is stopped meanwhile, and it heals by itself"
+	switch {
+	case !d.Failed:
+		return fmt.Sprintf("disk of the store is nearly full; free space at %s: without any, specs, statuses and events will be refused; nothing is stopped then", d.Dir)
+	case d.Low:
+		return fmt.Sprintf("disk of the store is full; free space at %s: %s", d.Dir, refused)
+	}
+	why := ""
+	if d.Refusal != nil {
+		why = " (" + strings.ReplaceAll(d.Refusal.Error(), "\n", "; ") + ")"
+	}
+	return fmt.Sprintf("store takes no writes though its disk is not full: nothing can be written to %s%s; see to its mount, quota, inodes and device: %s", d.Dir, why, refused)
 }
 
 // storeFull is why the embedded store takes no writes, or soon none; empty: it does.

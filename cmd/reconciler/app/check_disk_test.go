@@ -2,10 +2,12 @@ package app
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,6 +28,9 @@ func TestALowDiskIsTold(t *testing.T) {
 		if got != want || want == checkDegraded && !strings.Contains(text, dir) {
 			t.Errorf("%s: %s %q, want %s", dir, got, text, want)
 		}
+		if dir == small {
+			testNearlyFull(t, s, dir)
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		if err := s.Shutdown(ctx); err != nil {
 			t.Error(err)
@@ -34,6 +39,38 @@ func TestALowDiskIsTold(t *testing.T) {
 	}
 	if got, _ := checkDisk(&App{}, nil); got != checkOK {
 		t.Errorf("an external NATS: %s", got)
+	}
+}
+
+// testNearlyFull leaves 14, then 20 MiB free: nothing was refused yet, and nothing is said
+// to be.
+func testNearlyFull(t *testing.T, s *natsd.Server, dir string) {
+	t.Helper()
+	filler := filepath.Join(dir, "filler")
+	for _, size := range []int{50 << 20, 44 << 20} {
+		if err := os.WriteFile(filler, make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, text := checkDisk(&App{natsd: s}, nil)
+		if got != checkDegraded || !strings.HasPrefix(text, "disk of the store is nearly full; free space at "+dir) ||
+			!strings.Contains(text, "will be refused") || strings.Contains(text, "are refused") {
+			t.Errorf("%d MiB are taken: %s %q", size>>20, got, text)
+		}
+	}
+}
+
+// A store that cannot be written to is told by why: not every one lies on a full disk.
+func TestAFailedStoreIsNotCalledFull(t *testing.T) {
+	for why, d := range map[string]natsd.Disk{
+		"disk of the store is full; free space at /d": {Dir: "/d", Failed: true, Low: true, Full: true, Refusal: syscall.ENOSPC},
+		"store takes no writes though its disk is not full: nothing can be written to /d (read-only file system; x); see to its mount": {Dir: "/d", Free: 200 << 30, Failed: true, Full: true,
+			Refusal: errors.Join(syscall.EROFS, errors.New("x"))},
+		"store takes no writes though its disk is not full: nothing can be written to /d; see to its mount": {Dir: "/d", Failed: true, Full: true},
+		"disk of the store is nearly full; free space at /d":                                                {Dir: "/d", Low: true, Full: true},
+	} {
+		if text := fullText(d); !strings.HasPrefix(text, why) {
+			t.Errorf("%+v: %q, want %q", d, text, why)
+		}
 	}
 }
 

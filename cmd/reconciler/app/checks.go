@@ -86,7 +86,7 @@ func checkLeader(a *App, _ *snapshot) (string, string) {
 	lease, known := a.elector.Leader()
 	switch {
 	case !known && a.diskFailed():
-		return checkDegraded, "none: no lease can be written while the disk is full, so nothing is healed until there is room"
+		return checkDegraded, "none: no lease can be written while the store takes no writes, so nothing is healed until then"
 	case !known:
 		return checkFailed, "none yet"
 	case lease.Holder != a.cfg.ID:
@@ -113,7 +113,7 @@ func checkAgent(a *App, s *snapshot) (string, string) {
 		return checkOK, ""
 	}
 	if a.diskFailed() {
-		return checkDegraded, "it cannot be heard while the disk is full: its heartbeats are not stored"
+		return checkDegraded, "it cannot be heard while the store takes no writes: its heartbeats are not stored"
 	}
 	if sup := a.supervisor.Load(); sup != nil {
 		if st := sup.State(); st.Message != "" {

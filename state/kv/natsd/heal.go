@@ -47,6 +47,7 @@ func (s *Server) keepStoring(ctx context.Context) {
 		}
 		if !s.failed.Load() && s.current().JetStreamEnabled() {
 			told = ""
+			s.refusal.Store(nil)
 			continue
 		}
 		err := hasRoom(s.opts.StoreDir)
@@ -56,9 +57,10 @@ func (s *Server) keepStoring(ctx context.Context) {
 				continue
 			}
 		}
+		s.refusal.Store(&err)
 		if told != err.Error() {
 			s.opts.Log.Error("the embedded NATS cannot store; specs and events are refused until it can, what runs keeps running",
-				"dir", s.opts.StoreDir, "err", err, "fix", "free some disk space; it starts again by itself")
+				"dir", s.opts.StoreDir, "err", err, "fix", "free some disk space, or make the directory one that can be written to (mount, quota, inodes, device); it starts again by itself")
 			told = err.Error()
 		}
 	}
@@ -99,17 +101,17 @@ func hasRoom(dir string) (err error) {
 	name := filepath.Join(dir, "dynctl.room")
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return fmt.Errorf("no room: %w", err)
+		return fmt.Errorf("no file can be written: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(name)) }()
 	zeros := make([]byte, 1<<20)
 	for range room / len(zeros) {
 		if _, err := f.Write(zeros); err != nil {
-			return fmt.Errorf("no room: %w", err)
+			return fmt.Errorf("no file can be written: %w", err)
 		}
 	}
 	if err := f.Sync(); err != nil {
-		return fmt.Errorf("no room: %w", err)
+		return fmt.Errorf("no file can be written: %w", err)
 	}
 	return nil
 }
@@ -122,32 +124,41 @@ type Disk struct {
 	Free uint64
 	// Failed: a write has failed, and all are refused until there is room again.
 	Failed bool
-	// Full: Failed, or so little is free that the next writes may fail. It holds until
-	// there is some room above that.
+	// Low: so little is free that the next writes may fail. It holds until there is some
+	// room above that.
+	Low bool
+	// Full: Failed or Low.
 	Full bool
+	// Refusal is what the last attempt to write there came to, where Failed; nil: none
+	// was made yet.
+	Refusal error
 }
 
-// How little is free when the disk counts as full, in bytes, and how much when it does
+// How little is free when the disk counts as low, in bytes, and how much when it does
 // not any more. It is told while there is still room to write that.
 const (
-	fullBelow  = 16 << 20
+	lowBelow   = 16 << 20
 	roomyAbove = 24 << 20
 )
 
 // Disk looks at the disk of the store.
 func (s *Server) Disk() (Disk, error) {
 	d := Disk{Dir: s.opts.StoreDir, Failed: s.failed.Load() || !s.current().JetStreamEnabled()}
+	if err := s.refusal.Load(); d.Failed && err != nil {
+		d.Refusal = *err
+	}
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(d.Dir, &fs); err != nil {
 		return d, fmt.Errorf("free space of %s: %w", d.Dir, err)
 	}
 	d.Free = fs.Bavail * uint64(fs.Bsize)
 	switch {
-	case d.Failed || d.Free < fullBelow:
-		s.full.Store(true)
 	case d.Free >= roomyAbove:
-		s.full.Store(false)
+		s.low.Store(false)
+	case d.Failed || d.Free < lowBelow:
+		s.low.Store(true)
 	}
-	d.Full = s.full.Load()
+	d.Low = s.low.Load()
+	d.Full = d.Failed || d.Low
 	return d, nil
 }

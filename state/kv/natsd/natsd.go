@@ -85,8 +85,11 @@ type Server struct {
 	lock *os.File
 	// failed: some stream will not be written to any more.
 	failed atomic.Bool
-	// full: so little is free that this is told; see [Disk].
-	full  atomic.Bool
+	// low: so little is free that this is told; see [Disk].
+	low atomic.Bool
+	// refusal is why a store that has failed cannot be written to yet.
+	refusal atomic.Pointer[error]
+
 	end   context.CancelFunc
 	ended sync.WaitGroup
 	// stock is what the ledger says, made when the streams in it were made.
