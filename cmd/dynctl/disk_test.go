@@ -39,6 +39,7 @@ func TestAFullDiskIsShown(t *testing.T) {
 	}{
 		{kv.Check{Name: "disk", State: "degraded", Reason: actors.CondStoreFull, Text: "disk of the store is full; free space at /d"}, resultFail, "StoreFull: disk of the store is full; free space at /d"},
 		{kv.Check{Name: "disk", State: "degraded", Text: "12 MiB are free"}, resultWarn, ""},
+		{kv.Check{Name: "disk", State: "degraded", Text: "SPECS holds 15.0 MiB of the 16.0 MiB that it may: delete objects, or raise --max-spec-bytes"}, resultWarn, ""},
 		{kv.Check{Name: "disk", State: "ok", Text: "99 MiB are free"}, resultOK, ""},
 	} {
 		disk.Store(&c.check)
@@ -52,12 +53,21 @@ func TestAFullDiskIsShown(t *testing.T) {
 		if err := json.Unmarshal([]byte(out), &findings); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		told := 0
+		told, full := 0, c.full != ""
 		for _, f := range findings {
 			if f.Check == checkStore && f.Message == c.check.Text {
 				told++
 				if f.Result != c.doctor || (f.Next != "") != (c.doctor != resultOK) {
 					t.Errorf("doctor: %+v, want %s", f, c.doctor)
+				}
+				if strings.Contains(f.Next, "larger disk") || strings.Contains(f.Next, "#storefull") != full {
+					t.Errorf("doctor has for %q the advice %q", f.Message, f.Next)
+				}
+			}
+			// Neither has reported here, as where nothing of them can be stored.
+			if f.Check == checkReconciler || f.Check == checkAgent {
+				if starts := !strings.Contains(f.Next, "see to the store first"); f.Result != resultFail || starts == full {
+					t.Errorf("beside %q doctor says %+v", c.check.Text, f)
 				}
 			}
 		}
@@ -66,6 +76,11 @@ func TestAFullDiskIsShown(t *testing.T) {
 		}
 		if code, out := run("status"); code != exitOK || strings.Contains(out, "StoreFull") != (c.full != "") || !strings.Contains(out, c.full) {
 			t.Errorf("status ends with %d:\n%s", code, out)
+		}
+		for _, format := range []string{formatJSON, formatYAML} {
+			if _, out := run("status", "-o", format); strings.Contains(out, "disk") != full || !strings.Contains(out, c.full) {
+				t.Errorf("status -o %s: %s", format, out)
+			}
 		}
 	}
 }

@@ -104,6 +104,8 @@ type doctor struct {
 	missing string
 	// skew is how far the local clock is ahead of the store's.
 	skew time.Duration
+	// storeFull: a reconciler finds that the store takes no writes, or soon none.
+	storeFull bool
 	// What the checks have read so far; nil or empty: nothing could be.
 	lease   *kv.Lease
 	agent   *state.Agent
@@ -187,15 +189,23 @@ func (d *doctor) store(ctx context.Context) bool {
 	return true
 }
 
-const docsOfFullDisk = "free space there, or move the store to a larger disk: docs/troubleshooting.md#storefull"
+// What to do about the store. The text of the check, which goes before, says what is
+// wrong there and the way out of it: a full disk and a bucket at its bound have others.
+const (
+	nextStoreFull  = "do what this says, or move the store to another disk: docs/troubleshooting.md#storefull"
+	nextStoreBound = "do what this says; docs/limits.md has the bounds of the store"
+	// nextNotStored is for what is missing because nothing can be stored.
+	nextNotStored = "see to the store first (the check " + checkStore + "): while it takes no writes nothing that says so can be stored"
+)
 
 // disk tells what a reconciler finds of the disk and the bounds of the store.
 func (d *doctor) disk(c kv.Check) {
 	switch {
 	case c.Reason == actors.CondStoreFull:
-		d.found(checkStore, resultFail, docsOfFullDisk, "%s", c.Text)
+		d.storeFull = true
+		d.found(checkStore, resultFail, nextStoreFull, "%s", c.Text)
 	case c.State != resultOK:
-		d.found(checkStore, resultWarn, docsOfFullDisk, "%s", c.Text)
+		d.found(checkStore, resultWarn, nextStoreBound, "%s", c.Text)
 	default:
 		d.found(checkStore, resultOK, "", "%s", c.Text)
 	}
@@ -233,7 +243,11 @@ func (d *doctor) stream(ctx context.Context) {
 func (d *doctor) reconciler(ctx context.Context) {
 	lease, err := d.client.GetLeader(ctx)
 	if err != nil {
-		d.found(checkReconciler, resultFail, "start it (`make up`); what runs goes on without it, but nothing heals", "no reconciler leads: %v", err)
+		next := "start it (`make up`); what runs goes on without it, but nothing heals"
+		if d.storeFull { // it is a reconciler that said so
+			next = nextNotStored
+		}
+		d.found(checkReconciler, resultFail, next, "no reconciler leads: %v", err)
 		return
 	}
 	d.lease = &lease
@@ -241,7 +255,10 @@ func (d *doctor) reconciler(ctx context.Context) {
 }
 
 func (d *doctor) askAgent(ctx context.Context) {
-	const next = "see the Ray dashboard's jobs, and that --advertise-nats-url can be reached from the Ray head"
+	next := "see the Ray dashboard's jobs, and that --advertise-nats-url can be reached from the Ray head"
+	if d.storeFull {
+		next = nextNotStored + "; if it is not heard after that, " + next
+	}
 	if d.lease != nil && d.lease.AgentFailure != nil {
 		d.agentFails(*d.lease.AgentFailure)
 	}

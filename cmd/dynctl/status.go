@@ -123,6 +123,9 @@ type statusInfo struct {
 	Agent *agentInfo `json:"agent"`
 	Nodes int        `json:"nodes"`
 	GPUs  int        `json:"gpus"`
+	// Disk is what keeps the store from being written to, or soon will: a reason and a
+	// text; absent where nothing does.
+	Disk string `json:"disk,omitempty"`
 }
 
 // summary is one object of a status.
@@ -149,7 +152,7 @@ type agentInfo struct {
 }
 
 func (v *overview) info() statusInfo {
-	info := statusInfo{Servers: []summary{}, Models: []summary{}}
+	info := statusInfo{Servers: []summary{}, Models: []summary{}, Disk: v.disk}
 	for _, o := range v.servers {
 		info.Servers = append(info.Servers, v.summary(o))
 	}
