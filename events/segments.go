@@ -162,7 +162,8 @@ func (d *segments) write(number int, b []byte) error {
 }
 
 // load takes the oldest segment out and reads it; bad counts the lines that are
-// no events, which are set aside. Its file stays until release.
+// no events, which are set aside. Its file stays until release, and for good if it cannot
+// be read.
 func (d *segments) load() (facts []fact, bad int, err error) {
 	d.mu.Lock()
 	d.loaded = d.files[0]
@@ -176,7 +177,7 @@ func (d *segments) load() (facts []fact, bad int, err error) {
 	}
 	b, err := os.ReadFile(d.path(d.loaded.number))
 	if err != nil {
-		return nil, d.loaded.facts, err
+		return nil, 0, d.leave(err)
 	}
 	var torn bytes.Buffer
 	for _, line := range lines(b) {
@@ -209,10 +210,24 @@ func (d *segments) setAside(b []byte) error {
 		return err
 	}
 	at, err := f.Seek(0, io.SeekEnd)
+	room := max(maxUnreadable-at, 0)
 	if err == nil {
-		_, err = f.Write(b[:min(int64(len(b)), max(maxUnreadable-at, 0))])
+		_, err = f.Write(b[:min(int64(len(b)), room)])
+	}
+	if err == nil && int64(len(b)) > room {
+		err = fmt.Errorf("%s has room for %d of %d bytes; the rest is lost: move it away", f.Name(), room, len(b))
 	}
 	return errors.Join(err, f.Close())
+}
+
+// leave passes over the loaded segment, whose file cannot be read now: it stays for the
+// next start.
+func (d *segments) leave(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.bytes -= d.loaded.size
+	d.loaded = segment{}
+	return fmt.Errorf("it is passed over, and read again at the next start: %w", err)
 }
 
 // release removes the loaded segment: all of it is sent.

@@ -72,7 +72,10 @@ func (p *Publisher) next() (fact, bool) {
 	for p.disk != nil && p.disk.count() > 0 {
 		facts, bad, err := p.disk.load()
 		p.dropped.Add(uint64(bad))
-		if err != nil || bad > 0 {
+		switch {
+		case err != nil && bad == 0:
+			p.log.Error("event spool: a file is passed over; what it holds is not sent", "error", err)
+		case bad > 0:
 			p.log.Error("event spool: what cannot be read is set aside, the rest is sent", "lines", bad, "file", p.disk.path(p.disk.loaded.number),
 				"aside", filepath.Join(p.opts.Dir, unreadableFile), "error", err)
 		}

@@ -2,6 +2,7 @@ package events
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -113,5 +114,54 @@ func TestASpoolsFileThatCannotBeRead(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// A file that cannot be read when its turn comes stays for the next start.
+func TestAFileIsNotRemovedUnread(t *testing.T) {
+	dir := t.TempDir()
+	whole, err := Encode(testEvent(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "facts-000000000003.jsonl")
+	if err := os.WriteFile(path, append(whole, '\n'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := openSegments(dir, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aside := path + ".aside"
+	if err := errors.Join(os.Rename(path, aside), os.Mkdir(path, 0o700)); err != nil { // as good as an I/O error
+		t.Fatal(err)
+	}
+	if facts, bad, err := d.load(); err == nil || len(facts)+bad > 0 {
+		t.Errorf("%d facts, %d bad, error %v", len(facts), bad, err)
+	}
+	d.release()
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+	if n := d.count(); n != 0 {
+		t.Errorf("%d facts wait", n)
+	}
+}
+
+// What finds no room among what was set aside is said to be lost.
+func TestASideThatIsFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, unreadableFile), make([]byte, maxUnreadable-2), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := openSegments(dir, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.setAside([]byte("ab")); err != nil {
+		t.Error(err)
+	}
+	if err := d.setAside([]byte("c")); err == nil || !strings.Contains(err.Error(), "0 of 1 bytes") {
+		t.Errorf("error %v", err)
 	}
 }

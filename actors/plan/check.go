@@ -181,7 +181,7 @@ func keyOf(t actors.UnitTemplate) state.UnitKey {
 	return state.UnitKey{Server: t.Server, Unit: t.Unit}
 }
 
-// rolled are the models of which a unit that serves is stopped for a roll, classified.
+// rolled are the models of which a unit that gets requests is stopped for a roll, classified.
 func (c *checked) rolled() []*model {
 	forRoll := func(why string) bool { return why == actors.ReasonRollOld || why == actors.ReasonMakeRoom }
 	if c.models != nil || !slices.ContainsFunc(c.r.Stops, func(s actors.Stop) bool { return forRoll(s.Reason) }) {
@@ -190,7 +190,7 @@ func (c *checked) rolled() []*model {
 	r := newRound(c.in)
 	r.classify()
 	for _, m := range r.models {
-		if slices.ContainsFunc(m.units, func(u *unit) bool { return u.is(serving) && forRoll(c.stopped[u.Key()]) }) {
+		if slices.ContainsFunc(m.units, func(u *unit) bool { return u.is(serving) && !m.unchosen(u) && forRoll(c.stopped[u.Key()]) }) {
 			c.models = append(c.models, m)
 		}
 	}
@@ -209,8 +209,9 @@ func (c *checked) overBudget() (out []string) {
 		if m.disagg() || len(m.strays) > 0 {
 			continue // leavesHalf judges these
 		}
+		goesOn := func(u *unit) bool { return u.is(serving) && !m.unchosen(u) && !c.stoppedForRoll(u) }
 		for _, r := range m.roles {
-			left := count(r.fresh, c.goesOn) + count(r.old, c.goesOn)
+			left := count(r.fresh, goesOn) + count(r.old, goesOn)
 			if least := r.count - c.mayBeMissing(m); left < least {
 				out = append(out, fmt.Sprintf("model %s/%s: %d of role %q would serve, %d have to", m.Server, m.Name, left, r.Role, least))
 			}
@@ -218,8 +219,6 @@ func (c *checked) overBudget() (out []string) {
 	}
 	return out
 }
-
-func (c *checked) goesOn(u *unit) bool { return u.is(serving) && !c.stoppedForRoll(u) }
 
 func (c *checked) stoppedForRoll(u *unit) bool {
 	why := c.stopped[u.Key()]

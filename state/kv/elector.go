@@ -331,11 +331,12 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 			next.Reset(LeaseRenew)
 		case isCode(err, codeWrongSequence), isCode(err, codeWrongSequenceConstant):
 			// Another holder, or our own renewal whose answer was lost.
-			switch mine, ok, err := e.mine(termCtx, l); {
-			case err != nil: // not known: until the lease has run out, the term goes on
+			switch stored, ok, unread := e.mine(termCtx, l); {
+			case unread != nil: // until the lease has run out, the term goes on
+				e.opts.Log.Warn("lease not renewed, and whose it is cannot be read", "epoch", l.Epoch, "error", unread)
 				next.Reset(LeaseRenew / 5)
 			case ok:
-				rev = mine
+				rev = stored
 				next.Reset(0)
 			default:
 				e.opts.Log.Warn("lease lost", "epoch", l.Epoch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import signal
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from . import charge, logserve, silent
@@ -27,6 +28,7 @@ from .world import World
 
 FETCH_TIMEOUT = 5.0
 RESCAN_EVERY = 3.0
+PATIENCE = 60.0  # seconds of tries of one call to NATS while the agent starts
 
 
 class Agent:
@@ -96,8 +98,10 @@ class Agent:
             self._world.incarnation = self._charge.incarnation
             if beat is None:
                 beat = asyncio.ensure_future(self._charge.beat())
+                beat.add_done_callback(lambda b: b.cancelled() or b.exception())  # told by lost, if nobody waits for it yet
             name = f"agent-{self._world.incarnation}"
-            self._subscription = await persist("no consumer yet", functools.partial(self._bus.subscribe, name, 0))
+            self._subscription = await self._persist("no consumer yet", functools.partial(self._bus.subscribe, name, 0))
+            await self._charge.check()
             try:
                 await self._rebuild()
                 break
@@ -111,6 +115,16 @@ class Agent:
         self._charge.kick()
         log("info", "in charge", incarnation=self._world.incarnation, units=len(self._world.units))
         return beat
+
+    async def _persist(self, what: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        """As persist, for as long as this agent is in charge. An agent that gets nowhere
+        ends after a minute: its job's failure is shown, its heartbeats alone would hide it."""
+        tries = asyncio.ensure_future(persist(what, call, PATIENCE))
+        await asyncio.wait([tries, self._charge.lost], return_when=asyncio.FIRST_COMPLETED)
+        if tries.done():
+            return tries.result()
+        tries.cancel()
+        raise Superseded(self._charge.lost.result())
 
     async def _rebuild(self) -> None:
         old = await self._load()
@@ -128,7 +142,7 @@ class Agent:
 
     async def _load(self) -> dict[str, tuple[dict[str, Any] | None, int]]:
         """What the bucket holds of units, after the nodes have been written over."""
-        old = await persist("the bucket cannot be read yet", self._read_all)
+        old = await self._persist("the bucket cannot be read yet", self._read_all)
         for key in [k for k in old if not k.startswith(("unit.", "node."))]:
             await self._delete(key, old.pop(key)[1])
         await self._nodes.load({k: rev for k, (_, rev) in old.items() if k.startswith("node.")})
@@ -141,7 +155,7 @@ class Agent:
         """Delete a key that is nobody's. What somebody else writes there meanwhile is the
         minder's to look at."""
         try:
-            await persist("a key is not deleted yet", lambda: self._bus.delete(key, revision))
+            await self._persist("a key is not deleted yet", lambda: self._bus.delete(key, revision))
         except Conflict:
             pass
 

@@ -4,6 +4,7 @@ not each time."""
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -38,14 +39,16 @@ class Backoff:
         self._pause, self._complained_at = self._first, -COMPLAIN_EVERY
 
 
-async def persist(what: str, call: Callable[[], Awaitable[Any]]) -> Any:
-    """The result of a call to NATS, however long it takes until NATS answers it. Raises
-    what is no matter of NATS, a conflict too."""
-    backoff = Backoff(0.2, 5.0)
+async def persist(what: str, call: Callable[[], Awaitable[Any]], patience: float = math.inf) -> Any:
+    """The result of a call to NATS, within so many seconds of tries. Raises the last error
+    once these are over, and at once what is no matter of NATS, a conflict too."""
+    backoff, until = Backoff(0.2, 5.0), time.monotonic() + patience
     while True:
         try:
             return await call()
         except TROUBLE as err:
+            if time.monotonic() > until:
+                raise
             await backoff.failed(what, err)
 
 

@@ -271,6 +271,7 @@ class Nats:
         self.away = False
         self.refusing = 0  # how many writes JetStream refuses from now on
         self.refused = 0
+        self.deaf = False  # no consumer can be made
         self.withheld: list[Any] = []  # the answers to come
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -369,6 +370,8 @@ class FakeBus:
 
     async def subscribe(self, name: str, after: int) -> Any:
         self._takes()
+        if self._nats.deaf:
+            raise APIError(code=404, err_code=10059, description="stream not found")
         self._read = after or len(self._nats.messages)
         return self
 

@@ -519,7 +519,8 @@ class Strangers(Case):
         self.addCleanup(driver.stdout.close)
         pids = tree(int(await asyncio.to_thread(driver.stdout.readline)))
         unit = f"{self.server}.{t['unit']}"
-        await self.r.until(lambda: self.r.units.get(unit, {}).get("jobAlive"), 30)
+        # Its group may be seen a moment before its actor.
+        await self.r.until(lambda: (u := self.r.units.get(unit, {})).get("jobAlive") and u["actors"], 30)
         self.assertEqual((self.r.units[unit]["storeId"], len(self.r.units[unit]["actors"])), ("", 1))
         driver.kill()
         driver.wait()

@@ -12,6 +12,7 @@ import unittest
 from unittest import mock
 
 import nats
+from dynctl_agent import agent as agent_module
 from dynctl_agent import bus as bus_module
 from dynctl_agent import events, observe, retry
 from dynctl_agent.bus import STREAM
@@ -20,7 +21,7 @@ from dynctl_agent.observe import Writer
 from nats.js.api import DiscardPolicy, StreamConfig
 
 from .cluster import worker
-from .fakecase import FakeCase
+from .fakecase import AgentThread, FakeCase
 from .test_bus import Real
 
 
@@ -150,6 +151,31 @@ class RefusedAtTheStart(FakeCase):
         self.assertFalse(agent.ended.done())
         self.assertIsNone(self.nats.get("who.knows"))
         self.assertIsNone(self.nats.get("unit.s.gone"))
+
+
+class Nowhere(FakeCase):
+    """The agent has taken charge, and its heartbeat stands in the bucket, but nothing more
+    of its start succeeds."""
+
+    async def begun(self):
+        self.nats.deaf = True
+        self.agents.append(AgentThread(self.cluster, self.nats))
+        await self.until(lambda: self.nats.get("agent"))
+        return self.agents[-1]
+
+    async def test_it_ends_with_the_cause(self):
+        with mock.patch.object(agent_module, "PATIENCE", 0.3):
+            agent = await self.begun()
+            await self.until(agent.ended.done)
+        self.assertIn("stream not found", str(agent.ended.exception()))
+
+    async def test_it_ends_once_another_has_taken_charge(self):
+        agent = await self.begun()
+        other = {**self.nats.get("agent"), "incarnation": 2, "jobId": "another"}
+        self.nats.put("agent", other)
+        await self.until(agent.ended.done)
+        self.assertEqual(agent.ended.result(), 0)
+        self.assertEqual(self.nats.get("agent"), other)
 
 
 class Pauses(unittest.IsolatedAsyncioTestCase):

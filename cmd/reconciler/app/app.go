@@ -65,6 +65,7 @@ type App struct {
 	boot       string
 	snapshot   atomic.Pointer[snapshot]
 	roundAt    atomic.Pointer[time.Time] // when the last round ended
+	planHeld   atomic.Pointer[string]    // what the plan that is held back breaks; nil: none is
 	setAside   setAside
 	sizes      atomic.Pointer[[]kv.BucketSize]
 	supervisor atomic.Pointer[ray.Supervisor]

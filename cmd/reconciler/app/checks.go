@@ -36,6 +36,7 @@ var checkers = []struct {
 	{"leader", checkLeader},
 	{"agent", checkAgent},
 	{"round", checkRound},
+	{"plan", checkPlans},
 	{"lease", checkLease},
 	{"values", checkValues},
 	{"specs-missing", checkSpecsMissing},

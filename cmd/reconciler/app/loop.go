@@ -51,7 +51,7 @@ type loop struct {
 	agentFailure string
 	orphans      map[state.UnitKey]string
 	reached      map[string]reach
-	broken       string // what the last plan broke, where plans are checked
+	broken       []string // the invariants that the last plan broke, where plans are checked
 }
 
 func newLoop(a *App) *loop {

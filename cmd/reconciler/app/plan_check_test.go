@@ -3,6 +3,8 @@ package app
 import (
 	"bytes"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,7 +16,9 @@ import (
 // out for as long as it does; one that holds is left as it is.
 func TestAPlanThatBreaksAnInvariantDoesNothing(t *testing.T) {
 	var log bytes.Buffer
-	l := newLoop(&App{log: slog.New(slog.NewTextHandler(&log, nil))})
+	a := &App{log: slog.New(slog.NewTextHandler(&log, nil))}
+	a.cfg.DataDir = t.TempDir()
+	l := newLoop(a)
 	in, good := aPlan()
 	in.Observed.Synced, in.Desired.Synced = true, true
 	in.Observed.Agent = &state.Agent{At: in.Now}
@@ -24,6 +28,8 @@ func TestAPlanThatBreaksAnInvariantDoesNothing(t *testing.T) {
 	for i := range good.Starts {
 		good.Starts[i].Reason = actors.ReasonWanted
 	}
+	const secret = "hf_0123456789abcdef"
+	in.Desired.Models = append(in.Desired.Models, actors.DesiredModel{Server: "default", Name: "z", Spec: state.ModelSpec{Env: state.Env{"HF_TOKEN": {Value: secret}}}})
 	if r := l.checkPlan(in, good); len(r.Starts) != len(good.Starts) || log.Len() > 0 {
 		t.Fatalf("a good plan: %+v\n%s", r, log.String())
 	}
@@ -32,17 +38,31 @@ func TestAPlanThatBreaksAnInvariantDoesNothing(t *testing.T) {
 	bad.Starts = append(bad.Starts[:len(bad.Starts):len(bad.Starts)], bad.Starts[0]) // twice
 	bad.Statuses = []state.Status{{Key: "model.default.a"}}
 	for range 3 {
-		if r := l.checkPlan(in, bad); len(r.Starts)+len(r.Stops)+len(r.Revokes)+len(r.Statuses)+len(r.Facts) > 0 {
-			t.Fatalf("a bad plan acts: %+v", r)
+		if r := l.checkPlan(in, bad); len(r.Starts)+len(r.Stops)+len(r.Revokes)+len(r.Facts) > 0 || len(r.Statuses) != 1 {
+			t.Fatalf("a bad plan acts, or tells nothing: %+v", r)
 		}
 	}
 	if n := strings.Count(log.String(), "asked for twice"); n != 1 {
 		t.Errorf("told %d times, want once:\n%s", n, log.String())
 	}
-	if !strings.Contains(log.String(), "11111111_a_DP0") {
-		t.Errorf("the input is not told:\n%s", log.String())
+	if strings.Contains(log.String(), secret) {
+		t.Errorf("a secret is logged:\n%s", log.String())
+	}
+	path := filepath.Join(a.cfg.DataDir, brokenPlanFile)
+	b, err := os.ReadFile(path)
+	if err != nil || !bytes.Contains(b, []byte("11111111_a_DP0")) || !strings.Contains(log.String(), path) {
+		t.Errorf("the input is not told: %v\n%s\n%s", err, b, log.String())
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v: want a file for its owner alone", info.Mode(), err)
+	}
+	if st, text := checkPlans(a, nil); st != checkFailed || !strings.Contains(text, "asked for twice") {
+		t.Errorf("the check says %s: %s", st, text)
 	}
 	if r := l.checkPlan(in, good); len(r.Starts) != len(good.Starts) {
 		t.Errorf("a good plan after a bad one: %+v", r)
+	}
+	if st, text := checkPlans(a, nil); st != checkOK {
+		t.Errorf("the check says %s after it: %s", st, text)
 	}
 }
