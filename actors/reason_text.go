@@ -91,7 +91,7 @@ var reasonTexts = map[string]string{
 	CondOldRevision:     "An older accepted revision runs; see the condition Accepted for why the newest does not.",
 	CondRolledBack:      "The newest generation does not start, so the previous one is kept until the spec is edited; see dynctl logs.",
 	CondSpecMissing:     "What runs was accepted, and the spec bucket has lost its spec (purged or made anew). It goes on; set it again, or dynctl delete.",
-	CondStoreFull:       "The spec store cannot be written to, or soon will not be: its disk is full, or refuses writes (read-only, quota, inodes, a fault), as the message says. What runs goes on. It heals by itself once it can be written to.",
+	CondStoreFull:       "The store takes no writes, or soon will not: a full disk, a quota, no inodes or a fault, as the message says. What runs goes on; it heals by itself.",
 	CondInfraStarting:   "The worker waits for the server's etcd and NATS; it goes on by itself.",
 
 	ReasonTPDoesNotFit:     "No node, and no even split over nodes, could hold the worker even if the cluster were empty; lower the parallel sizes, or add larger nodes.",

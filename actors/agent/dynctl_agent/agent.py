@@ -98,7 +98,7 @@ class Agent:
             self._world.incarnation = self._charge.incarnation
             if beat is None:
                 beat = asyncio.ensure_future(self._charge.beat())
-                beat.add_done_callback(lambda b: b.cancelled() or b.exception())  # told by lost, if nobody waits for it yet
+                beat.add_done_callback(lambda b: b.cancelled() or b.exception())  # lost tells it too
             name = f"agent-{self._world.incarnation}"
             self._subscription = await self._persist("no consumer yet", functools.partial(self._bus.subscribe, name, 0))
             await self._charge.check()

@@ -119,8 +119,11 @@ func failAndComeBack(dir string) (err error) {
 	}
 	// A limit on files, as a quota, leaves the disk free: it is not called full.
 	d, err := s.Disk()
-	if err != nil || !d.Failed || !d.Full || d.Refusal == nil || d.Low != (os.Getenv(fullFS) != "") {
-		return fmt.Errorf("the disk of a store that has failed is %+v, %v", d, err)
+	if err != nil {
+		return err
+	}
+	if !d.Failed || !d.Full || d.Refusal == nil || d.Low != (os.Getenv(fullFS) != "") {
+		return fmt.Errorf("the disk of a store that has failed is %+v", d)
 	}
 	if err := room(); err != nil {
 		return err
