@@ -5,7 +5,7 @@ after a restart is held by the actors (`actor.py`), which outlive it. The protoc
 is docs/protocol.md. Two kinds of modules live here:
 
 * those of the actor: actor, process, procfs, reaper, ports, environ, logs,
-  httpget, health. They travel to the actors by value and import nothing but the
+  httpget, health, deadline. They travel to the actors by value and import nothing but the
   standard library, each other and (in actor) ray;
 * those of the driver: all others.
 """

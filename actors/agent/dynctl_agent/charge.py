@@ -11,6 +11,7 @@ from typing import Any
 from . import VERSION, values
 from .bus import Bus, Conflict
 from .config import Config
+from .deadline import in_time
 from .log import log
 from .retry import persist
 
@@ -112,7 +113,7 @@ class Charge:
         while True:
             await self._beat_once()
             try:
-                await asyncio.wait_for(self._kicked.wait(), EVERY)
+                await in_time(self._kicked.wait(), EVERY)
             except asyncio.TimeoutError:
                 pass
             self._kicked.clear()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import httpget
+from .deadline import in_time
 from .progress import Progress
 
 # How often a starting process is asked: at once while the fast ones start, ever more
@@ -153,7 +154,7 @@ class Monitor:
 
     async def _patience(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._leased.wait(), seconds)
+            await in_time(self._leased.wait(), seconds)
         except asyncio.TimeoutError:
             pass
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from .deadline import in_time
+
 MAX_BODY = 8 << 20
 
 
@@ -12,13 +14,13 @@ async def get(host: str, port: int, path: str, timeout: float = 2.0) -> tuple[in
 
     Raises OSError, EOFError or ValueError (no HTTP), asyncio.TimeoutError.
     """
-    return await asyncio.wait_for(_get(host, port, path), timeout)
+    return await in_time(_get(host, port, path), timeout)
 
 
 async def greeting(host: str, port: int, timeout: float = 2.0) -> bytes:
     """The first line that a port sends to whoever connects. Raises OSError,
     asyncio.TimeoutError."""
-    return await asyncio.wait_for(_greeting(host, port), timeout)
+    return await in_time(_greeting(host, port), timeout)
 
 
 async def _greeting(host: str, port: int) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from .charge import KEY, Charge, Superseded
+from .deadline import in_time
 from .log import log
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Minder:
     async def _touched(self) -> list[str] | None:
         """The keys to look at; None: all."""
         try:
-            await asyncio.wait_for(self._bus.touch.wait(), AGAIN_AFTER if self._recent else LOOK_EVERY)
+            await in_time(self._bus.touch.wait(), AGAIN_AFTER if self._recent else LOOK_EVERY)
             keys = sorted(self._bus.touched)
             self._recent.update(keys)
         except asyncio.TimeoutError:
