@@ -254,11 +254,34 @@ type Unit struct {
 // Key identifies the unit.
 func (u Unit) Key() UnitKey { return UnitKey{u.Server, u.Unit} }
 
+// NodeOf is the id of the node that holds a bundle, by what the group says, and else by
+// where the bundle's actors are; empty while that is not known.
+func (u Unit) NodeOf(bundle int) string {
+	if bundle < len(u.PlacementGroup.Nodes) {
+		return u.PlacementGroup.Nodes[bundle]
+	}
+	for _, a := range u.Actors {
+		if a.Bundle == bundle {
+			return a.Node
+		}
+	}
+	return ""
+}
+
+// States of a placement group: Ray's, and INFEASIBLE of a group that no node could hold.
+const (
+	GroupPending      = "PENDING"
+	GroupCreated      = "CREATED"
+	GroupRescheduling = "RESCHEDULING"
+	GroupRemoved      = "REMOVED"
+	GroupInfeasible   = "INFEASIBLE"
+)
+
 // PlacementGroup is a Ray placement group.
 type PlacementGroup struct {
 	Name     string              `json:"name"`
 	ID       string              `json:"id,omitempty"`
-	State    string              `json:"state,omitempty"` // Ray's: PENDING, CREATED, RESCHEDULING, REMOVED
+	State    string              `json:"state,omitempty"` // one of Group...
 	Strategy string              `json:"strategy,omitempty"`
 	Bundles  []BundleShape       `json:"bundles,omitempty"`
 	Selector []map[string]string `json:"bundleLabelSelector,omitempty"`

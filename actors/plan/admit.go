@@ -174,7 +174,7 @@ func (r *round) execute(w renewal, t actors.UnitTemplate, u state.Unit, revision
 // tellWhatItAwaits says why a unit is not placed that was started when it fitted, or for
 // nodes that are to come, and that fits nowhere now: its group waits in Ray.
 func (a *admission) tellWhatItAwaits(u *unit) {
-	if u.standing == old || u.PlacementGroup.State == "CREATED" {
+	if u.standing == old || u.PlacementGroup.State == state.GroupCreated {
 		return
 	}
 	_, unfit := place.Worker(a.m.role(u.Role).Needs, a.ledger.without(func(x state.Unit) bool { return x.Key() == u.Key() }))

@@ -40,19 +40,6 @@ func (a *admission) roll() {
 	a.grant(a.admit(replaced, proposeReplaced(a.m), unavailable), leaveReplaced)
 }
 
-// admitsNone reports whether a veto holds for whatever is wished for by a rule.
-func (a *admission) admitsNone(why rule) bool {
-	for _, v := range vetoes {
-		if v.holds != nil && slices.Contains(v.on, why) && v.holds(a) {
-			if v.says != "" {
-				a.m.stalled = v.says
-			}
-			return true
-		}
-	}
-	return false
-}
-
 // stopUseless lets old units go that serve nobody and will not be needed; of a role whose
 // new units are all ready, every one that serves nobody.
 func (a *admission) stopUseless() {

@@ -136,7 +136,7 @@ func (a *admission) replaceOld(u *unit, again startWish) {
 	}
 	again.source, again.role = source, *role
 	again.yields = func(x state.Unit) bool {
-		waits := x.Server == m.Server && x.Model == m.Name && x.Generation == m.inForce.Generation && x.PlacementGroup.State != "CREATED"
+		waits := x.Server == m.Server && x.Model == m.Name && x.Generation == m.inForce.Generation && x.PlacementGroup.State != state.GroupCreated
 		return waits || x.Key() == u.Key() // what waits for nodes that are to come holds none of these
 	}
 	if _, unfit := place.Worker(role.Needs, a.ledger.without(again.yields)); unfit == nil && m.server.blocked == "" {
@@ -149,7 +149,7 @@ func (a *admission) replaceOld(u *unit, again startWish) {
 func (a *admission) placesWanted() bool {
 	var missing []shortfall
 	comes := func(u *unit) bool { // not what waits for nodes that are to come
-		return a.placed(u) && (u.PlacementGroup.State == "CREATED" || !a.waitsForNodes(a.m.server))
+		return a.placed(u) && (u.PlacementGroup.State == state.GroupCreated || !a.waitsForNodes(a.m.server))
 	}
 	for _, r := range a.m.roles {
 		if count(r.fresh, comes) < r.count {

@@ -143,7 +143,7 @@ func (c *checked) promisesTooMuch() []string {
 	// waits for its first place yields to a generation that served.
 	gone := func(u state.Unit) bool {
 		g, yields := back[state.ModelKey(u.Server, u.Model)]
-		return unplaced(u) || u.PlacementGroup.State == "RESCHEDULING" || yields && u.Generation != g && u.PlacementGroup.State != "CREATED"
+		return unplaced(u) || u.PlacementGroup.State == state.GroupRescheduling || yields && u.Generation != g && u.PlacementGroup.State != state.GroupCreated
 	}
 	for _, n := range newLedger(c.in.Observed.Nodes, sortedUnits(c.in.Observed.Units)).without(gone) {
 		if n.Alive {

@@ -47,7 +47,7 @@ func (l *ledger) without(gone func(state.Unit) bool) []place.Room {
 			continue
 		}
 		for b, shape := range u.PlacementGroup.Bundles {
-			id := nodeOf(u, b)
+			id := u.NodeOf(b)
 			given[id] = state.BundleShape{GPU: given[id].GPU + shape.GPU, CPU: given[id].CPU + shape.CPU}
 		}
 	}
@@ -101,16 +101,16 @@ func roomOn(nodes []state.Node, units []state.Unit) []place.Room {
 		room = append(room, place.Room{Node: n, FreeGPUs: n.GPUs, FreeCPUs: n.CPUs})
 	}
 	for _, u := range units {
-		if u.PlacementGroup.State == "REMOVED" {
+		if u.PlacementGroup.State == state.GroupRemoved {
 			continue
 		}
 		for b, shape := range u.PlacementGroup.Bundles {
-			id := nodeOf(u, b)
+			id := u.NodeOf(b)
 			i, known := index[id]
 			switch {
 			case known:
 				take(room, i, shape)
-			case id == "" && u.PlacementGroup.State != "RESCHEDULING":
+			case id == "" && u.PlacementGroup.State != state.GroupRescheduling:
 				takeAnywhere(room, shape)
 			}
 		}
@@ -126,19 +126,6 @@ func roomOn(nodes []state.Node, units []state.Unit) []place.Room {
 		n.FreeGPUs, n.FreeCPUs = max(n.FreeGPUs, 0), max(n.FreeCPUs, 0)
 	}
 	return room
-}
-
-// nodeOf is the node that holds a bundle; empty while that is not known.
-func nodeOf(u state.Unit, bundle int) string {
-	if bundle < len(u.PlacementGroup.Nodes) {
-		return u.PlacementGroup.Nodes[bundle]
-	}
-	for _, a := range u.Actors {
-		if a.Bundle == bundle {
-			return a.Node
-		}
-	}
-	return ""
 }
 
 func take(room []place.Room, i int, b state.BundleShape) {

@@ -276,7 +276,7 @@ func (w *cluster) apply(s actors.Start) {
 			}
 		}
 	}
-	if u.PlacementGroup.State == world.GroupPending {
+	if u.PlacementGroup.State == state.GroupPending {
 		w.units[k], w.pending[k], w.changed = &u, w.now, true
 	} else {
 		*was = u

@@ -59,7 +59,7 @@ func (w *cluster) usedGPUs() map[string]int {
 func (w *cluster) place(u *state.Unit) {
 	var placed []state.Unit
 	for _, k := range sortedKeys(w.units) {
-		if o := w.units[k]; o.PlacementGroup.State == world.GroupCreated {
+		if o := w.units[k]; o.PlacementGroup.State == state.GroupCreated {
 			placed = append(placed, *o)
 		}
 	}

@@ -20,6 +20,10 @@ type conditions struct {
 	failing *state.AgentFailure
 }
 
+func (r *round) conditions(was *state.Status) *conditions {
+	return &conditions{now: r.in.Now, failing: r.in.AgentFailure, was: was}
+}
+
 // set adds a condition. The time of its last transition stays as long as its
 // status does.
 func (c *conditions) set(typ, status, reason, message string) {
@@ -105,11 +109,8 @@ func (r *round) modelStatus(m *model) {
 
 // finishModelStatus judges the conditions and tells what changed.
 func (r *round) finishModelStatus(m *model, st state.Status) {
-	c := &conditions{now: r.in.Now, failing: r.in.AgentFailure, was: m.Status}
-	r.acceptedCondition(c, m.Rejected, m.Accepted, m.Warnings)
-	if m.SpecMissing {
-		r.missingCondition(c, m.Accepted)
-	}
+	c := r.conditions(m.Status)
+	c.accepted(m.Rejected, m.Accepted, m.Warnings, m.SpecMissing)
 	r.modelConditions(c, m)
 	st.Conditions = c.list
 	if m.deletion == held && m.server.held > 0 {
@@ -191,25 +192,21 @@ func tail(s string) string {
 	return strings.ToValidUTF8(s[len(s)-maxLogTail:], "")
 }
 
-// acceptedCondition says whether the last revision is the accepted one, and if so
-// what of it has no effect.
-func (r *round) acceptedCondition(c *conditions, rejected *actors.Rejection, accepted uint64, warnings []state.Warning) {
+// accepted says whether the last revision is the accepted one, and if so what of it has
+// no effect, or that the spec bucket has lost it.
+func (c *conditions) accepted(rejected *actors.Rejection, revision uint64, warnings []state.Warning, missing bool) {
 	switch {
+	case missing:
+		c.set(state.CondAccepted, state.StatusTrue, actors.CondSpecMissing, missingMessage(revision))
 	case rejected == nil && len(warnings) > 0:
 		c.set(state.CondAccepted, state.StatusTrue, actors.CondWarnings, state.WarningsText(warnings))
 	case rejected == nil:
 		c.set(state.CondAccepted, state.StatusTrue, actors.CondOK, "")
-	case accepted == 0:
+	case revision == 0:
 		c.set(state.CondAccepted, state.StatusFalse, rejected.Reason, rejected.Message)
 	default:
-		c.set(state.CondAccepted, state.StatusFalse, rejected.Reason, fmt.Sprintf("%s; revision %d keeps running", rejected.Message, accepted))
+		c.set(state.CondAccepted, state.StatusFalse, rejected.Reason, fmt.Sprintf("%s; revision %d keeps running", rejected.Message, revision))
 	}
-}
-
-// missingCondition says of an accepted revision that the spec bucket has lost it.
-func (r *round) missingCondition(c *conditions, accepted uint64) {
-	c.list = slices.DeleteFunc(c.list, func(x state.Condition) bool { return x.Type == state.CondAccepted })
-	c.set(state.CondAccepted, state.StatusTrue, actors.CondSpecMissing, missingMessage(accepted))
 }
 
 func missingMessage(accepted uint64) string {
@@ -263,7 +260,7 @@ func (r *round) scheduledCondition(c *conditions, m *model) {
 			return
 		}
 	}
-	desired, placed := m.counts(func(v *unit) bool { return v.PlacementGroup.State == "CREATED" && !v.is(leaving) })
+	desired, placed := m.counts(func(v *unit) bool { return v.PlacementGroup.State == state.GroupCreated && !v.is(leaving) })
 	if placed < desired {
 		c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, fmt.Sprintf("%d of %d placement groups are ready", placed, desired))
 		return

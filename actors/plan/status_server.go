@@ -51,11 +51,8 @@ func (r *round) serverStatus(s *server) {
 	if s.infra != nil {
 		st.Placements = append(st.Placements, placement(*s.infra, s.infra.State == state.UnitRunning))
 	}
-	c := &conditions{now: r.in.Now, failing: r.in.AgentFailure, was: s.Status}
-	r.acceptedCondition(c, s.Rejected, s.Accepted, s.Warnings)
-	if s.SpecMissing {
-		r.missingCondition(c, s.Accepted)
-	}
+	c := r.conditions(s.Status)
+	c.accepted(s.Rejected, s.Accepted, s.Warnings, s.SpecMissing)
 	r.serverConditions(c, s)
 	st.Conditions = c.list
 	r.serverFacts(s, &st)
@@ -67,7 +64,7 @@ func (r *round) serverConditions(c *conditions, s *server) {
 		switch {
 		case s.blocked != "":
 			c.set(state.CondScheduled, state.StatusFalse, s.blocked, s.blockedMessage)
-		case s.infra == nil || s.infra.PlacementGroup.State != "CREATED":
+		case s.infra == nil || s.infra.PlacementGroup.State != state.GroupCreated:
 			c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, "the infra unit is being placed")
 		default:
 			c.set(state.CondScheduled, state.StatusTrue, actors.CondOK, "")

@@ -103,7 +103,7 @@ func unplaced(u state.Unit) bool {
 		return false
 	}
 	switch u.PlacementGroup.State {
-	case "", "REMOVED", "RESCHEDULING", "INFEASIBLE":
+	case "", state.GroupRemoved, state.GroupRescheduling, state.GroupInfeasible:
 		return true
 	}
 	return false
@@ -113,7 +113,7 @@ func unplaced(u state.Unit) bool {
 // others wait for a peer that is gone, and keep Ray from giving the group up.
 func stranded(u state.Unit) bool {
 	dead := func(a state.Actor) bool { return a.State == state.ActorDead }
-	return u.State != state.UnitStopping && u.PlacementGroup.State == "RESCHEDULING" &&
+	return u.State != state.UnitStopping && u.PlacementGroup.State == state.GroupRescheduling &&
 		slices.ContainsFunc(u.Actors, dead) && !unplaced(u)
 }
 

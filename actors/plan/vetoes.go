@@ -43,20 +43,29 @@ var vetoes = []veto{
 // admit puts a set of wishes before the vetoes, and returns those that none of them holds
 // up. For those that have a budget, so many replicas may be missing.
 func (a *admission) admit(why rule, set []*unit, unavailable int) []*unit {
+	if a.admitsNone(why) {
+		return nil
+	}
 	set = slices.DeleteFunc(set, func(u *unit) bool { return a.leaving[u] })
 	for _, v := range vetoes {
-		switch {
-		case !slices.Contains(v.on, why):
-		case v.holds == nil:
+		if v.keep != nil && slices.Contains(v.on, why) {
 			set = v.keep(a, set, unavailable)
-		case v.holds(a):
-			if v.says != "" {
-				a.m.stalled = v.says
-			}
-			return nil
 		}
 	}
 	return set
+}
+
+// admitsNone reports whether a veto holds for whatever is wished for by a rule.
+func (a *admission) admitsNone(why rule) bool {
+	for _, v := range vetoes {
+		if v.holds != nil && slices.Contains(v.on, why) && v.holds(a) {
+			if v.says != "" {
+				a.m.stalled = v.says
+			}
+			return true
+		}
+	}
+	return false
 }
 
 // frontendBehind reports whether the frontend may not hear yet of a worker that leaves.
@@ -90,8 +99,8 @@ func (a *admission) spare(set []*unit, _ int) []*unit {
 	r := a.m.role(set[0].Role)
 	n := 0
 	if (a.m.server.regs.Known || r.count == 0) && !a.frontendBehind() {
-		carries := func(u *unit) bool { return a.mayServe(u) && !a.m.unchosen(u) }
-		n = count(r.fresh, carries) + count(r.old, carries) - r.count + a.notWaitedFor(r)
+		chosen := func(u *unit) bool { return a.mayServe(u) && !a.m.unchosen(u) }
+		n = count(r.fresh, chosen) + count(r.old, chosen) - r.count + a.notWaitedFor(r)
 	}
 	return slices.DeleteFunc(set, func(u *unit) bool {
 		if !a.mayServe(u) {

@@ -59,7 +59,7 @@ func (c *Cluster) RemoveGroup(key state.UnitKey) error {
 			a.died(c)
 		}
 		c.release(u)
-		u.group.State = groupRemoved
+		u.group.State = state.GroupRemoved
 		c.report(u, nil)
 		c.placeMore()
 		return nil
@@ -101,11 +101,11 @@ func (c *Cluster) strand(u *unit, n *node) {
 	if !hit || u.stopping {
 		return
 	}
-	u.group.State = groupRescheduling
+	u.group.State = state.GroupRescheduling
 	c.report(u, nil)
 	life := u.life
 	c.queue.after(c.cfg.Delays.Place, func() {
-		if u.life == life && u.group.State == groupRescheduling {
+		if u.life == life && u.group.State == state.GroupRescheduling {
 			c.tryPlace(u)
 		}
 	})

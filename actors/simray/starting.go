@@ -38,9 +38,9 @@ func (c *Cluster) start(cmd command, ack func()) {
 func (c *Cluster) makeIt(u *unit) {
 	switch {
 	case c.units[u.key] != u || u.stopping:
-	case !u.living() && (u.group.State == "" || u.group.State == groupRemoved || u.group.State == groupRescheduling):
+	case !u.living() && (u.group.State == "" || u.group.State == state.GroupRemoved || u.group.State == state.GroupRescheduling):
 		c.makeGroup(u)
-	case u.group.State == groupCreated:
+	case u.group.State == state.GroupCreated:
 		c.makeActors(u)
 	}
 }
@@ -51,7 +51,7 @@ func (c *Cluster) makeGroup(u *unit) {
 	u.life++
 	life := u.life
 	u.group = u.template.PlacementGroup
-	u.group.State, u.group.ID = groupPending, fmt.Sprintf("pg-%s-%d", u.key.Unit, life)
+	u.group.State, u.group.ID = state.GroupPending, fmt.Sprintf("pg-%s-%d", u.key.Unit, life)
 	u.bundles = make([]*bundle, len(u.group.Bundles))
 	for i := range u.bundles {
 		u.bundles[i] = &bundle{}
@@ -68,7 +68,7 @@ func (c *Cluster) makeGroup(u *unit) {
 	})
 	if limit := u.template.PlacementTimeout; limit > 0 {
 		c.queue.after(time.Duration(limit*float64(time.Second)), func() {
-			if u.life == life && u.group.State == groupPending {
+			if u.life == life && u.group.State == state.GroupPending {
 				c.giveUp(u, limit)
 			}
 		})
@@ -83,7 +83,7 @@ func (c *Cluster) tryPlace(u *unit) {
 		}
 		return
 	}
-	u.group.State = groupCreated
+	u.group.State = state.GroupCreated
 	c.facts.tell("placement-created", u, "Created", "")
 	c.makeActors(u)
 }
@@ -102,7 +102,7 @@ func (c *Cluster) giveUp(u *unit, limit float64) {
 	c.release(u)
 	u.failed, u.reason = true, "PlacementTimeout"
 	u.message = fmt.Sprintf("the placement group was not ready in %.0f s", limit)
-	u.group.State, u.actors = groupRemoved, nil
+	u.group.State, u.actors = state.GroupRemoved, nil
 	c.facts.tell("placement-failed", u, u.reason, u.message)
 	c.report(u, nil)
 }

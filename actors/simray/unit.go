@@ -12,14 +12,6 @@ import (
 	"dynctl/state"
 )
 
-// States of a placement group.
-const (
-	groupPending      = "PENDING"
-	groupCreated      = "CREATED"
-	groupRescheduling = "RESCHEDULING"
-	groupRemoved      = "REMOVED"
-)
-
 // unit is one placement group with its actors.
 type unit struct {
 	key       state.UnitKey

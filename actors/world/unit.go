@@ -9,12 +9,6 @@ import (
 	"dynctl/state"
 )
 
-// States of a placement group, as Ray says them.
-const (
-	GroupPending = "PENDING"
-	GroupCreated = "CREATED"
-)
-
 // Started is what a start makes of a unit: was, or nil where it does not exist. A unit
 // whose group stands keeps it, and the actors in it; else it waits for another. An actor
 // is executed where the start names a higher attempt, and is left as it is otherwise.
@@ -22,8 +16,8 @@ func Started(was *state.Unit, s actors.Start, storeID string) state.Unit {
 	t := s.Template
 	u := state.Unit{Server: t.Server, Unit: t.Unit, Model: t.Model, Role: t.Role, Replica: t.Replica, Worker: t.Worker,
 		Generation: t.Generation, StoreID: storeID, PlacementGroup: t.PlacementGroup}
-	u.PlacementGroup.State, u.PlacementGroup.Nodes = GroupPending, nil
-	if was != nil && was.PlacementGroup.State == GroupCreated && was.PlacementGroup.Name == t.PlacementGroup.Name {
+	u.PlacementGroup.State, u.PlacementGroup.Nodes = state.GroupPending, nil
+	if was != nil && was.PlacementGroup.State == state.GroupCreated && was.PlacementGroup.Name == t.PlacementGroup.Name {
 		u = *was
 	}
 	u.Digest, u.Restart, u.Attempt, u.Failures = t.Digest, t.Restart, s.Placement.Number, s.Placement.Failures
@@ -55,7 +49,7 @@ func executed(a state.Actor, t actors.ActorTemplate, n actors.Attempt) state.Act
 
 // Placed is a unit whose group has found its nodes, one for each bundle.
 func Placed(u state.Unit, nodes []string, address func(node string) string) state.Unit {
-	u.PlacementGroup.State, u.PlacementGroup.Nodes = GroupCreated, nodes
+	u.PlacementGroup.State, u.PlacementGroup.Nodes = state.GroupCreated, nodes
 	u.Actors = slices.Clone(u.Actors)
 	for i := range u.Actors {
 		if b := u.Actors[i].Bundle; b < len(nodes) {
@@ -96,21 +90,11 @@ func Place(group state.PlacementGroup, rooms []place.Room) []string {
 	return chosen
 }
 
-// Held is what the bundles of a unit hold, by node. A bundle of which the group does not
-// say where it is stands where its actor does.
+// Held is what the bundles of a unit hold, by node, as far as that is known.
 func Held(u state.Unit) map[string]state.BundleShape {
 	held := map[string]state.BundleShape{}
 	for i, b := range u.PlacementGroup.Bundles {
-		id := ""
-		if i < len(u.PlacementGroup.Nodes) {
-			id = u.PlacementGroup.Nodes[i]
-		}
-		for _, a := range u.Actors {
-			if id == "" && a.Bundle == i {
-				id = a.Node
-			}
-		}
-		if id != "" {
+		if id := u.NodeOf(i); id != "" {
 			h := held[id]
 			held[id] = state.BundleShape{CPU: h.CPU + b.CPU, GPU: h.GPU + b.GPU}
 		}

@@ -18,7 +18,7 @@ func start(attempt int) actors.Start {
 
 func TestAStartKeepsAGroupThatStands(t *testing.T) {
 	fresh := Started(nil, start(1), "store")
-	if fresh.PlacementGroup.State != GroupPending || fresh.StoreID != "store" || fresh.Actors[0].State != state.UnitWaiting || fresh.Actors[1].State != state.UnitPending {
+	if fresh.PlacementGroup.State != state.GroupPending || fresh.StoreID != "store" || fresh.Actors[0].State != state.UnitWaiting || fresh.Actors[1].State != state.UnitPending {
 		t.Fatalf("a new unit: %+v", fresh)
 	}
 	was := Placed(fresh, []string{"n"}, func(string) string { return "ip" })
@@ -27,7 +27,7 @@ func TestAStartKeepsAGroupThatStands(t *testing.T) {
 	if a := again.Actors[0]; a.Attempt != 2 || a.Lease != 0 || a.Node != "n" || a.State != state.UnitWaiting || a.Ports["system"] != 20300 {
 		t.Errorf("what is executed: %+v", a)
 	}
-	if b := again.Actors[1]; b.State != state.UnitRunning || again.PlacementGroup.State != GroupCreated {
+	if b := again.Actors[1]; b.State != state.UnitRunning || again.PlacementGroup.State != state.GroupCreated {
 		t.Errorf("what is not named: %+v in a group that is %s", b, again.PlacementGroup.State)
 	}
 	if was.Actors[0].Lease != 7 || was.Actors[0].Attempt != 1 {
@@ -37,7 +37,7 @@ func TestAStartKeepsAGroupThatStands(t *testing.T) {
 		t.Errorf("an attempt that has been made is made again: %+v", same.Actors[0])
 	}
 	was.PlacementGroup.State = "REMOVED"
-	if other := Started(&was, start(2), "store"); other.PlacementGroup.State != GroupPending || other.Actors[1].State != state.UnitPending {
+	if other := Started(&was, start(2), "store"); other.PlacementGroup.State != state.GroupPending || other.Actors[1].State != state.UnitPending {
 		t.Errorf("a group that is gone is kept: %+v", other)
 	}
 }

@@ -139,7 +139,7 @@ func (f *forecast) start(s actors.Start) {
 		was = &(*units)[i]
 	}
 	u := simulated.Started(was, s, f.world.storeID)
-	if u.PlacementGroup.State == simulated.GroupPending {
+	if u.PlacementGroup.State == state.GroupPending {
 		if was != nil {
 			f.move(*was, +1)
 		}

@@ -47,7 +47,7 @@ func newUnitInfo(u state.Unit) unitInfo {
 		info.Role = state.ModeAggregated
 	}
 	// A group that waits again, its node being gone, still has that of before.
-	placed := u.PlacementGroup.State == "CREATED" || u.PlacementGroup.State == ""
+	placed := u.PlacementGroup.State == state.GroupCreated || u.PlacementGroup.State == ""
 	if nodes := u.PlacementGroup.Nodes; placed && len(nodes) > 0 {
 		info.Node = nodes[0]
 	}
