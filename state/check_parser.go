@@ -190,9 +190,9 @@ const trtllmNamed = "trtllm.NAME, such as trtllm.kv_cache_config.dtype"
 
 func option(key string) string { return "--" + flagName(strings.TrimLeft(key, "-")) }
 
-// servers are flags of vllm's own HTTP server, which Dynamo does not start, with what
+// vllmServerFlags are flags of vllm's own HTTP server, which Dynamo does not start, with what
 // there is instead.
-var servers = map[string]string{
+var vllmServerFlags = map[string]string{
 	"enable-auto-tool-choice": "it belongs to vllm's own HTTP server: dyn_tool_call_parser alone turns tool calls on; remove it",
 	"chat-template":           "it belongs to vllm's own HTTP server; write custom_jinja_template",
 }
@@ -202,8 +202,8 @@ var servers = map[string]string{
 func elsewhere(program, key string) string {
 	name := flagName(key)
 	switch found, ok := engineflags.Recorded(engineflags.Frontend).Find(key); {
-	case program == EngineVLLM && servers[name] != "":
-		return servers[name]
+	case program == EngineVLLM && vllmServerFlags[name] != "":
+		return vllmServerFlags[name]
 	case program == engineflags.Frontend || !ok || found.Name() != name:
 		return ""
 	}

@@ -14,7 +14,7 @@ func (a *app) diskCheck(ctx context.Context, c *kv.Client) (found kv.Check, ok b
 	// Whoever cannot be asked tells nothing: what else is asked of the store says why.
 	answers, _ := c.Checks(ctx)
 	for _, answer := range answers {
-		i := slices.IndexFunc(answer.Checks, func(c kv.Check) bool { return c.Name == "disk" && c.Text != "" })
+		i := slices.IndexFunc(answer.Checks, func(c kv.Check) bool { return c.Name == kv.CheckDisk && c.Text != "" })
 		if i < 0 {
 			continue
 		}

@@ -28,6 +28,9 @@ type Check struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// CheckDisk is the name of the check that looks at the disk of the store.
+const CheckDisk = "disk"
+
 // Checks are what one reconciler finds.
 type Checks struct {
 	// State is that of the worst check.

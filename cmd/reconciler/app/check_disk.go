@@ -10,12 +10,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"dynctl/actors"
 	"dynctl/events"
 	"dynctl/state/kv"
 	"dynctl/state/kv/natsd"
 )
-
-const checkNameDisk = "disk"
 
 const (
 	// diskLow is how little may be free before that is said, in bytes: some minutes of
@@ -31,16 +30,17 @@ const (
 
 // checkDisk looks at the disk of the embedded NATS (an external one has its own) and
 // at the bounds of the buckets.
-func checkDisk(a *App, _ *snapshot) (string, string) {
+func checkDisk(a *App, _ *snapshot) check {
 	var parts []string
-	state := checkOK
+	found := check{State: checkOK}
 	fault := func(format string, args ...any) {
-		state, parts = checkDegraded, append(parts, fmt.Sprintf(format, args...))
+		found.State, parts = checkDegraded, append(parts, fmt.Sprintf(format, args...))
 	}
 	if a.natsd != nil {
 		d, err := a.natsd.Disk()
 		switch {
 		case d.Full:
+			found.Reason = actors.CondStoreFull
 			fault("%s; %d MiB are free", fullText(d), d.Free>>20)
 		case err != nil:
 			fault("%v", err)
@@ -60,7 +60,8 @@ func checkDisk(a *App, _ *snapshot) (string, string) {
 	if len(held) > 0 {
 		parts = append(parts, "held: "+strings.Join(held, ", "))
 	}
-	return state, strings.Join(parts, "; ")
+	found.Text = strings.Join(parts, "; ")
+	return found
 }
 
 // boundFlags are the flags that bound a bucket which refuses what is new at its bound.
@@ -104,13 +105,7 @@ func (a *App) storeFull() string {
 }
 
 // diskFailed reports whether the embedded store refuses all writes.
-func (a *App) diskFailed() bool {
-	if a.natsd == nil {
-		return false
-	}
-	d, _ := a.natsd.Disk() // checkDisk tells of an error
-	return d.Failed
-}
+func (a *App) diskFailed() bool { return a.natsd != nil && a.natsd.Failed() }
 
 // keepSizes asks for the sizes of the buckets until ctx ends.
 func (a *App) keepSizes(ctx context.Context) error {

@@ -24,7 +24,8 @@ func TestALowDiskIsTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, text := checkDisk(&App{natsd: s}, nil)
+		found := checkDisk(&App{natsd: s}, nil)
+		got, text := found.State, found.Text
 		if got != want || want == checkDegraded && !strings.Contains(text, dir) {
 			t.Errorf("%s: %s %q, want %s", dir, got, text, want)
 		}
@@ -37,7 +38,7 @@ func TestALowDiskIsTold(t *testing.T) {
 		}
 		cancel()
 	}
-	if got, _ := checkDisk(&App{}, nil); got != checkOK {
+	if got := checkDisk(&App{}, nil).State; got != checkOK {
 		t.Errorf("an external NATS: %s", got)
 	}
 }
@@ -51,7 +52,8 @@ func testNearlyFull(t *testing.T, s *natsd.Server, dir string) {
 		if err := os.WriteFile(filler, make([]byte, size), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, text := checkDisk(&App{natsd: s}, nil)
+		found := checkDisk(&App{natsd: s}, nil)
+		got, text := found.State, found.Text
 		if got != checkDegraded || !strings.HasPrefix(text, "disk of the store is nearly full; free space at "+dir) ||
 			!strings.Contains(text, "will be refused") || strings.Contains(text, "are refused") {
 			t.Errorf("%d MiB are taken: %s %q", size>>20, got, text)
@@ -100,7 +102,8 @@ func TestABucketNearItsBoundIsTold(t *testing.T) {
 	for bytes, want := range map[uint64]string{100: checkOK, 900: checkDegraded, 1000: checkDegraded} {
 		a := &App{}
 		a.sizes.Store(&[]kv.BucketSize{{Name: kv.BucketSpecs, Bytes: bytes, Max: 1000}, {Name: "DYNCTL_EVENTS", Bytes: 1000, Max: 1000}})
-		got, text := checkDisk(a, nil)
+		found := checkDisk(a, nil)
+		got, text := found.State, found.Text
 		if got != want || strings.Contains(text, "--max-spec-bytes") != (want == checkDegraded) || !strings.Contains(text, "DYNCTL_EVENTS 0.0 MiB") {
 			t.Errorf("%d bytes: %s %q", bytes, got, text)
 		}

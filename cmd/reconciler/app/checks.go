@@ -28,11 +28,11 @@ type check = kv.Check
 // checkers are all checks, in the order in which they are shown.
 var checkers = []struct {
 	name string
-	look func(*App, *snapshot) (state, text string)
+	look func(*App, *snapshot) check
 }{
 	{"specs", checkSpecs},
 	{"nats", checkNATS},
-	{checkNameDisk, checkDisk},
+	{kv.CheckDisk, checkDisk},
 	{"leader", checkLeader},
 	{"agent", checkAgent},
 	{"round", checkRound},
@@ -47,11 +47,8 @@ func (a *App) checks() []check {
 	s := a.snapshot.Load()
 	out := make([]check, 0, len(checkers))
 	for _, c := range checkers {
-		st, text := c.look(a, s)
-		found := check{Name: c.name, State: st, Text: text}
-		if c.name == checkNameDisk && a.storeFull() != "" {
-			found.Reason = actors.CondStoreFull
-		}
+		found := c.look(a, s)
+		found.Name = c.name
 		out = append(out, found)
 	}
 	return out
@@ -69,31 +66,31 @@ func worst(checks []check) string {
 	return out
 }
 
-func checkSpecs(_ *App, s *snapshot) (string, string) {
+func checkSpecs(_ *App, s *snapshot) check {
 	if s == nil || !s.input.Desired.Synced {
-		return checkFailed, "not loaded from NATS yet"
+		return check{State: checkFailed, Text: "not loaded from NATS yet"}
 	}
-	return checkOK, ""
+	return check{State: checkOK}
 }
 
-func checkNATS(a *App, _ *snapshot) (string, string) {
+func checkNATS(a *App, _ *snapshot) check {
 	if h := a.views.Health(); !h.Connected {
-		return checkFailed, fmt.Sprintf("not connected to %s; start it", kv.Redact(a.natsURL()))
+		return check{State: checkFailed, Text: fmt.Sprintf("not connected to %s; start it", kv.Redact(a.natsURL()))}
 	}
-	return checkOK, ""
+	return check{State: checkOK}
 }
 
-func checkLeader(a *App, _ *snapshot) (string, string) {
+func checkLeader(a *App, _ *snapshot) check {
 	lease, known := a.elector.Leader()
 	switch {
 	case !known && a.diskFailed():
-		return checkDegraded, "none: no lease can be written while the store takes no writes, so nothing is healed until then"
+		return check{State: checkDegraded, Text: "none: no lease can be written while the store takes no writes, so nothing is healed until then"}
 	case !known:
-		return checkFailed, "none yet"
+		return check{State: checkFailed, Text: "none yet"}
 	case lease.Holder != a.cfg.ID:
-		return checkOK, lease.Holder + " leads; this one stands by"
+		return check{State: checkOK, Text: lease.Holder + " leads; this one stands by"}
 	}
-	return checkOK, ""
+	return check{State: checkOK}
 }
 
 // standsBy says that another reconciler acts: this one needs no agent.
@@ -102,66 +99,66 @@ func (a *App) standsBy() bool {
 	return known && lease.Holder != a.cfg.ID
 }
 
-func checkAgent(a *App, s *snapshot) (string, string) {
+func checkAgent(a *App, s *snapshot) check {
 	if s != nil && !a.standsBy() {
 		if f := s.input.AgentFailure; f != nil && f.Up {
-			return checkDegraded, actors.WaitAgentFailing + ": " + f.String()
+			return check{State: checkDegraded, Text: actors.WaitAgentFailing + ": " + f.String()}
 		} else if f != nil {
-			return checkFailed, actors.WaitAgentFailing + ": " + f.String()
+			return check{State: checkFailed, Text: actors.WaitAgentFailing + ": " + f.String()}
 		}
 	}
 	if s == nil || s.input.Observed.Synced || a.standsBy() {
-		return checkOK, ""
+		return check{State: checkOK}
 	}
 	if a.diskFailed() {
-		return checkDegraded, "it cannot be heard while the store takes no writes: its heartbeats are not stored"
+		return check{State: checkDegraded, Text: "it cannot be heard while the store takes no writes: its heartbeats are not stored"}
 	}
 	if sup := a.supervisor.Load(); sup != nil {
 		if st := sup.State(); st.Message != "" {
-			return checkFailed, st.Message
+			return check{State: checkFailed, Text: st.Message}
 		}
 	}
-	return checkFailed, "not connected yet"
+	return check{State: checkFailed, Text: "not connected yet"}
 }
 
 // slowRound is the age of the last round from which on something holds rounds up.
 const slowRound = 5 * time.Second
 
-func checkRound(a *App, _ *snapshot) (string, string) {
+func checkRound(a *App, _ *snapshot) check {
 	if at := a.roundAt.Load(); at != nil {
 		if age := time.Since(*at); age > slowRound {
-			return checkDegraded, fmt.Sprintf("the last one ended %s ago; nothing is decided until the next one ends", age.Round(100*time.Millisecond))
+			return check{State: checkDegraded, Text: fmt.Sprintf("the last one ended %s ago; nothing is decided until the next one ends", age.Round(100*time.Millisecond))}
 		}
 	}
-	return checkOK, ""
+	return check{State: checkOK}
 }
 
-func checkLease(a *App, _ *snapshot) (string, string) {
+func checkLease(a *App, _ *snapshot) check {
 	seen := a.setAside.seen()
 	if seen.leaseAt.IsZero() || time.Since(seen.leaseAt) > foreignLeaseFor {
-		return checkOK, ""
+		return check{State: checkOK}
 	}
-	return checkDegraded, "foreign lease holder: somebody who is no reconciler writes over the lease (" + seen.lease.String() + "); find out who may write to " + kv.BucketLease
+	return check{State: checkDegraded, Text: "foreign lease holder: somebody who is no reconciler writes over the lease (" + seen.lease.String() + "); find out who may write to " + kv.BucketLease}
 }
 
 // shownValues is how many names a line holds.
 const shownValues = 10
 
-func checkValues(a *App, _ *snapshot) (string, string) {
+func checkValues(a *App, _ *snapshot) check {
 	values := a.setAside.seen().values
 	if len(values) == 0 {
-		return checkOK, ""
+		return check{State: checkOK}
 	}
 	names := make([]string, len(values))
 	for i, u := range values {
 		names[i] = u.String()
 	}
-	return checkDegraded, fmt.Sprintf("%d cannot be read and are set aside: %s", len(values), someOf(names, "; "))
+	return check{State: checkDegraded, Text: fmt.Sprintf("%d cannot be read and are set aside: %s", len(values), someOf(names, "; "))}
 }
 
-func checkSpecsMissing(_ *App, s *snapshot) (string, string) {
+func checkSpecsMissing(_ *App, s *snapshot) check {
 	if s == nil {
-		return checkOK, ""
+		return check{State: checkOK}
 	}
 	var names []string
 	for _, st := range s.result.Statuses {
@@ -170,10 +167,10 @@ func checkSpecsMissing(_ *App, s *snapshot) (string, string) {
 		}
 	}
 	if len(names) == 0 {
-		return checkOK, ""
+		return check{State: checkOK}
 	}
-	return checkDegraded, fmt.Sprintf(
-		"%d run as accepted though the spec bucket holds no spec of them: %s; set them again, or delete them with dynctl", len(names), someOf(names, ", "))
+	return check{State: checkDegraded, Text: fmt.Sprintf(
+		"%d run as accepted though the spec bucket holds no spec of them: %s; set them again, or delete them with dynctl", len(names), someOf(names, ", "))}
 }
 
 func someOf(names []string, separator string) string {

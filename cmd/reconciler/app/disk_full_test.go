@@ -84,7 +84,7 @@ func TestAFullDiskIsTold(t *testing.T) {
 	}
 	full := func(checks kv.Checks) bool {
 		return slices.ContainsFunc(checks.Checks, func(c kv.Check) bool {
-			return c.Name == checkNameDisk && c.State == checkDegraded && c.Reason == actors.CondStoreFull &&
+			return c.Name == kv.CheckDisk && c.State == checkDegraded && c.Reason == actors.CondStoreFull &&
 				strings.Contains(c.Text, "nothing is stopped meanwhile") && strings.Contains(c.Text, "dynctl_specs 0.")
 		})
 	}

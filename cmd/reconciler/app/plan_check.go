@@ -56,12 +56,12 @@ func invariantsOf(broken []string) (names []string) {
 }
 
 // checkPlans reports the plan that is held back.
-func checkPlans(a *App, _ *snapshot) (string, string) {
+func checkPlans(a *App, _ *snapshot) check {
 	if held := a.planHeld.Load(); held != nil {
-		return checkFailed, "nothing is started or stopped, because the plan breaks what must hold of every plan: " + *held +
-			"; report it with " + filepath.Join(a.cfg.DataDir, brokenPlanFile) + ", or start the reconciler without --check-plans"
+		return check{State: checkFailed, Text: "nothing is started or stopped, because the plan breaks what must hold of every plan: " + *held +
+			"; report it with " + filepath.Join(a.cfg.DataDir, brokenPlanFile) + ", or start the reconciler without --check-plans"}
 	}
-	return checkOK, ""
+	return check{State: checkOK}
 }
 
 // inputText is an input as JSON. Its maps are written by the text of their keys.

@@ -56,13 +56,13 @@ func TestAPlanThatBreaksAnInvariantDoesNothing(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v: want a file for its owner alone", info.Mode(), err)
 	}
-	if st, text := checkPlans(a, nil); st != checkFailed || !strings.Contains(text, "asked for twice") {
-		t.Errorf("the check says %s: %s", st, text)
+	if c := checkPlans(a, nil); c.State != checkFailed || !strings.Contains(c.Text, "asked for twice") {
+		t.Errorf("the check says %s: %s", c.State, c.Text)
 	}
 	if r := l.checkPlan(in, good); len(r.Starts) != len(good.Starts) {
 		t.Errorf("a good plan after a bad one: %+v", r)
 	}
-	if st, text := checkPlans(a, nil); st != checkOK {
-		t.Errorf("the check says %s after it: %s", st, text)
+	if c := checkPlans(a, nil); c.State != checkOK {
+		t.Errorf("the check says %s after it: %s", c.State, c.Text)
 	}
 }

@@ -45,7 +45,7 @@ func (s *Server) keepStoring(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if !s.failed.Load() && s.current().JetStreamEnabled() {
+		if !s.Failed() {
 			told = ""
 			s.refusal.Store(nil)
 			continue
@@ -141,9 +141,12 @@ const (
 	roomyAbove = 24 << 20
 )
 
+// Failed reports whether the store refuses all writes, without a look at the disk.
+func (s *Server) Failed() bool { return s.failed.Load() || !s.current().JetStreamEnabled() }
+
 // Disk looks at the disk of the store.
 func (s *Server) Disk() (Disk, error) {
-	d := Disk{Dir: s.opts.StoreDir, Failed: s.failed.Load() || !s.current().JetStreamEnabled()}
+	d := Disk{Dir: s.opts.StoreDir, Failed: s.Failed()}
 	if err := s.refusal.Load(); d.Failed && err != nil {
 		d.Refusal = *err
 	}
