@@ -16,7 +16,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -255,19 +254,9 @@ class UnitActor:
             return
         monitor = self._monitor = Monitor(template, self._snap["ports"], ["127.0.0.1", self._ip], failures)
         monitor.cpu = lambda: progress.cpu_time(process.pid)
-
-        def current(act: Callable[..., None]) -> Callable[..., None]:
-            # Up to Python 3.11 wait_for may swallow a cancellation: a monitor may outlive its
-            # attempt, and what it says of that is not said of the next one.
-            def call(*args: Any) -> None:
-                if self._monitor is monitor:
-                    act(*args)
-
-            return call
-
-        monitor.on_ready = current(lambda: self._change(state="Running", readyAt=time.time()))
-        monitor.on_lease = current(lambda lease: self._change(lease=lease))
-        monitor.on_failure = current(self._fail)
+        monitor.on_ready = lambda: self._change(state="Running", readyAt=time.time())
+        monitor.on_lease = lambda lease: self._change(lease=lease)
+        monitor.on_failure = self._fail
         self._tasks.append(asyncio.ensure_future(monitor.run()))
 
     def _spawn(self, template: dict[str, Any], resolved: dict[str, str]) -> Process:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 T = TypeVar("T")
 
 
-async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
-    """What work returns or raises, if it ends within so many seconds; asyncio.TimeoutError
-    otherwise. Up to Python 3.11 asyncio.wait_for swallows a cancellation that comes just as
+async def in_time(work: Awaitable[T], seconds: float | None) -> T:
+    """What work returns or raises, if it ends within so many seconds (None: whenever that
+    is); asyncio.TimeoutError otherwise. Up to Python 3.11 asyncio.wait_for swallows a cancellation that comes just as
     the work ends, and a loop around it goes on for ever."""
     task = asyncio.ensure_future(work)
     try:

@@ -6,12 +6,12 @@ are found and ended on their node first.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import time
 from typing import TYPE_CHECKING
 
+from .deadline import in_time
 from .log import log
 from .procfs import processes
 
@@ -28,7 +28,7 @@ async def end_children(ray: Ray, actor: ActorView, grace: float) -> None:
         if not actor.pid or not actor.node:
             log("warn", "Ray does not tell where an actor runs; its children are left", actor=actor.name)
             return
-        left = await asyncio.wait_for(ray.on_node(actor.node, end_descendants, actor.pid, grace), grace + 60)
+        left = await in_time(ray.on_node(actor.node, end_descendants, actor.pid, grace), grace + 60)
         if left:
             log("warn", "processes are left", actor=actor.name, pids=left)
     except Exception as err:  # a node that is gone has no processes

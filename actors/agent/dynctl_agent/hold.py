@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import nats
 
+from .deadline import in_time
 from .log import log
 from .ray_api import RayActorError
 from .units import RUNNING, ActorView
@@ -57,7 +58,7 @@ def sends_over_nats(template: dict[str, Any]) -> bool:
 async def _let_go(runner: Runner, actor: ActorView, url: str, limit: float) -> None:
     wanted = workers(runner)
     try:
-        await asyncio.wait_for(_all_subscribed(url, wanted), limit)
+        await in_time(_all_subscribed(url, wanted), limit)
     except asyncio.TimeoutError:
         log("warn", "not every worker subscribed again in time", wanted=wanted)
     finally:

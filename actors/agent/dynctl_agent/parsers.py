@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .deadline import in_time
 from .log import log
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Parsers:
 
     async def _read(self, node: str, key: Key) -> None:
         try:
-            found = await asyncio.wait_for(self._world.ray.on_node(node, read, self._source, key[0]), TIMEOUT + 60)
+            found = await in_time(self._world.ray.on_node(node, read, self._source, key[0]), TIMEOUT + 60)
         except Exception as err:
             found = {"error": repr(err)[:300]}
         finally:

@@ -22,6 +22,7 @@ from ray.util.placement_group import PlacementGroup, placement_group_table
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from .config import JOB_CONFIG
+from .deadline import in_time
 
 T = TypeVar("T")
 
@@ -243,7 +244,7 @@ def _node_types() -> list[str]:
 
 async def ask(ref: Any, timeout: float | None = None) -> Any:
     """The result of an ObjectRef; a cancelled or late caller leaves the call running."""
-    return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(ref.future())), timeout)
+    return await in_time(asyncio.shield(asyncio.wrap_future(ref.future())), timeout)
 
 
 __all__ = ["ActorDiedError", "ActorUnavailableError", "Ray", "RayActorError", "ask", "connect"]

@@ -25,6 +25,7 @@ import time
 import urllib.request
 from typing import Any
 
+from .deadline import in_time
 from .log import log
 
 CARDS, INSTANCES = b"v1/mdc/", b"v1/instances/"
@@ -48,7 +49,7 @@ async def retire(endpoints: str, lease: int, patience: float) -> float:
     while True:
         try:
             work = asyncio.get_running_loop().run_in_executor(None, _retire, endpoints.split(",")[0], lease)
-            return settle if await asyncio.wait_for(work, 2 * TIMEOUT) else 0.0
+            return settle if await in_time(work, 2 * TIMEOUT) else 0.0
         except (OSError, ValueError, KeyError, TypeError, asyncio.TimeoutError) as err:
             if time.monotonic() > end:
                 log(
@@ -89,7 +90,7 @@ async def withdraw(endpoints: str, lease: int) -> bool:
     it, or etcd did not take it."""
     try:
         work = asyncio.get_running_loop().run_in_executor(None, _withdraw, endpoints.split(",")[0], lease)
-        return await asyncio.wait_for(work, 3 * TIMEOUT)
+        return await in_time(work, 3 * TIMEOUT)
     except (OSError, ValueError, KeyError, TypeError, asyncio.TimeoutError) as err:
         log("warn", "a worker is not taken out of discovery before it ends", lease=f"{lease:x}", error=repr(err)[:300])
         return False

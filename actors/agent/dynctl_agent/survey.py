@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from . import caches
+from .deadline import in_time
 from .log import log
 from .parsers import Parsers
 
@@ -158,7 +159,7 @@ class Survey:
         self._due[node] = time.monotonic() + EVERY
         try:
             self._take(
-                node, await asyncio.wait_for(self._world.ray.on_node(node, look, self._world.config.cache_dir), TIMEOUT)
+                node, await in_time(self._world.ray.on_node(node, look, self._world.config.cache_dir), TIMEOUT)
             )
         except Exception as err:
             log("warn", "a node does not tell its versions and cards", node=node, error=repr(err)[:300])
