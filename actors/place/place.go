@@ -92,7 +92,7 @@ func (s Shape) Take(nodes []Room) []Room {
 
 // Unfit says why a shape does not fit now. The numbers are those of the eligible nodes.
 type Unfit struct {
-	Reason  string // one of the constants above
+	Reason  string // one of those of package actors
 	Message string
 	// Shape is what to ask Ray for if nodes may come.
 	Shape     *Shape
