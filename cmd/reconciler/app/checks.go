@@ -138,7 +138,8 @@ func checkLease(a *App, _ *snapshot) check {
 	if seen.leaseAt.IsZero() || time.Since(seen.leaseAt) > foreignLeaseFor {
 		return check{State: checkOK}
 	}
-	return check{State: checkDegraded, Text: "foreign lease holder: somebody who is no reconciler writes over the lease (" + seen.lease.String() + "); find out who may write to " + kv.BucketLease}
+	return check{State: checkDegraded, Text: "foreign lease holder: somebody who is no reconciler writes over the lease (" + seen.lease.String() +
+		"); find out who may write to " + kv.BucketLease}
 }
 
 // shownValues is how many names a line holds.
