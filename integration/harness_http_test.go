@@ -181,6 +181,8 @@ type Load struct {
 // LoadResult counts the requests of a [Load].
 type LoadResult struct {
 	OK, Failed int
+	// Late are those of Failed that were answered after all, but not within natsTimeout.
+	Late int
 	// Errors are the first few failures, with their time since the start.
 	Errors []string
 	// Gap is the longest time between two successful answers.
@@ -194,7 +196,7 @@ type LoadResult struct {
 const keptErrors = 10
 
 // Load starts a load of so many short requests a second. A request that gets no
-// answer within 10 s has failed.
+// answer within natsTimeout has failed, although it is waited for.
 func (s *Server) Load(model string, perSecond int) *Load {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	l := &Load{cancel: cancel, loop: make(chan struct{}), lastOK: time.Now()}
@@ -212,7 +214,7 @@ func (s *Server) Load(model string, perSecond int) *Load {
 			}
 			l.wg.Go(func() {
 				// Stopping the load lets requests finish: they count.
-				one, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+				one, cancel := context.WithTimeout(context.WithoutCancel(ctx), trafficTimeout)
 				defer cancel()
 				sent := time.Now()
 				_, err := chat(one, s.URL("/v1/chat/completions"), model, fmt.Sprintf("request %d", n), 4)
@@ -226,6 +228,10 @@ func (s *Server) Load(model string, perSecond int) *Load {
 func (l *Load) count(err error, sent time.Time, since time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if took := time.Since(sent); err == nil && took >= natsTimeout {
+		l.result.Late++
+		err = fmt.Errorf("answered after %s", took.Round(time.Millisecond))
+	}
 	if err != nil {
 		l.result.Failed++
 		if sent.After(l.result.LastFailed) {
@@ -258,4 +264,17 @@ func (l *Load) Stop() LoadResult {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.result
+}
+
+// TestLoadCounts: what took longer than Dynamo waits is a failure, and is told from one
+// without an answer.
+func TestLoadCounts(t *testing.T) {
+	l := &Load{cancel: func() {}, loop: make(chan struct{}), lastOK: time.Now()}
+	close(l.loop)
+	l.count(nil, time.Now(), time.Second)
+	l.count(nil, time.Now().Add(-natsTimeout-30*time.Millisecond), 11*time.Second)
+	l.count(fmt.Errorf("503"), time.Now(), 12*time.Second)
+	if r := l.Stop(); r.OK != 1 || r.Failed != 2 || r.Late != 1 || len(r.Errors) != 2 {
+		t.Errorf("%+v, want 1 answer and 2 failures, 1 of them late", r)
+	}
 }

@@ -63,8 +63,9 @@ func TestHealNATS(t *testing.T) {
 }
 
 const (
-	// onTheWire is what NATS may take with it where no other worker can be asked, for each
-	// of its deaths: requests that the frontend has sent and the worker has not received.
+	// onTheWire is what a death of NATS or of a worker may take with it with the request
+	// plane nats: requests that the frontend has sent and the worker has not received.
+	// Where no other worker can be asked they fail, elsewhere they are late.
 	onTheWire = 3
 	// natsTimeout is how long the frontend waits for one of those, and setAside how long
 	// it then sends nothing to the worker (docs/dynamo.md, "When NATS is executed again").

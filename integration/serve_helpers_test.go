@@ -100,6 +100,17 @@ func requireNoFailure(t *testing.T, r LoadResult) {
 	}
 }
 
+// requireOnlyLate wants a load to have flowed while so many workers of one of several were
+// killed with the request plane nats: Dynamo takes its time for what was on the wire to
+// them (docs/dynamo.md, "When a worker is killed"), and everything is answered.
+func requireOnlyLate(t *testing.T, r LoadResult, deaths int) {
+	t.Helper()
+	t.Logf("measured: %d requests, %d failed, %d of them answered after %s, longest gap %s", r.OK+r.Failed, r.Failed, r.Late, natsTimeout, r.Gap.Round(time.Millisecond))
+	if r.Failed > r.Late || r.Late > deaths*onTheWire || r.OK < 20 {
+		t.Errorf("%d answers and %d failures, %d of them late: %s", r.OK, r.Failed, r.Late, strings.Join(r.Errors, "; "))
+	}
+}
+
 // connect opens the spec store as any other program would.
 func (e *Env) connect(t *testing.T) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
