@@ -99,12 +99,7 @@ func (t *tail) read(ctx context.Context, yield func(Event, error) bool) (again b
 	if err != nil {
 		return false, err
 	}
-	if created := s.CachedInfo().Created; !created.Equal(t.created) {
-		if !t.created.IsZero() {
-			t.opts.FromSeq = 0 // a position in the old stream
-		}
-		t.created, t.seen = created, 0
-	}
+	t.of(s.CachedInfo().Created)
 	last := s.CachedInfo().State.LastSeq
 	cons, err := s.CreateConsumer(ctx, t.config())
 	if err != nil {
@@ -119,19 +114,9 @@ func (t *tail) read(ctx context.Context, yield func(Event, error) bool) (again b
 	}
 	defer msgs.Stop()
 	for n := uint64(1); ; n++ {
-		msg, err := next(ctx, msgs)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return false, ctx.Err()
-		case errors.Is(err, context.DeadlineExceeded):
-			n--
-			if again, err := t.stale(ctx, cons); err != nil || again || !t.opts.Follow {
-				return again, err
-			}
-			continue
-		default:
-			return false, err
+		msg, again, err := t.await(ctx, cons, msgs)
+		if msg == nil {
+			return again, err
 		}
 		meta, err := msg.Metadata()
 		if err != nil {
@@ -143,6 +128,35 @@ func (t *tail) read(ctx context.Context, yield func(Event, error) bool) (again b
 		done, err := t.deliver(msg, meta, last, yield)
 		if err != nil || done {
 			return false, err
+		}
+	}
+}
+
+// of is told when the stream was made that is read now.
+func (t *tail) of(created time.Time) {
+	if created.Equal(t.created) {
+		return
+	}
+	if !t.created.IsZero() {
+		t.opts.FromSeq = 0 // a position in the old stream
+	}
+	t.created, t.seen = created, 0
+}
+
+// await waits for the next message; without one, read returns what it returns.
+func (t *tail) await(ctx context.Context, cons jetstream.Consumer, msgs jetstream.MessagesContext) (msg jetstream.Msg, again bool, err error) {
+	for {
+		msg, err := next(ctx, msgs)
+		switch {
+		case err == nil:
+			return msg, false, nil
+		case ctx.Err() != nil:
+			return nil, false, ctx.Err()
+		case !errors.Is(err, context.DeadlineExceeded):
+			return nil, false, err
+		}
+		if again, err := t.stale(ctx, cons); err != nil || again || !t.opts.Follow {
+			return nil, again, err
 		}
 	}
 }

@@ -113,8 +113,14 @@ func (s *Server) testObservedGarbage(r besideReconciler) {
 	})
 	e.awaitClean(t, bucket, foreign)
 	s.heals()
+	r.names(t, "unit.default.zzz", "node.x", "agent")
+}
+
+// names wants the reconciler's log to name what it could not read.
+func (r besideReconciler) names(t *testing.T, keys ...string) {
+	t.Helper()
 	log := readFile(t, r.log)
-	for _, key := range []string{"unit.default.zzz", "node.x", "agent"} {
+	for _, key := range keys {
 		if !strings.Contains(log, key) {
 			t.Errorf("the reconciler's log does not name %s", key)
 		}

@@ -94,19 +94,7 @@ func (e *Env) testRanks(t *testing.T) {
 	}
 	var master []string
 	for rank, a := range u.Actors {
-		argv := commandLine(t, a.ChildPID)
-		group := []string{"--nnodes", "2", "--node-rank", strconv.Itoa(rank), "--master-addr", first.IP, "--master-port"}
-		at := slices.Index(argv, "--nnodes")
-		if at < 0 || len(argv) <= at+len(group) || !slices.Equal(argv[at:at+len(group)], group) {
-			t.Fatalf("rank %d runs %q, want %q in it", rank, argv, group)
-		}
-		master = append(master, argv[at+len(group)])
-		if headless := slices.Contains(argv, "--headless"); headless != (rank > 0) {
-			t.Errorf("rank %d runs headless: %v", rank, headless)
-		}
-		if gpus := environment(t, a.ChildPID)["CUDA_VISIBLE_DEVICES"]; len(strings.Split(gpus, ",")) != 4 {
-			t.Errorf("rank %d sees the GPUs %q, want 4", rank, gpus)
-		}
+		master = append(master, masterPortOf(t, rank, a, first.IP))
 	}
 	if master[0] != master[1] || master[0] != strconv.Itoa(first.Ports["master"]) {
 		t.Errorf("the ranks meet at ports %v, want that of the first: %v", master, first.Ports)
@@ -120,6 +108,25 @@ func (e *Env) testRanks(t *testing.T) {
 		return len(u.Actors) == 2 && u.Actors[0].Attempt == 2 && u.Actors[1].Attempt == 2 && u.Actors[0].ChildPID != 0 && u.Actors[1].ChildPID != 0
 	})
 	RequireGone(t, first.ChildPID, second.ChildPID)
+}
+
+// masterPortOf is the port at which a rank of two meets the other one, at the address of
+// the first.
+func masterPortOf(t *testing.T, rank int, a state.Actor, first string) string {
+	t.Helper()
+	argv := commandLine(t, a.ChildPID)
+	group := []string{"--nnodes", "2", "--node-rank", strconv.Itoa(rank), "--master-addr", first, "--master-port"}
+	at := slices.Index(argv, "--nnodes")
+	if at < 0 || len(argv) <= at+len(group) || !slices.Equal(argv[at:at+len(group)], group) {
+		t.Fatalf("rank %d runs %q, want %q in it", rank, argv, group)
+	}
+	if headless := slices.Contains(argv, "--headless"); headless != (rank > 0) {
+		t.Errorf("rank %d runs headless: %v", rank, headless)
+	}
+	if gpus := environment(t, a.ChildPID)["CUDA_VISIBLE_DEVICES"]; len(strings.Split(gpus, ",")) != 4 {
+		t.Errorf("rank %d sees the GPUs %q, want 4", rank, gpus)
+	}
+	return argv[at+len(group)]
 }
 
 // testWaitForNodes: a group that fits nowhere is kept, and not retried, until the
@@ -232,22 +239,10 @@ func (e *Env) testRayletKilled(t *testing.T) {
 	s.Wait("big", "Ready", readyIn)
 	s.Set(s.Mocker("m", 2, "resources: {gpus: 2}")) // both fit beside big on no node but the other
 	s.Wait("m", "Ready", readyIn)
-	infra := s.InfraActor("Frontend").Node
 	raylets := e.raylets(t)
-	victim := ""
-	for _, u := range s.Units() {
-		if u.Unit != "infra" && u.Node != infra {
-			victim = u.Node
-		}
-	}
+	victim, lost := s.besideInfra()
 	if raylets[victim] == 0 {
-		t.Fatalf("no worker stands on another node than infra (%s): %+v; raylets %v", infra, s.Units(), raylets)
-	}
-	var lost []int
-	for _, u := range s.Units() {
-		if u.Node == victim {
-			lost = append(lost, u.Actors[0].ChildPID)
-		}
+		t.Fatalf("no worker stands on another node than infra: %+v; raylets %v", s.Units(), raylets)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -257,24 +252,9 @@ func (e *Env) testRayletKilled(t *testing.T) {
 	killed := time.Now()
 	Signal(t, raylets[victim], syscall.SIGKILL)
 	Eventually(t, time.Minute, "nothing stands on the dead node, and what fits runs", func() bool {
-		gpus, waiting := 0, 0
-		for _, m := range []string{"m", "big"} {
-			if s.Reason(m, "Scheduled") == "InsufficientGPUs" {
-				waiting++
-			}
-		}
-		for _, u := range s.Units() {
-			if u.Node == victim || u.State != "Running" && u.State != "Pending" && u.State != "Placing" {
-				return false
-			}
-			if u.State != "Running" {
-				continue // its group waits in Ray
-			}
-			for _, b := range s.Observed(u.Unit).PlacementGroup.Bundles {
-				gpus += b.GPU
-			}
-		}
-		return gpus >= 3 && waiting >= 1
+		gpus, left := s.gpusBeside(victim)
+		waits := s.Reason("m", "Scheduled") == "InsufficientGPUs" || s.Reason("big", "Scheduled") == "InsufficientGPUs"
+		return left && gpus >= 3 && waits
 	})
 	within(t, "SIGKILL of a raylet to what fits running again", time.Since(killed), time.Minute)
 	RequireGone(t, lost...)
@@ -288,6 +268,41 @@ func (e *Env) testRayletKilled(t *testing.T) {
 	if n := nodesOf(append(s.UnitsOf("m", ""), s.UnitsOf("big", "")...)); len(n) != 2 {
 		t.Errorf("units stand on %v, want both nodes used again", n)
 	}
+}
+
+// besideInfra is a node with workers and without the infrastructure, and the processes
+// of the workers on it; empty: there is none.
+func (s *Server) besideInfra() (node string, pids []int) {
+	infra := s.InfraActor("Frontend").Node
+	units := s.Units()
+	for _, u := range units {
+		if u.Unit != "infra" && u.Node != infra {
+			node = u.Node
+		}
+	}
+	for _, u := range units {
+		if node != "" && u.Node == node {
+			pids = append(pids, u.Actors[0].ChildPID)
+		}
+	}
+	return node, pids
+}
+
+// gpusBeside counts the GPUs of what runs; left: nothing stands on the node, or comes
+// from it.
+func (s *Server) gpusBeside(node string) (gpus int, left bool) {
+	for _, u := range s.Units() {
+		if u.Node == node || u.State != "Running" && u.State != "Pending" && u.State != "Placing" {
+			return 0, false
+		}
+		if u.State != "Running" {
+			continue // its group waits in Ray
+		}
+		for _, b := range s.Observed(u.Unit).PlacementGroup.Bundles {
+			gpus += b.GPU
+		}
+	}
+	return gpus, true
 }
 
 // testHeadRestart: a new session is an empty cluster, and everything starts again.

@@ -114,28 +114,9 @@ func (v vector) want(t *testing.T, mode *string, events state.Tristate, models [
 	if mode != nil {
 		text = *mode
 	}
-	disagg := false
-	for _, m := range models {
-		disagg = disagg || m.Spec.Mode == state.ModeDisagg
-	}
 	switch {
-	case mode != nil && text == "": // auto
-		out := outcome{}
-		if disagg {
-			out.mode, out.events = state.RouterKV, true
-		}
-		for _, m := range models {
-			if m.Spec.Mode == state.ModeDisagg && m.Spec.HybridKVCache(state.RolePrefill) {
-				out.events = false
-				if events == state.True { // FIX: what is asked for explicitly counts under auto
-					return outcome{reason: state.ReasonHybridCacheConflict}
-				}
-			}
-		}
-		if events == state.False { // FIX: so does what is forbidden
-			out.events = false
-		}
-		return out
+	case mode != nil && text == "":
+		return underAuto(events, models)
 	case kind == "role_missing":
 		return outcome{mode: state.NormalizeRouterMode(text)}
 	case kind == "kv_events_needs_kv":
@@ -145,23 +126,50 @@ func (v vector) want(t *testing.T, mode *string, events state.Tristate, models [
 	case kind != "":
 		t.Fatalf("no reason is mapped to the kind %q", kind)
 	}
+	out := v.recorded(t)
+	if mode == nil && events == state.False { // FIX: as under auto
+		out.events = false
+	}
+	return out
+}
+
+// underAuto is what auto comes to.
+func underAuto(events state.Tristate, models []Model) (out outcome) {
+	for _, m := range models {
+		if m.Spec.Mode == state.ModeDisagg {
+			out.mode, out.events = state.RouterKV, true
+		}
+	}
+	for _, m := range models {
+		if m.Spec.Mode == state.ModeDisagg && m.Spec.HybridKVCache(state.RolePrefill) {
+			out.events = false
+			if events == state.True { // FIX: what is asked for explicitly counts under auto
+				return outcome{reason: state.ReasonHybridCacheConflict}
+			}
+		}
+	}
+	if events == state.False { // FIX: so does what is forbidden
+		out.events = false
+	}
+	return out
+}
+
+// recorded is an outcome without an error, as it was recorded.
+func (v vector) recorded(t *testing.T) (out outcome) {
+	t.Helper()
 	var ok [2]json.RawMessage
-	var recorded *string
-	var out outcome
+	var mode *string
 	for _, err := range []error{
 		json.Unmarshal(v.Want.OK, &ok),
-		json.Unmarshal(ok[0], &recorded),
+		json.Unmarshal(ok[0], &mode),
 		json.Unmarshal(ok[1], &out.events),
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if recorded != nil {
-		out.mode = state.NormalizeRouterMode(*recorded)
-	}
-	if mode == nil && events == state.False { // FIX: as above
-		out.events = false
+	if mode != nil {
+		out.mode = state.NormalizeRouterMode(*mode)
 	}
 	return out
 }

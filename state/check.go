@@ -199,20 +199,35 @@ func (c *check) actor(a *Actor, written time.Time) {
 // under, stored at a moment.
 func CheckStatus(s Status, key Key, stored time.Time) error {
 	var c check
-	if s.Key != "" && s.Key != key.String() {
-		c.fail("it says that it is %.80q", s.Key)
-	}
-	if s.Kind != "" && s.Kind != key.Kind || s.Server != "" && s.Server != key.Server || s.Name != "" && s.Name != key.Name {
-		c.fail("it says that it is of %.40s %.80q of server %.80q", s.Kind, s.Name, s.Server)
-	}
+	c.statusKey(s, key)
 	for name, n := range map[string]uint64{"observedRevision": s.ObservedRevision, "acceptedRevision": s.AcceptedRevision, "deletionBlocked": s.DeletionBlocked} {
 		if err := CheckCounter(name, n, 0); err != nil {
 			c.fail("%w", err)
 		}
 	}
 	c.generation(s.Generation)
+	c.conditions(s.Conditions, stored)
+	for name, r := range s.Roles {
+		for _, n := range []int{r.Desired, r.Running, r.Ready, r.Updated, r.Restarts} {
+			c.count("a count of role "+name, n)
+		}
+	}
+	return c.err
+}
+
+// statusKey refuses a status that names another object than the key that it stands under.
+func (c *check) statusKey(s Status, key Key) {
+	if s.Key != "" && s.Key != key.String() {
+		c.fail("it says that it is %.80q", s.Key)
+	}
+	if s.Kind != "" && s.Kind != key.Kind || s.Server != "" && s.Server != key.Server || s.Name != "" && s.Name != key.Name {
+		c.fail("it says that it is of %.40s %.80q of server %.80q", s.Kind, s.Name, s.Server)
+	}
+}
+
+func (c *check) conditions(conditions []Condition, stored time.Time) {
 	types := map[string]bool{}
-	for _, x := range s.Conditions {
+	for _, x := range conditions {
 		if x.Type == "" || types[x.Type] {
 			c.fail("condition %.40q is there twice, or has no type", x.Type)
 		}
@@ -222,10 +237,4 @@ func CheckStatus(s Status, key Key, stored time.Time) error {
 		}
 		c.when("lastTransitionTime", x.LastTransitionTime, stored)
 	}
-	for name, r := range s.Roles {
-		for _, n := range []int{r.Desired, r.Running, r.Ready, r.Updated, r.Restarts} {
-			c.count("a count of role "+name, n)
-		}
-	}
-	return c.err
 }

@@ -36,3 +36,54 @@ func TestManagedFlagsInEverySpelling(t *testing.T) {
 		}
 	}
 }
+
+func TestManagedFlag(t *testing.T) {
+	managed := []string{
+		"served_model_name", "served-model-name", "served", "endpoint", "e", "no_router_kv_events", "router_m", "model",
+		"mod", "kv_events", "no-kv-events", "kv_transfer_config", "kv_transfer_config.kv_role", "model=x", "", "namespace_prefix", "nnodes", "load_aware",
+	}
+	free := []string{
+		"tensor_parallel_size", "max_model_len", "model_impl", "enforce_eager", "kv_cache_dtype", "router_temperature",
+		"Model", "disable_hybrid_kv_cache_manager", "no_enable_prefix_caching", "cc.json",
+	}
+	for _, key := range managed {
+		if _, ok := managedFlag(key, workerFlags); !ok {
+			t.Errorf("%q passes", key)
+		}
+	}
+	for _, key := range free {
+		if flag, ok := managedFlag(key, workerFlags); ok {
+			t.Errorf("%q counts as %s", key, flag.name)
+		}
+	}
+}
+
+func TestManagedVariables(t *testing.T) {
+	managed := []string{
+		"DYN_ROUTER_MODE", "DYN_NAMESPACE", "DYN_NAMESPACE_PREFIX", "DYN_ENDPOINT", "DYN_DISCOVERY_BACKEND",
+		"DYN_REQUEST_PLANE", "DYN_EVENT_PLANE", "DYN_SYSTEM_PORT", "DYN_CONNECTOR",
+		"ETCD_ENDPOINTS", "NATS_SERVER", "CUDA_VISIBLE_DEVICES", "VLLM_NIXL_SIDE_CHANNEL_PORT", "PYTHONHASHSEED",
+		"DYN_ROUTER_USE_KV_EVENTS", "DYN_VLLM_HEADLESS", "DYN_TRTLLM_TENSOR_PARALLEL_SIZE", "DYN_TRTLLM_EXTRA_ENGINE_ARGS",
+	}
+	free := []string{"DYN_LOG", "DYN_ENDPOINTS", "ETCD_AUTH_USERNAME", "DYN_PLANE", "HF_TOKEN", "DYN_SYSTEM", "FLASHINFER_WORKSPACE_BASE", "VLLM_NIXL_SIDE_CHANNEL_HOST"}
+	env := Env{}
+	for _, name := range append(managed, free...) {
+		env[name] = EnvValue{}
+	}
+	var f faults
+	f.env("spec.env", env)
+	found := map[string]bool{}
+	for _, invalid := range f {
+		found[strings.TrimPrefix(invalid.Path, "spec.env.")] = true
+	}
+	for _, name := range managed {
+		if !found[name] {
+			t.Errorf("%s passes", name)
+		}
+	}
+	for _, name := range free {
+		if found[name] {
+			t.Errorf("%s is refused", name)
+		}
+	}
+}

@@ -57,3 +57,51 @@ func TestParallelSizesInEverySpelling(t *testing.T) {
 		t.Errorf("with dp attention in dynamoArgs: %d GPUs, %v; want 4", n, err)
 	}
 }
+
+func TestParallelSizes(t *testing.T) {
+	tests := []struct {
+		name       string
+		spec       ModelSpec
+		role       string
+		tp, pp, dp int
+		gpus       int
+	}{
+		{"none", ModelSpec{}, "", 1, 1, 1, 1},
+		{"vllm", ModelSpec{EngineArgs: args("tensor_parallel_size", "2", "pipeline-parallel-size", "3", "data_parallel_size", "4")}, "", 2, 3, 4, 24},
+		{"the last spelling counts", ModelSpec{EngineArgs: args("tensor_parallel_size", "2", "tensor-parallel-size", "4")}, "", 4, 1, 1, 4},
+		{"a role overlays", ModelSpec{Mode: ModeDisagg, EngineArgs: args("tensor_parallel_size", "2"), Prefill: &RoleSpec{EngineArgs: args("tensor_parallel_size", "8")}}, RolePrefill, 8, 1, 1, 8},
+		{"gpus wins", ModelSpec{EngineArgs: args("tensor_parallel_size", "2"), Resources: ResourcesSpec{GPUs: ptr(0)}}, "", 2, 1, 1, 0},
+		{"sglang", ModelSpec{Engine: EngineSGLang, EngineArgs: args("tp_size", "2", "pp-size", "2", "dp_size", "2")}, "", 2, 2, 2, 8},
+		{"sglang, full names", ModelSpec{Engine: EngineSGLang, EngineArgs: args("tensor_parallel_size", "2")}, "", 2, 1, 1, 2},
+		{"sglang, dp attention", ModelSpec{Engine: EngineSGLang, EngineArgs: args("tp_size", "4", "dp_size", "4", "enable_dp_attention", "true")}, "", 4, 1, 4, 4},
+		{"sglang, dp attention off", ModelSpec{Engine: EngineSGLang, EngineArgs: args("tp_size", "4", "dp_size", "2", "enable_dp_attention", "false")}, "", 4, 1, 2, 8},
+		{"trtllm has no data parallel size", ModelSpec{Engine: EngineTRTLLM, EngineArgs: args("tensor_parallel_size", "2", "pipeline_parallel_size", "2", "data_parallel_size", "4")}, "", 2, 2, 1, 4},
+		{"mocker counts like the engine it stands for", ModelSpec{Engine: EngineMocker, EngineArgs: args("data_parallel_size", "2")}, "", 1, 1, 2, 2},
+		{"mocker without GPUs", ModelSpec{Engine: EngineMocker, EngineArgs: args("tensor_parallel_size", "2"), Resources: ResourcesSpec{GPUs: ptr(0)}}, "", 2, 1, 1, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tp, pp, dp, err := tt.spec.ParallelSizes(tt.role)
+			gpus, gpuErr := tt.spec.GPUsPerWorker(tt.role)
+			if err := errors.Join(err, gpuErr); err != nil {
+				t.Fatal(err)
+			}
+			if tp != tt.tp || pp != tt.pp || dp != tt.dp || gpus != tt.gpus {
+				t.Errorf("got %d %d %d, %d GPUs", tp, pp, dp, gpus)
+			}
+		})
+	}
+}
+
+func TestParallelSizesError(t *testing.T) {
+	for _, value := range []string{"0", "-1", `"2"`, "2.0", "true", "99999999999999999999", "100000"} {
+		_, err := ModelSpec{EngineArgs: args("tensor_parallel_size", value)}.GPUsPerWorker(RoleAggregated)
+		if ReasonOf(err) != ReasonBadParallelSize {
+			t.Errorf("%s: got %v", value, err)
+		}
+	}
+	unset := ModelSpec{EngineArgs: args("tensor_parallel_size", "null")}
+	if n, err := unset.GPUsPerWorker(RoleAggregated); n != 1 || err != nil {
+		t.Errorf("null: %d GPUs, %v; want 1, as if it were left out", n, err)
+	}
+}

@@ -32,7 +32,7 @@ func (w *warnings) connectors(m ModelSpec) {
 			return "spec.kvTransferConfig." + key
 		}
 		config := m.RoleKVTransfer(role)
-		known := true
+		known := true // every key is one of vllm's
 		for _, x := range config {
 			if !slices.Contains(connectorKeys, x.Key) {
 				known = false
@@ -45,10 +45,11 @@ func (w *warnings) connectors(m ModelSpec) {
 			add(place("kv_connector"), "vllm moves no KV blocks without a kv_connector, and none is named; add one, such as NixlConnector")
 		}
 		value, has := config.Get("kv_role")
+		has = has && !isNull(value)
 		switch says := jsonText(value); {
-		case has && !isNull(value) && !slices.Contains(connectorRoles, says):
+		case has && !slices.Contains(connectorRoles, says):
 			add(place("kv_role"), "vllm takes one of %s%s", strings.Join(connectorRoles, ", "), didYouMean(says, connectorRoles))
-		case named && (!has || isNull(value)):
+		case named && !has:
 			add(place("kv_connector"), "vllm wants a kv_role beside kv_connector; add one of %s", strings.Join(connectorRoles, ", "))
 		}
 	}

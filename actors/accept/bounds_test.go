@@ -46,58 +46,72 @@ func TestARevisionThatNoStatusHoldsIsRejected(t *testing.T) {
 	}
 }
 
-// What all specs render to has a bound: past it the new ones are rejected, and a
-// server's new revision leaves the models that it would make larger as they are.
+// stored takes specs round by round, with a status of what was accepted.
+type stored struct {
+	t  *testing.T
+	in accept.Input
+}
+
+func (s *stored) entry(key state.Key, revision uint64, text string) accept.Entry {
+	s.t.Helper()
+	doc, err := state.DecodeValue(key, []byte("apiVersion: dynctl/v1alpha1\nkind: "+key.Kind+"\nmetadata: {name: "+text+"}\n"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return accept.Entry{Key: key, Revision: revision, Doc: doc}
+}
+
+func (s *stored) model(name string, revision uint64, env string) accept.Entry {
+	s.t.Helper()
+	return s.entry(state.ModelKey("default", name), revision, name+"}\nspec: {model: a/"+name+", env: {X: x"+env+"}")
+}
+
+// take returns the models after another round, by name.
+func (s *stored) take() map[string]actors.DesiredModel {
+	desired, kept := accept.Revisions(s.in)
+	out := map[string]actors.DesiredModel{}
+	for _, m := range desired.Models {
+		out[m.Name] = m
+		key := state.ModelKey("default", m.Name)
+		s.in.Statuses[key] = state.Status{Key: key.String(), AcceptedRevision: m.Accepted, ObservedRevision: m.Revision,
+			AcceptedSpec: kept[key].Spec, Template: kept[key].Template}
+	}
+	return out
+}
+
+// What all specs render to has a bound: past it the new ones are rejected.
 func TestWhatIsRenderedIsBounded(t *testing.T) {
-	entry := func(key state.Key, revision uint64, text string) accept.Entry {
-		doc, err := state.DecodeValue(key, []byte("apiVersion: dynctl/v1alpha1\nkind: "+key.Kind+"\nmetadata: {name: "+text+"}\n"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return accept.Entry{Key: key, Revision: revision, Doc: doc}
-	}
-	model := func(name string, revision uint64, env string) accept.Entry {
-		return entry(state.ModelKey("default", name), revision, name+"}\nspec: {model: a/"+name+", env: {X: x"+env+"}")
-	}
-	in := accept.Input{Synced: true, MaxStored: 64 << 10, Entries: []accept.Entry{model("a", 1, "")}, Statuses: map[state.Key]state.Status{}}
-	take := func() map[string]actors.DesiredModel {
-		desired, kept := accept.Revisions(in)
-		out := map[string]actors.DesiredModel{}
-		for _, m := range desired.Models {
-			out[m.Name] = m
-			key := state.ModelKey("default", m.Name)
-			in.Statuses[key] = state.Status{Key: key.String(), AcceptedRevision: m.Accepted, ObservedRevision: m.Revision,
-				AcceptedSpec: kept[key].Spec, Template: kept[key].Template}
-		}
-		return out
-	}
-	generations := map[string]string{"a": take()["a"].Template.Generation}
-	long := strings.Repeat("y", 40<<10)
-	in.Entries = append(in.Entries, model("b", 2, long))
-	if b := take()["b"]; b.Accepted != 0 || b.Rejected == nil || b.Rejected.Reason != state.ReasonTooManyBytes {
+	s := &stored{t: t, in: accept.Input{Synced: true, MaxStored: 64 << 10, Statuses: map[state.Key]state.Status{}}}
+	s.in.Entries = []accept.Entry{s.model("a", 1, ""), s.model("b", 2, strings.Repeat("y", 40<<10))}
+	if b := s.take()["b"]; b.Accepted != 0 || b.Rejected == nil || b.Rejected.Reason != state.ReasonTooManyBytes {
 		t.Errorf("b: %d accepted, %+v", b.Accepted, b.Rejected)
 	}
-	in.Entries[1] = model("b", 3, "")
-	b := take()["b"]
-	if b.Accepted != 3 || b.Rejected != nil {
+	s.in.Entries[1] = s.model("b", 3, "")
+	if b := s.take()["b"]; b.Accepted != 3 || b.Rejected != nil {
 		t.Errorf("a small one: %d accepted, %+v", b.Accepted, b.Rejected)
 	}
-	generations["b"] = b.Template.Generation
-	in.Entries = append(in.Entries, entry(state.ServerKey("default"), 4, "default}\nspec: {env: {LONG: "+long+"}"))
+}
+
+// A server's new revision leaves the models as they are that it would make too large.
+func TestAServerMakesNoModelTooLarge(t *testing.T) {
+	s := &stored{t: t, in: accept.Input{Synced: true, MaxStored: 64 << 10, Statuses: map[state.Key]state.Status{}}}
+	s.in.Entries = []accept.Entry{s.model("a", 1, ""), s.model("b", 3, "")}
+	before := s.take()
+	s.in.Entries = append(s.in.Entries, s.entry(state.ServerKey("default"), 4, "default}\nspec: {env: {LONG: "+strings.Repeat("y", 40<<10)+"}"))
 	for range 2 {
 		refused, size := 0, 0
-		for name, m := range take() {
-			st := in.Statuses[state.ModelKey("default", name)]
+		for name, m := range s.take() {
+			st := s.in.Statuses[state.ModelKey("default", name)]
 			size += len(st.AcceptedSpec) + len(st.Template)
 			if m.Rejected == nil {
 				continue
 			}
 			refused++
-			if m.Rejected.Reason != state.ReasonTooManyBytes || m.Accepted == 0 || m.Template.Generation != generations[name] {
+			if m.Rejected.Reason != state.ReasonTooManyBytes || m.Accepted == 0 || m.Template.Generation != before[name].Template.Generation {
 				t.Errorf("%s: %d accepted, generation %q, %+v", name, m.Accepted, m.Template.Generation, m.Rejected)
 			}
 		}
-		if refused != 1 || size > in.MaxStored {
+		if refused != 1 || size > s.in.MaxStored {
 			t.Errorf("%d were left as they are; %d bytes in all", refused, size)
 		}
 	}

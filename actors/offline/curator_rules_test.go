@@ -192,47 +192,62 @@ func newFrontend(w *world, _ caseContext) {
 	}
 }
 
-// fixPorts gives the ports that were searched for anew, as if all units shared one node.
-func fixPorts(w *world, c caseContext) {
-	found := map[string]map[string]string{} // by actor
-	note := func(actor string, got, now int) {
-		if found[actor] == nil {
-			found[actor] = map[string]string{}
-		}
-		found[actor][strconv.Itoa(got)] = strconv.Itoa(now)
+// foundPorts are the ports that were searched for anew, each by the recorded one.
+type foundPorts struct {
+	byActor map[string]map[string]string
+	infra   map[string]string // of etcd and NATS, for all that name them
+}
+
+func (f *foundPorts) note(actor string, got, now int) {
+	if f.byActor[actor] == nil {
+		f.byActor[actor] = map[string]string{}
+	}
+	f.byActor[actor][strconv.Itoa(got)] = strconv.Itoa(now)
+}
+
+// searchPorts searches in the recorded order, as if all units shared one node; the
+// frontend's port comes first, for it is given.
+func searchPorts(w *world, c caseContext) foundPorts {
+	f := foundPorts{byActor: map[string]map[string]string{}, infra: map[string]string{}}
+	given := func(op recordedOp) bool {
+		return strings.HasSuffix(op.PG, "_pg_infra") && op.Bundle == place.BundleFrontend
 	}
 	for _, op := range w.ports {
-		if strings.HasSuffix(op.PG, "_pg_infra") && op.Bundle == place.BundleFrontend {
+		if given(op) {
 			c.book.taken[op.Start] = true
-			note(actors.Prefix(c.server, recordedGeneration)+"_"+actors.LabelFrontend, op.Got, op.Start)
+			f.note(actors.Prefix(c.server, recordedGeneration)+"_"+actors.LabelFrontend, op.Got, op.Start)
 		}
 	}
-	addresses := map[string]string{}
 	for _, op := range w.ports {
-		infra := strings.HasSuffix(op.PG, "_pg_infra")
-		if infra && op.Bundle == place.BundleFrontend {
+		if given(op) {
 			continue
 		}
 		now := c.book.free(op.Start, 1)
 		for _, a := range w.Actors {
 			if a.Group == op.PG && a.Bundle == op.Bundle {
-				note(a.Name, op.Got, now)
+				f.note(a.Name, op.Got, now)
 			}
 		}
-		if infra {
-			addresses[strconv.Itoa(op.Got)] = strconv.Itoa(now)
+		if strings.HasSuffix(op.PG, "_pg_infra") {
+			f.infra[strconv.Itoa(op.Got)] = strconv.Itoa(now)
 		}
 	}
+	return f
+}
+
+// fixPorts puts the ports that were searched for anew in place of the recorded ones.
+func fixPorts(w *world, c caseContext) {
+	found := searchPorts(w, c)
 	number := regexp.MustCompile(`\b\d{4,5}\b`)
 	for i := range w.Actors {
 		a := &w.Actors[i]
 		for j, word := range a.Argv {
-			a.Argv[j] = number.ReplaceAllStringFunc(word, func(n string) string { return cmp.Or(found[a.Name][n], n) })
+			a.Argv[j] = number.ReplaceAllStringFunc(word, func(n string) string { return cmp.Or(found.byActor[a.Name][n], n) })
 		}
 		for name, value := range a.Env {
-			book := found[a.Name]
+			book := found.byActor[a.Name]
 			if name == "ETCD_ENDPOINTS" || name == "NATS_SERVER" {
-				book = addresses
+				book = found.infra
 			}
 			a.Env[name] = number.ReplaceAllStringFunc(value, func(n string) string { return cmp.Or(book[n], n) })
 		}

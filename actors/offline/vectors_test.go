@@ -142,29 +142,13 @@ func TestVectorsGPURequirements(t *testing.T) {
 		for _, n := range place.Topology(nodes, ignoreHead(in.IgnoreHead)) {
 			free += n.FreeGPUs
 		}
-		needed, reason := 0, ""
-		for _, c := range in.Models {
-			spec := c.model().Spec
-			for _, role := range spec.Roles() {
-				gpus, err := spec.GPUsPerWorker(role)
-				if err != nil {
-					// FIX: the anchor multiplies what is not a positive number.
-					if !slices.Contains([]string{"type", "tp_lt_1", ""}, kindOf(v)) {
-						t.Fatalf("%v, where the anchor says %q", err, kindOf(v))
-					}
-					return
-				}
-				needs := actors.Needs{GPUs: gpus, CPUs: 1, OneNode: role != "", ExcludeHeadNode: ignoreHead(in.IgnoreHead)}
-				for range spec.RoleReplicas(role) {
-					needed += gpus
-					shape, unfit := place.Worker(needs, nodes)
-					if unfit != nil {
-						reason = unfit.Reason
-						continue
-					}
-					nodes = shape.Take(nodes)
-				}
+		needed, reason, err := placeAll(in.Models, nodes, ignoreHead(in.IgnoreHead))
+		if err != nil {
+			// FIX: the anchor multiplies what is not a positive number.
+			if !slices.Contains([]string{"type", "tp_lt_1", ""}, kindOf(v)) {
+				t.Fatalf("%v, where the anchor says %q", err, kindOf(v))
 			}
+			return
 		}
 		switch want := wantReason(t, v); {
 		case v.Name == "tp_none" && reason == "": // FIX: null leaves a key out
@@ -174,6 +158,31 @@ func TestVectorsGPURequirements(t *testing.T) {
 			t.Errorf("got %q, where %d GPUs of %d on one node suffice", reason, needed, free)
 		}
 	})
+}
+
+// placeAll places the workers of models one after the other: the GPUs that all of them
+// need, and why the last that found no room did not.
+func placeAll(models []curatorModel, nodes []place.Room, excludeHead bool) (needed int, reason string, err error) {
+	for _, c := range models {
+		spec := c.model().Spec
+		for _, role := range spec.Roles() {
+			gpus, err := spec.GPUsPerWorker(role)
+			if err != nil {
+				return 0, "", err
+			}
+			needs := actors.Needs{GPUs: gpus, CPUs: 1, OneNode: role != "", ExcludeHeadNode: excludeHead}
+			for range spec.RoleReplicas(role) {
+				needed += gpus
+				shape, unfit := place.Worker(needs, nodes)
+				if unfit != nil {
+					reason = unfit.Reason
+					continue
+				}
+				nodes = shape.Take(nodes)
+			}
+		}
+	}
+	return needed, reason, nil
 }
 
 func kindOf(v vector) string {

@@ -68,16 +68,7 @@ func TestALostStatusTouchesNothingThatRuns(t *testing.T) {
 			past, accepted := row(w, key)
 			w.loseStatuses()
 			if past != nil {
-				d, _ := w.acceptLost(nil)
-				if len(d.Awaited) == 0 || !d.Models[0].Recovering {
-					t.Fatalf("its history is not asked for: %+v", d)
-				}
-				w.past = nil
-				for range 3 {
-					if r := w.round(); len(r.Starts)+len(r.Stops)+len(r.Sweeps)+len(r.Revokes) > 0 {
-						t.Fatalf("something is done before it is known: %+v", r)
-					}
-				}
+				awaitsItsPast(t, w)
 			}
 			w.past = past
 			w.changed = true
@@ -91,6 +82,24 @@ func TestALostStatusTouchesNothingThatRuns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// awaitsItsPast wants nothing to be done until the history of what runs is known.
+func awaitsItsPast(t *testing.T, w *cluster) {
+	t.Helper()
+	d, _ := w.acceptLost(nil)
+	if len(d.Awaited) == 0 || !d.Models[0].Recovering {
+		t.Fatalf("its history is not asked for: %+v", d)
+	}
+	w.past = nil
+	for range 3 {
+		if r := w.round(); len(r.Starts)+len(r.Stops)+len(r.Sweeps)+len(r.Revokes) > 0 {
+			t.Fatalf("something is done before it is known: %+v", r)
+		}
+	}
+}
+
+func TestALostStatusIsMadeAgain(t *testing.T) {
 	t.Run("an edit since is rolled to", func(t *testing.T) {
 		w, key := served(t)
 		was := w.specs[key]

@@ -92,23 +92,27 @@ func TestADisaggregatedGenerationEntersWhole(t *testing.T) {
 			if len(w.gates) > 0 {
 				t.Errorf("gates are left: %v", w.gates)
 			}
-			if !tc.gated {
-				if s.put >= 0 || s.entered != s.whole && s.entered > 0 {
-					t.Errorf("%+v: want no gate, and requests as soon as all is registered", s)
-				}
-				return
-			}
 			switch {
-			case s.put < 0 || s.put > s.starts:
-				t.Errorf("%+v: the gate comes after the first start", s)
-			case s.lifted < s.whole || s.lifted > s.whole+2 || s.entered <= s.whole || s.entered > s.whole+3:
-				t.Errorf("%+v: want it lifted, and requests, once all has been registered for a moment", s)
-			case s.stops <= s.lifted:
-				t.Errorf("%+v: an old unit stops before the new generation has entered", s)
-			case !slices.Equal(s.reasons, []string{actors.ReasonGenerationWhole}):
-				t.Errorf("lifted for %v", s.reasons)
+			case tc.gated:
+				s.entersWhole(t)
+			case s.put >= 0 || s.entered != s.whole && s.entered > 0:
+				t.Errorf("%+v: want no gate, and requests as soon as all is registered", s)
 			}
 		})
+	}
+}
+
+func (s gateStory) entersWhole(t *testing.T) {
+	t.Helper()
+	switch {
+	case s.put < 0 || s.put > s.starts:
+		t.Errorf("%+v: the gate comes after the first start", s)
+	case s.lifted < s.whole || s.lifted > s.whole+2 || s.entered <= s.whole || s.entered > s.whole+3:
+		t.Errorf("%+v: want it lifted, and requests, once all has been registered for a moment", s)
+	case s.stops <= s.lifted:
+		t.Errorf("%+v: an old unit stops before the new generation has entered", s)
+	case !slices.Equal(s.reasons, []string{actors.ReasonGenerationWhole}):
+		t.Errorf("lifted for %v", s.reasons)
 	}
 }
 

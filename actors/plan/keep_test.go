@@ -62,58 +62,87 @@ func TestARestartOfUnitsThatRunAndAreNotReady(t *testing.T) {
 	ready(t, w, key)
 }
 
+// twoReplicas is a model whose two replicas are ready.
+func twoReplicas(t *testing.T, gpus int) (*cluster, state.Key) {
+	t.Helper()
+	w := newCluster(node("1", gpus))
+	key := w.put(model("a", "  replicas: 2\n"))
+	w.run(8)
+	ready(t, w, key)
+	return w, key
+}
+
+func unitsLeft(t *testing.T, w *cluster, want string) {
+	t.Helper()
+	var got []string
+	for _, u := range w.of("a") {
+		got = append(got, u.Unit[strings.LastIndexByte(u.Unit, '_')+1:])
+	}
+	if g := strings.Join(got, " "); g != want {
+		t.Errorf("units %q are left, want %q\n%s", g, want, strings.Join(w.journal, "\n"))
+	}
+}
+
 func TestAScaleDownWaitsForThoseThatStay(t *testing.T) {
-	begin := func(t *testing.T, gpus int) (*cluster, state.Key) {
-		w := newCluster(node("1", gpus))
-		key := w.put(model("a", "  replicas: 2\n"))
-		w.run(8)
-		ready(t, w, key)
-		return w, key
-	}
-	left := func(t *testing.T, w *cluster, want string) {
-		t.Helper()
-		var got []string
-		for _, u := range w.of("a") {
-			got = append(got, u.Unit[strings.LastIndexByte(u.Unit, '_')+1:])
-		}
-		if g := strings.Join(got, " "); g != want {
-			t.Errorf("units %q are left, want %q\n%s", g, want, strings.Join(w.journal, "\n"))
-		}
-	}
 	t.Run("until they are ready", func(t *testing.T) {
-		w, key := begin(t, 8)
+		w, key := twoReplicas(t, 8)
 		w.kill("a", 0)
 		w.put(model("a", "  replicas: 1\n"))
 		staysAvailable(t, w, key, 10)
-		left(t, w, "DP0")
+		unitsLeft(t, w, "DP0")
 	})
 	t.Run("not for ever", func(t *testing.T) {
-		w, _ := begin(t, 8)
+		w, _ := twoReplicas(t, 8)
 		u := w.of("a")[0]
 		w.broken[u.Generation] = true
 		w.kill("a", 0)
 		w.put(model("a", "  replicas: 1\n"))
 		w.run(5)
-		left(t, w, "DP0 DP1")
+		unitsLeft(t, w, "DP0 DP1")
 		w.run(60)
-		left(t, w, "DP0")
+		unitsLeft(t, w, "DP0")
 	})
-	t.Run("nor to zero", func(t *testing.T) {
-		w, _ := begin(t, 8)
+	t.Run("beyond the count at once", func(t *testing.T) {
+		w, _ := twoReplicas(t, 8)
+		w.put(model("a", "  replicas: 4\n"))
+		w.run(8)
+		w.kill("a", 0)
+		w.put(model("a", "  replicas: 1\n"))
+		if r := w.round(); len(r.Stops) != 2 {
+			t.Errorf("stops %+v, want those of two of the three that serve", r.Stops)
+		}
+		w.run(8)
+		unitsLeft(t, w, "DP0")
+	})
+	t.Run("also while etcd does not answer", func(t *testing.T) {
+		w, _ := twoReplicas(t, 8)
+		w.kill("a", 0)
+		w.etcdAway = true
+		w.put(model("a", "  replicas: 1\n"))
+		if r := w.round(); len(r.Stops) != 0 {
+			t.Errorf("stops %+v", r.Stops)
+		}
+	})
+}
+
+// What goes as a whole waits for nothing, nor does a replica for room that it holds itself.
+func TestAScaleDownDoesNotWait(t *testing.T) {
+	t.Run("to zero", func(t *testing.T) {
+		w, _ := twoReplicas(t, 8)
 		w.kill("a", 0)
 		w.put(model("a", "  replicas: 0\n"))
 		w.run(3)
-		left(t, w, "")
+		unitsLeft(t, w, "")
 	})
-	t.Run("nor when suspended", func(t *testing.T) {
-		w, _ := begin(t, 8)
+	t.Run("when suspended", func(t *testing.T) {
+		w, _ := twoReplicas(t, 8)
 		w.kill("a", 0)
 		w.put(model("a", "  replicas: 1\n  suspend: true\n"))
 		w.run(3)
-		left(t, w, "")
+		unitsLeft(t, w, "")
 	})
-	t.Run("nor for room that it holds itself", func(t *testing.T) {
-		w, key := begin(t, 2)
+	t.Run("for room that it holds itself", func(t *testing.T) {
+		w, key := twoReplicas(t, 2)
 		for k, u := range w.units { // replica 0 is gone, and another has taken its room
 			if u.Replica == 0 && u.Model == "a" {
 				w.unregister("default", u.Actors[0].Lease)
@@ -123,29 +152,8 @@ func TestAScaleDownWaitsForThoseThatStay(t *testing.T) {
 		w.nodes[0].GPUs = 1
 		w.put(model("a", "  replicas: 1\n"))
 		w.run(10)
-		left(t, w, "DP0")
+		unitsLeft(t, w, "DP0")
 		ready(t, w, key)
-	})
-	t.Run("beyond the count at once", func(t *testing.T) {
-		w, _ := begin(t, 8)
-		w.put(model("a", "  replicas: 4\n"))
-		w.run(8)
-		w.kill("a", 0)
-		w.put(model("a", "  replicas: 1\n"))
-		if r := w.round(); len(r.Stops) != 2 {
-			t.Errorf("stops %+v, want those of two of the three that serve", r.Stops)
-		}
-		w.run(8)
-		left(t, w, "DP0")
-	})
-	t.Run("also while etcd does not answer", func(t *testing.T) {
-		w, _ := begin(t, 8)
-		w.kill("a", 0)
-		w.etcdAway = true
-		w.put(model("a", "  replicas: 1\n"))
-		if r := w.round(); len(r.Stops) != 0 {
-			t.Errorf("stops %+v", r.Stops)
-		}
 	})
 }
 

@@ -42,6 +42,21 @@ func (w *walk) check(t fataler, in actors.Input, r actors.Result) {
 	if (w.agentAway || w.unsynced) && acts(r) {
 		t.Fatalf("acts while the agent is away: %+v", r)
 	}
+	w.checkUnits(t, r)
+	for _, s := range r.Sweeps {
+		if u := w.units[s.Key]; u == nil || u.StoreID != "store" || w.has(state.ModelKey(u.Server, u.Model)) {
+			t.Fatalf("%s would be swept: %+v", s.Key, s)
+		}
+	}
+	w.checkRevokes(t, r)
+	w.checkRoom(t, r)
+	for _, m := range in.Desired.Models {
+		w.checkBudget(t, in, m, r)
+	}
+}
+
+// checkUnits: at most one thing is done to a unit, and none to another's.
+func (w *walk) checkUnits(t fataler, r actors.Result) {
 	started, stopped := map[state.UnitKey]bool{}, map[state.UnitKey]bool{}
 	for _, s := range r.Starts {
 		k := state.UnitKey{Server: s.Template.Server, Unit: s.Template.Unit}
@@ -58,16 +73,6 @@ func (w *walk) check(t fataler, in actors.Input, r actors.Result) {
 		if u := w.units[s.Key]; u == nil || u.StoreID != "store" {
 			t.Fatalf("%s is not ours and would be stopped", s.Key)
 		}
-	}
-	for _, s := range r.Sweeps {
-		if u := w.units[s.Key]; u == nil || u.StoreID != "store" || w.has(state.ModelKey(u.Server, u.Model)) {
-			t.Fatalf("%s would be swept: %+v", s.Key, s)
-		}
-	}
-	w.checkRevokes(t, r)
-	w.checkRoom(t, r)
-	for _, m := range in.Desired.Models {
-		w.checkBudget(t, in, m, r)
 	}
 }
 
@@ -164,8 +169,19 @@ func (w *walk) checkBudget(t fataler, in actors.Input, m actors.DesiredModel, r 
 	if c, _ := w.conditionOf(m.Name, state.CondUpToDate); c.Reason == actors.CondRolledBack && m.Previous != nil && m.Status.AcceptedRevision == m.Accepted {
 		template = m.Previous
 	}
+	roles := w.tallies(m.Name, template.Generation, stops)
+	for _, s := range r.Stops {
+		if stops[s.Key] != "" {
+			w.checkStop(t, in, m, stopOf{s, w.units[s.Key], template, roles, stops})
+		}
+	}
+}
+
+// tallies are those of a model's roles, while a generation is wanted and the reasons of
+// stops are given.
+func (w *walk) tallies(model, generation string, stops map[state.UnitKey]string) map[string]*tally {
 	roles := map[string]*tally{}
-	for _, u := range w.of(m.Name) {
+	for _, u := range w.of(model) {
 		x := roles[u.Role]
 		if x == nil {
 			x = &tally{}
@@ -175,7 +191,7 @@ func (w *walk) checkBudget(t fataler, in actors.Input, m actors.DesiredModel, r 
 			continue
 		}
 		x.serve++
-		if u.Generation == template.Generation {
+		if u.Generation == generation {
 			x.fresh++
 		}
 		if why := stops[u.Key()]; why != "" {
@@ -185,11 +201,7 @@ func (w *walk) checkBudget(t fataler, in actors.Input, m actors.DesiredModel, r 
 			}
 		}
 	}
-	for _, s := range r.Stops {
-		if stops[s.Key] != "" {
-			w.checkStop(t, in, m, stopOf{s, w.units[s.Key], template, roles, stops})
-		}
-	}
+	return roles
 }
 
 func (w *walk) conditionOf(name, typ string) (state.Condition, bool) {
@@ -267,13 +279,7 @@ func (w *walk) checkRoll(m actors.DesiredModel, s stopOf, left int, bad func(str
 	if s.Generation == s.template.Generation {
 		bad("it is of the generation in force")
 	}
-	unavailable := 0
-	if s.Reason == actors.ReasonMakeRoom {
-		unavailable = 1
-	}
-	if u := m.Spec.Update.MaxUnavailable; u != nil {
-		unavailable = *u
-	}
+	unavailable := s.mayMiss(m)
 	if s.Reason == actors.ReasonMakeRoom && unavailable == 0 {
 		bad("nothing may be missing")
 	}
@@ -289,6 +295,17 @@ func (w *walk) checkRoll(m actors.DesiredModel, s stopOf, left int, bad func(str
 		bad(fmt.Sprintf("%d would be left of %d", left, want))
 	}
 	w.checkHalves(m, s, bad)
+}
+
+// mayMiss is how many units the spec lets be missing for a stop of a roll.
+func (s stopOf) mayMiss(m actors.DesiredModel) int {
+	switch u := m.Spec.Update.MaxUnavailable; {
+	case u != nil:
+		return *u
+	case s.Reason == actors.ReasonMakeRoom:
+		return 1
+	}
+	return 0
 }
 
 // checkHalves says that no old generation is left with prefill workers alone: what they

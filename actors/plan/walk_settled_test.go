@@ -122,23 +122,46 @@ func (w *walk) fits(m actors.DesiredModel, generation string, r actors.RoleTempl
 	return unfit == nil
 }
 
+// settled is a model after everything has come to rest.
+type settled struct {
+	*walk
+	m    actors.DesiredModel
+	here map[string]int // units of the wanted generation that run, by role
+	old  int            // units of other generations
+	bad  func(string, ...any)
+}
+
+func (s settled) condition(typ string) state.Condition {
+	c, _ := s.conditionOf(s.m.Name, typ)
+	return c
+}
+
 // settledGood: whatever starts does, as far as there is room; then nothing is left of
 // other generations, nor beyond the count.
 func (w *walk) settledGood(m actors.DesiredModel, bad func(string, ...any)) {
-	counts, old := map[string]int{}, 0
+	s := settled{walk: w, m: m, here: map[string]int{}, bad: bad}
 	for _, u := range w.of(m.Name) {
 		switch {
 		case u.Generation != m.Template.Generation:
-			old++
+			s.old++
 		case u.State == state.UnitRunning:
-			counts[u.Role]++
+			s.here[u.Role]++
 		}
 	}
-	short := false
-	room := w.free(func(u *state.Unit) bool { return u.Model == m.Name && u.Generation != m.Template.Generation })
-	fit := true // one of each role that misses finds room when the old generation is gone
-	for _, r := range m.Template.Roles {
-		if counts[r.Role] >= desiredOf(m, r.Role) {
+	if short, fit := s.shortfall(); short {
+		s.isShort(fit)
+	} else {
+		s.isWhole()
+	}
+}
+
+// shortfall reports whether some role has too few units, and whether one of each such
+// role finds room when the old generation is gone.
+func (s settled) shortfall() (short, fit bool) {
+	room := s.free(func(u *state.Unit) bool { return u.Model == s.m.Name && u.Generation != s.m.Template.Generation })
+	fit = true
+	for _, r := range s.m.Template.Roles {
+		if s.here[r.Role] >= desiredOf(s.m, r.Role) {
 			continue
 		}
 		short = true
@@ -146,39 +169,47 @@ func (w *walk) settledGood(m actors.DesiredModel, bad func(string, ...any)) {
 		fit = fit && unfit == nil
 		room = shape.Take(room)
 	}
-	condition := func(typ string) state.Condition { c, _ := w.conditionOf(m.Name, typ); return c }
-	if !short {
-		kept := m.Spec.Update.MaxUnavailable != nil && *m.Spec.Update.MaxUnavailable == 0 // then no restart either
-		if c := condition(state.CondUpToDate); c.Status != state.StatusTrue && m.Rejected == nil && !kept {
-			bad("is not up to date: %+v", c)
+	return short, fit
+}
+
+func (s settled) isWhole() {
+	m := s.m
+	kept := m.Spec.Update.MaxUnavailable != nil && *m.Spec.Update.MaxUnavailable == 0 // then no restart either
+	if c := s.condition(state.CondUpToDate); c.Status != state.StatusTrue && m.Rejected == nil && !kept {
+		s.bad("is not up to date: %+v", c)
+	}
+	if c := s.condition(state.CondReady); c.Status != state.StatusTrue && m.Rejected == nil && desired(m) > 0 {
+		s.bad("is not Ready: %+v", c)
+	}
+	if s.old > 0 {
+		s.bad("has %d units of other generations", s.old)
+	}
+	for _, r := range m.Template.Roles {
+		if n := s.here[r.Role]; n > desiredOf(m, r.Role) {
+			s.bad("has %d units of role %q", n, r.Role)
 		}
-		if c := condition(state.CondReady); c.Status != state.StatusTrue && m.Rejected == nil && desired(m) > 0 {
-			bad("is not Ready: %+v", c)
-		}
-		if old > 0 {
-			bad("has %d units of other generations", old)
-		}
-		for _, r := range m.Template.Roles {
-			if n := counts[r.Role]; n > desiredOf(m, r.Role) {
-				bad("has %d units of role %q", n, r.Role)
-			}
+	}
+}
+
+// isShort judges a model that has too few units; fit: there would be room.
+func (s settled) isShort(fit bool) {
+	if s.condition(state.CondReady).Status == state.StatusTrue {
+		s.bad("is short and says that it is Ready")
+	}
+	if s.old == 0 {
+		if fit {
+			s.bad("is short though there is room")
 		}
 		return
 	}
-	if condition(state.CondReady).Status == state.StatusTrue {
-		bad("is short and says that it is Ready")
+	if fit && !s.mayStall(s.m, s.here) && !s.othersFirst(s.m) {
+		s.bad("is short though there is room beside or in place of the old generation")
 	}
-	if old == 0 && fit {
-		bad("is short though there is room")
+	if c := s.condition(state.CondUpToDate); c.Reason != actors.WaitRolloutStalled && s.m.Rejected == nil {
+		s.bad("stands still in a roll and does not say so: %+v", c)
 	}
-	if old > 0 && fit && !w.mayStall(m, counts) && !w.othersFirst(m) {
-		bad("is short though there is room beside or in place of the old generation")
-	}
-	if c := condition(state.CondUpToDate); old > 0 && c.Reason != actors.WaitRolloutStalled && m.Rejected == nil {
-		bad("stands still in a roll and does not say so: %+v", c)
-	}
-	if old > 0 && condition(state.CondAvailable).Status != state.StatusTrue && w.oldServes(m) {
-		bad("has an old generation that could serve")
+	if s.condition(state.CondAvailable).Status != state.StatusTrue && s.oldServes(s.m) {
+		s.bad("has an old generation that could serve")
 	}
 }
 

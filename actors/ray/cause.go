@@ -38,51 +38,62 @@ const direct = "The above exception was the direct cause of the following except
 // Ray's message about it: the exception, what the shell said, what the agent said last
 // as an error; else the last line. Empty where there is none.
 func causeOf(text string) string {
-	var fatal, logged, last string
-	var frames, chained, harmless bool
-	goesOn := 0 // so many lines more may belong to the exception
+	var r causeReader
 	for raw := range strings.Lines(text) {
-		line := strings.TrimRight(ofWorker.ReplaceAllString(raw, ""), " \t\r\n")
-		switch {
-		case strings.TrimSpace(line) == "":
-			continue
-		case traceback.MatchString(line):
-			frames = true
-			continue
-		case frames && strings.ContainsAny(line[:1], " \t^~|+["):
-			continue
-		case frames:
-			frames, goesOn = false, 0
-			if m := exception.FindStringSubmatch(line); m != nil && !harmless && !chained {
-				fatal = m[1]
-				if strings.HasSuffix(line, ":") { // its message is the lines below
-					goesOn = messageLines
-				}
-			}
-			harmless, chained = false, false
-		case goesOn > 0 && !strings.HasPrefix(line, "{"):
-			fatal += " " + strings.TrimSpace(line)
-			goesOn--
-		case line == direct:
-			chained = true
-		case handled.MatchString(line):
-			harmless = true
-		case spoken.MatchString(line):
-			fatal = line
-		case strings.HasPrefix(line, "{"):
-			if said := saidByAgent(line); said != "" {
-				logged = said
-			}
-			continue
-		}
-		last = line
+		r.read(strings.TrimRight(ofWorker.ReplaceAllString(raw, ""), " \t\r\n"))
 	}
-	for _, found := range []string{fatal, logged, last} {
-		if found != "" {
-			return clipCause(found)
+	return clipCause(orElse(r.fatal, orElse(r.logged, r.last)))
+}
+
+// causeReader looks for the cause in a log, line by line.
+type causeReader struct {
+	fatal  string // the last exception, or line that says why a process ended
+	logged string // the agent's last error
+	last   string // the last line that is neither part of a traceback nor the agent's
+
+	inFrames bool // of a traceback, whose exception follows
+	harmless bool // what is raised next ended nothing
+	chained  bool // what is raised next came from the exception before, which counts
+	goesOn   int  // so many lines more may belong to the exception
+}
+
+func (r *causeReader) read(line string) {
+	switch {
+	case strings.TrimSpace(line) == "":
+		return
+	case traceback.MatchString(line):
+		r.inFrames = true
+		return
+	case r.inFrames && strings.ContainsAny(line[:1], " \t^~|+["):
+		return
+	case r.inFrames:
+		r.raised(line)
+	case r.goesOn > 0 && !strings.HasPrefix(line, "{"):
+		r.fatal += " " + strings.TrimSpace(line)
+		r.goesOn--
+	case line == direct:
+		r.chained = true
+	case handled.MatchString(line):
+		r.harmless = true
+	case spoken.MatchString(line):
+		r.fatal = line
+	case strings.HasPrefix(line, "{"):
+		r.logged = orElse(saidByAgent(line), r.logged)
+		return
+	}
+	r.last = line
+}
+
+// raised takes the line below the frames of a traceback.
+func (r *causeReader) raised(line string) {
+	r.inFrames, r.goesOn = false, 0
+	if m := exception.FindStringSubmatch(line); m != nil && !r.harmless && !r.chained {
+		r.fatal = m[1]
+		if strings.HasSuffix(line, ":") { // its message is the lines below
+			r.goesOn = messageLines
 		}
 	}
-	return ""
+	r.harmless, r.chained = false, false
 }
 
 // saidByAgent is what a line of the agent's own log says, if it is an error.

@@ -201,85 +201,111 @@ func awaitState(t *testing.T, s *Supervisor, within time.Duration, what string, 
 
 func running(s SupervisorState) bool { return s.Phase == PhaseRunning }
 
+// realStory is an agent on a real Ray, through the lives of several supervisors.
+type realStory struct {
+	t       *testing.T
+	address string
+	dir     string
+	s       *Supervisor
+	end     func() // of s, without a word to the agent
+}
+
+func (r *realStory) supervise(version string) {
+	r.t.Helper()
+	r.s, r.end = supervise(r.t, r.address, r.dir, testPackage(r.t, version))
+}
+
 // One story, because a head takes ten seconds to start.
 func TestRealRay(t *testing.T) {
-	address := startRay(t)
-	resolver, err := NewStatic(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	p := testPackage(t, "one")
-	s, end := supervise(t, address, dir, p)
-	state, took := awaitState(t, s, 90*time.Second, "the agent runs, though Ray came after the supervisor", running)
+	r := &realStory{t: t, address: startRay(t), dir: t.TempDir()}
+	r.supervise("one")
+	state, took := awaitState(t, r.s, 90*time.Second, "the agent runs, though Ray came after the supervisor", running)
 	t.Logf("head and agent up in %s: %+v", took, state)
-	if b, _ := readBeat(dir); b.NATS != "of the wheel" {
+	if b, _ := readBeat(r.dir); b.NATS != "of the wheel" {
 		t.Errorf("nats came from %q, want the wheel in the package", b.NATS)
 	}
+	r.describesTheCluster()
+	state = r.replacesWhatIsKilled()
+	r.findsItAgain(state)
+	r.stops(r.replacesAnotherVersion(state))
+	failsAndHeals(t, r.address)
+}
 
-	info, err := Check(t.Context(), resolver, "")
+func (r *realStory) describesTheCluster() {
+	resolver, err := NewStatic(r.address)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
+	}
+	info, err := Check(r.t.Context(), resolver, "")
+	if err != nil {
+		r.t.Fatal(err)
 	}
 	if info.Version != "2.60.0" || info.Nodes != 1 || info.GPUs != 2 || info.CPUs != 4 || info.Autoscaling || !strings.HasPrefix(info.Session, "session_") {
-		t.Errorf("cluster: %+v", info)
+		r.t.Errorf("cluster: %+v", info)
 	}
+}
 
-	// kill -9: noticed in well under a second, and replaced.
-	b, _ := readBeat(dir)
+// replacesWhatIsKilled: kill -9 is noticed in well under a second.
+func (r *realStory) replacesWhatIsKilled() SupervisorState {
+	b, _ := readBeat(r.dir)
 	if err := syscall.Kill(b.PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	_, noticed := awaitState(t, s, 5*time.Second, "the death is noticed", func(s SupervisorState) bool { return !running(s) })
-	state, back := awaitState(t, s, 30*time.Second, "the agent is back", running)
-	t.Logf("kill -9 noticed in %s, another agent %s later", noticed, back)
+	_, noticed := awaitState(r.t, r.s, 5*time.Second, "the death is noticed", func(s SupervisorState) bool { return !running(s) })
+	state, back := awaitState(r.t, r.s, 30*time.Second, "the agent is back", running)
+	r.t.Logf("kill -9 noticed in %s, another agent %s later", noticed, back)
 	if noticed > 800*time.Millisecond {
-		t.Errorf("noticed after %s", noticed)
+		r.t.Errorf("noticed after %s", noticed)
 	}
+	return state
+}
 
-	// A restart of this program restarts nothing.
-	end()
-	before, _ := readBeat(dir)
-	s, end = supervise(t, address, dir, p)
-	again, _ := awaitState(t, s, 10*time.Second, "found again", running)
-	if after, _ := readBeat(dir); again.JobID != state.JobID || after.PID != before.PID {
-		t.Errorf("job %s (pid %d) became %s (pid %d)", state.JobID, before.PID, again.JobID, after.PID)
+// findsItAgain: a restart of this program restarts nothing.
+func (r *realStory) findsItAgain(state SupervisorState) {
+	r.end()
+	before, _ := readBeat(r.dir)
+	r.supervise("one")
+	again, _ := awaitState(r.t, r.s, 10*time.Second, "found again", running)
+	if after, _ := readBeat(r.dir); again.JobID != state.JobID || after.PID != before.PID {
+		r.t.Errorf("job %s (pid %d) became %s (pid %d)", state.JobID, before.PID, again.JobID, after.PID)
 	}
+}
 
-	// Another version takes over, and the old one ends.
-	end()
-	s, end = supervise(t, address, dir, testPackage(t, "two"))
-	defer end()
-	newer, _ := awaitState(t, s, 30*time.Second, "the new version runs", running)
-	if newer.JobID == again.JobID {
-		t.Error("the old version was left in charge")
+// replacesAnotherVersion: the agent of this program takes over, and the old one ends.
+func (r *realStory) replacesAnotherVersion(old SupervisorState) *client {
+	r.end()
+	r.supervise("two")
+	newer, _ := awaitState(r.t, r.s, 30*time.Second, "the new version runs", running)
+	if newer.JobID == old.JobID {
+		r.t.Error("the old version was left in charge")
 	}
-	c := newClient(address, "", s.transport)
+	c := newClient(r.address, "", r.s.transport)
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		all, err := c.list(t.Context())
+		all, err := c.list(r.t.Context())
 		if err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		if living, _ := jobsOf(all, "0123456789abcdef"); len(living) == 1 && living[0].SubmissionId == newer.JobID {
-			break
+			return c
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the old agent lives on beside the new one: %+v", all)
+			r.t.Fatalf("the old agent lives on beside the new one: %+v", all)
 		}
 	}
+}
 
-	if err := s.Stop(t.Context()); err != nil {
-		t.Fatal(err)
+func (r *realStory) stops(c *client) {
+	defer r.end()
+	if err := r.s.Stop(r.t.Context()); err != nil {
+		r.t.Fatal(err)
 	}
-	all, err := c.list(t.Context())
+	all, err := c.list(r.t.Context())
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	if living, _ := jobsOf(all, "0123456789abcdef"); len(living) != 0 || s.State().Phase != PhaseStopped {
-		t.Errorf("after Stop: %+v, %+v", s.State(), living)
+	if living, _ := jobsOf(all, "0123456789abcdef"); len(living) != 0 || r.s.State().Phase != PhaseStopped {
+		r.t.Errorf("after Stop: %+v, %+v", r.s.State(), living)
 	}
-	end()
-	failsAndHeals(t, address)
 }
 
 // failsAndHeals: an agent whose actor cannot travel by value ends each time, until what

@@ -11,56 +11,70 @@ import (
 	"time"
 )
 
-func TestPackage(t *testing.T) {
-	sources := func() fstest.MapFS {
-		return fstest.MapFS{
-			"dynctl_agent/__init__.py":                   {Data: []byte("")},
-			"dynctl_agent/__main__.py":                   {Data: []byte("main")},
-			"dynctl_agent/__pycache__/x.cpython-311.pyc": {Data: []byte("cache")},
-		}
+// sources are an agent's, with what is left out of a package.
+func sources() fstest.MapFS {
+	return fstest.MapFS{
+		"dynctl_agent/__init__.py":                   {Data: []byte("")},
+		"dynctl_agent/__main__.py":                   {Data: []byte("main")},
+		"dynctl_agent/__pycache__/x.cpython-311.pyc": {Data: []byte("cache")},
 	}
-	wheelOf := func(files ...string) fstest.MapFS {
-		var raw bytes.Buffer
-		w := zip.NewWriter(&raw)
-		for _, name := range files {
-			f, err := w.Create(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := f.Write([]byte(name)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return fstest.MapFS{"deps/README.md": {Data: []byte("read me")}, "deps/nats_py-1-py3-none-any.whl": {Data: raw.Bytes()}}
-	}
-	contents := func(p Package) []string {
-		r, err := zip.NewReader(bytes.NewReader(p.Zip), int64(len(p.Zip)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var names []string
-		for _, f := range r.File {
-			if !f.Modified.IsZero() && f.Modified.After(time.Date(1981, 1, 1, 0, 0, 0, 0, time.UTC)) {
-				t.Errorf("%s carries a time: %s", f.Name, f.Modified)
-			}
-			names = append(names, f.Name)
-		}
-		return names
-	}
-	pack := func(sources, deps fstest.MapFS) Package {
-		p, err := NewPackage(sources, deps)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
+}
 
-	base := pack(sources(), fstest.MapFS{"deps/README.md": {}})
+// wheelOf is a wheel of files that hold their own names.
+func wheelOf(t *testing.T, files ...string) fstest.MapFS {
+	t.Helper()
+	var raw bytes.Buffer
+	w := zip.NewWriter(&raw)
+	for _, name := range files {
+		f, err := w.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write([]byte(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return fstest.MapFS{"deps/README.md": {Data: []byte("read me")}, "deps/nats_py-1-py3-none-any.whl": {Data: raw.Bytes()}}
+}
+
+// unzipped are the files of a package, none of which may carry a time.
+func unzipped(t *testing.T, p Package) []*zip.File {
+	t.Helper()
+	r, err := zip.NewReader(bytes.NewReader(p.Zip), int64(len(p.Zip)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.File {
+		if !f.Modified.IsZero() && f.Modified.After(time.Date(1981, 1, 1, 0, 0, 0, 0, time.UTC)) {
+			t.Errorf("%s carries a time: %s", f.Name, f.Modified)
+		}
+	}
+	return r.File
+}
+
+func namesOf(files []*zip.File) (names []string) {
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+func packed(t *testing.T, sources, deps fstest.MapFS) Package {
+	t.Helper()
+	p, err := NewPackage(sources, deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestPackage(t *testing.T) {
+	base := packed(t, sources(), fstest.MapFS{"deps/README.md": {}})
 	t.Run("sources alone, sorted, without caches", func(t *testing.T) {
-		if got := contents(base); !slices.Equal(got, []string{"dynctl_agent/__init__.py", "dynctl_agent/__main__.py"}) || base.Wheels != nil {
+		if got := namesOf(unzipped(t, base)); !slices.Equal(got, []string{"dynctl_agent/__init__.py", "dynctl_agent/__main__.py"}) || base.Wheels != nil {
 			t.Errorf("%v, wheels %v", got, base.Wheels)
 		}
 	})
@@ -68,7 +82,7 @@ func TestPackage(t *testing.T) {
 		touched := sources()
 		touched["dynctl_agent/__main__.py"].ModTime = time.Now()
 		delete(touched, "dynctl_agent/__pycache__/x.cpython-311.pyc")
-		if again := pack(touched, fstest.MapFS{}); again.Hash != base.Hash || !bytes.Equal(again.Zip, base.Zip) {
+		if again := packed(t, touched, fstest.MapFS{}); again.Hash != base.Hash || !bytes.Equal(again.Zip, base.Zip) {
 			t.Error("a new time or a cache makes another package")
 		}
 	})
@@ -79,27 +93,27 @@ func TestPackage(t *testing.T) {
 		renamed["dynctl_agent/other.py"] = renamed["dynctl_agent/__main__.py"]
 		delete(renamed, "dynctl_agent/__main__.py")
 		for _, files := range []fstest.MapFS{edited, renamed} {
-			if pack(files, fstest.MapFS{}).Hash == base.Hash {
+			if packed(t, files, fstest.MapFS{}).Hash == base.Hash {
 				t.Error("the hash stays")
 			}
 		}
 	})
+}
+
+func TestPackageWithWheels(t *testing.T) {
 	t.Run("a wheel is unpacked beside the sources", func(t *testing.T) {
-		p := pack(sources(), wheelOf("nats/__init__.py", "nats_py-1.dist-info/METADATA", "dynctl_agent/__main__.py"))
+		p := packed(t, sources(), wheelOf(t, "nats/__init__.py", "nats_py-1.dist-info/METADATA", "dynctl_agent/__main__.py"))
 		want := []string{"dynctl_agent/__init__.py", "dynctl_agent/__main__.py", "nats/__init__.py", "nats_py-1.dist-info/METADATA"}
-		if got := contents(p); !slices.Equal(got, want) || !slices.Equal(p.Wheels, []string{"nats_py-1-py3-none-any.whl"}) {
+		files := unzipped(t, p)
+		if got := namesOf(files); !slices.Equal(got, want) || !slices.Equal(p.Wheels, []string{"nats_py-1-py3-none-any.whl"}) {
 			t.Errorf("%v, wheels %v", got, p.Wheels)
 		}
-		r, err := zip.NewReader(bytes.NewReader(p.Zip), int64(len(p.Zip)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.File[1].UncompressedSize64 != uint64(len("main")) {
+		if files[1].UncompressedSize64 != uint64(len("main")) {
 			t.Error("the wheel replaced a file of the agent")
 		}
 	})
 	t.Run("compiled code is refused", func(t *testing.T) {
-		if _, err := NewPackage(sources(), wheelOf("x/y.so")); !errors.Is(err, ErrDeps) {
+		if _, err := NewPackage(sources(), wheelOf(t, "x/y.so")); !errors.Is(err, ErrDeps) {
 			t.Errorf("got %v", err)
 		}
 	})

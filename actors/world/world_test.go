@@ -16,12 +16,15 @@ func start(attempt int) actors.Start {
 	}
 }
 
-func TestAStartKeepsAGroupThatStands(t *testing.T) {
+func TestAStartOfANewUnit(t *testing.T) {
 	fresh := Started(nil, start(1), "store")
 	if fresh.PlacementGroup.State != state.GroupPending || fresh.StoreID != "store" || fresh.Actors[0].State != state.UnitWaiting || fresh.Actors[1].State != state.UnitPending {
-		t.Fatalf("a new unit: %+v", fresh)
+		t.Errorf("%+v", fresh)
 	}
-	was := Placed(fresh, []string{"n"}, func(string) string { return "ip" })
+}
+
+func TestAStartKeepsAGroupThatStands(t *testing.T) {
+	was := Placed(Started(nil, start(1), "store"), []string{"n"}, func(string) string { return "ip" })
 	was.Actors[0].Lease, was.Actors[0].State, was.Actors[1].State = 7, state.UnitRunning, state.UnitRunning
 	again := Started(&was, start(2), "store")
 	if a := again.Actors[0]; a.Attempt != 2 || a.Lease != 0 || a.Node != "n" || a.State != state.UnitWaiting || a.Ports["system"] != 20300 {

@@ -26,7 +26,27 @@ func (a *app) printWarnings(docs []state.Doc, list []state.Warning) {
 
 // printPlan tells a plan in the order in which it happens.
 func (a *app) printPlan(info planInfo) {
-	var t table
+	specs, steps := a.specRows(info), a.stepRows(info)
+	if len(specs.rows)+len(steps.rows) == 0 {
+		fmt.Fprintln(a.out, "nothing to do")
+		return
+	}
+	a.printRows(specs)
+	if len(specs.rows) > 0 && len(steps.rows) > 0 {
+		fmt.Fprintln(a.out)
+	}
+	a.printRows(steps)
+	if more := len(info.Steps) - printedSteps; more > 0 {
+		fmt.Fprintf(a.out, "... and %s more: see -o json\n", plural(more, "step"))
+	}
+	if len(info.Steps) > 1 {
+		fmt.Fprintf(a.out, "\n%s\n", a.style.dim(wrap("A step begins when the one before it is done: what it starts is ready, what it stops is gone.", "", a.width())))
+	}
+	fmt.Fprintf(a.out, "\n%s\n", wrap(summaryOf(info), "", a.width()))
+}
+
+// specRows are the specs that change, and the models that roll.
+func (a *app) specRows(info planInfo) (t table) {
 	for _, s := range info.Specs {
 		if s.Change != "unchanged" {
 			t.add("set", s.Object, s.Change)
@@ -35,48 +55,35 @@ func (a *app) printPlan(info planInfo) {
 	for _, r := range info.Rolls {
 		t.add(a.style.warn("roll"), "model/"+r.Model, a.rollText(r))
 	}
-	specs := len(t.rows)
-	for _, line := range t.lines(a.width()) {
-		if specs > 0 {
-			fmt.Fprintln(a.out, line)
-		}
-	}
-	var steps table
-	for i, s := range info.Steps {
-		if i == printedSteps {
-			break
-		}
+	return t
+}
+
+// stepRows are the first steps, then what waits and what is nobody's.
+func (a *app) stepRows(info planInfo) (t table) {
+	for _, s := range info.Steps[:min(len(info.Steps), printedSteps)] {
 		number := fmt.Sprint(s.Number)
 		for _, x := range s.Actions {
-			steps.add(number, a.verb(x), target(x), why(x))
+			t.add(number, a.verb(x), target(x), why(x))
 			number = ""
 		}
 	}
-	if rest := len(info.Waits) + len(info.Orphans); rest > 0 && len(steps.rows) > 0 {
-		steps.add("")
+	rest := append(info.Waits[:len(info.Waits):len(info.Waits)], info.Orphans...)
+	if len(rest) > 0 && len(t.rows) > 0 {
+		t.add("")
 	}
-	for _, x := range append(info.Waits[:len(info.Waits):len(info.Waits)], info.Orphans...) {
-		steps.add("", a.verb(x), target(x), why(x))
+	for _, x := range rest {
+		t.add("", a.verb(x), target(x), why(x))
 	}
-	if specs+len(steps.rows) == 0 {
-		fmt.Fprintln(a.out, "nothing to do")
+	return t
+}
+
+func (a *app) printRows(t table) {
+	if len(t.rows) == 0 {
 		return
 	}
-	if specs > 0 && len(steps.rows) > 0 {
-		fmt.Fprintln(a.out)
+	for _, line := range t.lines(a.width()) {
+		fmt.Fprintln(a.out, line)
 	}
-	if len(steps.rows) > 0 {
-		for _, line := range steps.lines(a.width()) {
-			fmt.Fprintln(a.out, line)
-		}
-	}
-	if more := len(info.Steps) - printedSteps; more > 0 {
-		fmt.Fprintf(a.out, "... and %s more: see -o json\n", plural(more, "step"))
-	}
-	if len(info.Steps) > 1 {
-		fmt.Fprintf(a.out, "\n%s\n", a.style.dim(wrap("A step begins when the one before it is done: what it starts is ready, what it stops is gone.", "", a.width())))
-	}
-	fmt.Fprintf(a.out, "\n%s\n", wrap(summaryOf(info), "", a.width()))
 }
 
 // summaryOf counts what a plan does.

@@ -177,38 +177,60 @@ func (w *waiter) one(ctx context.Context, key state.Key, g goal) error {
 	}
 }
 
-// reached says whether the goal is reached by the spec as it stands now.
+// reached reports whether the goal is reached by the spec as it stands now.
 func (w *waiter) reached(ctx context.Context, key state.Key, g goal) (bool, error) {
+	var now found
 	entry, err := w.client.GetSpec(ctx, key)
-	gone := errors.Is(err, kv.ErrNotFound)
-	if err != nil && !gone {
-		return false, stored(err)
-	}
-	var s *state.Status
-	switch found, err := w.client.GetStatus(ctx, key); {
+	switch {
 	case err == nil:
-		s = &found
+		now.revision = entry.Revision
 	case !errors.Is(err, kv.ErrNotFound):
 		return false, stored(err)
 	}
-	name := refOf(key)
+	s, err := w.client.GetStatus(ctx, key)
 	switch {
-	case g.deleted && !gone:
-		return false, fail(exitConflict, "%s is not deleted (revision %d): delete it with `dynctl delete %s`", name, entry.Revision, name)
-	case g.deleted && s == nil:
+	case err == nil:
+		now.status = &s
+	case !errors.Is(err, kv.ErrNotFound):
+		return false, stored(err)
+	}
+	if g.deleted {
+		return w.isGone(key, g, now)
+	}
+	return w.holds(key, g, now)
+}
+
+// found is what the store has of an object.
+type found struct {
+	revision uint64        // of its spec; 0: there is none
+	status   *state.Status // nil: there is none
+}
+
+func (w *waiter) isGone(key state.Key, g goal, now found) (bool, error) {
+	switch name := refOf(key); {
+	case now.revision != 0:
+		return false, fail(exitConflict, "%s is not deleted (revision %d): delete it with `dynctl delete %s`", name, now.revision, name)
+	case now.status == nil:
 		return true, nil
-	case g.deleted:
-	case gone && key.Kind == state.KindModel:
+	}
+	w.say("%s", w.missing(key, g, now.status))
+	return false, nil
+}
+
+func (w *waiter) holds(key state.Key, g goal, now found) (bool, error) {
+	name, s := refOf(key), now.status
+	switch {
+	case now.revision == 0 && key.Kind == state.KindModel:
 		return false, notFoundErr("%s was deleted while waiting for it", name)
 	case s == nil:
-	case !gone && s.ObservedRevision != entry.Revision:
-		w.say("%s: the reconciler has not seen revision %d yet", name, entry.Revision)
+	case now.revision != 0 && s.ObservedRevision != now.revision:
+		w.say("%s: the reconciler has not seen revision %d yet", name, now.revision)
 		return false, nil
 	case condition(s, g.typ) == g.status:
 		return true, nil
 	case condition(s, state.CondAccepted) == state.StatusFalse && g.status == state.StatusTrue && g.typ != state.CondAvailable:
 		c, _ := s.Condition(state.CondAccepted)
-		return false, usageErr("%s: revision %d is rejected: %s: %s", name, entry.Revision, c.Reason, c.Message)
+		return false, usageErr("%s: revision %d is rejected: %s: %s", name, now.revision, c.Reason, c.Message)
 	}
 	w.say("%s", w.missing(key, g, s))
 	return false, nil

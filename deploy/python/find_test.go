@@ -9,45 +9,73 @@ import (
 	"testing"
 )
 
-// Interpreters that answer what find.sh asks them, and no more: which is chosen, for
-// which environment, and what is said where there is none.
-func TestFind(t *testing.T) {
+// findable is a machine with a PATH and a pyenv of its own, and none of the Pythons
+// of the one that the test runs on.
+type findable struct {
+	t                *testing.T
+	script, dir, bin string
+	pyenv            string
+}
+
+func newFindable(t *testing.T) *findable {
+	t.Helper()
 	script, err := filepath.Abs("find.sh")
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	bin, pyenv := filepath.Join(dir, "bin"), filepath.Join(dir, "pyenv")
-	fake := func(path, version string, venv bool) {
-		t.Helper()
-		itself := "exit 1"
-		if venv {
-			itself = "echo " + path
-		}
-		text := fmt.Sprintf("#!/bin/sh\ncase \"$2\" in *ensurepip*) %s;; *) echo %s;; esac\n", itself, version)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Mkdir(bin, 0o755); err != nil {
+	f := &findable{t: t, script: script, dir: dir, bin: filepath.Join(dir, "bin"), pyenv: filepath.Join(dir, "pyenv")}
+	if err := os.Mkdir(f.bin, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, tool := range []string{"bash", "cksum", "cut", "grep", "sh"} { // and no Python of this machine
+	for _, tool := range []string{"bash", "cksum", "cut", "grep", "sh"} {
 		path, err := exec.LookPath(tool)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Symlink(path, filepath.Join(bin, tool)); err != nil {
+		if err := os.Symlink(path, filepath.Join(f.bin, tool)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	fake(filepath.Join(bin, "python3.9"), "3.9.2", true)
-	fake(filepath.Join(bin, "python3.10"), "3.10.4", false)
-	fake(filepath.Join(bin, "python3"), "3.12.3", true)
-	fake(filepath.Join(pyenv, "versions/3.13.0/bin/python"), "3.13.0", true)
+	return f
+}
+
+func (f *findable) write(path, text string) {
+	f.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// python makes an interpreter that answers what find.sh asks, and no more.
+func (f *findable) python(path, version string, venv bool) {
+	f.t.Helper()
+	itself := "exit 1"
+	if venv {
+		itself = "echo " + path
+	}
+	f.write(path, fmt.Sprintf("#!/bin/sh\ncase \"$2\" in *ensurepip*) %s;; *) echo %s;; esac\n", itself, version))
+}
+
+func (f *findable) find(wanted string) (string, error) {
+	cmd := exec.Command(f.script, wanted)
+	cmd.Dir = f.dir
+	cmd.Env = []string{"PATH=" + f.bin, "HOME=" + f.dir, "PYENV_ROOT=" + f.pyenv}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// Which Python is chosen, for which environment, and what is said where there is none.
+func TestFind(t *testing.T) {
+	f := newFindable(t)
+	bin, pyenv := f.bin, f.pyenv
+	f.python(filepath.Join(bin, "python3.9"), "3.9.2", true)
+	f.python(filepath.Join(bin, "python3.10"), "3.10.4", false)
+	f.python(filepath.Join(bin, "python3"), "3.12.3", true)
+	f.python(filepath.Join(pyenv, "versions/3.13.0/bin/python"), "3.13.0", true)
 	for _, test := range []struct{ wanted, want string }{
 		{"3.12", ".venv-3.12 " + bin + "/python3"},
 		{"3.13", ".venv-3.13 " + pyenv + "/versions/3.13.0/bin/python"},
@@ -68,28 +96,17 @@ func TestFind(t *testing.T) {
 		{bin + "/cut", "is no Python that runs"},
 	} {
 		t.Run(test.wanted, func(t *testing.T) {
-			cmd := exec.Command(script, test.wanted)
-			cmd.Dir = dir
-			cmd.Env = []string{"PATH=" + bin, "HOME=" + dir, "PYENV_ROOT=" + pyenv}
-			out, err := cmd.CombinedOutput()
-			if got := string(out); !strings.Contains(got, test.want) || (err == nil) != strings.HasPrefix(test.want, ".venv") {
+			got, err := f.find(test.wanted)
+			if !strings.Contains(got, test.want) || (err == nil) != strings.HasPrefix(test.want, ".venv") {
 				t.Errorf("%v: %s\nwant %s", err, got, test.want)
 			}
 		})
 	}
 	// An environment that is there counts where it is of that version.
-	if err := os.Mkdir(filepath.Join(dir, ".venv"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, ".venv/pyvenv.cfg"), []byte("home = /usr/bin\nversion = 3.12.3\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	f.write(filepath.Join(f.dir, ".venv/pyvenv.cfg"), "home = /usr/bin\nversion = 3.12.3\n")
 	for wanted, want := range map[string]string{"3.12": ".venv ", "3.13": ".venv-3.13 "} {
-		cmd := exec.Command(script, wanted)
-		cmd.Dir = dir
-		cmd.Env = []string{"PATH=" + bin, "HOME=" + dir, "PYENV_ROOT=" + pyenv}
-		if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), want) {
-			t.Errorf("%s: %v: %s, want %s", wanted, err, out, want)
+		if got, err := f.find(wanted); err != nil || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %v: %s, want %s", wanted, err, got, want)
 		}
 	}
 }

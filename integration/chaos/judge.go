@@ -112,26 +112,34 @@ func (w *world) unsettled(ctx context.Context) (wrong []string) {
 			wrong = append(wrong, "the spec of "+m.name+" is lost")
 			continue
 		}
-		ready, _ := s.Condition(state.CondReady)
-		scheduled, _ := s.Condition(state.CondScheduled)
-		current, _ := s.Condition(state.CondUpToDate)
-		roles := []string{state.RoleAggregated}
-		if m.disagg {
-			roles = []string{state.RolePrefill, state.RoleDecode}
-		}
-		switch {
-		case s.AcceptedRevision != s.ObservedRevision:
-			wrong = append(wrong, fmt.Sprintf("%s: revision %d is accepted, %d was asked for", m.name, s.AcceptedRevision, s.ObservedRevision))
-		case !m.servable && (scheduled.Status != state.StatusFalse || scheduled.Message == ""):
-			wrong = append(wrong, fmt.Sprintf("%s cannot run and does not say why: %+v", m.name, scheduled))
-		case m.servable && (ready.Status != state.StatusTrue || current.Status != state.StatusTrue):
-			wrong = append(wrong, fmt.Sprintf("%s is not Ready: %s %s; UpToDate: %s %s", m.name, ready.Reason, ready.Message, current.Reason, current.Message))
-		case m.servable:
-			for _, role := range roles {
-				if n := count[m.name+"/"+role]; n != m.replicas {
-					wrong = append(wrong, fmt.Sprintf("%s has %d %s units, want %d", m.name, n, role, m.replicas))
-				}
-			}
+		wrong = append(wrong, m.unsettled(s, count)...)
+	}
+	return wrong
+}
+
+// unsettled is what is wrong with a model, by its status and its units, counted by
+// model and role.
+func (m *model) unsettled(s state.Status, count map[string]int) (wrong []string) {
+	ready, _ := s.Condition(state.CondReady)
+	scheduled, _ := s.Condition(state.CondScheduled)
+	current, _ := s.Condition(state.CondUpToDate)
+	roles := []string{state.RoleAggregated}
+	if m.disagg {
+		roles = []string{state.RolePrefill, state.RoleDecode}
+	}
+	switch {
+	case s.AcceptedRevision != s.ObservedRevision:
+		return []string{fmt.Sprintf("%s: revision %d is accepted, %d was asked for", m.name, s.AcceptedRevision, s.ObservedRevision)}
+	case !m.servable && (scheduled.Status != state.StatusFalse || scheduled.Message == ""):
+		return []string{fmt.Sprintf("%s cannot run and does not say why: %+v", m.name, scheduled)}
+	case !m.servable:
+		return nil
+	case ready.Status != state.StatusTrue || current.Status != state.StatusTrue:
+		return []string{fmt.Sprintf("%s is not Ready: %s %s; UpToDate: %s %s", m.name, ready.Reason, ready.Message, current.Reason, current.Message)}
+	}
+	for _, role := range roles {
+		if n := count[m.name+"/"+role]; n != m.replicas {
+			wrong = append(wrong, fmt.Sprintf("%s has %d %s units, want %d", m.name, n, role, m.replicas))
 		}
 	}
 	return wrong

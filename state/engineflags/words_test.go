@@ -7,12 +7,25 @@ import (
 	"testing"
 )
 
+// wordsRow is an argument of a program, and how it is written.
+type wordsRow struct {
+	program, key, value string
+	want                string // words, joined by "|"
+}
+
+func written(t *testing.T, rows []wordsRow) {
+	t.Helper()
+	for _, tt := range rows {
+		words, problem := Recorded(tt.program).Words(tt.key, json.RawMessage(tt.value))
+		if got := strings.Join(words, "|"); got != tt.want || problem != nil {
+			t.Errorf("%s %s: %s\ngot  %s, %v\nwant %s", tt.program, tt.key, tt.value, got, problem, tt.want)
+		}
+	}
+}
+
 // What is known of a flag decides how an argument is written.
 func TestWords(t *testing.T) {
-	for _, tt := range []struct {
-		program, key, value string
-		want                string // words, joined by "|"
-	}{
+	written(t, []wordsRow{
 		// Several words.
 		{VLLM, "cudagraph_capture_sizes", "[1, 2, 4, 8]", "--cudagraph-capture-sizes|1|2|4|8"},
 		{VLLM, "cudagraph-capture-sizes", "4", "--cudagraph-capture-sizes|4"},
@@ -54,7 +67,11 @@ func TestWords(t *testing.T) {
 		{VLLM, "q", `"fp8"`, "--quantization|fp8"},
 		{VLLM, "tensor_parallel", "2", "--tensor-parallel|2"},
 		{SGLang, "tp", "2", "--tp|2"},
-		// Objects.
+	})
+}
+
+func TestWordsOfObjects(t *testing.T) {
+	written(t, []wordsRow{
 		{VLLM, "compilation_config", `{"mode":3,"cudagraph_capture_sizes":[1,2]}`, `--compilation-config|{"mode": 3, "cudagraph_capture_sizes": [1, 2]}`},
 		{VLLM, "speculative_config", `"{\"method\":\"ngram\"}"`, `--speculative-config|{"method":"ngram"}`},
 		{VLLM, "hf_overrides", `{"a":1}`, `--hf-overrides|{"a": 1}`},
@@ -70,18 +87,18 @@ func TestWords(t *testing.T) {
 		{VLLM, "no_such_config.a_b", "true", "--no-such-config.a_b|True"},
 		{TRTLLM, "trtllm.kv_cache_config.enable_block_reuse", "false", "--trtllm.kv_cache_config.enable_block_reuse|false"},
 		{TRTLLM, "trtllm.kv_cache_config.free_gpu_memory_fraction", "0.7", "--trtllm.kv_cache_config.free_gpu_memory_fraction|0.7"},
-		// What is not known is written by the plain rule.
+	})
+}
+
+// What is not known is written by the plain rule.
+func TestWordsOfUnknownFlags(t *testing.T) {
+	written(t, []wordsRow{
 		{VLLM, "no_such_flag", "[1,2]", "--no-such-flag|[1, 2]"},
 		{VLLM, "no_such_flag", "false", "--no-no-such-flag"},
 		{VLLM, "no_such_flag", "null", "--no-such-flag|None"},
 		{Mocker, "a.b_c", "true", "--a.b-c"},
 		{"none", "max_model_len", "[]", "--max-model-len|[]"},
-	} {
-		words, problem := Recorded(tt.program).Words(tt.key, json.RawMessage(tt.value))
-		if got := strings.Join(words, "|"); got != tt.want || problem != nil {
-			t.Errorf("%s %s: %s\ngot  %s, %v\nwant %s", tt.program, tt.key, tt.value, got, problem, tt.want)
-		}
-	}
+	})
 }
 
 // A value that the program would refuse, or read as something else, has a problem

@@ -73,65 +73,70 @@ func CheckBackup(r io.Reader) (BackupInfo, error) {
 
 // readBackup reads a backup; open is called for each bucket, and what it returns
 // with each part of its snapshot, at the end with none.
-func readBackup(r io.Reader, open func(backupStream) (func([]byte) error, error)) (info BackupInfo, err error) {
-	in := &backupReader{r: bufio.NewReader(r), sum: sha256.New()}
-	var part func([]byte) error
-	finish := func() error {
-		if part == nil {
-			return nil
-		}
-		return part(nil)
-	}
+func readBackup(r io.Reader, open func(backupStream) (func([]byte) error, error)) (BackupInfo, error) {
+	in := &backupReader{r: bufio.NewReader(r), sum: sha256.New(), open: open, part: func([]byte) error { return nil }}
 	if err := in.magic(); err != nil {
-		return info, err
+		return in.info, err
 	}
 	for {
 		before := in.sum.Sum(nil)
 		kind, body, err := in.frame()
 		if err != nil {
-			return info, err
+			return in.info, err
 		}
 		switch kind {
 		case frameHeader:
-			err = json.Unmarshal(body, &info)
+			err = damaged(json.Unmarshal(body, &in.info))
 		case frameStream:
-			if err = finish(); err != nil {
-				return info, err
-			}
-			var s backupStream
-			var b BackupBucket
-			if err = json.Unmarshal(body, &s); err == nil {
-				b, err = s.bucket()
-			}
-			if err == nil {
-				info.Buckets = append(info.Buckets, b)
-				if part, err = open(s); err != nil {
-					return info, err
-				}
-			}
+			err = in.stream(body)
 		case frameData:
-			if part != nil {
-				if err := part(body); err != nil {
-					return info, err
-				}
-			}
+			err = in.part(body)
 		case frameEnd:
-			if !bytes.Equal(before, body) || info.StoreID == "" || len(info.Buckets) != len(backedUp) {
-				return info, fmt.Errorf("%w: its checksum is wrong: it is damaged", ErrBadBackup)
+			if !bytes.Equal(before, body) || in.info.StoreID == "" || len(in.info.Buckets) != len(backedUp) {
+				return in.info, fmt.Errorf("%w: its checksum is wrong: it is damaged", ErrBadBackup)
 			}
-			return info, finish()
+			return in.info, in.part(nil)
 		default:
-			err = fmt.Errorf("a part of the unknown kind %q", kind)
+			err = damaged(fmt.Errorf("a part of the unknown kind %q", kind))
 		}
 		if err != nil {
-			return info, fmt.Errorf("%w: it is damaged: %w", ErrBadBackup, err)
+			return in.info, err
 		}
 	}
 }
 
+// damaged is what cannot be read of a backup, as its error; nil for nil.
+func damaged(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: it is damaged: %w", ErrBadBackup, err)
+}
+
 type backupReader struct {
-	r   *bufio.Reader
-	sum hash.Hash
+	r    *bufio.Reader
+	sum  hash.Hash
+	info BackupInfo
+	open func(backupStream) (func([]byte) error, error)
+	part func([]byte) error // takes the bucket that is being read
+}
+
+// stream ends the bucket before and opens the one that body describes.
+func (i *backupReader) stream(body []byte) error {
+	if err := i.part(nil); err != nil {
+		return err
+	}
+	var s backupStream
+	if err := json.Unmarshal(body, &s); err != nil {
+		return damaged(err)
+	}
+	b, err := s.bucket()
+	if err != nil {
+		return damaged(err)
+	}
+	i.info.Buckets = append(i.info.Buckets, b)
+	i.part, err = i.open(s)
+	return err
 }
 
 func (i *backupReader) magic() error {

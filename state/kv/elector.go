@@ -8,38 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/state"
 )
-
-const (
-	keyLeader = "leader"
-	// keyEpoch holds the last epoch that was given out. It has no TTL: the lease
-	// itself is gone after a crash, and its counter with it.
-	keyEpoch = "epoch"
-
-	// LeaseTTL is how long a lease lives that is not renewed.
-	LeaseTTL = 3 * time.Second
-	// LeaseRenew is how often it is renewed.
-	LeaseRenew = time.Second
-	// leaseMargin is how long before the end of its lease a leader steps down.
-	leaseMargin = 500 * time.Millisecond
-	// leaseTry bounds one request, so that a renewal can be tried again in time.
-	leaseTry = 800 * time.Millisecond
-)
-
-// Lease is the value of the leader key.
-type Lease struct {
-	Holder string    `json:"holder"`
-	Epoch  uint64    `json:"epoch"`
-	Since  time.Time `json:"since"` // on the holder's clock
-	// Version is that of the holder's program; empty: it does not tell.
-	Version string `json:"version,omitempty"`
-	// AgentFailure is why the holder finds no agent that stays; nil while there is one.
-	AgentFailure *state.AgentFailure `json:"agentFailure,omitempty"`
-}
 
 // ElectorOptions of NewElector.
 type ElectorOptions struct {
@@ -55,39 +27,6 @@ type ElectorOptions struct {
 	AgentFailure func() *state.AgentFailure
 	// Log is told about terms and trouble; nil: nobody is.
 	Log *slog.Logger
-}
-
-// Term is one leadership.
-type Term struct {
-	// Epoch is above that of every earlier term.
-	Epoch uint64
-	// Ctx ends with the term, before anybody else can begin one.
-	Ctx  context.Context
-	held *holding
-}
-
-// Held says by the monotonic clock that the lease still runs. A process that was
-// paused may ask before its Ctx has had the time to end: ask before each command.
-func (t Term) Held() bool { return t.Ctx != nil && t.Ctx.Err() == nil && t.held.left() > 0 }
-
-// holding is until when a lease is held.
-type holding struct {
-	mu    sync.Mutex
-	until time.Time // with a monotonic reading
-}
-
-func (h *holding) left() time.Duration {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return time.Until(h.until)
-}
-
-// extend counts from before the request was sent: the store cannot have seen it
-// earlier.
-func (h *holding) extend(sent time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.until = sent.Add(LeaseTTL - leaseMargin)
 }
 
 // Elector takes part in the election of the one reconciler that acts.
@@ -283,126 +222,6 @@ func (e *Elector) write(ctx context.Context, l Lease, rev uint64) (uint64, error
 	// Unlike put with revision 0, publish does not look for a delete marker: the
 	// revision given is the marker's own.
 	return publish(ctx, e.js, write{bucket: BucketLease, key: keyLeader, value: value, ifRev: &rev, ttl: LeaseTTL})
-}
-
-// lead holds the lease until it is lost or ctx ends.
-func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) {
-	termCtx, end := context.WithCancel(ctx)
-	defer end()
-	e.setLeader(&l)
-	e.opts.Log.Info("leading", "epoch", l.Epoch)
-	e.announce(Term{Epoch: l.Epoch, Ctx: termCtx, held: held})
-	// The timer ends the term even while a renewal hangs.
-	expiry := time.AfterFunc(held.left(), end)
-	defer expiry.Stop()
-	next := time.NewTimer(LeaseRenew)
-	defer next.Stop()
-	for {
-		select {
-		case <-next.C:
-		case <-termCtx.Done():
-			end()
-			if ctx.Err() == nil {
-				e.opts.Log.Warn("lease ran out", "epoch", l.Epoch)
-			}
-			e.release(rev, l)
-			return
-		}
-		if seen := e.opts.Seen(); seen > l.Epoch || state.CheckCounter("epoch", l.Epoch, seen) != nil {
-			// The agent has heard of another epoch and takes no command of this one.
-			e.opts.Log.Warn("the agent refuses this epoch; another term begins", "epoch", l.Epoch, "agent", seen)
-			end()
-			e.release(rev, l)
-			return
-		}
-		l.AgentFailure = e.opts.AgentFailure()
-		sent := time.Now()
-		try, cancel := context.WithTimeout(termCtx, leaseTry)
-		newRev, err := e.write(try, l, rev)
-		cancel()
-		switch {
-		case err == nil:
-			rev = newRev
-			held.extend(sent)
-			if !expiry.Stop() {
-				continue // it has fired: the term is over
-			}
-			expiry.Reset(held.left())
-			next.Reset(LeaseRenew)
-		case isCode(err, codeWrongSequence), isCode(err, codeWrongSequenceConstant):
-			// Another holder, or our own renewal whose answer was lost.
-			switch stored, ok, unread := e.mine(termCtx, l); {
-			case unread != nil: // until the lease has run out, the term goes on
-				e.opts.Log.Warn("lease not renewed, and whose it is cannot be read", "epoch", l.Epoch, "error", unread)
-				next.Reset(LeaseRenew / 5)
-			case ok:
-				rev = stored
-				next.Reset(0)
-			default:
-				e.opts.Log.Warn("lease lost", "epoch", l.Epoch)
-				return
-			}
-		default:
-			e.opts.Log.Warn("lease not renewed", "epoch", l.Epoch, "error", err)
-			next.Reset(LeaseRenew / 5)
-		}
-	}
-}
-
-// mine is the revision of the lease of this term in the store, or of something that
-// is no lease in its place, which is to be written over; false: it is another's, or gone.
-// An error leaves that open.
-func (e *Elector) mine(ctx context.Context, l Lease) (uint64, bool, error) {
-	try, cancel := context.WithTimeout(ctx, leaseTry)
-	defer cancel()
-	entry, err := last(try, e.js, BucketLease, keyLeader)
-	switch {
-	case isNotFound(err), err == nil && entry.deleted:
-		return 0, false, nil
-	case err != nil:
-		return 0, false, err
-	}
-	stored, err := parseLease(entry, e.known())
-	if err != nil {
-		e.opts.Log.Warn("somebody wrote over the lease; it is written again", "epoch", l.Epoch, "because", err)
-		return entry.rev, true, nil
-	}
-	return entry.rev, stored.Holder == l.Holder && stored.Epoch == l.Epoch, nil
-}
-
-func (e *Elector) announce(t Term) {
-	select {
-	case <-e.terms: // one that nobody took
-	default:
-	}
-	e.terms <- t
-}
-
-// release deletes the lease of a term, known at a revision, so that a standby
-// takes over at once.
-func (e *Elector) release(rev uint64, l Lease) {
-	ctx, cancel := context.WithTimeout(context.Background(), leaseTry)
-	defer cancel()
-	err := e.delete(ctx, rev)
-	if isCode(err, codeWrongSequence) || isCode(err, codeWrongSequenceConstant) {
-		// The end of the term may have cut off the answer to a renewal.
-		if mine, ok, _ := e.mine(ctx, l); ok {
-			err = e.delete(ctx, mine)
-		}
-	}
-	if err != nil {
-		e.opts.Log.Warn("lease not released: it expires by itself", "error", err)
-	}
-	e.setLeader(nil)
-}
-
-// delete removes the lease if it is still at the revision given.
-func (e *Elector) delete(ctx context.Context, rev uint64) error {
-	_, err := publish(ctx, e.js, write{
-		bucket: BucketLease, key: keyLeader, ifRev: &rev,
-		header: nats.Header{headerOperation: []string{opDelete}},
-	})
-	return err
 }
 
 // watch wakes the standby when the lease changes. It only saves time: the lease

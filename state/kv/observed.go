@@ -154,10 +154,9 @@ func toStoreClock(u *state.Unit, stored time.Time) {
 // node: the last one that could be stands in for it, or it is named.
 func observe(items map[string]item[observation], loaded bool) state.Observed {
 	var out state.Observed
-	incarnation := uint64(0)
 	if it := items[keyAgent]; it.usable() && it.val.agent != nil {
 		agent := *it.val.agent
-		out.Agent, incarnation = &agent, agent.Incarnation
+		out.Agent = &agent
 	}
 	for _, it := range items {
 		unit, isUnit := parseUnitKey(it.key)
@@ -168,19 +167,10 @@ func observe(items map[string]item[observation], loaded bool) state.Observed {
 			}
 			out.Gone[unit] = it.rev
 			out.LastGone = latest(out.LastGone, it.at)
-		case it.deleted:
-		case !it.usable():
-			if isUnit {
-				out.Unreadable = append(out.Unreadable, unit)
-			}
-		case it.val.unit != nil:
-			if out.Agent != nil && it.val.unit.Incarnation == incarnation {
-				out.Units = append(out.Units, *it.val.unit)
-			}
-		case it.val.node != nil:
-			if n := it.val.node; out.Agent != nil && (n.Incarnation == 0 || n.Incarnation == incarnation) {
-				out.Nodes = append(out.Nodes, n.Node)
-			}
+		case !it.deleted && !it.usable() && isUnit:
+			out.Unreadable = append(out.Unreadable, unit)
+		case it.usable() && out.Agent != nil:
+			report(&out, it.val, out.Agent.Incarnation)
 		}
 	}
 	slices.SortFunc(out.Units, func(a, b state.Unit) int { return compareUnits(a.Key(), b.Key()) })
@@ -188,6 +178,16 @@ func observe(items map[string]item[observation], loaded bool) state.Observed {
 	slices.SortFunc(out.Nodes, func(a, b state.Node) int { return strings.Compare(a.ID, b.ID) })
 	out.Synced = loaded && out.Agent != nil && out.Agent.Synced
 	return out
+}
+
+// report adds a value that could be read, unless an agent of another incarnation left it.
+func report(out *state.Observed, o observation, incarnation uint64) {
+	if u := o.unit; u != nil && u.Incarnation == incarnation {
+		out.Units = append(out.Units, *u)
+	}
+	if n := o.node; n != nil && (n.Incarnation == 0 || n.Incarnation == incarnation) {
+		out.Nodes = append(out.Nodes, n.Node)
+	}
 }
 
 func latest(a, b time.Time) time.Time {

@@ -39,6 +39,14 @@ func putJSON(t *testing.T, js jetstream.JetStream, bucket, key string, v any) ui
 	return putRaw(t, js, bucket, key, string(must(json.Marshal(v))(t)))
 }
 
+// hit are the keys that garbage is written to, after their buckets: one that was good
+// before, and others.
+var hit = []string{
+	BucketStatus + " model.default.hit", BucketStatus + " model.default.new", BucketStatus + " zzz",
+	BucketObserved + " unit.default.hit", BucketObserved + " unit.default.zzz", BucketObserved + " node.n1",
+	BucketObserved + " node.x", BucketObserved + " later.thing", BucketSpecs + " confirm.default", BucketSpecs + " zzz",
+}
+
 // Whatever stands under one key, the views show all others, are synced, and name it;
 // also when they are loaded over it. What stood there before stays in force.
 func TestOneUnreadableValueCostsItself(t *testing.T) {
@@ -46,68 +54,77 @@ func TestOneUnreadableValueCostsItself(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			js := newStore(t).ready()
-			c, ctx := New(js), t.Context()
-			good := state.Status{Kind: state.KindModel, Server: "default", Name: "good", Generation: "1a2b3c4d"}
-			must(c.PutStatus(ctx, good))(t)
-			good.Name = "hit"
-			must(c.PutStatus(ctx, good))(t)
-			putJSON(t, js, BucketObserved, "agent", state.Agent{Incarnation: 7, Synced: true})
-			for _, id := range []string{"good", "hit"} {
-				putJSON(t, js, BucketObserved, "unit.default."+id, state.Unit{Incarnation: 7, Server: "default", Unit: id, State: state.UnitRunning})
-			}
-			putJSON(t, js, BucketObserved, "node.n1", state.Node{ID: "n1"})
+			putGoodAndHit(t, js)
 			w := watch(t, js)
 			w.synced()
 			w.until("all of it", func() bool { o := w.Observed(); return o.Synced && len(o.Units) == 2 && len(o.Nodes) == 1 })
-
-			bad := []string{
-				BucketStatus + " model.default.hit", BucketStatus + " model.default.new", BucketStatus + " zzz",
-				BucketObserved + " unit.default.hit", BucketObserved + " unit.default.zzz", BucketObserved + " node.n1",
-				BucketObserved + " node.x", BucketObserved + " later.thing", BucketSpecs + " confirm.default", BucketSpecs + " zzz",
-			}
 			revisions := map[string]uint64{}
-			for _, at := range bad {
+			for _, at := range hit {
 				bucket, key, _ := strings.Cut(at, " ")
 				revisions[key] = putRaw(t, js, bucket, key, value)
 			}
-			check := func(w *watched, held int) {
-				t.Helper()
-				w.until("the garbage", func() bool { return len(w.Unreadable()) == len(bad) })
-				statuses, synced := w.Statuses()
-				o := w.Observed()
-				if !synced || !o.Synced || !w.Specs().Synced || statuses["model.default.good"].Generation != "1a2b3c4d" {
-					t.Errorf("synced %v, %v; statuses %v", synced, o.Synced, statuses)
-				}
-				if len(o.Units) != 1+held || len(o.Nodes) != held || len(o.Unreadable) != 2-held {
-					t.Errorf("units %v, nodes %v, unreadable %v", o.Units, o.Nodes, o.Unreadable)
-				}
-				if s, ok := statuses["model.default.hit"]; ok != (held > 0) || ok && (s.Revision != revisions["model.default.hit"] || !w.StatusesToRewrite()[s.Key]) {
-					t.Errorf("what stood there before: %v %+v", ok, s)
-				}
-			}
-			check(w, 1)
+			w.showsAllButHit(1, revisions)
 			later := watch(t, js)
 			later.synced()
-			check(later, 0)
-			if listed := must(c.Unreadable(ctx))(t); len(listed) != len(bad) {
-				t.Errorf("listed: %v", listed)
-			}
-			if list, err := c.ListStatuses(ctx); len(list) != 1 || err == nil || !strings.Contains(err.Error(), "model.default.hit") {
-				t.Errorf("statuses %v, %v", list, err)
-			}
-			if units, err := c.ListUnits(ctx); len(units) != 1 || err == nil {
-				t.Errorf("units %v, %v", units, err)
-			}
+			later.showsAllButHit(0, revisions)
 			found := map[string]int{}
 			for _, u := range w.FoundUnreadable() {
 				found[u.Bucket+" "+u.Key]++
 			}
-			for _, at := range bad {
+			for _, at := range hit {
 				if found[at] != 1 {
 					t.Errorf("%s was found %d times", at, found[at])
 				}
 			}
+			listsAllButHit(t, New(js))
 		})
+	}
+}
+
+// putGoodAndHit stores a status and a unit that stay good, one of each that garbage is
+// to be written over, and a node for the same.
+func putGoodAndHit(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	good := state.Status{Kind: state.KindModel, Server: "default", Name: "good", Generation: "1a2b3c4d"}
+	must(New(js).PutStatus(t.Context(), good))(t)
+	good.Name = "hit"
+	must(New(js).PutStatus(t.Context(), good))(t)
+	putJSON(t, js, BucketObserved, "agent", state.Agent{Incarnation: 7, Synced: true})
+	for _, id := range []string{"good", "hit"} {
+		putJSON(t, js, BucketObserved, "unit.default."+id, state.Unit{Incarnation: 7, Server: "default", Unit: id, State: state.UnitRunning})
+	}
+	putJSON(t, js, BucketObserved, "node.n1", state.Node{ID: "n1"})
+}
+
+// showsAllButHit wants the views to show what is good, and of what was hit what they
+// had read before: held is 1 where they had, 0 where they were loaded over the garbage.
+func (w *watched) showsAllButHit(held int, revisions map[string]uint64) {
+	w.t.Helper()
+	w.until("the garbage", func() bool { return len(w.Unreadable()) == len(hit) })
+	statuses, synced := w.Statuses()
+	o := w.Observed()
+	if !synced || !o.Synced || !w.Specs().Synced || statuses["model.default.good"].Generation != "1a2b3c4d" {
+		w.t.Errorf("synced %v, %v; statuses %v", synced, o.Synced, statuses)
+	}
+	if len(o.Units) != 1+held || len(o.Nodes) != held || len(o.Unreadable) != 2-held {
+		w.t.Errorf("units %v, nodes %v, unreadable %v", o.Units, o.Nodes, o.Unreadable)
+	}
+	if s, ok := statuses["model.default.hit"]; ok != (held > 0) || ok && (s.Revision != revisions["model.default.hit"] || !w.StatusesToRewrite()[s.Key]) {
+		w.t.Errorf("what stood there before: %v %+v", ok, s)
+	}
+}
+
+// listsAllButHit wants the client to list what is good, and to name the rest.
+func listsAllButHit(t *testing.T, c *Client) {
+	t.Helper()
+	if listed := must(c.Unreadable(t.Context()))(t); len(listed) != len(hit) {
+		t.Errorf("listed: %v", listed)
+	}
+	if list, err := c.ListStatuses(t.Context()); len(list) != 1 || err == nil || !strings.Contains(err.Error(), "model.default.hit") {
+		t.Errorf("statuses %v, %v", list, err)
+	}
+	if units, err := c.ListUnits(t.Context()); len(units) != 1 || err == nil {
+		t.Errorf("units %v, %v", units, err)
 	}
 }
 

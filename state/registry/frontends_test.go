@@ -76,6 +76,19 @@ func (f *fakeFrontend) rounds() int {
 	return n
 }
 
+// during waits, and counts what was asked for in the meantime and since the last call.
+func (f *fakeFrontend) during(d time.Duration) map[string]int {
+	time.Sleep(d)
+	n := map[string]int{}
+	f.set(func() {
+		for _, path := range f.asked {
+			n[path]++
+		}
+		f.asked = nil
+	})
+	return n
+}
+
 const (
 	qwen      = "Qwen/Qwen3-8B"
 	big       = "acme/big"
@@ -83,80 +96,110 @@ const (
 	bigReady  = "/v1/models/acme%2Fbig/ready"
 )
 
+// aggregated is a worker set that is ready.
+var aggregated = state.FrontendNamespace{Ready: true, Workers: map[string]int{"aggregated": 1}, Missing: []string{}}
+
+// viewRow is what a frontend answers when it is asked for some models, and what is
+// understood.
+type viewRow struct {
+	name    string
+	models  []string
+	answers map[string]recorded
+	want    map[string]state.FrontendModel
+}
+
+func (row viewRow) view(t *testing.T) state.FrontendView {
+	t.Helper()
+	f := newFrontends(FrontendsConfig{}, &fakeFrontend{answers: row.answers})
+	defer f.Close()
+	f.Set(map[string]FrontendTarget{"default": {URL: "http://10.0.0.1:8000/", Models: row.models}})
+	synctest.Wait()
+	return f.Snapshot()["default"]
+}
+
+func understood(t *testing.T, rows []viewRow) {
+	t.Helper()
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				if diff := cmp.Diff(state.FrontendView{Known: true, Models: row.want}, row.view(t)); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
 func TestFrontendView(t *testing.T) {
 	ok := func(file string) recorded { return recording(t, http.StatusOK, file) }
-	aggregated := state.FrontendNamespace{Ready: true, Workers: map[string]int{"aggregated": 1}, Missing: []string{}}
-	tests := []struct {
-		name    string
-		models  []string
-		answers map[string]recorded
-		want    state.FrontendView
-		errHas  string
-	}{
+	understood(t, []viewRow{
 		{
 			name: "aggregated", models: []string{qwen},
 			answers: map[string]recorded{"/v1/models": ok("models.json"), qwenReady: ok("ready_aggregated.json")},
-			want: state.FrontendView{Known: true, Models: map[string]state.FrontendModel{
+			want: map[string]state.FrontendModel{
 				big:  {Listed: true},
 				qwen: {Listed: true, Ready: true, Namespaces: map[string]state.FrontendNamespace{"curator-1a2b3c4d": aggregated}},
-			}},
+			},
 		},
 		{
 			name: "two generations side by side", models: []string{qwen},
 			answers: map[string]recorded{"/v1/models": ok("models_missing_prefill.json"), qwenReady: ok("ready_two_generations.json")},
-			want: state.FrontendView{Known: true, Models: map[string]state.FrontendModel{
+			want: map[string]state.FrontendModel{
 				qwen: {Listed: true, Ready: true, Namespaces: map[string]state.FrontendNamespace{
 					"curator-1a2b3c4d": aggregated, "curator-aaaabbbb": aggregated,
 				}},
-			}},
+			},
 		},
+	})
+}
+
+func TestFrontendViewOfDisaggregatedModels(t *testing.T) {
+	ok := func(file string) recorded { return recording(t, http.StatusOK, file) }
+	understood(t, []viewRow{
 		{
 			name: "disaggregated", models: []string{big},
 			answers: map[string]recorded{"/v1/models": ok("models.json"), bigReady: ok("ready_disagg.json")},
-			want: state.FrontendView{Known: true, Models: map[string]state.FrontendModel{
+			want: map[string]state.FrontendModel{
 				qwen: {Listed: true},
 				big: {Listed: true, Ready: true, Namespaces: map[string]state.FrontendNamespace{
 					"curator-5e6f7a8b": {Ready: true, Workers: map[string]int{"decode": 1, "prefill": 1}, Missing: []string{}},
 				}},
-			}},
+			},
 		},
 		{
 			name: "disaggregated without prefill: 503, and not listed", models: []string{big},
 			answers: map[string]recorded{"/v1/models": ok("models_missing_prefill.json"), bigReady: recording(t, 503, "ready_missing_prefill.json")},
-			want: state.FrontendView{Known: true, Models: map[string]state.FrontendModel{
+			want: map[string]state.FrontendModel{
 				qwen: {Listed: true},
 				big: {Namespaces: map[string]state.FrontendNamespace{
 					"curator-5e6f7a8b": {Workers: map[string]int{"decode": 1}, Missing: []string{"prefill"}},
 				}},
-			}},
+			},
 		},
 		{
 			name: "no worker of the model: 404", models: []string{big},
 			answers: map[string]recorded{"/v1/models": ok("models_missing_prefill.json"), bigReady: recording(t, 404, "ready_unknown.json")},
-			want: state.FrontendView{Known: true, Models: map[string]state.FrontendModel{
+			want: map[string]state.FrontendModel{
 				qwen: {Listed: true},
 				big:  {Namespaces: map[string]state.FrontendNamespace{}},
-			}},
+			},
 		},
-		{name: "not a frontend", answers: map[string]recorded{"/v1/models": {200, "<html>"}}, errHas: "not what Dynamo's frontend says"},
-		{name: "an error of the frontend", answers: map[string]recorded{"/v1/models": {500, ""}}, errHas: "answers 500"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+	})
+}
+
+func TestFrontendThatIsNone(t *testing.T) {
+	for name, row := range map[string]struct {
+		answer recorded
+		says   string
+	}{
+		"not a frontend":           {recorded{200, "<html>"}, "not what Dynamo's frontend says"},
+		"an error of the frontend": {recorded{500, ""}, "answers 500"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFrontends(FrontendsConfig{}, &fakeFrontend{answers: test.answers})
-				defer f.Close()
-				f.Set(map[string]FrontendTarget{"default": {URL: "http://10.0.0.1:8000/", Models: test.models}})
-				synctest.Wait()
-				got := f.Snapshot()["default"]
-				if test.errHas != "" {
-					if got.Known || !strings.Contains(got.Err, test.errHas) {
-						t.Errorf("got %+v, want unknown with %q", got, test.errHas)
-					}
-					return
-				}
-				if diff := cmp.Diff(test.want, got); diff != "" {
-					t.Error(diff)
+				got := viewRow{answers: map[string]recorded{"/v1/models": row.answer}}.view(t)
+				if got.Known || !strings.Contains(got.Err, row.says) {
+					t.Errorf("got %+v, want unknown with %q", got, row.says)
 				}
 			})
 		})
@@ -208,20 +251,9 @@ func TestOnlyWhatMovesIsAskedForOften(t *testing.T) {
 		target := func(moving ...string) map[string]FrontendTarget {
 			return map[string]FrontendTarget{"default": {URL: "http://10.0.0.1:8000", Models: []string{qwen, big}, Moving: moving}}
 		}
-		count := func(during time.Duration) map[string]int {
-			time.Sleep(during)
-			n := map[string]int{}
-			fake.set(func() {
-				for _, path := range fake.asked {
-					n[path]++
-				}
-				fake.asked = nil
-			})
-			return n
-		}
 		// A server that is new may be asked once more: at its beginning and when set.
 		f.Set(target(big))
-		got := count(1950 * time.Millisecond)
+		got := fake.during(1950 * time.Millisecond)
 		if n := got[bigReady]; n < 20 || n > 21 || got["/v1/models"] != n || got[qwenReady] > 2 || got[qwenReady] < 1 {
 			t.Errorf("one of two moves: asked in 1.95 s: %v, want 20 times for the list and the one, and once for the other", got)
 		}
@@ -230,20 +262,34 @@ func TestOnlyWhatMovesIsAskedForOften(t *testing.T) {
 			t.Errorf("what was heard is forgotten: %+v", view)
 		}
 		fake.set(func() { fake.answers["/v1/models"] = recording(t, 200, "models_missing_prefill.json") })
-		if got := count(2 * time.Second); got[qwenReady] != 1 {
+		if got := fake.during(2 * time.Second); got[qwenReady] != 1 {
 			t.Errorf("all are asked for every 2 s: %v", got)
 		}
 		if view := f.Snapshot()["default"].Models; view[big].Listed || !view[qwen].Listed {
 			t.Errorf("the list is old: %+v", view)
 		}
+		f.Set(target())
+		if got := fake.during(950 * time.Millisecond); got[qwenReady] < 9 || got[qwenReady] != got[bigReady] { // between two rounds
+			t.Errorf("nobody says what moves: %v, want all every time", got)
+		}
+	})
+}
+
+// A poke asks for all, whether it moves or not.
+func TestAPokeAsksForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := &fakeFrontend{answers: map[string]recorded{
+			"/v1/models": recording(t, 200, "models.json"), qwenReady: recording(t, 200, "ready_aggregated.json"), bigReady: recording(t, 200, "ready_disagg.json"),
+		}}
+		f := newFrontends(FrontendsConfig{}, fake)
+		defer f.Close()
+		f.Set(map[string]FrontendTarget{"default": {URL: "http://10.0.0.1:8000", Models: []string{qwen, big}, Moving: []string{big}}})
+		fake.during(1950 * time.Millisecond)
+		fake.during(2 * time.Second)
 		f.Poke("default")
 		synctest.Wait()
-		if got := count(0); got[qwenReady] != 1 {
+		if got := fake.during(0); got[qwenReady] != 1 {
 			t.Errorf("poked: %v, want all", got)
-		}
-		f.Set(target())
-		if got := count(950 * time.Millisecond); got[qwenReady] < 9 || got[qwenReady] != got[bigReady] { // between two rounds
-			t.Errorf("nobody says what moves: %v, want all every time", got)
 		}
 	})
 }

@@ -46,15 +46,17 @@ func drained(kick <-chan struct{}) bool {
 	}
 }
 
-// Every way in which a watch can go wrong ends in the truth, without a gap.
+// disturbance leaves keyB as the only instance, one way or another.
+type disturbance struct {
+	name    string
+	disturb func(f *fakeEtcd)
+	after   time.Duration // the truth is known
+	lists   int           // so many listings
+}
+
+// Every way in which a watch can end or miss something ends in the truth, without a gap.
 func TestWatcherEndsInTheTruth(t *testing.T) {
-	tests := []struct {
-		name string
-		// disturb leaves keyB as the only instance, one way or another.
-		disturb func(f *fakeEtcd)
-		after   time.Duration
-		lists   int
-	}{
+	endInTheTruth(t, []disturbance{
 		{"a change is followed", func(f *fakeEtcd) {
 			f.write(change{Key: keyA, Deleted: true}, change{Key: keyB})
 		}, 0, 1},
@@ -74,6 +76,12 @@ func TestWatcherEndsInTheTruth(t *testing.T) {
 			f.write(change{Key: keyA, Deleted: true}, change{Key: keyB})
 			f.lost <- struct{}{}
 		}, 100 * time.Millisecond, 2},
+	})
+}
+
+// So does every way in which an etcd can be replaced by another one.
+func TestWatcherFindsAnotherEtcd(t *testing.T) {
+	endInTheTruth(t, []disturbance{
 		{"another cluster id in a probe: list again", func(f *fakeEtcd) {
 			f.set(func() {
 				f.header = header{ClusterID: 8, Revision: 99}
@@ -94,7 +102,11 @@ func TestWatcherEndsInTheTruth(t *testing.T) {
 			f.set(func() { f.header.Revision = 1; f.keys = map[string]bool{} })
 			f.write(change{Key: keyB})
 		}, 100 * time.Millisecond, 2},
-	}
+	})
+}
+
+func endInTheTruth(t *testing.T, tests []disturbance) {
+	t.Helper()
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFakeEtcd(keyA, cardA)

@@ -156,19 +156,7 @@ func (c *converter) add(dst *state.Args, f flag, program, where string) {
 // leaves that to Dynamo: there they are whatever the workers do.
 func (c *converter) router(workers []worker) {
 	router := &c.server.Spec.Router
-	var publishing, silent, hybrid []string
-	for _, w := range workers {
-		prefill := w.role == state.RolePrefill
-		switch v, ok := w.args.Get("disable_hybrid_kv_cache_manager"); {
-		case (prefill || w.publishes) && ok && string(v) == "false":
-			hybrid = append(hybrid, w.name)
-		case w.role == state.RoleDecode:
-		case w.publishes:
-			publishing = append(publishing, w.name)
-		default:
-			silent = append(silent, w.name)
-		}
-	}
+	publishing, silent, hybrid := byEvents(workers)
 	disaggregated := c.disaggregatedModels()
 	switch {
 	case router.Mode == modeKV && len(hybrid) > 0:
@@ -189,6 +177,24 @@ func (c *converter) router(workers []worker) {
 	if router.Mode == modeKV && router.KVEvents == state.True && len(silent) > 0 {
 		c.note("%s: its workers publish KV events now, which the router of the Server reads", strings.Join(silent, ", "))
 	}
+}
+
+// byEvents are the names of the workers that publish KV events, of those that could,
+// and of those that cannot, for their hybrid KV cache manager is on.
+func byEvents(workers []worker) (publishing, silent, hybrid []string) {
+	for _, w := range workers {
+		prefill := w.role == state.RolePrefill
+		switch v, ok := w.args.Get("disable_hybrid_kv_cache_manager"); {
+		case (prefill || w.publishes) && ok && string(v) == "false":
+			hybrid = append(hybrid, w.name)
+		case w.role == state.RoleDecode:
+		case w.publishes:
+			publishing = append(publishing, w.name)
+		default:
+			silent = append(silent, w.name)
+		}
+	}
+	return publishing, silent, hybrid
 }
 
 func (c *converter) disaggregatedModels() (served []string) {

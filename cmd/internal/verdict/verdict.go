@@ -48,19 +48,9 @@ var Order = []string{
 
 // Judge reads a status as of now. The first rule that matches wins.
 func Judge(s *state.Status, now time.Time) Verdict {
-	v := Verdict{Until: until(s, now)}
-	if c, ok := s.Condition(state.CondAvailable); ok {
-		v.Since = c.LastTransitionTime
-	} else if c, ok := s.Condition(state.CondReady); ok {
-		v.Since = c.LastTransitionTime
-	}
-	for _, typ := range Order {
-		if c, ok := s.Condition(typ); ok && c.Status != state.StatusTrue {
-			v.Blocking = &c
-			break
-		}
-	}
+	v := Verdict{Until: until(s, now), Blocking: blocking(s), Since: since(s)}
 	available := statusOf(s, state.CondAvailable)
+	agentFails := v.Blocking != nil && v.Blocking.Reason == actors.WaitAgentFailing
 	switch {
 	case statusOf(s, state.CondSuspended) == state.StatusTrue:
 		v.Word = Suspended
@@ -74,9 +64,9 @@ func Judge(s *state.Status, now time.Time) Verdict {
 		v.Word = Degraded
 	case statusOf(s, state.CondAccepted) == state.StatusFalse:
 		v.Word = Rejected
-	case statusOf(s, state.CondScheduled) == state.StatusFalse && v.Blocking.Reason != actors.WaitAgentFailing:
+	case statusOf(s, state.CondScheduled) == state.StatusFalse && !agentFails:
 		v.Word = Waiting
-	case !v.Until.IsZero(), v.Blocking != nil && v.Blocking.Reason == actors.WaitAgentFailing:
+	case !v.Until.IsZero(), agentFails:
 		v.Word = Failing
 	case available == state.StatusUnknown:
 		v.Word = Unknown
@@ -84,6 +74,25 @@ func Judge(s *state.Status, now time.Time) Verdict {
 		v.Word = Starting
 	}
 	return v
+}
+
+// since is when traffic was last served or not served any more.
+func since(s *state.Status) time.Time {
+	c, ok := s.Condition(state.CondAvailable)
+	if !ok {
+		c, _ = s.Condition(state.CondReady)
+	}
+	return c.LastTransitionTime
+}
+
+// blocking is the first condition that is not True; nil: there is none.
+func blocking(s *state.Status) *state.Condition {
+	for _, typ := range Order {
+		if c, ok := s.Condition(typ); ok && c.Status != state.StatusTrue {
+			return &c
+		}
+	}
+	return nil
 }
 
 func statusOf(s *state.Status, typ string) string {

@@ -153,6 +153,17 @@ func (c *Config) check() error {
 	if u, err := url.Parse(c.OTLPEndpoint); c.OTLPEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		return fmt.Errorf("%w: --otlp-endpoint %q: want http://HOST:PORT or https://HOST:PORT", ErrUsage, c.OTLPEndpoint)
 	}
+	if err := c.checkStore(); err != nil {
+		return err
+	}
+	if c.RayCluster != "" && !strings.Contains(c.RayCluster, "/") {
+		return fmt.Errorf("%w: --raycluster %q: want NAMESPACE/NAME", ErrUsage, c.RayCluster)
+	}
+	return c.checkReach()
+}
+
+// checkStore refuses what does not fit the NATS that holds the store, or its bounds.
+func (c *Config) checkStore() error {
 	if c.NATSURL == "" {
 		if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 			return fmt.Errorf("%w: --listen %q: want HOST:PORT", ErrUsage, c.Listen)
@@ -164,10 +175,7 @@ func (c *Config) check() error {
 	if c.Repair && c.NATSURL != "" {
 		return fmt.Errorf("%w: --repair is for the embedded NATS, and --nats-url %s is not: repair its store where it runs", ErrUsage, kv.Redact(c.NATSURL))
 	}
-	if c.RayCluster != "" && !strings.Contains(c.RayCluster, "/") {
-		return fmt.Errorf("%w: --raycluster %q: want NAMESPACE/NAME", ErrUsage, c.RayCluster)
-	}
-	return c.checkReach()
+	return nil
 }
 
 // checkReach refuses an agent that would dial itself: a loopback address means

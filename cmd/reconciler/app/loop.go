@@ -205,7 +205,7 @@ func (l *loop) lost(statuses map[state.Key]state.Status) map[state.Key]bool {
 // reach is where a server's etcd and frontend are.
 type reach struct{ etcd, frontend string }
 
-// locate says where the etcd and the frontend of each server are. While the agent
+// locate returns where the etcd and the frontend of each server are. While the agent
 // is away its units are not known, and that is no reason to look away from what
 // still runs: the last places count, after a restart those of the status.
 func (l *loop) locate(in actors.Input) map[string]reach {
@@ -224,21 +224,28 @@ func (l *loop) locate(in actors.Input) map[string]reach {
 		out[s.Name] = r
 	}
 	for _, u := range in.Observed.Units {
-		r, ok := out[u.Server]
-		if !ok || u.Unit != actors.InfraUnit || u.StoreID != in.Policy.StoreID {
-			continue
+		if r, ok := out[u.Server]; ok && u.Unit == actors.InfraUnit && u.StoreID == in.Policy.StoreID {
+			out[u.Server] = r.of(u)
 		}
-		for _, a := range u.Actors {
-			if p, ok := a.Ports[actors.PortEtcd]; ok && a.IP != "" && a.ChildPID != 0 {
-				r.etcd = fmt.Sprintf("http://%s:%d", a.IP, p)
-			}
-			if p, ok := a.Ports[actors.PortHTTP]; ok && a.IP != "" && a.ChildPID != 0 {
-				r.frontend = fmt.Sprintf("http://%s:%d", a.IP, p)
-			}
-		}
-		out[u.Server] = r
 	}
 	return out
+}
+
+// of is where the actors of a server's infrastructure listen; what does not run is
+// where it was.
+func (r reach) of(u state.Unit) reach {
+	for _, a := range u.Actors {
+		if a.IP == "" || a.ChildPID == 0 {
+			continue
+		}
+		if p, ok := a.Ports[actors.PortEtcd]; ok {
+			r.etcd = fmt.Sprintf("http://%s:%d", a.IP, p)
+		}
+		if p, ok := a.Ports[actors.PortHTTP]; ok {
+			r.frontend = fmt.Sprintf("http://%s:%d", a.IP, p)
+		}
+	}
+	return r
 }
 
 // aim points the registry and the frontend prober at what runs now.

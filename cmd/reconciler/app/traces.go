@@ -1,6 +1,7 @@
 package app
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -162,25 +163,16 @@ func readyUnits(statuses []state.Status) map[state.UnitKey]bool {
 // look notes how far the units of a journey are.
 func (t *traces) look(in actors.Input, m actors.DesiredModel, j *journey, ready map[state.UnitKey]bool) {
 	regs := in.Registered[m.Server]
-	leases := map[int64]bool{}
-	for _, i := range regs.Instances {
-		leases[i.Lease] = true
+	registered := func(lease int64) bool {
+		return lease != 0 && slices.ContainsFunc(regs.Instances, func(i state.Instance) bool { return i.Lease == lease })
 	}
 	for _, u := range in.Observed.Units {
 		l := j.legs[u.Unit]
 		if l == nil || u.Server != m.Server || u.Model != m.Name || u.StoreID != in.Policy.StoreID {
 			continue
 		}
-		l.role = actors.RoleName(u.Role)
-		lease := int64(0)
-		for _, a := range u.Actors {
-			if a.StartedAt.After(l.executed) { // once more: what came after the last time is void
-				l.executed, l.attempt = a.StartedAt, a.Attempt
-				l.registered, l.ready = time.Time{}, time.Time{}
-			}
-			lease = max(lease, a.Lease)
-		}
-		if l.registered.IsZero() && lease != 0 && leases[lease] {
+		lease := l.follow(u)
+		if l.registered.IsZero() && registered(lease) {
 			l.registered = in.Now
 		}
 		if l.ready.IsZero() && ready[u.Key()] {
@@ -193,6 +185,19 @@ func (t *traces) look(in actors.Input, m actors.DesiredModel, j *journey, ready 
 	case len(j.legs) == 0 && isReady(m):
 		j.over = true // the revision changed nothing that runs
 	}
+}
+
+// follow notes what a unit executes, and returns its lease; 0: it has none.
+func (l *leg) follow(u state.Unit) (lease int64) {
+	l.role = actors.RoleName(u.Role)
+	for _, a := range u.Actors {
+		if a.StartedAt.After(l.executed) { // once more: what came after the last time is void
+			l.executed, l.attempt = a.StartedAt, a.Attempt
+			l.registered, l.ready = time.Time{}, time.Time{}
+		}
+		lease = max(lease, a.Lease)
+	}
+	return lease
 }
 
 // isReady says that the model is ready at its accepted revision.

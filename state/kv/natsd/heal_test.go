@@ -110,6 +110,32 @@ func failAndComeBack(dir string) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := w.fail(s); err != nil {
+		return err
+	}
+	if err := room(); err != nil {
+		return err
+	}
+	if err := w.back("writes again"); err != nil {
+		return err
+	}
+	if err := w.acknowledged(); err != nil {
+		return err
+	}
+	inside.Close()
+	outside.Close()
+	return s.Shutdown(w.ctx)
+}
+
+// storing are clients that write, with what was acknowledged.
+type storing struct {
+	ctx     context.Context
+	clients []jetstream.JetStream
+	acked   []uint64
+}
+
+// fail writes until the store takes nothing more, and wants it to stay so and to be told.
+func (w *storing) fail(s *Server) error {
 	for w.store(w.clients[0]) {
 	}
 	for end := time.Now().Add(3 * healEvery); time.Now().Before(end); {
@@ -125,12 +151,11 @@ func failAndComeBack(dir string) (err error) {
 	if !d.Failed || !d.Full || d.Refusal == nil || d.Low != (os.Getenv(fullFS) != "") {
 		return fmt.Errorf("the disk of a store that has failed is %+v", d)
 	}
-	if err := room(); err != nil {
-		return err
-	}
-	if err := w.back("writes again"); err != nil {
-		return err
-	}
+	return nil
+}
+
+// acknowledged wants all that was acknowledged to be there.
+func (w *storing) acknowledged() error {
 	stream, err := w.clients[0].Stream(w.ctx, "S")
 	if err != nil {
 		return err
@@ -140,16 +165,7 @@ func failAndComeBack(dir string) (err error) {
 			return fmt.Errorf("message %d was acknowledged: %w", seq, err)
 		}
 	}
-	inside.Close()
-	outside.Close()
-	return s.Shutdown(w.ctx)
-}
-
-// storing are clients that write, with what was acknowledged.
-type storing struct {
-	ctx     context.Context
-	clients []jetstream.JetStream
-	acked   []uint64
+	return nil
 }
 
 // store writes once and says whether that was acknowledged.

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -309,86 +308,6 @@ func TestADamagedIndexIsMadeAgain(t *testing.T) {
 			s := start(t, Options{StoreDir: dir})
 			if got := values(t, s, "specs"); len(got) != 49 {
 				t.Errorf("%d values", len(got))
-			}
-		})
-	}
-}
-
-// What is done to streams by right is no damage.
-func TestAStoreThatWasUsedIsNotDamaged(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for name, use := range map[string]func(js jetstream.JetStream) error{
-		"nothing": func(jetstream.JetStream) error { return nil },
-		"purged": func(js jetstream.JetStream) error {
-			s, err := js.Stream(ctx, "KV_specs")
-			return errors.Join(err, s.Purge(ctx))
-		},
-		"deleted": func(js jetstream.JetStream) error { return js.DeleteKeyValue(ctx, "specs") },
-		"deleted and made": func(js jetstream.JetStream) error {
-			_, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "other"})
-			err = errors.Join(err, js.DeleteKeyValue(ctx, "specs"))
-			_, again := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "specs"})
-			return errors.Join(err, again)
-		},
-		"begins above one": func(js jetstream.JetStream) error {
-			_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, FirstSeq: 1000})
-			return err
-		},
-		"keys purged": func(js jetstream.JetStream) error {
-			kv, err := js.KeyValue(ctx, "specs")
-			for i := range 50 {
-				err = errors.Join(err, kv.Purge(ctx, fmt.Sprintf("key.%d", i)))
-			}
-			return err
-		},
-		"every message expired": func(js jetstream.JetStream) error {
-			_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, MaxAge: 200 * time.Millisecond})
-			for range 20 {
-				_, pub := js.Publish(ctx, "s", make([]byte, 1<<20))
-				err = errors.Join(err, pub)
-			}
-			for err == nil {
-				s, look := js.Stream(ctx, "S")
-				if err = look; err == nil && s.CachedInfo().State.Msgs == 0 {
-					break
-				}
-			}
-			return err
-		},
-		"written over": func(js jetstream.JetStream) error {
-			kv, err := js.KeyValue(ctx, "specs")
-			for i := range 300 {
-				_, put := kv.Put(ctx, fmt.Sprintf("key.%d", i%3), make([]byte, 100_000))
-				err = errors.Join(err, put)
-			}
-			return err
-		},
-		"erased": func(js jetstream.JetStream) error {
-			_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
-			for range 10 {
-				_, pub := js.PublishMsg(ctx, &nats.Msg{Subject: "s", Header: nats.Header{"A": {"b"}}, Data: []byte("x")})
-				err = errors.Join(err, pub)
-			}
-			s, look := js.Stream(ctx, "S")
-			return errors.Join(err, look, s.SecureDeleteMsg(ctx, 4), s.SecureDeleteMsg(ctx, 10), s.DeleteMsg(ctx, 9))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := filled(t)
-			s := start(t, Options{StoreDir: dir})
-			js, done := dial(t, s)
-			if err := use(js); err != nil {
-				t.Fatal(err)
-			}
-			done()
-			stop(t, s)
-			for range 2 {
-				found, err := verify(dir)
-				if err != nil || len(found.faults)+len(found.denied)+len(found.torn) > 0 {
-					t.Fatalf("%v %v %v %v", err, found.faults, found.denied, found.torn)
-				}
-				stop(t, start(t, Options{StoreDir: dir}))
 			}
 		})
 	}

@@ -1,0 +1,217 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// session is one consumer's life.
+type session[T any] struct {
+	m      *mirror[T]
+	failed chan error
+
+	// Under m.mu.
+	fresh  map[string]item[T] // until loaded
+	kept   int                // bytes of values in it
+	loaded bool
+	target uint64 // loaded once everything up to here has arrived
+	count  uint64 // messages delivered
+}
+
+func (s *session[T]) isLoaded() bool {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	return s.loaded
+}
+
+func (s *session[T]) run(ctx context.Context, reconnects <-chan nats.Status) error {
+	m := s.m
+	stream, err := openStream(ctx, m.js, m.cfg.bucket)
+	if err != nil {
+		return err
+	}
+	info := stream.CachedInfo()
+	m.tellResync(m.begin(info.Created))
+	s.target = info.State.LastSeq
+	create, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	cons, err := stream.CreateConsumer(create, readerConfig(m.cfg.bucket, ">", jetstream.DeliverLastPerSubjectPolicy))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if m.js.Conn().IsConnected() {
+			dropConsumer(stream, cons)
+		}
+	}()
+	if cons.CachedInfo().NumPending == 0 {
+		m.mu.Lock()
+		s.finish()
+		m.mu.Unlock()
+		m.cfg.kick()
+	}
+	cc, err := cons.Consume(s.handle,
+		jetstream.PullMaxBytes(pullBytes(m.js)), jetstream.PullExpiry(10*heartbeat), jetstream.PullHeartbeat(heartbeat),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { s.end(err) }))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		cc.Stop()
+		<-cc.Closed()
+	}()
+	return s.follow(ctx, reconnects)
+}
+
+// follow compares the copy with the stream until the session has to end.
+func (s *session[T]) follow(ctx context.Context, reconnects <-chan nats.Status) error {
+	tick := time.NewTicker(verifyEvery)
+	defer tick.Stop()
+	lag := uint64(0) // what had arrived at the last look, if that was behind
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-s.failed:
+			return err
+		case <-reconnects:
+			return errReconnected
+		case <-tick.C:
+			behind, seen, err := s.verify(ctx)
+			if err != nil {
+				return err
+			}
+			if behind && seen == lag {
+				return fmt.Errorf("%w: that of %s has stopped", errGap, s.m.cfg.bucket)
+			}
+			lag = 0
+			if behind {
+				lag = seen
+			}
+		}
+	}
+}
+
+// verify says whether the stream has more than what has arrived.
+func (s *session[T]) verify(ctx context.Context) (behind bool, seen uint64, err error) {
+	m := s.m
+	stream, err := openStream(ctx, m.js, m.cfg.bucket)
+	if err != nil {
+		return false, 0, err
+	}
+	info := stream.CachedInfo()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !info.Created.Equal(m.created) {
+		return false, 0, errRecreated
+	}
+	if s.loaded && info.State.LastSeq <= m.seen {
+		if s.purged(info.State.NumSubjects) {
+			return false, 0, errPurged
+		}
+		m.verified = time.Now()
+		return false, m.seen, nil
+	}
+	return true, m.seen, nil
+}
+
+// purged reports whether the bucket has fewer keys than have arrived: a purge of the
+// stream sends nothing. m.mu is held, and nothing is on its way.
+func (s *session[T]) purged(keys uint64) bool {
+	there := uint64(0)
+	for _, it := range s.m.items {
+		if !it.missing {
+			there++
+		}
+	}
+	return keys < there
+}
+
+// handle takes one message: it stores and kicks, nothing else.
+func (s *session[T]) handle(msg jetstream.Msg) {
+	m := s.m
+	meta, err := msg.Metadata()
+	if err != nil {
+		s.end(err)
+		return
+	}
+	e := fromMsg(m.cfg.bucket, msg, meta)
+	it := item[T]{entry: e}
+	if m.cfg.parse != nil && !e.deleted {
+		it.val, it.err = m.cfg.parse(e)
+	}
+	m.mu.Lock()
+	s.count++
+	if meta.Sequence.Consumer != s.count {
+		m.mu.Unlock()
+		s.end(fmt.Errorf("%w: a message of %s was lost on the way", errGap, m.cfg.bucket))
+		return
+	}
+	if s.loaded {
+		it = m.settle(m.items, it)
+	}
+	if m.cfg.follow != nil {
+		m.cfg.follow.arrived(it)
+	}
+	initial := !s.loaded
+	if initial {
+		m.trim(&it, s.fresh[e.key], &s.kept)
+		s.fresh[e.key] = it
+		if meta.NumPending == 0 || e.rev >= s.target {
+			s.finish()
+		}
+	} else {
+		m.trim(&it, m.items[e.key], &m.kept)
+		m.items[e.key] = it
+		m.version++
+	}
+	if s.loaded {
+		m.seen = max(m.seen, e.rev)
+		m.verified = time.Now()
+	}
+	loaded := s.loaded
+	m.mu.Unlock()
+	if m.cfg.each != nil {
+		m.cfg.each(e, initial)
+	}
+	if loaded || m.cfg.each != nil {
+		m.cfg.kick()
+	}
+}
+
+// finish puts the loaded entries in force; m.mu is held.
+func (s *session[T]) finish() {
+	m := s.m
+	for key, it := range s.fresh {
+		s.fresh[key] = m.settle(s.fresh, it)
+	}
+	if m.cfg.keepMissing {
+		for key, old := range m.items {
+			if _, ok := s.fresh[key]; !ok {
+				old.missing = true
+				s.fresh[key] = old
+				s.kept += len(old.value)
+			}
+		}
+	}
+	if m.cfg.follow != nil {
+		m.cfg.follow.loaded(s.fresh)
+	}
+	m.items, m.kept, s.fresh, s.loaded = s.fresh, s.kept, nil, true
+	m.synced, m.connected, m.err = true, true, nil
+	m.seen = max(m.seen, s.target)
+	m.verified = time.Now()
+	m.version++
+}
+
+// end ends the session; the first reason counts.
+func (s *session[T]) end(err error) {
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
