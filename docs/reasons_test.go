@@ -29,6 +29,7 @@ var groups = []struct {
 	{"rejections", "state/reasons.go", 0, "Reason"},
 	{"placement", "actors/reasons.go", 3, "Reason"},
 	{"waits", "actors/reasons.go", 2, "Wait"},
+	{"ray", "actors/reasons_ray.go", 0, ""},
 	{"conditions", "actors/reasons_conditions.go", 0, "Cond"},
 	{"actions", "actors/reasons.go", 1, "Reason"},
 	{"exits", "actors/reason_text.go", 0, ""},

@@ -54,6 +54,9 @@ type Agent struct {
 
 // AgentFailure says why no agent stays, for as long as none does.
 type AgentFailure struct {
+	// Reason is what the Ray cluster lacks for one (RayClusterSuspended, ...); empty: its
+	// job does not stay.
+	Reason string `json:"reason,omitempty"`
 	// Message says what becomes of the agent's job, with the line of its log, or of Ray,
 	// that says why; empty: nothing is wrong.
 	Message string `json:"message"`
@@ -72,6 +75,22 @@ func (f AgentFailure) String() string {
 		return f.Message
 	}
 	return f.Message + "; " + f.Way
+}
+
+// RayNotice is what somebody should look at in the Ray cluster although an agent is there.
+type RayNotice struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+	// Way is what to do about it; empty where that is not known.
+	Way string `json:"way,omitempty"`
+}
+
+// String is the notice in one line.
+func (n RayNotice) String() string {
+	if n.Way == "" {
+		return n.Reason + ": " + n.Message
+	}
+	return n.Reason + ": " + n.Message + "; " + n.Way
 }
 
 // Node is a Ray node.

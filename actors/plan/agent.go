@@ -22,13 +22,13 @@ func (c *conditions) because(reason, message string) (string, string) {
 	switch {
 	case c.failing == nil:
 	case slices.Contains(unknownWithoutAgent, reason):
-		return actors.WaitAgentFailing, c.failing.String()
+		return actors.FailureReason(*c.failing), c.failing.String()
 	case c.failing.Up: // it does its work between two failures
 	case slices.Contains(undoneWithoutAgent, reason):
 		if message != "" {
 			message = " (" + message + ")"
 		}
-		return actors.WaitAgentFailing, c.failing.String() + message
+		return actors.FailureReason(*c.failing), c.failing.String() + message
 	}
 	return reason, message
 }

@@ -23,13 +23,13 @@ type ClusterInfo struct {
 // Check asks a cluster what it is. Errors: ErrUnreachable, ErrUnauthorized,
 // ErrNotRay, ErrRefused, and those of the resolver.
 func Check(ctx context.Context, resolver Resolver, token string) (ClusterInfo, error) {
-	address, err := resolver.Address(ctx)
+	way, err := resolver.Endpoint(ctx)
 	if err != nil {
 		return ClusterInfo{}, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()
-	return newClient(address, token, transport).check(ctx)
+	return newClient(way, token, transport).check(ctx)
 }
 
 func (c *client) check(ctx context.Context) (ClusterInfo, error) {

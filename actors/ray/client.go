@@ -2,6 +2,7 @@ package ray
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,9 +73,15 @@ type client struct {
 	jobs    dashboardclient.RayDashboardClient
 }
 
-func newClient(address, token string, transport http.RoundTripper) *client {
-	c := &client{address: address, http: &http.Client{Transport: &dashboardTransport{token: token, next: transport}}}
-	c.jobs.InitClient(c.http, address, "")
+// newClient takes the token and the transport that count where the endpoint has none
+// of its own.
+func newClient(way Endpoint, token string, transport http.RoundTripper) *client {
+	auth := &dashboardTransport{header: "Authorization", token: cmp.Or(way.Token, token), next: transport}
+	if way.Proxy != nil {
+		auth.header, auth.next = "X-Ray-Authorization", way.Proxy
+	}
+	c := &client{address: way.URL, http: &http.Client{Transport: auth}}
+	c.jobs.InitClient(c.http, way.URL, "")
 	return c
 }
 
@@ -82,14 +89,14 @@ func newClient(address, token string, transport http.RoundTripper) *client {
 // the answer: KubeRay's client does not look at the status of a deletion, and
 // takes a JSON body with status 500 for a job.
 type dashboardTransport struct {
-	token string
-	next  http.RoundTripper
+	header, token string // the header that carries the token; no token: none does
+	next          http.RoundTripper
 }
 
 func (t *dashboardTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.token != "" {
 		req = req.Clone(req.Context())
-		req.Header.Set("Authorization", "Bearer "+t.token)
+		req.Header.Set(t.header, "Bearer "+t.token)
 	}
 	resp, err := t.next.RoundTrip(req)
 	if err != nil || resp.StatusCode < 300 || resp.StatusCode == http.StatusNotFound {
@@ -106,9 +113,12 @@ func (t *dashboardTransport) RoundTrip(req *http.Request) (*http.Response, error
 // explain says which of the documented errors a failed request is.
 func (c *client) explain(what string, err error) error {
 	var transport *url.Error
+	var cluster *clusterError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &cluster):
+		return fmt.Errorf("%s: %w", what, cluster)
 	case errors.As(err, new(*StatusError)):
 		var status *StatusError
 		errors.As(err, &status)

@@ -24,7 +24,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFakeRay()
 			test.setUp(f)
-			c := newClient("http://ray:8265", test.token, f)
+			c := newClient(Endpoint{URL: "http://ray:8265"}, test.token, f)
 			_, check := c.check(t.Context())
 			_, list := c.list(t.Context())
 			_, job := c.job(t.Context(), "x")
@@ -40,7 +40,7 @@ func TestRefusals(t *testing.T) {
 	}
 	f := newFakeRay()
 	f.token = "secret"
-	if _, err := newClient("http://ray:8265", "secret", f).list(t.Context()); err != nil {
+	if _, err := newClient(Endpoint{URL: "http://ray:8265"}, "secret", f).list(t.Context()); err != nil {
 		t.Errorf("the right token: %v", err)
 	}
 }

@@ -83,7 +83,8 @@ type Heartbeat struct {
 // Config is what a Supervisor needs.
 type Config struct {
 	Resolver Resolver
-	// Token is for Ray clusters in token mode; see TokenFromEnv.
+	// Token is for Ray clusters in token mode, where the resolver knows no other; see
+	// TokenFromEnv.
 	Token   string
 	Package Package
 	// Agent is asked before each submission.
@@ -167,4 +168,6 @@ type SupervisorState struct {
 	Failures int
 	// Failing is set while no agent stays: why, and what to do. Zero: none of that.
 	Failing state.AgentFailure
+	// Notice is what somebody should look at although an agent is there. Zero: nothing.
+	Notice state.RayNotice
 }

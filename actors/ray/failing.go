@@ -54,15 +54,38 @@ func (e *ends) trusted(least time.Duration) time.Duration {
 	return least
 }
 
+// silence is the age of a heartbeat from which on its agent is not heard.
+const silence = 3 * time.Second
+
+// silenced reports whether it is known that no agent is heard.
+func (s *Supervisor) silenced() bool {
+	beat, known := s.cfg.Heartbeat()
+	return known && beat.Age >= silence
+}
+
+// notice is what is the matter with the Ray cluster while an agent goes on.
+func (s *Supervisor) notice() state.RayNotice {
+	switch {
+	case s.trouble == (state.AgentFailure{}):
+		return s.way.Notice
+	case s.silenced(): // told as a failure
+		return state.RayNotice{}
+	}
+	return state.RayNotice{Reason: s.trouble.Reason, Message: s.trouble.Message, Way: s.trouble.Way}
+}
+
 // failing judges whether an agent stays. The first rule that matches wins:
-//  1. Ray has refused the last submissions.
-//  2. The job that is there does not come up.
-//  3. The agent that is there has lived long enough: all is well.
-//  4. The last jobs ended before they were stable, or some did within the window.
+//  1. Something is the matter with the Ray cluster, and no agent is heard.
+//  2. Ray has refused the last submissions.
+//  3. The job that is there does not come up.
+//  4. The agent that is there has lived long enough: all is well.
+//  5. The last jobs ended before they were stable, or some did within the window.
 func (s *Supervisor) failing() state.AgentFailure {
 	s.ends.list = s.ends.recent()
 	n, j := len(s.ends.list), s.current
 	switch {
+	case s.trouble != (state.AgentFailure{}) && s.silenced():
+		return s.trouble
 	case s.ends.refusals >= unstable:
 		return failureOf(s.ends.refusal, "")
 	case j != nil && j.overdue != nil && j.healthy.IsZero():

@@ -279,7 +279,7 @@ func (r *realStory) replacesAnotherVersion(old SupervisorState) *client {
 	if newer.JobID == old.JobID {
 		r.t.Error("the old version was left in charge")
 	}
-	c := newClient(r.address, "", r.s.transport)
+	c := newClient(Endpoint{URL: r.address}, "", r.s.transport)
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		all, err := c.list(r.t.Context())
 		if err != nil {

@@ -14,6 +14,8 @@ import (
 
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
 	utiltypes "github.com/ray-project/kuberay/ray-operator/controllers/ray/utils/types"
+
+	"dynctl/state"
 )
 
 // What a job of ours carries as metadata, so that any reconciler can tell it.
@@ -84,7 +86,7 @@ func (s *Supervisor) submit(ctx context.Context, config AgentConfig, settings st
 		s.retryLater(err)
 		return
 	}
-	s.ends.refusals = 0
+	s.ends.refusals, s.trouble = 0, state.AgentFailure{}
 	s.current = next
 	s.starting()
 }
@@ -100,6 +102,7 @@ func (s *Supervisor) retryLater(err error) {
 		wait = s.pause.NextBackOff()
 		s.ends.refused(err)
 	}
+	s.trouble = troubleOf(err, s.way)
 	s.notBefore = time.Now().Add(wait)
 	s.set(PhaseUnreachable, err.Error())
 }

@@ -1,228 +1,221 @@
 package ray
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"net"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
-	"github.com/ray-project/kuberay/ray-operator/pkg/client/clientset/versioned"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/clientcmd"
+	corev1 "k8s.io/api/core/v1"
 )
 
-const (
-	defaultDashboardPort = "8265"
-	dashboardEndpoint    = "dashboard" // its name in the status of a RayCluster
-)
-
-// RayCluster is the dashboard of a RayCluster object in Kubernetes, wherever
-// KubeRay puts its head.
+// RayCluster is the dashboard of a RayCluster in Kubernetes, wherever KubeRay puts
+// its head, or of the active cluster of a RayService.
 type RayCluster struct {
-	namespace, name string
-	client          versioned.Interface
-	changed         chan struct{}
+	target  Target
+	kube    Kube
+	changed chan struct{}
+	moved   chan struct{} // the name of something that is followed has changed
 
-	mu      sync.Mutex
-	known   bool // the watch has delivered an answer
-	address string
-	err     error
+	services kind[rayv1.RayService, *rayv1.RayServiceList]
+	clusters kind[rayv1.RayCluster, *rayv1.RayClusterList]
+	secrets  kind[corev1.Secret, *corev1.SecretList]
+
+	mu   sync.Mutex
+	view view
+	told string // what Changed has told of last
+	way  way
 }
 
-// NewRayCluster follows the RayCluster name in namespace through a client.
-func NewRayCluster(client versioned.Interface, namespace, name string) *RayCluster {
-	return &RayCluster{namespace: namespace, name: name, client: client, changed: make(chan struct{}, 1)}
+// NewRayCluster follows a target.
+func NewRayCluster(kube Kube, target Target) *RayCluster {
+	if kube.Dial == nil {
+		kube.Dial = dial
+	}
+	services, clusters := kube.Rays.RayV1().RayServices(target.Namespace), kube.Rays.RayV1().RayClusters(target.Namespace)
+	secrets := kube.Secrets.Secrets(target.Namespace)
+	return &RayCluster{
+		target: target, kube: kube, changed: make(chan struct{}, 1), moved: make(chan struct{}, 1),
+		services: kind[rayv1.RayService, *rayv1.RayServiceList]{services.Get, services.List, services.Watch},
+		clusters: kind[rayv1.RayCluster, *rayv1.RayClusterList]{clusters.Get, clusters.List, clusters.Watch},
+		secrets:  kind[corev1.Secret, *corev1.SecretList]{secrets.Get, secrets.List, secrets.Watch},
+	}
 }
 
-// DialRayCluster follows the RayCluster "namespace/name" with the credentials of
-// KUBECONFIG, ~/.kube/config or the pod. Errors: ErrAddress, or what the
-// configuration says.
-func DialRayCluster(ref string) (*RayCluster, error) {
-	namespace, name, err := splitRef(ref)
-	if err != nil {
-		return nil, err
-	}
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-		clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("RayCluster %s: %w: set KUBECONFIG, or run in a pod with a service account that may get and watch rayclusters", ref, err)
-	}
-	client, err := versioned.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("RayCluster %s: %w", ref, err)
-	}
-	return NewRayCluster(client, namespace, name), nil
+// view is what is known of the objects that lead to a dashboard.
+type view struct {
+	service seen[rayv1.RayService]
+	cluster seen[rayv1.RayCluster]
+	secret  seen[corev1.Secret]
 }
 
-// Run watches the object until the context ends.
+// clusterName is the RayCluster that counts; empty: none is known yet.
+func (v view) clusterName(t Target) string {
+	switch {
+	case t.Service == "":
+		return t.Cluster
+	case v.service.object == nil:
+		return ""
+	}
+	return v.service.object.Status.ActiveServiceStatus.RayClusterName
+}
+
+// secretName is the Secret with the cluster's token; empty: it has none, or that is
+// not known yet.
+func (v view) secretName() string {
+	if v.cluster.object == nil || !hasToken(v.cluster.object) {
+		return ""
+	}
+	return secretOf(v.cluster.object)
+}
+
+// complete reports whether every object that is needed has been asked for.
+func (v view) complete(t Target) bool {
+	return (t.Service == "" || v.service.known) &&
+		(v.clusterName(t) == "" || v.cluster.known) &&
+		(v.secretName() == "" || v.secret.known)
+}
+
+// Run watches the objects until the context ends.
 func (r *RayCluster) Run(ctx context.Context) error {
-	pause := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(200*time.Millisecond),
-		backoff.WithMaxInterval(10*time.Second),
-		backoff.WithMaxElapsedTime(0),
-	)
-	for ctx.Err() == nil {
-		seen, err := r.follow(ctx)
-		if seen {
-			pause.Reset()
-		}
-		if err != nil && !seen {
-			r.set("", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause.NextBackOff()):
-		}
+	var all sync.WaitGroup
+	defer all.Wait()
+	if r.target.Service != "" {
+		all.Go(func() {
+			r.services.follow(ctx, r.target.Service, func(s seen[rayv1.RayService]) {
+				r.see(func(v *view) { v.service = s })
+			})
+		})
 	}
-	return nil
-}
-
-// follow reads the object and then watches it until the watch ends. It says
-// whether the object could be read.
-func (r *RayCluster) follow(ctx context.Context) (bool, error) {
-	only := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", r.name).String()}
-	list, err := r.client.RayV1().RayClusters(r.namespace).List(ctx, only)
-	if err != nil {
-		return false, r.explain(err)
-	}
-	r.read(list.Items)
-	only.ResourceVersion = list.ResourceVersion
-	w, err := r.client.RayV1().RayClusters(r.namespace).Watch(ctx, only)
-	if err != nil {
-		return true, r.explain(err)
-	}
-	defer w.Stop()
+	cluster, secret := &pursuit{}, &pursuit{}
 	for {
+		r.mu.Lock()
+		clusterName, secretName := r.view.clusterName(r.target), r.view.secretName()
+		r.mu.Unlock()
+		cluster.turn(ctx, &all, clusterName, func(ctx context.Context) {
+			r.clusters.follow(ctx, clusterName, func(s seen[rayv1.RayCluster]) { r.seeCluster(clusterName, s) })
+		})
+		secret.turn(ctx, &all, secretName, func(ctx context.Context) {
+			r.secrets.follow(ctx, secretName, func(s seen[corev1.Secret]) { r.seeSecret(secretName, s) })
+		})
 		select {
 		case <-ctx.Done():
-			return true, nil
-		case event, open := <-w.ResultChan():
-			cluster, ok := event.Object.(*rayv1.RayCluster)
-			switch {
-			case !open || !ok: // the end of the watch, or an error: list again
-				return true, nil
-			case cluster.Name != r.name:
-			case event.Type == watch.Deleted:
-				r.set("", r.absent())
-			default:
-				r.set(r.dashboard(cluster))
-			}
+			cluster.end()
+			secret.end()
+			r.see(func(v *view) { *v = view{} }) // whoever asks later looks for himself
+			return nil
+		case <-r.moved:
 		}
 	}
 }
 
-func (r *RayCluster) read(clusters []rayv1.RayCluster) {
-	i := slices.IndexFunc(clusters, func(c rayv1.RayCluster) bool { return c.Name == r.name })
-	if i < 0 {
-		r.set("", r.absent())
+// seeCluster and seeSecret take what a follower tells, which may be one whose object
+// counts no more.
+func (r *RayCluster) seeCluster(name string, s seen[rayv1.RayCluster]) {
+	r.see(func(v *view) {
+		if v.clusterName(r.target) == name {
+			v.cluster = s
+		}
+	})
+}
+
+func (r *RayCluster) seeSecret(name string, s seen[corev1.Secret]) {
+	r.see(func(v *view) {
+		if v.secretName() == name {
+			v.secret = s
+		}
+	})
+}
+
+// see takes a change of the view. What was known of an object that no longer counts
+// is forgotten.
+func (r *RayCluster) see(change func(*view)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	cluster, secret := r.view.clusterName(r.target), r.view.secretName()
+	change(&r.view)
+	if r.view.clusterName(r.target) != cluster {
+		r.view.cluster = seen[rayv1.RayCluster]{}
+	}
+	if r.view.secretName() != secret {
+		r.view.secret = seen[corev1.Secret]{}
+	}
+	if r.view.clusterName(r.target) != cluster || r.view.secretName() != secret {
+		wake(r.moved)
+	}
+	if !r.view.complete(r.target) {
 		return
 	}
-	r.set(r.dashboard(&clusters[i]))
+	if now := r.view.fingerprint(r.target); now != r.told {
+		r.told = now
+		wake(r.changed)
+	}
 }
 
-// Address is the dashboard's URL as of the last event, or of a look at the
-// object when Run has not had one. Errors: ErrNotReady, or the API server's.
-func (r *RayCluster) Address(ctx context.Context) (string, error) {
-	r.mu.Lock()
-	known, address, err := r.known, r.address, r.err
-	r.mu.Unlock()
-	if known {
-		return address, err
-	}
-	cluster, err := r.client.RayV1().RayClusters(r.namespace).Get(ctx, r.name, metav1.GetOptions{})
-	if err != nil {
-		return "", r.explain(err)
-	}
-	return r.dashboard(cluster)
-}
-
-// Changed holds a token when the address or the reason for having none changed.
+// Changed holds a token when the answer of Endpoint, or the reason for having none,
+// has changed.
 func (r *RayCluster) Changed() <-chan struct{} { return r.changed }
 
-func (r *RayCluster) set(address string, err error) {
+// Endpoint is the way to the dashboard as of the last events, or of a look at the
+// objects when Run has not had them all. Errors: ErrNotReady, ErrUnauthorized, or the
+// API server's.
+func (r *RayCluster) Endpoint(ctx context.Context) (Endpoint, error) {
 	r.mu.Lock()
-	same := r.known && r.address == address && errorText(r.err) == errorText(err)
-	r.known, r.address, r.err = true, address, err
+	v := r.view
 	r.mu.Unlock()
-	if same {
+	if !v.complete(r.target) {
+		v = r.look(ctx)
+	}
+	d, err := v.dashboard(r.target)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	return r.endpoint(ctx, v, d)
+}
+
+// lookTimeout bounds the questions of one look.
+const lookTimeout = 5 * time.Second
+
+// look asks for the objects, one after the other.
+func (r *RayCluster) look(ctx context.Context) view {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	var v view
+	if r.target.Service != "" {
+		v.service = r.services.look(ctx, r.target.Service)
+	}
+	if name := v.clusterName(r.target); name != "" {
+		v.cluster = r.clusters.look(ctx, name)
+	}
+	if name := v.secretName(); name != "" {
+		v.secret = r.secrets.look(ctx, name)
+	}
+	return v
+}
+
+// pursuit is the following of an object whose name may change.
+type pursuit struct {
+	name   string
+	cancel context.CancelFunc
+}
+
+// turn follows name from now on; empty: nothing.
+func (p *pursuit) turn(ctx context.Context, all *sync.WaitGroup, name string, follow func(context.Context)) {
+	if p.name == name {
 		return
 	}
-	select {
-	case r.changed <- struct{}{}:
-	default:
+	p.end()
+	p.name = name
+	if name == "" {
+		return
 	}
+	ctx, p.cancel = context.WithCancel(ctx)
+	all.Go(func() { follow(ctx) })
 }
 
-// dashboard reads the address from the object's status. It takes an IP rather
-// than the service's name: that needs no cluster DNS where this program runs, and
-// a change of it is followed.
-func (r *RayCluster) dashboard(cluster *rayv1.RayCluster) (string, error) {
-	status := cluster.Status
-	if cluster.DeletionTimestamp != nil {
-		return "", fmt.Errorf("%s/%s: %w: it is being deleted", r.namespace, r.name, ErrNotReady)
+func (p *pursuit) end() {
+	if p.cancel != nil {
+		p.cancel()
 	}
-	if why := headNotReady(status); why != "" {
-		return "", fmt.Errorf("%s/%s: %w: %s: see kubectl -n %s describe raycluster %s", r.namespace, r.name, ErrNotReady, why, r.namespace, r.name)
-	}
-	host := status.Head.ServiceIP
-	if host == "" || host == "None" {
-		host = status.Head.PodIP
-	}
-	if host == "" {
-		return "", fmt.Errorf("%s/%s: %w: its status names no address of the head yet", r.namespace, r.name, ErrNotReady)
-	}
-	port := cmp.Or(status.Endpoints[dashboardEndpoint], defaultDashboardPort)
-	return "http://" + net.JoinHostPort(host, port), nil
-}
-
-// headNotReady says why the head is not ready. KubeRay sets the condition since 1.3.
-func headNotReady(status rayv1.RayClusterStatus) string {
-	condition := meta.FindStatusCondition(status.Conditions, string(rayv1.HeadPodReady))
-	switch {
-	case condition == nil:
-		return "its status has no condition HeadPodReady yet"
-	case condition.Status != metav1.ConditionTrue:
-		return fmt.Sprintf("its head is not ready (%s: %s)", condition.Reason, condition.Message)
-	default:
-		return ""
-	}
-}
-
-func (r *RayCluster) absent() error {
-	return fmt.Errorf("%s/%s: %w: there is no such RayCluster: create it, or correct --raycluster", r.namespace, r.name, ErrNotReady)
-}
-
-func (r *RayCluster) explain(err error) error {
-	if apierrors.IsNotFound(err) {
-		return r.absent()
-	}
-	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
-		return fmt.Errorf("RayCluster %s/%s: %w: the account needs get, list and watch on rayclusters.ray.io", r.namespace, r.name, err)
-	}
-	return fmt.Errorf("RayCluster %s/%s: the Kubernetes API cannot say: %w", r.namespace, r.name, err)
-}
-
-func splitRef(ref string) (namespace, name string, err error) {
-	namespace, name, ok := strings.Cut(ref, "/")
-	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
-		return "", "", fmt.Errorf("--raycluster %q: %w: want NAMESPACE/NAME", ref, ErrAddress)
-	}
-	return namespace, name, nil
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
+	p.name, p.cancel = "", nil
 }

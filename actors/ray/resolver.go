@@ -3,19 +3,44 @@ package ray
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
+
+	"dynctl/state"
 )
 
-// Resolver knows where the dashboard is. It is safe for concurrent use.
+// Resolver knows the way to the dashboard. It is safe for concurrent use.
 type Resolver interface {
-	// Run follows the cluster until the context ends, and then returns nil.
+	// Run follows the cluster until the context ends, and then returns nil. It runs
+	// once at a time.
 	Run(ctx context.Context) error
-	// Address is the dashboard's URL without a slash at its end, or an error that
-	// says what is waited for.
-	Address(ctx context.Context) (string, error)
-	// Changed holds a token when the answer of Address has changed.
+	// Endpoint is the way to the dashboard as of now, or an error that says what is
+	// waited for.
+	Endpoint(ctx context.Context) (Endpoint, error)
+	// Changed holds a token when the answer of Endpoint has changed.
 	Changed() <-chan struct{}
+}
+
+// Endpoint is the way to a dashboard.
+type Endpoint struct {
+	// URL is the dashboard's, without a slash at its end.
+	URL string
+	// Token is what this cluster's authentication wants; empty: the resolver knows of
+	// none, and the one of the environment counts.
+	Token string
+	// TokenFrom names the place that Token was read from.
+	TokenFrom string
+	// Proxy carries requests through a proxy that takes Authorization for itself; the
+	// token then travels in Ray's own header. nil: there is none between.
+	Proxy http.RoundTripper
+	// Notice is what somebody should look at although there is a way; zero: nothing.
+	Notice state.RayNotice
+}
+
+// same reports whether a client of e serves for other as well.
+func (e Endpoint) same(other Endpoint) bool {
+	return e.URL == other.URL && e.Token == other.Token && e.Proxy == other.Proxy
 }
 
 // Static is a dashboard at an address that never changes.
@@ -36,8 +61,8 @@ func (s Static) Run(ctx context.Context) error {
 	return nil
 }
 
-// Address is the address given to NewStatic.
-func (s Static) Address(context.Context) (string, error) { return s.address, nil }
+// Endpoint is the address given to NewStatic.
+func (s Static) Endpoint(context.Context) (Endpoint, error) { return Endpoint{URL: s.address}, nil }
 
 // Changed never holds a token.
 func (s Static) Changed() <-chan struct{} { return nil }

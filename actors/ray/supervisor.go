@@ -11,6 +11,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
 	utiltypes "github.com/ray-project/kuberay/ray-operator/controllers/ray/utils/types"
+
+	"dynctl/state"
 )
 
 // Supervisor keeps exactly one agent alive in a Ray cluster, as a job.
@@ -27,6 +29,8 @@ type Supervisor struct {
 	acting    sync.Mutex
 	stopped   bool
 	client    *client
+	way       Endpoint           // the client's
+	trouble   state.AgentFailure // of the Ray cluster; zero: none
 	current   *job
 	condemned map[string]bool // jobs that are never taken for a living agent again
 	pause     *backoff.ExponentialBackOff
@@ -127,6 +131,7 @@ func (s *Supervisor) round(ctx context.Context) time.Duration {
 		return time.Hour
 	}
 	if err := s.connect(ctx); err != nil {
+		s.trouble = troubleOf(err, Endpoint{})
 		s.set(PhaseWaiting, err.Error())
 		return time.Second
 	}
@@ -145,19 +150,20 @@ func (s *Supervisor) round(ctx context.Context) time.Duration {
 	return s.cfg.Poll
 }
 
-// connect follows the address. The job is kept: behind a new address may be the
-// same cluster.
+// connect follows the address and the token. The job is kept: behind a new address
+// may be the same cluster.
 func (s *Supervisor) connect(ctx context.Context) error {
-	address, err := s.cfg.Resolver.Address(ctx)
+	way, err := s.cfg.Resolver.Endpoint(ctx)
 	if err != nil {
 		return err
 	}
-	if s.client == nil || s.client.address != address {
+	if s.client == nil || !s.way.same(way) {
 		s.closeIdle()
-		s.client = newClient(address, s.cfg.Token, s.transport)
-		s.failures, s.notBefore, s.ends = 0, time.Time{}, ends{}
+		s.client = newClient(way, s.cfg.Token, s.transport)
+		s.failures, s.notBefore, s.ends, s.trouble = 0, time.Time{}, ends{}, state.AgentFailure{}
 		s.pause.Reset()
 	}
+	s.way = way
 	return nil
 }
 
@@ -169,11 +175,13 @@ func (s *Supervisor) watch(ctx context.Context) {
 		s.failed(fmt.Errorf("%w: Ray's head has been started anew", err))
 	case err != nil:
 		s.unreachable(err)
+		return
 	case rayv1.IsJobTerminal(info.JobStatus):
 		s.failed(s.client.ended(ctx, info))
 	default:
 		s.judge(ctx, info)
 	}
+	s.trouble = state.AgentFailure{} // there was an answer
 }
 
 // judge compares the heartbeat with what the living job has to deliver.
@@ -304,6 +312,7 @@ func (s *Supervisor) unreachable(err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
+	s.trouble = troubleOf(err, s.way)
 	s.set(PhaseUnreachable, err.Error())
 }
 
@@ -311,7 +320,7 @@ func (s *Supervisor) set(phase Phase, message string) {
 	s.mu.Lock()
 	next := s.state
 	next.Phase, next.Message, next.Failures = phase, message, s.failures
-	next.Failing = s.failing()
+	next.Failing, next.Notice = s.failing(), s.notice()
 	next.JobID, next.Address = "", ""
 	if s.current != nil {
 		next.JobID = s.current.id

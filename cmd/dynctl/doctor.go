@@ -262,6 +262,9 @@ func (d *doctor) askAgent(ctx context.Context) {
 	if d.lease != nil && d.lease.AgentFailure != nil {
 		d.agentFails(*d.lease.AgentFailure)
 	}
+	if d.lease != nil && d.lease.RayNotice != nil {
+		d.found(checkRay, resultWarn, d.lease.RayNotice.Way, "%s: %s", d.lease.RayNotice.Reason, d.lease.RayNotice.Message)
+	}
 	agent, err := d.client.GetAgent(ctx)
 	if err != nil {
 		d.found(checkAgent, resultFail, next, "no agent has reported: %v", err)
@@ -284,7 +287,7 @@ func (d *doctor) agentFails(f state.AgentFailure) {
 	if f.Job != "" {
 		next = strings.TrimPrefix(next+"; the whole log: `ray job logs "+f.Job+"`", "; ")
 	}
-	d.found(checkAgent, resultFail, orThe(next, "see the Ray dashboard's jobs"), "%s: %s", actors.WaitAgentFailing, f.Message)
+	d.found(checkAgent, resultFail, orThe(next, "see the Ray dashboard's jobs"), "%s: %s", actors.FailureReason(f), f.Message)
 }
 
 // values names what stands in the buckets and cannot be read.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"dynctl/actors"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -110,4 +111,35 @@ func TestDoctorAgentFailing(t *testing.T) {
 	until("it is told", true)
 	failure.Store(nil)
 	until("it is over", false)
+}
+
+// TestDoctorRayCluster: what is the matter with the Ray cluster is told under its reason,
+// as a failure or as something to look at.
+func TestDoctorRayCluster(t *testing.T) {
+	client := newStore(t)
+	failure := state.AgentFailure{Reason: actors.RayClusterSuspended, Message: "RayCluster ml/prod is suspended", Way: "resume it"}
+	notice := state.RayNotice{Reason: actors.RayServiceSwitching, Message: "RayService ml/chat makes a new cluster", Way: "raise the delay"}
+	elector := kv.NewElector(client.JetStream(), kv.ElectorOptions{ID: "r1",
+		AgentFailure: func() *state.AgentFailure { return &failure }, RayNotice: func() *state.RayNotice { return &notice }})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = elector.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+	<-elector.Leadership()
+	want := []finding{
+		{checkAgent, resultFail, "RayClusterSuspended: RayCluster ml/prod is suspended", "resume it"},
+		{checkRay, resultWarn, "RayServiceSwitching: RayService ml/chat makes a new cluster", "raise the delay"},
+	}
+	var findings []finding
+	for late := time.Now().Add(30 * time.Second); time.Now().Before(late); time.Sleep(100 * time.Millisecond) {
+		var stdout, stderr bytes.Buffer
+		newApp(strings.NewReader(""), &stdout, &stderr).run(t.Context(), []string{"doctor", "-o", "json"})
+		if err := json.Unmarshal(stdout.Bytes(), &findings); err != nil {
+			t.Fatalf("%v: %s%s", err, stdout.String(), stderr.String())
+		}
+		if slices.Contains(findings, want[0]) && slices.Contains(findings, want[1]) {
+			return
+		}
+	}
+	t.Errorf("got %+v", findings)
 }

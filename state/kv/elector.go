@@ -25,6 +25,8 @@ type ElectorOptions struct {
 	// AgentFailure is what the lease says of the agent, asked at each renewal; nil:
 	// nothing. It must not block.
 	AgentFailure func() *state.AgentFailure
+	// RayNotice is the same of the Ray cluster.
+	RayNotice func() *state.RayNotice
 	// Log is told about terms and trouble; nil: nobody is.
 	Log *slog.Logger
 }
@@ -59,6 +61,9 @@ func NewElector(js jetstream.JetStream, o ElectorOptions) *Elector {
 	}
 	if o.Seen == nil {
 		o.Seen = func() uint64 { return 0 }
+	}
+	if o.RayNotice == nil {
+		o.RayNotice = func() *state.RayNotice { return nil }
 	}
 	if o.AgentFailure == nil {
 		o.AgentFailure = func() *state.AgentFailure { return nil }

@@ -39,7 +39,7 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 			e.release(rev, l)
 			return
 		}
-		l.AgentFailure = e.opts.AgentFailure()
+		l.AgentFailure, l.RayNotice = e.opts.AgentFailure(), e.opts.RayNotice()
 		sent := time.Now()
 		try, cancel := context.WithTimeout(termCtx, leaseTry)
 		newRev, err := e.write(try, l, rev)

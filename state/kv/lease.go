@@ -33,6 +33,8 @@ type Lease struct {
 	Version string `json:"version,omitempty"`
 	// AgentFailure is why the holder finds no agent that stays; nil while there is one.
 	AgentFailure *state.AgentFailure `json:"agentFailure,omitempty"`
+	// RayNotice is what somebody should look at in the Ray cluster; nil: nothing.
+	RayNotice *state.RayNotice `json:"rayNotice,omitempty"`
 }
 
 // Term is one leadership.

@@ -96,3 +96,40 @@ func TestAgentFailing(t *testing.T) {
 		t.Errorf("an event tells it %d times, want once for each cause", told)
 	}
 }
+
+// TestRayTokenRefused: a trouble of the Ray cluster is told where an agent that does not
+// stay is, under its own reason.
+func TestRayTokenRefused(t *testing.T) {
+	ray := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "Forbidden: Invalid authentication token", http.StatusForbidden)
+	}))
+	t.Cleanup(ray.Close)
+	r := &rig{tb: t}
+	r.start(ray.URL)
+	js := r.connect()
+	r.client = kv.New(js)
+	r.eventually("the buckets are there", func() bool { _, err := r.client.ListSpecs(t.Context()); return err == nil })
+	r.put("model.default.m", "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: m}\nspec: {model: acme/m, engine: mocker, resources: {gpus: 1}}\n")
+
+	r.eventually("/readyz says it", func() bool {
+		code, text, _ := r.readyzOf()
+		return code == 503 && strings.Contains(text, "agent: RayTokenRefused: ") && strings.Contains(text, "RAY_AUTH_TOKEN")
+	})
+	r.eventually("the lease says it, for dynctl doctor", func() bool {
+		lease, err := r.client.GetLeader(t.Context())
+		return err == nil && lease.AgentFailure != nil && lease.AgentFailure.Reason == actors.RayTokenRefused
+	})
+	r.eventually("the status says it", func() bool {
+		s, err := r.client.GetStatus(t.Context(), state.ModelKey("default", "m"))
+		c, _ := s.Condition(state.CondReady)
+		return err == nil && c.Reason == actors.RayTokenRefused
+	})
+	r.eventually("an event tells it", func() bool {
+		for e, err := range events.Tail(t.Context(), js, events.TailOptions{FromSeq: 1}) {
+			if err == nil && e.Type == events.TypeAgentLost && e.Data.Reason == actors.RayTokenRefused {
+				return true
+			}
+		}
+		return false
+	})
+}

@@ -141,7 +141,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 		return a, fmt.Errorf("--http-allowed-hosts: %w", err)
 	}
 	a.web = serve(ctx, a.listener, hosts, a.waiting)
-	if a.resolver, err = newResolver(cfg); err != nil {
+	if a.resolver, err = newResolver(cfg, log); err != nil {
 		return a, err
 	}
 	if a.pkg, err = ray.AgentPackage(); err != nil {
@@ -154,11 +154,29 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 	return a, err
 }
 
-func newResolver(cfg Config) (ray.Resolver, error) {
-	if cfg.RayCluster != "" {
-		return ray.DialRayCluster(cfg.RayCluster)
+func newResolver(cfg Config, log *slog.Logger) (ray.Resolver, error) {
+	var target ray.Target
+	var err error
+	switch {
+	case cfg.RayCluster != "":
+		target, err = ray.ClusterTarget(cfg.RayCluster)
+	case cfg.RayService != "":
+		target, err = ray.ServiceTarget(cfg.RayService)
+	default:
+		return ray.NewStatic(cfg.RayAddress)
 	}
-	return ray.NewStatic(cfg.RayAddress)
+	if err != nil {
+		return nil, err
+	}
+	token, err := ray.TokenFromEnv()
+	if err != nil {
+		log.Warn("the environment has no token for Ray; that of the RayCluster counts", "err", err)
+	}
+	kube, err := ray.DialKube(token)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", target, err)
+	}
+	return ray.NewRayCluster(kube, target), nil
 }
 
 // openNATS starts the embedded server, or dials the external one and waits for
@@ -230,7 +248,7 @@ func (a *App) openStore(ctx context.Context) error {
 	if a.views, err = kv.Watch(context.WithoutCancel(ctx), js, a.loop.Kick, kv.OnResync(a.metrics.resynced), kv.WithLimits(a.cfg.Limits)); err != nil {
 		return err
 	}
-	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch, AgentFailure: a.supervisedFailure, Log: a.log})
+	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch, AgentFailure: a.supervisedFailure, RayNotice: a.supervisedNotice, Log: a.log})
 	if err := a.answerChecks(); err != nil {
 		return fmt.Errorf("answers to dynctl: %w", err)
 	}
@@ -289,7 +307,6 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	add("signal", func(ctx context.Context) error { <-ctx.Done(); return nil })
 	add("http", a.serveHTTP)
-	add("resolver", a.resolver.Run)
 	add("election", a.takePart)
 	add("loop", a.loop.run)
 	add("sizes", a.keepSizes)

@@ -35,6 +35,7 @@ var checkers = []struct {
 	{kv.CheckDisk, checkDisk},
 	{"leader", checkLeader},
 	{"agent", checkAgent},
+	{"ray", checkRay},
 	{"round", checkRound},
 	{"plan", checkPlans},
 	{"lease", checkLease},
@@ -102,9 +103,9 @@ func (a *App) standsBy() bool {
 func checkAgent(a *App, s *snapshot) check {
 	if s != nil && !a.standsBy() {
 		if f := s.input.AgentFailure; f != nil && f.Up {
-			return check{State: checkDegraded, Text: actors.WaitAgentFailing + ": " + f.String()}
+			return check{State: checkDegraded, Text: actors.FailureReason(*f) + ": " + f.String()}
 		} else if f != nil {
-			return check{State: checkFailed, Text: actors.WaitAgentFailing + ": " + f.String()}
+			return check{State: checkFailed, Text: actors.FailureReason(*f) + ": " + f.String()}
 		}
 	}
 	if s == nil || s.input.Observed.Synced || a.standsBy() {
@@ -119,6 +120,13 @@ func checkAgent(a *App, s *snapshot) check {
 		}
 	}
 	return check{State: checkFailed, Text: "not connected yet"}
+}
+
+func checkRay(a *App, _ *snapshot) check {
+	if n := a.rayNotice(); n != nil {
+		return check{State: checkDegraded, Text: n.String()}
+	}
+	return check{State: checkOK}
 }
 
 // slowRound is the age of the last round from which on something holds rounds up.

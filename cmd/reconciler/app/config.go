@@ -31,10 +31,11 @@ type Config struct {
 	Listen string
 	// AdvertiseNATSURL is what the agent in Ray dials; empty: the URL in use here.
 	AdvertiseNATSURL string
-	// RayAddress is the URL of Ray's dashboard. RayCluster names a KubeRay cluster
-	// ("namespace/name") instead.
+	// RayAddress is the URL of Ray's dashboard. RayCluster names a RayCluster of KubeRay
+	// ("namespace/name") instead, RayService a RayService, whose active cluster counts.
 	RayAddress string
 	RayCluster string
+	RayService string
 	// RayNamespace is the namespace of the actors and placement groups.
 	RayNamespace string
 	// HTTP is the address of /healthz, /readyz, /metrics and the ops page.
@@ -112,6 +113,7 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.StringVar(&c.AdvertiseNATSURL, "advertise-nats-url", "", "the NATS URL that the agent in Ray dials")
 	fs.StringVar(&c.RayAddress, "ray-address", "http://127.0.0.1:8265", "URL of Ray's dashboard")
 	fs.StringVar(&c.RayCluster, "raycluster", "", "namespace/name of a KubeRay RayCluster, instead of --ray-address")
+	fs.StringVar(&c.RayService, "rayservice", "", "namespace/name of a KubeRay RayService, whose active cluster counts, instead of --ray-address")
 	fs.StringVar(&c.RayNamespace, "ray-namespace", actors.DefaultRayNamespace, "Ray namespace of actors and placement groups")
 	fs.StringVar(&c.HTTP, "http", "127.0.0.1:9600", "address of /healthz, /readyz, /metrics and the ops page")
 	fs.Var(commaFlag{&c.HTTPAllowedHosts}, "http-allowed-hosts",
@@ -156,10 +158,23 @@ func (c *Config) check() error {
 	if err := c.checkStore(); err != nil {
 		return err
 	}
-	if c.RayCluster != "" && !strings.Contains(c.RayCluster, "/") {
-		return fmt.Errorf("%w: --raycluster %q: want NAMESPACE/NAME", ErrUsage, c.RayCluster)
+	if err := c.checkKubeRay(); err != nil {
+		return err
 	}
 	return c.checkReach()
+}
+
+// checkKubeRay refuses what names no object of Kubernetes, or two.
+func (c *Config) checkKubeRay() error {
+	for flag, ref := range map[string]string{"--raycluster": c.RayCluster, "--rayservice": c.RayService} {
+		if ref != "" && !strings.Contains(ref, "/") {
+			return fmt.Errorf("%w: %s %q: want NAMESPACE/NAME", ErrUsage, flag, ref)
+		}
+	}
+	if c.RayCluster != "" && c.RayService != "" {
+		return fmt.Errorf("%w: --raycluster %s and --rayservice %s: one of them names the Ray cluster", ErrUsage, c.RayCluster, c.RayService)
+	}
+	return nil
 }
 
 // checkStore refuses what does not fit the NATS that holds the store, or its bounds.
@@ -189,7 +204,7 @@ func (c *Config) checkReach() error {
 	if dials == "" {
 		dials = "nats://" + c.Listen
 	}
-	remote := c.RayCluster != ""
+	remote := c.RayCluster != "" || c.RayService != ""
 	if u, err := url.Parse(c.RayAddress); !remote && err == nil {
 		remote = !isLoopback(u.Hostname())
 	}

@@ -19,6 +19,8 @@ func TestTheAgentIsToldAnAddressOfThisMachine(t *testing.T) {
 		{[]string{"--listen=0.0.0.0:4322"}, true},
 		{[]string{remote}, false},
 		{[]string{cluster}, false},
+		{[]string{"--rayservice=ns/chat"}, false},
+		{[]string{"--rayservice=ns/chat", "--listen=10.0.0.1:4322"}, true},
 		{[]string{remote, "--listen=0.0.0.0:4322"}, false},
 		{[]string{remote, "--listen=:4322"}, false},
 		{[]string{remote, "--listen=[::]:4322"}, false},
@@ -35,6 +37,25 @@ func TestTheAgentIsToldAnAddressOfThisMachine(t *testing.T) {
 			t.Errorf("%v: %v", row.args, err)
 		case err != nil && (!errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "--advertise-nats-url")):
 			t.Errorf("%v: %v, want the flag to use", row.args, err)
+		}
+	}
+}
+
+// One flag names the Ray cluster, and each wants a namespace.
+func TestFlagsOfKubeRay(t *testing.T) {
+	for _, row := range []struct {
+		args []string
+		says string // empty: it is fine
+	}{
+		{[]string{"--raycluster=ns/ray"}, ""},
+		{[]string{"--rayservice=ns/chat"}, ""},
+		{[]string{"--raycluster=ray"}, "--raycluster"},
+		{[]string{"--rayservice=chat"}, "--rayservice"},
+		{[]string{"--raycluster=ns/ray", "--rayservice=ns/chat"}, "one of them"},
+	} {
+		_, err := ParseFlags(append(row.args, "--nats-url=nats://nats.example:4222"), io.Discard)
+		if (err == nil) != (row.says == "") || err != nil && (!errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), row.says)) {
+			t.Errorf("%v: %v", row.args, err)
 		}
 	}
 }

@@ -151,7 +151,7 @@ func (l *loop) tellAgentFailure(term kv.Term, f *state.AgentFailure) {
 		return
 	}
 	l.app.record(events.Event{Type: events.TypeAgentLost, Object: cmp.Or(f.Job, "job"), Data: events.Data{
-		Epoch: term.Epoch, Reason: actors.WaitAgentFailing, Message: f.String(),
+		Epoch: term.Epoch, Reason: actors.FailureReason(*f), Message: f.String(),
 	}})
 }
 

@@ -59,6 +59,29 @@ func (a *App) supervisedFailure() *state.AgentFailure {
 	return nil
 }
 
+// supervisedNotice is what somebody should look at in the Ray cluster, as the supervisor
+// of this process finds it; nil: nothing, or this process supervises none.
+func (a *App) supervisedNotice() *state.RayNotice {
+	if s := a.supervisor.Load(); s != nil {
+		if n := s.State().Notice; n.Message != "" {
+			return &n
+		}
+	}
+	return nil
+}
+
+// rayNotice is the same as the reconciler that leads finds it.
+func (a *App) rayNotice() *state.RayNotice {
+	lease, known := a.elector.Leader()
+	switch {
+	case !known:
+		return nil
+	case lease.Holder == a.cfg.ID:
+		return a.supervisedNotice()
+	}
+	return lease.RayNotice
+}
+
 // agentFailure is the same as the reconciler that leads finds it.
 func (a *App) agentFailure() *state.AgentFailure {
 	lease, known := a.elector.Leader()

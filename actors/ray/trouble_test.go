@@ -1,0 +1,131 @@
+package ray
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/state"
+)
+
+// turning is a resolver whose answer is the test's.
+type turning struct {
+	mu      sync.Mutex
+	way     Endpoint
+	err     error
+	changed chan struct{}
+}
+
+func newTurning(way Endpoint) *turning {
+	return &turning{way: way, changed: make(chan struct{}, 1)}
+}
+
+func (r *turning) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+func (r *turning) Endpoint(context.Context) (Endpoint, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.way, r.err
+}
+
+func (r *turning) Changed() <-chan struct{} { return r.changed }
+
+func (r *turning) turn(way Endpoint, err error) {
+	r.mu.Lock()
+	r.way, r.err = way, err
+	r.mu.Unlock()
+	wake(r.changed)
+}
+
+// A token that is rotated is taken at once, and the job goes on.
+func TestTheTokenIsRotated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		f.token = "one"
+		way := Endpoint{URL: "http://ray:8265", Token: "one", TokenFrom: "Secret ml/prod"}
+		resolver := newTurning(way)
+		cfg := configFor(t, f)
+		cfg.Resolver, cfg.Token = resolver, "of the environment"
+		s, end := start(t, cfg, f)
+		defer end()
+		pass(time.Second)
+		job := s.State().JobID
+		f.set(func() { f.token = "two" })
+		pass(time.Second)
+		if st := s.State(); st.Phase != PhaseUnreachable || st.Failing.Message != "" || st.Notice.Reason != actors.RayTokenRefused ||
+			!strings.Contains(st.Notice.Message, "Secret ml/prod") || !strings.Contains(st.Notice.Way, "pods") {
+			t.Errorf("an agent is there and Ray refuses: %+v", st)
+		}
+		way.Token = "two"
+		resolver.turn(way, nil)
+		pass(time.Second)
+		if st := s.State(); st.Phase != PhaseRunning || st.JobID != job || st.Notice.Reason != "" || f.submitted() != 1 {
+			t.Errorf("with the new token: %+v", st)
+		}
+	})
+}
+
+// A token that is refused before there is an agent is a failure with its reason.
+func TestTheTokenIsRefused(t *testing.T) {
+	for name, code := range map[string]int{"none": http.StatusUnauthorized, "another": http.StatusForbidden} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeRay()
+				f.refuse = code
+				s, end := start(t, configFor(t, f), f)
+				defer end()
+				pass(5 * time.Second)
+				if st := s.State(); st.Failing.Reason != actors.RayTokenRefused || !strings.Contains(st.Failing.Message, "RAY_AUTH_TOKEN") || st.Notice != (state.RayNotice{}) {
+					t.Errorf("state %+v", st)
+				}
+				f.set(func() { f.refuse = 0 })
+				pass(20 * time.Second)
+				if st := s.State(); st.Phase != PhaseRunning || st.Failing.Message != "" {
+					t.Errorf("taken at last: %+v", st)
+				}
+			})
+		})
+	}
+}
+
+// What keeps an agent away is a notice while one is heard and a failure after that; it
+// ends with its cause, and the job that lived on is taken up again.
+func TestTheClusterIsSuspended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		resolver := newTurning(Endpoint{URL: "http://ray:8265"})
+		cfg := configFor(t, f)
+		cfg.Resolver = resolver
+		s, end := start(t, cfg, f)
+		defer end()
+		pass(time.Second)
+		resolver.turn(Endpoint{}, &clusterError{actors.RayClusterSuspending, "RayCluster ml/prod is being suspended", "resume it", ErrNotReady})
+		pass(2 * time.Second)
+		if st := s.State(); st.Phase != PhaseWaiting || st.Notice.Reason != actors.RayClusterSuspending || st.Failing.Message != "" {
+			t.Errorf("while the agent lives: %+v", st)
+		}
+		for _, id := range f.living() {
+			f.set(func() { f.jobs[id].muted = true })
+		}
+		pass(2 * time.Second)
+		if st := s.State(); st.Failing.Reason != actors.RayClusterSuspending || st.Failing.Way != "resume it" || st.Notice.Reason != "" || f.submitted() != 1 {
+			t.Errorf("once it is silent: %+v", st)
+		}
+		for _, id := range f.living() {
+			f.set(func() { f.jobs[id].muted = false })
+		}
+		resolver.turn(Endpoint{URL: "http://ray:8265"}, nil)
+		pass(2 * time.Second)
+		if st := s.State(); st.Phase != PhaseRunning || st.Failing.Message != "" || st.Notice.Reason != "" || f.submitted() != 1 {
+			t.Errorf("resumed: %+v", st)
+		}
+	})
+}

@@ -1,0 +1,37 @@
+package actors
+
+import (
+	"cmp"
+
+	"dynctl/state"
+)
+
+// Reasons of the Ray cluster: why no agent can be in it, or what somebody should look
+// at although one is.
+const (
+	// RayClusterNotFound: there is no RayCluster, or RayService, of this name.
+	RayClusterNotFound = "RayClusterNotFound"
+	// RayClusterNotReady: it has no head that could be asked.
+	RayClusterNotReady = "RayClusterNotReady"
+	// RayClusterSuspending: its pods are being deleted.
+	RayClusterSuspending = "RayClusterSuspending"
+	// RayClusterSuspended: its pods are deleted.
+	RayClusterSuspended = "RayClusterSuspended"
+	// RayReplicaFailure: KubeRay cannot make or delete its pods.
+	RayReplicaFailure = "RayReplicaFailure"
+	// RayTokenMissing: its authentication wants a token that cannot be had.
+	RayTokenMissing = "RayTokenMissing"
+	// RayTokenRefused: the token is not the cluster's.
+	RayTokenRefused = "RayTokenRefused"
+	// RayServiceSwitching: the RayService makes another cluster, to which it will switch.
+	RayServiceSwitching = "RayServiceSwitching"
+	// RayClusterOfService: the RayCluster belongs to a RayService.
+	RayClusterOfService = "RayClusterOfService"
+	// RayClusterOutside: the pods' network is not reached from the reconciler.
+	RayClusterOutside = "RayClusterOutside"
+	// KubernetesUnreadable: the Kubernetes API does not say, or not to this account.
+	KubernetesUnreadable = "KubernetesUnreadable"
+)
+
+// FailureReason is the constant reason why no agent stays.
+func FailureReason(f state.AgentFailure) string { return cmp.Or(f.Reason, WaitAgentFailing) }
