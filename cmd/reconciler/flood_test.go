@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -25,7 +26,8 @@ const (
 	floodAccept = 20 * time.Second
 )
 
-// flood is what somebody writes: how often, and what at the i-th time.
+// flood is what somebody writes: how often, and what at the i-th time. With each 0 the
+// next is written as soon as the last was acknowledged.
 type flood struct {
 	name    string
 	writes  int
@@ -41,9 +43,31 @@ var floods = []flood{
 	{"new servers", 20_000, time.Millisecond, func(i int) (string, []byte) {
 		return fmt.Sprintf("$KV.dynctl_specs.server.s%d", i), fmt.Appendf(nil, "{apiVersion: dynctl/v1alpha1, kind: Server, metadata: {name: s%d}}", i)
 	}},
+	{"large values", 998, 0, func(i int) (string, []byte) {
+		return fmt.Sprintf("$KV.dynctl_specs.model.default.l%d", i), large[i%len(large)](i)
+	}},
 }
 
-// TestFloodsCostLittle: while somebody writes 1,000 values a second, and after, the reconciler stays within its memory and accepts a valid spec at once.
+// large are values of half a megabyte: no document, one with a long string, and one with
+// very many short ones.
+var large = []func(i int) []byte{
+	func(int) []byte { return bytes.Repeat([]byte("[garbage"), 500_000/8) },
+	func(i int) []byte {
+		return fmt.Appendf(nil, `{"apiVersion": "dynctl/v1alpha1", "kind": "Model", "metadata": {"name": "l%d"}, "spec": {"model": "a/l%[1]d", "env": {"LONG": %q}}}`,
+			i, strings.Repeat("x", 500_000))
+	},
+	func(i int) []byte {
+		var labels strings.Builder
+		for n := range 30_000 {
+			fmt.Fprintf(&labels, `, "k%d": "v%d"`, n, n%10)
+		}
+		return fmt.Appendf(nil, `{"apiVersion": "dynctl/v1alpha1", "kind": "Model", "metadata": {"name": "l%d", "labels": {"a": "b"%s}}, "spec": {"model": "a/l%[1]d"}}`,
+			i, labels.String())
+	},
+}
+
+// TestFloodsCostLittle: while somebody writes 1,000 values a second, or large ones as fast
+// as they are acknowledged, and after, the reconciler stays within its memory and accepts a valid spec at once.
 func TestFloodsCostLittle(t *testing.T) {
 	binary := built(t)
 	for _, f := range floods {
@@ -84,9 +108,22 @@ func (f flood) run(ctx context.Context, url string) error {
 		return err
 	}
 	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	for i := range f.writes {
 		subject, value := f.message(i)
+		if f.each == 0 {
+			one, cancel := context.WithTimeout(ctx, time.Minute)
+			_, err := js.Publish(one, subject, value)
+			cancel()
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		if err := nc.Publish(subject, value); err != nil {
 			return err
 		}

@@ -43,6 +43,8 @@ type mirrorConfig[T any] struct {
 	follow follower[T]
 	// resync is called when the copy is loaded anew, with why; may be nil.
 	resync func(cause string)
+	// rests: in a flood of large values the bucket is let be from time to time.
+	rests bool
 }
 
 // follower follows what a mirror sees, in its order.
@@ -107,6 +109,9 @@ func (m *mirror[T]) run(ctx context.Context) {
 	delay := retryMin
 	for ctx.Err() == nil {
 		s := &session[T]{m: m, fresh: map[string]item[T]{}, failed: make(chan error, 1)}
+		if m.cfg.rests {
+			s.tired = make(chan struct{}, 1)
+		}
 		err := s.run(ctx, reconnects)
 		if ctx.Err() != nil {
 			return

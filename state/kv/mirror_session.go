@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +14,10 @@ import (
 type session[T any] struct {
 	m      *mirror[T]
 	failed chan error
+	// tired is told when a rest is due; nil: never.
+	tired chan struct{}
+	rests rests                       // of handle alone
+	rest  func(context.Context) error // see rest
 
 	// Under m.mu.
 	fresh  map[string]item[T] // until loaded
@@ -48,6 +53,7 @@ func (s *session[T]) run(ctx context.Context, reconnects <-chan nats.Status) err
 			dropConsumer(stream, cons)
 		}
 	}()
+	s.rest = func(ctx context.Context) error { return rest(ctx, stream, cons.CachedInfo().Name) }
 	if cons.CachedInfo().NumPending == 0 {
 		m.mu.Lock()
 		s.finish()
@@ -72,6 +78,7 @@ func (s *session[T]) follow(ctx context.Context, reconnects <-chan nats.Status) 
 	tick := time.NewTicker(verifyEvery)
 	defer tick.Stop()
 	lag := uint64(0) // what had arrived at the last look, if that was behind
+	tired := s.tired
 	for {
 		select {
 		case <-ctx.Done():
@@ -80,6 +87,13 @@ func (s *session[T]) follow(ctx context.Context, reconnects <-chan nats.Status) 
 			return err
 		case <-reconnects:
 			return errReconnected
+		case <-tired:
+			switch err := s.rest(ctx); {
+			case errors.Is(err, errNoRest):
+				tired = nil
+			case err != nil:
+				return err
+			}
 		case <-tick.C:
 			behind, seen, err := s.verify(ctx)
 			if err != nil {
@@ -180,6 +194,9 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	}
 	if loaded || m.cfg.each != nil {
 		m.cfg.kick()
+	}
+	if !initial {
+		s.tire(e.size, meta.NumPending)
 	}
 }
 

@@ -110,13 +110,14 @@ func Watch(ctx context.Context, js jetstream.JetStream, kick func(), options ...
 	ctx, cancel := context.WithCancel(ctx)
 	v := &Views{js: js, cancel: cancel, storeID: id, limits: o.limits, charge: &charge{}, wanted: wanted{wake: make(chan struct{}, 1)}}
 	v.specs = newMirror(js, mirrorConfig[struct{}]{
-		bucket: BucketSpecs, keepMissing: true, keep: keepSpecs, kick: kick, absent: v.makeAgain, parse: parseInternal, resync: o.resync,
+		bucket: BucketSpecs, keepMissing: true, keep: keepSpecs, kick: kick, absent: v.makeAgain, parse: parseInternal, resync: o.resync, rests: true,
 	})
 	v.statuses = newMirror(js, mirrorConfig[state.Status]{
-		bucket: BucketStatus, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseStatusEntry, resync: o.resync,
+		bucket: BucketStatus, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseStatusEntry, resync: o.resync, rests: true,
 	})
 	v.observed = newMirror(js, mirrorConfig[observation]{
 		bucket: BucketObserved, kick: kick, absent: v.makeAgain, parse: parseObservation, judge: judgeObservation, follow: v.charge, resync: o.resync,
+		rests: true,
 	})
 	v.wg.Go(func() { v.specs.run(ctx) })
 	v.wg.Go(func() { v.statuses.run(ctx) })
