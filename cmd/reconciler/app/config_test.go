@@ -3,6 +3,8 @@ package app
 import (
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -56,6 +58,36 @@ func TestFlagsOfKubeRay(t *testing.T) {
 		_, err := ParseFlags(append(row.args, "--nats-url=nats://nats.example:4222"), io.Discard)
 		if (err == nil) != (row.says == "") || err != nil && (!errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), row.says)) {
 			t.Errorf("%v: %v", row.args, err)
+		}
+	}
+}
+
+// A URL with a password comes from a file, and no refusal repeats the password.
+func TestTheNATSURLOfAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "url")
+	for _, row := range []struct {
+		content string // "-": there is no file
+		args    []string
+		want    string // empty: refused
+	}{
+		{"nats://u:secret@n:4222\n", nil, "nats://u:secret@n:4222"},
+		{" \n", nil, ""},
+		{"-", nil, ""},
+		{"nats://u:secret@n:4222", []string{"--nats-url=nats://other:4222"}, ""},
+		{"nats://u:secret@127.0.0.1:4222", []string{"--raycluster=ns/ray"}, ""},
+	} {
+		_ = os.Remove(file)
+		if row.content != "-" {
+			if err := os.WriteFile(file, []byte(row.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := ParseFlags(append(row.args, "--nats-url-file="+file), io.Discard)
+		switch {
+		case row.want != "" && (err != nil || c.NATSURL != row.want):
+			t.Errorf("%q: %q, %v", row.content, c.NATSURL, err)
+		case row.want == "" && (!errors.Is(err, ErrUsage) || strings.Contains(err.Error(), "secret")):
+			t.Errorf("%q: %v", row.content, err)
 		}
 	}
 }
