@@ -326,7 +326,7 @@ kube-check: need-go bin/helm bin/kubectl ## Render the chart, kustomize and docs
 
 bin/kube-apiserver: deploy/kube/apiserver/go.mod deploy/kube/apiserver/go.sum
 	@echo "build: kube-apiserver (six minutes of CPU the first time)"
-	@cd deploy/kube/apiserver && $(STATIC) "-s -w" -o ../../../$@ k8s.io/kubernetes/cmd/kube-apiserver
+	@cd deploy/kube/apiserver && $(STATIC) "-s -w -X k8s.io/component-base/version.gitVersion=$$($(GO) list -m -f '{{.Version}}' k8s.io/kubernetes)" -o ../../../$@ k8s.io/kubernetes/cmd/kube-apiserver
 	@touch $@
 
 .PHONY: kube

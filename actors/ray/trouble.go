@@ -45,3 +45,7 @@ func troubleOf(err error, way Endpoint) state.AgentFailure {
 // refusedWay is the way out where the token that was read is not the cluster's.
 const refusedWay = "Ray's pods read the token when they start: after a change of the Secret delete the head and worker pods, " +
 	"or put the old token back; with enableK8sTokenAuth the account needs the verb ray:write on the RayCluster"
+
+// Trouble is what an error of a Resolver or of Check says of the Ray cluster itself;
+// zero: nothing.
+func Trouble(err error) state.AgentFailure { return troubleOf(err, Endpoint{}) }
