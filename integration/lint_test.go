@@ -71,7 +71,13 @@ func TestLintRulesFire(t *testing.T) {
 		{"nothing imports cmd", "integration/x.go", imports("integration", "dynctl/cmd/tool"), "nothing imports cmd"},
 		{"deploy links none of ours", "deploy/x.go", imports("deploy", "dynctl/state"), "it does not link them"},
 		{"what is exported has a comment", "events/x.go", "// Package events is a test.\npackage events\n\nfunc Bare() {}\n", "exported: exported function Bare should have comment"},
-		{"errors are compared with errors.Is", "events/x.go", "// Package events is a test.\npackage events\n\nimport \"io\"\n\n// End says whether err is io.EOF.\nfunc End(err error) bool { return err == io.EOF }\n", "errorlint"},
+		{"errors are compared with errors.Is", "events/x.go", "// Package events is a test.\npackage events\n\nimport \"io\"\n\n// End reports whether err is io.EOF.\nfunc End(err error) bool { return err == io.EOF }\n", "errorlint"},
+		{"a function has at most 60 lines", "events/x.go", long(plain, 60), ""},
+		{"a longer one is split", "events/x.go", long(plain, 61), "(funlen)"},
+		{"so is a test", "events/x_test.go", long(plain, 61), "(funlen)"},
+		{"so is one behind a build tag", "events/x_test.go", long(behindTag, 61), "(funlen)"},
+		{"at most 14 branches", "events/x_test.go", winding(14), ""},
+		{"more are split", "events/x_test.go", winding(15), "(gocyclo)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -104,6 +110,21 @@ func imports(pkg string, paths ...string) string {
 func clock(pkg, call string) string {
 	return "// Package " + pkg + " is a test.\npackage " + pkg + "\n\nimport \"time\"\n\nvar _ = time." + call + "\n"
 }
+
+// long is a file with a function of a number of lines between its braces.
+func long(head string, lines int) string {
+	return head + "\tx := 1\n" + strings.Repeat("\tx++\n", lines-2) + "\treturn x\n}\n"
+}
+
+// winding is one with a number of branches.
+func winding(branches int) string {
+	return plain + "\tx := 1\n" + strings.Repeat("\tif x > 0 {\n\t\tx++\n\t}\n", branches) + "\treturn x\n}\n"
+}
+
+const (
+	plain     = "// Package events is a test.\npackage events\n\n// Count counts.\nfunc Count() int {\n"
+	behindTag = "//go:build integration\n\n" + plain
+)
 
 // lint runs the linter on one file and returns what it prints.
 func lint(t *testing.T, linter, config, file, code string) string {

@@ -89,6 +89,11 @@ func TestUnreadableValuesAreLeftOutAndNamed(t *testing.T) {
 			t.Errorf("%s: exit code %d\n%s%s", row.args, code, stdout, stderr)
 		}
 	}
+}
+
+// Doctor has a finding for each, and does not say it on stderr too.
+func TestDoctorNamesUnreadableValues(t *testing.T) {
+	spoiled(t)
 	_, stdout, stderr := execute(t, "doctor", "-o", "json")
 	var findings []finding
 	if err := json.Unmarshal([]byte(stdout), &findings); err != nil {

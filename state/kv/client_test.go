@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +20,12 @@ func TestSpecsAreWrittenByRevision(t *testing.T) {
 	zero := uint64(0)
 	rev := must(c.PutSpec(ctx, key, []byte("a"), PutOptions{IfRevision: &zero, Author: "ann", Comment: "two\nlines"}))(t)
 	e := must(c.GetSpec(ctx, key))(t)
-	if e.Revision != rev || string(e.Value) != "a" || e.Author != "ann" || e.Comment != "two lines" || e.Key != key.String() || e.At.IsZero() {
-		t.Errorf("read back %+v", e)
+	if e.At.IsZero() {
+		t.Error("it was written at no time")
+	}
+	want := SpecEntry{Key: key.String(), Revision: rev, Value: []byte("a"), Size: 1, Author: "ann", Comment: "two lines", At: e.At}
+	if !reflect.DeepEqual(e, want) {
+		t.Errorf("read back %+v, want %+v", e, want)
 	}
 	if _, err := c.PutSpec(ctx, key, []byte("b"), PutOptions{IfRevision: &zero}); !errors.Is(err, ErrConflict) {
 		t.Errorf("create over an existing one: %v", err)

@@ -12,45 +12,63 @@ import (
 	"dynctl/state/kv/natsd/natsdtest"
 )
 
+// agent answers what is asked, and keeps it.
+type agent struct {
+	t             *testing.T
+	nc            *nats.Conn
+	asked, answer string
+}
+
+func newAgent(t *testing.T, answer string) *agent {
+	t.Helper()
+	nc, _ := natsdtest.Connect(t)
+	a := &agent{t: t, nc: nc, answer: answer}
+	if _, err := nc.Subscribe(Subject, func(m *nats.Msg) {
+		a.asked = string(m.Data)
+		_ = m.Respond([]byte(a.answer))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (a *agent) ask(r Request) (Reply, error) { return Ask(a.t.Context(), a.nc, r) }
+
 func TestAsk(t *testing.T) {
+	a := newAgent(t, `{"text": "one\n", "attempt": 2, "rotations": 0, "offset": 4, "file": 9, "more": true, "path": "/x.log"}`)
+	reply, err := a.ask(Request{Server: "s", Unit: "u", Actor: "a", Lines: -1})
+	if err != nil || reply.Text != "one\n" || !reply.More || reply.Position != (Position{Attempt: 2, Offset: 4, File: 9}) {
+		t.Errorf("%+v %v", reply, err)
+	}
+	if want := `{"server":"s","unit":"u","actor":"a","previous":false,"lines":-1}`; a.asked != want {
+		t.Errorf("asked %s, want %s", a.asked, want)
+	}
+	if _, err := a.ask(Request{Position: &reply.Position}); err != nil {
+		t.Fatal(err)
+	}
+	var next map[string]any
+	if err := json.Unmarshal([]byte(a.asked), &next); err != nil || next["offset"] != 4.0 || next["file"] != 9.0 || next["attempt"] != 2.0 {
+		t.Errorf("what follows is asked for with %s", a.asked)
+	}
+}
+
+func TestAskWithoutAnAnswer(t *testing.T) {
 	nc, _ := natsdtest.Connect(t)
 	if _, err := Ask(t.Context(), nc, Request{}); !errors.Is(err, ErrAgentAway) {
 		t.Errorf("without an agent: %v", err)
 	}
-	var asked, answer string
-	if _, err := nc.Subscribe(Subject, func(m *nats.Msg) {
-		asked = string(m.Data)
-		_ = m.Respond([]byte(answer))
-	}); err != nil {
-		t.Fatal(err)
-	}
-	answer = `{"text": "one\n", "attempt": 2, "rotations": 0, "offset": 4, "file": 9, "more": true, "path": "/x.log"}`
-	reply, err := Ask(t.Context(), nc, Request{Server: "s", Unit: "u", Actor: "a", Lines: -1})
-	if err != nil || reply.Text != "one\n" || !reply.More || reply.Position != (Position{Attempt: 2, Offset: 4, File: 9}) {
-		t.Errorf("%+v %v", reply, err)
-	}
-	if want := `{"server":"s","unit":"u","actor":"a","previous":false,"lines":-1}`; asked != want {
-		t.Errorf("asked %s, want %s", asked, want)
-	}
-	if _, err := Ask(t.Context(), nc, Request{Position: &reply.Position}); err != nil {
-		t.Fatal(err)
-	}
-	var next map[string]any
-	if err := json.Unmarshal([]byte(asked), &next); err != nil || next["offset"] != 4.0 || next["file"] != 9.0 || next["attempt"] != 2.0 {
-		t.Errorf("what follows is asked for with %s", asked)
-	}
-	answer = `{"error": {"reason": "ActorGone", "message": "the actor is gone"}}`
-	_, err = Ask(t.Context(), nc, Request{})
+	a := newAgent(t, `{"error": {"reason": "ActorGone", "message": "the actor is gone"}}`)
+	_, err := a.ask(Request{})
 	if refused, ok := errors.AsType[*Refusal](err); !ok || refused.Reason != ActorGone || err.Error() != "the actor is gone" {
 		t.Errorf("refused: %v", err)
 	}
-	answer = `not JSON`
-	if _, err := Ask(t.Context(), nc, Request{}); err == nil {
+	a.answer = `not JSON`
+	if _, err := a.ask(Request{}); err == nil {
 		t.Error("an answer that is no answer")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Ask(ctx, nc, Request{}); !errors.Is(err, context.Canceled) {
+	if _, err := Ask(ctx, a.nc, Request{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }

@@ -43,60 +43,80 @@ var needless = regexp.MustCompile(`^\.(apiVersion|kind|metadata\.name|spec\.back
 	// Below what a note names as a whole.
 	`|Worker\..*\.containers\[0\]\.|components\[1\].*containers\[1\]\.|components\[3\]\.`)
 
+// silence takes one field after another out of a document, and wants each to change what
+// is converted or to be named in a note.
+type silence struct {
+	t     *testing.T
+	doc   any
+	all   string // what is converted of the whole
+	notes []string
+	taken int
+}
+
 func testSilent(t *testing.T, raw json.RawMessage) {
 	t.Helper()
-	var doc any
-	if err := json.Unmarshal(raw, &doc); err != nil {
+	s := &silence{t: t}
+	if err := json.Unmarshal(raw, &s.doc); err != nil {
 		t.Fatal(err)
 	}
-	all, notes := converted(t, doc)
-	named := func(key string) bool {
-		return slices.ContainsFunc(notes, func(note string) bool {
-			_, list, ok := strings.Cut(note, "left out, for there is no counterpart: ")
-			return ok && slices.ContainsFunc(strings.Split(list, ", "), func(path string) bool {
-				return path == key || strings.HasSuffix(path, "."+key)
-			})
-		})
+	s.all, s.notes = converted(t, s.doc)
+	s.below("", s.doc, nil)
+	if s.taken < 30 {
+		t.Errorf("only %d fields were taken out", s.taken)
 	}
-	taken := 0
-	var walk func(path string, v any, put func(any), remove func())
-	walk = func(path string, v any, put func(any), remove func()) {
-		if remove != nil {
-			remove()
-			without, _ := converted(t, doc)
+}
+
+// below takes out every field below a value; put changes the value itself.
+func (s *silence) below(path string, v any, put func(any)) {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, x := range v {
+			s.takeOut(path+"."+key, x, func(x any) { v[key] = x }, func() { delete(v, key) })
+		}
+	case []any:
+		for i, x := range v {
+			s.below(fmt.Sprintf("%s[%d]", path, i), x, func(x any) { v[i] = x })
+		}
+	case string:
+		if strings.HasSuffix(path, "]") { // a word of a command line
+			put("x" + v)
+			if s.silent(path) {
+				s.t.Errorf("%s = %q is dropped in silence", path, v)
+			}
 			put(v)
-			taken++
-			key := path[strings.LastIndexByte(path, '.')+1:]
-			switch {
-			case named(key):
-				return // with all below it
-			case without == all && !needless.MatchString(path):
-				t.Errorf("%s = %v is dropped in silence", path, v)
-			}
-		}
-		switch v := v.(type) {
-		case map[string]any:
-			for key, below := range v {
-				walk(path+"."+key, below, func(x any) { v[key] = x }, func() { delete(v, key) })
-			}
-		case []any:
-			for i, below := range v {
-				walk(fmt.Sprintf("%s[%d]", path, i), below, func(x any) { v[i] = x }, nil)
-			}
-		case string:
-			if strings.HasSuffix(path, "]") { // a word of a command line
-				put("x" + v)
-				if without, _ := converted(t, doc); without == all && !needless.MatchString(path) {
-					t.Errorf("%s = %q is dropped in silence", path, v)
-				}
-				put(v)
-			}
 		}
 	}
-	walk("", doc, nil, nil)
-	if taken < 30 {
-		t.Errorf("only %d fields were taken out", taken)
+}
+
+func (s *silence) takeOut(path string, v any, put func(any), remove func()) {
+	remove()
+	silent := s.silent(path)
+	put(v)
+	s.taken++
+	if s.named(path[strings.LastIndexByte(path, '.')+1:]) {
+		return // with all below it
 	}
+	if silent {
+		s.t.Errorf("%s = %v is dropped in silence", path, v)
+	}
+	s.below(path, v, put)
+}
+
+// silent reports whether the document as it is now converts to the same, though the
+// field is not a needless one.
+func (s *silence) silent(path string) bool {
+	without, _ := converted(s.t, s.doc)
+	return without == s.all && !needless.MatchString(path)
+}
+
+// named reports whether a note names a field.
+func (s *silence) named(key string) bool {
+	return slices.ContainsFunc(s.notes, func(note string) bool {
+		_, list, ok := strings.Cut(note, "left out, for there is no counterpart: ")
+		return ok && slices.ContainsFunc(strings.Split(list, ", "), func(path string) bool {
+			return path == key || strings.HasSuffix(path, "."+key)
+		})
+	})
 }
 
 func converted(t *testing.T, doc any) (all string, notes []string) {

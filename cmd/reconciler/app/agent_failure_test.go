@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"dynctl/actors"
 	"dynctl/events"
 	"dynctl/state"
@@ -84,11 +86,8 @@ func TestAgentFailing(t *testing.T) {
 		t.Error("the ops page is not told")
 	}
 	told := 0
-	for e, err := range events.Tail(t.Context(), js, events.TailOptions{FromSeq: 1}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.Type == events.TypeAgentLost && e.Data.Reason == actors.WaitAgentFailing && strings.HasPrefix(e.Data.Message, cause) {
+	for _, e := range storedEvents(t, js, events.TypeAgentLost) {
+		if e.Data.Reason == actors.WaitAgentFailing && strings.HasPrefix(e.Data.Message, cause) {
 			told++
 		}
 	}
@@ -132,4 +131,18 @@ func TestRayTokenRefused(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// storedEvents are all of a type that the stream has.
+func storedEvents(t *testing.T, js jetstream.JetStream, typ string) (out []events.Event) {
+	t.Helper()
+	for e, err := range events.Tail(t.Context(), js, events.TailOptions{FromSeq: 1}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Type == typ {
+			out = append(out, e)
+		}
+	}
+	return out
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,97 +18,123 @@ import (
 	"dynctl/state/kv"
 )
 
-// TestAFullDiskIsTold: a disk that something else fills at once is told by /readyz, on
-// the ops page, to dynctl and in what the planner makes of the servers, rounds go on
-// meanwhile, and all of it is over by itself when there is room.
-func TestAFullDiskIsTold(t *testing.T) {
-	small := smallDisk(t, "96m")
-	r := &rig{tb: t}
-	r.dataDir = filepath.Join(small, "data")
-	r.start("http://127.0.0.1:1")
-	client := kv.New(r.connect())
-	put := func(name string) error {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // a store that has failed does not answer
-		defer cancel()
-		_, err := client.PutSpec(ctx, state.ModelKey("default", name), []byte("apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: "+name+"}\nspec: {model: x/"+name+"}\n"), kv.PutOptions{})
-		return err
-	}
-	eventually(t, "a write before", func() bool { return put("before") == nil })
-	stored := func() (reason string) {
-		statuses, err := client.ListStatuses(t.Context())
-		if err != nil {
-			return err.Error()
-		}
-		for _, s := range statuses {
-			if c, ok := s.Condition(state.CondUpToDate); s.Kind == state.KindServer && ok {
-				return c.Reason
-			}
-		}
-		return "none"
-	}
-	eventually(t, "a status", func() bool { return stored() == actors.CondOK })
+// fullDisk is a reconciler whose store lies on a small disk.
+type fullDisk struct {
+	*rig
+	t      *testing.T
+	small  string
+	client *kv.Client
+}
 
-	filler, err := os.Create(filepath.Join(small, "filler"))
+// put writes a spec; a store that has failed does not answer.
+func (d *fullDisk) put(name string) error {
+	ctx, cancel := context.WithTimeout(d.t.Context(), 2*time.Second)
+	defer cancel()
+	_, err := d.client.PutSpec(ctx, state.ModelKey("default", name), []byte("apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: "+name+"}\nspec: {model: x/"+name+"}\n"), kv.PutOptions{})
+	return err
+}
+
+// fill takes all the room, and writes until the store refuses something.
+func (d *fullDisk) fill() (room func()) {
+	d.t.Helper()
+	filler, err := os.Create(filepath.Join(d.small, "filler"))
 	if err != nil {
-		t.Fatal(err)
+		d.t.Fatal(err)
 	}
 	for err == nil {
 		_, err = filler.Write(make([]byte, 1<<16))
 	}
-	// Write until something is refused.
 	refused := false
 	for i := 0; i < 200 && !refused; i++ {
-		refused = put("while-full") != nil
+		refused = d.put("while-full") != nil
 	}
 	if !refused {
-		t.Fatal("a disk without room takes specs")
+		d.t.Fatal("a disk without room takes specs")
 	}
-	shown := func() string {
-		for _, s := range r.app.snapshot.Load().result.Statuses {
-			if c, ok := s.Condition(state.CondUpToDate); s.Kind == state.KindServer && ok {
-				return c.Reason + " " + c.Message
-			}
+	return func() {
+		if err := errors.Join(os.Remove(filler.Name()), filler.Close()); err != nil {
+			d.t.Fatal(err)
 		}
+	}
+}
+
+// stored is the reason of the server's condition as the store has it; shown is that of
+// the last round, with its message.
+func (d *fullDisk) stored() string {
+	statuses, err := d.client.ListStatuses(d.t.Context())
+	if err != nil {
+		return err.Error()
+	}
+	c, ok := upToDate(statuses)
+	if !ok {
+		return "none"
+	}
+	return c.Reason
+}
+
+func (d *fullDisk) shown() string {
+	c, ok := upToDate(d.app.snapshot.Load().result.Statuses)
+	if !ok {
 		return ""
 	}
-	eventually(t, "the server's condition", func() bool {
-		return strings.HasPrefix(shown(), actors.CondStoreFull+" the disk of the store is full; free space at "+r.dataDir)
-	})
-	verbose := func() kv.Checks {
-		w := httptest.NewRecorder()
-		r.app.readyz(w, httptest.NewRequest("GET", "/readyz?verbose", http.NoBody))
-		var c kv.Checks
-		if err := json.Unmarshal(w.Body.Bytes(), &c); err != nil {
-			t.Fatal(err)
+	return c.Reason + " " + c.Message
+}
+
+func upToDate(statuses []state.Status) (state.Condition, bool) {
+	for _, s := range statuses {
+		if c, ok := s.Condition(state.CondUpToDate); s.Kind == state.KindServer && ok {
+			return c, true
 		}
-		return c
 	}
-	full := func(checks kv.Checks) bool {
-		return slices.ContainsFunc(checks.Checks, func(c kv.Check) bool {
-			return c.Name == kv.CheckDisk && c.State == checkDegraded && c.Reason == actors.CondStoreFull &&
-				strings.Contains(c.Text, "nothing is stopped meanwhile") && strings.Contains(c.Text, "dynctl_specs 0.")
-		})
+	return state.Condition{}, false
+}
+
+// readyz is what /readyz?verbose says.
+func (d *fullDisk) readyz() (c kv.Checks) {
+	w := httptest.NewRecorder()
+	d.app.readyz(w, httptest.NewRequest("GET", "/readyz?verbose", http.NoBody))
+	if err := json.Unmarshal(w.Body.Bytes(), &c); err != nil {
+		d.t.Fatal(err)
 	}
-	eventually(t, "/readyz", func() bool { return full(verbose()) })
-	if lines := r.app.opsInput().Degraded; !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "disk: disk of the store is full") }) {
+	return c
+}
+
+// sayFull reports whether checks tell of a full disk.
+func sayFull(checks kv.Checks) bool {
+	return slices.ContainsFunc(checks.Checks, func(c kv.Check) bool {
+		return c.Name == kv.CheckDisk && c.State == checkDegraded && c.Reason == actors.CondStoreFull &&
+			strings.Contains(c.Text, "nothing is stopped meanwhile") && strings.Contains(c.Text, "dynctl_specs 0.")
+	})
+}
+
+// TestAFullDiskIsTold: a disk that something else fills at once is told by /readyz, on
+// the ops page, to dynctl and in what the planner makes of the servers, rounds go on
+// meanwhile, and all of it is over by itself when there is room.
+func TestAFullDiskIsTold(t *testing.T) {
+	d := &fullDisk{rig: &rig{tb: t}, t: t, small: smallDisk(t, "96m")}
+	d.dataDir = filepath.Join(d.small, "data")
+	d.start("http://127.0.0.1:1")
+	d.client = kv.New(d.connect())
+	eventually(t, "a write before", func() bool { return d.put("before") == nil })
+	eventually(t, "a status", func() bool { return d.stored() == actors.CondOK })
+	room := d.fill()
+	eventually(t, "the server's condition", func() bool {
+		return strings.HasPrefix(d.shown(), actors.CondStoreFull+" the disk of the store is full; free space at "+d.dataDir)
+	})
+	eventually(t, "/readyz", func() bool { return sayFull(d.readyz()) })
+	if lines := d.app.opsInput().Degraded; !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "disk: disk of the store is full") }) {
 		t.Errorf("the ops page shows %q", lines)
 	}
-	if answers, err := client.Checks(t.Context()); err != nil || len(answers) != 1 || !full(answers[0]) {
+	if answers, err := d.client.Checks(t.Context()); err != nil || len(answers) != 1 || !sayFull(answers[0]) {
 		t.Errorf("dynctl is told %+v, %v", answers, err)
 	}
 	// A store that does not answer holds no round up.
-	before := *r.app.roundAt.Load()
-	eventually(t, "more rounds", func() bool { return r.app.roundAt.Load().Sub(before) > 2*idleRound })
-
-	if err := os.Remove(filler.Name()); err != nil {
-		t.Fatal(err)
-	}
-	if err := filler.Close(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "specs are taken again", func() bool { return put("after") == nil })
+	before := *d.app.roundAt.Load()
+	eventually(t, "more rounds", func() bool { return d.app.roundAt.Load().Sub(before) > 2*idleRound })
+	room()
+	eventually(t, "specs are taken again", func() bool { return d.put("after") == nil })
 	eventually(t, "it is over", func() bool {
-		return shown() == actors.CondOK+" " && stored() == actors.CondOK && !full(verbose())
+		return d.shown() == actors.CondOK+" " && d.stored() == actors.CondOK && !sayFull(d.readyz())
 	})
 }
 

@@ -20,6 +20,33 @@ func TestSimulatedFleetConverges(t *testing.T) {
 	r.declare(models)
 	r.allReady(models)
 
+	node := r.healsFaults(models)
+	r.allReady(models)
+	for _, u := range r.workers(models) {
+		if slices.Contains(u.PlacementGroup.Nodes, node) {
+			t.Errorf("%s is said to run on a dead node", u.Unit)
+		}
+	}
+	for i := range models {
+		key, err := state.ParseKey("model.default." + modelName(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.client.DeleteSpec(t.Context(), key, kv.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.until("nothing of the models is left", func() bool { return r.gone == models })
+	r.workers(0)
+	if refused, err := r.sim.Refused(); err != nil || len(refused) > 0 {
+		t.Errorf("refused: %v (%v)", refused, err)
+	}
+}
+
+// healsFaults hits a fleet with every kind of fault, and returns the node that has ended.
+func (r *rig) healsFaults(models int) (node string) {
+	t := r.tb
+	t.Helper()
 	workers := r.workers(models)
 	for _, u := range workers {
 		if u.Actors[0].Attempt != 1 {
@@ -27,7 +54,7 @@ func TestSimulatedFleetConverges(t *testing.T) {
 		}
 	}
 	names := slices.Sorted(maps.Keys(workers))
-	node := workers[names[3]].PlacementGroup.Nodes[0]
+	node = workers[names[3]].PlacementGroup.Nodes[0]
 	for _, fault := range []struct {
 		what string
 		hit  string
@@ -49,26 +76,7 @@ func TestSimulatedFleetConverges(t *testing.T) {
 			r.healed(u)
 		}
 	}
-	r.allReady(models)
-	for _, u := range r.workers(models) {
-		if slices.Contains(u.PlacementGroup.Nodes, node) {
-			t.Errorf("%s is said to run on a dead node", u.Unit)
-		}
-	}
-	for i := range models {
-		key, err := state.ParseKey("model.default." + modelName(i))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.client.DeleteSpec(t.Context(), key, kv.DeleteOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r.until("nothing of the models is left", func() bool { return r.gone == models })
-	r.workers(0)
-	if refused, err := r.sim.Refused(); err != nil || len(refused) > 0 {
-		t.Errorf("refused: %v (%v)", refused, err)
-	}
+	return node
 }
 
 // BenchmarkScale measures a whole reconciler against 100 simulated nodes of 8

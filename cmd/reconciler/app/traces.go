@@ -163,16 +163,13 @@ func readyUnits(statuses []state.Status) map[state.UnitKey]bool {
 // look notes how far the units of a journey are.
 func (t *traces) look(in actors.Input, m actors.DesiredModel, j *journey, ready map[state.UnitKey]bool) {
 	regs := in.Registered[m.Server]
-	registered := func(lease int64) bool {
-		return lease != 0 && slices.ContainsFunc(regs.Instances, func(i state.Instance) bool { return i.Lease == lease })
-	}
 	for _, u := range in.Observed.Units {
 		l := j.legs[u.Unit]
 		if l == nil || u.Server != m.Server || u.Model != m.Name || u.StoreID != in.Policy.StoreID {
 			continue
 		}
-		lease := l.follow(u)
-		if l.registered.IsZero() && registered(lease) {
+		l.follow(u)
+		if l.registered.IsZero() && isRegistered(u, regs) {
 			l.registered = in.Now
 		}
 		if l.ready.IsZero() && ready[u.Key()] {
@@ -187,17 +184,24 @@ func (t *traces) look(in actors.Input, m actors.DesiredModel, j *journey, ready 
 	}
 }
 
-// follow notes what a unit executes, and returns its lease; 0: it has none.
-func (l *leg) follow(u state.Unit) (lease int64) {
+// follow notes what a unit executes.
+func (l *leg) follow(u state.Unit) {
 	l.role = actors.RoleName(u.Role)
 	for _, a := range u.Actors {
 		if a.StartedAt.After(l.executed) { // once more: what came after the last time is void
 			l.executed, l.attempt = a.StartedAt, a.Attempt
 			l.registered, l.ready = time.Time{}, time.Time{}
 		}
+	}
+}
+
+// isRegistered reports whether the unit's lease is that of an instance.
+func isRegistered(u state.Unit, regs state.Registrations) bool {
+	lease := int64(0)
+	for _, a := range u.Actors {
 		lease = max(lease, a.Lease)
 	}
-	return lease
+	return lease != 0 && slices.ContainsFunc(regs.Instances, func(i state.Instance) bool { return i.Lease == lease })
 }
 
 // isReady says that the model is ready at its accepted revision.

@@ -246,6 +246,9 @@ func TestTracesOfRevisionsOutOfTheOrdinary(t *testing.T) {
 			t.Errorf("got\n%s", got)
 		}
 	})
+}
+
+func TestTracesOfRevisionsThatChange(t *testing.T) {
 	t.Run("of every role one has to serve", func(t *testing.T) {
 		j := newJourney()
 		j.begun(true)

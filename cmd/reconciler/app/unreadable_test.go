@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -56,6 +58,29 @@ func (r *rig) eventually(what string, ok func() bool) {
 	}
 }
 
+func (r *rig) notStartedAgain(workers map[string]state.Unit) {
+	r.tb.Helper()
+	for model, u := range workers {
+		if first, last := r.started(u.Unit); last != first {
+			r.tb.Errorf("%s was started again", model)
+		}
+	}
+}
+
+// putValue writes one value to several keys of a bucket.
+func putValue(t *testing.T, js jetstream.JetStream, value, bucket string, keys ...string) {
+	t.Helper()
+	b, err := js.KeyValue(t.Context(), bucket)
+	for _, key := range keys {
+		if err == nil {
+			_, err = b.Put(t.Context(), key, []byte(value))
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Garbage stands under keys of every bucket, over what was good, beside it, and under
 // keys that are nobody's: models are accepted, roll and heal all the same, nothing
 // that runs is touched, and it is named. The reconciler repairs what is its own.
@@ -66,28 +91,12 @@ func TestGarbageInEveryBucket(t *testing.T) {
 	r.allReady(models)
 	before := r.workers(models)
 	js := r.connect()
-	put := func(bucket, key, value string) uint64 {
-		t.Helper()
-		b, err := js.KeyValue(t.Context(), bucket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rev, err := b.Put(t.Context(), key, []byte(value))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return rev
-	}
 	for i, value := range []string{"garbage", "[]", `{"acceptedRevision":18446744073709551615}`, `{"key":"model.default.other"}`} {
 		t.Run(value, func(t *testing.T) {
-			for _, key := range []string{"model.default.m0000", "server.default", "model.default.nobody", "zzz", "model.default"} {
-				put(kv.BucketStatus, key, value)
-			}
-			for _, key := range []string{"unit.default.zzz", "node.x", "later.thing", "unit.default." + before["m0001"].Unit} {
-				put(kv.BucketObserved, key, value)
-			}
-			put(kv.BucketLease, "zzz", value)
-			put(kv.BucketSpecs, "zzz", value)
+			putValue(t, js, value, kv.BucketStatus, "model.default.m0000", "server.default", "model.default.nobody", "zzz", "model.default")
+			putValue(t, js, value, kv.BucketObserved, "unit.default.zzz", "node.x", "later.thing", "unit.default."+before["m0001"].Unit)
+			putValue(t, js, value, kv.BucketLease, "zzz")
+			putValue(t, js, value, kv.BucketSpecs, "zzz")
 			name := fmt.Sprintf("late%d", i)
 			r.put("model.default."+name, "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: "+name+"}\nspec: {model: acme/"+name+", engine: mocker, resources: {gpus: 1}}\n")
 			r.until(name+" is ready", func() bool { return r.ready["model.default."+name] })
@@ -103,23 +112,14 @@ func TestGarbageInEveryBucket(t *testing.T) {
 			}
 		})
 	}
-	for model, u := range before {
-		if first, last := r.started(u.Unit); last != first {
-			t.Errorf("%s was started again", model)
-		}
-	}
+	r.notStartedAgain(before)
 	if err := r.sim.Exit(before["m0002"].Key(), 1); err != nil {
 		t.Fatal(err)
 	}
 	r.healed(before["m0002"])
 	told := map[string]int{}
-	for e, err := range events.Tail(t.Context(), js, events.TailOptions{FromSeq: 1}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.Type == events.TypeValueUnreadable {
-			told[e.Data.Message]++
-		}
+	for _, e := range storedEvents(t, js, events.TypeValueUnreadable) {
+		told[e.Data.Message]++
 	}
 	if len(told) < 4*9 {
 		t.Errorf("%d values were told: %v", len(told), told)
@@ -152,11 +152,7 @@ func TestPurgedSpecs(t *testing.T) {
 		id, err := r.client.StoreID(t.Context())
 		return err == nil && id == r.app.views.StoreID()
 	})
-	for model, u := range before {
-		if first, last := r.started(u.Unit); last != first {
-			t.Errorf("%s was started again", model)
-		}
-	}
+	r.notStartedAgain(before)
 	if _, err := r.client.DeleteSpec(t.Context(), state.ModelKey("default", "m0000"), kv.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

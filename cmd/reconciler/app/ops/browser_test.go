@@ -56,6 +56,11 @@ func TestPageInABrowser(t *testing.T) {
 		}
 	})
 
+	followsEvents(t, b)
+}
+
+// followsEvents: what happens is shown without a reload, also after the stream was cut.
+func followsEvents(t *testing.T, b *browser) {
 	t.Run("new events arrive and obey the filter", func(t *testing.T) {
 		b.T = t
 		run(b, chromedp.Click("#filter-trouble"))

@@ -70,11 +70,38 @@ Traceback (most recent call last):
   File "vllm/v1/worker/gpu_worker.py", line 231, in determine_available_memory
 torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 3.50 GiB. <GPU 5> has 1.12 GiB free.`
 
+// nextAttempt is when the model that fails is executed again.
+var nextAttempt = noon.Add(42 * time.Second)
+
 // fixture is a server with a model in each of the states that people ask about.
 func fixture() Input {
-	until := noon.Add(42 * time.Second)
 	free := 1.0
 	none := 0.0
+	return Input{
+		Now: noon, ID: "ops-1", Version: "v0.1.0", NATSURL: "nats://10.0.0.3:4322", StoreID: store, Loaded: true, Observed: true,
+		Leader:   Leader{Known: true, Mine: true, Holder: "ops-1", Epoch: 4, Since: noon.Add(-26 * time.Hour)},
+		Agent:    &state.Agent{Incarnation: 2, NodeIP: "10.0.0.4", Synced: true, At: noon},
+		Statuses: fixtureStatuses(),
+		Specs: map[string]Spec{
+			"model.default.qwen3-32b": {"Qwen/Qwen3-32B", "vllm", "disagg", 1}, "model.default.llama-70b": {"meta-llama/Llama-3.3-70B-Instruct", "vllm", "aggregated", 4},
+			"model.default.mixtral-8x22b": {"mistralai/Mixtral-8x22B-Instruct-v0.1", "sglang", "aggregated", 4}, "model.default.phi-4": {"microsoft/phi-4", "vllm", "aggregated", 1},
+			"model.default.whisper-v3": {"openai/whisper-large-v3", "vllm", "aggregated", 1},
+		},
+		Units: fixtureUnits(),
+		Nodes: []state.Node{
+			{ID: "node-head", IP: "10.0.0.4", CPUs: 16, Head: true, Alive: true},
+			{ID: "node-gpu-1", IP: "10.0.0.5", GPUs: 8, CPUs: 96, Alive: true, FreeGPUs: &free},
+			{ID: "node-gpu-2", IP: "10.0.0.6", GPUs: 2, CPUs: 32, Alive: true, FreeGPUs: &none},
+		},
+		Waits: []actors.Wait{
+			{Key: state.UnitKey{Server: "default", Unit: "5e6f7a8b_llama_70b_DP0"}, Model: "llama-70b", Reason: actors.WaitBackOff, Message: "code 1, attempt 4", Until: nextAttempt},
+			{Key: state.UnitKey{Server: "default", Unit: "9c0d1e2f_mixtral_8x22b_DP0"}, Model: "mixtral-8x22b", Reason: actors.ReasonInsufficientGPUs, Message: "4 GPUs are needed on one node, 1 is free"},
+		},
+		Orphans: []actors.Orphan{{Key: state.UnitKey{Server: "default", Unit: "deadbeef_gemma_DP0"}, Reason: actors.ReasonOrphan, Message: "no accepted spec asks for it"}},
+	}
+}
+
+func fixtureStatuses() []state.Status {
 	auto := state.RouterStatus{Mode: "kv", KVEvents: true, Source: "auto", Because: "model qwen3-32b is disaggregated, and kv routing is what pairs its prefill with its decode"}
 	server := state.Status{
 		Key: "server.default", Kind: state.KindServer, Server: "default", ObservedRevision: 3, AcceptedRevision: 3, Generation: "00c0ffee",
@@ -86,7 +113,7 @@ func fixture() Input {
 	qwen.Placements = []state.PlacementStatus{{Unit: "1a2b3c4d_qwen_qwen3_32b_decode_0", State: "Ready"}, {Unit: "1a2b3c4d_qwen_qwen3_32b_prefill_0", State: "Ready"}}
 	qwen.Router = &auto
 	llama := model("llama-70b", "5e6f7a8b", chain(state.CondWorkersReady, actors.WaitBackOff, "0 of 1 workers are healthy: code 1, attempt 4"), map[string]state.RoleStatus{
-		"aggregated": {Desired: 1, Updated: 1, Restarts: 3, BackoffUntil: &until, LastExit: &state.ExitStatus{
+		"aggregated": {Desired: 1, Updated: 1, Restarts: 3, BackoffUntil: &nextAttempt, LastExit: &state.ExitStatus{
 			Unit: "5e6f7a8b_llama_70b_DP0", Code: 1, Reason: "Exited", LogTail: crash, At: noon.Add(-69 * time.Second),
 		}},
 	})
@@ -97,6 +124,10 @@ func fixture() Input {
 	roll.Placements = []state.PlacementStatus{{Unit: "66aa88bb_phi_4_DP1", State: "Ready"}}
 	off := model("whisper-v3", "31415926", chain(state.CondWorkersReady, actors.CondSuspended, "spec.suspend is true"), map[string]state.RoleStatus{"aggregated": {}})
 	off.Conditions = append(off.Conditions, state.Condition{Type: state.CondSuspended, Status: state.StatusTrue, Reason: actors.CondSuspended, Message: "`dynctl resume model/whisper-v3` starts it again", LastTransitionTime: noon.Add(-3 * time.Hour)})
+	return []state.Status{server, llama, mix, roll, qwen, off}
+}
+
+func fixtureUnits() []state.Unit {
 	infra := unit("infra", "", "", "node-head", "10.0.0.4", state.UnitRunning)
 	infra.Generation, infra.Actors[0].Ports = "00c0ffee", map[string]int{"etcd": 2379}
 	infra.Actors = append(infra.Actors, infra.Actors[0], infra.Actors[0])
@@ -107,34 +138,13 @@ func fixture() Input {
 	exited := unit("5e6f7a8b_llama_70b_DP0", "llama-70b", "", "node-gpu-1", "10.0.0.5", state.UnitExited, "2", "3", "4", "5")
 	exited.Actors[0].Attempt = 4
 	exited.Actors[0].Exit = &state.Exit{Attempt: 4, Code: 1, Reason: "Exited", At: noon.Add(-69 * time.Second)}
-	return Input{
-		Now: noon, ID: "ops-1", Version: "v0.1.0", NATSURL: "nats://10.0.0.3:4322", StoreID: store, Loaded: true, Observed: true,
-		Leader:   Leader{Known: true, Mine: true, Holder: "ops-1", Epoch: 4, Since: noon.Add(-26 * time.Hour)},
-		Agent:    &state.Agent{Incarnation: 2, NodeIP: "10.0.0.4", Synced: true, At: noon},
-		Statuses: []state.Status{server, llama, mix, roll, qwen, off},
-		Specs: map[string]Spec{
-			"model.default.qwen3-32b": {"Qwen/Qwen3-32B", "vllm", "disagg", 1}, "model.default.llama-70b": {"meta-llama/Llama-3.3-70B-Instruct", "vllm", "aggregated", 4},
-			"model.default.mixtral-8x22b": {"mistralai/Mixtral-8x22B-Instruct-v0.1", "sglang", "aggregated", 4}, "model.default.phi-4": {"microsoft/phi-4", "vllm", "aggregated", 1},
-			"model.default.whisper-v3": {"openai/whisper-large-v3", "vllm", "aggregated", 1},
-		},
-		Units: []state.Unit{
-			infra,
-			unit("1a2b3c4d_qwen_qwen3_32b_decode_0", "qwen3-32b", "decode", "node-gpu-1", "10.0.0.5", state.UnitRunning, "0"),
-			unit("1a2b3c4d_qwen_qwen3_32b_prefill_0", "qwen3-32b", "prefill", "node-gpu-1", "10.0.0.5", state.UnitRunning, "1"),
-			exited,
-			unit("66aa88bb_phi_4_DP1", "phi-4", "", "node-gpu-1", "10.0.0.5", state.UnitRunning, "6"),
-			unit("77aa88bb_phi_4_DP0", "phi-4", "", "node-gpu-2", "10.0.0.6", state.UnitRunning, "0"),
-		},
-		Nodes: []state.Node{
-			{ID: "node-head", IP: "10.0.0.4", CPUs: 16, Head: true, Alive: true},
-			{ID: "node-gpu-1", IP: "10.0.0.5", GPUs: 8, CPUs: 96, Alive: true, FreeGPUs: &free},
-			{ID: "node-gpu-2", IP: "10.0.0.6", GPUs: 2, CPUs: 32, Alive: true, FreeGPUs: &none},
-		},
-		Waits: []actors.Wait{
-			{Key: state.UnitKey{Server: "default", Unit: "5e6f7a8b_llama_70b_DP0"}, Model: "llama-70b", Reason: actors.WaitBackOff, Message: "code 1, attempt 4", Until: until},
-			{Key: state.UnitKey{Server: "default", Unit: "9c0d1e2f_mixtral_8x22b_DP0"}, Model: "mixtral-8x22b", Reason: actors.ReasonInsufficientGPUs, Message: "4 GPUs are needed on one node, 1 is free"},
-		},
-		Orphans: []actors.Orphan{{Key: state.UnitKey{Server: "default", Unit: "deadbeef_gemma_DP0"}, Reason: actors.ReasonOrphan, Message: "no accepted spec asks for it"}},
+	return []state.Unit{
+		infra,
+		unit("1a2b3c4d_qwen_qwen3_32b_decode_0", "qwen3-32b", "decode", "node-gpu-1", "10.0.0.5", state.UnitRunning, "0"),
+		unit("1a2b3c4d_qwen_qwen3_32b_prefill_0", "qwen3-32b", "prefill", "node-gpu-1", "10.0.0.5", state.UnitRunning, "1"),
+		exited,
+		unit("66aa88bb_phi_4_DP1", "phi-4", "", "node-gpu-1", "10.0.0.5", state.UnitRunning, "6"),
+		unit("77aa88bb_phi_4_DP0", "phi-4", "", "node-gpu-2", "10.0.0.6", state.UnitRunning, "0"),
 	}
 }
 

@@ -56,62 +56,17 @@ func TestSectionsAreAsTheGoldenFiles(t *testing.T) {
 	}
 }
 
-func TestWhatThePageSays(t *testing.T) {
-	standby := fixture()
-	standby.Leader = Leader{Known: true, Holder: "ops-2", Epoch: 5, Since: noon}
-	nobody := fixture()
-	nobody.Leader, nobody.Missing = Leader{}, []string{"leader: none yet", "nats: not connected"}
-	failing := fixture()
-	failing.AgentFailure = &state.AgentFailure{Message: "the agent's job ended"}
-	silent := fixture()
-	silent.Observed = false
-	fresh := Input{Now: noon, ID: "ops-1", Loaded: true}
-	orphan := fixture()
-	orphan.Units = append(orphan.Units, unit("deadbeef_gemma_DP0", "gemma", "", "node-gpu-2", "10.0.0.6", state.UnitRunning))
-	orphan.Units[len(orphan.Units)-1].StoreID = "store-2"
-	evil := fixture()
-	evil.Statuses[1].Conditions[2].Message = "<script>alert(1)</script>\u202egpj\u2066\u0085\x1b"
-	evil.Statuses[1].Endpoint, evil.Statuses[0].Endpoint = "javascript:alert(2)", "javascript:alert(2)"
-	other := fixture()
-	for i := range other.Statuses {
-		other.Statuses[i].Server = "two"
-	}
-	two := fixture()
-	two.Statuses = append(two.Statuses, state.Status{Key: "server.two", Kind: state.KindServer, Server: "two"})
-	for _, tc := range []struct {
-		name  string
-		in    Input
-		want  []string
-		never []string
-	}{
-		{"a model that fails: why, since when, what is next, the log, what to do", fixture(), []string{
-			`llama-70b is failing - dynctl</title>`, `data-name="model llama-70b" data-word="failing"`, `<strong>CrashLoopBackOff</strong>: 0 of 1 workers`,
-			actors.ReasonText(actors.WaitBackOff), `it is executed again at <time datetime="2026-11-24T12:00:42Z"`, `&lt;GPU 5&gt; has 1.12 GiB free`,
-			`<code>dynctl rollback model/llama-70b</code>`, `because WorkersReady is not True`,
-		}, []string{"<GPU 5>"}},
-		{"what does not serve leads to why", fixture(), []string{`<a href="#why-model.default.llama-70b">llama-70b is failing`, `<a href="#why-model.default.mixtral-8x22b">mixtral-8x22b is waiting`},
-			[]string{`href="#why-model.default.phi-4"`, `href="#why-model.default.whisper-v3"`}},
-		{"the events of a model", fixture(), []string{`<a href="/?model=llama-70b#timeline">`, `<a href="/?model=llama-70b&amp;trouble=1#timeline">`}, nil},
-		{"models of several servers are told apart", two, []string{"default/llama-70b is failing - dynctl</title>", ">default/llama-70b is failing<"}, nil},
-		{"an event of another day has its date", fixture(), []string{">24 Nov 11:57:07</time>"}, nil},
-		{"a model that waits names the numbers", fixture(), []string{`data-name="model mixtral-8x22b" data-word="waiting"`, `<strong>InsufficientGPUs</strong>: 1 worker needs 4 GPUs on one node; 1 is free`}, nil},
-		{"a rollout serves", fixture(), []string{`data-name="model phi-4" data-word="serving"`, `<strong>RollingOut</strong>`, "What is going on"}, nil},
-		{"a suspended model says how to resume", fixture(), []string{`data-word="suspended"`, `<code>dynctl resume model/whisper-v3</code>`}, nil},
-		{"the router says why", fixture(), []string{`<strong>kv with KV events</strong><span class="because">model qwen3-32b is disaggregated`}, nil},
-		{"GPUs and who holds them", fixture(), []string{`<strong>7</strong> of 8 GPUs held, 1 free`, `GPU 0: 1a2b3c4d_qwen_qwen3_32b_decode_0 of server default`, `GPU 7: free`, `GPU 1: held by others`}, nil},
-		{"a wanted unit is shown", fixture(), []string{`default/9c0d1e2f_mixtral_8x22b_DP0`, "Wanted"}, nil},
-		{"the leader says so", fixture(), []string{`<strong>leads</strong>`, "epoch 4"}, []string{"stands by"}},
-		{"a standby says who leads", standby, []string{`<strong>stands by</strong>`, `<code>ops-2</code> leads, epoch 5`}, nil},
-		{"nobody leads", nobody, []string{"no leader", "<li>leader: none yet</li>", "<li>nats: not connected</li>"}, nil},
-		{"an agent that does not stay", failing, []string{`<strong>failing</strong>`}, nil},
-		{"a silent agent", silent, []string{`<strong>silent</strong>`}, nil},
-		{"nothing is declared", fresh, []string{"<code>dynctl set FILE</code>", "What Ray has is not known yet", "not there yet"}, nil},
-		{"nothing is loaded", Input{Now: noon}, []string{"The specs are being loaded"}, nil},
-		{"an orphan and its command", fixture(), []string{`<code>dynctl sweep default/deadbeef_gemma_DP0</code>`}, nil},
-		{"a unit of another store", orphan, []string{"of another store"}, nil},
-		{"what others wrote is text", evil, []string{"&lt;script&gt;alert(1)", `\u202egpj\u2066\u0085\x1b`}, []string{"<script>alert", `href="javascript:`, "\u202e", "\u2066", "\u0085", "\x1b"}},
-		{"a model of another server is named with it", other, []string{"dynctl status model/llama-70b --server two"}, nil},
-	} {
+// said is what a page of an input has to say, and what it must not.
+type said struct {
+	name  string
+	in    Input
+	want  []string
+	never []string
+}
+
+func pageSays(t *testing.T, rows []said) {
+	t.Helper()
+	for _, tc := range rows {
 		t.Run(tc.name, func(t *testing.T) {
 			p, src := newTestPage(t)
 			src.set(tc.in)
@@ -132,6 +87,69 @@ func TestWhatThePageSays(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhatThePageSays(t *testing.T) {
+	pageSays(t, []said{
+		{"a model that fails: why, since when, what is next, the log, what to do", fixture(), []string{
+			`llama-70b is failing - dynctl</title>`, `data-name="model llama-70b" data-word="failing"`, `<strong>CrashLoopBackOff</strong>: 0 of 1 workers`,
+			actors.ReasonText(actors.WaitBackOff), `it is executed again at <time datetime="2026-11-24T12:00:42Z"`, `&lt;GPU 5&gt; has 1.12 GiB free`,
+			`<code>dynctl rollback model/llama-70b</code>`, `because WorkersReady is not True`,
+		}, []string{"<GPU 5>"}},
+		{"what does not serve leads to why", fixture(), []string{`<a href="#why-model.default.llama-70b">llama-70b is failing`, `<a href="#why-model.default.mixtral-8x22b">mixtral-8x22b is waiting`},
+			[]string{`href="#why-model.default.phi-4"`, `href="#why-model.default.whisper-v3"`}},
+		{"the events of a model", fixture(), []string{`<a href="/?model=llama-70b#timeline">`, `<a href="/?model=llama-70b&amp;trouble=1#timeline">`}, nil},
+		{"an event of another day has its date", fixture(), []string{">24 Nov 11:57:07</time>"}, nil},
+		{"a model that waits names the numbers", fixture(), []string{`data-name="model mixtral-8x22b" data-word="waiting"`, `<strong>InsufficientGPUs</strong>: 1 worker needs 4 GPUs on one node; 1 is free`}, nil},
+		{"a rollout serves", fixture(), []string{`data-name="model phi-4" data-word="serving"`, `<strong>RollingOut</strong>`, "What is going on"}, nil},
+		{"a suspended model says how to resume", fixture(), []string{`data-word="suspended"`, `<code>dynctl resume model/whisper-v3</code>`}, nil},
+		{"the router says why", fixture(), []string{`<strong>kv with KV events</strong><span class="because">model qwen3-32b is disaggregated`}, nil},
+		{"GPUs and who holds them", fixture(), []string{`<strong>7</strong> of 8 GPUs held, 1 free`, `GPU 0: 1a2b3c4d_qwen_qwen3_32b_decode_0 of server default`, `GPU 7: free`, `GPU 1: held by others`}, nil},
+		{"a wanted unit is shown", fixture(), []string{`default/9c0d1e2f_mixtral_8x22b_DP0`, "Wanted"}, nil},
+		{"the leader says so", fixture(), []string{`<strong>leads</strong>`, "epoch 4"}, []string{"stands by"}},
+		{"an orphan and its command", fixture(), []string{`<code>dynctl sweep default/deadbeef_gemma_DP0</code>`}, nil},
+	})
+}
+
+func TestWhatThePageSaysOfItself(t *testing.T) {
+	standby := fixture()
+	standby.Leader = Leader{Known: true, Holder: "ops-2", Epoch: 5, Since: noon}
+	nobody := fixture()
+	nobody.Leader, nobody.Missing = Leader{}, []string{"leader: none yet", "nats: not connected"}
+	failing := fixture()
+	failing.AgentFailure = &state.AgentFailure{Message: "the agent's job ended"}
+	silent := fixture()
+	silent.Observed = false
+	fresh := Input{Now: noon, ID: "ops-1", Loaded: true}
+	pageSays(t, []said{
+		{"a standby says who leads", standby, []string{`<strong>stands by</strong>`, `<code>ops-2</code> leads, epoch 5`}, nil},
+		{"nobody leads", nobody, []string{"no leader", "<li>leader: none yet</li>", "<li>nats: not connected</li>"}, nil},
+		{"an agent that does not stay", failing, []string{`<strong>failing</strong>`}, nil},
+		{"a silent agent", silent, []string{`<strong>silent</strong>`}, nil},
+		{"nothing is declared", fresh, []string{"<code>dynctl set FILE</code>", "What Ray has is not known yet", "not there yet"}, nil},
+		{"nothing is loaded", Input{Now: noon}, []string{"The specs are being loaded"}, nil},
+	})
+}
+
+func TestWhatThePageSaysOfOthers(t *testing.T) {
+	orphan := fixture()
+	orphan.Units = append(orphan.Units, unit("deadbeef_gemma_DP0", "gemma", "", "node-gpu-2", "10.0.0.6", state.UnitRunning))
+	orphan.Units[len(orphan.Units)-1].StoreID = "store-2"
+	evil := fixture()
+	evil.Statuses[1].Conditions[2].Message = "<script>alert(1)</script>\u202egpj\u2066\u0085\x1b"
+	evil.Statuses[1].Endpoint, evil.Statuses[0].Endpoint = "javascript:alert(2)", "javascript:alert(2)"
+	other := fixture()
+	for i := range other.Statuses {
+		other.Statuses[i].Server = "two"
+	}
+	two := fixture()
+	two.Statuses = append(two.Statuses, state.Status{Key: "server.two", Kind: state.KindServer, Server: "two"})
+	pageSays(t, []said{
+		{"models of several servers are told apart", two, []string{"default/llama-70b is failing - dynctl</title>", ">default/llama-70b is failing<"}, nil},
+		{"a unit of another store", orphan, []string{"of another store"}, nil},
+		{"what others wrote is text", evil, []string{"&lt;script&gt;alert(1)", `\u202egpj\u2066\u0085\x1b`}, []string{"<script>alert", `href="javascript:`, "\u202e", "\u2066", "\u0085", "\x1b"}},
+		{"a model of another server is named with it", other, []string{"dynctl status model/llama-70b --server two"}, nil},
+	})
 }
 
 func TestFiltersWorkWithoutScript(t *testing.T) {

@@ -1,0 +1,78 @@
+package docs
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// mostLines is how long a file of code may be, tests and generated ones included.
+const mostLines = 400
+
+// tooLong are files that were longer when the bound was set, with their length. A row may
+// only shrink, and goes when its file has come within the bound.
+var tooLong = map[string]int{
+	"actors/agent/tests/test_agent.py":   557,
+	"actors/agent/dynctl_agent/actor.py": 470,
+	"actors/agent/dynctl_agent/agent.py": 424,
+}
+
+// No file of code is so long that nobody reads it to its end.
+func TestFilesAreShort(t *testing.T) {
+	root, err := os.OpenRoot("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	seen := 0
+	err = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() {
+			if name != "." && strings.HasPrefix(name, ".") || name == "bin" || name == "node_modules" || name == "testdata" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if ext := filepath.Ext(name); ext != ".go" && ext != ".py" {
+			return nil
+		}
+		text, err := fs.ReadFile(root.FS(), path)
+		if err != nil {
+			return err
+		}
+		seen++
+		checkLength(t, path, bytes.Count(text, []byte("\n")))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen < 500 {
+		t.Errorf("only %d files were found", seen)
+	}
+	for path := range tooLong {
+		if _, err := fs.Stat(root.FS(), path); err != nil {
+			t.Errorf("%s is listed as too long, and is not there: take it off the list", path)
+		}
+	}
+}
+
+func checkLength(t *testing.T, path string, lines int) {
+	t.Helper()
+	switch was, listed := tooLong[path]; {
+	case listed && lines <= mostLines:
+		t.Errorf("%s has %d lines: take it off the list of those that are too long", path, lines)
+	case listed && lines < was:
+		t.Errorf("%s has shrunk to %d lines: write that in place of %d", path, lines, was)
+	case listed && lines > was:
+		t.Errorf("%s has grown from %d to %d lines, where at most %d are meant: split it", path, was, lines, mostLines)
+	case !listed && lines > mostLines:
+		t.Errorf("%s has %d lines, of at most %d: split it by what it is about", path, lines, mostLines)
+	}
+}
