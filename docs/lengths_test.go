@@ -5,7 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 )
 
@@ -27,40 +27,44 @@ func TestFilesAreShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	seen := 0
-	err = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name := d.Name()
-		if d.IsDir() {
-			if name != "." && strings.HasPrefix(name, ".") || name == "bin" || name == "node_modules" || name == "testdata" {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if ext := filepath.Ext(name); ext != ".go" && ext != ".py" {
-			return nil
-		}
+	paths := codeBelow(t, root.FS())
+	if len(paths) < 500 {
+		t.Errorf("only %d files were found", len(paths))
+	}
+	for _, path := range paths {
 		text, err := fs.ReadFile(root.FS(), path)
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
-		seen++
 		checkLength(t, path, bytes.Count(text, []byte("\n")))
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if seen < 500 {
-		t.Errorf("only %d files were found", seen)
 	}
 	for path := range tooLong {
 		if _, err := fs.Stat(root.FS(), path); err != nil {
 			t.Errorf("%s is listed as too long, and is not there: take it off the list", path)
 		}
 	}
+}
+
+// codeBelow are the files of code, without those that are built or fetched.
+func codeBelow(t *testing.T, tree fs.FS) (paths []string) {
+	t.Helper()
+	err := fs.WalkDir(tree, ".", func(path string, d fs.DirEntry, err error) error {
+		switch name := d.Name(); {
+		case err != nil:
+			return err
+		case !d.IsDir():
+			if ext := filepath.Ext(name); ext == ".go" || ext == ".py" {
+				paths = append(paths, path)
+			}
+		case slices.Contains([]string{"bin", "node_modules", "testdata"}, name), len(name) > 1 && name[0] == '.':
+			return fs.SkipDir
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
 }
 
 func checkLength(t *testing.T, path string, lines int) {

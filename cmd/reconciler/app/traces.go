@@ -176,12 +176,11 @@ func (t *traces) look(in actors.Input, m actors.DesiredModel, j *journey, ready 
 			l.ready = in.Now
 		}
 	}
-	switch {
-	case len(j.legs) > 0 && !j.complete() && regs.Known && in.Frontends[m.Server].Known:
-		j.seen = true
-	case len(j.legs) == 0 && isReady(m):
-		j.over = true // the revision changed nothing that runs
+	if len(j.legs) == 0 {
+		j.over = j.over || isReady(m) // the revision changed nothing that runs
+		return
 	}
+	j.seen = j.seen || !j.complete() && regs.Known && in.Frontends[m.Server].Known
 }
 
 // follow notes what a unit executes.
