@@ -68,6 +68,8 @@ func TestLintRulesFire(t *testing.T) {
 		{"actors/ray may not import state/kv", "actors/ray/x.go", imports("ray", "dynctl/state/kv"), "actors/ray imports actors and state alone"},
 		{"actors/simray may not import state/kv", "actors/simray/x.go", imports("simray", "dynctl/state/kv"), "actors/simray imports actors and state alone"},
 		{"events may not import state", "events/x.go", imports("events", "dynctl/state"), "events imports no other package"},
+		{"convert may not import doctor", "cmd/dynctl/internal/convert/x.go", imports("convert", "dynctl/cmd/dynctl/internal/doctor"), "knows no other verb's"},
+		{"doctor may import the exit codes", "cmd/dynctl/internal/doctor/x.go", imports("doctor", "dynctl/cmd/dynctl/internal/exit"), ""},
 		{"nothing imports cmd", "integration/x.go", imports("integration", "dynctl/cmd/tool"), "nothing imports cmd"},
 		{"deploy links none of ours", "deploy/x.go", imports("deploy", "dynctl/state"), "it does not link them"},
 		{"what is exported has a comment", "events/x.go", "// Package events is a test.\npackage events\n\nfunc Bare() {}\n", "exported: exported function Bare should have comment"},
@@ -97,6 +99,7 @@ var packages = map[string]string{
 	"state": "state", "state/engineflags": "engineflags", "router": "router", "actors": "actors", "events": "events", "state/kv": "kv",
 	"actors/place": "place", "actors/render": "render", "actors/accept": "accept", "actors/offline": "offline", "actors/plan": "plan", "actors/world": "world",
 	"state/registry": "registry", "actors/ray": "ray", "actors/simray": "simray", "cmd/tool": "tool",
+	"cmd/dynctl/internal/exit": "exit", "cmd/dynctl/internal/doctor": "doctor",
 }
 
 func imports(pkg string, paths ...string) string {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/cmd/internal/screen"
 	"dynctl/cmd/internal/version"
 	"dynctl/state"
@@ -41,16 +42,16 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
-		return exitOK
+		return exit.OK
 	}
-	var e *exitError
+	var e *exit.Error
 	if !errors.As(err, &e) && isUsage(err) {
 		err = wrongUsage(cmd, err)
 	}
-	if text := err.Error(); text != "" && exitCode(err) != exitInterrupted {
+	if text := err.Error(); text != "" && exit.CodeOf(err) != exit.Interrupted {
 		fmt.Fprintln(a.err, "error:", state.HideSecrets(strings.TrimRight(text, "\n")))
 	}
-	return exitCode(err)
+	return exit.CodeOf(err)
 }
 
 const rootLong = `dynctl declares, shows and explains what Dynamo serves on Ray.

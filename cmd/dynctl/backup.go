@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state/kv"
 )
 
@@ -29,7 +30,7 @@ func (a *app) backupCmd() *cobra.Command {
 		return a.withClient(ctx, func(c *kv.Client) error {
 			if args[0] == "-" {
 				_, err := c.Backup(ctx, a.out, a.now())
-				return stored(err)
+				return exit.Stored(err)
 			}
 			info, size, err := a.backupTo(ctx, c, args[0], *overwrite)
 			if err != nil {
@@ -45,11 +46,11 @@ func (a *app) backupCmd() *cobra.Command {
 // backupTo writes a backup that is there whole or not at all.
 func (a *app) backupTo(ctx context.Context, c *kv.Client, path string, overwrite bool) (info kv.BackupInfo, size int64, err error) {
 	if _, err := os.Stat(path); err == nil && !overwrite {
-		return info, 0, usageErr("%s is there already: name another file, or pass --overwrite", path)
+		return info, 0, exit.Usagef("%s is there already: name another file, or pass --overwrite", path)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*") // readable by its owner alone
 	if err != nil {
-		return info, 0, usageErr("%w", err)
+		return info, 0, exit.Usagef("%w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -58,11 +59,11 @@ func (a *app) backupTo(ctx context.Context, c *kv.Client, path string, overwrite
 	}()
 	info, err = c.Backup(ctx, f, a.now())
 	if err != nil {
-		return info, 0, errors.Join(stored(err), f.Close())
+		return info, 0, errors.Join(exit.Stored(err), f.Close())
 	}
 	size, err = f.Seek(0, io.SeekEnd)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return info, 0, fail(exitUnreachable, "write %s: %w", path, err)
+		return info, 0, exit.Errorf(exit.Unreachable, "write %s: %w", path, err)
 	}
 	return info, size, os.Rename(f.Name(), path)
 }

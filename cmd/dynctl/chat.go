@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -35,7 +36,7 @@ func (a *app) chatCmd() *cobra.Command {
 	system := cmd.Flags().String("system", "", "system prompt")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if chat.maxTokens < 0 {
-			return usageErr("--max-tokens: want 0 or more, got %d", chat.maxTokens)
+			return exit.Usagef("--max-tokens: want 0 or more, got %d", chat.maxTokens)
 		}
 		err := a.onObject(cmd.Context(), args[0], func(c *kv.Client, key state.Key) (err error) {
 			chat.endpoint, chat.model, err = a.servedAt(cmd.Context(), c, key)
@@ -59,14 +60,14 @@ func (a *app) chatCmd() *cobra.Command {
 // servedAt finds where a model is served and under which name, or says why not.
 func (a *app) servedAt(ctx context.Context, c *kv.Client, key state.Key) (endpoint, model string, err error) {
 	if key.Kind != state.KindModel {
-		return "", "", usageErr("%s is no model: want dynctl chat MODEL", refOf(key))
+		return "", "", exit.Usagef("%s is no model: want dynctl chat MODEL", refOf(key))
 	}
 	s, err := c.GetStatus(ctx, key)
 	if errors.Is(err, kv.ErrNotFound) {
-		return "", "", fail(exitUnreachable, "%s has no status yet: is the reconciler running? (see `dynctl doctor`)", refOf(key))
+		return "", "", exit.Errorf(exit.Unreachable, "%s has no status yet: is the reconciler running? (see `dynctl doctor`)", refOf(key))
 	}
 	if err != nil {
-		return "", "", stored(err)
+		return "", "", exit.Stored(err)
 	}
 	if available := condition(&s, state.CondAvailable); available == state.StatusFalse {
 		v := judge(&s, a.now())
@@ -77,18 +78,18 @@ func (a *app) servedAt(ctx context.Context, c *kv.Client, key state.Key) (endpoi
 		if v.next != "" {
 			text += "; next: " + v.next
 		}
-		return "", "", fail(exitUnreachable, "%s", text)
+		return "", "", exit.Errorf(exit.Unreachable, "%s", text)
 	}
 	if endpoint = s.Endpoint; endpoint == "" {
 		server, err := c.GetStatus(ctx, state.ServerKey(key.Server))
 		if err != nil || server.Endpoint == "" {
-			return "", "", fail(exitUnreachable, "server/%s has no endpoint yet: its frontend is not up (see `dynctl status`)", key.Server)
+			return "", "", exit.Errorf(exit.Unreachable, "server/%s has no endpoint yet: its frontend is not up (see `dynctl status`)", key.Server)
 		}
 		endpoint = server.Endpoint
 	}
 	doc, err := state.DecodeValue(key, s.AcceptedSpec)
 	if err != nil {
-		return "", "", fail(exitUnreachable, "%s: no accepted spec in its status: %w", refOf(key), err)
+		return "", "", exit.Errorf(exit.Unreachable, "%s: no accepted spec in its status: %w", refOf(key), err)
 	}
 	return endpoint, doc.Object.Model.Spec.ServedNameOrModel(), nil
 }
@@ -113,11 +114,11 @@ func (c *conversation) read(ctx context.Context) error {
 	if !isTerminal(c.in) {
 		data, err := io.ReadAll(c.in)
 		if err != nil {
-			return usageErr("read the prompt: %w", err)
+			return exit.Usagef("read the prompt: %w", err)
 		}
 		prompt := strings.TrimSpace(string(data))
 		if prompt == "" {
-			return usageErr("no prompt: give one as an argument or on standard input")
+			return exit.Usagef("no prompt: give one as an argument or on standard input")
 		}
 		return c.ask(ctx, prompt)
 	}
@@ -153,7 +154,7 @@ func (c *conversation) ask(ctx context.Context, prompt string) error {
 	url := strings.TrimRight(c.endpoint, "/") + "/chat/completions"
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		return fail(exitUnreachable, "endpoint %s: %w", c.endpoint, err)
+		return exit.Errorf(exit.Unreachable, "endpoint %s: %w", c.endpoint, err)
 	}
 	r.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(r)
@@ -161,7 +162,7 @@ func (c *conversation) ask(ctx context.Context, prompt string) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return fail(exitUnreachable, "cannot reach the frontend at %s: %w; see `dynctl status`", c.endpoint, errors.Unwrap(err))
+		return exit.Errorf(exit.Unreachable, "cannot reach the frontend at %s: %w; see `dynctl status`", c.endpoint, errors.Unwrap(err))
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -191,7 +192,7 @@ func refused(model string, r *http.Response) error {
 			text = parsed.Message
 		}
 	}
-	return fail(exitUnreachable, "the frontend answered %s for %s: %s", r.Status, model, text)
+	return exit.Errorf(exit.Unreachable, "the frontend answered %s for %s: %s", r.Status, model, text)
 }
 
 // stream prints the text of a server-sent event stream and returns all of it.
@@ -220,7 +221,7 @@ func (c *conversation) stream(body io.Reader) (string, error) {
 			} `json:"choices"`
 		}
 		if err := json.Unmarshal([]byte(data), &chunk); err != nil {
-			return answer.String(), fail(exitUnreachable, "the frontend sent what is no completion chunk: %w", err)
+			return answer.String(), exit.Errorf(exit.Unreachable, "the frontend sent what is no completion chunk: %w", err)
 		}
 		for _, choice := range chunk.Choices {
 			fmt.Fprint(c.out, c.style.dim(choice.Delta.Reasoning), choice.Delta.Content)
@@ -230,7 +231,7 @@ func (c *conversation) stream(body io.Reader) (string, error) {
 	}
 	fmt.Fprintln(c.out)
 	if err := lines.Err(); err != nil || !done {
-		return answer.String(), fail(exitUnreachable, "the answer broke off: the connection to %s ended", c.endpoint)
+		return answer.String(), exit.Errorf(exit.Unreachable, "the answer broke off: the connection to %s ended", c.endpoint)
 	}
 	return answer.String(), nil
 }

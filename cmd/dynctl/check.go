@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 )
 
@@ -35,7 +36,7 @@ func decodeSources(ctx context.Context, sources []source) ([]state.Doc, error) {
 		}
 		for d := range found {
 			if count++; count > state.MaxDocuments {
-				return nil, usageErr("%s:%d: with this document there are more than %d, and a store takes no more objects: set fewer of the files at once",
+				return nil, exit.Usagef("%s:%d: with this document there are more than %d, and a store takes no more objects: set fewer of the files at once",
 					s.name, d.Doc.Line, state.MaxDocuments)
 			}
 			each[i] = append(each[i], d)
@@ -57,10 +58,10 @@ func decodeSources(ctx context.Context, sources []source) ([]state.Doc, error) {
 		c.errs = append(c.errs, errs...)
 	}
 	if err := state.JoinFaults(c.errs...); err != nil {
-		return nil, usageErr("%w", err)
+		return nil, exit.Usagef("%w", err)
 	}
 	if len(c.docs) == 0 {
-		return nil, usageErr("no document in %s", sourceNames(sources))
+		return nil, exit.Usagef("no document in %s", sourceNames(sources))
 	}
 	slices.SortStableFunc(c.docs, func(x, y state.Doc) int { return x.Key().Compare(y.Key()) })
 	return c.docs, nil

@@ -12,6 +12,7 @@ import (
 
 	"dynctl/actors"
 	"dynctl/actors/plan"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/agentlogs"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -45,7 +46,7 @@ func (a *app) offered(cmd *cobra.Command, o offer, names func(ctx context.Contex
 	// The time is for all the servers of a list; and a name that does not resolve is
 	// waited for by the dialler, which has a limit.
 	each := completionTimeout / time.Duration(1+strings.Count(conn.NATSURL, ","))
-	c, err := kv.Connect(ctx, conn.NATSURL, append(conn.options(), nats.Timeout(each), nats.SkipHostLookup())...)
+	c, err := kv.Connect(ctx, conn.NATSURL, append(conn.Options(), nats.Timeout(each), nats.SkipHostLookup())...)
 	if err != nil {
 		return nil
 	}
@@ -237,7 +238,7 @@ func (a *app) revisionNames(ctx context.Context, c *kv.Client, o offer) []string
 		if i.Deleted || i.Document == nil {
 			continue
 		}
-		names = append(names, fmt.Sprintf("%d\t%s ago %s %s", i.Revision, age(a.now(), i.At), i.Author, i.Comment))
+		names = append(names, fmt.Sprintf("%d\t%s ago %s %s", i.Revision, prose.Age(a.now(), i.At), i.Author, i.Comment))
 	}
 	return names
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dynctl/cmd/dynctl/internal/exit"
 )
 
 // TestCompletionNeverHangs: a NATS that takes the connection and says nothing, and
@@ -25,7 +27,7 @@ func TestCompletionNeverHangs(t *testing.T) {
 		if took := time.Since(began); took > 2*completionTimeout {
 			t.Errorf("%s: took %s", url, took)
 		}
-		if code != exitOK || !strings.HasPrefix(stdout.String(), ":4\n") {
+		if code != exit.OK || !strings.HasPrefix(stdout.String(), ":4\n") {
 			t.Errorf("%s: exit code %d, %q: want nothing to offer", url, code, stdout.String())
 		}
 	}

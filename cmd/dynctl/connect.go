@@ -3,27 +3,22 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/user"
-	"slices"
-	"strings"
 	"sync"
-	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/spf13/pflag"
 
+	"dynctl/cmd/dynctl/internal/contexts"
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
 
 const (
-	defaultNATSURL = "nats://127.0.0.1:4322"
-	envNATSURL     = "DYNCTL_NATS_URL"
-	envContext     = "DYNCTL_CONTEXT"
-	dialTimeout    = 5 * time.Second
+	envNATSURL = "DYNCTL_NATS_URL"
+	envContext = "DYNCTL_CONTEXT"
 )
 
 // connFlags say which store to talk to and which server's models are meant.
@@ -34,92 +29,39 @@ type connFlags struct {
 }
 
 func (c *connFlags) register(fs *pflag.FlagSet) {
-	fs.StringVar(&c.natsURL, "nats-url", "", "NATS that holds the specs (default $"+envNATSURL+", else "+defaultNATSURL+")")
+	fs.StringVar(&c.natsURL, "nats-url", "", "NATS that holds the specs (default $"+envNATSURL+", else "+contexts.DefaultURL+")")
 	fs.StringVar(&c.context, "context", "", "named connection, see dynctl context (default $"+envContext+", else the selected one)")
 	fs.StringVarP(&c.server, "server", "s", "", "the server that a model belongs to (default: whichever has it)")
 }
 
 // resolve finds the connection: a flag before the environment, a URL before a
 // context, and the selected context before the default.
-func (c *connFlags) resolve() (connection, error) {
+func (c *connFlags) resolve() (contexts.Connection, error) {
 	name, url, from := c.context, c.natsURL, "--nats-url"
 	if url != "" && name != "" {
-		return connection{}, usageErr("--nats-url and --context both name a connection: give one")
+		return contexts.Connection{}, exit.Usagef("--nats-url and --context both name a connection: give one")
 	}
 	if url == "" && name == "" {
 		url, from = os.Getenv(envNATSURL), "$"+envNATSURL
 	}
 	if url == "" && name == "" {
-		name = cmp.Or(os.Getenv(envContext), selectedContext())
+		name = cmp.Or(os.Getenv(envContext), contexts.Selected())
 	}
 	if name == "" {
-		url = cmp.Or(url, defaultNATSURL)
-		if err := checkScheme(url); err != nil {
-			return connection{}, usageErr("%s: %w", from, err)
+		url = cmp.Or(url, contexts.DefaultURL)
+		if err := contexts.CheckScheme(url); err != nil {
+			return contexts.Connection{}, exit.Usagef("%s: %w", from, err)
 		}
-		return connection{NATSURL: url}, nil
+		return contexts.Connection{NATSURL: url}, nil
 	}
-	conn, err := readContext(name)
+	conn, err := contexts.Read(name)
 	if err != nil {
 		return conn, err
 	}
-	if err := conn.checkFiles(); err != nil {
-		return conn, usageErr("context %q: %s: %w", name, contextPath(name), err)
+	if err := conn.CheckFiles(); err != nil {
+		return conn, exit.Usagef("context %q: %s: %w", name, contexts.Path(name), err)
 	}
 	return conn, nil
-}
-
-// portsOfOthers are what people take for NATS.
-var portsOfOthers = map[string]string{
-	":8265": "Ray's dashboard", ":9600": "the reconciler's own page", ":8000": "Dynamo's frontend", ":2379": "etcd", ":6379": "Ray itself",
-}
-
-// checkScheme refuses a URL of something else than NATS, which would only be silent.
-func checkScheme(natsURL string) error {
-	for one := range strings.SplitSeq(natsURL, ",") {
-		scheme, rest, ok := strings.Cut(strings.TrimSpace(one), "://")
-		if !ok || slices.Contains([]string{"nats", "tls", "ws", "wss"}, scheme) {
-			continue
-		}
-		looks := ""
-		host, _, _ := strings.Cut(rest, "/")
-		for port, what := range portsOfOthers {
-			if strings.HasSuffix(host, port) {
-				looks = ", and this looks like " + what
-			}
-		}
-		return fmt.Errorf("%s: the scheme %s:// is wrong for NATS%s; want nats://HOST:PORT, such as %s", redacted(one), scheme, looks, defaultNATSURL)
-	}
-	return nil
-}
-
-func (c connection) options() []nats.Option {
-	opts := []nats.Option{nats.Name("dynctl"), nats.Timeout(dialTimeout)}
-	if c.User != "" {
-		opts = append(opts, nats.UserInfo(c.User, c.Password))
-	}
-	if c.Token != "" {
-		opts = append(opts, nats.Token(c.Token))
-	}
-	if c.CredsFile != "" {
-		opts = append(opts, nats.UserCredentials(c.CredsFile))
-	}
-	if c.CertFile != "" {
-		opts = append(opts, nats.ClientCert(c.CertFile, c.KeyFile))
-	}
-	if c.CAFile != "" {
-		opts = append(opts, nats.RootCAs(c.CAFile))
-	}
-	if c.NKeyFile != "" {
-		opts = append(opts, func(o *nats.Options) error {
-			option, err := nats.NkeyOptionFromSeed(c.NKeyFile)
-			if err != nil {
-				return err
-			}
-			return option(o)
-		})
-	}
-	return opts
 }
 
 // redacted is a NATS URL without its secrets.
@@ -131,12 +73,12 @@ func (a *app) connect(ctx context.Context) (*kv.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if conn.exposed {
-		fmt.Fprintf(a.err, "note: %s holds a secret and others may read it: chmod 600 %s\n", contextPath(conn.name), contextPath(conn.name))
+	if conn.Exposed {
+		fmt.Fprintf(a.err, "note: %s holds a secret and others may read it: chmod 600 %s\n", contexts.Path(conn.Name), contexts.Path(conn.Name))
 	}
-	dial, cancel := context.WithTimeout(ctx, 2*dialTimeout)
+	dial, cancel := context.WithTimeout(ctx, 2*contexts.DialTimeout)
 	defer cancel()
-	client, err := kv.Connect(dial, conn.NATSURL, conn.options()...)
+	client, err := kv.Connect(dial, conn.NATSURL, conn.Options()...)
 	if err == nil {
 		client.OnUnreadable(a.leftOut())
 		return client, nil
@@ -145,10 +87,10 @@ func (a *app) connect(ctx context.Context) (*kv.Client, error) {
 		return nil, ctx.Err()
 	}
 	from := ""
-	if conn.name != "" {
-		from = " (context " + conn.name + ")"
+	if conn.Name != "" {
+		from = " (context " + conn.Name + ")"
 	}
-	return nil, fail(exitUnreachable, "cannot reach NATS at %s%s: %w; is the reconciler running? (start it with `make up`, or set %s)",
+	return nil, exit.Errorf(exit.Unreachable, "cannot reach NATS at %s%s: %w; is the reconciler running? (start it with `make up`, or set %s)",
 		redacted(conn.NATSURL), from, cause(err), envNATSURL)
 }
 
@@ -194,23 +136,6 @@ func cause(err error) error {
 			return err
 		}
 	}
-}
-
-// stored gives an error of the store or the stream its exit code; the text says
-// already what was being done.
-func stored(err error) error {
-	var e *exitError
-	switch {
-	case err == nil || errors.As(err, &e) || errors.Is(err, context.Canceled):
-		return err
-	case errors.Is(err, kv.ErrNotFound):
-		return fail(exitNotFound, "%w", err)
-	case errors.Is(err, kv.ErrConflict):
-		return fail(exitConflict, "%w", err)
-	case errors.Is(err, kv.ErrInvalid):
-		return fail(exitUsage, "%w", err)
-	}
-	return fail(exitUnreachable, "%w", err)
 }
 
 // serverName is the server that --server names, or the default one.

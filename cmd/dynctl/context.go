@@ -1,16 +1,18 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"dynctl/cmd/dynctl/internal/contexts"
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
+	"dynctl/state/kv"
 )
 
 const contextLong = `Name connections, and remember which one is meant. A context is a file in the
@@ -18,7 +20,7 @@ directory dynctl/contexts below ~/.config (or $XDG_CONFIG_HOME); those of the na
 command line can be copied there as they are.
 
 A command uses the first of these: --nats-url, --context, $DYNCTL_NATS_URL,
-$DYNCTL_CONTEXT, the selected context, ` + defaultNATSURL + `.`
+$DYNCTL_CONTEXT, the selected context, ` + contexts.DefaultURL + `.`
 
 const contextExample = `  dynctl context add lab --nats-url nats://nats.example:4222 --select
   dynctl context ls
@@ -41,7 +43,7 @@ func (a *app) contextCmd() *cobra.Command {
 }
 
 func (a *app) contextAddCmd() *cobra.Command {
-	var c connection
+	var c contexts.Connection
 	cmd := &cobra.Command{
 		Use:   "add NAME --nats-url URL",
 		Short: "Make a context",
@@ -62,36 +64,26 @@ func (a *app) contextAddCmd() *cobra.Command {
 		{"key", "keyFile", "key of the client's certificate"},
 		{"ca", "caFile", "certificate authority of the server"},
 	} {
-		i := slices.IndexFunc(contextKeys, func(k contextKey) bool { return k.name == f.key })
-		fs.StringVar(contextKeys[i].field(&c), f.flag, "", f.usage)
+		i := slices.IndexFunc(contexts.Keys, func(k contexts.Key) bool { return k.Name == f.key })
+		fs.StringVar(contexts.Keys[i].Field(&c), f.flag, "", f.usage)
 	}
 	selected := fs.Bool("select", false, "use it from now on")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		name := args[0]
-		if err := checkContextName(name); err != nil {
+		if err := contexts.CheckName(name); err != nil {
 			return err
 		}
 		if c.NATSURL = a.conn.natsURL; c.NATSURL == "" {
-			return usageErr("which NATS does %s mean? Add --nats-url, such as --nats-url %s", name, defaultNATSURL)
+			return exit.Usagef("which NATS does %s mean? Add --nats-url, such as --nats-url %s", name, contexts.DefaultURL)
 		}
-		if slices.Contains(contextNames(), name) {
-			return fail(exitConflict, "context %s is there already: `dynctl context rm %s` first", name, name)
+		if slices.Contains(contexts.Names(), name) {
+			return exit.Errorf(exit.Conflict, "context %s is there already: `dynctl context rm %s` first", name, name)
 		}
 		if err := a.readSecret(&c); err != nil {
 			return err
 		}
-		for _, k := range contextKeys {
-			*k.field(&c) = k.value(*k.field(&c))
-		}
-		if err := errors.Join(c.check(), c.checkFiles()); err != nil {
-			return usageErr("%w", err)
-		}
-		data, err := json.MarshalIndent(c, "", "  ")
-		if err != nil {
-			return fmt.Errorf("encode context: %w", err)
-		}
-		if err := writePrivate(contextPath(name), append(data, '\n')); err != nil {
-			return usageErr("context %s: %w", name, err)
+		if err := contexts.Add(name, c); err != nil {
+			return err
 		}
 		fmt.Fprintf(a.out, "context %s added\n", name)
 		if !*selected {
@@ -103,9 +95,9 @@ func (a *app) contextAddCmd() *cobra.Command {
 }
 
 // readSecret reads the password or the token that is "-" from standard input.
-func (a *app) readSecret(c *connection) error {
+func (a *app) readSecret(c *contexts.Connection) error {
 	if c.Password == "-" && c.Token == "-" {
-		return usageErr("--password - and --token - both read standard input: give one")
+		return exit.Usagef("--password - and --token - both read standard input: give one")
 	}
 	for _, secret := range []*string{&c.Password, &c.Token} {
 		if *secret != "-" {
@@ -113,10 +105,10 @@ func (a *app) readSecret(c *connection) error {
 		}
 		text, err := io.ReadAll(io.LimitReader(a.in, 1<<20))
 		if err != nil {
-			return usageErr("read standard input: %w", err)
+			return exit.Usagef("read standard input: %w", err)
 		}
 		if *secret = strings.TrimRight(string(text), "\r\n"); *secret == "" {
-			return usageErr("standard input is empty: want a secret")
+			return exit.Usagef("standard input is empty: want a secret")
 		}
 	}
 	return nil
@@ -132,7 +124,7 @@ func (a *app) contextListCmd() *cobra.Command {
 	}
 	out := outputFlag(cmd, formatTable, formatName)
 	cmd.RunE = func(*cobra.Command, []string) error {
-		names := contextNames()
+		names := contexts.Names()
 		if out.value == formatName {
 			for _, name := range names {
 				fmt.Fprintln(a.out, name)
@@ -147,15 +139,15 @@ func (a *app) contextListCmd() *cobra.Command {
 		t.add("", "NAME", "NATS", "DESCRIPTION")
 		for _, name := range names {
 			mark := ""
-			if name == selectedContext() {
+			if name == contexts.Selected() {
 				mark = "*"
 			}
-			c, err := readContext(name)
+			c, err := contexts.Read(name)
 			if err != nil {
 				t.add(mark, name, a.style.bad("unreadable"), "see `dynctl context show "+name+"`")
 				continue
 			}
-			t.add(mark, name, redacted(c.NATSURL), c.Description)
+			t.add(mark, name, kv.Redact(c.NATSURL), c.Description)
 		}
 		t.write(a.out)
 		return nil
@@ -175,15 +167,12 @@ func (a *app) contextSelectCmd() *cobra.Command {
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		switch {
 		case *none == (len(args) == 1):
-			return usageErr("want the name of a context, or --none: there is %s", orDash(strings.Join(contextNames(), ", ")))
+			return exit.Usagef("want the name of a context, or --none: there is %s", prose.OrDash(strings.Join(contexts.Names(), ", ")))
 		case *none:
-			if err := os.Remove(selectionPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return usageErr("%w", err)
+			if err := contexts.SelectNone(); err != nil {
+				return err
 			}
 			_, err := fmt.Fprintln(a.out, "no context is selected")
-			return err
-		}
-		if _, err := readContext(args[0]); err != nil {
 			return err
 		}
 		return a.selectContext(args[0])
@@ -192,8 +181,8 @@ func (a *app) contextSelectCmd() *cobra.Command {
 }
 
 func (a *app) selectContext(name string) error {
-	if err := writePrivate(selectionPath(), []byte(name+"\n")); err != nil {
-		return usageErr("%w", err)
+	if err := contexts.Select(name); err != nil {
+		return err
 	}
 	_, err := fmt.Fprintf(a.out, "context %s selected\n", name)
 	for _, env := range []string{envNATSURL, envContext} {
@@ -212,29 +201,29 @@ func (a *app) contextShowCmd() *cobra.Command {
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeContexts,
 		RunE: func(_ *cobra.Command, args []string) error {
-			name := selectedContext()
+			name := contexts.Selected()
 			if len(args) == 1 {
 				name = args[0]
 			}
 			if name == "" {
-				return notFoundErr("no context is selected: there is %s", orDash(strings.Join(contextNames(), ", ")))
+				return exit.NotFoundf("no context is selected: there is %s", prose.OrDash(strings.Join(contexts.Names(), ", ")))
 			}
-			c, err := readContext(name)
+			c, err := contexts.Read(name)
 			if err != nil {
 				return err
 			}
 			var t table
 			t.add("name", name)
-			t.add("file", contextPath(name))
-			for _, k := range contextKeys {
-				switch value := *k.field(&c); {
+			t.add("file", contexts.Path(name))
+			for _, k := range contexts.Keys {
+				switch value := *k.Field(&c); {
 				case value == "":
-				case k.secret:
-					t.add(k.name, "xxxxx")
-				case k.name == "natsUrl":
-					t.add(k.name, redacted(value))
+				case k.Secret:
+					t.add(k.Name, "xxxxx")
+				case k.Name == "natsUrl":
+					t.add(k.Name, kv.Redact(value))
 				default:
-					t.add(k.name, value)
+					t.add(k.Name, value)
 				}
 			}
 			t.write(a.out)
@@ -253,20 +242,8 @@ func (a *app) contextRemoveCmd() *cobra.Command {
 		ValidArgsFunction: completeContexts,
 		RunE: func(_ *cobra.Command, args []string) error {
 			for _, name := range args {
-				if err := checkContextName(name); err != nil {
+				if err := contexts.Remove(name); err != nil {
 					return err
-				}
-				err := os.Remove(contextPath(name))
-				if errors.Is(err, fs.ErrNotExist) {
-					return notFoundErr("no context %q: there is %s", name, orDash(strings.Join(contextNames(), ", ")))
-				}
-				if err != nil {
-					return usageErr("%w", err)
-				}
-				if selectedContext() == name {
-					if err := os.Remove(selectionPath()); err != nil {
-						return usageErr("%w", err)
-					}
 				}
 				fmt.Fprintf(a.out, "context %s removed\n", name)
 			}
@@ -277,5 +254,5 @@ func (a *app) contextRemoveCmd() *cobra.Command {
 
 // completeContexts offers the names of contexts to the shell.
 func completeContexts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return contextNames(), cobra.ShellCompDirectiveNoFileComp
+	return contexts.Names(), cobra.ShellCompDirectiveNoFileComp
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/convert"
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/cmd/internal/dgd"
 	"dynctl/state"
 )
@@ -46,21 +48,22 @@ func (a *app) convertCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		c := curatorSpecs{names: map[string]bool{}}
-		err = c.readAll(sources)
-		c.unheeded()
-		for _, note := range c.notes {
+		files := make([]convert.File, len(sources))
+		for i, s := range sources {
+			files[i] = convert.File{Name: s.name, Data: s.data}
+		}
+		result, err := convert.Files(files)
+		for _, note := range result.Notes {
 			fmt.Fprintln(a.err, "note:", note)
 		}
 		if err != nil {
-			return err
+			return exit.Usagef("%w", err)
 		}
-		converted := c.converted()
-		if len(converted) == 0 {
-			return usageErr("nothing to convert in %s: want a Curator model (model_identifier, ...), a list of models, models with server and backend, or a %s",
+		if len(result.Objects) == 0 {
+			return exit.Usagef("nothing to convert in %s: want a Curator model (model_identifier, ...), a list of models, models with server and backend, or a %s",
 				sourceNames(sources), dgd.Kind)
 		}
-		docs, err := documents(converted)
+		docs, err := documents(result.Objects)
 		if err != nil {
 			return err
 		}
@@ -89,26 +92,20 @@ func (a *app) writeDocuments(f string, docs []json.RawMessage) error {
 	return nil
 }
 
-// converted is one object, and where each field of its spec was found.
-type converted struct {
-	object any
-	at     func(path string) place
-}
-
 // documents are the specs as JSON, checked as set would on an empty store. What is
 // wrong is told at the places that they were made from.
-func documents(all []converted) ([]json.RawMessage, error) {
+func documents(all []convert.Object) ([]json.RawMessage, error) {
 	var docs []json.RawMessage
 	var decoded []state.Doc
 	d := newDeclared()
 	for _, c := range all {
-		doc, err := json.Marshal(c.object)
+		doc, err := json.Marshal(c.Spec)
 		if err != nil {
 			return nil, fmt.Errorf("encode spec: %w", err)
 		}
 		found, err := state.Decode("converted", doc)
 		if err != nil {
-			return nil, usageErr("the converted configuration is not valid: %w", err)
+			return nil, exit.Usagef("the converted configuration is not valid: %w", err)
 		}
 		docs = append(docs, doc)
 		decoded = append(decoded, found...)
@@ -120,61 +117,11 @@ func documents(all []converted) ([]json.RawMessage, error) {
 	var errs []error
 	for i, doc := range decoded {
 		for _, invalid := range d.check(doc.Key()) {
-			errs = append(errs, all[i].at(invalid.Path).errorf("%s: %w", refOf(doc.Key()), invalid))
+			errs = append(errs, all[i].Fault(refOf(doc.Key()).String(), invalid))
 		}
 	}
 	if err := state.JoinFaults(errs...); err != nil {
-		return nil, usageErr("%w", err)
+		return nil, exit.Usagef("%w", err)
 	}
 	return docs, nil
-}
-
-// curatorSpecs collects what a Curator configuration asks for, and beside it the
-// objects of graph deployments.
-type curatorSpecs struct {
-	server state.Server
-	// explicit: something was said about the server that is not the default.
-	explicit bool
-	timeout  state.Duration
-	models   []state.Model
-	// serverAt and modelsAt are where they were found.
-	serverAt place
-	modelsAt []place
-	graphs   []converted
-	names    map[string]bool
-	notes    []string
-}
-
-func (c *curatorSpecs) note(format string, args ...any) {
-	c.notes = append(c.notes, fmt.Sprintf(format, args...))
-}
-
-// unheeded leaves out what Curator does not heed and dynctl would: kv_events false,
-// its default, counts for an explicit mode alone.
-func (c *curatorSpecs) unheeded() {
-	r := &c.server.Spec.Router
-	if r.KVEvents == state.False && (r.Mode == "" || r.Mode == state.RouterAuto) {
-		c.note("router: kv_events: false is left out: without a mode Curator does not heed it, and dynctl would")
-		r.KVEvents = ""
-	}
-}
-
-// converted are the objects, each server before its models.
-func (c *curatorSpecs) converted() []converted {
-	var out []converted
-	if c.explicit {
-		c.server.APIVersion, c.server.Kind = state.APIVersion, state.KindServer
-		if c.server.Metadata.Name == "" {
-			c.server.Metadata.Name = state.DefaultServer
-		}
-		out = append(out, converted{c.server, c.serverAt.curatorField})
-	}
-	for i, m := range c.models {
-		if name := c.server.Metadata.Name; name != "" && name != state.DefaultServer {
-			m.Metadata.Server = name
-		}
-		m.Spec.StartupTimeout = c.timeout
-		out = append(out, converted{m, c.modelsAt[i].curatorField})
-	}
-	return append(out, c.graphs...)
 }

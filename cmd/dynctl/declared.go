@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"dynctl/actors/accept"
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/router"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -42,7 +43,7 @@ func newDeclared() *declared {
 func loadDeclared(ctx context.Context, c *kv.Client) (*declared, error) {
 	entries, err := c.ListSpecs(ctx)
 	if err != nil {
-		return nil, stored(err)
+		return nil, exit.Stored(err)
 	}
 	d := newDeclared()
 	for _, e := range entries {
@@ -92,7 +93,7 @@ func (d *declared) validate(docs []state.Doc) error {
 		}
 	}
 	if err := state.JoinFaults(errs...); err != nil {
-		return usageErr("%w", err)
+		return exit.Usagef("%w", err)
 	}
 	return nil
 }
@@ -214,7 +215,7 @@ func checkModel(name string, m state.Model, server state.Server) []*state.Invali
 func validateEdit(ctx context.Context, c *kv.Client, key state.Key, raw []byte) error {
 	doc, err := state.DecodeValue(key, raw)
 	if err != nil {
-		return usageErr("%s: %w", refOf(key), err)
+		return exit.Usagef("%s: %w", refOf(key), err)
 	}
 	d, err := loadDeclared(ctx, c)
 	if err != nil {
@@ -226,7 +227,7 @@ func validateEdit(ctx context.Context, c *kv.Client, key state.Key, raw []byte) 
 		errs = append(errs, invalid)
 	}
 	if err := state.JoinFaults(errs...); err != nil {
-		return usageErr("%s: %w", refOf(key), err)
+		return exit.Usagef("%s: %w", refOf(key), err)
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -59,17 +61,17 @@ func (a *app) deleteCmd() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		f.conditional = fs.Changed("if-revision")
 		if len(args)+len(f.files) == 0 {
-			return usageErr("name what to delete: dynctl delete model/NAME, or dynctl delete FILE")
+			return exit.Usagef("name what to delete: dynctl delete model/NAME, or dynctl delete FILE")
 		}
 		if f.conditional && f.revision == 0 {
-			return usageErr("--if-revision 0 means that there is none, and then there is nothing to delete: give the revision that `dynctl history` shows")
+			return exit.Usagef("--if-revision 0 means that there is none, and then there is nothing to delete: give the revision that `dynctl history` shows")
 		}
 		refs, declared, err := a.deleteTargets(cmd.Context(), args, f.files)
 		if err != nil {
 			return err
 		}
 		if n := len(refs) + len(declared); f.conditional && n != 1 {
-			return usageErr("--if-revision goes with one object, got %d", n)
+			return exit.Usagef("--if-revision goes with one object, got %d", n)
 		}
 		return a.withClient(cmd.Context(), func(c *kv.Client) error {
 			d := deleter{app: a, client: c, deleteFlags: f}
@@ -139,10 +141,10 @@ func declaredKeys(sources []source) ([]state.Key, error) {
 		}
 	}
 	if err := state.JoinFaults(errs...); err != nil {
-		return nil, usageErr("%w", err)
+		return nil, exit.Usagef("%w", err)
 	}
 	if len(sources) > 0 && len(keys) == 0 {
-		return nil, usageErr("no document in %s", sourceNames(sources))
+		return nil, exit.Usagef("no document in %s", sourceNames(sources))
 	}
 	return keys, nil
 }
@@ -199,11 +201,11 @@ func (d *deleter) one(ctx context.Context, key state.Key) (string, error) {
 	lost := errors.Is(err, kv.ErrNotFound)
 	switch {
 	case lost && d.conditional:
-		return "", notFoundErr("%s is not there, so it is not at revision %d (see `dynctl history %s`)", refOf(key), d.revision, refOf(key))
+		return "", exit.NotFoundf("%s is not there, so it is not at revision %d (see `dynctl history %s`)", refOf(key), d.revision, refOf(key))
 	case err != nil && !lost:
-		return "", stored(err)
+		return "", exit.Stored(err)
 	case d.conditional && entry.Revision != d.revision:
-		return "", fail(exitConflict, "%s is at revision %d, not %d: look at it with `dynctl history %s`, then delete it again", refOf(key), entry.Revision, d.revision, refOf(key))
+		return "", exit.Errorf(exit.Conflict, "%s is at revision %d, not %d: look at it with `dynctl history %s`, then delete it again", refOf(key), entry.Revision, d.revision, refOf(key))
 	case d.dryRun && lost && !d.client.IsLeft(ctx, key):
 		return gone, nil
 	case d.dryRun:
@@ -217,7 +219,7 @@ func (d *deleter) one(ctx context.Context, key state.Key) (string, error) {
 	if errors.Is(err, kv.ErrNotFound) {
 		return gone, nil
 	}
-	return "deleted", stored(err)
+	return "deleted", exit.Stored(err)
 }
 
 func (a *app) confirmDeletionsCmd() *cobra.Command {
@@ -248,11 +250,11 @@ set the models again.`,
 				}
 				if !slices.Contains(servers, r.name) {
 					servers = slices.Compact(slices.Sorted(slices.Values(servers)))
-					return notFoundErr("%s has no deletion that is held, nor anything else: there is %s", r, orDash(strings.Join(servers, ", ")))
+					return exit.NotFoundf("%s has no deletion that is held, nor anything else: there is %s", r, prose.OrDash(strings.Join(servers, ", ")))
 				}
 				revision, err := c.ConfirmDeletions(cmd.Context(), r.name, author())
 				if err != nil {
-					return stored(err)
+					return exit.Stored(err)
 				}
 				_, err = fmt.Fprintf(a.out, "%s: deletions up to revision %d confirmed\n", r, revision)
 				return err

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"dynctl/actors"
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state/kv"
 )
 
@@ -87,7 +88,7 @@ func (row diskRow) advises(t *testing.T, f finding) {
 
 func (row diskRow) inStatus(t *testing.T) {
 	t.Helper()
-	if code, out, _ := execute(t, "status"); code != exitOK || strings.Contains(out, "StoreFull") != (row.full != "") || !strings.Contains(out, row.full) {
+	if code, out, _ := execute(t, "status"); code != exit.OK || strings.Contains(out, "StoreFull") != (row.full != "") || !strings.Contains(out, row.full) {
 		t.Errorf("status ends with %d:\n%s", code, out)
 	}
 	for _, format := range []string{formatJSON, formatYAML} {

@@ -12,6 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"dynctl/actors"
+	"dynctl/cmd/dynctl/internal/contexts"
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -140,7 +143,7 @@ func (d *doctor) examine(ctx context.Context) error {
 	case err != nil:
 		d.unreachable(conn, err)
 		d.versions()
-		return &exitError{code: exitUnreachable}
+		return exit.Silent(exit.Unreachable)
 	}
 	defer d.client.Close()
 	d.found(checkNATS, resultOK, "", "%s answers", redacted(conn.NATSURL))
@@ -162,10 +165,10 @@ func (d *doctor) examine(ctx context.Context) error {
 	return nil
 }
 
-func (d *doctor) unreachable(conn connection, err error) {
-	var e *exitError
-	if errors.As(err, &e) && e.err != nil {
-		err = e.err
+func (d *doctor) unreachable(conn contexts.Connection, err error) {
+	var e *exit.Error
+	if errors.As(err, &e) && e.Unwrap() != nil {
+		err = e.Unwrap()
 	}
 	next := "start the reconciler (`make up`), or say where NATS is: --nats-url, --context or $" + envNATSURL
 	if errors.Is(err, nats.ErrAuthorization) {
@@ -224,7 +227,7 @@ func (d *doctor) stream(ctx context.Context) {
 		return
 	}
 	info := stream.CachedInfo()
-	d.found(checkEvents, resultOK, "", "%s, %d MiB", plural(int(info.State.Msgs), "event"), info.State.Bytes>>20)
+	d.found(checkEvents, resultOK, "", "%s, %d MiB", prose.Plural(int(info.State.Msgs), "event"), info.State.Bytes>>20)
 	took := d.now().Sub(asked)
 	d.skew = asked.Add(took / 2).Sub(info.TimeStamp)
 	// The answer may have been made at any moment of the request.
@@ -234,7 +237,7 @@ func (d *doctor) stream(ctx context.Context) {
 			word = "behind"
 		}
 		d.found(checkClock, resultWarn, "set the clock of this machine, or of that of NATS (timedatectl set-ntp true); until then dynctl reckons ages wrongly",
-			"the clock here is %s %s that of NATS", span(d.skew.Abs()), word)
+			"the clock here is %s %s that of NATS", prose.Span(d.skew.Abs()), word)
 		return
 	}
 	d.found(checkClock, resultOK, "", "less than %s apart from that of NATS", maxSkew)
@@ -251,7 +254,7 @@ func (d *doctor) reconciler(ctx context.Context) {
 		return
 	}
 	d.lease = &lease
-	d.found(checkReconciler, resultOK, "", "%s leads, epoch %d, for %s", lease.Holder, lease.Epoch, age(d.storeNow(), lease.Since))
+	d.found(checkReconciler, resultOK, "", "%s leads, epoch %d, for %s", lease.Holder, lease.Epoch, prose.Age(d.storeNow(), lease.Since))
 }
 
 func (d *doctor) askAgent(ctx context.Context) {
@@ -273,7 +276,7 @@ func (d *doctor) askAgent(ctx context.Context) {
 	d.agent = &agent
 	switch {
 	case d.storeNow().Sub(agent.At) > agentSilence:
-		d.found(checkAgent, resultFail, next, "agent %d has been silent for %s", agent.Incarnation, age(d.storeNow(), agent.At))
+		d.found(checkAgent, resultFail, next, "agent %d has been silent for %s", agent.Incarnation, prose.Age(d.storeNow(), agent.At))
 	case !agent.Synced:
 		d.found(checkAgent, resultWarn, "wait: it reads what Ray holds", "agent %d is not synced yet", agent.Incarnation)
 	default:
@@ -370,7 +373,7 @@ func (d *doctor) print() {
 	if n := len(d.findings) - d.count(resultOK); n == 0 {
 		fmt.Fprintln(d.out, "\nall is well")
 	} else {
-		fmt.Fprintf(d.out, "\n%d failed, %s, %d not checked\n", d.count(resultFail), plural(d.count(resultWarn), "warning"), d.count(resultSkip))
+		fmt.Fprintf(d.out, "\n%d failed, %s, %d not checked\n", d.count(resultFail), prose.Plural(d.count(resultWarn), "warning"), d.count(resultSkip))
 	}
 }
 
@@ -382,6 +385,3 @@ func (d *doctor) count(result string) (n int) {
 	}
 	return n
 }
-
-// joined is a list in prose.
-func joined(parts []string) string { return strings.Join(parts, ", ") }

@@ -10,6 +10,7 @@ import (
 
 	"dynctl/actors"
 	placement "dynctl/actors/place"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/cmd/internal/version"
 	"dynctl/state"
@@ -35,11 +36,11 @@ func (d *doctor) versions() {
 	}
 	if v := d.agent.Version; v != agentVersion {
 		d.found(checkVersions, resultWarn, "the reconciler submits its own agent: see that the one which leads is of the release of dynctl",
-			"the agent is of version %s; the one of this release is %s", orDash(v), agentVersion)
+			"the agent is of version %s; the one of this release is %s", prose.OrDash(v), agentVersion)
 	}
 	if parts := untested(*d.agent); len(parts) > 0 {
 		d.found(checkVersions, resultWarn, "use the tested versions; others may do, but nothing has shown it",
-			"%s", joined(parts))
+			"%s", prose.List(parts))
 	} else if list := versionList(d.agent.Versions); list != "" {
 		d.found(checkVersions, resultOK, "", "%s: as tested", list)
 	}
@@ -48,7 +49,7 @@ func (d *doctor) versions() {
 		if len(d.agent.Versions) == 0 {
 			next = "an agent of this release tells; it is submitted by itself when the reconciler is of this release"
 		}
-		d.found(checkVersions, resultWarn, next, "the agent tells no version of %s", joined(parts))
+		d.found(checkVersions, resultWarn, next, "the agent tells no version of %s", prose.List(parts))
 	}
 }
 
@@ -71,12 +72,12 @@ func (d *doctor) binaries() {
 	case d.agent.Binaries == nil:
 		d.found(checkBinaries, resultWarn, "see `dynctl status server/NAME`: it says whether etcd and NATS start", "the agent does not tell whether etcd and nats-server are there")
 	case len(lack) > 0 && running: // on another node, then
-		d.found(checkBinaries, resultWarn, next, "%s not found on the agent's node %s", joined(lack), d.agent.NodeIP)
+		d.found(checkBinaries, resultWarn, next, "%s not found on the agent's node %s", prose.List(lack), d.agent.NodeIP)
 	case len(lack) > 0:
-		d.found(checkBinaries, resultFail, next, "%s not found on the agent's node %s, so no server can start there", joined(lack), d.agent.NodeIP)
+		d.found(checkBinaries, resultFail, next, "%s not found on the agent's node %s, so no server can start there", prose.List(lack), d.agent.NodeIP)
 	}
 	if len(have) > 0 {
-		d.found(checkBinaries, resultOK, "", "%s", joined(have))
+		d.found(checkBinaries, resultOK, "", "%s", prose.List(have))
 	}
 }
 
@@ -89,7 +90,7 @@ func (d *doctor) ray() {
 		if n.Alive {
 			alive++
 		} else {
-			dead = append(dead, short(n.ID))
+			dead = append(dead, prose.ShortID(n.ID))
 		}
 	}
 	switch {
@@ -97,9 +98,9 @@ func (d *doctor) ray() {
 		d.found(checkRay, resultFail, "start Ray, or point the reconciler at it (--ray-address)", "no Ray node is alive")
 		return
 	case len(dead) > 0:
-		d.found(checkRay, resultWarn, "start Ray on it again, if it is not gone for good", "%s not alive: %s", plural(len(dead), "node"), joined(dead))
+		d.found(checkRay, resultWarn, "start Ray on it again, if it is not gone for good", "%s not alive: %s", prose.Plural(len(dead), "node"), prose.List(dead))
 	}
-	d.found(checkRay, resultOK, "", "%s alive", plural(alive, "node"))
+	d.found(checkRay, resultOK, "", "%s alive", prose.Plural(alive, "node"))
 }
 
 // gpus says what there is, and what waits for more.
@@ -112,7 +113,7 @@ func (d *doctor) gpus() {
 		nodes++
 		total += n.GPUs
 		if n.GPUs == 0 {
-			without = append(without, short(n.ID))
+			without = append(without, prose.ShortID(n.ID))
 		}
 		if n.FreeGPUs == nil {
 			known = false
@@ -123,15 +124,15 @@ func (d *doctor) gpus() {
 	if nodes == 0 {
 		return
 	}
-	text := fmt.Sprintf("%s on %s", plural(total, "GPU"), plural(nodes-len(without), "node"))
+	text := fmt.Sprintf("%s on %s", prose.Plural(total, "GPU"), prose.Plural(nodes-len(without), "node"))
 	if known {
 		text += fmt.Sprintf(", %g free", free)
 	}
 	if len(without) > 0 {
-		text += "; none on " + joined(without)
+		text += "; none on " + prose.List(without)
 	}
 	if total == 0 {
-		d.found(checkGPUs, resultWarn, "add GPU nodes; only the mocker runs without", "no GPU on %s", plural(nodes, "node"))
+		d.found(checkGPUs, resultWarn, "add GPU nodes; only the mocker runs without", "no GPU on %s", prose.Plural(nodes, "node"))
 	} else {
 		d.found(checkGPUs, resultOK, "", "%s", text)
 	}
@@ -144,7 +145,7 @@ func (d *doctor) gpus() {
 		}
 		if c, ok := o.Status.Condition(state.CondScheduled); ok && c.Status == state.StatusFalse {
 			waits = true
-			d.found(checkGPUs, resultWarn, remedies[c.Reason], "%s waits: %s: %s", verdict.Ref(o.Status), c.Reason, firstLine(c.Message))
+			d.found(checkGPUs, resultWarn, remedies[c.Reason], "%s waits: %s: %s", verdict.Ref(o.Status), c.Reason, prose.FirstLine(c.Message))
 		}
 	}
 	if waits {
@@ -161,7 +162,7 @@ func (d *doctor) takenByOthers() {
 		}
 		if others := float64(n.GPUs) - *n.FreeGPUs - float64(heldOn(n.ID, d.units)); others >= 1 {
 			d.found(checkGPUs, resultWarn, "see who holds them, and restart Ray on the node if nobody does: docs/troubleshooting.md#gpus-that-nobody-holds",
-				"%g of %s of node %s are taken, and not by a unit", others, plural(n.GPUs, "GPU"), short(n.ID))
+				"%g of %s of node %s are taken, and not by a unit", others, prose.Plural(n.GPUs, "GPU"), prose.ShortID(n.ID))
 		}
 	}
 }
@@ -187,12 +188,12 @@ func (d *doctor) cards() {
 		}
 		if n.GPUs > len(n.Cards) {
 			d.found(checkGPUs, resultFail, "look at nvidia-smi and the kernel's log on the node; drain it, or restart Ray there without the card",
-				"Ray counts %s on node %s, and the driver has %d", plural(n.GPUs, "GPU"), short(n.ID), len(n.Cards))
+				"Ray counts %s on node %s, and the driver has %d", prose.Plural(n.GPUs, "GPU"), prose.ShortID(n.ID), len(n.Cards))
 		}
 		for _, c := range n.Cards {
 			if c.Error != "" {
 				d.found(checkGPUs, resultFail, "look at nvidia-smi and the kernel's log on the node; restart Ray there without the card",
-					"card %d of node %s gives no answer: %s", c.Index, short(n.ID), c.Error)
+					"card %d of node %s gives no answer: %s", c.Index, prose.ShortID(n.ID), c.Error)
 			}
 		}
 	}
@@ -215,7 +216,7 @@ func (d *doctor) caches() {
 			result, next = resultWarn, "parts that nothing uses for 30 days go by themselves; others may be removed by hand while no worker of theirs runs"
 		}
 		d.found(checkGPUs, result, next, "node %s keeps %.1f GiB of compiled code in %s (%s)",
-			short(n.ID), float64(n.Caches.Bytes)/(1<<30), n.Caches.Directory, plural(n.Caches.Parts, "part"))
+			prose.ShortID(n.ID), float64(n.Caches.Bytes)/(1<<30), n.Caches.Directory, prose.Plural(n.Caches.Parts, "part"))
 	}
 }
 
@@ -240,7 +241,7 @@ func (d *doctor) ports() {
 			}
 			conflicts++
 			d.found(checkPorts, resultFail, remedies[actors.WaitPortConflict], "%s: another program holds its port on node %s (%s): %s",
-				u.Key(), orDash(short(a.Node)), orDash(a.IP), orDash(lastLine(a.Exit.LogTail)))
+				u.Key(), prose.OrDash(prose.ShortID(a.Node)), prose.OrDash(a.IP), prose.OrDash(prose.LastLine(a.Exit.LogTail)))
 		}
 	}
 	switch {
@@ -248,7 +249,7 @@ func (d *doctor) ports() {
 	case len(held) == 0:
 		d.found(checkPorts, resultOK, "", "none is promised: no server is declared")
 	default:
-		d.found(checkPorts, resultOK, "", "%s", joined(held))
+		d.found(checkPorts, resultOK, "", "%s", prose.List(held))
 	}
 }
 
@@ -269,7 +270,7 @@ func (d *doctor) holder(server string, port int) string {
 		}
 		for _, a := range u.Actors {
 			if a.Ports["http"] == port && a.State == state.UnitRunning {
-				return " on " + orDash(a.IP)
+				return " on " + prose.OrDash(a.IP)
 			}
 		}
 	}
@@ -285,15 +286,15 @@ func (d *doctor) specs() {
 		}
 		if c, ok := o.Status.Condition(state.CondAccepted); ok && c.Status == state.StatusFalse {
 			rejected++
-			d.found(checkSpecs, resultWarn, "correct it with `dynctl set`, or `dynctl rollback`", "%s: %s: %s", verdict.Ref(o.Status), c.Reason, firstLine(c.Message))
+			d.found(checkSpecs, resultWarn, "correct it with `dynctl set`, or `dynctl rollback`", "%s: %s: %s", verdict.Ref(o.Status), c.Reason, prose.FirstLine(c.Message))
 		}
 		if c, ok := o.Status.Condition(state.CondUpToDate); ok && c.Reason == actors.CondSpecMissing {
 			missing = true
-			d.found(checkSpecs, resultWarn, "set it again, or delete it with `dynctl delete "+verdict.Ref(o.Status)+"`", "%s: %s: %s", verdict.Ref(o.Status), c.Reason, firstLine(c.Message))
+			d.found(checkSpecs, resultWarn, "set it again, or delete it with `dynctl delete "+verdict.Ref(o.Status)+"`", "%s: %s: %s", verdict.Ref(o.Status), c.Reason, prose.FirstLine(c.Message))
 		}
 	}
 	if rejected == 0 && !missing {
-		d.found(checkSpecs, resultOK, "", "%s, %s, none rejected", plural(len(d.servers), "server"), plural(len(d.models), "model"))
+		d.found(checkSpecs, resultOK, "", "%s, %s, none rejected", prose.Plural(len(d.servers), "server"), prose.Plural(len(d.models), "model"))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -100,7 +101,7 @@ func TestDoctorAgentFailing(t *testing.T) {
 		t.Helper()
 		for late := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 			code, findings := look()
-			if slices.Contains(findings, want) == failing && code == exitDifference {
+			if slices.Contains(findings, want) == failing && code == exit.Difference {
 				return
 			}
 			if time.Now().After(late) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -15,15 +16,15 @@ import (
 func (a *app) edit(ctx context.Context, arg, comment string, change func(*document) error) error {
 	return a.onObject(ctx, arg, func(c *kv.Client, key state.Key) error {
 		if key.Kind != state.KindModel {
-			return usageErr("%s: only a model has this setting", refOf(key))
+			return exit.Usagef("%s: only a model has this setting", refOf(key))
 		}
 		entry, err := c.GetSpec(ctx, key)
 		if err != nil {
-			return stored(err)
+			return exit.Stored(err)
 		}
 		doc, err := newDocument(entry.Value)
 		if err != nil {
-			return usageErr("%s: the stored document cannot be read: %w; write it anew with `dynctl set`", refOf(key), err)
+			return exit.Usagef("%s: the stored document cannot be read: %w; write it anew with `dynctl set`", refOf(key), err)
 		}
 		before := string(doc.bytes())
 		if err := change(doc); err != nil {
@@ -38,7 +39,7 @@ func (a *app) edit(ctx context.Context, arg, comment string, change func(*docume
 		}
 		revision, err := c.PutSpec(ctx, key, doc.bytes(), kv.PutOptions{IfRevision: &entry.Revision, Author: author(), Comment: comment})
 		if err != nil {
-			return stored(err)
+			return exit.Stored(err)
 		}
 		_, err = fmt.Fprintf(a.out, "%s configured (revision %d)\n", refOf(key), revision)
 		return err
@@ -108,7 +109,7 @@ func setIn(args state.Args, value any, path []string) (state.Args, error) {
 	var inner state.Args
 	if old, ok := args.Get(key); ok {
 		if err := json.Unmarshal(old, &inner); err != nil {
-			return nil, usageErr("%s is no mapping", key)
+			return nil, exit.Usagef("%s is no mapping", key)
 		}
 	}
 	inner, err := setIn(inner, value, path[1:])

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/events"
 	"dynctl/state/kv"
 )
@@ -78,11 +79,11 @@ func (a *app) tailOptions(f eventFilter) (events.TailOptions, error) {
 	o := events.TailOptions{Server: a.conn.server, Types: f.types, Model: f.model}
 	for _, t := range f.types {
 		if !slices.Contains(eventTypes, t) {
-			return o, usageErr("--type: no event has type %q: want one of %s", t, strings.Join(eventTypes, ", "))
+			return o, exit.Usagef("--type: no event has type %q: want one of %s", t, strings.Join(eventTypes, ", "))
 		}
 	}
 	if f.last < 0 {
-		return o, usageErr("-n: want 0 or more, got %d", f.last)
+		return o, exit.Usagef("-n: want 0 or more, got %d", f.last)
 	}
 	if f.since == "" {
 		return o, nil
@@ -93,7 +94,7 @@ func (a *app) tailOptions(f eventFilter) (events.TailOptions, error) {
 	}
 	since, err := time.Parse(time.RFC3339, f.since)
 	if err != nil {
-		return o, usageErr("--since: %q is neither a duration (10m) nor a time (2006-01-02T15:04:05Z)", f.since)
+		return o, exit.Usagef("--since: %q is neither a duration (10m) nor a time (2006-01-02T15:04:05Z)", f.since)
 	}
 	o.Since = since
 	return o, nil
@@ -152,7 +153,7 @@ func (a *app) unreadable(err error) error {
 		fmt.Fprintln(a.err, "note: passed over:", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 		return nil
 	}
-	return stored(err)
+	return exit.Stored(err)
 }
 
 // eventPrinter prints one event a line; the columns have fixed widths, because
@@ -203,11 +204,6 @@ func eventObject(e events.Event) string {
 		return "cluster"
 	}
 	return e.Object
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
 }
 
 // eventTypes are the types of the contract, in the order of an object's life.

@@ -7,6 +7,7 @@ import (
 
 	"charm.land/lipgloss/v2"
 
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/events"
 )
 
@@ -18,9 +19,9 @@ const eventRow = "%-20s  %-18s  %-32s  %s"
 func (p palette) eventCells(e events.Event) (cells [4]string) {
 	text := p.bold(e.Data.Reason)
 	if e.Data.Message != "" {
-		text = strings.TrimPrefix(text+": "+firstLine(e.Data.Message), ": ")
+		text = strings.TrimPrefix(text+": "+prose.FirstLine(e.Data.Message), ": ")
 	}
-	return [4]string{e.Time.UTC().Format(time.RFC3339), e.Type, orDash(eventObject(e)), orDash(text)}
+	return [4]string{e.Time.UTC().Format(time.RFC3339), e.Type, prose.OrDash(eventObject(e)), prose.OrDash(text)}
 }
 
 // row is one event for a screen of a width (0: there is none): on one line where

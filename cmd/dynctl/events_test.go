@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/events"
 	"dynctl/state/kv"
 	"dynctl/state/kv/natsd"
@@ -67,7 +68,7 @@ func TestEventsFollow(t *testing.T) {
 		}
 	})
 	var stderr bytes.Buffer
-	if code := run(following, []string{"events", "-f", "-o", "json"}, strings.NewReader(""), out, &stderr); code != exitOK {
+	if code := run(following, []string{"events", "-f", "-o", "json"}, strings.NewReader(""), out, &stderr); code != exit.OK {
 		t.Errorf("exit code %d: %s", code, stderr.String())
 	}
 	if !strings.Contains(stderr.String(), "note: passed over: message 2 of DYNCTL_EVENTS") {

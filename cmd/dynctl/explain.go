@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 )
 
@@ -165,12 +166,12 @@ func noSuchField(path string, all []fieldAt) error {
 			}
 			names := f.node.Properties.names()
 			if len(names) == 0 {
-				return notFoundErr("%s has no fields below it", f.path)
+				return exit.NotFoundf("%s has no fields below it", f.path)
 			}
 			if best := state.Nearest(parts[i], names); best != "" {
-				return notFoundErr("%s has no field %q: did you mean %s.%s?", f.path, parts[i], f.path, best)
+				return exit.NotFoundf("%s has no field %q: did you mean %s.%s?", f.path, parts[i], f.path, best)
 			}
-			return notFoundErr("%s has no field %q: it has %s", f.path, parts[i], strings.Join(names, ", "))
+			return exit.NotFoundf("%s has no field %q: it has %s", f.path, parts[i], strings.Join(names, ", "))
 		}
 	}
 	var words []string
@@ -181,9 +182,9 @@ func noSuchField(path string, all []fieldAt) error {
 		words = append(words, f.path[strings.LastIndexByte(f.path, '.')+1:])
 	}
 	if best := state.Nearest(path, words); best != "" {
-		return notFoundErr("nothing to explain at %q: did you mean %s?", path, best)
+		return exit.NotFoundf("nothing to explain at %q: did you mean %s?", path, best)
 	}
-	return notFoundErr("nothing to explain at %q: begin with model or server, or name a field, a reason, a condition or an event", path)
+	return exit.NotFoundf("nothing to explain at %q: begin with model or server, or name a field, a reason, a condition or an event", path)
 }
 
 func (a *app) explain(path string, n schemaNode) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 	"dynctl/state/engineflags"
 )
@@ -36,7 +37,7 @@ func argsField(path string) (field, key string, ok bool) {
 func argsPrograms(field, engine string) ([]string, error) {
 	if strings.HasPrefix(field, "server.") {
 		if engine != "" {
-			return nil, usageErr("--engine goes with engineArgs and dynamoArgs: %s are flags of dynamo.frontend", field)
+			return nil, exit.Usagef("--engine goes with engineArgs and dynamoArgs: %s are flags of dynamo.frontend", field)
 		}
 		return []string{engineflags.Frontend}, nil
 	}
@@ -48,7 +49,7 @@ func argsPrograms(field, engine string) ([]string, error) {
 		if best := state.Nearest(engine, state.Engines()); best != "" {
 			hint = "; did you mean " + best + "?"
 		}
-		return nil, usageErr("no engine %q: there are %s%s", engine, strings.Join(state.Engines(), ", "), hint)
+		return nil, exit.Usagef("no engine %q: there are %s%s", engine, strings.Join(state.Engines(), ", "), hint)
 	}
 	return []string{engine}, nil
 }
@@ -111,13 +112,13 @@ func unknownArgument(field, key string, programs []string) error {
 		if guided {
 			guides = append(guides, text)
 		} else if len(programs) == 1 {
-			return notFoundErr("%s; %s lists what it has", text, list)
+			return exit.NotFoundf("%s; %s lists what it has", text, list)
 		}
 	}
 	if len(guides) == 0 {
-		return notFoundErr("no engine has the argument %s; %s lists what it has", key, list)
+		return exit.NotFoundf("no engine has the argument %s; %s lists what it has", key, list)
 	}
-	return notFoundErr("%s", strings.Join(guides, "\n"))
+	return exit.NotFoundf("%s", strings.Join(guides, "\n"))
 }
 
 // findArgument finds a flag as a spec or a command line may spell it.
@@ -194,7 +195,7 @@ func argsAt(path, engine string) (field, key string, programs []string, err erro
 		programs, err = argsPrograms(field, engine)
 		return field, key, programs, err
 	case engine != "":
-		return "", "", nil, usageErr("--engine goes with engineArgs and dynamoArgs, as in dynctl explain engineArgs.NAME --engine %s", engine)
+		return "", "", nil, exit.Usagef("--engine goes with engineArgs and dynamoArgs, as in dynctl explain engineArgs.NAME --engine %s", engine)
 	}
 	return "", "", nil, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -41,7 +42,7 @@ func (a *app) find(ctx context.Context, c *kv.Client, r ref) (state.Key, error) 
 	for _, k := range found {
 		servers = append(servers, k.Server)
 	}
-	return state.Key{}, usageErr("%s exists on servers %s: say which with --server", r, strings.Join(servers, ", "))
+	return state.Key{}, exit.Usagef("%s exists on servers %s: say which with --server", r, strings.Join(servers, ", "))
 }
 
 func (a *app) exists(ctx context.Context, c *kv.Client, key state.Key) error {
@@ -68,22 +69,22 @@ func missing(name string, keys []state.Key) error {
 	have = slices.Compact(slices.Sorted(slices.Values(have)))
 	switch {
 	case len(have) == 0:
-		return notFoundErr("%s not found: nothing is declared yet (see %q)", name, "dynctl set --help")
+		return exit.NotFoundf("%s not found: nothing is declared yet (see %q)", name, "dynctl set --help")
 	case len(have) > 8:
-		return notFoundErr("%s not found: there are %s and %d more (see %q)", name, strings.Join(have[:8], ", "), len(have)-8, "dynctl get models")
+		return exit.NotFoundf("%s not found: there are %s and %d more (see %q)", name, strings.Join(have[:8], ", "), len(have)-8, "dynctl get models")
 	}
-	return notFoundErr("%s not found: there is %s", name, strings.Join(have, ", "))
+	return exit.NotFoundf("%s not found: there is %s", name, strings.Join(have, ", "))
 }
 
 // allKeys are the keys that have a spec or a status, sorted.
 func allKeys(ctx context.Context, c *kv.Client) ([]state.Key, error) {
 	specs, err := c.ListSpecs(ctx)
 	if err != nil {
-		return nil, stored(err)
+		return nil, exit.Stored(err)
 	}
 	statuses, err := c.ListStatuses(ctx)
 	if err != nil && !errors.Is(err, kv.ErrNotFound) {
-		return nil, stored(err)
+		return nil, exit.Stored(err)
 	}
 	seen := map[state.Key]bool{}
 	for _, e := range specs {

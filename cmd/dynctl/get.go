@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -43,7 +45,7 @@ func (a *app) getCmd() *cobra.Command {
 		}
 		plural, ok := kinds[kind]
 		if !ok {
-			return usageErr("cannot get %q: want servers, models, units or nodes", kind)
+			return exit.Usagef("cannot get %q: want servers, models, units or nodes", kind)
 		}
 		return a.withClient(cmd.Context(), func(c *kv.Client) error {
 			return a.get(cmd.Context(), c, plural, names, out.value)
@@ -103,7 +105,7 @@ func selectNamed[T any](kind string, items []T, names []string, nameOf func(T) s
 	}
 	for _, n := range names {
 		if !slices.ContainsFunc(kept, func(i T) bool { return nameOf(i) == n }) {
-			return nil, notFoundErr("%s/%s not found (see `dynctl get %ss`)", kind, n, kind)
+			return nil, exit.NotFoundf("%s/%s not found (see `dynctl get %ss`)", kind, n, kind)
 		}
 	}
 	return kept, nil
@@ -112,7 +114,7 @@ func selectNamed[T any](kind string, items []T, names []string, nameOf func(T) s
 func (a *app) getNodes(ctx context.Context, c *kv.Client, names []string) (listing, error) {
 	nodes, err := c.ListNodes(ctx)
 	if err != nil {
-		return listing{}, stored(err)
+		return listing{}, exit.Stored(err)
 	}
 	nodes, err = selectNamed("node", nodes, names, func(n state.Node) string { return n.ID })
 	for i := range nodes { // tables are for the reconciler, and long
@@ -126,13 +128,10 @@ func (a *app) getNodes(ctx context.Context, c *kv.Client, names []string) (listi
 	l.table.add("NODE", "IP", "GPUS", "FREE GPUS", "CPUS", "FREE CPUS", "HEAD", "ALIVE")
 	for _, n := range nodes {
 		l.names = append(l.names, "node/"+n.ID)
-		l.table.add(short(n.ID), n.IP, fmt.Sprint(n.GPUs), free(n.FreeGPUs), fmt.Sprint(n.CPUs), free(n.FreeCPUs), yesNo(n.Head), yesNo(n.Alive))
+		l.table.add(prose.ShortID(n.ID), n.IP, fmt.Sprint(n.GPUs), free(n.FreeGPUs), fmt.Sprint(n.CPUs), free(n.FreeCPUs), yesNo(n.Head), yesNo(n.Alive))
 	}
 	return l, err
 }
-
-// short is the part of a Ray id that people compare.
-func short(id string) string { return id[:min(12, len(id))] }
 
 func free(n *float64) string {
 	if n == nil {

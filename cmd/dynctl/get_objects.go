@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -32,11 +34,11 @@ type objectInfo struct {
 func (a *app) objects(ctx context.Context, c *kv.Client, kind string) ([]objectInfo, error) {
 	specs, err := c.ListSpecs(ctx)
 	if err != nil {
-		return nil, stored(err)
+		return nil, exit.Stored(err)
 	}
 	statuses, err := c.ListStatuses(ctx)
 	if err != nil && !errors.Is(err, kv.ErrNotFound) {
-		return nil, stored(err)
+		return nil, exit.Stored(err)
 	}
 	byKey := map[state.Key]*objectInfo{}
 	at := func(key string) *objectInfo {
@@ -107,12 +109,12 @@ func (a *app) getObjects(ctx context.Context, c *kv.Client, kind string, names [
 			s = &state.Status{}
 		}
 		v := judge(s, a.now())
-		word, since := a.style.coloured(v.Word), age(a.now(), v.Since)
+		word, since := a.style.coloured(v.Word), prose.Age(a.now(), v.Since)
 		if kind == state.KindServer {
-			l.table.add(o.Name, word, orDash(s.Endpoint), routing(s.Router), count(o.Revision), since)
+			l.table.add(o.Name, word, prose.OrDash(s.Endpoint), routing(s.Router), count(o.Revision), since)
 			continue
 		}
-		l.table.add(o.Name, o.Server, word, condition(s, state.CondReady), workers(s.Roles), orDash(s.Generation), revisions(o), since)
+		l.table.add(o.Name, o.Server, word, condition(s, state.CondReady), workers(s.Roles), prose.OrDash(s.Generation), revisions(o), since)
 	}
 	return l, err
 }

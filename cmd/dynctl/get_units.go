@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -71,7 +73,7 @@ func newUnitInfo(u state.Unit) unitInfo {
 func (a *app) getUnits(ctx context.Context, c *kv.Client, names []string) (listing, error) {
 	units, err := c.ListUnits(ctx)
 	if err != nil {
-		return listing{}, stored(err)
+		return listing{}, exit.Stored(err)
 	}
 	if a.conn.server != "" {
 		units = slices.DeleteFunc(units, func(u state.Unit) bool { return u.Server != a.conn.server })
@@ -88,8 +90,8 @@ func (a *app) getUnits(ctx context.Context, c *kv.Client, names []string) (listi
 		for _, actor := range u.Actors {
 			attempt = max(attempt, actor.Attempt)
 		}
-		l.table.add(u.Unit, u.Server, orDash(u.Model), orDash(info.Role), a.style.unitState(u.State), orDash(short(info.Node)),
-			count(attempt), age(a.now(), u.ChangedAt), orDash(u.Reason))
+		l.table.add(u.Unit, u.Server, prose.OrDash(u.Model), prose.OrDash(info.Role), a.style.unitState(u.State), prose.OrDash(prose.ShortID(info.Node)),
+			count(attempt), prose.Age(a.now(), u.ChangedAt), prose.OrDash(u.Reason))
 	}
 	l.items = infos
 	// The id of a unit names its model and role.

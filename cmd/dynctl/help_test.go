@@ -7,6 +7,8 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
+
+	"dynctl/cmd/dynctl/internal/exit"
 )
 
 // TestHelpFitsTheScreen: no line of any help is wider than 80 columns, and each
@@ -17,7 +19,7 @@ func TestHelpFitsTheScreen(t *testing.T) {
 		path := strings.Fields(c.CommandPath())[1:]
 		t.Run(strings.Join(append([]string{"dynctl"}, path...), "_"), func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			if code := newApp(strings.NewReader(""), &stdout, &stderr).run(t.Context(), append(path, "--help")); code != exitOK {
+			if code := newApp(strings.NewReader(""), &stdout, &stderr).run(t.Context(), append(path, "--help")); code != exit.OK {
 				t.Fatalf("exit code %d: %s", code, stderr.String())
 			}
 			for line := range strings.SplitSeq(stdout.String(), "\n") {

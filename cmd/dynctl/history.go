@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -61,7 +63,7 @@ func (a *app) historyCmd() *cobra.Command {
 				case i.Running:
 					mark = a.style.good("runs")
 				}
-				t.add(count(i.Revision), i.At.UTC().Format(time.RFC3339), age(a.now(), i.At), orDash(i.Author), orDash(i.Comment), mark)
+				t.add(count(i.Revision), i.At.UTC().Format(time.RFC3339), prose.Age(a.now(), i.At), prose.OrDash(i.Author), prose.OrDash(i.Comment), mark)
 			}
 			t.write(a.out)
 			return nil
@@ -74,7 +76,7 @@ func (a *app) historyCmd() *cobra.Command {
 func (a *app) history(ctx context.Context, c *kv.Client, r ref) (state.Key, []revisionInfo, error) {
 	key, err := a.find(ctx, c, r)
 	if err != nil {
-		if exitCode(err) != exitNotFound {
+		if exit.CodeOf(err) != exit.NotFound {
 			return key, nil, err
 		}
 		key = state.Key{Kind: r.kind, Server: r.name}
@@ -87,7 +89,7 @@ func (a *app) history(ctx context.Context, c *kv.Client, r ref) (state.Key, []re
 		return key, nil, errors.Join(err, notFoundIf(err == nil, r))
 	}
 	if histErr != nil {
-		return key, nil, stored(histErr)
+		return key, nil, exit.Stored(histErr)
 	}
 	var accepted uint64
 	if s, err := c.GetStatus(ctx, key); err == nil {
@@ -111,7 +113,7 @@ func notFoundIf(missing bool, r ref) error {
 	if !missing {
 		return nil
 	}
-	return notFoundErr("%s has no revisions", r)
+	return exit.NotFoundf("%s has no revisions", r)
 }
 
 func (a *app) rollbackCmd() *cobra.Command {
@@ -150,7 +152,7 @@ newest.`,
 				IfRevision: &newest, Author: author(), Comment: fmt.Sprintf("rollback to %d", target.Revision),
 			})
 			if err != nil {
-				return stored(err)
+				return exit.Stored(err)
 			}
 			_, err = fmt.Fprintf(a.out, "%s rolled back to revision %d (revision %d)\n", r, target.Revision, revision)
 			return err
@@ -179,10 +181,10 @@ func rollbackTarget(r ref, infos []revisionInfo, to uint64) (revisionInfo, error
 		}
 	}
 	if to != 0 {
-		return revisionInfo{}, notFoundErr("%s has no revision %d that can be written again (see `dynctl history %s`)", r, to, r)
+		return revisionInfo{}, exit.NotFoundf("%s has no revision %d that can be written again (see `dynctl history %s`)", r, to, r)
 	}
 	if target == nil {
-		return revisionInfo{}, notFoundErr("%s has no earlier revision", r)
+		return revisionInfo{}, exit.NotFoundf("%s has no earlier revision", r)
 	}
 	return *target, nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/agentlogs"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
@@ -58,7 +60,7 @@ func (a *app) logsCmd() *cobra.Command {
 	offerFlag(cmd, "actor", a.offering(a.actorNames))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if f.lines < -1 {
-			return usageErr("-n: want -1 (all) or more, got %d", f.lines)
+			return exit.Usagef("-n: want -1 (all) or more, got %d", f.lines)
 		}
 		ctx := cmd.Context()
 		return a.withClient(ctx, func(c *kv.Client) error {
@@ -112,9 +114,9 @@ func (a *app) selectLogs(ctx context.Context, c *kv.Client, arg string) (logSele
 			for _, u := range units {
 				servers = append(servers, u.Server)
 			}
-			return logSelection{}, usageErr("unit/%s exists on servers %s: say which with --server", id, strings.Join(servers, ", "))
+			return logSelection{}, exit.Usagef("unit/%s exists on servers %s: say which with --server", id, strings.Join(servers, ", "))
 		case explicit || unitPattern.MatchString(id) || id == "infra":
-			return logSelection{}, notFoundErr("unit %s not found (see `dynctl get units`)", id)
+			return logSelection{}, exit.NotFoundf("unit %s not found (see `dynctl get units`)", id)
 		}
 	}
 	r, err := parseRef(arg)
@@ -131,7 +133,7 @@ func (a *app) unitsNamed(ctx context.Context, c *kv.Client, server, id string) (
 	server = cmp.Or(server, a.conn.server)
 	return slices.DeleteFunc(units, func(u state.Unit) bool {
 		return u.Unit != id || server != "" && u.Server != server
-	}), stored(err)
+	}), exit.Stored(err)
 }
 
 // logTarget is one process whose log is read.
@@ -162,7 +164,7 @@ func (sel logSelection) targets(units []state.Unit) ([]logTarget, error) {
 		}
 	}
 	if len(found) == 0 && len(others) > 0 {
-		return nil, notFoundErr("%s has no actor %q: there is %s", sel.name, sel.actor, strings.Join(others, ", "))
+		return nil, exit.NotFoundf("%s has no actor %q: there is %s", sel.name, sel.actor, strings.Join(others, ", "))
 	}
 	if len(generations) > 1 {
 		for i := range found {
@@ -189,23 +191,23 @@ func (t logTarget) called(name string) bool {
 // one that is no more.
 func (r *logReader) nothingRan(ctx context.Context, sel logSelection) error {
 	if sel.key == (state.Key{}) {
-		return notFoundErr("%s has no actor: nothing was executed in it", sel.name)
+		return exit.NotFoundf("%s has no actor: nothing was executed in it", sel.name)
 	}
 	s, err := r.client.GetStatus(ctx, sel.key)
 	if errors.Is(err, kv.ErrNotFound) {
-		return notFoundErr("%s runs nothing: the reconciler has not seen it yet (see `dynctl doctor`)", sel.name)
+		return exit.NotFoundf("%s runs nothing: the reconciler has not seen it yet (see `dynctl doctor`)", sel.name)
 	}
 	if err != nil {
-		return stored(err)
+		return exit.Stored(err)
 	}
 	told := false
 	for _, role := range roleNames(s.Roles) {
 		if e := s.Roles[role].LastExit; e != nil {
 			told = true
-			r.note("%s is gone; it ended %s ago: code %d, %s", e.Unit, age(r.now(), e.At), e.Code, e.Reason)
+			r.note("%s is gone; it ended %s ago: code %d, %s", e.Unit, prose.Age(r.now(), e.At), e.Code, e.Reason)
 			r.tail("", e.LogTail)
 			if e.Cause != "" {
-				r.note("%s ended because of: %s", e.Unit, withHint(e.Cause, e.Hint))
+				r.note("%s ended because of: %s", e.Unit, prose.WithHint(e.Cause, e.Hint))
 			}
 		}
 	}
@@ -217,5 +219,5 @@ func (r *logReader) nothingRan(ctx context.Context, sel logSelection) error {
 	if v.Blocking != nil && v.Word != verdict.Suspended {
 		text += ": " + describe(*v.Blocking)
 	}
-	return notFoundErr("%s", text)
+	return exit.NotFoundf("%s", text)
 }

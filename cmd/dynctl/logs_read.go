@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/agentlogs"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -47,7 +49,7 @@ func (r *logReader) printAll(ctx context.Context, sel logSelection) error {
 	}
 	agent, err := r.client.GetAgent(ctx)
 	if err != nil && !errors.Is(err, kv.ErrNotFound) {
-		return stored(err)
+		return exit.Stored(err)
 	}
 	for _, s := range streams {
 		err := r.pull(ctx, s)
@@ -77,11 +79,11 @@ func (r *logReader) away(ctx context.Context, err error, agent state.Agent) erro
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case !errors.Is(err, agentlogs.ErrAgentAway):
-		return stored(err)
+		return exit.Stored(err)
 	case agent.Incarnation == 0:
-		return fail(exitUnreachable, "%w, so logs cannot be read: none has ever reported (see `dynctl doctor`)", agentlogs.ErrAgentAway)
+		return exit.Errorf(exit.Unreachable, "%w, so logs cannot be read: none has ever reported (see `dynctl doctor`)", agentlogs.ErrAgentAway)
 	}
-	return fail(exitUnreachable, "%w, so logs cannot be read: its last heartbeat was %s ago (see `dynctl doctor`)", agentlogs.ErrAgentAway, age(r.now(), agent.At))
+	return exit.Errorf(exit.Unreachable, "%w, so logs cannot be read: its last heartbeat was %s ago (see `dynctl doctor`)", agentlogs.ErrAgentAway, prose.Age(r.now(), agent.At))
 }
 
 // followAll prints what is there and goes on until interrupted. Only an agent that
@@ -145,7 +147,7 @@ func (r *logReader) round(ctx context.Context, streams []*logStream) error {
 func (r *logReader) streams(ctx context.Context, sel logSelection) ([]*logStream, error) {
 	units, err := r.client.ListUnits(ctx)
 	if err != nil {
-		return nil, stored(err)
+		return nil, exit.Stored(err)
 	}
 	targets, err := sel.targets(units)
 	if err != nil {
@@ -221,9 +223,9 @@ func (r *logReader) ask(ctx context.Context, s *logStream) (agentlogs.Reply, err
 
 // lastWords stands in for the log of an actor that cannot be asked.
 func (r *logReader) lastWords(s *logStream, refused *agentlogs.Refusal, session string) {
-	r.note("%s: %s; its log may lie at %s:%s", s.name, refused.Message, orDash(s.actor.IP), agentlogs.Path(session, s.unit, s.actor))
+	r.note("%s: %s; its log may lie at %s:%s", s.name, refused.Message, prose.OrDash(s.actor.IP), agentlogs.Path(session, s.unit, s.actor))
 	if e := s.actor.Exit; e != nil {
-		r.note("%s: attempt %d ended %s ago: code %d, %s", s.name, e.Attempt, age(r.now(), e.At), e.Code, e.Reason)
+		r.note("%s: attempt %d ended %s ago: code %d, %s", s.name, e.Attempt, prose.Age(r.now(), e.At), e.Code, e.Reason)
 		r.tail(s.prefix, e.LogTail)
 		r.why(s.name, e.Attempt, e)
 	}
@@ -234,17 +236,10 @@ func (r *logReader) lastWords(s *logStream, refused *agentlogs.Refusal, session 
 func (r *logReader) why(name string, attempt int, exits ...*state.Exit) {
 	for _, e := range exits {
 		if e != nil && e.Attempt == attempt && e.Cause != "" {
-			r.note("%s: attempt %d ended with code %d: %s", name, e.Attempt, e.Code, withHint(e.Cause, e.Hint))
+			r.note("%s: attempt %d ended with code %d: %s", name, e.Attempt, e.Code, prose.WithHint(e.Cause, e.Hint))
 			return
 		}
 	}
-}
-
-func withHint(cause, hint string) string {
-	if hint == "" {
-		return cause
-	}
-	return cause + "; " + hint
 }
 
 // tail prints the end of a log that was recorded.

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/cmd/internal/agentlogs"
 	"dynctl/state/kv"
 	"dynctl/state/kv/natsd/natsdtest"
@@ -192,7 +193,7 @@ func TestLogsFollow(t *testing.T) {
 	f.set(etcd, fakeLog{Attempt: 3, Text: "four\n"})
 	out.until(t, "four\n")
 	cancel()
-	if c := <-code; c != exitOK {
+	if c := <-code; c != exit.OK {
 		t.Errorf("exit code %d: %s", c, notes)
 	}
 	if strings.Contains(out.String(), "zero") || strings.Count(out.String(), "three") != 1 {

@@ -12,13 +12,15 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"dynctl/cmd/dynctl/internal/exit"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() {
 		stop() // a second signal ends it at once
-		time.AfterFunc(lastWord, func() { os.Exit(exitInterrupted) })
+		time.AfterFunc(lastWord, func() { os.Exit(exit.Interrupted) })
 	})
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"charm.land/lipgloss/v2"
 	"github.com/goccy/go-yaml"
@@ -140,45 +139,6 @@ func numberOf(n json.Number) any {
 		return f
 	}
 	return n.String()
-}
-
-// age is how long ago t was, in one unit that a person can take in: 12s, 5m, 3h,
-// 4d. An unknown time has no age.
-func age(now, t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return span(now.Sub(t))
-}
-
-// span is a duration in one unit.
-func span(d time.Duration) string {
-	d = max(d, 0)
-	switch {
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd", int(d.Hours()/24))
-}
-
-// plural is a count with its noun.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// orDash stands in for an empty cell.
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // wrap breaks text into lines of at most width columns, each indented.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"dynctl/actors"
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 )
 
@@ -22,7 +23,7 @@ func rejectedBy(desired actors.Desired, docs []state.Doc) error {
 		}
 	}
 	if err := state.JoinFaults(errs...); err != nil {
-		return usageErr("%w", err)
+		return exit.Usagef("%w", err)
 	}
 	return nil
 }

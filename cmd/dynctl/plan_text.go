@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state"
 )
 
@@ -37,7 +39,7 @@ func (a *app) printPlan(info planInfo) {
 	}
 	a.printRows(steps)
 	if more := len(info.Steps) - printedSteps; more > 0 {
-		fmt.Fprintf(a.out, "... and %s more: see -o json\n", plural(more, "step"))
+		fmt.Fprintf(a.out, "... and %s more: see -o json\n", prose.Plural(more, "step"))
 	}
 	if len(info.Steps) > 1 {
 		fmt.Fprintf(a.out, "\n%s\n", a.style.dim(wrap("A step begins when the one before it is done: what it starts is ready, what it stops is gone.", "", a.width())))
@@ -67,7 +69,7 @@ func (a *app) stepRows(info planInfo) (t table) {
 			number = ""
 		}
 	}
-	rest := append(info.Waits[:len(info.Waits):len(info.Waits)], info.Orphans...)
+	rest := slices.Concat(info.Waits, info.Orphans)
 	if len(rest) > 0 && len(t.rows) > 0 {
 		t.add("")
 	}
@@ -105,7 +107,7 @@ func summaryOf(info planInfo) string {
 
 // rollText says what is replaced, in which order, and within which budget.
 func (a *app) rollText(r planRoll) string {
-	text := fmt.Sprintf("%s, %s -> %s", plural(len(r.Units), "unit"), strings.Join(r.From, ", "), r.To)
+	text := fmt.Sprintf("%s, %s -> %s", prose.Plural(len(r.Units), "unit"), strings.Join(r.From, ", "), r.To)
 	unavailable := "unset"
 	if r.MaxUnavailable != nil {
 		unavailable = fmt.Sprint(*r.MaxUnavailable)
@@ -153,5 +155,5 @@ func why(x planAction) string {
 	if x.Message == "" {
 		return x.Reason
 	}
-	return x.Reason + ": " + firstLine(x.Message)
+	return x.Reason + ": " + prose.FirstLine(x.Message)
 }

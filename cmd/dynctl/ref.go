@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 )
 
@@ -36,14 +37,14 @@ func parseRef(s string) (ref, error) {
 	switch kind {
 	case "model", "models":
 		if !state.ValidModelName(name) {
-			return ref{}, usageErr("%q is no model name: want lower-case letters, digits, '-', '_' and '.', at most 63 (model/NAME)", name)
+			return ref{}, exit.Usagef("%q is no model name: want lower-case letters, digits, '-', '_' and '.', at most 63 (model/NAME)", name)
 		}
 		return ref{state.KindModel, name}, nil
 	case "server", "servers":
 		if !state.ValidServerName(name) {
-			return ref{}, usageErr("%q is no server name: want lower-case letters, digits and '-', at most 63 (server/NAME)", name)
+			return ref{}, exit.Usagef("%q is no server name: want lower-case letters, digits and '-', at most 63 (server/NAME)", name)
 		}
 		return ref{state.KindServer, name}, nil
 	}
-	return ref{}, usageErr("%q names no object: want model/NAME or server/NAME", s)
+	return ref{}, exit.Usagef("%q names no object: want model/NAME or server/NAME", s)
 }

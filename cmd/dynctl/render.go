@@ -3,14 +3,14 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"regexp"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"dynctl/actors/offline"
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state"
 )
 
@@ -39,10 +39,10 @@ func (a *app) renderCmd() *cobra.Command {
 	out := outputFlag(cmd, formatJSON, formatYAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *nodesFile == "" {
-			return usageErr(`--nodes is required: a file such as [{"id": "n0", "ip": "10.0.0.1", "gpus": 8, "cpus": 64, "head": false, "alive": true}]`)
+			return exit.Usagef(`--nodes is required: a file such as [{"id": "n0", "ip": "10.0.0.1", "gpus": 8, "cpus": 64, "head": false, "alive": true}]`)
 		}
 		if *generation != "" && !generationPattern.MatchString(*generation) {
-			return usageErr("--generation: %q is not 8 hex digits, lower case", *generation)
+			return exit.Usagef("--generation: %q is not 8 hex digits, lower case", *generation)
 		}
 		nodes, err := readNodes(*nodesFile)
 		if err != nil {
@@ -62,7 +62,7 @@ func (a *app) renderCmd() *cobra.Command {
 			return err
 		}
 		if err := state.JoinFaults(r.told...); err != nil {
-			return usageErr("%w", err)
+			return exit.Usagef("%w", err)
 		}
 		return nil
 	}
@@ -161,32 +161,22 @@ func leaves(err error) []error {
 func readNodes(path string) ([]state.Node, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, usageErr("--nodes: %w", err)
+		return nil, exit.Usagef("--nodes: %w", err)
 	}
 	var list []json.RawMessage
 	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, usageErr("--nodes: %s: %w", path, describeJSON(data, err))
+		return nil, exit.Usagef("--nodes: %s: %w", path, prose.JSONError(data, err))
 	}
 	var nodes []state.Node
 	for i, raw := range list {
 		n := state.Node{Alive: true}
 		if err := json.Unmarshal(raw, &n); err != nil {
-			return nil, usageErr("--nodes: %s: node %d: %w", path, i, err)
+			return nil, exit.Usagef("--nodes: %s: node %d: %w", path, i, err)
 		}
 		if n.ID == "" {
-			return nil, usageErr("--nodes: %s: node %d has no id", path, i)
+			return nil, exit.Usagef("--nodes: %s: node %d has no id", path, i)
 		}
 		nodes = append(nodes, n)
 	}
 	return nodes, nil
-}
-
-// describeJSON adds the line to an error of syntax.
-func describeJSON(data []byte, err error) error {
-	var syntax *json.SyntaxError
-	if !errors.As(err, &syntax) {
-		return err
-	}
-	line := 1 + strings.Count(string(data[:syntax.Offset]), "\n")
-	return fmt.Errorf("line %d: %w", line, err)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state/kv"
 	"dynctl/state/kv/natsd"
 )
@@ -38,7 +39,7 @@ func (a *app) restoreCmd() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		f, err := os.Open(args[0])
 		if err != nil {
-			return usageErr("%w", err)
+			return exit.Usagef("%w", err)
 		}
 		defer f.Close()
 		ctx := cmd.Context()
@@ -60,11 +61,11 @@ func (a *app) restoreCmd() *cobra.Command {
 func restoreErr(file string, err error) error {
 	switch {
 	case errors.Is(err, kv.ErrBadBackup):
-		return fail(exitUsage, "%s: %w; nothing was changed", file, err)
+		return exit.Errorf(exit.Usage, "%s: %w; nothing was changed", file, err)
 	case errors.Is(err, kv.ErrNotEmpty):
-		return fail(exitConflict, "%w; nothing was changed: --overwrite replaces it, and `dynctl backup` saves it before", err)
+		return exit.Errorf(exit.Conflict, "%w; nothing was changed: --overwrite replaces it, and `dynctl backup` saves it before", err)
 	}
-	return stored(err)
+	return exit.Stored(err)
 }
 
 // restoreFiles restores below dataDir by an embedded NATS of its own, beside what is
@@ -78,14 +79,14 @@ func (a *app) restoreFiles(ctx context.Context, f io.ReadSeeker, dataDir string,
 	defer unlock()
 	there, err := filepath.Glob(filepath.Join(store, "jetstream", "*", "streams", "*"))
 	if err != nil {
-		return usageErr("--data-dir: %w", err)
+		return exit.Usagef("--data-dir: %w", err)
 	}
 	if len(there) > 0 && !overwrite {
 		return restoreErr("", fmt.Errorf("%w: there is %s", kv.ErrNotEmpty, there[0]))
 	}
 	made := store + ".restoring"
 	if err := os.RemoveAll(made); err != nil {
-		return usageErr("%w", err)
+		return exit.Usagef("%w", err)
 	}
 	info, err := restoreInto(ctx, f, made)
 	if err != nil {
@@ -95,10 +96,10 @@ func (a *app) restoreFiles(ctx context.Context, f io.ReadSeeker, dataDir string,
 	if err := os.Rename(store, aside); err == nil {
 		fmt.Fprintf(a.err, "what was there is in %s\n", aside)
 	} else if !errors.Is(err, os.ErrNotExist) {
-		return usageErr("%w", err)
+		return exit.Usagef("%w", err)
 	}
 	if err := os.Rename(made, store); err != nil {
-		return usageErr("%w", err)
+		return exit.Usagef("%w", err)
 	}
 	fmt.Fprintf(a.out, "restored: %s, as of %s; start the reconciler\n", holds(info), info.Taken.Format(time.RFC3339))
 	return nil
@@ -111,11 +112,11 @@ func lockStore(store string) (unlock func(), err error) {
 		return func() {}, nil
 	}
 	if err != nil {
-		return nil, usageErr("%w", err)
+		return nil, exit.Usagef("%w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, fail(exitConflict, "%s is in use by a reconciler: end it, or restore through it without --data-dir", store)
+		return nil, exit.Errorf(exit.Conflict, "%s is in use by a reconciler: end it, or restore through it without --data-dir", store)
 	}
 	return func() { _ = f.Close() }, nil
 }

@@ -5,6 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -40,7 +42,7 @@ func (a *app) routerCmd() *cobra.Command {
 				return err
 			}
 			if len(args) == 1 && len(infos) == 0 {
-				return notFoundErr("server/%s has no routing: it has no status yet, or is not declared (see `dynctl get servers`)", args[0])
+				return exit.NotFoundf("server/%s has no routing: it has no status yet, or is not declared (see `dynctl get servers`)", args[0])
 			}
 			if out.value != formatTable {
 				return a.encode(out.value, infos)
@@ -48,7 +50,7 @@ func (a *app) routerCmd() *cobra.Command {
 			var t table
 			t.add("SERVER", "MODEL", "ROUTER", "SOURCE", "BECAUSE")
 			for _, i := range infos {
-				t.add(i.Server, orDash(i.Model), routing(&state.RouterStatus{Mode: i.Mode, KVEvents: i.KVEvents}), i.Source, i.Because)
+				t.add(i.Server, prose.OrDash(i.Model), routing(&state.RouterStatus{Mode: i.Mode, KVEvents: i.KVEvents}), i.Source, i.Because)
 			}
 			t.write(a.out)
 			return nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 )
 
@@ -46,12 +47,12 @@ func scale(d *document, name string, counts map[string]*int, given func(string) 
 	d.get(&mode, "spec", "mode")
 	if given("replicas") {
 		if mode == state.ModeDisagg {
-			return usageErr("%s is disaggregated: scale it with --prefill and --decode", name)
+			return exit.Usagef("%s is disaggregated: scale it with --prefill and --decode", name)
 		}
 		return d.set(*counts["replicas"], "spec", "replicas")
 	}
 	if mode != state.ModeDisagg {
-		return usageErr("%s is aggregated: scale it with --replicas", name)
+		return exit.Usagef("%s is aggregated: scale it with --replicas", name)
 	}
 	for _, role := range []string{state.RolePrefill, state.RoleDecode} {
 		var have json.RawMessage

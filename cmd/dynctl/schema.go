@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/events"
 	"dynctl/state"
 )
@@ -54,7 +55,7 @@ func readSchema(name string) ([]byte, error) {
 	}
 	doc, err := schemaFiles.ReadFile("schemas/" + name + ".json")
 	if err != nil {
-		return nil, notFoundErr("no schema %q: there are %s", name, strings.Join(schemaNames(), ", "))
+		return nil, exit.NotFoundf("no schema %q: there are %s", name, strings.Join(schemaNames(), ", "))
 	}
 	return doc, nil
 }

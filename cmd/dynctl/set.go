@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -53,7 +54,7 @@ func (a *app) setCmd() *cobra.Command {
 				return err
 			}
 			if cmd.Flags().Changed("if-revision") && len(docs) != 1 {
-				return usageErr("--if-revision goes with one document, got %d", len(docs))
+				return exit.Usagef("--if-revision goes with one document, got %d", len(docs))
 			}
 			return a.withClient(cmd.Context(), func(c *kv.Client) error {
 				s := setter{app: a, client: c, setFlags: f, conditional: cmd.Flags().Changed("if-revision")}
@@ -123,7 +124,7 @@ func verbFor(exists, same bool) string {
 // somebody is faster.
 func (s *setter) checkRevision(key state.Key, stored map[state.Key]kv.SpecEntry) error {
 	if have := stored[key].Revision; s.conditional && have != s.revision {
-		return fail(exitConflict, "%s is at revision %d, not %d: look at it with `dynctl history %s`, then set it again", refOf(key), have, s.revision, refOf(key))
+		return exit.Errorf(exit.Conflict, "%s is at revision %d, not %d: look at it with `dynctl history %s`, then set it again", refOf(key), have, s.revision, refOf(key))
 	}
 	return nil
 }
@@ -140,9 +141,9 @@ func (s *setter) write(ctx context.Context, doc state.Doc, verb string) error {
 		}
 		if _, err := s.client.PutSpec(ctx, key, doc.Raw, o); err != nil {
 			if errors.Is(err, kv.ErrConflict) {
-				return fail(exitConflict, "%s was changed by somebody else in the meantime: look at it with `dynctl history %s`, then set it again", refOf(key), refOf(key))
+				return exit.Errorf(exit.Conflict, "%s was changed by somebody else in the meantime: look at it with `dynctl history %s`, then set it again", refOf(key), refOf(key))
 			}
-			return stored(err)
+			return exit.Stored(err)
 		}
 	}
 	_, err := fmt.Fprintf(s.out, "%s %s%s\n", refOf(key), verb, suffix)

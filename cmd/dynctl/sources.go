@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 )
 
@@ -65,7 +66,7 @@ func (a *app) readSources(ctx context.Context, args []string) ([]source, error) 
 func (r *reader) file(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return usageErr("%w", err)
+		return exit.Usagef("%w", err)
 	}
 	defer f.Close()
 	return r.read(path, f)
@@ -78,13 +79,13 @@ func (r *reader) read(name string, from io.Reader) error {
 	}
 	data, err := io.ReadAll(io.LimitReader(from, maxFile+1))
 	if err != nil {
-		return usageErr("read %s: %w", name, err)
+		return exit.Usagef("read %s: %w", name, err)
 	}
 	if len(data) > maxFile {
-		return usageErr("%s: the file has more than %d bytes: split it into several files", name, maxFile)
+		return exit.Usagef("%s: the file has more than %d bytes: split it into several files", name, maxFile)
 	}
 	if r.total += len(data); r.total > maxInput {
-		return usageErr("%s: with this file there are more than %d bytes to read: name fewer files at once", name, maxInput)
+		return exit.Usagef("%s: with this file there are more than %d bytes to read: name fewer files at once", name, maxInput)
 	}
 	r.sources = append(r.sources, source{name, data})
 	return nil
@@ -99,16 +100,16 @@ func expand(arg string) ([]string, error) {
 	case err == nil:
 		return []string{arg}, nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return nil, usageErr("%w", err)
+		return nil, exit.Usagef("%w", err)
 	case !strings.ContainsAny(arg, "*?["):
-		return nil, usageErr("no such file or directory: %s", arg)
+		return nil, exit.Usagef("no such file or directory: %s", arg)
 	}
 	paths, err := filepath.Glob(arg)
 	if err != nil {
-		return nil, usageErr("pattern %q: %w", arg, err)
+		return nil, exit.Usagef("pattern %q: %w", arg, err)
 	}
 	if len(paths) == 0 {
-		return nil, usageErr("no file matches %s", arg)
+		return nil, exit.Usagef("no file matches %s", arg)
 	}
 	return paths, nil
 }
@@ -128,10 +129,10 @@ func specFiles(dir string) ([]string, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, usageErr("%w", err)
+		return nil, exit.Usagef("%w", err)
 	}
 	if len(paths) == 0 {
-		return nil, usageErr("%s holds no .yaml, .yml or .json file", dir)
+		return nil, exit.Usagef("%s holds no .yaml, .yml or .json file", dir)
 	}
 	return paths, nil
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"dynctl/actors"
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -80,13 +82,13 @@ func (a *app) overview(ctx context.Context, c *kv.Client) (*overview, error) {
 		return nil, err
 	}
 	if v.nodes, err = c.ListNodes(ctx); err != nil && !errors.Is(err, kv.ErrNotFound) {
-		return nil, stored(err)
+		return nil, exit.Stored(err)
 	}
 	switch agent, err := c.GetAgent(ctx); {
 	case err == nil:
 		v.agent = &agent
 	case !errors.Is(err, kv.ErrNotFound):
-		return nil, stored(err)
+		return nil, exit.Stored(err)
 	}
 	return v, nil
 }
@@ -214,7 +216,7 @@ func (v *overview) footer(p palette) string {
 			free += *n.FreeGPUs
 		}
 	}
-	parts := []string{"Ray: " + plural(nodes, "node") + ", " + plural(gpus, "GPU")}
+	parts := []string{"Ray: " + prose.Plural(nodes, "node") + ", " + prose.Plural(gpus, "GPU")}
 	if known && gpus > 0 {
 		parts[0] += fmt.Sprintf(", %g free", free)
 	}
@@ -222,7 +224,7 @@ func (v *overview) footer(p palette) string {
 	case v.agent == nil:
 		parts = append(parts, p.bad("no agent has reported yet (see dynctl doctor)"))
 	case !v.connected():
-		parts = append(parts, p.bad(fmt.Sprintf("agent silent for %s (see dynctl doctor)", age(v.now, v.agent.At))))
+		parts = append(parts, p.bad(fmt.Sprintf("agent silent for %s (see dynctl doctor)", prose.Age(v.now, v.agent.At))))
 	case !v.agent.Synced:
 		parts = append(parts, p.warn("agent is reading the cluster"))
 	default:

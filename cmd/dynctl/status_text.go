@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 )
@@ -65,7 +66,7 @@ func (v *overview) modelLines(server string, p palette, width int) []string {
 			continue
 		}
 		look := judge(o.Status, v.now)
-		t.add("  "+o.Name, p.coloured(look.Word), workers(o.Status.Roles), age(v.now, look.Since))
+		t.add("  "+o.Name, p.coloured(look.Word), workers(o.Status.Roles), prose.Age(v.now, look.Since))
 		lines := v.reasonLines(o.Status, look, p, width)
 		if v.details {
 			lines = append(lines, v.detailLines(o, p, width)...)
@@ -86,18 +87,18 @@ func (v *overview) reasonLines(s *state.Status, look outlook, p palette, width i
 	if c := look.Blocking; c != nil {
 		text := c.Reason
 		if c.Message != "" {
-			text = strings.TrimPrefix(text+": "+firstLine(c.Message), ": ")
+			text = strings.TrimPrefix(text+": "+prose.FirstLine(c.Message), ": ")
 		}
-		if since := age(v.now, c.LastTransitionTime); since != "-" {
+		if since := prose.Age(v.now, c.LastTransitionTime); since != "-" {
 			text += " (for " + since + ")"
 		}
 		lines = append(lines, wrap("why: "+text, indent, width))
 	}
 	for _, role := range roleNames(s.Roles) {
 		if e := s.Roles[role].LastExit; e != nil && look.Word != verdict.Serving && look.Word != verdict.Suspended {
-			text := fmt.Sprintf("last exit: %s, code %d, %s, %s ago, %s", e.Unit, e.Code, e.Reason, age(v.now, e.At), plural(s.Roles[role].Restarts, "restart"))
+			text := fmt.Sprintf("last exit: %s, code %d, %s, %s ago, %s", e.Unit, e.Code, e.Reason, prose.Age(v.now, e.At), prose.Plural(s.Roles[role].Restarts, "restart"))
 			lines = append(lines, wrap(text, indent, width))
-			switch tail := lastLine(e.LogTail); {
+			switch tail := prose.LastLine(e.LogTail); {
 			case e.Cause != "":
 				lines = append(lines, wrap("cause: "+e.Cause, indent, width))
 			case tail != "" && !v.details:
@@ -117,17 +118,12 @@ func (v *overview) reasonLines(s *state.Status, look outlook, p palette, width i
 	return lines
 }
 
-func lastLine(s string) string {
-	s = strings.TrimRight(s, "\n ")
-	return s[strings.LastIndex(s, "\n")+1:]
-}
-
 // detailLines are the conditions, the units and the log of the last exit of one
 // model.
 func (v *overview) detailLines(o objectInfo, p palette, width int) []string {
 	const indent = "    "
 	s := o.Status
-	lines := []string{"", fmt.Sprintf("%srevision %s, generation %s", indent, revisions(o), orDash(s.Generation))}
+	lines := []string{"", fmt.Sprintf("%srevision %s, generation %s", indent, revisions(o), prose.OrDash(s.Generation))}
 	if s.Router != nil {
 		lines = append(lines, wrap("router: "+routing(s.Router)+" ("+strings.TrimSuffix(s.Router.Because, ".")+")", indent, width))
 	}
@@ -136,9 +132,9 @@ func (v *overview) detailLines(o objectInfo, p palette, width int) []string {
 	for _, c := range s.Conditions {
 		text := c.Reason
 		if c.Message != "" && c.Status != state.StatusTrue {
-			text = strings.TrimPrefix(text+": "+firstLine(c.Message), ": ")
+			text = strings.TrimPrefix(text+": "+prose.FirstLine(c.Message), ": ")
 		}
-		t.add(indent+c.Type, c.Status, age(v.now, c.LastTransitionTime), text)
+		t.add(indent+c.Type, c.Status, prose.Age(v.now, c.LastTransitionTime), text)
 	}
 	lines = append(lines, t.lines(width)...)
 	if len(s.Placements) > 0 {
@@ -146,7 +142,7 @@ func (v *overview) detailLines(o objectInfo, p palette, width int) []string {
 		units.spare = []int{3} // it is in the unit's id
 		units.add(indent+"UNIT", "STATE", "NODE", "GENERATION")
 		for _, u := range s.Placements {
-			units.add(indent+u.Unit, u.State, orDash(short(u.Node)), orDash(u.Generation))
+			units.add(indent+u.Unit, u.State, prose.OrDash(prose.ShortID(u.Node)), prose.OrDash(u.Generation))
 		}
 		lines = append(append(lines, ""), units.lines(width)...)
 	}

@@ -13,6 +13,8 @@ import (
 
 	"dynctl/actors"
 	"dynctl/actors/plan"
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -38,7 +40,7 @@ func (a *app) sweepCmd() *cobra.Command {
 	grace := cmd.Flags().Duration("grace-period", 120*time.Second, "how long a process may drain")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *all && len(args) > 0 {
-			return usageErr("--all ends every orphan: name none beside it")
+			return exit.Usagef("--all ends every orphan: name none beside it")
 		}
 		ctx := cmd.Context()
 		return a.withClient(ctx, func(c *kv.Client) error {
@@ -76,7 +78,7 @@ func (a *app) listOrphans(orphans []actors.Orphan) {
 	var t table
 	t.add("UNIT", "REASON", "WHY")
 	for _, o := range orphans {
-		t.add(o.Key.String(), o.Reason, firstLine(o.Message))
+		t.add(o.Key.String(), o.Reason, prose.FirstLine(o.Message))
 	}
 	t.write(a.out)
 }
@@ -94,7 +96,7 @@ func chooseOrphans(orphans []actors.Orphan, names []string) ([]actors.Orphan, er
 	for _, name := range names {
 		o, ok := byName[strings.TrimPrefix(name, "unit/")]
 		if !ok {
-			return nil, notFoundErr("%s is no orphan (see `dynctl sweep`); what a spec asks for ends with `dynctl delete`", name)
+			return nil, exit.NotFoundf("%s is no orphan (see `dynctl sweep`); what a spec asks for ends with `dynctl delete`", name)
 		}
 		chosen = append(chosen, o)
 	}
@@ -115,10 +117,10 @@ type sweepCommand struct {
 func sweep(ctx context.Context, c *kv.Client, w *world, o actors.Orphan, grace time.Duration) error {
 	lease, err := c.GetLeader(ctx)
 	if errors.Is(err, kv.ErrNotFound) {
-		return fail(exitUnreachable, "no reconciler leads, and only its epoch makes a sweep valid: start it (`make up`)")
+		return exit.Errorf(exit.Unreachable, "no reconciler leads, and only its epoch makes a sweep valid: start it (`make up`)")
 	}
 	if err != nil {
-		return stored(err)
+		return exit.Stored(err)
 	}
 	u := unitOf(w.observed.Units, o.Key)
 	command, err := json.Marshal(sweepCommand{w.storeID, w.observed.Agent.Session, sweepDeadline.Seconds(), grace.Seconds(), u.Generation})
@@ -127,7 +129,7 @@ func sweep(ctx context.Context, c *kv.Client, w *world, o actors.Orphan, grace t
 	}
 	publisher, err := events.NewPublisher(c.JetStream(), events.PublisherOptions{})
 	if err != nil {
-		return stored(err)
+		return exit.Stored(err)
 	}
 	e := events.Event{
 		Type: events.TypeSweep, Source: "dynctl/cli/" + author(), Object: o.Key.Unit, Time: w.now,
@@ -138,7 +140,7 @@ func sweep(ctx context.Context, c *kv.Client, w *world, o actors.Orphan, grace t
 	}
 	e.ID = e.CommandID(strconv.FormatUint(u.Revision, 10))
 	err = publisher.Publish(ctx, e)
-	return stored(errors.Join(err, publisher.Close(ctx)))
+	return exit.Stored(errors.Join(err, publisher.Close(ctx)))
 }
 
 func unitOf(units []state.Unit, key state.UnitKey) state.Unit {

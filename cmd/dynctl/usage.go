@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state"
 )
 
@@ -22,9 +24,9 @@ func wrongUsage(cmd *cobra.Command, err error) error {
 		text, known = wrongArgs(cmd, err.Error())
 	}
 	if !known {
-		text = firstLine(err.Error())
+		text = prose.FirstLine(err.Error())
 	}
-	return usageErr("%s (see %q)", text, cmd.CommandPath()+" --help")
+	return exit.Usagef("%s (see %q)", text, cmd.CommandPath()+" --help")
 }
 
 // wrongFlag rewords the errors of pflag.
@@ -65,7 +67,7 @@ func wrongValue(e *pflag.InvalidValueError) string {
 	case "bool":
 		return "is neither true nor false"
 	}
-	return "cannot be taken: " + firstLine(e.Unwrap().Error())
+	return "cannot be taken: " + prose.FirstLine(e.Unwrap().Error())
 }
 
 func flagNames(cmd *cobra.Command) []string {
@@ -130,7 +132,7 @@ func unknownVerb(cmd *cobra.Command, name string) string {
 // usageLine is how a command is written, with its first example.
 func usageLine(cmd *cobra.Command) string {
 	line := "`" + cmd.CommandPath() + strings.TrimPrefix(cmd.Use, cmd.Name()) + "`"
-	if example := firstLine(strings.TrimSpace(cmd.Example)); example != "" {
+	if example := prose.FirstLine(strings.TrimSpace(cmd.Example)); example != "" {
 		line += ", such as `" + example + "`"
 	}
 	return line

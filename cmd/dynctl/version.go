@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/version"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -87,7 +88,7 @@ func (a *app) remoteVersions(ctx context.Context, v *versionInfo) error {
 		return nil
 	})
 	if err != nil {
-		a.progress("%s", firstLine(err.Error()))
+		a.progress("%s", prose.FirstLine(err.Error()))
 	}
 	return nil
 }

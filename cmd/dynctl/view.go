@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 )
@@ -73,7 +74,7 @@ func next(v outlook, s *state.Status, now time.Time) string {
 		return text
 	}
 	if !v.Until.IsZero() {
-		return "executed again in " + span(v.Until.Sub(now))
+		return "executed again in " + prose.Span(v.Until.Sub(now))
 	}
 	return ""
 }
@@ -93,7 +94,7 @@ func workers(roles map[string]state.RoleStatus) string {
 		}
 		parts = append(parts, count)
 	}
-	return orDash(strings.Join(parts, ", "))
+	return prose.OrDash(strings.Join(parts, ", "))
 }
 
 // routing is a resolved routing in words: "kv, KV events on".

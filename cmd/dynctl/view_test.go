@@ -55,16 +55,6 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func TestSpan(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		-time.Second: "0s", 90 * time.Second: "90s", 3 * time.Minute: "3m", 119 * time.Minute: "119m", 47 * time.Hour: "47h", 72 * time.Hour: "3d",
-	} {
-		if got := span(d); got != want {
-			t.Errorf("span(%s) = %s, want %s", d, got, want)
-		}
-	}
-}
-
 // TestDocumentKeepsOrder: an edit changes one field and nothing else.
 func TestDocumentKeepsOrder(t *testing.T) {
 	d, err := newDocument([]byte(`{"z": 1.0, "spec": {"b": 1e22, "a": "<&>"}}`))

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -58,9 +60,9 @@ func parseGoal(s string) (goal, error) {
 				return goal{typ: t, status: want}, nil
 			}
 		}
-		return goal{}, usageErr("--for: %q is no status: want True, False or Unknown", status)
+		return goal{}, exit.Usagef("--for: %q is no status: want True, False or Unknown", status)
 	}
-	return goal{}, usageErr("--for: %q is no condition: want deleted or one of %s", typ, strings.Join(conditionTypes, ", "))
+	return goal{}, exit.Usagef("--for: %q is no condition: want deleted or one of %s", typ, strings.Join(conditionTypes, ", "))
 }
 
 func (a *app) waitCmd() *cobra.Command {
@@ -89,7 +91,7 @@ func (a *app) waitCmd() *cobra.Command {
 					return err
 				}
 				key, err := a.find(ctx, c, r)
-				if g.deleted && exitCode(err) == exitNotFound {
+				if g.deleted && exit.CodeOf(err) == exit.NotFound {
 					fmt.Fprintf(a.out, "%s deleted\n", r)
 					continue
 				}
@@ -170,7 +172,7 @@ func (w *waiter) one(ctx context.Context, key state.Key, g goal) error {
 		case <-again.C:
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fail(exitTimeout, "timed out after %s: %s", w.timeout, w.said)
+				return exit.Errorf(exit.Timeout, "timed out after %s: %s", w.timeout, w.said)
 			}
 			return ctx.Err()
 		}
@@ -185,14 +187,14 @@ func (w *waiter) reached(ctx context.Context, key state.Key, g goal) (bool, erro
 	case err == nil:
 		now.revision = entry.Revision
 	case !errors.Is(err, kv.ErrNotFound):
-		return false, stored(err)
+		return false, exit.Stored(err)
 	}
 	s, err := w.client.GetStatus(ctx, key)
 	switch {
 	case err == nil:
 		now.status = &s
 	case !errors.Is(err, kv.ErrNotFound):
-		return false, stored(err)
+		return false, exit.Stored(err)
 	}
 	if g.deleted {
 		return w.isGone(key, g, now)
@@ -209,7 +211,7 @@ type found struct {
 func (w *waiter) isGone(key state.Key, g goal, now found) (bool, error) {
 	switch name := refOf(key); {
 	case now.revision != 0:
-		return false, fail(exitConflict, "%s is not deleted (revision %d): delete it with `dynctl delete %s`", name, now.revision, name)
+		return false, exit.Errorf(exit.Conflict, "%s is not deleted (revision %d): delete it with `dynctl delete %s`", name, now.revision, name)
 	case now.status == nil:
 		return true, nil
 	}
@@ -221,7 +223,7 @@ func (w *waiter) holds(key state.Key, g goal, now found) (bool, error) {
 	name, s := refOf(key), now.status
 	switch {
 	case now.revision == 0 && key.Kind == state.KindModel:
-		return false, notFoundErr("%s was deleted while waiting for it", name)
+		return false, exit.NotFoundf("%s was deleted while waiting for it", name)
 	case s == nil:
 	case now.revision != 0 && s.ObservedRevision != now.revision:
 		w.say("%s: the reconciler has not seen revision %d yet", name, now.revision)
@@ -230,7 +232,7 @@ func (w *waiter) holds(key state.Key, g goal, now found) (bool, error) {
 		return true, nil
 	case condition(s, state.CondAccepted) == state.StatusFalse && g.status == state.StatusTrue && g.typ != state.CondAvailable:
 		c, _ := s.Condition(state.CondAccepted)
-		return false, usageErr("%s: revision %d is rejected: %s: %s", name, now.revision, c.Reason, c.Message)
+		return false, exit.Usagef("%s: revision %d is rejected: %s: %s", name, now.revision, c.Reason, c.Message)
 	}
 	w.say("%s", w.missing(key, g, s))
 	return false, nil
@@ -257,7 +259,7 @@ func (w *waiter) missing(key state.Key, g goal, s *state.Status) string {
 		for _, p := range s.Placements {
 			units = append(units, p.Unit+" ("+p.State+")")
 		}
-		return fmt.Sprintf("%s still has %s", name, orDash(strings.Join(units, ", ")))
+		return fmt.Sprintf("%s still has %s", name, prose.OrDash(strings.Join(units, ", ")))
 	}
 	var lacking []string
 	for _, typ := range verdict.Order {
@@ -268,7 +270,7 @@ func (w *waiter) missing(key state.Key, g goal, s *state.Status) string {
 	}
 	if len(lacking) == 0 || g.status != state.StatusTrue {
 		c, _ := s.Condition(g.typ)
-		return fmt.Sprintf("%s: %s is %s", name, g.typ, orDash(c.Status))
+		return fmt.Sprintf("%s: %s is %s", name, g.typ, prose.OrDash(c.Status))
 	}
 	return name + ": " + strings.Join(lacking, "; ")
 }
@@ -280,7 +282,7 @@ func describe(c state.Condition) string {
 		text += " " + c.Reason
 	}
 	if c.Message != "" {
-		text += ": " + firstLine(c.Message)
+		text += ": " + prose.FirstLine(c.Message)
 	}
 	return text
 }

@@ -12,6 +12,8 @@ import (
 	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/screen"
 	"dynctl/events"
 	"dynctl/state/kv"
@@ -32,7 +34,7 @@ func (a *app) watchCmd() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !isTerminal(a.out) {
-				return usageErr("watch needs a terminal: use `dynctl events -f` or `dynctl status`")
+				return exit.Usagef("watch needs a terminal: use `dynctl events -f` or `dynctl status`")
 			}
 			return a.withClient(cmd.Context(), func(c *kv.Client) error { return a.watch(cmd.Context(), c) })
 		},
@@ -132,7 +134,7 @@ func (s watchScreen) content() string {
 	status := strings.Split(strings.Join(s.view.lines(s.style, s.width), "\n"), "\n")
 	foot := s.style.dim("q quits")
 	if s.err != nil {
-		foot = s.style.bad("cannot refresh: " + firstLine(s.err.Error()))
+		foot = s.style.bad("cannot refresh: " + prose.FirstLine(s.err.Error()))
 	}
 	events := s.events
 	if s.height > 0 {
@@ -183,7 +185,7 @@ func (s watchScreen) cut(status []string, rows int) []string {
 		return status[:max(rows, 0)]
 	}
 	left := append([]string{}, status[:rows-2]...)
-	more := s.style.dim("... and " + plural(len(status)-rows+1, "line") + " more: dynctl status")
+	more := s.style.dim("... and " + prose.Plural(len(status)-rows+1, "line") + " more: dynctl status")
 	return append(left, more, status[len(status)-1])
 }
 

@@ -8,6 +8,7 @@ import (
 	"dynctl/actors"
 	"dynctl/actors/accept"
 	simulated "dynctl/actors/world"
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/cmd/internal/parsers"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -28,24 +29,24 @@ func loadWorld(ctx context.Context, c *kv.Client) (*world, error) {
 	w := &world{statuses: map[state.Key]state.Status{}}
 	var err error
 	if w.storeID, err = c.StoreID(ctx); err != nil {
-		return nil, stored(err)
+		return nil, exit.Stored(err)
 	}
 	if err := w.loadSpecs(ctx, c); err != nil {
 		return nil, err
 	}
 	agent, err := c.GetAgent(ctx)
 	if errors.Is(err, kv.ErrNotFound) {
-		return nil, fail(exitUnreachable, "no agent has reported, so nothing is known of the cluster: see `dynctl doctor`")
+		return nil, exit.Errorf(exit.Unreachable, "no agent has reported, so nothing is known of the cluster: see `dynctl doctor`")
 	}
 	if err != nil {
-		return nil, stored(err)
+		return nil, exit.Stored(err)
 	}
 	w.observed = state.Observed{Synced: true, Agent: &agent}
 	if w.observed.Units, err = c.ListUnits(ctx); err != nil {
-		return nil, stored(err)
+		return nil, exit.Stored(err)
 	}
 	if w.observed.Nodes, err = c.ListNodes(ctx); err != nil {
-		return nil, stored(err)
+		return nil, exit.Stored(err)
 	}
 	return w, nil
 }
@@ -55,7 +56,7 @@ func loadWorld(ctx context.Context, c *kv.Client) (*world, error) {
 func (w *world) loadSpecs(ctx context.Context, c *kv.Client) error {
 	entries, err := c.ListSpecs(ctx)
 	if err != nil {
-		return stored(err)
+		return exit.Stored(err)
 	}
 	known := map[state.Key]bool{}
 	for _, e := range entries {
@@ -69,7 +70,7 @@ func (w *world) loadSpecs(ctx context.Context, c *kv.Client) error {
 	}
 	statuses, err := c.ListStatuses(ctx)
 	if err != nil {
-		return stored(err)
+		return exit.Stored(err)
 	}
 	for _, s := range statuses {
 		key, err := state.ParseKey(s.Key)
@@ -82,7 +83,7 @@ func (w *world) loadSpecs(ctx context.Context, c *kv.Client) error {
 		}
 		history, err := c.SpecHistory(ctx, key)
 		if err != nil && !errors.Is(err, kv.ErrNotFound) {
-			return stored(err)
+			return exit.Stored(err)
 		}
 		if n := len(history); n > 0 && history[n-1].Deleted {
 			last := history[n-1]

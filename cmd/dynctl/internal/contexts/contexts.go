@@ -1,4 +1,6 @@
-package main
+// Package contexts keeps the connections that a person has given names, and remembers
+// which one is meant.
+package contexts
 
 import (
 	"encoding/json"
@@ -11,11 +13,16 @@ import (
 	"slices"
 	"strings"
 
+	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state"
 )
 
-// connection is how to reach a store. A context is one with a name, kept in a file.
-type connection struct {
+// DefaultURL is where the NATS of a reconciler on this machine listens.
+const DefaultURL = "nats://127.0.0.1:4322"
+
+// Connection is how to reach a store. A context is one with a name, kept in a file.
+type Connection struct {
 	NATSURL     string `json:"natsUrl"`
 	Description string `json:"description,omitempty"`
 	User        string `json:"user,omitempty"`
@@ -31,31 +38,34 @@ type connection struct {
 	KeyFile  string `json:"keyFile,omitempty"`
 	CAFile   string `json:"caFile,omitempty"`
 
-	name string // of the context; empty without one
-	// exposed: the file holds a secret, and others may read it.
-	exposed bool
+	Name string `json:"-"` // of the context; empty without one
+	// Exposed: the file holds a secret, and others may read it.
+	Exposed bool `json:"-"`
 }
 
-// contextKey is one key of a context file, with the name that the nats command line
-// has for it.
-type contextKey struct {
-	name, alias string
-	field       func(*connection) *string
-	secret      bool
-	file        bool
+// Key is one key of a context file.
+type Key struct {
+	Name   string
+	Secret bool // not to be shown
+	// Field is where a connection keeps the value; empty: the key is not set.
+	Field func(*Connection) *string
+
+	alias string // the name that the nats command line has for it
+	file  bool
 }
 
-var contextKeys = []contextKey{
-	{name: "natsUrl", alias: "url", field: func(c *connection) *string { return &c.NATSURL }},
-	{name: "description", field: func(c *connection) *string { return &c.Description }},
-	{name: "user", field: func(c *connection) *string { return &c.User }},
-	{name: "password", field: func(c *connection) *string { return &c.Password }, secret: true},
-	{name: "token", field: func(c *connection) *string { return &c.Token }, secret: true},
-	{name: "credsFile", alias: "creds", field: func(c *connection) *string { return &c.CredsFile }, file: true},
-	{name: "nkeyFile", alias: "nkey", field: func(c *connection) *string { return &c.NKeyFile }, file: true},
-	{name: "certFile", alias: "cert", field: func(c *connection) *string { return &c.CertFile }, file: true},
-	{name: "keyFile", alias: "key", field: func(c *connection) *string { return &c.KeyFile }, file: true},
-	{name: "caFile", alias: "ca", field: func(c *connection) *string { return &c.CAFile }, file: true},
+// Keys are those that a context may have, in the order in which they are shown.
+var Keys = []Key{
+	{Name: "natsUrl", alias: "url", Field: func(c *Connection) *string { return &c.NATSURL }},
+	{Name: "description", Field: func(c *Connection) *string { return &c.Description }},
+	{Name: "user", Field: func(c *Connection) *string { return &c.User }},
+	{Name: "password", Field: func(c *Connection) *string { return &c.Password }, Secret: true},
+	{Name: "token", Field: func(c *Connection) *string { return &c.Token }, Secret: true},
+	{Name: "credsFile", alias: "creds", Field: func(c *Connection) *string { return &c.CredsFile }, file: true},
+	{Name: "nkeyFile", alias: "nkey", Field: func(c *Connection) *string { return &c.NKeyFile }, file: true},
+	{Name: "certFile", alias: "cert", Field: func(c *Connection) *string { return &c.CertFile }, file: true},
+	{Name: "keyFile", alias: "key", Field: func(c *Connection) *string { return &c.KeyFile }, file: true},
+	{Name: "caFile", alias: "ca", Field: func(c *Connection) *string { return &c.CAFile }, file: true},
 }
 
 // natsOnly are the keys that the nats command line writes into each of its contexts
@@ -65,7 +75,7 @@ var natsOnly = []string{
 	"user_seed", "color_scheme", "tls_first", "socks_proxy", "windows_cert_store", "windows_cert_match", "windows_cert_match_by", "windows_ca_certs_match",
 }
 
-func contextDir() string {
+func dir() string {
 	dir, err := os.UserConfigDir()
 	if err != nil {
 		return filepath.Join("~", ".config", "dynctl")
@@ -73,14 +83,15 @@ func contextDir() string {
 	return filepath.Join(dir, "dynctl")
 }
 
-// contextPath is where the context of a name is kept, selectionPath where the name
-// of the selected one is.
-func contextPath(name string) string { return filepath.Join(contextDir(), "contexts", name+".json") }
+// Path is where the context of a name is kept.
+func Path(name string) string { return filepath.Join(dir(), "contexts", name+".json") }
 
-func selectionPath() string { return filepath.Join(contextDir(), "context.txt") }
+// selectionPath is where the name of the selected context is kept.
+func selectionPath() string { return filepath.Join(dir(), "context.txt") }
 
-// selectedContext is the context that `dynctl context select` remembered, or none.
-func selectedContext() string {
+// Selected is the name of the context that `dynctl context select` remembered; empty:
+// none.
+func Selected() string {
 	data, err := os.ReadFile(selectionPath())
 	if err != nil {
 		return ""
@@ -88,68 +99,69 @@ func selectedContext() string {
 	return strings.TrimSpace(string(data))
 }
 
-var contextPattern = regexp.MustCompile(`^[A-Za-z0-9_][-_.A-Za-z0-9]*$`)
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9_][-_.A-Za-z0-9]*$`)
 
-func checkContextName(name string) error {
-	if !contextPattern.MatchString(name) {
-		return usageErr("%q cannot name a context: want letters, digits, '-', '_' and '.'", name)
+// CheckName refuses what cannot name a context.
+func CheckName(name string) error {
+	if !namePattern.MatchString(name) {
+		return exit.Usagef("%q cannot name a context: want letters, digits, '-', '_' and '.'", name)
 	}
 	return nil
 }
 
-// contextNames are the contexts that there are, sorted.
-func contextNames() []string {
-	files, _ := filepath.Glob(contextPath("*")) // the pattern is ours
+// Names are the contexts that there are, sorted.
+func Names() []string {
+	files, _ := filepath.Glob(Path("*")) // the pattern is ours
 	for i, f := range files {
 		files[i] = strings.TrimSuffix(filepath.Base(f), ".json")
 	}
 	return slices.Sorted(slices.Values(files))
 }
 
-// readContext reads the context of a name.
-func readContext(name string) (connection, error) {
-	if err := checkContextName(name); err != nil {
-		return connection{}, err
+// Read reads the context of a name.
+func Read(name string) (Connection, error) {
+	if err := CheckName(name); err != nil {
+		return Connection{}, err
 	}
-	path := contextPath(name)
+	path := Path(name)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		hint := ""
-		if best := state.Nearest(name, contextNames()); best != "" {
+		if best := state.Nearest(name, Names()); best != "" {
 			hint = "did you mean " + best + "? or "
 		}
-		return connection{}, usageErr("no context %q: %smake it with `dynctl context add %s --nats-url %s`", name, hint, name, defaultNATSURL)
+		return Connection{}, exit.Usagef("no context %q: %smake it with `dynctl context add %s --nats-url %s`", name, hint, name, DefaultURL)
 	}
 	if err != nil {
-		return connection{}, usageErr("context %q: %w", name, err)
+		return Connection{}, exit.Usagef("context %q: %w", name, err)
 	}
-	c, err := parseContext(data)
+	c, err := parse(data)
 	if err != nil {
-		return connection{}, usageErr("context %q: %s: %w", name, path, err)
+		return Connection{}, exit.Usagef("context %q: %s: %w", name, path, err)
 	}
-	c.name = name
+	c.Name = name
 	if info, err := os.Stat(path); err == nil {
-		c.exposed = info.Mode().Perm()&0o077 != 0 && c.secret()
+		c.Exposed = info.Mode().Perm()&0o077 != 0 && c.secret()
 	}
 	return c, nil
 }
 
-// secret says that a context holds what others should not read.
-func (c connection) secret() bool {
+// secret reports whether a context holds what others should not read.
+func (c Connection) secret() bool {
 	return c.Password != "" || c.Token != "" || strings.Contains(c.NATSURL, "@")
 }
 
-// parseContext reads a context file. A key that is misspelt would silently connect
+// parse reads a context file. A key that is misspelt would silently connect
 // without what it says, so it is an error.
-func parseContext(data []byte) (connection, error) {
-	var c connection
+func parse(data []byte) (Connection, error) {
+	var c Connection
 	var args state.Args
 	if err := json.Unmarshal(data, &args); err != nil {
-		return c, fmt.Errorf("%w: correct the file, or remove it and make the context again with `dynctl context add`", describeJSON(data, err))
+		return c, fmt.Errorf("%w: correct the file, or remove it and make the context again with `dynctl context add`", prose.JSONError(data, err))
 	}
 	given := map[string]string{}
 	for _, arg := range args {
-		key, err := findContextKey(arg)
+		key, err := findKey(arg)
 		if err != nil {
 			return c, err
 		}
@@ -163,23 +175,23 @@ func parseContext(data []byte) (connection, error) {
 		if text == nil || *text == "" {
 			continue
 		}
-		if other := given[key.name]; other != "" {
+		if other := given[key.Name]; other != "" {
 			return c, fmt.Errorf("%s and %s say the same: keep one", other, arg.Key)
 		}
-		given[key.name] = arg.Key
-		*key.field(&c) = key.value(*text)
+		given[key.Name] = arg.Key
+		*key.Field(&c) = key.value(*text)
 	}
 	return c, c.check()
 }
 
-// findContextKey is the key that an entry of a file sets; nil where it sets nothing.
-func findContextKey(arg state.Arg) (*contextKey, error) {
+// findKey is the key that an entry of a file sets; nil where it sets nothing.
+func findKey(arg state.Arg) (*Key, error) {
 	var known []string
-	for i, k := range contextKeys {
-		if arg.Key == k.name || k.alias != "" && arg.Key == k.alias {
-			return &contextKeys[i], nil
+	for i, k := range Keys {
+		if arg.Key == k.Name || k.alias != "" && arg.Key == k.alias {
+			return &Keys[i], nil
 		}
-		known = append(known, k.name)
+		known = append(known, k.Name)
 		if k.alias != "" {
 			known = append(known, k.alias)
 		}
@@ -197,7 +209,7 @@ func findContextKey(arg state.Arg) (*contextKey, error) {
 }
 
 // value is what a key is set to; files may stand below the home directory.
-func (k contextKey) value(text string) string {
+func (k Key) value(text string) string {
 	if rest, ok := strings.CutPrefix(text, "~/"); ok && k.file {
 		if home, err := os.UserHomeDir(); err == nil {
 			return filepath.Join(home, rest)
@@ -207,28 +219,88 @@ func (k contextKey) value(text string) string {
 }
 
 // check refuses a context that cannot work.
-func (c connection) check() error {
+func (c Connection) check() error {
 	switch {
 	case c.NATSURL == "":
-		return fmt.Errorf("there is no natsUrl: add one, such as %q", defaultNATSURL)
+		return fmt.Errorf("there is no natsUrl: add one, such as %q", DefaultURL)
 	case c.Password != "" && c.User == "":
 		return errors.New("there is a password and no user: add user")
 	case (c.CertFile == "") != (c.KeyFile == ""):
 		return errors.New("certFile and keyFile go together: add the other")
 	}
-	return checkScheme(c.NATSURL)
+	return CheckScheme(c.NATSURL)
 }
 
-// checkFiles refuses a context that names a file that is not there.
-func (c connection) checkFiles() error {
-	for _, k := range contextKeys {
-		path := *k.field(&c)
+// CheckFiles refuses a context that names a file that is not there.
+func (c Connection) CheckFiles() error {
+	for _, k := range Keys {
+		path := *k.Field(&c)
 		if !k.file || path == "" {
 			continue
 		}
 		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("%s: %w", k.name, err)
+			return fmt.Errorf("%s: %w", k.Name, err)
 		}
+	}
+	return nil
+}
+
+// Add keeps a connection under a name, in a file that only its owner may read. Files may
+// be named below the home directory; they have to be there.
+func Add(name string, c Connection) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	for _, k := range Keys {
+		*k.Field(&c) = k.value(*k.Field(&c))
+	}
+	if err := errors.Join(c.check(), c.CheckFiles()); err != nil {
+		return exit.Usagef("%w", err)
+	}
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode context: %w", err)
+	}
+	if err := writePrivate(Path(name), append(data, '\n')); err != nil {
+		return exit.Usagef("context %s: %w", name, err)
+	}
+	return nil
+}
+
+// Select remembers a context as the one that is meant. It has to be one that can be read.
+func Select(name string) error {
+	if _, err := Read(name); err != nil {
+		return err
+	}
+	if err := writePrivate(selectionPath(), []byte(name+"\n")); err != nil {
+		return exit.Usagef("%w", err)
+	}
+	return nil
+}
+
+// SelectNone forgets which context is meant.
+func SelectNone() error {
+	if err := os.Remove(selectionPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return exit.Usagef("%w", err)
+	}
+	return nil
+}
+
+// Remove removes a context, and forgets that it is meant. [exit.NotFound] where there is
+// none of the name.
+func Remove(name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	err := os.Remove(Path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return exit.NotFoundf("no context %q: there is %s", name, prose.OrDash(prose.List(Names())))
+	}
+	if err != nil {
+		return exit.Usagef("%w", err)
+	}
+	if Selected() == name {
+		return SelectNone()
 	}
 	return nil
 }

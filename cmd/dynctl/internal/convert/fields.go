@@ -1,7 +1,8 @@
-package main
+package convert
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,23 +28,14 @@ var (
 	curatorTop    = slices.Concat([]string{"models", "server", "backend"}, curatorServer, curatorBackend, curatorRouter)
 )
 
-func (c *curatorSpecs) readAll(sources []source) error {
-	for _, src := range sources {
-		if err := c.read(src); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // read takes in one file.
-func (c *curatorSpecs) read(src source) error {
-	docs, err := state.DecodeAny(src.name, src.data)
+func (c *curatorSpecs) read(src File) error {
+	docs, err := state.DecodeAny(src.Name, src.Data)
 	if err != nil {
-		return usageErr("%w", err)
+		return err
 	}
 	if len(docs) == 0 {
-		return usageErr("%s is empty: want a Curator model, a list of models, models with server and backend, or a %s", src.name, dgd.Kind)
+		return fmt.Errorf("%s is empty: want a Curator model, a list of models, models with server and backend, or a %s", src.Name, dgd.Kind)
 	}
 	if slices.ContainsFunc(docs, func(d state.Doc) bool { return kindOf(d.Raw).Kind == dgd.Kind }) {
 		return c.graphFile(docs)

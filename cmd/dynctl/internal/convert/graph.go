@@ -1,4 +1,4 @@
-package main
+package convert
 
 import (
 	"encoding/json"
@@ -93,11 +93,11 @@ func (c *curatorSpecs) graphDocument(doc state.Doc, configs dgd.ConfigMaps) erro
 	if server.Metadata.Name == "" {
 		server.Metadata.Name = state.DefaultServer
 	}
-	c.graphs = append(c.graphs, converted{server, func(string) place { return at }})
+	c.graphs = append(c.graphs, Object{server, func(string) place { return at }})
 	for _, m := range result.Models {
 		m.Metadata.Name = c.uniqueName(m.Spec.ServedNameOrModel())
 		m.Metadata.Server = server.Metadata.Name
-		c.graphs = append(c.graphs, converted{m.Model, func(string) place { return at.at(m.Path) }})
+		c.graphs = append(c.graphs, Object{m.Model, func(string) place { return at.at(m.Path) }})
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package convert
 
 import (
 	"encoding/json"
@@ -32,7 +32,7 @@ func (p place) errorf(format string, args ...any) error {
 	if p.shown != "" {
 		message = p.shown + ": " + message
 	}
-	return usageErr("%w", &state.SpecError{File: p.doc.File, Line: line, Column: column, Snippet: snippet, Message: message})
+	return &state.SpecError{File: p.doc.File, Line: line, Column: column, Snippet: snippet, Message: message}
 }
 
 // unknown refuses a field that there is not.
