@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -73,7 +74,7 @@ func (a *app) servedAt(ctx context.Context, c *kv.Client, key state.Key) (endpoi
 		v := judge(&s, a.now())
 		text := fmt.Sprintf("%s does not serve (%s)", refOf(key), v.Word)
 		if v.Blocking != nil {
-			text += ": " + describe(*v.Blocking)
+			text += ": " + verdict.Describe(*v.Blocking)
 		}
 		if v.next != "" {
 			text += "; next: " + v.next

@@ -13,7 +13,6 @@ import (
 	"dynctl/actors"
 	"dynctl/actors/plan"
 	"dynctl/cmd/dynctl/internal/prose"
-	"dynctl/cmd/internal/agentlogs"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -208,15 +207,7 @@ func (a *app) actorNames(ctx context.Context, c *kv.Client, o offer) []string {
 	if err != nil {
 		return nil
 	}
-	targets, err := sel.targets(units)
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, t := range targets {
-		names = append(names, agentlogs.ShortName(t.unit, t.actor))
-	}
-	return slices.Compact(slices.Sorted(slices.Values(names)))
+	return sel.Actors(units)
 }
 
 // revisionNames are the revisions that rollback can go back to, newest first, with

@@ -265,7 +265,7 @@ func (w *waiter) missing(key state.Key, g goal, s *state.Status) string {
 	for _, typ := range verdict.Order {
 		c, ok := s.Condition(typ)
 		if ok && c.Status != state.StatusTrue && (typ == g.typ || slices.Index(verdict.Order, typ) < slices.Index(verdict.Order, state.CondReady)) {
-			lacking = append(lacking, describe(c))
+			lacking = append(lacking, verdict.Describe(c))
 		}
 	}
 	if len(lacking) == 0 || g.status != state.StatusTrue {
@@ -273,16 +273,4 @@ func (w *waiter) missing(key state.Key, g goal, s *state.Status) string {
 		return fmt.Sprintf("%s: %s is %s", name, g.typ, prose.OrDash(c.Status))
 	}
 	return name + ": " + strings.Join(lacking, "; ")
-}
-
-// describe is a condition in one line: "Scheduled=False InsufficientGPUs: needs 8, 4 are free".
-func describe(c state.Condition) string {
-	text := c.Type + "=" + c.Status
-	if c.Reason != "" {
-		text += " " + c.Reason
-	}
-	if c.Message != "" {
-		text += ": " + prose.FirstLine(c.Message)
-	}
-	return text
 }

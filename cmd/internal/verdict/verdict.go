@@ -129,3 +129,16 @@ func Ref(s *state.Status) string {
 	}
 	return "model/" + s.Name
 }
+
+// Describe is a condition in one line: "Scheduled=False InsufficientGPUs: needs 8, 4 are free".
+func Describe(c state.Condition) string {
+	text := c.Type + "=" + c.Status
+	if c.Reason != "" {
+		text += " " + c.Reason
+	}
+	if c.Message != "" {
+		line, _, _ := strings.Cut(c.Message, "\n")
+		text += ": " + line
+	}
+	return text
+}

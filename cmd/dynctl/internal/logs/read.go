@@ -1,9 +1,12 @@
-package main
+// Package logs prints the logs of workers, of etcd, NATS and frontends, which the agent
+// reads on the nodes.
+package logs
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -16,30 +19,39 @@ import (
 )
 
 const (
-	logsFollowTick = 500 * time.Millisecond
-	// logsRelist is in ticks: so often those that joined or left are looked for.
-	logsRelist = 4
+	followTick = 500 * time.Millisecond
+	// relist is in ticks: so often those that joined or left are looked for.
+	relist = 4
 )
 
-// logReader prints logs.
-type logReader struct {
-	*app
-	logsFlags
-	client *kv.Client
-	mu     sync.Mutex // of the output
+// Reader prints logs, each line with the worker it comes from where there are several.
+// What is no log line goes to Err.
+type Reader struct {
+	Client   *kv.Client
+	Out, Err io.Writer
+	Now      func() time.Time
+	// Dim writes what is not of the log itself; Colour leaves the colours of a log.
+	Dim    func(string) string
+	Colour bool
+
+	Previous bool // the log of the attempt before
+	Lines    int  // begin with the last lines; -1: all
+
+	mu sync.Mutex // of the output
 }
 
-// logStream is one log while it is read.
-type logStream struct {
-	logTarget
+// stream is one log while it is read.
+type stream struct {
+	target
 	prefix string
 	at     *agentlogs.Position
 	rest   string // a line that is not finished
 	said   string // the last trouble that was told
 }
 
-// printAll prints one log after the other.
-func (r *logReader) printAll(ctx context.Context, sel logSelection) error {
+// Print prints one log after the other. [exit.NotFound] where nothing runs that could have
+// one, [exit.Unreachable] where the agent does not answer.
+func (r *Reader) Print(ctx context.Context, sel Selection) error {
 	streams, err := r.streams(ctx, sel)
 	if err != nil {
 		return err
@@ -47,7 +59,7 @@ func (r *logReader) printAll(ctx context.Context, sel logSelection) error {
 	if len(streams) == 0 {
 		return r.nothingRan(ctx, sel)
 	}
-	agent, err := r.client.GetAgent(ctx)
+	agent, err := r.Client.GetAgent(ctx)
 	if err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return exit.Stored(err)
 	}
@@ -62,7 +74,7 @@ func (r *logReader) printAll(ctx context.Context, sel logSelection) error {
 			return r.away(ctx, err, agent)
 		}
 		switch {
-		case r.previous && s.at.File == 0:
+		case r.Previous && s.at.File == 0:
 			r.note("%s: no log before this one (attempt %d)", s.name, s.actor.Attempt)
 		case s.at.Attempt == 0:
 			r.note("%s: %s, nothing was executed yet", s.name, s.actor.State)
@@ -74,7 +86,7 @@ func (r *logReader) printAll(ctx context.Context, sel logSelection) error {
 }
 
 // away is the error of an agent that does not answer.
-func (r *logReader) away(ctx context.Context, err error, agent state.Agent) error {
+func (r *Reader) away(ctx context.Context, err error, agent state.Agent) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -83,24 +95,24 @@ func (r *logReader) away(ctx context.Context, err error, agent state.Agent) erro
 	case agent.Incarnation == 0:
 		return exit.Errorf(exit.Unreachable, "%w, so logs cannot be read: none has ever reported (see `dynctl doctor`)", agentlogs.ErrAgentAway)
 	}
-	return exit.Errorf(exit.Unreachable, "%w, so logs cannot be read: its last heartbeat was %s ago (see `dynctl doctor`)", agentlogs.ErrAgentAway, prose.Age(r.now(), agent.At))
+	return exit.Errorf(exit.Unreachable, "%w, so logs cannot be read: its last heartbeat was %s ago (see `dynctl doctor`)", agentlogs.ErrAgentAway, prose.Age(r.Now(), agent.At))
 }
 
-// followAll prints what is there and goes on until interrupted. Only an agent that
+// Follow prints what is there and goes on until interrupted. Only an agent that
 // does not answer at the beginning ends it.
-func (r *logReader) followAll(ctx context.Context, sel logSelection) error {
+func (r *Reader) Follow(ctx context.Context, sel Selection) error {
 	streams, err := r.streams(ctx, sel)
 	if err != nil {
 		return err
 	}
 	if err := r.round(ctx, streams); err != nil {
-		agent, _ := r.client.GetAgent(ctx)
+		agent, _ := r.Client.GetAgent(ctx)
 		return r.away(ctx, err, agent)
 	}
 	if len(streams) == 0 {
-		r.note("%s runs nothing yet; waiting", sel.name)
+		r.note("%s runs nothing yet; waiting", sel.Name)
 	}
-	tick := time.NewTicker(logsFollowTick)
+	tick := time.NewTicker(followTick)
 	defer tick.Stop()
 	trouble := false
 	for n := 1; ; n++ {
@@ -109,7 +121,7 @@ func (r *logReader) followAll(ctx context.Context, sel logSelection) error {
 			return nil
 		case <-tick.C:
 		}
-		if n%logsRelist == 0 {
+		if n%relist == 0 {
 			if now, err := r.streams(ctx, sel); err == nil {
 				streams = r.merge(streams, now)
 			}
@@ -123,7 +135,7 @@ func (r *logReader) followAll(ctx context.Context, sel logSelection) error {
 }
 
 // round reads all logs at once: one that is slow holds up no other.
-func (r *logReader) round(ctx context.Context, streams []*logStream) error {
+func (r *Reader) round(ctx context.Context, streams []*stream) error {
 	errs := make([]error, len(streams))
 	var all sync.WaitGroup
 	for i, s := range streams {
@@ -144,8 +156,8 @@ func (r *logReader) round(ctx context.Context, streams []*logStream) error {
 }
 
 // streams are the logs that are selected now, unread. With one there is no prefix.
-func (r *logReader) streams(ctx context.Context, sel logSelection) ([]*logStream, error) {
-	units, err := r.client.ListUnits(ctx)
+func (r *Reader) streams(ctx context.Context, sel Selection) ([]*stream, error) {
+	units, err := r.Client.ListUnits(ctx)
 	if err != nil {
 		return nil, exit.Stored(err)
 	}
@@ -157,9 +169,9 @@ func (r *logReader) streams(ctx context.Context, sel logSelection) ([]*logStream
 	for _, t := range targets {
 		width = max(width, len(t.name))
 	}
-	var streams []*logStream
+	var streams []*stream
 	for _, t := range targets {
-		s := &logStream{logTarget: t}
+		s := &stream{target: t}
 		if len(targets) > 1 {
 			s.prefix = fmt.Sprintf("%-*s | ", width, t.name)
 		}
@@ -170,8 +182,8 @@ func (r *logReader) streams(ctx context.Context, sel logSelection) ([]*logStream
 
 // merge goes on with the logs that are still there, begins with those that joined,
 // from their first line, and says which have left.
-func (r *logReader) merge(before, now []*logStream) []*logStream {
-	known := map[string]*logStream{}
+func (r *Reader) merge(before, now []*stream) []*stream {
+	known := map[string]*stream{}
 	for _, s := range before {
 		known[s.unit.Unit+"/"+s.actor.Name] = s
 	}
@@ -194,7 +206,7 @@ func (r *logReader) merge(before, now []*logStream) []*logStream {
 }
 
 // pull prints all that a log has to say now.
-func (r *logReader) pull(ctx context.Context, s *logStream) error {
+func (r *Reader) pull(ctx context.Context, s *stream) error {
 	for {
 		reply, err := r.ask(ctx, s)
 		if err != nil {
@@ -215,17 +227,17 @@ func (r *logReader) pull(ctx context.Context, s *logStream) error {
 	}
 }
 
-func (r *logReader) ask(ctx context.Context, s *logStream) (agentlogs.Reply, error) {
-	return agentlogs.Ask(ctx, r.client.JetStream().Conn(), agentlogs.Request{
-		Server: s.unit.Server, Unit: s.unit.Unit, Actor: s.actor.Name, Previous: r.previous, Lines: r.lines, Position: s.at,
+func (r *Reader) ask(ctx context.Context, s *stream) (agentlogs.Reply, error) {
+	return agentlogs.Ask(ctx, r.Client.JetStream().Conn(), agentlogs.Request{
+		Server: s.unit.Server, Unit: s.unit.Unit, Actor: s.actor.Name, Previous: r.Previous, Lines: r.Lines, Position: s.at,
 	})
 }
 
 // lastWords stands in for the log of an actor that cannot be asked.
-func (r *logReader) lastWords(s *logStream, refused *agentlogs.Refusal, session string) {
+func (r *Reader) lastWords(s *stream, refused *agentlogs.Refusal, session string) {
 	r.note("%s: %s; its log may lie at %s:%s", s.name, refused.Message, prose.OrDash(s.actor.IP), agentlogs.Path(session, s.unit, s.actor))
 	if e := s.actor.Exit; e != nil {
-		r.note("%s: attempt %d ended %s ago: code %d, %s", s.name, e.Attempt, prose.Age(r.now(), e.At), e.Code, e.Reason)
+		r.note("%s: attempt %d ended %s ago: code %d, %s", s.name, e.Attempt, prose.Age(r.Now(), e.At), e.Code, e.Reason)
 		r.tail(s.prefix, e.LogTail)
 		r.why(s.name, e.Attempt, e)
 	}
@@ -233,7 +245,7 @@ func (r *logReader) lastWords(s *logStream, refused *agentlogs.Refusal, session 
 
 // why says what ended the attempt whose log was printed: the cause may stand above
 // the lines that were asked for.
-func (r *logReader) why(name string, attempt int, exits ...*state.Exit) {
+func (r *Reader) why(name string, attempt int, exits ...*state.Exit) {
 	for _, e := range exits {
 		if e != nil && e.Attempt == attempt && e.Cause != "" {
 			r.note("%s: attempt %d ended with code %d: %s", name, e.Attempt, e.Code, prose.WithHint(e.Cause, e.Hint))
@@ -243,39 +255,39 @@ func (r *logReader) why(name string, attempt int, exits ...*state.Exit) {
 }
 
 // tail prints the end of a log that was recorded.
-func (r *logReader) tail(prefix, text string) {
+func (r *Reader) tail(prefix, text string) {
 	if text == "" {
 		return
 	}
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	if r.lines >= 0 {
-		lines = lines[max(0, len(lines)-r.lines):]
+	if r.Lines >= 0 {
+		lines = lines[max(0, len(lines)-r.Lines):]
 	}
 	r.print(prefix, lines)
 }
 
 // flush prints a line that was never finished.
-func (r *logReader) flush(s *logStream) {
+func (r *Reader) flush(s *stream) {
 	if s.rest != "" {
 		r.print(s.prefix, []string{s.rest})
 		s.rest = ""
 	}
 }
 
-func (r *logReader) print(prefix string, lines []string) {
+func (r *Reader) print(prefix string, lines []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, line := range lines {
-		if !r.style.on {
+		if !r.Colour {
 			line = agentlogs.Plain(line)
 		}
-		fmt.Fprintln(r.out, r.style.dim(prefix)+strings.TrimRight(line, "\r"))
+		fmt.Fprintln(r.Out, r.Dim(prefix)+strings.TrimRight(line, "\r"))
 	}
 }
 
 // note says what is no log line.
-func (r *logReader) note(format string, args ...any) {
+func (r *Reader) note(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	fmt.Fprintf(r.err, format+"\n", args...)
+	fmt.Fprintf(r.Err, format+"\n", args...)
 }
