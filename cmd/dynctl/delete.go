@@ -205,7 +205,8 @@ func (d *deleter) one(ctx context.Context, key state.Key) (string, error) {
 	case err != nil && !lost:
 		return "", exit.Stored(err)
 	case d.conditional && entry.Revision != d.revision:
-		return "", exit.Errorf(exit.Conflict, "%s is at revision %d, not %d: look at it with `dynctl history %s`, then delete it again", refOf(key), entry.Revision, d.revision, refOf(key))
+		return "", exit.Errorf(exit.Conflict, "%s is at revision %d, not %d: look at it with `dynctl history %s`, then delete it again",
+			refOf(key), entry.Revision, d.revision, refOf(key))
 	case d.dryRun && lost && !d.client.IsLeft(ctx, key):
 		return gone, nil
 	case d.dryRun:

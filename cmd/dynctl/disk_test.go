@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"dynctl/actors"
+	"dynctl/cmd/dynctl/internal/doctor"
 	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state/kv"
 )
@@ -40,10 +41,10 @@ func TestAFullDiskIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []diskRow{
-		{kv.Check{Name: "disk", State: "degraded", Reason: actors.CondStoreFull, Text: "disk of the store is full; free space at /d"}, resultFail, "StoreFull: disk of the store is full; free space at /d"},
-		{kv.Check{Name: "disk", State: "degraded", Text: "12 MiB are free"}, resultWarn, ""},
-		{kv.Check{Name: "disk", State: "degraded", Text: "SPECS holds 15.0 MiB of the 16.0 MiB that it may: delete objects, or raise --max-spec-bytes"}, resultWarn, ""},
-		{kv.Check{Name: "disk", State: "ok", Text: "99 MiB are free"}, resultOK, ""},
+		{kv.Check{Name: "disk", State: "degraded", Reason: actors.CondStoreFull, Text: "disk of the store is full; free space at /d"}, doctor.Fail, "StoreFull: disk of the store is full; free space at /d"},
+		{kv.Check{Name: "disk", State: "degraded", Text: "12 MiB are free"}, doctor.Warn, ""},
+		{kv.Check{Name: "disk", State: "degraded", Text: "SPECS holds 15.0 MiB of the 16.0 MiB that it may: delete objects, or raise --max-spec-bytes"}, doctor.Warn, ""},
+		{kv.Check{Name: "disk", State: "ok", Text: "99 MiB are free"}, doctor.OK, ""},
 	} {
 		disk.Store(&row.check)
 		row.inDoctor(t)
@@ -54,19 +55,19 @@ func TestAFullDiskIsShown(t *testing.T) {
 func (row diskRow) inDoctor(t *testing.T) {
 	t.Helper()
 	_, out, _ := execute(t, "doctor", "-o", "json")
-	var findings []finding
+	var findings []doctor.Finding
 	if err := json.Unmarshal([]byte(out), &findings); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	told, full := 0, row.full != ""
 	for _, f := range findings {
 		switch {
-		case f.Check == checkStore && f.Message == row.check.Text:
+		case f.Check == doctor.CheckStore && f.Message == row.check.Text:
 			told++
 			row.advises(t, f)
-		case f.Check == checkReconciler, f.Check == checkAgent:
+		case f.Check == doctor.CheckReconciler, f.Check == doctor.CheckAgent:
 			// Neither has reported here, as where nothing of them can be stored.
-			if starts := !strings.Contains(f.Next, "see to the store first"); f.Result != resultFail || starts == full {
+			if starts := !strings.Contains(f.Next, "see to the store first"); f.Result != doctor.Fail || starts == full {
 				t.Errorf("beside %q doctor says %+v", row.check.Text, f)
 			}
 		}
@@ -76,9 +77,9 @@ func (row diskRow) inDoctor(t *testing.T) {
 	}
 }
 
-func (row diskRow) advises(t *testing.T, f finding) {
+func (row diskRow) advises(t *testing.T, f doctor.Finding) {
 	t.Helper()
-	if f.Result != row.doctor || (f.Next != "") != (row.doctor != resultOK) {
+	if f.Result != row.doctor || (f.Next != "") != (row.doctor != doctor.OK) {
 		t.Errorf("doctor: %+v, want %s", f, row.doctor)
 	}
 	if strings.Contains(f.Next, "larger disk") || strings.Contains(f.Next, "#storefull") != (row.full != "") {

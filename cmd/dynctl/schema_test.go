@@ -17,8 +17,12 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"dynctl/actors/offline"
+	"dynctl/cmd/dynctl/internal/doctor"
 	"dynctl/state"
 )
+
+// finding has the name under which it is published.
+type finding doctor.Finding
 
 // published are the shapes that have a schema, by its name.
 var published = map[string]any{

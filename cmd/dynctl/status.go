@@ -11,15 +11,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"dynctl/actors"
+	"dynctl/cmd/dynctl/internal/doctor"
 	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
-
-// agentSilence is the age of a heartbeat from which the agent counts as lost.
-var agentSilence = actors.DefaultPolicy("").AgentTimeout
 
 func (a *app) statusCmd() *cobra.Command {
 	cmd := &cobra.Command{
@@ -71,7 +69,7 @@ type overview struct {
 func (a *app) overview(ctx context.Context, c *kv.Client) (*overview, error) {
 	v := &overview{now: a.now()}
 	// A full disk takes no status that says so.
-	if c, ok := a.diskCheck(ctx, c); ok && c.Reason == actors.CondStoreFull {
+	if c, ok := doctor.Disk(ctx, c); ok && c.Reason == actors.CondStoreFull {
 		v.disk = c.Reason + ": " + c.Text
 	}
 	var err error
@@ -174,7 +172,7 @@ func (v *overview) info() statusInfo {
 }
 
 func (v *overview) connected() bool {
-	return v.agent != nil && v.now.Sub(v.agent.At) <= agentSilence
+	return v.agent != nil && v.now.Sub(v.agent.At) <= verdict.AgentSilence
 }
 
 func (v *overview) summary(o objectInfo) summary {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"dynctl/cmd/dynctl/internal/doctor"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -95,16 +96,16 @@ func TestUnreadableValuesAreLeftOutAndNamed(t *testing.T) {
 func TestDoctorNamesUnreadableValues(t *testing.T) {
 	spoiled(t)
 	_, stdout, stderr := execute(t, "doctor", "-o", "json")
-	var findings []finding
+	var findings []doctor.Finding
 	if err := json.Unmarshal([]byte(stdout), &findings); err != nil {
 		t.Fatalf("%v: %s%s", err, stdout, stderr)
 	}
 	var named []string
 	for _, f := range findings {
-		if f.Check == checkValues && f.Result == resultWarn && f.Next != "" {
+		if f.Check == doctor.CheckValues && f.Result == doctor.Warn && f.Next != "" {
 			named = append(named, f.Message)
 		}
-		if f.Check == checkAgent && f.Result != resultOK {
+		if f.Check == doctor.CheckAgent && f.Result != doctor.OK {
 			t.Errorf("agent: %+v", f)
 		}
 	}

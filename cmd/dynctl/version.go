@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/cmd/dynctl/internal/doctor"
 	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/version"
-	"dynctl/state"
 	"dynctl/state/kv"
 )
 
@@ -62,7 +62,7 @@ what dynctl doctor says.`,
 			fmt.Fprintln(a.out, "reconciler", v.Reconciler)
 		}
 		if v.Agent != "" {
-			fmt.Fprintln(a.out, strings.TrimSuffix("agent "+v.Agent+", "+versionList(v.Ray), ", "))
+			fmt.Fprintln(a.out, strings.TrimSuffix("agent "+v.Agent+", "+doctor.VersionList(v.Ray), ", "))
 		}
 		return nil
 	}
@@ -91,50 +91,4 @@ func (a *app) remoteVersions(ctx context.Context, v *versionInfo) error {
 		a.progress("%s", prose.FirstLine(err.Error()))
 	}
 	return nil
-}
-
-// tested are the versions of the Ray side that the integration tests run, by the
-// names that the agent gives them.
-var tested = []struct{ key, name, version string }{
-	{"python", "Python", "3.11"},
-	{"ray", "Ray", "2.60"},
-	{"dynamo", "Dynamo", "1.6"},
-}
-
-// agentVersion is that of the agent which a reconciler of this version submits.
-const agentVersion = "1"
-
-// versionList is "Python 3.11.9, Ray 2.60.0"; what is not known is left out.
-func versionList(versions map[string]string) string {
-	var parts []string
-	for _, t := range tested {
-		if v := versions[t.key]; v != "" {
-			parts = append(parts, t.name+" "+v)
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-// untested are the reported versions that are not the tested ones: "Ray 2.61.0,
-// tested with 2.60".
-func untested(agent state.Agent) []string {
-	var parts []string
-	for _, t := range tested {
-		v := agent.Versions[t.key]
-		if v != "" && v != t.version && !strings.HasPrefix(v, t.version+".") {
-			parts = append(parts, fmt.Sprintf("%s %s, tested with %s", t.name, v, t.version))
-		}
-	}
-	return parts
-}
-
-// unreported are the tested parts of whose version the agent says nothing.
-func unreported(agent state.Agent) []string {
-	var parts []string
-	for _, t := range tested {
-		if agent.Versions[t.key] == "" {
-			parts = append(parts, t.name)
-		}
-	}
-	return parts
 }

@@ -37,6 +37,9 @@ type Verdict struct {
 	Until time.Time
 }
 
+// AgentSilence is the age of a heartbeat from which the agent counts as lost.
+var AgentSilence = actors.DefaultPolicy("").AgentTimeout
+
 // Order is the order in which conditions are looked at: the first that is not
 // True explains those after it. [state.CondSuspended] is not among them: it is
 // True where nothing is to run.

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"os"
@@ -12,7 +12,7 @@ import (
 func TestTestedVersions(t *testing.T) {
 	pinned := func(file, pattern string) string {
 		t.Helper()
-		text, err := os.ReadFile("../../" + file)
+		text, err := os.ReadFile("../../../../" + file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +34,7 @@ func TestTestedVersions(t *testing.T) {
 			}
 		}
 	}
-	if is := pinned("actors/agent/dynctl_agent/__init__.py", `(?m)^VERSION = "(.*)"`); is != agentVersion {
-		t.Errorf("the agent is of version %s, and doctor expects %s", is, agentVersion)
+	if is := pinned("actors/agent/dynctl_agent/__init__.py", `(?m)^VERSION = "(.*)"`); is != AgentVersion {
+		t.Errorf("the agent is of version %s, and doctor expects %s", is, AgentVersion)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 	"dynctl/state/kv"
 )
 
-// diskCheck is what the reconcilers find of the store's disk; one that finds it full
+// Disk is what the reconcilers find of the store's disk; one that finds it full
 // has the say. false: none answers, or none looks at a disk.
-func (a *app) diskCheck(ctx context.Context, c *kv.Client) (found kv.Check, ok bool) {
+func Disk(ctx context.Context, c *kv.Client) (found kv.Check, ok bool) {
 	// Whoever cannot be asked tells nothing: what else is asked of the store says why.
 	answers, _ := c.Checks(ctx)
 	for _, answer := range answers {
@@ -18,7 +18,7 @@ func (a *app) diskCheck(ctx context.Context, c *kv.Client) (found kv.Check, ok b
 		if i < 0 {
 			continue
 		}
-		if x := answer.Checks[i]; !ok || x.Reason == actors.CondStoreFull || found.State == resultOK {
+		if x := answer.Checks[i]; !ok || x.Reason == actors.CondStoreFull || found.State == OK {
 			found, ok = x, true
 		}
 		if found.Reason == actors.CondStoreFull {

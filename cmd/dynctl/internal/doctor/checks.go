@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -18,43 +18,43 @@ import (
 
 // versions compares this program with the reconciler and the agent, and what the
 // agent found with what the tests run.
-func (d *doctor) versions() {
+func (d *Doctor) versions() {
 	own := version.Get().Version
 	const update = "use programs of one release; a reconciler that is updated restarts no unit"
 	switch {
 	case d.lease == nil:
-		d.found(checkVersions, resultOK, "", "dynctl %s; there is no reconciler to compare with", own)
+		d.found(CheckVersions, OK, "", "dynctl %s; there is no reconciler to compare with", own)
 	case d.lease.Version == "":
-		d.found(checkVersions, resultWarn, update, "dynctl is %s, and the reconciler is too old to tell", own)
+		d.found(CheckVersions, Warn, update, "dynctl is %s, and the reconciler is too old to tell", own)
 	case d.lease.Version != own:
-		d.found(checkVersions, resultWarn, update, "dynctl is %s, the reconciler %s", own, d.lease.Version)
+		d.found(CheckVersions, Warn, update, "dynctl is %s, the reconciler %s", own, d.lease.Version)
 	default:
-		d.found(checkVersions, resultOK, "", "dynctl and the reconciler are %s", own)
+		d.found(CheckVersions, OK, "", "dynctl and the reconciler are %s", own)
 	}
 	if d.agent == nil {
 		return
 	}
-	if v := d.agent.Version; v != agentVersion {
-		d.found(checkVersions, resultWarn, "the reconciler submits its own agent: see that the one which leads is of the release of dynctl",
-			"the agent is of version %s; the one of this release is %s", prose.OrDash(v), agentVersion)
+	if v := d.agent.Version; v != AgentVersion {
+		d.found(CheckVersions, Warn, "the reconciler submits its own agent: see that the one which leads is of the release of dynctl",
+			"the agent is of version %s; the one of this release is %s", prose.OrDash(v), AgentVersion)
 	}
 	if parts := untested(*d.agent); len(parts) > 0 {
-		d.found(checkVersions, resultWarn, "use the tested versions; others may do, but nothing has shown it",
+		d.found(CheckVersions, Warn, "use the tested versions; others may do, but nothing has shown it",
 			"%s", prose.List(parts))
-	} else if list := versionList(d.agent.Versions); list != "" {
-		d.found(checkVersions, resultOK, "", "%s: as tested", list)
+	} else if list := VersionList(d.agent.Versions); list != "" {
+		d.found(CheckVersions, OK, "", "%s: as tested", list)
 	}
 	if parts := unreported(*d.agent); len(parts) > 0 {
 		next := "install it in the Python of every Ray node, or name it in the spec's runtimeEnv"
 		if len(d.agent.Versions) == 0 {
 			next = "an agent of this release tells; it is submitted by itself when the reconciler is of this release"
 		}
-		d.found(checkVersions, resultWarn, next, "the agent tells no version of %s", prose.List(parts))
+		d.found(CheckVersions, Warn, next, "the agent tells no version of %s", prose.List(parts))
 	}
 }
 
 // binaries are the programs that the infra unit executes on a node.
-func (d *doctor) binaries() {
+func (d *Doctor) binaries() {
 	if d.agent == nil {
 		return
 	}
@@ -70,18 +70,18 @@ func (d *doctor) binaries() {
 	running := slices.ContainsFunc(d.units, func(u state.Unit) bool { return u.Unit == actors.InfraUnit && u.State == state.UnitRunning })
 	switch {
 	case d.agent.Binaries == nil:
-		d.found(checkBinaries, resultWarn, "see `dynctl status server/NAME`: it says whether etcd and NATS start", "the agent does not tell whether etcd and nats-server are there")
+		d.found(CheckBinaries, Warn, "see `dynctl status server/NAME`: it says whether etcd and NATS start", "the agent does not tell whether etcd and nats-server are there")
 	case len(lack) > 0 && running: // on another node, then
-		d.found(checkBinaries, resultWarn, next, "%s not found on the agent's node %s", prose.List(lack), d.agent.NodeIP)
+		d.found(CheckBinaries, Warn, next, "%s not found on the agent's node %s", prose.List(lack), d.agent.NodeIP)
 	case len(lack) > 0:
-		d.found(checkBinaries, resultFail, next, "%s not found on the agent's node %s, so no server can start there", prose.List(lack), d.agent.NodeIP)
+		d.found(CheckBinaries, Fail, next, "%s not found on the agent's node %s, so no server can start there", prose.List(lack), d.agent.NodeIP)
 	}
 	if len(have) > 0 {
-		d.found(checkBinaries, resultOK, "", "%s", prose.List(have))
+		d.found(CheckBinaries, OK, "", "%s", prose.List(have))
 	}
 }
 
-func (d *doctor) ray() {
+func (d *Doctor) ray() {
 	if d.agent == nil {
 		return
 	}
@@ -95,16 +95,16 @@ func (d *doctor) ray() {
 	}
 	switch {
 	case alive == 0:
-		d.found(checkRay, resultFail, "start Ray, or point the reconciler at it (--ray-address)", "no Ray node is alive")
+		d.found(CheckRay, Fail, "start Ray, or point the reconciler at it (--ray-address)", "no Ray node is alive")
 		return
 	case len(dead) > 0:
-		d.found(checkRay, resultWarn, "start Ray on it again, if it is not gone for good", "%s not alive: %s", prose.Plural(len(dead), "node"), prose.List(dead))
+		d.found(CheckRay, Warn, "start Ray on it again, if it is not gone for good", "%s not alive: %s", prose.Plural(len(dead), "node"), prose.List(dead))
 	}
-	d.found(checkRay, resultOK, "", "%s alive", prose.Plural(alive, "node"))
+	d.found(CheckRay, OK, "", "%s alive", prose.Plural(alive, "node"))
 }
 
 // gpus says what there is, and what waits for more.
-func (d *doctor) gpus() {
+func (d *Doctor) gpus() {
 	total, free, known, without, nodes := 0, 0.0, true, []string{}, 0
 	for _, n := range d.nodes {
 		if !n.Alive {
@@ -132,9 +132,9 @@ func (d *doctor) gpus() {
 		text += "; none on " + prose.List(without)
 	}
 	if total == 0 {
-		d.found(checkGPUs, resultWarn, "add GPU nodes; only the mocker runs without", "no GPU on %s", prose.Plural(nodes, "node"))
+		d.found(CheckGPUs, Warn, "add GPU nodes; only the mocker runs without", "no GPU on %s", prose.Plural(nodes, "node"))
 	} else {
-		d.found(checkGPUs, resultOK, "", "%s", text)
+		d.found(CheckGPUs, OK, "", "%s", text)
 	}
 	d.cards()
 	d.caches()
@@ -145,7 +145,7 @@ func (d *doctor) gpus() {
 		}
 		if c, ok := o.Status.Condition(state.CondScheduled); ok && c.Status == state.StatusFalse {
 			waits = true
-			d.found(checkGPUs, resultWarn, remedies[c.Reason], "%s waits: %s: %s", verdict.Ref(o.Status), c.Reason, prose.FirstLine(c.Message))
+			d.found(CheckGPUs, Warn, d.Remedies[c.Reason], "%s waits: %s: %s", verdict.Ref(o.Status), c.Reason, prose.FirstLine(c.Message))
 		}
 	}
 	if waits {
@@ -155,13 +155,13 @@ func (d *doctor) gpus() {
 
 // takenByOthers names the nodes on which Ray counts GPUs as taken that no unit holds. It
 // matters where something waits: other Ray programs may use the cluster as they like.
-func (d *doctor) takenByOthers() {
+func (d *Doctor) takenByOthers() {
 	for _, n := range d.nodes {
 		if !n.Alive || n.FreeGPUs == nil {
 			continue
 		}
 		if others := float64(n.GPUs) - *n.FreeGPUs - float64(heldOn(n.ID, d.units)); others >= 1 {
-			d.found(checkGPUs, resultWarn, "see who holds them, and restart Ray on the node if nobody does: docs/troubleshooting.md#gpus-that-nobody-holds",
+			d.found(CheckGPUs, Warn, "see who holds them, and restart Ray on the node if nobody does: docs/troubleshooting.md#gpus-that-nobody-holds",
 				"%g of %s of node %s are taken, and not by a unit", others, prose.Plural(n.GPUs, "GPU"), prose.ShortID(n.ID))
 		}
 	}
@@ -181,24 +181,24 @@ func heldOn(node string, units []state.Unit) (sum int) {
 
 // cards says what the drivers tell of the cards: those that are lost, and those of which
 // somebody else holds memory.
-func (d *doctor) cards() {
+func (d *Doctor) cards() {
 	for _, n := range d.nodes {
 		if !n.Alive || n.Cards == nil {
 			continue
 		}
 		if n.GPUs > len(n.Cards) {
-			d.found(checkGPUs, resultFail, "look at nvidia-smi and the kernel's log on the node; drain it, or restart Ray there without the card",
+			d.found(CheckGPUs, Fail, "look at nvidia-smi and the kernel's log on the node; drain it, or restart Ray there without the card",
 				"Ray counts %s on node %s, and the driver has %d", prose.Plural(n.GPUs, "GPU"), prose.ShortID(n.ID), len(n.Cards))
 		}
 		for _, c := range n.Cards {
 			if c.Error != "" {
-				d.found(checkGPUs, resultFail, "look at nvidia-smi and the kernel's log on the node; restart Ray there without the card",
+				d.found(CheckGPUs, Fail, "look at nvidia-smi and the kernel's log on the node; restart Ray there without the card",
 					"card %d of node %s gives no answer: %s", c.Index, prose.ShortID(n.ID), c.Error)
 			}
 		}
 	}
 	for _, s := range placement.Strangers(d.nodes, d.units) {
-		d.found(checkGPUs, resultWarn, remedies[actors.WaitGPUBusy], "%s", s)
+		d.found(CheckGPUs, Warn, d.Remedies[actors.WaitGPUBusy], "%s", s)
 	}
 }
 
@@ -206,28 +206,28 @@ func (d *doctor) cards() {
 const muchCompiled = 50 << 30
 
 // caches says how much the nodes keep of what engines compiled.
-func (d *doctor) caches() {
+func (d *Doctor) caches() {
 	for _, n := range d.nodes {
 		if !n.Alive || n.Caches == nil {
 			continue
 		}
-		result, next := resultOK, ""
+		result, next := OK, ""
 		if n.Caches.Bytes > muchCompiled {
-			result, next = resultWarn, "parts that nothing uses for 30 days go by themselves; others may be removed by hand while no worker of theirs runs"
+			result, next = Warn, "parts that nothing uses for 30 days go by themselves; others may be removed by hand while no worker of theirs runs"
 		}
-		d.found(checkGPUs, result, next, "node %s keeps %.1f GiB of compiled code in %s (%s)",
+		d.found(CheckGPUs, result, next, "node %s keeps %.1f GiB of compiled code in %s (%s)",
 			prose.ShortID(n.ID), float64(n.Caches.Bytes)/(1<<30), n.Caches.Directory, prose.Plural(n.Caches.Parts, "part"))
 	}
 }
 
 // ports checks the ports that were promised: those of the frontends.
-func (d *doctor) ports() {
+func (d *Doctor) ports() {
 	promised := map[int]string{}
 	var held []string
 	for _, o := range d.servers {
 		port := promisedPort(o)
 		if other, ok := promised[port]; ok {
-			d.found(checkPorts, resultWarn, "give one of them another frontend.port; on one node they cannot both run",
+			d.found(CheckPorts, Warn, "give one of them another frontend.port; on one node they cannot both run",
 				"servers %s and %s both promise port %d", other, o.Server, port)
 		}
 		promised[port] = o.Server
@@ -240,21 +240,21 @@ func (d *doctor) ports() {
 				continue
 			}
 			conflicts++
-			d.found(checkPorts, resultFail, remedies[actors.WaitPortConflict], "%s: another program holds its port on node %s (%s): %s",
+			d.found(CheckPorts, Fail, d.Remedies[actors.WaitPortConflict], "%s: another program holds its port on node %s (%s): %s",
 				u.Key(), prose.OrDash(prose.ShortID(a.Node)), prose.OrDash(a.IP), prose.OrDash(prose.LastLine(a.Exit.LogTail)))
 		}
 	}
 	switch {
 	case conflicts > 0:
 	case len(held) == 0:
-		d.found(checkPorts, resultOK, "", "none is promised: no server is declared")
+		d.found(CheckPorts, OK, "", "none is promised: no server is declared")
 	default:
-		d.found(checkPorts, resultOK, "", "%s", prose.List(held))
+		d.found(CheckPorts, OK, "", "%s", prose.List(held))
 	}
 }
 
 // promisedPort is the frontend's port in the spec of a server.
-func promisedPort(o objectInfo) int {
+func promisedPort(o Object) int {
 	doc, err := state.DecodeValue(state.ServerKey(o.Server), o.Document)
 	if err == nil && doc.Object.Server != nil && doc.Object.Server.Spec.Frontend.Port != 0 {
 		return doc.Object.Server.Spec.Frontend.Port
@@ -263,7 +263,7 @@ func promisedPort(o objectInfo) int {
 }
 
 // holder says where the frontend of a server listens; empty: nowhere yet.
-func (d *doctor) holder(server string, port int) string {
+func (d *Doctor) holder(server string, port int) string {
 	for _, u := range d.units {
 		if u.Server != server || u.Unit != actors.InfraUnit {
 			continue
@@ -277,7 +277,7 @@ func (d *doctor) holder(server string, port int) string {
 	return ", not in use yet"
 }
 
-func (d *doctor) specs() {
+func (d *Doctor) specs() {
 	rejected := 0
 	missing := false
 	for _, o := range append(slices.Clone(d.servers), d.models...) {
@@ -286,19 +286,20 @@ func (d *doctor) specs() {
 		}
 		if c, ok := o.Status.Condition(state.CondAccepted); ok && c.Status == state.StatusFalse {
 			rejected++
-			d.found(checkSpecs, resultWarn, "correct it with `dynctl set`, or `dynctl rollback`", "%s: %s: %s", verdict.Ref(o.Status), c.Reason, prose.FirstLine(c.Message))
+			d.found(CheckSpecs, Warn, "correct it with `dynctl set`, or `dynctl rollback`", "%s: %s: %s", verdict.Ref(o.Status), c.Reason, prose.FirstLine(c.Message))
 		}
 		if c, ok := o.Status.Condition(state.CondUpToDate); ok && c.Reason == actors.CondSpecMissing {
 			missing = true
-			d.found(checkSpecs, resultWarn, "set it again, or delete it with `dynctl delete "+verdict.Ref(o.Status)+"`", "%s: %s: %s", verdict.Ref(o.Status), c.Reason, prose.FirstLine(c.Message))
+			d.found(CheckSpecs, Warn, "set it again, or delete it with `dynctl delete "+verdict.Ref(o.Status)+"`",
+				"%s: %s: %s", verdict.Ref(o.Status), c.Reason, prose.FirstLine(c.Message))
 		}
 	}
 	if rejected == 0 && !missing {
-		d.found(checkSpecs, resultOK, "", "%s, %s, none rejected", prose.Plural(len(d.servers), "server"), prose.Plural(len(d.models), "model"))
+		d.found(CheckSpecs, OK, "", "%s, %s, none rejected", prose.Plural(len(d.servers), "server"), prose.Plural(len(d.models), "model"))
 	}
 }
 
-func (d *doctor) frontends(ctx context.Context) {
+func (d *Doctor) frontends(ctx context.Context) {
 	asked := 0
 	for _, o := range d.servers {
 		if o.Status != nil && o.Status.Endpoint != "" {
@@ -307,29 +308,29 @@ func (d *doctor) frontends(ctx context.Context) {
 		}
 	}
 	if asked == 0 {
-		d.found(checkFrontend, resultOK, "", "no server has a frontend yet")
+		d.found(CheckFrontend, OK, "", "no server has a frontend yet")
 	}
 }
 
-func (d *doctor) frontend(ctx context.Context, o objectInfo) {
+func (d *Doctor) frontend(ctx context.Context, o Object) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	url := strings.TrimRight(o.Status.Endpoint, "/") + "/models"
 	next := "see `dynctl status server/" + o.Name + "` and `dynctl logs server/" + o.Name + "`"
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		d.found(checkFrontend, resultFail, next, "server %s: %v", o.Name, err)
+		d.found(CheckFrontend, Fail, next, "server %s: %v", o.Name, err)
 		return
 	}
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
-		d.found(checkFrontend, resultFail, next, "server %s: %v", o.Name, err)
+		d.found(CheckFrontend, Fail, next, "server %s: %v", o.Name, err)
 		return
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		d.found(checkFrontend, resultFail, next, "server %s: %s answers %s", o.Name, url, response.Status)
+		d.found(CheckFrontend, Fail, next, "server %s: %s answers %s", o.Name, url, response.Status)
 		return
 	}
-	d.found(checkFrontend, resultOK, "", "server %s answers at %s", o.Name, o.Status.Endpoint)
+	d.found(CheckFrontend, OK, "", "server %s answers at %s", o.Name, o.Status.Endpoint)
 }

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"strings"
@@ -25,14 +25,14 @@ func TestGPUsThatNobodyHolds(t *testing.T) {
 		{"it is not known", nil, true, "", "not by a unit"},
 		{"nothing waits", free(2), false, "", "not by a unit"},
 	} {
-		d := doctor{app: newApp(strings.NewReader(""), &strings.Builder{}, &strings.Builder{})}
+		var d Doctor
 		d.nodes = []state.Node{
 			{ID: "a", GPUs: 8, Alive: true, FreeGPUs: tc.freeA}, {ID: "b", GPUs: 2, Alive: true, FreeGPUs: free(0)},
 			{ID: "c", GPUs: 8, FreeGPUs: free(0)},
 		}
 		d.units = []state.Unit{{Unit: "u", PlacementGroup: group}}
 		if tc.waits {
-			d.models = append(d.models, objectInfo{Status: &waits})
+			d.models = append(d.models, Object{Status: &waits})
 		}
 		d.gpus()
 		var said strings.Builder
