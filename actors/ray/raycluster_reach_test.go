@@ -23,6 +23,19 @@ func answer(code int, body string) *http.Response {
 	return &http.Response{StatusCode: code, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body))}
 }
 
+// proxied is the API server's way to Ray, below a path.
+func proxied(ray http.RoundTripper, prefix string) *apiProxy {
+	return &apiProxy{next: roundTrip(func(req *http.Request) (*http.Response, error) {
+		if req.Header.Get("Authorization") != "" || !strings.HasPrefix(req.URL.Path, prefix+"/") {
+			return answer(http.StatusForbidden, `{"kind":"Status","apiVersion":"v1","message":"not so: `+req.URL.Path+`"}`), nil
+		}
+		inside := req.Clone(req.Context())
+		inside.URL.Path = strings.TrimPrefix(req.URL.Path, prefix)
+		inside.Header.Set("Authorization", req.Header.Get("X-Ray-Authorization")) // Ray takes either
+		return ray.RoundTrip(inside)
+	})}
+}
+
 // From outside the pods' network Ray is asked through the API server, which is said.
 func TestOutsideThePodsNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -38,15 +51,7 @@ func TestOutsideThePodsNetwork(t *testing.T) {
 		}
 		const prefix = "/k8s/api/v1/namespaces/ml/services/prod-head-svc:dashboard/proxy"
 		kube.ProxyURL = "https://kube.example/k8s"
-		kube.Proxy = &apiProxy{next: roundTrip(func(req *http.Request) (*http.Response, error) {
-			if req.Header.Get("Authorization") != "" || !strings.HasPrefix(req.URL.Path, prefix+"/") {
-				return answer(http.StatusForbidden, `{"kind":"Status","apiVersion":"v1","message":"not so: `+req.URL.Path+`"}`), nil
-			}
-			inside := req.Clone(req.Context())
-			inside.URL.Path = strings.TrimPrefix(req.URL.Path, prefix)
-			inside.Header.Set("Authorization", req.Header.Get("X-Ray-Authorization")) // Ray takes either
-			return ray.RoundTrip(inside)
-		})}
+		kube.Proxy = proxied(ray, prefix)
 		r := NewRayCluster(kube, prod)
 		e, err := r.Endpoint(t.Context())
 		if err != nil || e.URL != "https://kube.example"+prefix || e.Notice.Reason != actors.RayClusterOutside || !strings.Contains(e.Notice.Message, "etcd") {
