@@ -5,12 +5,17 @@ import (
 	"errors"
 	"path/filepath"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // runSender sends the head of the spool, one fact at a time, until the publisher
 // is closed and all is sent, or ctx ends.
 func (p *Publisher) runSender(ctx context.Context) {
 	defer close(p.sender)
+	conn := p.js.Conn()
+	back := conn.StatusChanged(nats.CONNECTED)
+	defer conn.RemoveStatusListener(back)
 	delay := retryFirst
 	for {
 		f, ok := p.next()
@@ -27,7 +32,7 @@ func (p *Publisher) runSender(ctx context.Context) {
 				return
 			}
 		}
-		err := p.send(ctx, f)
+		err := p.send(ctx, f, back)
 		switch {
 		case err == nil:
 			delay = retryFirst
@@ -42,19 +47,49 @@ func (p *Publisher) runSender(ctx context.Context) {
 		if delay == retryFirst {
 			p.log.Warn("facts wait: the event stream does not take them", "spooled", p.Spooled(), "error", err)
 		}
-		select {
-		case <-time.After(delay):
-			delay = min(2*delay, retryMax)
-		case <-ctx.Done():
+		delay = pause(ctx, delay, back)
+		if ctx.Err() != nil {
 			return
 		}
 	}
 }
 
-func (p *Publisher) send(ctx context.Context, f fact) error {
+// pause waits before the next try, but not once the connection has been made again, and
+// returns how long the wait after that is.
+func pause(ctx context.Context, delay time.Duration, back <-chan nats.Status) time.Duration {
+	select {
+	case <-time.After(delay):
+		return min(2*delay, retryMax)
+	case <-back:
+		return retryFirst
+	case <-ctx.Done():
+		return delay
+	}
+}
+
+func (p *Publisher) send(ctx context.Context, f fact, back <-chan nats.Status) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	return p.store(ctx, f)
+	return untilBack(ctx, back, func(ctx context.Context) error { return p.store(ctx, f) })
+}
+
+// untilBack asks NATS for something, and ends that when the connection is made again
+// meanwhile: with the old one the answer was lost.
+func untilBack(ctx context.Context, back <-chan nats.Status, ask func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for len(back) > 0 {
+		<-back // of before
+	}
+	answer := make(chan error, 1)
+	go func() { answer <- ask(ctx) }()
+	select {
+	case err := <-answer:
+		return err
+	case <-back:
+		cancel()
+		return <-answer
+	}
 }
 
 // next is the oldest fact. It refills the head from disk, else from the tail.
