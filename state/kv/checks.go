@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +52,8 @@ const (
 const maxCheckers = 16
 
 // Checks asks every reconciler of the store what it finds. None that answers is no
-// error: an empty list. Nothing is read from the store.
+// error: an empty list. Nothing is read from the store. The error is a
+// [nats.ErrPermissionViolation] where NATS does not let this user ask.
 func (c *Client) Checks(ctx context.Context) ([]Checks, error) {
 	nc := c.js.Conn()
 	inbox := nc.NewInbox()
@@ -60,6 +64,9 @@ func (c *Client) Checks(ctx context.Context) ([]Checks, error) {
 	defer func() { _ = sub.Unsubscribe() }() // the connection is gone where it fails
 	if err := nc.PublishRequest(SubjectChecks, inbox, nil); err != nil {
 		return nil, wrap("ask the reconcilers", err)
+	}
+	if err := refused(ctx, nc, SubjectChecks, inbox); err != nil {
+		return nil, fmt.Errorf("ask the reconcilers: %w", err)
 	}
 	var out []Checks
 	for wait := checksPatience; len(out) < maxCheckers; wait = checksOthers {
@@ -80,6 +87,21 @@ func (c *Client) Checks(ctx context.Context) ([]Checks, error) {
 		}
 	}
 	return out, nil
+}
+
+// refused is the complaint of the server about one of the subjects, if it has any by the
+// time that it has read what was sent: a request that it does not pass on gets no answer.
+func refused(ctx context.Context, nc *nats.Conn, subjects ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, checksPatience)
+	defer cancel()
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return nil //nolint:nilerr // whoever waits for answers then finds out
+	}
+	err := nc.LastError()
+	if errors.Is(err, nats.ErrPermissionViolation) && slices.ContainsFunc(subjects, func(s string) bool { return strings.Contains(err.Error(), strconv.Quote(s)) }) {
+		return err
+	}
+	return nil
 }
 
 // BucketSize is how much a bucket, or the event stream, holds.
