@@ -42,6 +42,7 @@ func TestAFullDiskIsShown(t *testing.T) {
 	}
 	for _, row := range []diskRow{
 		{kv.Check{Name: "disk", State: "degraded", Reason: actors.CondStoreFull, Text: "disk of the store is full; free space at /d"}, doctor.Fail, "StoreFull: disk of the store is full; free space at /d"},
+		{kv.Check{Name: "disk", State: "degraded", Reason: actors.CondStoreFull, Soon: true, Text: "disk of the store is nearly full"}, doctor.Warn, "StoreFull: disk of the store is nearly full"},
 		{kv.Check{Name: "disk", State: "degraded", Text: "12 MiB are free"}, doctor.Warn, ""},
 		{kv.Check{Name: "disk", State: "degraded", Text: "SPECS holds 15.0 MiB of the 16.0 MiB that it may: delete objects, or raise --max-spec-bytes"}, doctor.Warn, ""},
 		{kv.Check{Name: "disk", State: "ok", Text: "99 MiB are free"}, doctor.OK, ""},
@@ -59,7 +60,7 @@ func (row diskRow) inDoctor(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &findings); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	told, full := 0, row.full != ""
+	told, full := 0, row.full != "" && !row.check.Soon
 	for _, f := range findings {
 		switch {
 		case f.Check == doctor.CheckStore && f.Message == row.check.Text:
@@ -82,7 +83,7 @@ func (row diskRow) advises(t *testing.T, f doctor.Finding) {
 	if f.Result != row.doctor || (f.Next != "") != (row.doctor != doctor.OK) {
 		t.Errorf("doctor: %+v, want %s", f, row.doctor)
 	}
-	if strings.Contains(f.Next, "larger disk") || strings.Contains(f.Next, "#storefull") != (row.full != "") {
+	if strings.Contains(f.Next, "larger disk") || row.check.Soon && strings.Contains(f.Next, "another disk") || strings.Contains(f.Next, "#storefull") != (row.full != "") {
 		t.Errorf("doctor has for %q the advice %q", f.Message, f.Next)
 	}
 }

@@ -29,6 +29,8 @@ type Check struct {
 	Text string `json:"text"`
 	// Reason is a constant, where the state has one.
 	Reason string `json:"reason,omitempty"`
+	// Soon: what the reason says has not come to pass yet.
+	Soon bool `json:"soon,omitempty"`
 }
 
 // CheckDisk is the name of the check that looks at the disk of the store.

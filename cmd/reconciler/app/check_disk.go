@@ -40,7 +40,7 @@ func checkDisk(a *App, _ *snapshot) check {
 		d, err := a.natsd.Disk()
 		switch {
 		case d.Full:
-			found.Reason = actors.CondStoreFull
+			found.Reason, found.Soon = actors.CondStoreFull, !d.Failed
 			fault("%s; %d MiB are free", fullText(d), d.Free>>20)
 		case err != nil:
 			fault("%v", err)

@@ -54,7 +54,7 @@ func testNearlyFull(t *testing.T, s *natsd.Server, dir string) {
 		}
 		found := checkDisk(&App{natsd: s}, nil)
 		got, text := found.State, found.Text
-		if got != checkDegraded || !strings.HasPrefix(text, "disk of the store is nearly full; free space at "+dir) ||
+		if got != checkDegraded || !found.Soon || !strings.HasPrefix(text, "disk of the store is nearly full; free space at "+dir) ||
 			!strings.Contains(text, "will be refused") || strings.Contains(text, "are refused") {
 			t.Errorf("%d MiB are taken: %s %q", size>>20, got, text)
 		}

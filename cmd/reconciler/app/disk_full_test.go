@@ -102,7 +102,7 @@ func (d *fullDisk) readyz() (c kv.Checks) {
 // sayFull reports whether checks tell of a full disk.
 func sayFull(checks kv.Checks) bool {
 	return slices.ContainsFunc(checks.Checks, func(c kv.Check) bool {
-		return c.Name == kv.CheckDisk && c.State == checkDegraded && c.Reason == actors.CondStoreFull &&
+		return c.Name == kv.CheckDisk && c.State == checkDegraded && c.Reason == actors.CondStoreFull && !c.Soon &&
 			strings.Contains(c.Text, "nothing is stopped meanwhile") && strings.Contains(c.Text, "dynctl_specs 0.")
 	})
 }

@@ -21,7 +21,7 @@ func Disk(ctx context.Context, c *kv.Client) (found kv.Check, ok bool) {
 		if x := answer.Checks[i]; !ok || x.Reason == actors.CondStoreFull || found.State == OK {
 			found, ok = x, true
 		}
-		if found.Reason == actors.CondStoreFull {
+		if found.Reason == actors.CondStoreFull && !found.Soon {
 			break
 		}
 	}

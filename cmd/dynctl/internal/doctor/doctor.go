@@ -89,7 +89,7 @@ type Doctor struct {
 	missing string
 	// skew is how far the local clock is ahead of the store's.
 	skew time.Duration
-	// storeFull: a reconciler finds that the store takes no writes, or soon none.
+	// storeFull: a reconciler finds that the store takes no writes.
 	storeFull bool
 	// What the checks have read so far; nil or empty: nothing could be.
 	lease   *kv.Lease
@@ -168,6 +168,7 @@ func (d *Doctor) store(ctx context.Context) bool {
 // What to do about the store. The text of the check, which goes before, says what is
 // wrong there and the way out of it: a full disk and a bucket at its bound have others.
 const (
+	nextStoreSoon  = "free some space there; nothing is refused yet: docs/troubleshooting.md#storefull"
 	nextStoreFull  = "do what this says, or move the store to another disk: docs/troubleshooting.md#storefull"
 	nextStoreBound = "do what this says; docs/limits.md has the bounds of the store"
 	// nextNotStored is for what is missing because nothing can be stored.
@@ -177,6 +178,8 @@ const (
 // disk tells what a reconciler finds of the disk and the bounds of the store.
 func (d *Doctor) disk(c kv.Check) {
 	switch {
+	case c.Reason == actors.CondStoreFull && c.Soon:
+		d.found(CheckStore, Warn, nextStoreSoon, "%s", c.Text)
 	case c.Reason == actors.CondStoreFull:
 		d.storeFull = true
 		d.found(CheckStore, Fail, nextStoreFull, "%s", c.Text)
