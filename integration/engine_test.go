@@ -61,6 +61,17 @@ func seconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
 }
 
+// part walks on in a test of its own; what it adds is in the same table.
+func (k *smoke) part(name string, walk func(*smoke)) {
+	k.t.Run(name, func(t *testing.T) {
+		s := *k.s
+		s.t = t
+		part := &smoke{t: t, s: &s, start: k.start}
+		defer func() { k.rows = append(k.rows, part.rows...) }()
+		walk(part)
+	})
+}
+
 // serve declares a model and waits until it answers.
 func (k *smoke) serve(what, model, document string) {
 	k.t.Helper()
