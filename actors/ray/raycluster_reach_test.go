@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,9 +43,10 @@ func TestOutsideThePodsNetwork(t *testing.T) {
 		ray := newFakeRay()
 		ray.token = "t"
 		kube := newFakeKube(t, cluster("prod", auth(rayv1.AuthOptions{Mode: rayv1.AuthModeToken})), secret("prod", "t")).kube()
-		probes, reached := 0, false
+		var probes atomic.Int32
+		var reached atomic.Bool
 		kube.Dial = func(_ context.Context, address string) error {
-			if probes++; reached && address == "10.96.0.9:8265" {
+			if probes.Add(1); reached.Load() && address == "10.96.0.9:8265" {
 				return nil
 			}
 			return errors.New("no route to host")
@@ -65,10 +67,10 @@ func TestOutsideThePodsNetwork(t *testing.T) {
 		if st := s.State(); st.Phase != PhaseRunning || st.Notice.Reason != actors.RayClusterOutside {
 			t.Errorf("state %+v", st)
 		}
-		if probes != 1 {
-			t.Errorf("%d probes in 20 s", probes)
+		if n := probes.Load(); n != 1 {
+			t.Errorf("%d probes in 20 s", n)
 		}
-		reached = true
+		reached.Store(true)
 		pass(time.Minute)
 		if e, err := r.Endpoint(t.Context()); err != nil || e.URL != "http://10.96.0.9:8265" || e.Proxy != nil || e.Notice.Reason != "" {
 			t.Errorf("reached after all: %+v, %v", e, err)

@@ -36,6 +36,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *_): pass
 server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler)
+server.handle_error = lambda *_: None  # whoever asked while it was held has gone
 def drain(*_):
     global draining
     draining = True
