@@ -42,9 +42,10 @@ type block struct {
 	// live are the sequences of messages, gone those that were deleted elsewhere.
 	live, gone []uint64
 	// bad is where the first record begins that is not right; -1: none. damaged is all
-	// that is not right.
+	// that is not right, each with how many sound records come before it.
 	bad     int
 	damaged [][]byte
+	before  []int
 	// torn: nothing sound comes after that, so it may be a write that was under way.
 	torn bool
 }
@@ -83,6 +84,7 @@ func readBlock(h hash.Hash64, b []byte) block {
 			if out.bad < 0 {
 				out.bad, out.torn = at, true
 			}
+			out.before = append(out.before, len(out.sound))
 			next := nextWhole(h, b[at+1:])
 			if next < 0 {
 				out.damaged = append(out.damaged, b[at:])

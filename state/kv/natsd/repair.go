@@ -49,8 +49,8 @@ func inspect(o Options) error {
 		if err != nil {
 			return fmt.Errorf("embedded NATS: %w: put %s aside to %s: %w", ErrStoreDir, dir, aside, err)
 		}
-		o.Log.Error("a damaged stream was put aside, and goes on with the records that are whole", "stream", filepath.Base(dir),
-			"damage", several(faults), "aside", filepath.Join(aside, dir), "records", left.kept, "keysSetAside", left.keys())
+		o.Log.Error("a damaged stream was put aside, and goes on with the records that are whole", append([]any{"stream", filepath.Base(dir),
+			"damage", several(faults), "aside", filepath.Join(aside, dir)}, left.told()...)...)
 	}
 	return nil
 }
@@ -146,11 +146,8 @@ func salvage(from, to string, meta []byte, last uint64) (left salvaged, err erro
 		if records.bad >= 0 {
 			b = bytes.Join(records.sound, nil)
 		}
-		for _, region := range records.damaged {
-			left.subjects = append(left.subjects, subjectsIn(region)...)
-		}
+		left.note(records)
 		found = max(found, records.last)
-		left.kept += len(records.sound)
 		if len(b) == 0 {
 			continue // the server does not come to an end with such a block
 		}

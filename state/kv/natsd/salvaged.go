@@ -12,17 +12,61 @@ import (
 type salvaged struct {
 	// kept is how many records are left.
 	kept int
-	// subjects are those of the damaged records, as far as they can still be read.
-	subjects []string
+	// subjects are those whose newest record is damaged, older those of which only one
+	// before it is, as far as they can still be read.
+	subjects, older []string
+}
+
+// told is what the log has of it.
+func (s *salvaged) told() []any {
+	told := []any{"records", s.kept}
+	if len(s.older) > 0 {
+		told = append(told, "olderRevisionsOf", keys(s.older))
+		if len(s.subjects) == 0 {
+			return append(told, "keysSetAside", "none")
+		}
+	}
+	return append(told, "keysSetAside", keys(s.subjects))
+}
+
+// note takes in the next block of the stream.
+func (s *salvaged) note(b block) {
+	s.kept += len(b.sound)
+	noted := 0
+	for i, region := range b.damaged {
+		s.whole(b.sound[noted:b.before[i]])
+		noted = b.before[i]
+		s.subjects = append(s.subjects, subjectsIn(region)...)
+	}
+	s.whole(b.sound[noted:])
+}
+
+// whole takes in records that are right and come after what was taken in before.
+func (s *salvaged) whole(records [][]byte) {
+	if len(s.subjects) == 0 {
+		return
+	}
+	newer := map[string]bool{}
+	for _, r := range records {
+		if binary.LittleEndian.Uint64(r[4:])&(erased|tombstone) == 0 {
+			newer[string(r[recordHead:][:binary.LittleEndian.Uint16(r[recordHead-2:])])] = true
+		}
+	}
+	s.subjects = slices.DeleteFunc(s.subjects, func(subject string) bool {
+		if newer[subject] {
+			s.older = append(s.older, subject)
+		}
+		return newer[subject]
+	})
 }
 
 // shownKeys is how many keys are named.
 const shownKeys = 20
 
-// keys names what was set aside, in one line.
-func (s salvaged) keys() string {
-	names := make([]string, len(s.subjects))
-	for i, subject := range s.subjects {
+// keys names those of some subjects, in one line.
+func keys(subjects []string) string {
+	names := make([]string, len(subjects))
+	for i, subject := range subjects {
 		names[i] = subject
 		if rest, ok := strings.CutPrefix(subject, kvPrefix); ok {
 			_, names[i], _ = strings.Cut(rest, ".")
