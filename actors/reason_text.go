@@ -73,7 +73,8 @@ var reasonTexts = map[string]string{
 	RayClusterNotReady:   "The RayCluster has no head that is ready, or the RayService no active cluster; it goes on by itself. The message says what is missing.",
 	RayClusterSuspending: "Somebody, or Kueue, suspends the RayCluster, so its pods are deleted with everything that runs in them; specs are kept. Set spec.suspend to false.",
 	RayClusterSuspended:  "The RayCluster is suspended and has no pods; specs are kept, and everything is started again once spec.suspend is false.",
-	RayReplicaFailure:    "KubeRay cannot make or delete pods of the RayCluster, for the cause in the message (a quota, an admission webhook, ...); it goes on by itself once that is mended.",
+	RayReplicaFailure: "KubeRay cannot make or delete pods of the RayCluster, for the cause in the message (a quota, an admission webhook, ...); it goes on by itself " +
+		"once that is mended.",
 	RayTokenMissing: "The RayCluster wants a token, and the Secret with it is not there, has no key auth_token or may not be read, or the account has none of its own; " +
 		"what runs goes on. The message says which.",
 	RayTokenRefused: "The Ray cluster refuses the token that it was asked with, so no agent can be submitted; what runs goes on. " +
@@ -83,8 +84,9 @@ var reasonTexts = map[string]string{
 	RayClusterOfService: "The RayCluster that --raycluster names is one of a RayService, which replaces it; follow the service with --rayservice.",
 	RayClusterOutside: "The reconciler runs outside the pods' network: Ray is asked through the Kubernetes API, and etcd and the frontends are not reached, " +
 		"so what is registered and served stays unknown. Run it in the Kubernetes cluster.",
-	KubernetesUnreadable: "The Kubernetes API does not answer, or the reconciler's account may not read what it follows; what runs goes on. The message names the right that is missing.",
-	WaitRayWithoutGPUs:   "No Ray node has a GPU; add one. It starts by itself then.",
+	KubernetesUnreadable: "The Kubernetes API does not answer, or the reconciler's account may not read what it follows; what runs goes on. " +
+		"The message names the right that is missing.",
+	WaitRayWithoutGPUs: "No Ray node has a GPU; add one. It starts by itself then.",
 	WaitGPUBusy: "A process that dynctl did not start holds memory of the card that the worker was given, and the worker does not serve; " +
 		"end that process, or wait. Nodes without such cards are preferred.",
 	WaitDynamoTooOld: "Dynamo on a Ray node is older than 1.4, whose workers refuse these command lines; install a newer ai-dynamo on every node. What runs goes on.",

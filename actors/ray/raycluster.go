@@ -16,6 +16,7 @@ type RayCluster struct {
 	kube    Kube
 	changed chan struct{}
 	moved   chan struct{} // the name of something that is followed has changed
+	running chan struct{} // holds a token while Run follows
 
 	services kind[rayv1.RayService, *rayv1.RayServiceList]
 	clusters kind[rayv1.RayCluster, *rayv1.RayClusterList]
@@ -35,7 +36,7 @@ func NewRayCluster(kube Kube, target Target) *RayCluster {
 	services, clusters := kube.Rays.RayV1().RayServices(target.Namespace), kube.Rays.RayV1().RayClusters(target.Namespace)
 	secrets := kube.Secrets.Secrets(target.Namespace)
 	return &RayCluster{
-		target: target, kube: kube, changed: make(chan struct{}, 1), moved: make(chan struct{}, 1),
+		target: target, kube: kube, changed: make(chan struct{}, 1), moved: make(chan struct{}, 1), running: make(chan struct{}, 1),
 		services: kind[rayv1.RayService, *rayv1.RayServiceList]{services.Get, services.List, services.Watch},
 		clusters: kind[rayv1.RayCluster, *rayv1.RayClusterList]{clusters.Get, clusters.List, clusters.Watch},
 		secrets:  kind[corev1.Secret, *corev1.SecretList]{secrets.Get, secrets.List, secrets.Watch},
@@ -76,8 +77,15 @@ func (v view) complete(t Target) bool {
 		(v.secretName() == "" || v.secret.known)
 }
 
-// Run watches the objects until the context ends.
+// Run watches the objects until the context ends. It waits for another Run to end, as
+// that of a term before.
 func (r *RayCluster) Run(ctx context.Context) error {
+	select {
+	case r.running <- struct{}{}:
+		defer func() { <-r.running }()
+	case <-ctx.Done():
+		return nil
+	}
 	var all sync.WaitGroup
 	defer all.Wait()
 	if r.target.Service != "" {

@@ -96,12 +96,16 @@ func clusterTrouble(where string, c *rayv1.RayCluster) error {
 	head := meta.FindStatusCondition(conditions, string(rayv1.HeadPodReady))
 	failure := meta.FindStatusCondition(conditions, string(rayv1.RayClusterReplicaFailure))
 	asked := c.Spec.Suspend != nil && *c.Spec.Suspend
+	suspended := meta.IsStatusConditionTrue(conditions, string(rayv1.RayClusterSuspended))
+	if asked && c.Status.State == rayv1.Suspended { //nolint:staticcheck // older operators set the state alone
+		suspended = true
+	}
 	switch {
 	case c.DeletionTimestamp != nil:
 		return notReady(where, "it is being deleted", "create it again, or name another one")
-	case meta.IsStatusConditionTrue(conditions, string(rayv1.RayClusterSuspended)) && !asked:
+	case suspended && !asked:
 		return notReady(where, "it is being resumed", describe(c))
-	case meta.IsStatusConditionTrue(conditions, string(rayv1.RayClusterSuspended)), asked && c.Status.State == rayv1.Suspended: //nolint:staticcheck // older operators set the state alone
+	case suspended:
 		return &clusterError{actors.RayClusterSuspended, where + " is suspended, and its pods are gone", resume(c), ErrNotReady}
 	case meta.IsStatusConditionTrue(conditions, string(rayv1.RayClusterSuspending)), asked:
 		return &clusterError{actors.RayClusterSuspending, where + " is being suspended: its pods, with everything in them, are deleted", resume(c), ErrNotReady}
@@ -150,7 +154,8 @@ func switching(s *rayv1.RayService, next string) state.RayNotice {
 	}
 	return state.RayNotice{
 		Reason: actors.RayServiceSwitching,
-		Message: fmt.Sprintf("RayService %s/%s makes a new cluster, %s: once it is active, everything is started there anew, and KubeRay deletes the cluster that serves now, %s, %d s later",
+		Message: fmt.Sprintf("RayService %s/%s makes a new cluster, %s: once it is active, everything is started there anew, "+
+			"and KubeRay deletes the cluster that serves now, %s, %d s later",
 			s.Namespace, s.Name, next, s.Status.ActiveServiceStatus.RayClusterName, delay),
 		Way: "requests fail from then until the models are up in the new cluster: raise spec.rayClusterDeletionDelaySeconds above the time that they need, " +
 			"or set spec.upgradeStrategy.type to None before the next change",

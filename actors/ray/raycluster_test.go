@@ -292,3 +292,35 @@ func TestRayClusterIsFollowed(t *testing.T) {
 		}
 	})
 }
+
+// A new term begins to follow before the one before has ended, and is not cut off by it.
+func TestTermsThatOverlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeKube(t, cluster("prod"))
+		r := NewRayCluster(f.kube(), prod)
+		first, end := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(first) }()
+		synctest.Wait()
+		told := follow(t, r)
+		told()
+		end()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		told()
+		f.rays.ClearActions()
+		if _, err := r.Endpoint(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if asked := f.rays.Actions(); len(asked) != 0 {
+			t.Errorf("what the second Run has seen is forgotten: %v", asked)
+		}
+		if _, err := f.rays.RayV1().RayClusters("ml").Update(t.Context(), cluster("prod", suspend(true)), metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if !told() {
+			t.Error("the second Run does not follow")
+		}
+	})
+}

@@ -12,8 +12,7 @@ import (
 
 // Resolver knows the way to the dashboard. It is safe for concurrent use.
 type Resolver interface {
-	// Run follows the cluster until the context ends, and then returns nil. It runs
-	// once at a time.
+	// Run follows the cluster until the context ends, and then returns nil.
 	Run(ctx context.Context) error
 	// Endpoint is the way to the dashboard as of now, or an error that says what is
 	// waited for.

@@ -333,6 +333,7 @@ func (s *Supervisor) set(phase Phase, message string) {
 	}
 	same := s.state == next
 	entered := s.state.Phase != phase
+	noticed := next.Notice.Message != "" && s.state.Notice.Message != next.Notice.Message
 	s.state = next
 	s.mu.Unlock()
 	if same {
@@ -340,6 +341,9 @@ func (s *Supervisor) set(phase Phase, message string) {
 	}
 	if entered {
 		s.cfg.Log.Info("agent", "phase", phase, "job", next.JobID, "message", message)
+	}
+	if noticed {
+		s.cfg.Log.Warn("the Ray cluster", "reason", next.Notice.Reason, "message", next.Notice.Message, "fix", next.Notice.Way)
 	}
 	wake(s.changed)
 }

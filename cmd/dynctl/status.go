@@ -62,6 +62,8 @@ type overview struct {
 	agent   *state.Agent
 	// disk is what the reconciler finds of a disk that is full; empty: it is not.
 	disk string
+	// ray is what somebody should look at in the Ray cluster; empty: nothing.
+	ray string
 	// details: the objects were asked for by name.
 	details bool
 }
@@ -71,6 +73,9 @@ func (a *app) overview(ctx context.Context, c *kv.Client) (*overview, error) {
 	// A full disk takes no status that says so.
 	if c, ok := doctor.Disk(ctx, c); ok && c.Reason == actors.CondStoreFull {
 		v.disk = c.Reason + ": " + c.Text
+	}
+	if lease, err := c.GetLeader(ctx); err == nil && lease.RayNotice != nil { // without a leader there is nobody who says so
+		v.ray = lease.RayNotice.String()
 	}
 	var err error
 	if v.servers, err = a.objects(ctx, c, state.KindServer); err != nil {
@@ -126,6 +131,9 @@ type statusInfo struct {
 	// Disk is what keeps the store from being written to, or soon will: a reason and a
 	// text; absent where nothing does.
 	Disk string `json:"disk,omitempty"`
+	// Ray is what somebody should look at in the Ray cluster while an agent is there: a
+	// reason, a line and what to do.
+	Ray string `json:"ray,omitempty"`
 }
 
 // summary is one object of a status.
@@ -152,7 +160,7 @@ type agentInfo struct {
 }
 
 func (v *overview) info() statusInfo {
-	info := statusInfo{Servers: []summary{}, Models: []summary{}, Disk: v.disk}
+	info := statusInfo{Servers: []summary{}, Models: []summary{}, Disk: v.disk, Ray: v.ray}
 	for _, o := range v.servers {
 		info.Servers = append(info.Servers, v.summary(o))
 	}

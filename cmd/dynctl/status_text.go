@@ -16,6 +16,9 @@ func (v *overview) lines(p palette, width int) []string {
 	if v.disk != "" {
 		lines = append(fold(p.bad(v.disk), width), "")
 	}
+	if v.ray != "" {
+		lines = append(append(lines, fold(p.warn(v.ray), width)...), "")
+	}
 	if len(v.servers) == 0 && len(v.models) == 0 {
 		return append(lines, "Nothing is declared yet: dynctl set FILE", "", wrap(v.footer(p), "", width))
 	}

@@ -248,7 +248,8 @@ func (a *App) openStore(ctx context.Context) error {
 	if a.views, err = kv.Watch(context.WithoutCancel(ctx), js, a.loop.Kick, kv.OnResync(a.metrics.resynced), kv.WithLimits(a.cfg.Limits)); err != nil {
 		return err
 	}
-	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch, AgentFailure: a.supervisedFailure, RayNotice: a.supervisedNotice, Log: a.log})
+	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch,
+		AgentFailure: a.supervisedFailure, RayNotice: a.supervisedNotice, Log: a.log})
 	if err := a.answerChecks(); err != nil {
 		return fmt.Errorf("answers to dynctl: %w", err)
 	}

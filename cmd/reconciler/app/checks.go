@@ -103,9 +103,9 @@ func (a *App) standsBy() bool {
 func checkAgent(a *App, s *snapshot) check {
 	if s != nil && !a.standsBy() {
 		if f := s.input.AgentFailure; f != nil && f.Up {
-			return check{State: checkDegraded, Text: actors.FailureReason(*f) + ": " + f.String()}
+			return check{State: checkDegraded, Text: actors.FailureReason(*f) + ": " + f.String(), Reason: actors.FailureReason(*f)}
 		} else if f != nil {
-			return check{State: checkFailed, Text: actors.FailureReason(*f) + ": " + f.String()}
+			return check{State: checkFailed, Text: actors.FailureReason(*f) + ": " + f.String(), Reason: actors.FailureReason(*f)}
 		}
 	}
 	if s == nil || s.input.Observed.Synced || a.standsBy() {
@@ -124,7 +124,7 @@ func checkAgent(a *App, s *snapshot) check {
 
 func checkRay(a *App, _ *snapshot) check {
 	if n := a.rayNotice(); n != nil {
-		return check{State: checkDegraded, Text: n.String()}
+		return check{State: checkDegraded, Text: n.String(), Reason: n.Reason}
 	}
 	return check{State: checkOK}
 }
