@@ -12,8 +12,9 @@ import (
 type salvaged struct {
 	// kept is how many records are left.
 	kept int
-	// subjects are those whose newest record is damaged, older those of which only one
-	// before it is, as far as they can still be read.
+	// subjects are those whose newest record is damaged, older those of entries of buckets
+	// of which only one before it is, as far as they can still be read. Events of one
+	// subject are not revisions of each other.
 	subjects, older []string
 }
 
@@ -36,7 +37,9 @@ func (s *salvaged) note(b block) {
 	for i, region := range b.damaged {
 		s.whole(b.sound[noted:b.before[i]])
 		noted = b.before[i]
-		s.subjects = append(s.subjects, subjectsIn(region)...)
+		again := subjectsIn(region)
+		s.subjects = append(s.subjects, again...)
+		s.older = slices.DeleteFunc(s.older, func(subject string) bool { return slices.Contains(again, subject) })
 	}
 	s.whole(b.sound[noted:])
 }
@@ -53,10 +56,11 @@ func (s *salvaged) whole(records [][]byte) {
 		}
 	}
 	s.subjects = slices.DeleteFunc(s.subjects, func(subject string) bool {
-		if newer[subject] {
+		older := newer[subject] && strings.HasPrefix(subject, kvPrefix)
+		if older {
 			s.older = append(s.older, subject)
 		}
-		return newer[subject]
+		return older
 	})
 }
 

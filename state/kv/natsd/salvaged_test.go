@@ -77,3 +77,27 @@ func TestSubjectsInAnything(t *testing.T) {
 		t.Errorf("many keys: %q", got)
 	}
 }
+
+// TestOlderRevisionsAreToldApart: what counts is whether something whole of the same key
+// comes after the last that is damaged.
+func TestOlderRevisionsAreToldApart(t *testing.T) {
+	record := func(subject string) []byte {
+		r := make([]byte, recordHead, recordHead+len(subject))
+		binary.LittleEndian.PutUint16(r[recordHead-2:], uint16(len(subject)))
+		return append(r, subject...)
+	}
+	const a, b, event = "$KV.specs.model.a", "$KV.specs.model.b", "dynctl.events.default.start.infra"
+	var s salvaged
+	s.note(block{sound: [][]byte{record(b), record(a), record(event)}, damaged: [][]byte{record(event), record(a), record(a)}, before: []int{0, 1, 2}})
+	if got := fmt.Sprint(s.told()); got != "[records 3 keysSetAside dynctl.events.default.start.infra, model.a]" {
+		t.Errorf("while the newest is damaged: %s", got)
+	}
+	s.note(block{sound: [][]byte{record(a)}})
+	if got := fmt.Sprint(s.told()); got != "[records 4 olderRevisionsOf model.a keysSetAside dynctl.events.default.start.infra]" {
+		t.Errorf("with a newer one: %s", got)
+	}
+	s.note(block{damaged: [][]byte{record(a)}, before: []int{0}})
+	if got := fmt.Sprint(s.told()); got != "[records 4 keysSetAside dynctl.events.default.start.infra, model.a]" {
+		t.Errorf("with one after that which is damaged: %s", got)
+	}
+}
