@@ -20,9 +20,9 @@ from typing import Any
 
 import ray
 
-from . import cause, drain, environ, logread, logs, oom, ownfile, ports, progress, retire
+from . import cause, drain, environ, logread, logs, oom, ownfile, ports, procfs, progress, retire
 from .caches import Caches
-from .health import UNKNOWN, Monitor, inflight
+from .health import PORT_CONFLICT, UNKNOWN, Monitor, inflight
 from .process import Command, Process
 from .reaper import Reaper
 from .scratch import Leftovers
@@ -54,7 +54,7 @@ class UnitActor:
         self._created_at = time.time()
         # What the goals refer to; the unit's own template until there are newer ones.
         self._goal_template = self._unit_template
-        self._reaper = Reaper()
+        self._reaper, self._holder = Reaper(), ports.Holder()
         self._process: Process | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._lock = asyncio.Lock()
@@ -129,7 +129,7 @@ class UnitActor:
             return self._snapshot()
         known = {**previous, **self._snap["ports"]}
         try:
-            found = ports.assign(rules, frozenset(taken), known)
+            found = self._holder.assign(rules, frozenset(taken), known)
         except ports.PortConflict as err:
             return {"conflict": str(err)}
         self._change(ports=found)
@@ -254,6 +254,7 @@ class UnitActor:
             return
         monitor = self._monitor = Monitor(template, self._snap["ports"], ["127.0.0.1", self._ip], failures)
         monitor.cpu = lambda: progress.cpu_time(process.pid)
+        monitor.listens = lambda port: procfs.listens(process.pid, port)
         monitor.on_ready = lambda: self._change(state="Running", readyAt=time.time())
         monitor.on_lease = lambda lease: self._change(lease=lease)
         monitor.on_failure = self._fail
@@ -285,13 +286,12 @@ class UnitActor:
             self._exited(code, reason, text, why)
 
     def _last_words(self, code: int) -> tuple[str, cause.Cause | None]:
-        """The end of the log, and the cause of the exit in it. Of a process that was
-        ended because it hung, only what it said itself is a cause."""
+        """The end of the log, and the cause of the exit."""
         text = logs.plain(logs.whole_tail(self._paths()[1], logs.CAUSE_BYTES, self._rotations > self._rotated_before))
-        if not self._failure:
-            return text, cause.of_exit(code, text, oom.kills() > self._memory_kills)
-        found = cause.find(text, cause.AT_ONCE)
-        return text, cause.Cause(found.text, found.hint) if found is not None and found.fatal else None
+        if self._failure == PORT_CONFLICT:
+            name = self._template()["health"]["port"]
+            return text, cause.taken(name, self._snap["ports"][name])
+        return text, cause.of_failure(text) if self._failure else cause.of_exit(code, text, oom.kills() > self._memory_kills)
 
     def _exited(self, code: int, reason: str, log: str, why: cause.Cause | None) -> None:
         now, ready = time.time(), self._snap["readyAt"]

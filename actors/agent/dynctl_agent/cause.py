@@ -135,6 +135,18 @@ def of_exit(code: int, text: str, killed_for_memory: bool = False) -> Cause | No
     return None
 
 
+def of_failure(text: str) -> Cause | None:
+    """Of a process that was ended because it hung or did not come up, only what it said
+    itself is a cause."""
+    found = find(text, AT_ONCE)
+    return Cause(found.text, found.hint) if found is not None and found.fatal else None
+
+
+def taken(name: str, port: int) -> Cause:
+    """Of a process that was ended because another one listens in its place."""
+    return Cause(f"another program has taken its port {port} ({name})", hints.PORT)
+
+
 def heading(cause: Cause | None) -> str:
     """What stands above the lines of a log."""
     if cause is None:
@@ -161,7 +173,8 @@ def find(text: str, recent: int = RECENT) -> Found | None:
         logged = _since([f for f in found if not f.fatal], lines, last, recent)
         return max(reversed(logged), key=lambda f: f.tells) if logged else None
     best = fatal[-1]
-    for f in reversed(fatal):
+    # One that speaks of another follows it soon.
+    for f in reversed(_since(fatal, lines, best.at, min(recent, AT_ONCE))):
         if best.tells == 2:
             break
         if f.tells > best.tells:
@@ -169,7 +182,7 @@ def find(text: str, recent: int = RECENT) -> Found | None:
     if best.tells == 2:
         return _root(best)
     # Of those that speak of others the first is the nearest to the cause.
-    logged = [f for f in _since(found, lines, last, recent) if f.tells == 2]
+    logged = [f for f in _since(found, lines, last, min(recent, AT_ONCE)) if f.tells == 2 and not f.harmless]
     return logged[-1] if logged else next(f for f in fatal if f.tells == best.tells)
 
 
@@ -294,7 +307,8 @@ class _Writer:
         if not match:
             return None
         f = Found(at, clip(match["name"] + (match["said"] or "")))
-        f.harmless, self._harmless = self._harmless, False
+        # What was logged below an error was caught.
+        f.harmless, self._harmless = self._harmless or bool(line.level) and line.level not in BAD, False
         if self._link is not None and self._last is not None:
             f.before, f.direct = self._last, self._link
             # The chain is one: what came before is told only if this is.

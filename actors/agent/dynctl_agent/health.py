@@ -37,6 +37,7 @@ OK, BAD, SILENT = "ok", "bad", "silent"
 
 HUNG = "Hung"
 STARTUP_TIMEOUT = "StartupTimeout"
+PORT_CONFLICT = "PortConflict"
 
 
 def parse_lease(metrics: bytes) -> int:
@@ -98,7 +99,9 @@ class Monitor:
             self._busy_limit = min([BUSY_TIMES * first, *(x for x in [template.get("startupTimeout")] if x)])
         # Seconds of CPU that the process has used so far.
         self.cpu: Callable[[], float] = lambda: 0.0
-        self._leased = asyncio.Event()
+        # Whether a process of the attempt listens on the port; None: nobody does.
+        self.listens: Callable[[int], bool | None] = lambda port: True
+        self._leased = asyncio.Event()  # its lease is known, or will not be
         self.on_ready: Callable[[], None] = lambda: None
         self.on_lease: Callable[[int], None] = lambda lease: None
         self.on_failure: Callable[[str], None] = lambda reason: None
@@ -107,8 +110,9 @@ class Monitor:
         """Until cancelled, or until a failure has been told."""
         lease = asyncio.ensure_future(self._find_lease()) if self._wants_lease else None
         try:
-            if not await self._first_success():
-                self.on_failure(STARTUP_TIMEOUT)
+            failure = await self._first_success()
+            if failure:
+                self.on_failure(failure)
                 return
             self.on_ready()
             if self.watches:
@@ -132,9 +136,10 @@ class Monitor:
         finishes its work answers 503 or listens no more, and is left alone."""
         await self._until((SILENT,))
 
-    async def _first_success(self) -> bool:
+    async def _first_success(self) -> str:
+        """Until it has answered well; else the reason why it will not."""
         start, used = time.monotonic(), self.cpu()
-        limit = self._limit
+        limit, looked = self._limit, start
         while True:
             elapsed = time.monotonic() - start
             left = TIMEOUT if limit is None else limit - elapsed
@@ -143,14 +148,26 @@ class Monitor:
                 # had, and is asked again as long as that grows.
                 cpu = self.cpu()
                 if self._busy_limit is None or elapsed >= self._busy_limit or cpu - used < BUSY * (self._limit or 0):
-                    return False
+                    return STARTUP_TIMEOUT
                 used, limit = cpu, min(elapsed + (self._limit or 0), self._busy_limit)
                 continue
             if self._wants_lease and not self._leased.is_set():
                 await self._patience(min(PATIENCE, left))
-            if await self._ask(min(TIMEOUT, left)) == OK:
-                return True
+            said = await self._ask(min(TIMEOUT, left))
+            if said == OK or time.monotonic() - looked >= PATIENCE:
+                looked = time.monotonic()
+                if await self._is_strange():
+                    return PORT_CONFLICT
+            if said == OK:
+                return ""
             await asyncio.sleep(pause(elapsed))
+
+    async def _is_strange(self) -> bool:
+        """Whether another program listens on the port, which has taken it since it was
+        found to be free: what it says of itself is not this process's."""
+        if self._kind == "none":
+            return False
+        return await asyncio.get_running_loop().run_in_executor(None, self.listens, self._port) is False
 
     async def _patience(self, seconds: float) -> None:
         try:
@@ -181,7 +198,8 @@ class Monitor:
                     continue
                 lease = parse_lease(body) if status == 200 else 0
                 if lease:
-                    self.on_lease(lease)
+                    if not await self._is_strange():
+                        self.on_lease(lease)
                     self._leased.set()
                     return
                 break

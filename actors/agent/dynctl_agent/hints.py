@@ -14,7 +14,7 @@ _TOKEN = "the hub refuses: give spec.env.HF_TOKEN a token (fromFile) whose accou
 _NAME = "check spec.model: a name on the hub, or a path that exists on every node"
 _OFFLINE = "the node does not reach the hub: download the model there beforehand, or check HF_HUB_OFFLINE, HF_ENDPOINT and proxies"
 _FLAG = "check engineArgs and dynamoArgs: `dynctl render` prints the command line"
-_PORT = "something else on the node listens on that port: end it, or choose another"
+PORT = "something else on the node listens on that port: end it, or choose another"
 _WEIGHTS = "files of the model are missing or damaged: download them again, on every node"
 _DRIVER = "the NVIDIA driver of the node does not fit, or the GPU is not visible there: see nvidia-smi"
 _HARDWARE = "see dmesg on the node for Xid errors; a GPU that does it again is to be taken out"
@@ -34,7 +34,7 @@ _KNOWN = tuple((re.compile(pattern, re.I), hint) for pattern, hint in (
     (r"gated repo|\b401\b|\b403\b|unauthorized|restricted and you are not|invalid user token", _TOKEN),
     (r"repo id must be|not a valid model identifier|repository ?not ?found|model snapshots .* not found|is this a valid huggingface id", _NAME),
     (r"localentrynotfound|offlinemodeisenabled|couldn't connect to|max retries exceeded|name resolution|outgoing traffic has been disabled", _OFFLINE),
-    (r"address already in use|eaddrinuse|port \d+ (?:is )?already in use|address in use", _PORT),
+    (r"address already in use|eaddrinuse|port \d+ (?:is )?already in use|address in use", PORT),
     (r"no module named '?(?:vllm|sglang|tensorrt_llm|dynamo)", "the engine is not installed in Ray's Python on this node: install ai-dynamo with it there"),
     (r"trust_remote_code", "the model brings code of its own: set engineArgs.trust_remote_code to true if you trust it"),
     (r"no kernel image is available|compute capability", "this build of the engine does not support the GPU (a type: engineArgs.dtype half may help), or needs a newer version"),

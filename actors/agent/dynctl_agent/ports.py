@@ -1,9 +1,16 @@
-"""Free ports on this node."""
+"""Free ports on this node.
+
+A port is found before its process is executed, and a worker listens half a minute later.
+What an actor has found it holds until then and for as long as it lives, by a socket with
+an abstract name: those are of one network, as ports are, and end with their process. So
+two fleets on one machine do not find the same port.
+"""
 
 from __future__ import annotations
 
+import errno
 import socket
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 # Ray's own workers listen here.
@@ -72,6 +79,46 @@ def assign(
         found[name] = want
         used.update(range(want, want + count))
     return found
+
+
+class Holder:
+    """The ports that one actor holds."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, socket.socket] = {}
+
+    def assign(self, rules: list[dict[str, Any]], taken: Set[int], previous: Mapping[str, int]) -> dict[str, int]:
+        """As `assign`, and holds what was found instead of what it held before; after a
+        PortConflict it holds what it did."""
+        before = set(self._held)
+        try:
+            found = assign(rules, taken, previous, self.try_hold)
+        except PortConflict:
+            self.keep(before)
+            raise
+        self.keep(span(rules, found))
+        return found
+
+    def try_hold(self, port: int) -> bool:
+        """Hold a port on which a server could listen; False if it is somebody's."""
+        if not is_free(port):
+            return False
+        if port in self._held:
+            return True
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            name.bind(f"\0dynctl-port-{port}")
+        except OSError as err:
+            name.close()
+            # Another error: abstract names do not exist here, and bind(2) is all there is.
+            return err.errno != errno.EADDRINUSE
+        self._held[port] = name
+        return True
+
+    def keep(self, wanted: Iterable[int]) -> None:
+        """Let go of all others."""
+        for port in set(self._held).difference(wanted):
+            self._held.pop(port).close()
 
 
 def promised(rules: list[dict[str, Any]], ports: Mapping[str, int]) -> list[int]:

@@ -46,3 +46,42 @@ def processes() -> Iterator[Stat]:
             s = stat(int(name))
             if s is not None:
                 yield s
+
+
+LISTENING = "0A"  # the state in /proc/net/tcp
+
+
+def listeners(port: int) -> set[str]:
+    """What /proc calls the sockets that listen on a port of this network."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table, encoding="ascii") as f:
+                next(f)
+                rows = [line.split(None, 10) for line in f]
+        except (OSError, StopIteration):
+            continue
+        ending = f":{port:04X}"
+        found.update(f"socket:[{row[9]}]" for row in rows if row[3] == LISTENING and row[1].endswith(ending))
+    return found
+
+
+def listens(session: int, port: int) -> bool | None:
+    """Whether who listens on a port is a process of a session; None if nobody does."""
+    sockets = listeners(port)
+    if not sockets:
+        return None
+    return any(p.session == session and not sockets.isdisjoint(_files(p.pid)) for p in processes())
+
+
+def _files(pid: int) -> Iterator[str]:
+    directory = f"/proc/{pid}/fd"
+    try:
+        numbers = os.listdir(directory)
+    except OSError:
+        return  # it has ended
+    for number in numbers:
+        try:
+            yield os.readlink(f"{directory}/{number}")
+        except OSError:
+            continue

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
 import os
 import signal
 import tempfile
+import threading
 import time
 import unittest
 from unittest import mock
@@ -173,6 +175,61 @@ class Ends(Actor):
         await is_paused(pid, True)
         await self.actor.stop(self.caller, 60)
         self.assertEqual(self.log(), "term\ndone\n", "it finishes what it has begun")
+
+
+class Mute(http.server.BaseHTTPRequestHandler):
+    """A program of somebody else's, to which no question makes sense."""
+
+    def log_message(self, *_):
+        pass
+
+
+class Stranger(Mute):
+    """A worker of somebody else's, well, with a lease of its own."""
+
+    def do_GET(self):
+        body = b'dynamo_component_inflight_requests{dynamo_endpoint="generate",worker_id="99"} 0'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class TakenPort(Actor):
+    async def attempt(self, script: str, stranger: type[http.server.BaseHTTPRequestHandler]) -> dict:
+        """The end of an attempt whose port somebody takes before its process listens."""
+        argv = [{"expand": "{py}"}, "-c", script, "dynamo.mocker"]
+        rule = {"kind": "http", "port": "system", "path": "/health", "lease": True, "every": 0.1, "failures": 3}
+        t = worker("s", "0a0a0a0a", 0, argv, health=rule, ports=[{"name": "system", "seed": 28350}])
+        goal = {"number": 1, "failures": 0}
+        header = {"storeId": STORE, "actor": t["actors"][0]["name"], "template": t, "placement": goal, "goals": {}}
+        self.actor = new_actor(UnitActor, header, self.dir.name)
+        await self.actor.find_ports(self.caller, t["actors"][0]["ports"], [], {})
+        self.port = self.actor._snap["ports"]["system"]
+        with http.server.ThreadingHTTPServer(("127.0.0.1", self.port), stranger) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.addCleanup(server.shutdown)
+            request = {"template": t, "goals": {}, "attempt": goal, "resolved": {}, "uses": {}, "previousLease": 0}
+            await self.actor.execute(self.caller, request)
+            leases = set()
+
+            def ended(snap: dict) -> bool:
+                leases.add(snap["lease"])
+                return snap["state"] == "Exited"
+
+            snap = await self.until(ended)
+        self.assertEqual(leases, {0}, "the lease is another's")
+        return snap
+
+    async def test_what_another_program_says_is_not_believed(self):
+        snap = await self.attempt("import time; time.sleep(3600)", Stranger)
+        self.assertEqual(snap["exit"]["reason"], "PortConflict")
+        self.assertEqual(snap["exit"]["cause"], f"another program has taken its port {self.port} (system)")
+
+    async def test_nor_what_it_does_not_say(self):
+        with mock.patch.object(health, "PATIENCE", 0.3):
+            snap = await self.attempt("import time; time.sleep(3600)", Mute)
+        self.assertEqual(snap["exit"]["reason"], "PortConflict")
 
 
 class Causes(Actor):

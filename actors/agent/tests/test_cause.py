@@ -54,7 +54,7 @@ class Endings(unittest.TestCase):
         for name, found in got.items():
             with self.subTest(name):
                 self.assertIsNotNone(found)
-                if name == "vllm-core-killed":
+                if name.startswith("vllm-core-killed"):
                     continue  # nothing else was ever written
                 self.assertNotRegex(found["cause"], "root cause|Traceback|\x1b|\n")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import unittest
 
 from dynctl_agent import ports
@@ -82,6 +84,44 @@ class RealSockets(unittest.TestCase):
             client.recv(1)
             client.close()
         self.assertTrue(ports.is_free(port))
+
+
+class Held(unittest.TestCase):
+    def assign(self, holder, *seeds):
+        rules = [{"name": str(n), "seed": seed} for n, seed in enumerate(seeds)]
+        return list(holder.assign(rules, frozenset(), {}).values())
+
+    def test_what_one_has_found_another_does_not_before_anybody_listens(self):
+        one, two = ports.Holder(), ports.Holder()
+        first, second = self.assign(one, 28400, 28400)
+        self.assertEqual(self.assign(one, 28400, 28400), [first, second], "its own it may have again")
+        self.assertEqual(len({first, second, *self.assign(two, 28400, 28400)}), 4)
+        one.keep([second])
+        self.assertEqual(self.assign(two, 28400), [first], "what it has let go of is anybody's")
+        one.keep([])
+        two.keep([])
+
+    def test_a_promise_is_not_given_twice(self):
+        one, two = ports.Holder(), ports.Holder()
+        [port] = self.assign(one, 28450)
+        rule = {"name": "p", "seed": port, "exact": True}
+        with self.assertRaises(ports.PortConflict):
+            two.assign([{"name": "other", "seed": port}, rule], frozenset(), {})
+        self.assertEqual(self.assign(one, port + 1), [port + 1], "after a conflict nothing is held")
+        self.assertEqual(two.assign([rule], frozenset(), {}), {"p": port})
+        one.keep([])
+        two.keep([])
+
+    def test_it_ends_with_its_process(self):
+        program = "from dynctl_agent import ports; print((h := ports.Holder()).assign([{'name': 'p', 'seed': 28480}], set(), {})['p'], flush=True); input()"
+        with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            port = int(other.stdout.readline())
+            holder = ports.Holder()
+            self.assertFalse(holder.try_hold(port))
+            other.kill()
+            other.wait()
+            self.assertTrue(holder.try_hold(port))
+            holder.keep([])
 
 
 if __name__ == "__main__":
