@@ -70,7 +70,7 @@ class UnitActor:
         self._given_up, self._given_up_at = 0, 0.0  # the lease of a process that is to be killed
         self._rotations = 0
         # Rotations, and processes that the kernel killed for memory, before the attempt.
-        self._rotated_before, self._memory_kills = 0, 0
+        self._rotated_before, self._oom_kills = 0, 0
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
         self._ip: str = ray.util.get_node_ip_address()
@@ -231,7 +231,7 @@ class UnitActor:
             startedAt=time.time(), readyAt=0.0, exit=None, lost=0, hung=False,
             lastExit=self._snap["exit"] or self._snap["lastExit"] or request.get("lastExit"),
         )
-        self._rotated_before, self._memory_kills = self._rotations, oom.kills()
+        self._rotated_before, self._oom_kills = self._rotations, oom.kills()
         failed = request.get("failure")
         if failed is None:
             try:
@@ -287,11 +287,11 @@ class UnitActor:
 
     def _last_words(self, code: int) -> tuple[str, cause.Cause | None]:
         """The end of the log, and the cause of the exit."""
-        text = logs.plain(logs.whole_tail(self._paths()[1], logs.CAUSE_BYTES, self._rotations > self._rotated_before))
+        log = logs.plain(logs.whole_tail(self._paths()[1], logs.CAUSE_BYTES, self._rotations > self._rotated_before))
         if self._failure == PORT_CONFLICT:
             name = self._template()["health"]["port"]
-            return text, cause.taken(name, self._snap["ports"][name])
-        return text, cause.of_failure(text) if self._failure else cause.of_exit(code, text, oom.kills() > self._memory_kills)
+            return log, cause.taken(name, self._snap["ports"][name])
+        return log, cause.of_failure(log) if self._failure else cause.of_exit(code, log, oom.kills() > self._oom_kills)
 
     def _exited(self, code: int, reason: str, log: str, why: cause.Cause | None) -> None:
         now, ready = time.time(), self._snap["readyAt"]

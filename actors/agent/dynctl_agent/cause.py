@@ -308,7 +308,7 @@ class _Writer:
             return None
         f = Found(at, clip(match["name"] + (match["said"] or "")))
         # What was logged below an error was caught.
-        f.harmless, self._harmless = self._harmless or bool(line.level) and line.level not in BAD, False
+        f.harmless, self._harmless = self._harmless or (bool(line.level) and line.level not in BAD), False
         if self._link is not None and self._last is not None:
             f.before, f.direct = self._last, self._link
             # The chain is one: what came before is told only if this is.

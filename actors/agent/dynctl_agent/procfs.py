@@ -53,7 +53,7 @@ LISTENING = "0A"  # the state in /proc/net/tcp
 
 def listeners(port: int) -> set[str]:
     """What /proc calls the sockets that listen on a port of this network."""
-    found = set()
+    found: set[str] = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             with open(table, encoding="ascii") as f:
