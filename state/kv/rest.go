@@ -72,10 +72,10 @@ func rest(ctx context.Context, stream jetstream.Stream, consumer string) error {
 	if err != nil {
 		return errNoRest
 	}
-	if r.PauseRemaining <= restFor {
+	if r.PauseRemaining <= 2*restFor {
 		return nil
 	}
-	// Its clock is behind ours.
+	// Its clock is far behind ours.
 	if _, err := stream.ResumeConsumer(ctx, consumer); err != nil {
 		return err
 	}
