@@ -86,6 +86,7 @@ func (r *RayCluster) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+	defer r.see(func(v *view) { *v = view{} }) // whoever asks later looks for himself
 	var all sync.WaitGroup
 	defer all.Wait()
 	if r.target.Service != "" {
@@ -110,7 +111,6 @@ func (r *RayCluster) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			cluster.end()
 			secret.end()
-			r.see(func(v *view) { *v = view{} }) // whoever asks later looks for himself
 			return nil
 		case <-r.moved:
 		}
