@@ -176,8 +176,8 @@ type Deletion struct {
 // a constant reason.
 type Result struct {
 	Starts  []Start
-	Stops   []Stop
-	Sweeps  []Sweep
+	Stops   []End // of units of accepted specs
+	Sweeps  []End // of orphans
 	Revokes []Revoke
 	// Gates are to stand, Lifts to go.
 	Gates    []Gate
@@ -222,8 +222,8 @@ type Attempt struct {
 	Failures int `json:"failures"`
 }
 
-// Stop asks for a unit of an accepted spec to end gracefully.
-type Stop struct {
+// End asks for a unit to end gracefully.
+type End struct {
 	Key         state.UnitKey
 	Model       string
 	Generation  string
@@ -233,19 +233,9 @@ type Stop struct {
 	Retires  bool
 	Reason   string
 	Message  string
-	Revision uint64
-	Seen     uint64
-}
-
-// Sweep asks for an orphan to end, as gracefully.
-type Sweep struct {
-	Key         state.UnitKey
-	Model       string
-	Generation  string
-	GracePeriod time.Duration
-	Reason      string
-	Message     string
-	Seen        uint64
+	Revision uint64 // of the spec; 0: none asks for the unit
+	// Seen is the revision of the observed entry that the decision rests on.
+	Seen uint64
 }
 
 // Revoke asks for the lease of a dead attempt to be revoked in a server's etcd.

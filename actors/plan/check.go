@@ -184,7 +184,7 @@ func keyOf(t actors.UnitTemplate) state.UnitKey {
 // rolled are the models of which a unit that gets requests is stopped for a roll, classified.
 func (c *checked) rolled() []*model {
 	forRoll := func(why string) bool { return why == actors.ReasonRollOld || why == actors.ReasonMakeRoom }
-	if c.models != nil || !slices.ContainsFunc(c.r.Stops, func(s actors.Stop) bool { return forRoll(s.Reason) }) {
+	if c.models != nil || !slices.ContainsFunc(c.r.Stops, func(s actors.End) bool { return forRoll(s.Reason) }) {
 		return c.models
 	}
 	r := newRound(c.in)

@@ -19,7 +19,7 @@ func (r *round) emit() actors.Result {
 	}
 	for _, s := range r.stops {
 		if !s.putOff {
-			out.Stops = append(out.Stops, s.Stop)
+			out.Stops = append(out.Stops, s.End)
 		}
 	}
 	slices.SortFunc(out.Starts, func(a, b actors.Start) int {
@@ -27,8 +27,8 @@ func (r *round) emit() actors.Result {
 		return cmp.Or(cmp.Compare(s.Server, t.Server), cmp.Compare(startRank(s), startRank(t)), cmp.Compare(s.Model, t.Model),
 			cmp.Compare(s.Role, t.Role), cmp.Compare(s.Replica, t.Replica), cmp.Compare(s.Unit, t.Unit))
 	})
-	slices.SortFunc(out.Stops, func(a, b actors.Stop) int { return compareKeys(a.Key, b.Key) })
-	slices.SortFunc(out.Sweeps, func(a, b actors.Sweep) int { return compareKeys(a.Key, b.Key) })
+	slices.SortFunc(out.Stops, func(a, b actors.End) int { return compareKeys(a.Key, b.Key) })
+	slices.SortFunc(out.Sweeps, func(a, b actors.End) int { return compareKeys(a.Key, b.Key) })
 	slices.SortFunc(out.Orphans, func(a, b actors.Orphan) int { return compareKeys(a.Key, b.Key) })
 	slices.SortStableFunc(out.Waits, func(a, b actors.Wait) int {
 		return cmp.Or(compareKeys(a.Key, b.Key), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Reason, b.Reason))

@@ -52,7 +52,7 @@ func (r *round) suspect(u state.Unit, reason, message string) {
 	if u.State == state.UnitStopping {
 		return
 	}
-	r.out.Sweeps = append(r.out.Sweeps, actors.Sweep{Key: u.Key(), Model: u.Model, Generation: u.Generation,
+	r.out.Sweeps = append(r.out.Sweeps, actors.End{Key: u.Key(), Model: u.Model, Generation: u.Generation,
 		GracePeriod: infraGrace, Reason: reason, Message: message, Seen: u.Revision})
 }
 

@@ -67,7 +67,7 @@ type round struct {
 // stop is a granted leave. One that is put off is asked for again in a later round; what
 // is to end is not healed meanwhile.
 type stop struct {
-	actors.Stop
+	actors.End
 	putOff bool
 }
 
@@ -120,14 +120,14 @@ func (r *round) ending(k state.UnitKey) bool { return r.stops[k] != nil && !r.st
 
 // stop grants a leave, unless the unit is being stopped: every agent goes on with that
 // which finds it so.
-func (r *round) stop(u state.Unit, s actors.Stop) {
+func (r *round) stop(u state.Unit, s actors.End) {
 	key := u.Key()
 	r.spoken[key] = true
 	if !r.acting || u.State == state.UnitStopping || r.stops[key] != nil {
 		return
 	}
 	s.Key, s.Model, s.Generation, s.Seen = key, u.Model, u.Generation, u.Revision
-	r.stops[key] = &stop{Stop: s}
+	r.stops[key] = &stop{End: s}
 }
 
 // isHidden reports whether a unit is reported in a way that cannot be read: it exists, and

@@ -140,7 +140,7 @@ func (r *round) stopInfraWhenAlone(s *server, reason string) {
 	if len(s.units) > 0 || r.hiddenIn(s.Name) {
 		return
 	}
-	r.stop(*s.infra, actors.Stop{GracePeriod: infraGrace, Reason: reason, Revision: s.Revision,
+	r.stop(*s.infra, actors.End{GracePeriod: infraGrace, Reason: reason, Revision: s.Revision,
 		Message: "the frontend, then NATS and etcd"})
 }
 

@@ -214,7 +214,7 @@ func (w *walk) conditionOf(name, typ string) (state.Condition, bool) {
 
 // stopOf is one stop of a unit that serves.
 type stopOf struct {
-	actors.Stop
+	actors.End
 	unit     *state.Unit
 	template *actors.ModelTemplate // in force
 	roles    map[string]*tally

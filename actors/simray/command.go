@@ -36,11 +36,10 @@ type command struct {
 	payload payload
 }
 
-// payload is the protocol's `command` object, of all verbs.
+// payload is what a simulated cluster reads of the protocol's `command` object, of all
+// verbs.
 type payload struct {
-	StoreID   string                    `json:"storeId"`
-	Session   string                    `json:"session"`
-	Deadline  float64                   `json:"deadline"`
+	actors.CommandScope
 	Template  *actors.UnitTemplate      `json:"template"`
 	Placement actors.Attempt            `json:"placement"`
 	Attempts  map[string]actors.Attempt `json:"attempts"`

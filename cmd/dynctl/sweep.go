@@ -23,9 +23,6 @@ import (
 const sweepLong = `List what stands under our names in Ray and no accepted spec asks for, or end it
 gracefully. What a spec asks for is never swept: delete the spec instead.`
 
-// sweepDeadline is how old a sweep may get before the agent refuses it.
-const sweepDeadline = 30 * time.Second
-
 func (a *app) sweepCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "sweep [SERVER/UNIT...]",
@@ -103,15 +100,6 @@ func chooseOrphans(orphans []actors.Orphan, names []string) ([]actors.Orphan, er
 	return chosen, nil
 }
 
-// sweepCommand is the command of a sweep event (docs/protocol.md).
-type sweepCommand struct {
-	StoreID     string  `json:"storeId"`
-	Session     string  `json:"session"`
-	Deadline    float64 `json:"deadline"`    // seconds
-	GracePeriod float64 `json:"gracePeriod"` // seconds
-	Generation  string  `json:"generation"`
-}
-
 // sweep tells the agent, in the epoch of the reconciler that leads: a newer leader
 // makes it void.
 func sweep(ctx context.Context, c *kv.Client, w *world, o actors.Orphan, grace time.Duration) error {
@@ -123,7 +111,10 @@ func sweep(ctx context.Context, c *kv.Client, w *world, o actors.Orphan, grace t
 		return exit.Stored(err)
 	}
 	u := unitOf(w.observed.Units, o.Key)
-	command, err := json.Marshal(sweepCommand{w.storeID, w.observed.Agent.Session, sweepDeadline.Seconds(), grace.Seconds(), u.Generation})
+	command, err := json.Marshal(actors.EndCommand{
+		CommandScope: actors.CommandScope{StoreID: w.storeID, Session: w.observed.Agent.Session, Deadline: actors.CommandDeadline.Seconds()},
+		GracePeriod:  grace.Seconds(), Generation: u.Generation,
+	})
 	if err != nil {
 		return fmt.Errorf("encode sweep: %w", err)
 	}

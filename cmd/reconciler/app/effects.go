@@ -24,8 +24,6 @@ import (
 )
 
 const (
-	// commandDeadline is how long after its publication a command may be begun.
-	commandDeadline = 30 * time.Second
 	// resendAfter is how long a command that changed nothing is believed to be on
 	// its way; then it is asked again under a new id.
 	resendAfter = 10 * time.Second
@@ -36,29 +34,6 @@ const (
 type sentCommand struct {
 	at    time.Time
 	tries int
-}
-
-// startCommand is the payload of a start event; docs/protocol.md has the shapes.
-type startCommand struct {
-	StoreID  string              `json:"storeId"`
-	Session  string              `json:"session"`
-	Deadline float64             `json:"deadline"`
-	Template actors.UnitTemplate `json:"template"`
-	// Withheld: the template lacks its secrets; the agent asks for all of it.
-	Withheld  bool `json:"withheld,omitempty"`
-	whole     actors.UnitTemplate
-	Placement actors.Attempt            `json:"placement"`
-	Attempts  map[string]actors.Attempt `json:"attempts"`
-}
-
-// endCommand is the payload of a stop and of a sweep.
-type endCommand struct {
-	StoreID     string  `json:"storeId"`
-	Session     string  `json:"session"`
-	Deadline    float64 `json:"deadline"`
-	GracePeriod float64 `json:"gracePeriod"`
-	Generation  string  `json:"generation"`
-	Retires     bool    `json:"retires,omitempty"`
 }
 
 // carryOut applies a plan. Revocations go first, because traffic still reaches a
@@ -72,11 +47,11 @@ func (l *loop) carryOut(ctx context.Context, term kv.Term, in actors.Input, r ac
 	for _, s := range r.Starts {
 		c.start(ctx, s)
 	}
-	for _, s := range r.Stops {
-		c.end(ctx, events.TypeStop, endOf{s.Key, s.Model, s.Generation, s.GracePeriod, s.Retires, s.Reason, s.Message, s.Revision, s.Seen})
+	for _, e := range r.Stops {
+		c.end(ctx, events.TypeStop, e)
 	}
-	for _, s := range r.Sweeps {
-		c.end(ctx, events.TypeSweep, endOf{s.Key, s.Model, s.Generation, s.GracePeriod, false, s.Reason, s.Message, 0, s.Seen})
+	for _, e := range r.Sweeps {
+		c.end(ctx, events.TypeSweep, e)
 	}
 	l.writeStatuses(ctx, in, r, kept)
 	l.tellFacts(term, in, r, c)
@@ -99,7 +74,7 @@ func (l *loop) revoke(ctx context.Context, in actors.Input, revokes []actors.Rev
 			ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 			defer cancel()
 			began := time.Now()
-			err := l.app.registry.Revoke(ctx, r.Key.Server, r.Lease)
+			err := l.effects.revoke(ctx, r.Key.Server, r.Lease)
 			logRevoke(l.app.log, r, cause, time.Since(began), err)
 			l.app.frontends.Poke(r.Key.Server)
 		}()
@@ -135,13 +110,19 @@ type commander struct {
 	told []string
 }
 
-type endOf struct {
-	key               state.UnitKey
-	model, generation string
-	grace             time.Duration
-	retires           bool
-	reason, message   string
-	revision, seen    uint64
+// scope is that of every command of the round.
+func (c *commander) scope() actors.CommandScope {
+	return actors.CommandScope{StoreID: c.in.Policy.StoreID, Session: c.in.Observed.Agent.Session, Deadline: actors.CommandDeadline.Seconds()}
+}
+
+// order is one command that is to be published.
+type order struct {
+	event   events.Event
+	command any
+	seen    uint64   // the revision of the observed entry that it rests on
+	parts   []string // what it rests on besides
+	// withheld is the template of which the command lacks the secrets; nil: it has all.
+	withheld *actors.UnitTemplate
 }
 
 func (c *commander) start(ctx context.Context, s actors.Start) {
@@ -150,35 +131,43 @@ func (c *commander) start(ctx context.Context, s actors.Start) {
 	if c.in.Observed.Agent.Asks {
 		shown, hides = t.Hidden()
 	}
-	command := startCommand{StoreID: c.in.Policy.StoreID, Session: c.in.Observed.Agent.Session, Deadline: commandDeadline.Seconds(),
-		Template: shown, Withheld: hides, whole: t, Placement: s.Placement, Attempts: s.Attempts}
 	var attempts []string
 	for _, name := range slices.Sorted(maps.Keys(s.Attempts)) {
 		attempts = append(attempts, fmt.Sprintf("%s=%d", name, s.Attempts[name].Number))
 	}
-	c.publish(ctx, events.Event{Type: events.TypeStart, Object: t.Unit, Data: events.Data{
-		Server: t.Server, Model: t.Model, Unit: t.Unit, Generation: t.Generation,
-		SpecRevision: s.Revision, Reason: s.Reason, Message: s.Message,
-	}}, command, s.Seen, strings.Join(attempts, ","), strconv.Itoa(s.Placement.Number))
+	o := order{
+		event: events.Event{Type: events.TypeStart, Object: t.Unit, Data: events.Data{
+			Server: t.Server, Model: t.Model, Unit: t.Unit, Generation: t.Generation,
+			SpecRevision: s.Revision, Reason: s.Reason, Message: s.Message,
+		}},
+		command: actors.StartCommand{CommandScope: c.scope(), Template: shown, Withheld: hides, Placement: s.Placement, Attempts: s.Attempts},
+		seen:    s.Seen, parts: []string{strings.Join(attempts, ","), strconv.Itoa(s.Placement.Number)},
+	}
+	if hides {
+		o.withheld = &t
+	}
+	c.publish(ctx, o)
 }
 
-func (c *commander) end(ctx context.Context, verb string, e endOf) {
-	command := endCommand{StoreID: c.in.Policy.StoreID, Session: c.in.Observed.Agent.Session, Deadline: commandDeadline.Seconds(),
-		GracePeriod: e.grace.Seconds(), Generation: e.generation, Retires: e.retires}
-	c.publish(ctx, events.Event{Type: verb, Object: e.key.Unit, Data: events.Data{
-		Server: e.key.Server, Model: e.model, Unit: e.key.Unit, Generation: e.generation,
-		SpecRevision: e.revision, Reason: e.reason, Message: e.message,
-	}}, command, e.seen)
+func (c *commander) end(ctx context.Context, verb string, e actors.End) {
+	c.publish(ctx, order{
+		event: events.Event{Type: verb, Object: e.Key.Unit, Data: events.Data{
+			Server: e.Key.Server, Model: e.Model, Unit: e.Key.Unit, Generation: e.Generation,
+			SpecRevision: e.Revision, Reason: e.Reason, Message: e.Message,
+		}},
+		command: actors.EndCommand{CommandScope: c.scope(), GracePeriod: e.GracePeriod.Seconds(), Generation: e.Generation, Retires: e.Retires},
+		seen:    e.Seen,
+	})
 }
 
 // publish sends a command unless it is on its way already. What tells one command
 // from another is what it rests on: the observed revision, the attempts, the
 // agent's incarnation.
-func (c *commander) publish(ctx context.Context, e events.Event, command any, seen uint64, parts ...string) {
+func (c *commander) publish(ctx context.Context, o order) {
 	if !c.term.Held() {
 		return
 	}
-	parts = append(parts, strconv.FormatUint(seen, 10), strconv.FormatUint(c.in.Observed.Agent.Incarnation, 10))
+	e, parts := o.event, append(o.parts, strconv.FormatUint(o.seen, 10), strconv.FormatUint(c.in.Observed.Agent.Incarnation, 10))
 	e.Data.Epoch = c.term.Epoch
 	id := e.CommandID(parts...)
 	was, known := c.loop.sent[id]
@@ -190,10 +179,10 @@ func (c *commander) publish(ctx context.Context, e events.Event, command any, se
 		was.tries++
 		e.ID = e.CommandID(append(parts, "try", strconv.Itoa(was.tries))...)
 	}
-	e.Data.CauseID = causeID(e.Data, c.observed(e.Data, seen))
+	e.Data.CauseID = causeID(e.Data, c.observed(e.Data, o.seen))
 	log := c.loop.app.log.With("type", e.Type, "server", e.Data.Server, "unit", e.Data.Unit, "reason", e.Data.Reason,
 		"causeId", e.Data.CauseID, "epoch", e.Data.Epoch)
-	payload, err := json.Marshal(command)
+	payload, err := json.Marshal(o.command)
 	if err != nil {
 		log.Error("a command cannot be encoded", "err", err)
 		return
@@ -203,10 +192,10 @@ func (c *commander) publish(ctx context.Context, e events.Event, command any, se
 	if e.Type == events.TypeStart {
 		e.TraceParent = c.loop.app.traces.parent(e.Data)
 	}
-	if s, ok := command.(startCommand); ok && s.Withheld {
-		c.loop.app.withheld.keep(e.ID, s.whole, c.in.Now)
+	if o.withheld != nil {
+		c.loop.app.withheld.keep(e.ID, *o.withheld, c.in.Now)
 	}
-	if err := c.loop.app.publisher.Publish(ctx, e); err != nil {
+	if err := c.loop.effects.command(ctx, e); err != nil {
 		log.Error("a command was not published; it is tried again", "err", err)
 		return
 	}
@@ -281,7 +270,7 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 	for _, k := range r.Gone {
 		delete(l.written, k.String())
 		delete(l.refused, k.String())
-		if err := l.app.store.DeleteStatus(ctx, k); err != nil && !errors.Is(err, kv.ErrNotFound) {
+		if err := l.effects.deleteStatus(ctx, k); err != nil {
 			l.app.log.Warn("a status was not removed; it is tried again", "key", k, "err", err)
 		}
 	}
@@ -325,7 +314,7 @@ func (l *loop) putStatuses(ctx context.Context, now time.Time, changed []state.S
 	for range min(statusWriters, len(changed)) {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(changed); i = int(next.Add(1)) - 1 {
-				results[i].revision, results[i].err = l.app.store.PutStatus(ctx, changed[i])
+				results[i].revision, results[i].err = l.effects.putStatus(ctx, changed[i])
 			}
 		})
 	}

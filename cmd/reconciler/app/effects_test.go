@@ -125,7 +125,7 @@ func aPlan() (actors.Input, actors.Result) {
 	worker := actors.UnitTemplate{Server: "default", Unit: "1a2b3c4d_m_DP1", Model: "m", Generation: "1a2b3c4d"}
 	return in, actors.Result{
 		Starts: []actors.Start{{Template: infra, Reason: actors.ReasonWanted, Revision: 5}, {Template: worker, Reason: actors.ReasonWanted, Revision: 6}},
-		Stops:  []actors.Stop{{Key: u.Key(), Model: "m", Generation: u.Generation, Reason: actors.ReasonScaledDown, Revision: 6, Seen: 77}},
+		Stops:  []actors.End{{Key: u.Key(), Model: "m", Generation: u.Generation, Reason: actors.ReasonScaledDown, Revision: 6, Seen: 77}},
 		Revokes: []actors.Revoke{{Key: u.Key(), Lease: 0x1f, Reason: actors.ReasonDeadAttempt},
 			{Key: state.UnitKey{Server: "default"}, Lease: 0x2f, Reason: actors.ReasonUnclaimed}},
 	}

@@ -45,10 +45,10 @@ func (l *loop) tellFacts(term kv.Term, in actors.Input, r actors.Result, c comma
 		if f.Type == events.TypeRouterResolved || f.Type == events.TypeRouterApplied {
 			e.Data.Detail = routerDetail(in, f)
 		}
-		l.app.record(e)
+		l.effects.fact(e)
 	}
 	if c.sent > 0 {
-		l.app.record(events.Event{Type: events.TypePlan, Object: "plan", Data: events.Data{
+		l.effects.fact(events.Event{Type: events.TypePlan, Object: "plan", Data: events.Data{
 			Epoch: term.Epoch, Reason: "Planned", Message: strings.Join(c.told, "; "),
 		}})
 	}
@@ -108,7 +108,7 @@ func (l *loop) tellOrphans(term kv.Term, orphans []actors.Orphan) {
 		if l.orphans[o.Key] == o.Reason {
 			continue
 		}
-		l.app.record(events.Event{Type: events.TypeOrphanFound, Object: o.Key.Unit, Data: events.Data{
+		l.effects.fact(events.Event{Type: events.TypeOrphanFound, Object: o.Key.Unit, Data: events.Data{
 			Server: o.Key.Server, Unit: o.Key.Unit, Epoch: term.Epoch, Reason: o.Reason, Message: o.Message,
 		}})
 	}
@@ -134,7 +134,7 @@ func (l *loop) tellAgent(term kv.Term, in actors.Input) {
 		}
 	}
 	l.agentUp, l.agentInc = up, a.Incarnation
-	l.app.record(events.Event{Type: typ, Object: fmt.Sprint(a.Incarnation), Data: data})
+	l.effects.fact(events.Event{Type: typ, Object: fmt.Sprint(a.Incarnation), Data: data})
 }
 
 // tellAgentFailure reports once why no agent stays, and again when that is another cause.
@@ -150,7 +150,7 @@ func (l *loop) tellAgentFailure(term kv.Term, f *state.AgentFailure) {
 	if f == nil {
 		return
 	}
-	l.app.record(events.Event{Type: events.TypeAgentLost, Object: cmp.Or(f.Job, "job"), Data: events.Data{
+	l.effects.fact(events.Event{Type: events.TypeAgentLost, Object: cmp.Or(f.Job, "job"), Data: events.Data{
 		Epoch: term.Epoch, Reason: actors.FailureReason(*f), Message: f.String(),
 	}})
 }
@@ -158,11 +158,8 @@ func (l *loop) tellAgentFailure(term kv.Term, f *state.AgentFailure) {
 func (l *loop) becameLeader(t kv.Term) {
 	l.app.log.Info("leader", "epoch", t.Epoch)
 	l.app.metrics.leader(true)
-	clear(l.sent)
-	clear(l.written)
-	clear(l.refused)
-	l.told = nil
-	l.app.record(events.Event{Type: events.TypeLeaderElected, Object: l.app.cfg.ID,
+	l.forget()
+	l.effects.fact(events.Event{Type: events.TypeLeaderElected, Object: l.app.cfg.ID,
 		Data: events.Data{Epoch: t.Epoch, Reason: "LeaderElected", Message: "reconciler " + l.app.cfg.ID + " acts"}})
 	l.app.supervise(t)
 }
@@ -170,6 +167,6 @@ func (l *loop) becameLeader(t kv.Term) {
 func (l *loop) lostLeadership(t kv.Term) {
 	l.app.log.Warn("no longer the leader", "epoch", t.Epoch)
 	l.app.metrics.leader(false)
-	l.app.record(events.Event{Type: events.TypeLeaderLost, Object: l.app.cfg.ID,
+	l.effects.fact(events.Event{Type: events.TypeLeaderLost, Object: l.app.cfg.ID,
 		Data: events.Data{Epoch: t.Epoch, Reason: "LeaderLost", Message: "reconciler " + l.app.cfg.ID + " stands by"}})
 }

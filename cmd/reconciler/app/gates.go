@@ -52,7 +52,7 @@ func (l *loop) gates(ctx context.Context, in actors.Input, r actors.Result) {
 }
 
 func (l *loop) shut(ctx context.Context, log *slog.Logger, g actors.Gate) {
-	err := l.app.registry.Shut(ctx, g.Server, registry.Gate{
+	err := l.effects.shut(ctx, g.Server, registry.Gate{
 		ServedName: g.ServedName, Slug: state.Slug(g.ServedName), Namespace: g.Namespace, Component: g.Component})
 	if err != nil {
 		log.Warn("a generation is not kept out of the frontend's choice; it is tried again", "err", err)
@@ -62,7 +62,7 @@ func (l *loop) shut(ctx context.Context, log *slog.Logger, g actors.Gate) {
 }
 
 func (l *loop) renew(ctx context.Context, log *slog.Logger, g actors.Gate) {
-	if err := l.app.registry.Renew(ctx, g.Server, g.Lease); err != nil {
+	if err := l.effects.renew(ctx, g.Server, g.Lease); err != nil {
 		log.Warn("a gate was not renewed; it is tried again", "lease", strconv.FormatInt(g.Lease, 16), "err", err)
 	}
 }
@@ -73,7 +73,7 @@ func (l *loop) lift(ctx context.Context, g actors.Lift) {
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
 	log := l.app.log.With("server", g.Server, "model", g.Model, "namespace", g.Namespace, "reason", g.Reason)
-	if err := l.app.registry.Revoke(ctx, g.Server, g.Lease); err != nil {
+	if err := l.effects.revoke(ctx, g.Server, g.Lease); err != nil {
 		log.Warn("a generation was not let into the frontend's choice; it is tried again", "err", err)
 		return
 	}

@@ -10,7 +10,6 @@ import (
 
 	"dynctl/actors"
 	"dynctl/actors/accept"
-	"dynctl/cmd/internal/parsers"
 	"dynctl/state"
 	"dynctl/state/kv"
 	"dynctl/state/registry"
@@ -24,39 +23,15 @@ const idleRound = 500 * time.Millisecond
 // leadership, it reads the whole state, plans, and carries the plan out. Nothing
 // is decided anywhere else.
 type loop struct {
-	app  *App
-	kick chan struct{}
-	past past
-	// memo spares decoding what the statuses keep, in every round.
-	memo accept.Memo
-	// parsers spares unpacking what the nodes tell of command lines.
-	parsers parsers.Cache
-	// decoded are the documents that were read and are not accepted as they stand.
-	decoded map[string]decodedSpec
-	// written overlays the status view until the watch has caught up.
-	written map[string]state.Status
-	refused retries // statuses that the store did not take
-	// rewrite are the statuses that are in force and do not stand in the bucket.
-	rewrite   map[string]bool
-	suspects  map[state.UnitKey]time.Time
-	unclaimed map[actors.LeaseKey]time.Time
-	whole     map[actors.GenerationKey]actors.Whole
-	// touched is when a gate is to be put or renewed again.
-	touched  map[gateTouch]time.Time
-	sent     map[string]sentCommand
-	told     map[actors.Fact]bool // by the round before
-	agentUp  bool
-	agentInc uint64
-	// agentFailure is the one that was told last; empty: none, or it is over.
-	agentFailure string
-	orphans      map[state.UnitKey]string
-	reached      map[string]reach
-	broken       []string // the invariants that the last plan broke, where plans are checked
+	app     *App
+	effects effects
+	kick    chan struct{}
+	past    past
+	memory
 }
 
 func newLoop(a *App) *loop {
-	return &loop{app: a, kick: make(chan struct{}, 1), decoded: map[string]decodedSpec{},
-		written: map[string]state.Status{}, refused: retries{}, sent: map[string]sentCommand{}, orphans: map[state.UnitKey]string{}}
+	return &loop{app: a, effects: adapters{a}, kick: make(chan struct{}, 1), memory: newMemory()}
 }
 
 // statusRoom is what a status needs beside the spec and the template, in bytes.
@@ -79,13 +54,13 @@ func (l *loop) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case t := <-l.app.elector.Leadership():
+		case t := <-l.app.elector.Leadership(): // this reconciler may act from now on
 			term = &t
 			l.becameLeader(t)
-		case <-l.kick:
-		case <-l.app.registry.Kick():
-		case <-l.app.frontends.Kick():
-		case <-timer.C:
+		case <-l.kick: // a bucket has changed, or a round has left something over
+		case <-l.app.registry.Kick(): // a server's etcd has changed, or cannot be read
+		case <-l.app.frontends.Kick(): // a frontend answers otherwise
+		case <-timer.C: // something falls due by time alone, or nothing woke it for a while
 		}
 		if term != nil && term.Ctx.Err() != nil {
 			l.lostLeadership(*term)

@@ -99,7 +99,7 @@ func (l *loop) tellUnreadable(term kv.Term) {
 		if key, err := state.ParseKey(u.Key); err == nil {
 			e.Data.Server, e.Data.Model = key.Server, key.Name
 		}
-		l.app.record(e)
+		l.effects.fact(e)
 	}
 	l.app.setAside.pending = nil
 }
@@ -117,7 +117,7 @@ func (l *loop) discard(ctx context.Context, written map[string]bool) {
 		if n++; n > maxDiscards {
 			return
 		}
-		switch err := l.app.store.Discard(ctx, u); {
+		switch err := l.effects.discard(ctx, u); {
 		case err == nil:
 			l.app.log.Warn("an unreadable value that is nobody's was deleted", "bucket", u.Bucket, "key", u.Key, "revision", u.Revision)
 		case errors.Is(err, kv.ErrConflict): // it is another value by now

@@ -38,7 +38,7 @@ func (w *withheld) keep(id string, t actors.UnitTemplate, now time.Time) {
 			delete(w.byID, old)
 		}
 	}
-	w.byID[id] = withheldTemplate{template: t, until: now.Add(2 * commandDeadline)}
+	w.byID[id] = withheldTemplate{template: t, until: now.Add(2 * actors.CommandDeadline)}
 }
 
 // serve answers until the connection ends. Who does not know a command is silent:

@@ -1,0 +1,65 @@
+package app
+
+import (
+	"time"
+
+	"dynctl/actors"
+	"dynctl/actors/accept"
+	"dynctl/cmd/internal/parsers"
+	"dynctl/state"
+)
+
+// memory is what the loop knows from one round to the next. None of it is needed: a
+// reconciler that begins without any reads and asks for more than it had to, and waits
+// once more where something has to be seen twice.
+type memory struct {
+	// What spares work.
+
+	// memo spares decoding what the statuses keep, parsers unpacking what the nodes tell
+	// of command lines.
+	memo    accept.Memo
+	parsers parsers.Cache
+	// decoded are the documents that were read and are not accepted as they stand.
+	decoded map[string]decodedSpec
+
+	// What the plan before saw, for the next one.
+
+	suspects  map[state.UnitKey]time.Time
+	unclaimed map[actors.LeaseKey]time.Time
+	whole     map[actors.GenerationKey]actors.Whole
+	reached   map[string]reach // where each server's etcd and frontend were
+	broken    []string         // the invariants that the plan broke, where plans are checked
+
+	// What was asked for and is on its way.
+
+	sent    map[string]sentCommand  // commands, by id
+	touched map[gateTouch]time.Time // when a gate is to be put or renewed again
+	written map[string]state.Status // overlays the status view until the watch has caught up
+	refused retries                 // statuses that the store did not take
+	rewrite map[string]bool         // statuses that are in force and do not stand in the bucket
+
+	// What was told, so that it is told once.
+
+	told     map[actors.Fact]bool // by the round before
+	orphans  map[state.UnitKey]string
+	agentUp  bool
+	agentInc uint64
+	// agentFailure is the last one; empty: none, or it is over.
+	agentFailure string
+}
+
+func newMemory() memory {
+	return memory{
+		decoded: map[string]decodedSpec{}, written: map[string]state.Status{}, refused: retries{},
+		sent: map[string]sentCommand{}, orphans: map[state.UnitKey]string{},
+	}
+}
+
+// forget is for a new term: another leader may have written and told meanwhile, so
+// nothing is believed to be on its way or told.
+func (m *memory) forget() {
+	clear(m.sent)
+	clear(m.written)
+	clear(m.refused)
+	m.told = nil
+}

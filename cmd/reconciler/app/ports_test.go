@@ -1,0 +1,181 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/actors"
+	"dynctl/events"
+	"dynctl/state"
+	"dynctl/state/kv"
+	"dynctl/state/registry"
+)
+
+// journal is what was asked of the effects, in order; while err is set all of it fails.
+type journal struct {
+	mu    sync.Mutex
+	err   error
+	asked []string
+}
+
+func (j *journal) note(what string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.asked = append(j.asked, what)
+	return j.err
+}
+
+// take is what was asked for since the last call.
+func (j *journal) take() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	out := j.asked
+	j.asked = nil
+	return out
+}
+
+func (j *journal) command(_ context.Context, e events.Event) error { return j.note(e.ID) }
+func (j *journal) fact(events.Event)                               {}
+
+func (j *journal) putStatus(_ context.Context, s state.Status) (uint64, error) {
+	return uint64(time.Now().Unix()), j.note("put " + s.Key)
+}
+
+func (j *journal) deleteStatus(_ context.Context, key state.Key) error {
+	return j.note("delete " + key.String())
+}
+
+func (j *journal) discard(_ context.Context, u kv.Unreadable) error {
+	return j.note("discard " + u.Key)
+}
+
+func (j *journal) revoke(_ context.Context, server string, _ int64) error {
+	return j.note("revoke " + server)
+}
+
+func (j *journal) shut(_ context.Context, server string, _ registry.Gate) error {
+	return j.note("shut " + server)
+}
+
+func (j *journal) renew(_ context.Context, server string, _ int64) error {
+	return j.note("renew " + server)
+}
+
+// journalled is the loop of a leader whose effects are only noted.
+func journalled(t *testing.T) (*loop, kv.Term, *journal) {
+	t.Helper()
+	l, term, _ := actingLoop(t)
+	j := &journal{}
+	l.effects = j
+	return l, term, j
+}
+
+// A command that failed is asked for again as the same one; one that was stored is not
+// until it had the time to change something, and is another one then.
+func TestCommandsAreRepeated(t *testing.T) {
+	l, term, j := journalled(t)
+	in, plan := aPlan()
+	plan.Revokes = nil
+	round := func() []string {
+		l.carryOut(t.Context(), term, in, plan, nil)
+		return j.take()
+	}
+	j.err = errors.New("the stream is away")
+	first := round()
+	if again := round(); len(first) != 3 || !slices.Equal(first, again) {
+		t.Errorf("failed: %v, then %v; want the same three", first, again)
+	}
+	j.err = nil
+	if stored := round(); !slices.Equal(first, stored) {
+		t.Errorf("at last %v, want %v", stored, first)
+	}
+	if again := round(); len(again) > 0 {
+		t.Errorf("on their way, and asked for again: %v", again)
+	}
+	in.Now = in.Now.Add(resendAfter)
+	late := round()
+	if len(late) != 3 || slices.ContainsFunc(late, func(id string) bool { return slices.Contains(first, id) }) {
+		t.Errorf("without effect: %v, want three others than %v", late, first)
+	}
+	l.forget() // another term
+	if anew := round(); !slices.Equal(first, anew) {
+		t.Errorf("in a new term: %v, want %v: the stream knows whether it has them", anew, first)
+	}
+}
+
+// What was written counts until the view has it; what somebody else wrote is planned on.
+func TestStatusesAreRepeated(t *testing.T) {
+	l, term, j := journalled(t)
+	in, plan := aPlan()
+	plan.Starts, plan.Stops, plan.Revokes = nil, nil, nil
+	const key = "model.default.m"
+	plan.Statuses = []state.Status{{Key: key, Kind: state.KindModel, Server: "default", Name: "m"}}
+	plan.Gone = []state.Key{state.ModelKey("default", "gone")}
+	round := func() []string {
+		l.carryOut(t.Context(), term, in, plan, nil)
+		return j.take()
+	}
+	j.err = kv.ErrConflict
+	want := []string{"put " + key, "delete model.default.gone"}
+	if got := round(); !slices.Equal(got, want) || len(l.written) > 0 || len(l.kick) != 1 {
+		t.Errorf("a conflict: asked for %v, %d counted as written, %d kicks", got, len(l.written), len(l.kick))
+	}
+	j.err = errors.New("the store is away")
+	if got := round(); !slices.Equal(got, want) || len(l.written) > 0 {
+		t.Errorf("a failure: asked for %v, %d counted as written", got, len(l.written))
+	}
+	j.err = nil
+	if got := round(); !slices.Equal(got, want[1:]) {
+		t.Errorf("at once after a failure: %v, want no status yet", got)
+	}
+	in.Now = in.Now.Add(time.Minute)
+	if got := round(); !slices.Equal(got, want) || l.written[key].Revision == 0 {
+		t.Errorf("later: asked for %v, written %v", got, l.written)
+	}
+}
+
+// The contract on the real stream and store: a repeat changes nothing, and what has
+// changed meanwhile is told.
+func TestEffectsMayBeRepeated(t *testing.T) {
+	l, _, _ := actingLoop(t)
+	ctx, a := t.Context(), l.effects
+	e := events.Event{ID: "x", Type: events.TypeStop, Object: "u", Source: "test", Time: time.Now(),
+		Data: events.Data{Server: "default", Unit: "u", Reason: actors.ReasonScaledDown, Command: []byte("{}")}}
+	s := state.Status{Key: "server.default", Kind: state.KindServer, Server: "default"}
+	var revision uint64
+	for try := range 2 {
+		if err := a.command(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+		rev, err := a.putStatus(ctx, s)
+		switch {
+		case try == 0 && err == nil:
+			revision = rev
+		case try == 1 && errors.Is(err, kv.ErrConflict):
+		default:
+			t.Errorf("try %d: a status in the place of none: %v", try, err)
+		}
+	}
+	js, err := jetstream.New(l.app.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored := storedEvents(t, js, events.TypeStop); len(stored) != 1 {
+		t.Errorf("%d commands of one id are stored", len(stored))
+	}
+	s.Revision = revision
+	if _, err := a.putStatus(ctx, s); err != nil {
+		t.Errorf("a status in the place of its revision: %v", err)
+	}
+	for range 2 {
+		if err := a.deleteStatus(ctx, state.ServerKey("default")); err != nil {
+			t.Errorf("a status is deleted: %v", err)
+		}
+	}
+}
