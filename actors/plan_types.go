@@ -19,7 +19,7 @@ type Input struct {
 	// Suspects are the sweep candidates of earlier rounds with when they were first
 	// seen as such: nothing is swept on a first look.
 	Suspects map[state.UnitKey]time.Time
-	// Unclaimed is the same for leases that no actor claims: what is observed may be
+	// Unclaimed is the same for leases that no actor owns: what is observed may be
 	// older than what etcd holds.
 	Unclaimed map[LeaseKey]time.Time
 	// Whole are the generations behind a gate, since when all of it is there.
@@ -200,7 +200,7 @@ type Result struct {
 }
 
 // Start asks for a unit to run, and for attempts of its actors: an actor whose
-// attempt is lower is executed (anew), in place.
+// attempt is lower is executed or restarted, in place.
 type Start struct {
 	Template UnitTemplate
 	// Attempts by actor name. An actor that is not named is left as it is, but

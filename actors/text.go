@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// ErrText says that a JSON value is neither text nor {"expand": text}.
+// ErrText means that a JSON value is neither text nor {"expand": text}.
 var ErrText = errors.New(`want a string or {"expand": "..."}`)
 
 type expandedText struct {

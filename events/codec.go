@@ -151,7 +151,7 @@ func (e Event) check() error {
 	return nil
 }
 
-// validSubject says that s can be published on: non-empty words between dots,
+// validSubject reports whether s can be published on: non-empty words between dots,
 // without wildcards, spaces and control characters.
 func validSubject(s string) bool {
 	for word := range strings.SplitSeq(s, ".") {

@@ -104,7 +104,7 @@ func (e Event) Subject() string {
 	return strings.Join([]string{SubjectPrefix, server, e.Type, object}, ".")
 }
 
-// IsCommand says that the type is one that the agent carries out.
+// IsCommand reports whether the type is one that the agent carries out.
 func IsCommand(typ string) bool {
 	return typ == TypeStart || typ == TypeStop || typ == TypeSweep
 }

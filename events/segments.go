@@ -15,7 +15,7 @@ import (
 // in memory at a time, and is sent again as a whole after a crash.
 const segmentSize = 256 << 10
 
-// errSpoolFull says that the bound on disk is reached.
+// errSpoolFull means that the bound on disk is reached.
 var errSpoolFull = errors.New("event spool is full")
 
 // segments is a queue of facts in numbered files, a line each. A file is removed

@@ -51,7 +51,7 @@ func Tail(ctx context.Context, js jetstream.JetStream, o TailOptions) iter.Seq2[
 	}
 }
 
-// errStopped says that the caller has left the loop.
+// errStopped means that the caller has left the loop.
 var errStopped = errors.New("stopped")
 
 type tail struct {
@@ -195,7 +195,7 @@ func (t *tail) matches(e Event, stored time.Time) bool {
 		!stored.Before(o.Since)
 }
 
-// stale says, after a silence, that the consumer has to be made anew: the stream
+// stale says, after a silence, that the consumer has to be recreated: the stream
 // is another one, the consumer is gone, or it has messages that do not arrive.
 func (t *tail) stale(ctx context.Context, cons jetstream.Consumer) (bool, error) {
 	s, err := t.js.Stream(ctx, Stream)

@@ -123,7 +123,7 @@ func ForModel(r state.ServerRouter, m Model) (Decision, *state.Invalid) {
 	return Resolve(r, []Model{m}), nil
 }
 
-// Publishes says whether a worker of a role publishes KV events: a prefill worker
+// Publishes reports whether a worker of a role publishes KV events: a prefill worker
 // always, a decode worker never, an aggregated one if its own spec or the server's
 // explicit mode says kv with events. None does with the hybrid KV cache manager,
 // and then it is not told about KV events at all.

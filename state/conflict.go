@@ -97,7 +97,7 @@ func NamespacesClash(a, b string) bool {
 	return a == b || strings.HasPrefix(a, b+"-") || strings.HasPrefix(b, a+"-")
 }
 
-// sameEtcd says whether two comma-separated lists of endpoints share one. A
+// sameEtcd reports whether two comma-separated lists of endpoints share one. A
 // managed etcd (an empty list) is never shared.
 func sameEtcd(a, b string) bool {
 	hosts := etcdHosts(a)

@@ -25,7 +25,7 @@ func (m ModelSpec) product(role string, s parallelSizes) int {
 	return n
 }
 
-// SharesGPUs says that the data parallel ranks of a role's workers run on the
+// SharesGPUs reports whether the data parallel ranks of a role's workers run on the
 // GPUs of tensor parallelism: sglang with enable_dp_attention.
 func (m ModelSpec) SharesGPUs(role string) bool {
 	if m.Engine != EngineSGLang {

@@ -8,11 +8,11 @@ import (
 // MaxNameLength is the length of the longest server or model name, in bytes.
 const MaxNameLength = 63
 
-// ValidServerName says whether s names a server: [a-z0-9]([-a-z0-9]*[a-z0-9])?,
+// ValidServerName reports whether s names a server: [a-z0-9]([-a-z0-9]*[a-z0-9])?,
 // at most MaxNameLength long.
 func ValidServerName(s string) bool { return validName(s, "-") }
 
-// ValidModelName says whether s names a model:
+// ValidModelName reports whether s names a model:
 // [a-z0-9]([-_.a-z0-9]*[a-z0-9])?, at most MaxNameLength long.
 func ValidModelName(s string) bool { return validName(s, "-_.") }
 

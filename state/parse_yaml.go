@@ -86,7 +86,7 @@ func isMarker(line, marker string) bool {
 	return ok && (rest == "" || rest[0] == ' ' || rest[0] == '\t')
 }
 
-// hasContent says whether lines hold more than comments, directives and a marker.
+// hasContent reports whether lines hold more than comments, directives and a marker.
 func hasContent(lines []string) bool {
 	for i, line := range lines {
 		if i == 0 && isMarker(line, "---") {

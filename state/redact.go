@@ -63,7 +63,7 @@ func redactQuery(rest string) string {
 	return before + "?" + strings.Join(parts, "&")
 }
 
-// isAddress says that a URL ends with a host or with a port, not in the middle of
+// isAddress reports whether a URL ends with a host or with a port, not in the middle of
 // a password.
 func isAddress(one string) bool {
 	if _, rest, ok := strings.Cut(one, "://"); ok {

@@ -118,11 +118,11 @@ func overlayFlags(engine string, base, over Args) Args {
 
 // overlayKeys overlays a JSON object: a key that is null in over is taken away.
 func overlayKeys(base, over Args) Args {
-	gone := map[string]bool{}
+	removed := map[string]bool{}
 	for _, x := range over {
-		gone[x.Key] = isNull(x.Value)
+		removed[x.Key] = isNull(x.Value)
 	}
-	return slices.DeleteFunc(base.Overlay(over), func(x Arg) bool { return gone[x.Key] })
+	return slices.DeleteFunc(base.Overlay(over), func(x Arg) bool { return removed[x.Key] })
 }
 
 // Present returns a without the keys that are null.

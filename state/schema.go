@@ -90,7 +90,7 @@ func objectSchema(t reflect.Type, kind, path string) schemaNode {
 	return out
 }
 
-// hidden says whether a field of a shared type does not belong to a kind.
+// hidden reports whether a field of a shared type does not belong to a kind.
 func hidden(kind, path string) bool {
 	return kind == KindServer && path == "metadata.server" ||
 		kind == KindModel && strings.HasSuffix(path, ".placement.waitForNodes")

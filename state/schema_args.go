@@ -25,7 +25,7 @@ func ManagedArgument(program string, found engineflags.Found) (field string, man
 	return "", false
 }
 
-// UnknownArgument tells that the recorded parser of a program does not know an
+// UnknownArgument reports whether the recorded parser of a program does not know an
 // argument, or knows several that it is short for. Guided: the text ends with what
 // was most likely meant.
 func UnknownArgument(program, key string) (text string, guided bool) {

@@ -103,7 +103,7 @@ func (f *faults) addresses(path, list, example string) {
 	}
 }
 
-// dialable says whether an address has a host, and a port that is one if it has any.
+// dialable reports whether an address has a host, and a port that is one if it has any.
 func dialable(address string) bool {
 	if _, rest, ok := strings.Cut(address, "://"); ok {
 		address = rest

@@ -101,7 +101,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Explicit says that the value is true or false, not auto.
+// Explicit reports whether the value is true or false, not auto.
 func (t Tristate) Explicit() bool { return t == True || t == False }
 
 // MarshalJSON writes true, false or "auto".

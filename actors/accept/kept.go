@@ -25,7 +25,7 @@ func (a *accepter) settled(m *acceptedModel) (s storedTemplates, changed bool) {
 	return s, changed || proven
 }
 
-// proved says that a status finds a generation ready. Whether a later revision was
+// proved reports whether a status finds a generation ready. Whether a later revision was
 // rejected, which is part of Ready, does not matter here.
 func proved(st *state.Status, generation string) bool {
 	if st == nil || st.Generation != generation {

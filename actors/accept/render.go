@@ -48,7 +48,7 @@ func (a *accepter) desired() actors.Desired {
 	return d
 }
 
-// concerns says that something of a server is wanted, known or left.
+// concerns reports whether something of a server is wanted, known or left.
 func (a *accepter) concerns(s *acceptedServer) bool {
 	if s.Explicit || s.Rejected != nil || s.Status != nil {
 		return true
@@ -252,7 +252,7 @@ func (a *accepter) modelInput(s *acceptedServer, m *acceptedModel) render.ModelI
 		Revision: m.Accepted, ServerRevision: s.Accepted}
 }
 
-// outdated says that this program would render another generation than the one
+// outdated reports whether this program would render another generation than the one
 // stored, which an older version rendered.
 func (a *accepter) outdated(s *acceptedServer, m *acceptedModel) bool {
 	if m.stored.Model.Renderer == render.Version {

@@ -77,7 +77,7 @@ func (a *admission) underway() bool {
 	return false
 }
 
-// restart executes units anew whose restart text is not the spec's: one at a time, or as
+// restart restarts in place the units whose restart text is not the spec's: one at a time, or as
 // many as maxUnavailable allows. The rules, first match wins:
 //
 //  1. who serves is not known to us or to the frontend: none

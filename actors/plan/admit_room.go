@@ -241,19 +241,19 @@ func (a *admission) old() []*unit {
 	return slices.DeleteFunc(slices.Clone(a.m.units), func(u *unit) bool { return u.standing != old })
 }
 
-// roomWithout is the room that is left for a model when some of its units are gone, besides
+// roomWithout is the room that is left for a model when some of its units have left, besides
 // those of it that are being stopped, and when who comes first has taken what it waits for.
 // What others stop is not counted on: they may have stopped it for their own.
 func (a *admission) roomWithout(set []*unit) []place.Room {
-	gone := map[state.UnitKey]bool{}
+	leave := map[state.UnitKey]bool{}
 	for _, u := range set {
-		gone[u.Key()] = true
+		leave[u.Key()] = true
 	}
 	nodes := a.ledger.without(func(u state.Unit) bool {
 		if u.Server != a.m.Server || u.Model != a.m.Name {
 			return false
 		}
-		return gone[u.Key()] || u.State == state.UnitStopping || a.stops[u.Key()] != nil || unplaced(u)
+		return leave[u.Key()] || u.State == state.UnitStopping || a.stops[u.Key()] != nil || unplaced(u)
 	})
 	for _, s := range a.ledger.waiting {
 		if s.model == a.m {

@@ -98,7 +98,7 @@ func (r *round) nextWorker(s *server, role string) int {
 	return s.nextWorker
 }
 
-// replace finds another group for a unit that has lost its own, in a shape chosen anew.
+// replace finds another group for a unit that has lost its own, in a newly chosen shape.
 func (a *admission) replace(w replacement) {
 	m, u := a.m, w.unit
 	if !w.wait.Until.IsZero() {

@@ -141,11 +141,11 @@ func (c *checked) promisesTooMuch() []string {
 	free := 0
 	// What waits for a node in the place of one that died holds none for long, and what
 	// waits for its first place yields to a generation that served.
-	gone := func(u state.Unit) bool {
+	leaves := func(u state.Unit) bool {
 		g, yields := back[state.ModelKey(u.Server, u.Model)]
 		return unplaced(u) || u.PlacementGroup.State == state.GroupRescheduling || yields && u.Generation != g && u.PlacementGroup.State != state.GroupCreated
 	}
-	for _, n := range newLedger(c.in.Observed.Nodes, sortedUnits(c.in.Observed.Units)).without(gone) {
+	for _, n := range newLedger(c.in.Observed.Nodes, sortedUnits(c.in.Observed.Units)).without(leaves) {
 		if n.Alive {
 			free += max(n.FreeGPUs, 0)
 		}

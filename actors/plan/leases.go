@@ -16,10 +16,10 @@ import (
 //
 //  1. when it is that of an attempt which has ended, and no live actor has it, of
 //     whatever server, for servers may share an etcd without knowing; or
-//  2. when it stands under one of our generations, no actor claims it, every
+//  2. when it stands under one of our generations, no actor owns it, every
 //     process that could own it has told its own lease, and all that is still so
 //     at a second look, which the agent has been heard before. While no unit of
-//     the server is known at all, it is not known who claims what.
+//     the server is known at all, it is not known who owns what.
 func (r *round) planRevokes() {
 	for _, s := range r.servers {
 		if !s.regs.Known || len(s.foreign) > 0 {
@@ -102,7 +102,7 @@ func ourNamespace(s *server, namespace string) bool {
 
 // mayOwn reports whether some process of the instance's generation lives whose lease is not
 // known yet, or a unit is in a state where that cannot be told: what is told to execute may
-// have done so already. A lease that two claim is not known: one of them was told another's.
+// have done so already. A lease with two owners is not known: one of them was told another's.
 func (r *round) mayOwn(i state.Instance) bool {
 	return slices.ContainsFunc(r.in.Observed.Units, func(u state.Unit) bool {
 		if u.Generation == "" || !strings.HasSuffix(i.Namespace, "-"+u.Generation) {

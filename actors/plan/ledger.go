@@ -36,13 +36,13 @@ func newLedger(nodes []state.Node, units []state.Unit) *ledger {
 // none.
 func (l *ledger) promise(s place.Shape) { l.left = s.Take(l.left) }
 
-// without is the room that is left when some units are gone, and what this round has
+// without is the room that is left when some units have left, and what this round has
 // promised is taken.
-func (l *ledger) without(gone func(state.Unit) bool) []place.Room {
+func (l *ledger) without(leaves func(state.Unit) bool) []place.Room {
 	given := map[string]state.BundleShape{}
 	var stay []state.Unit
 	for _, u := range l.units {
-		if !gone(u) {
+		if !leaves(u) {
 			stay = append(stay, u)
 			continue
 		}

@@ -11,10 +11,10 @@ import (
 // planOrphans looks at every unit that no rule has spoken for. Nothing is swept on
 // a first look, and by itself nothing but what a delete marker names.
 func (r *round) planOrphans() {
-	gone := map[string]bool{}
+	ended := map[string]bool{} // models whose delete is acted on
 	for _, m := range r.models {
 		if m.deletion == deleted {
-			gone[m.Server+"/"+m.Name] = true
+			ended[m.Server+"/"+m.Name] = true
 		}
 	}
 	for _, u := range r.units {
@@ -22,7 +22,7 @@ func (r *round) planOrphans() {
 			continue
 		}
 		switch {
-		case u.StoreID == r.in.Policy.StoreID && u.Model != "" && gone[u.Server+"/"+u.Model]:
+		case u.StoreID == r.in.Policy.StoreID && u.Model != "" && ended[u.Server+"/"+u.Model]:
 			r.suspect(u, actors.ReasonDeleted, "its model was deleted")
 		case u.StoreID == "":
 			r.orphan(u, actors.ReasonOrphan, "it stands under our names and carries no store id")

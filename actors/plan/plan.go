@@ -112,7 +112,7 @@ func (r *round) start(s actors.Start) {
 	r.order = append(r.order, key)
 }
 
-// starting reports whether this round starts the unit, or executes anew what is in it.
+// starting reports whether this round starts the unit, or restarts what is in it.
 func (r *round) starting(k state.UnitKey) bool { return r.starts[k] != nil && r.stops[k] == nil }
 
 // ending reports whether this round stops the unit.

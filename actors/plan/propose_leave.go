@@ -10,7 +10,7 @@ import (
 	"dynctl/state"
 )
 
-// rule is what wishes that a unit ends, or is executed anew on purpose. The table of
+// rule is what wishes that a unit ends, or is restarted on purpose. The table of
 // vetoes says which of them holds for which.
 type rule int
 
@@ -21,7 +21,7 @@ const (
 	makesRoom                // for a replica that finds none beside it
 	wholePieces              // the same, where generations go as a whole
 	replaced                 // enough new ones serve in its place
-	restarted                // the restart text changed: executed anew in place
+	restarted                // the restart text changed: restarted in place
 )
 
 // leave is why a unit is to end.

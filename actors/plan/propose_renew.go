@@ -37,7 +37,7 @@ func (w *renewal) ask(actor string, a actors.Attempt, reason, message string) {
 // wins for each actor:
 //
 //  1. the actor is missing, and not about to be made: create it and execute
-//  2. the actor died: create it anew and execute, by backoff
+//  2. the actor died: recreate it and execute, by backoff
 //  3. the process exited: execute it in place, by backoff
 //  4. the actor was never told to execute: execute
 //  5. otherwise it is left alone
@@ -79,7 +79,7 @@ func (w *renewal) askByBackoff(u state.Unit, a state.Actor, reason string, spec 
 	w.wait = actors.Wait{Key: u.Key(), Model: u.Model, Reason: why, Message: exitMessage(a), Until: due}
 }
 
-// withAllRanks executes every rank of a multi-node worker anew when one is: the others wait
+// withAllRanks restarts every rank of a multi-node worker when one is: the others wait
 // for a peer that is gone.
 func (w *renewal) withAllRanks(u state.Unit) {
 	if len(w.attempts) == 0 {
@@ -92,7 +92,7 @@ func (w *renewal) withAllRanks(u state.Unit) {
 	}
 }
 
-// proposeRefresh executes a worker anew whose environment names an infra that moved, or
+// proposeRefresh restarts a worker whose environment names an infra that moved, or
 // whose registration went with etcd's data (docs/dynamo.md, "In etcd": nothing registers
 // again by itself).
 func (w *renewal) proposeRefresh(s *server, u state.Unit, dataLost bool) {
@@ -110,7 +110,7 @@ func (w *renewal) proposeRefresh(s *server, u state.Unit, dataLost bool) {
 	}
 }
 
-// proposeFrontend executes a frontend anew whose template changed, or whose registrations
+// proposeFrontend restarts a frontend whose template changed, or whose registrations
 // went with etcd's data. etcd and NATS never notice.
 func (w *renewal) proposeFrontend(s *server, templates []actors.ActorTemplate, dataLost bool) {
 	u := *s.infra
@@ -144,7 +144,7 @@ func sound(u state.Unit, r actors.RoleTemplate) bool {
 	return len(u.Actors) == render.WorkerInput{Role: r, Shape: shapeOf(u)}.Ranks()
 }
 
-// proposeRestart are the units of a role that are to be executed anew because the spec's
+// proposeRestart are the units of a role that are to be restarted because the spec's
 // restart text changed. What has lost its group starts in another one, if there is room.
 func proposeRestart(m *model, r *role) []*unit {
 	return slices.DeleteFunc(slices.Clone(r.fresh), func(u *unit) bool {

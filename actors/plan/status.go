@@ -192,7 +192,7 @@ func tail(s string) string {
 	return strings.ToValidUTF8(s[len(s)-maxLogTail:], "")
 }
 
-// accepted says whether the last revision is the accepted one, and if so what of it has
+// accepted reports whether the last revision is the accepted one, and if so what of it has
 // no effect, or that the spec bucket has lost it.
 func (c *conditions) accepted(rejected *actors.Rejection, revision uint64, warnings []state.Warning, missing bool) {
 	switch {

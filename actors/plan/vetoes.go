@@ -6,7 +6,7 @@ import (
 	"dynctl/state"
 )
 
-// veto is a reason for which units may not leave, or be executed anew on purpose, now. The
+// veto is a reason for which units may not leave, or be restarted on purpose, now. The
 // table holds in its order: each veto takes from a set of wishes what it does not allow,
 // and the next one sees what is left.
 type veto struct {

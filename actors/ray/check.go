@@ -15,7 +15,7 @@ type ClusterInfo struct {
 	Nodes   int // alive
 	GPUs    int // of all nodes alive
 	CPUs    int
-	// Autoscaling says that the dashboard shows an autoscaler at work. Ray's
+	// Autoscaling reports whether the dashboard shows an autoscaler at work. Ray's
 	// autoscaler v2 does not report there: the agent's word counts.
 	Autoscaling bool
 }

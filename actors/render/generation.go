@@ -48,7 +48,7 @@ type hashedService struct {
 }
 
 // infraGeneration hashes etcd and NATS alone: a frontend whose command line
-// changed is executed anew beside them. The Dynamo namespace counts too, because
+// changed is restarted beside them. The Dynamo namespace counts too, because
 // every worker of the server is named by it: a rename starts all of them again.
 func infraGeneration(services []actors.ActorTemplate, spec state.ServerSpec, needs actors.Needs) string {
 	hashed := []hashedService{{External: spec.Etcd.Endpoint}, {External: spec.NATS.URL}}

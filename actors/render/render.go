@@ -104,7 +104,7 @@ func (in ModelInput) given(role string) func(name string) bool {
 	}
 }
 
-// dataParallel says that a worker has data parallel ranks with GPUs of their own,
+// dataParallel reports whether a worker has data parallel ranks with GPUs of their own,
 // which find each other on one node. It is left out of the generation: it changes
 // where a worker may run, never what it runs.
 func (in ModelInput) dataParallel(role string) bool {

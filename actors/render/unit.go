@@ -198,7 +198,7 @@ func portOf(unit, name string) string { return "{port:" + unit + "/" + name + "}
 func ipOf(unit string, bundle int) string { return "{ip:" + unit + "/" + strconv.Itoa(bundle) + "}" }
 
 // actorDigest covers what is executed and where, and leaves out how it is watched
-// over: other timeouts execute nothing anew.
+// over: other timeouts restart nothing.
 func actorDigest(a actors.ActorTemplate) string {
 	a.Digest, a.Health, a.StartupTimeout, a.TerminationGracePeriod = "", actors.Health{}, 0, 0
 	return digestOf(a)

@@ -14,11 +14,11 @@ import (
 
 // Errors, to be compared with errors.Is.
 var (
-	// ErrSuperseded says that another agent is in charge.
+	// ErrSuperseded means that another agent is in charge.
 	ErrSuperseded = errors.New("another agent is in charge")
-	// ErrEnded says that the cluster was closed, or superseded.
+	// ErrEnded means that the cluster was closed, or superseded.
 	ErrEnded = errors.New("the simulated cluster has ended")
-	// ErrUnknown says that no such unit, actor or node is there, or that it is not
+	// ErrUnknown means that no such unit, actor or node is there, or that it is not
 	// in a state in which the fault can happen.
 	ErrUnknown = errors.New("not there")
 )

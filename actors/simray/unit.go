@@ -107,7 +107,7 @@ func (c *Cluster) report(u *unit, done func()) {
 
 func unitKey(k state.UnitKey) string { return "unit." + k.Server + "." + k.Unit }
 
-// living says that some actor is there.
+// living reports whether some actor is there.
 func (u *unit) living() bool {
 	return slices.ContainsFunc(u.actors, func(a *actor) bool { return a.said.PID != 0 })
 }
@@ -177,7 +177,7 @@ func (a *actor) died(c *Cluster) {
 	a.said.State, a.said.PID = state.ActorDead, 0
 }
 
-// ready says that everything runs that an actor needs.
+// ready reports whether everything runs that an actor needs.
 func (c *Cluster) ready(a *actor) bool {
 	for _, need := range a.template.Needs {
 		found := c.find(a.unit.key.Server, need)

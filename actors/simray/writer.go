@@ -167,7 +167,7 @@ func (w *writer) store(ctx context.Context, key string, value any, revision uint
 	return w.kv.Update(ctx, key, body, revision)
 }
 
-// isConflict says that somebody else wrote the key.
+// isConflict reports whether somebody else wrote the key.
 func isConflict(err error) bool {
 	return errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch)
 }

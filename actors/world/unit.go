@@ -36,7 +36,7 @@ func Started(was *state.Unit, s actors.Start, storeID string) state.Unit {
 	return u
 }
 
-// executed is an actor whose process is about to be executed anew. Its last exit is
+// executed is an actor whose process is about to be restarted. Its last exit is
 // remembered; what it had registered is not its own any more.
 func executed(a state.Actor, t actors.ActorTemplate, n actors.Attempt) state.Actor {
 	a = state.Actor{Name: a.Name, Bundle: a.Bundle, Node: a.Node, IP: a.IP, PID: a.PID, State: state.UnitWaiting,

@@ -121,7 +121,7 @@ const (
 	narrowest    = 40
 )
 
-// isTerminal says that a stream is a terminal, and therefore a person's.
+// isTerminal reports whether a stream is a terminal, and therefore a person's.
 func isTerminal(stream any) bool {
 	f := fileOf(stream)
 	return f != nil && term.IsTerminal(int(f.Fd()))

@@ -26,7 +26,7 @@ type forecast struct {
 	// steps are the rounds that do something; last is the one after them.
 	steps []actors.Result
 	last  actors.Result
-	// more says that the bound was reached.
+	// more reports whether the bound was reached.
 	more bool
 }
 

@@ -147,7 +147,7 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// oneServer says that all items are of one server, whose name a narrow screen can
+// oneServer reports whether all items are of one server, whose name a narrow screen can
 // then do without.
 func oneServer[T any](items []T, serverOf func(T) string) bool {
 	for _, item := range items {

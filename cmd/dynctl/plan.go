@@ -119,7 +119,7 @@ type planStep struct {
 	Actions []planAction `json:"actions"`
 }
 
-// planAction is one unit that is started, executed anew, stopped, or waits.
+// planAction is one unit that is started, restarted, stopped, or waits.
 type planAction struct {
 	// Action is start, restart (in place), stop, sweep, wait or orphan.
 	Action     string `json:"action"`
@@ -214,7 +214,7 @@ func (i *planInfo) add(f *forecast) {
 	}
 }
 
-// startOrRestart tells a unit that is made from one that is executed anew in place.
+// startOrRestart tells a unit that is made from one that is restarted in place.
 func startOrRestart(s actors.Start) string {
 	for _, a := range s.Attempts {
 		if a.Number > 1 {

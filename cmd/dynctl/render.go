@@ -140,7 +140,7 @@ func (r *renderSources) explain(rejected offline.RenderedRejection) {
 	}
 }
 
-// validKey says that an object could stand in the store under a key.
+// validKey reports whether an object could stand in the store under a key.
 func validKey(k state.Key) bool {
 	back, err := state.ParseKey(k.String())
 	return err == nil && back == k

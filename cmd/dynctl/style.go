@@ -12,7 +12,7 @@ import (
 // everybody else.
 type palette struct{ on bool }
 
-// colourful says whether colour may be written to a stream: only to a terminal,
+// colourful reports whether colour may be written to a stream: only to a terminal,
 // and never when NO_COLOR is set (https://no-color.org).
 func colourful(w io.Writer) bool {
 	return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// ErrOptions says that a stack that runs was started with other options.
+// ErrOptions means that a stack that runs was started with other options.
 var ErrOptions = errors.New("it was started with other options")
 
 // recordName is the file below a stack's temporary directory that holds what it was
 // started with. It names no process: those are found by their mark, so that no
-// number that was given anew is ever taken for one.
+// number that is reused is ever taken for one.
 const recordName = "dynctl-stack.json"
 
 // Options of a stack, as `make` spells them. They are recorded when it is started.
@@ -209,7 +209,7 @@ func (s *Stack) freshNode() string {
 	}
 }
 
-// restartRay ends all but the reconciler and starts Ray anew.
+// restartRay ends all but the reconciler and restarts Ray.
 func (s *Stack) restartRay(ctx context.Context) error {
 	if err := end(ctx, s.cfg.TempDir, func(p Process) bool { return p.Name() != "reconciler" }); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// ErrPortTaken says that a port that a stack was told to use is not free.
+// ErrPortTaken means that a port that a stack was told to use is not free.
 var ErrPortTaken = errors.New("port is taken")
 
 // Ports are the TCP ports of a stack; all but the frontend's, which is in the

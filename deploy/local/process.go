@@ -17,7 +17,7 @@ import (
 // with; its value is the stack's temporary directory.
 const MarkEnv = "DYNCTL_LOCAL_STACK"
 
-// ErrLeftOver says that processes of a stack outlived its end.
+// ErrLeftOver means that processes of a stack outlived its end.
 var ErrLeftOver = errors.New("processes are left over")
 
 const (
@@ -65,7 +65,7 @@ func procPath(pid int, name string) string {
 	return filepath.Join("/proc", strconv.Itoa(pid), name)
 }
 
-// belongs says whether a process is part of the stack. One that ended meanwhile,
+// belongs reports whether a process is part of the stack. One that ended meanwhile,
 // or that another user owns, is not.
 func belongs(pid int, tempDir string) bool {
 	env, err := os.ReadFile(procPath(pid, "environ"))
@@ -81,7 +81,7 @@ func belongs(pid int, tempDir string) bool {
 	return writesBelow(pid, tempDir)
 }
 
-// writesBelow says whether a process has a file below dir open for writing.
+// writesBelow reports whether a process has a file below dir open for writing.
 // Somebody who only reads a log there is no part of the stack.
 func writesBelow(pid int, dir string) bool {
 	fds, err := os.ReadDir(procPath(pid, "fd"))
@@ -173,7 +173,7 @@ func signalUntilGone(ctx context.Context, tempDir string, which func(Process) bo
 }
 
 // signalProcess holds the process by a descriptor while it looks again whether
-// it is the stack's, so that a pid that was given anew is never hit.
+// it is the stack's, so that a pid that was reused is never hit.
 func signalProcess(pid int, tempDir string, sig syscall.Signal) {
 	p, err := os.FindProcess(pid)
 	if err != nil {

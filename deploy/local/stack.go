@@ -17,11 +17,11 @@ import (
 
 // Errors of a stack.
 var (
-	// ErrMissingTool says that a program is not there, and how to get it.
+	// ErrMissingTool means that a program is not there; it says how to get it.
 	ErrMissingTool = errors.New("missing tool")
-	// ErrRunning says that the stack has live processes already.
+	// ErrRunning means that the stack has live processes already.
 	ErrRunning = errors.New("already running")
-	// ErrStart says that a part of the stack did not come up.
+	// ErrStart means that a part of the stack did not come up.
 	ErrStart = errors.New("did not start")
 )
 

@@ -41,7 +41,7 @@ type summary struct {
 	failing map[string]bool // packages with a failed test
 }
 
-// summarize says whether all went well.
+// summarize reports whether all went well.
 func summarize(in io.Reader, out io.Writer) bool {
 	s := summary{out: out, pending: map[string]*strings.Builder{}, failing: map[string]bool{}}
 	r := bufio.NewReader(in)

@@ -13,7 +13,7 @@ import (
 	"dynctl/state"
 )
 
-// errNotNow says that a fault has nothing to strike at the moment.
+// errNotNow means that a fault has nothing to strike at the moment.
 var errNotNow = errors.New("not now")
 
 // step is one kind of fault; do says what it struck.

@@ -23,7 +23,7 @@ type config struct {
 	disk    bool // the store has a small file system of its own
 }
 
-// errBroken says that the run found something wrong; it was printed.
+// errBroken means that the run found something wrong; it was printed.
 var errBroken = errors.New("the fleet did not survive")
 
 func main() {

@@ -213,7 +213,7 @@ func (w *world) awaitAnew(label string, a state.Actor, c cause) {
 	}
 }
 
-// executedAnew says that nothing is awaited, or no longer.
+// executedAnew reports whether nothing is awaited, or no longer.
 func (w *world) executedAnew(ctx context.Context) bool {
 	w.mu.Lock()
 	anew := maps.Clone(w.anew)
@@ -236,7 +236,7 @@ func (w *world) executedAnew(ctx context.Context) bool {
 	return true
 }
 
-// whole says that every role of a model has a unit that can serve: a stopped worker
+// whole reports whether every role of a model has a unit that can serve: a stopped worker
 // is listed until it is found to hang.
 func (w *world) whole(ctx context.Context, name string) bool {
 	units, _, err := w.observed(ctx)

@@ -192,7 +192,7 @@ func (w *world) get(ctx context.Context, path string) (status int, body []byte, 
 	return resp.StatusCode, body, err
 }
 
-// answers says whether a path of the frontend gives 200.
+// answers reports whether a path of the frontend gives 200.
 func (w *world) answers(ctx context.Context, path string) bool {
 	status, _, err := w.get(ctx, path)
 	return err == nil && status == http.StatusOK

@@ -52,13 +52,13 @@ func (t *Table) Find(key string) (Found, bool) {
 	return found, ok && found.Object() && path != "" && t.dotted()
 }
 
-// Knows says that a key sets one flag of the table.
+// Knows reports whether a key sets one flag of the table.
 func (t *Table) Knows(key string) bool {
 	found, ok := t.Find(key)
 	return ok && found.Ambiguous == nil
 }
 
-// dotted says that one of the parsers takes dotted keys.
+// dotted reports whether one of the parsers takes dotted keys.
 func (t *Table) dotted() bool {
 	return t != nil && slices.ContainsFunc(t.Parsers, func(p Parser) bool { return p.Dotted })
 }
@@ -112,7 +112,7 @@ func (p Parser) abbreviated(long string, begins []begin) (Found, bool) {
 
 func dashed(option string) string { return strings.ReplaceAll(option, "_", "-") }
 
-// Same says that two keys set one thing, in whatever spelling.
+// Same reports whether two keys set one thing, in whatever spelling.
 func (t *Table) Same(a, b string) bool {
 	if dashed(a) == dashed(b) {
 		return true

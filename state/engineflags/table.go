@@ -236,21 +236,21 @@ func (f Flag) ID() string {
 	return f.Key()
 }
 
-// Bare says that the flag takes no word.
+// Bare reports whether the flag takes no word.
 func (f Flag) Bare() bool {
 	return f.Kind == KindSwitch || f.Kind == KindOptional || f.Kind == KindExit
 }
 
-// Many says that the flag takes several words.
+// Many reports whether the flag takes several words.
 func (f Flag) Many() bool { return f.Nargs != "" && f.Nargs != "?" }
 
-// Object says that the flag takes a JSON object, which dotted keys can set.
+// Object reports whether the flag takes a JSON object, which dotted keys can set.
 func (f Flag) Object() bool {
 	return f.Kind == KindJSON || f.Kind == KindConfig ||
 		f.Kind == KindText && len(f.Default) > 0 && f.Default[0] == '{'
 }
 
-// turnsOff says that an option is the negative form of a flag with two.
+// turnsOff reports whether an option is the negative form of a flag with two.
 func (f Flag) turnsOff(option string) bool {
 	positive, ok := strings.CutPrefix(option, "--no-")
 	return ok && f.Kind == KindOptional && slices.Contains(f.Names, "--"+positive)

@@ -17,7 +17,7 @@ var (
 	boolWords    = []string{"true", "false", "1", "0", "yes", "no", "on", "off", ""}
 )
 
-// takes says whether one word is of the flag's kind and among its choices.
+// takes reports whether one word is of the flag's kind and among its choices.
 func (f Flag) takes(word string) bool {
 	if slices.Contains(f.Besides, word) {
 		return true

@@ -19,11 +19,11 @@ import (
 
 // Errors of backups, to be compared with errors.Is.
 var (
-	// ErrBadBackup says that a file is no backup, or that it is damaged.
+	// ErrBadBackup means that a file is no backup, or that it is damaged.
 	ErrBadBackup = errors.New("no usable backup")
-	// ErrNotEmpty says that there is a store already where one should be restored.
+	// ErrNotEmpty means that there is a store already where one should be restored.
 	ErrNotEmpty = errors.New("the store is not empty")
-	// ErrRestoring says that a bucket is away because it is being restored.
+	// ErrRestoring means that a bucket is away because it is being restored.
 	ErrRestoring = errors.New("the store is being restored")
 )
 

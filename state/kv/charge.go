@@ -7,7 +7,7 @@ import (
 )
 
 // charge judges whether the agent's word that it has reported everything is about
-// the bucket as it is. An agent outlives its bucket: where that was made anew, or
+// the bucket as it is. An agent outlives its bucket: where that was recreated, or
 // has lost the agent's key, what it said before is void, and its next heartbeat
 // alone, which may come before anything else is written again, proves nothing.
 //

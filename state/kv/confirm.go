@@ -46,7 +46,7 @@ func (c *Client) ConfirmDeletions(ctx context.Context, server, author string) (u
 	return info.State.LastSeq, wrap(doing, err)
 }
 
-// internalKey says that a key of the spec bucket is none of a spec.
+// internalKey reports whether a key of the spec bucket is none of a spec.
 func internalKey(key string) bool {
 	return key == keyStoreID || strings.HasPrefix(key, confirmPrefix)
 }

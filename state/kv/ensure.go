@@ -183,7 +183,7 @@ func highestRevision(ctx context.Context, js jetstream.JetStream) (uint64, error
 // stand: in the spec bucket, and as a copy in the status bucket. What is no id counts
 // as absent. Where the two differ, the one that the caller remembers is right, or
 // else the one that the agent knows its store by, or else that of the spec bucket;
-// where neither is there, it is what the caller remembers, or made anew.
+// where neither is there, it is what the caller remembers, or recreated.
 func ensureStoreID(ctx context.Context, js jetstream.JetStream, remembered string) (string, error) {
 	spec, specRev, err := readStoreID(ctx, js, BucketSpecs)
 	if err != nil {

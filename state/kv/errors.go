@@ -11,19 +11,19 @@ import (
 
 // Errors of this package, to be compared with errors.Is.
 var (
-	// ErrNotFound says that the object does not exist, or has been deleted.
+	// ErrNotFound means that the object does not exist, or has been deleted.
 	ErrNotFound = errors.New("not found")
-	// ErrConflict says that an object is not at the revision that was asked for:
-	// read it again and decide anew.
+	// ErrConflict means that an object is not at the revision that was asked for:
+	// read it again and decide again.
 	ErrConflict = errors.New("changed in the meantime")
-	// ErrUnreachable says that NATS did not answer in time. A write may have been
+	// ErrUnreachable means that NATS did not answer in time. A write may have been
 	// carried out all the same.
 	ErrUnreachable = errors.New("NATS is unreachable")
-	// ErrNotAStore says that NATS answers but holds no store.
+	// ErrNotAStore means that NATS answers but holds no store.
 	ErrNotAStore = errors.New("no reconciler has ever run against this NATS")
-	// ErrFull says that a bucket is at its bound: see [Limits].
+	// ErrFull means that a bucket is at its bound: see [Limits].
 	ErrFull = errors.New("the store is full")
-	// ErrInvalid says that a key or a value cannot stand in the store, or that what
+	// ErrInvalid means that a key or a value cannot stand in the store, or that what
 	// stands there cannot be read.
 	ErrInvalid = errors.New("invalid")
 )

@@ -41,7 +41,7 @@ type mirrorConfig[T any] struct {
 	// follow is told all that happens, under the lock and before the views show it;
 	// may be nil.
 	follow follower[T]
-	// resync is called when the copy is loaded anew, with why; may be nil.
+	// resync is called when the copy is reloaded, with why; may be nil.
 	resync func(cause string)
 	// rests: in a flood of large values the bucket is let be from time to time.
 	rests bool
@@ -72,7 +72,7 @@ func (i item[T]) usable() bool { return !i.deleted && (i.err == nil || i.held) }
 // no headers, and have been seen to stop in silence.
 //
 // One session loads the newest entry of each key, then follows. It ends, and the
-// next one loads anew, when the connection was lost, the consumer is gone, a
+// next one reloads, when the connection was lost, the consumer is gone, a
 // message was lost, the stream is another one, or the stream has moved on and
 // nothing arrives. The copy stays in force until the next load is complete.
 type mirror[T any] struct {
@@ -144,10 +144,10 @@ var (
 	errGap         = fmt.Errorf("%w: the watch has a gap", errReload)
 )
 
-// Why a view was loaded anew.
+// Why a view was reloaded.
 const (
 	ResyncReconnect = "reconnect" // the connection was made again
-	ResyncRecreated = "recreated" // the bucket is gone, was made anew or purged
+	ResyncRecreated = "recreated" // the bucket is gone, was recreated or purged
 	ResyncGap       = "gap"       // a message was lost, or the watch stopped in silence
 	ResyncClosed    = "closed"    // the watch ended
 )
@@ -200,7 +200,7 @@ func (m *mirror[T]) begin(created time.Time) (changed bool) {
 	return changed
 }
 
-// tellResync tells of a load that follows another; of a bucket that was made anew
+// tellResync tells of a load that follows another; of a bucket that was recreated
 // the end of the last session need not know.
 func (m *mirror[T]) tellResync(recreated bool) {
 	if m.why == "" || m.cfg.resync == nil {

@@ -110,7 +110,7 @@ func (s *session[T]) follow(ctx context.Context, reconnects <-chan nats.Status) 
 	}
 }
 
-// verify says whether the stream has more than what has arrived.
+// verify reports whether the stream has more than what has arrived.
 func (s *session[T]) verify(ctx context.Context) (behind bool, seen uint64, err error) {
 	m := s.m
 	stream, err := openStream(ctx, m.js, m.cfg.bucket)

@@ -103,7 +103,7 @@ type StatusChange struct {
 	Key     state.Key
 	Status  state.Status // zero when Deleted
 	Deleted bool
-	// Initial says that it stood there when the watch began (or began anew after an
+	// Initial reports whether it stood there when the watch began (or began again after an
 	// outage), rather than having been written since.
 	Initial bool
 }

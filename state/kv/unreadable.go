@@ -91,7 +91,7 @@ func unreadable(bucket string, e entry, why error) Unreadable {
 	return u
 }
 
-// errForeignKey says that a key is none that its bucket has.
+// errForeignKey means that a key is none that its bucket has.
 var errForeignKey = errors.New("no key of this bucket")
 
 // decodeObject reads a JSON object within bounds. What the decoder would pass over

@@ -88,7 +88,7 @@ func WithLimits(l Limits) WatchOption {
 	return func(o *watchOptions) { o.limits = l }
 }
 
-// OnResync has f called whenever a view has to be loaded anew, with one of the
+// OnResync has f called whenever a view has to be reloaded, with one of the
 // Resync constants. It is called from several goroutines and must not block.
 func OnResync(f func(cause string)) WatchOption {
 	return func(o *watchOptions) { o.resync = f }
@@ -325,7 +325,7 @@ func (v *Views) Unreadable() []Unreadable {
 
 // FoundUnreadable are the values that were set aside since it was last asked; they
 // may have been written over since. A value is found again when its bucket is
-// loaded anew.
+// reloaded.
 func (v *Views) FoundUnreadable() []Unreadable {
 	return slices.Concat(v.specs.takeFound(), v.statuses.takeFound(), v.observed.takeFound())
 }

@@ -108,7 +108,7 @@ func (f *Frontends) Set(targets map[string]FrontendTarget) {
 	}
 }
 
-// Settle says whether nothing is expected to change on a server: then it is
+// Settle reports whether nothing is expected to change on a server: then it is
 // asked every Settled, else every Unsettled. A server is unsettled at first.
 func (f *Frontends) Settle(server string, settled bool) {
 	if p := f.prober(server); p != nil {

@@ -28,7 +28,7 @@ type Config struct {
 	// UnknownAfter is how long after its last answer an etcd counts as unreachable;
 	// default 2 s. Probes are sent every quarter of it.
 	UnknownAfter time.Duration
-	// OnResync is called when registrations have to be listed anew, with one of the
+	// OnResync is called when registrations have to be listed again, with one of the
 	// Resync constants; nil: nobody is told. It must not block.
 	OnResync func(cause string)
 }
@@ -74,7 +74,7 @@ func newRegistry(cfg Config, dial dialer) *Registry {
 
 // Set says which etcd each server has, as a URL or several with commas between.
 // A server that is left out is forgotten, one whose endpoint changed is unknown
-// until it has been listed anew, one with an empty endpoint (its etcd does not
+// until it has been listed again, one with an empty endpoint (its etcd does not
 // run yet) is unknown. Calling it again with the same map changes nothing.
 func (r *Registry) Set(endpoints map[string]string) {
 	r.mu.Lock()

@@ -13,7 +13,7 @@ import (
 	"dynctl/state"
 )
 
-// Why a session with an etcd ends; the next one lists anew.
+// Why a session with an etcd ends; the next one lists again.
 var (
 	errConnectionLost = errors.New("the connection was lost")
 	errWatchClosed    = errors.New("the watch was closed")
@@ -22,7 +22,7 @@ var (
 	errWentBack       = errors.New("etcd came back without some of its data")
 )
 
-// Why registrations were listed anew.
+// Why registrations were listed again.
 const (
 	ResyncLost      = "lost"      // the connection was lost, or etcd does not answer
 	ResyncClosed    = "closed"    // the watch ended
@@ -76,7 +76,7 @@ func newWatcher(r *Registry, server, endpoint string) *watcher {
 	return w
 }
 
-// run keeps the view until the watcher is cancelled. Each session lists anew, so
+// run keeps the view until the watcher is cancelled. Each session lists again, so
 // nothing that happened in a gap is missed.
 func (w *watcher) run() {
 	if w.store == nil {

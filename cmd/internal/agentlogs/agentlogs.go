@@ -38,7 +38,7 @@ const (
 	BadRequest  = "BadRequest"
 )
 
-// ErrAgentAway says that nobody answered.
+// ErrAgentAway means that nobody answered.
 var ErrAgentAway = errors.New("no agent answers")
 
 // Position is up to where a log was read; only the actor knows what it means.

@@ -23,7 +23,7 @@ type command struct {
 	env    []envVar // that its shell sets
 	// computed are the words that only the running pod can tell, as they are written.
 	computed []string
-	// others says that the shell runs more than this one program.
+	// others reports whether the shell runs more than this one program.
 	others bool
 }
 

@@ -364,7 +364,7 @@ type inFlight struct {
 	set map[int64]bool
 }
 
-// begin says whether the caller is the one to do it.
+// begin reports whether the caller is the one to do it.
 func (f *inFlight) begin(k int64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -94,7 +94,7 @@ func checkLeader(a *App, _ *snapshot) check {
 	return check{State: checkOK}
 }
 
-// standsBy says that another reconciler acts: this one needs no agent.
+// standsBy reports whether another reconciler acts: this one needs no agent.
 func (a *App) standsBy() bool {
 	lease, known := a.elector.Leader()
 	return known && lease.Holder != a.cfg.ID

@@ -63,7 +63,7 @@ type Config struct {
 	ShowVersion bool
 }
 
-// ErrUsage says that a flag is wrong.
+// ErrUsage means that a flag is wrong.
 var ErrUsage = errors.New("usage")
 
 type listFlag struct{ list *[]string }

@@ -82,7 +82,7 @@ func (l *loop) revoke(ctx context.Context, in actors.Input, revokes []actors.Rev
 }
 
 // revokeCause is what a revocation rests on: the entry of the unit that told of
-// the dead attempt, or the revision of the etcd in which nobody claims the lease.
+// the dead attempt, or the revision of the etcd in which nobody owns the lease.
 func revokeCause(in actors.Input, r actors.Revoke) string {
 	for _, u := range in.Observed.Units {
 		if u.Key() == r.Key {

@@ -255,7 +255,7 @@ func (l *loop) aim(in actors.Input) {
 	}
 }
 
-// isSettled says that the frontend's word on a model is not expected to change.
+// isSettled reports whether the frontend's word on a model is not expected to change.
 func isSettled(m actors.DesiredModel) bool {
 	if m.Status == nil || m.Deleted != nil || m.Status.Generation != m.Template.Generation {
 		return false

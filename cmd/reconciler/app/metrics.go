@@ -69,7 +69,7 @@ func newMetrics() *metrics {
 	return m
 }
 
-// resynced counts a view that is loaded anew.
+// resynced counts a view that is reloaded.
 func (m *metrics) resynced(cause string) { m.resyncs.WithLabelValues(cause).Inc() }
 
 func (m *metrics) planned(d time.Duration) { m.duration.Observe(d.Seconds()) }

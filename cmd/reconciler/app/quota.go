@@ -31,20 +31,20 @@ type quota struct {
 // why. Documents of which unreadable says so take no room.
 func withinQuota(entries []kv.SpecEntry, known map[state.Key]state.Status, limits kv.Limits, unreadable func(kv.SpecEntry) bool) (within []kv.SpecEntry, refused map[string]error) {
 	q := quota{limits: limits, servers: map[string]bool{}}
-	type claim struct {
+	type candidate struct {
 		kv.SpecEntry
 		server   string
 		accepted bool
 		size     int64
 	}
-	var claims []claim
+	var candidates []candidate
 	for _, e := range entries {
 		key, err := state.ParseKey(e.Key)
 		if err != nil || e.Deleted {
 			within = append(within, e)
 			continue
 		}
-		c := claim{SpecEntry: e, server: key.Server, size: int64(e.Size)}
+		c := candidate{SpecEntry: e, server: key.Server, size: int64(e.Size)}
 		st := known[key]
 		c.accepted = st.AcceptedRevision > 0
 		if c.accepted {
@@ -59,11 +59,11 @@ func withinQuota(entries []kv.SpecEntry, known map[state.Key]state.Status, limit
 			within = append(within, e)
 			continue
 		}
-		claims = append(claims, c)
+		candidates = append(candidates, c)
 	}
-	slices.SortFunc(claims, func(a, b claim) int { return cmp.Compare(a.Revision, b.Revision) })
+	slices.SortFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.Revision, b.Revision) })
 	told := 0
-	for _, c := range claims {
+	for _, c := range candidates {
 		bad := q.room(c.server, c.size, c.accepted)
 		if bad == nil {
 			q.add(c.size)

@@ -123,7 +123,7 @@ func (t *traces) round(in actors.Input, r actors.Result, puts func(state.Key, ui
 		key := state.ModelKey(m.Server, m.Name)
 		there[key] = true
 		j := t.at(key, m.Accepted)
-		if j == nil { // the spec bucket was made anew and counts from 1 again
+		if j == nil { // the spec bucket was recreated and counts from 1 again
 			delete(t.journeys, key)
 			j = t.at(key, m.Accepted)
 		}
@@ -203,7 +203,7 @@ func isRegistered(u state.Unit, regs state.Registrations) bool {
 	return lease != 0 && slices.ContainsFunc(regs.Instances, func(i state.Instance) bool { return i.Lease == lease })
 }
 
-// isReady says that the model is ready at its accepted revision.
+// isReady reports whether the model is ready at its accepted revision.
 func isReady(m actors.DesiredModel) bool {
 	if m.Status == nil || m.Status.ObservedRevision != m.Accepted {
 		return false
@@ -212,7 +212,7 @@ func isReady(m actors.DesiredModel) bool {
 	return c.Status == state.StatusTrue
 }
 
-// complete says that of every role that was started one worker serves.
+// complete reports whether of every role that was started one worker serves.
 func (j *journey) complete() bool {
 	serves := map[string]bool{}
 	for _, l := range j.legs {

@@ -26,7 +26,7 @@ const (
 	room = MaxPayload
 )
 
-// storeFailed says that a line of the server's log tells of a store that will not
+// storeFailed reports whether a line of the server's log tells of a store that will not
 // be written to any more. The server tells it nowhere else.
 func storeFailed(line string) bool {
 	line = strings.ToLower(line)

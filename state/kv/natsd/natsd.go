@@ -27,11 +27,11 @@ import (
 
 // Errors of Start, to be compared with errors.Is.
 var (
-	// ErrPortBusy says that the address cannot be listened on.
+	// ErrPortBusy means that the address cannot be listened on.
 	ErrPortBusy = errors.New("cannot listen")
-	// ErrStoreDir says that the store directory cannot be used.
+	// ErrStoreDir means that the store directory cannot be used.
 	ErrStoreDir = errors.New("store directory not usable")
-	// ErrStoreBusy says that another process runs on the same store directory.
+	// ErrStoreBusy means that another process runs on the same store directory.
 	ErrStoreBusy = errors.New("store directory in use by another process")
 )
 

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// ErrStoreBroken says that files of the store are damaged or gone. Nothing has been
+// ErrStoreBroken means that files of the store are damaged or gone. Nothing has been
 // changed.
 var ErrStoreBroken = errors.New("the store is damaged")
 
@@ -79,7 +79,7 @@ func byStream(faults []fault) map[string][]fault {
 // putAside moves a stream's directory below aside and leaves in its place what is
 // whole of it: all sound records, and a tombstone, so that no sequence is given
 // twice. Without any readable meta.inf, its own or the ledger's, nothing is left: the
-// stream will be made anew.
+// stream will be recreated.
 func putAside(found *look, dir, aside string) (left salvaged, err error) {
 	from, to := filepath.Join(found.root, dir), filepath.Join(aside, dir)
 	// The server removes what begins with a dot: what a kill leaves half made here

@@ -13,9 +13,9 @@ import (
 
 // Errors of a gate. [Deny] makes an answer of them.
 var (
-	// ErrClientFull says that the client has taken its part of the places.
+	// ErrClientFull means that the client has taken its part of the places.
 	ErrClientFull = errors.New("all places of one client are taken")
-	// ErrFull says that all clients together have taken all places.
+	// ErrFull means that all clients together have taken all places.
 	ErrFull = errors.New("all places are taken")
 )
 

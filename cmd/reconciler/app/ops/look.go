@@ -50,7 +50,7 @@ func lookOf(looks map[string]string, key, otherwise string) string {
 	return otherwise
 }
 
-// isTrouble says that somebody may have to look at an event of this type.
+// isTrouble reports whether somebody may have to look at an event of this type.
 func isTrouble(typ string) bool {
 	l := eventLooks[typ]
 	return l == lookBad || l == lookWarn

@@ -22,7 +22,7 @@ type Timeline struct {
 }
 
 // row is one event as the page shows it. Its number counts from 1 over the life
-// of the process: sequences of the stream begin again when it is made anew.
+// of the process: sequences of the stream begin again when it is recreated.
 type row struct {
 	events.Event
 	Number  uint64

@@ -24,7 +24,7 @@ var exampleModels = []struct{ file, name string }{
 	{"disagg-mocker.yaml", "tiny-disagg"},
 }
 
-// errSmoke says that something was not as it should be.
+// errSmoke means that something was not as it should be.
 var errSmoke = errors.New("smoke test failed")
 
 // show is a stack with the examples being served.
