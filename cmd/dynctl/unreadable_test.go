@@ -9,27 +9,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/cmd/dynctl/internal/doctor"
-	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
-	"dynctl/state/kv/natsd/natsdtest"
 )
 
 // spoiled is a store with one good and one unreadable value of each kind.
 func spoiled(t *testing.T) *kv.Client {
 	t.Helper()
-	server := natsdtest.Start(t)
-	client, err := kv.Connect(t.Context(), server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	if _, err := kv.EnsureBuckets(t.Context(), client.JetStream()); err != nil {
-		t.Fatal(err)
-	}
-	if err := events.EnsureStream(t.Context(), client.JetStream()); err != nil {
-		t.Fatal(err)
-	}
+	client := newStore(t)
 	if _, err := client.PutStatus(t.Context(), state.Status{Kind: state.KindModel, Server: "default", Name: "good",
 		Conditions: []state.Condition{{Type: state.CondReady, Status: state.StatusTrue}}}); err != nil {
 		t.Fatal(err)
@@ -48,7 +35,6 @@ func spoiled(t *testing.T) *kv.Client {
 		bucket, key, _ := strings.Cut(at, " ")
 		putValue(t, client.JetStream(), bucket, key, value)
 	}
-	t.Setenv(envNATSURL, server.URL())
 	return client
 }
 
