@@ -11,9 +11,16 @@ import (
 	"testing"
 )
 
-// TestLintRulesFire proves the project's own lint rules: each row is a file that
-// breaks one of them, put into an otherwise empty module of the same name.
-func TestLintRulesFire(t *testing.T) {
+// rule is a file that breaks a rule of the project, put into an otherwise empty module of
+// the same name, or one that breaks none.
+type rule struct {
+	name, file, code string
+	want             string // in the linter's output; empty: the file is fine
+}
+
+// fires wants the linter to find what the rows say.
+func fires(t *testing.T, rows []rule) {
+	t.Helper()
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
@@ -22,10 +29,22 @@ func TestLintRulesFire(t *testing.T) {
 	if _, err := os.Stat(linter); err != nil {
 		t.Fatalf("%v; run `make bin/golangci-lint`", err)
 	}
-	for _, tt := range []struct {
-		name, file, code string
-		want             string // in the linter's output; empty: the file is fine
-	}{
+	for _, tt := range rows {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			out := lint(t, linter, filepath.Join(root, ".golangci.yml"), tt.file, tt.code)
+			if tt.want == "" && !strings.Contains(out, "0 issues") {
+				t.Errorf("want no issue, got:\n%s", out)
+			}
+			if !strings.Contains(out, tt.want) {
+				t.Errorf("want %q in:\n%s", tt.want, out)
+			}
+		})
+	}
+}
+
+func TestLintOfPurePackages(t *testing.T) {
+	fires(t, []rule{
 		{"state may not read a file", "state/x.go", imports("state", "os"), "import 'os' is not allowed"},
 		{"state may not log", "state/x.go", imports("state", "log/slog"), "import 'log/slog' is not allowed"},
 		{"state may not take a context", "state/x.go", imports("state", "context"), "import 'context' is not allowed"},
@@ -35,6 +54,13 @@ func TestLintRulesFire(t *testing.T) {
 		{"router may not import actors", "router/x.go", imports("router", "dynctl/actors"), "import 'dynctl/actors' is not allowed"},
 		{"router may not use the network", "router/x.go", imports("router", "net"), "import 'net' is not allowed"},
 		{"router may import state", "router/x.go", imports("router", "dynctl/state"), ""},
+		{"a pure package may not ask the time", "actors/x.go", clock("actors", "Now()"), "use of `time.Now` forbidden"},
+		{"a pure package may not sleep", "state/x.go", clock("state", "Tick(1)"), "use of `time.Tick` forbidden"},
+	})
+}
+
+func TestLintOfThePlannersRooms(t *testing.T) {
+	fires(t, []rule{
 		{"actors may not import an adapter", "actors/x.go", imports("actors", "dynctl/actors/ray"), "import 'dynctl/actors/ray' is not allowed"},
 		{"actors may not use randomness", "actors/x.go", imports("actors", "math/rand/v2"), "import 'math/rand/v2' is not allowed"},
 		{"actors may import state", "actors/x.go", imports("actors", "dynctl/state"), ""},
@@ -59,8 +85,11 @@ func TestLintRulesFire(t *testing.T) {
 		{"the planner may not import an adapter", "actors/plan/x.go", imports("plan", "dynctl/actors/ray"), "import 'dynctl/actors/ray' is not allowed"},
 		{"the planner may not ask the time", "actors/plan/x.go", clock("plan", "Now()"), "use of `time.Now` forbidden"},
 		{"the planner may import actors and state", "actors/plan/x.go", imports("plan", "dynctl/actors", "dynctl/state"), ""},
-		{"a pure package may not ask the time", "actors/x.go", clock("actors", "Now()"), "use of `time.Now` forbidden"},
-		{"a pure package may not sleep", "state/x.go", clock("state", "Tick(1)"), "use of `time.Tick` forbidden"},
+	})
+}
+
+func TestLintOfAdaptersAndPrograms(t *testing.T) {
+	fires(t, []rule{
 		{"an adapter may ask the time", "actors/ray/x.go", clock("ray", "Now()"), ""},
 		{"state/kv may not import state/registry", "state/kv/x.go", imports("kv", "dynctl/state/registry"), "state/kv and state/registry import state alone"},
 		{"state/registry may not import actors", "state/registry/x.go", imports("registry", "dynctl/actors"), "state/kv and state/registry import state alone"},
@@ -72,6 +101,11 @@ func TestLintRulesFire(t *testing.T) {
 		{"doctor may import the exit codes", "cmd/dynctl/internal/doctor/x.go", imports("doctor", "dynctl/cmd/dynctl/internal/exit"), ""},
 		{"nothing imports cmd", "integration/x.go", imports("integration", "dynctl/cmd/tool"), "nothing imports cmd"},
 		{"deploy links none of ours", "deploy/x.go", imports("deploy", "dynctl/state"), "it does not link them"},
+	})
+}
+
+func TestLintOfCode(t *testing.T) {
+	fires(t, []rule{
 		{"what is exported has a comment", "events/x.go", "// Package events is a test.\npackage events\n\nfunc Bare() {}\n", "exported: exported function Bare should have comment"},
 		{"errors are compared with errors.Is", "events/x.go", "// Package events is a test.\npackage events\n\nimport \"io\"\n\n// End reports whether err is io.EOF.\nfunc End(err error) bool { return err == io.EOF }\n", "errorlint"},
 		{"a function has at most 60 lines", "events/x.go", long(plain, 60), ""},
@@ -80,18 +114,7 @@ func TestLintRulesFire(t *testing.T) {
 		{"so is one behind a build tag", "events/x_test.go", long(behindTag, 61), "(funlen)"},
 		{"at most 14 branches", "events/x_test.go", winding(14), ""},
 		{"more are split", "events/x_test.go", winding(15), "(gocyclo)"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			out := lint(t, linter, filepath.Join(root, ".golangci.yml"), tt.file, tt.code)
-			if tt.want == "" && !strings.Contains(out, "0 issues") {
-				t.Errorf("want no issue, got:\n%s", out)
-			}
-			if !strings.Contains(out, tt.want) {
-				t.Errorf("want %q in:\n%s", tt.want, out)
-			}
-		})
-	}
+	})
 }
 
 // packages are the stubs that the files under test import.
