@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -60,7 +61,7 @@ func (k *smoke) byHand(what, model string, c command) {
 			k.t.Error(err)
 		}
 	})
-	env := append(c.env, "TMPDIR="+dir, "VLLM_RPC_BASE_PATH="+dir, "DYN_NAMESPACE="+byHandNamespace, "DYN_SYSTEM_PORT="+strconv.Itoa(ports[1]))
+	env := append(slices.Clone(c.env), "TMPDIR="+dir, "VLLM_RPC_BASE_PATH="+dir, "DYN_NAMESPACE="+byHandNamespace, "DYN_SYSTEM_PORT="+strconv.Itoa(ports[1]))
 	for _, name := range []string{"VLLM_CACHE_ROOT", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "FLASHINFER_WORKSPACE_BASE", "CUDA_CACHE_PATH"} {
 		env = append(env, name+"="+filepath.Join(dir, name))
 	}

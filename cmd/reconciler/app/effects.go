@@ -167,7 +167,8 @@ func (c *commander) publish(ctx context.Context, o order) {
 	if !c.term.Held() {
 		return
 	}
-	e, parts := o.event, append(o.parts, strconv.FormatUint(o.seen, 10), strconv.FormatUint(c.in.Observed.Agent.Incarnation, 10))
+	e := o.event
+	parts := slices.Concat(o.parts, []string{strconv.FormatUint(o.seen, 10), strconv.FormatUint(c.in.Observed.Agent.Incarnation, 10)})
 	e.Data.Epoch = c.term.Epoch
 	id := e.CommandID(parts...)
 	was, known := c.loop.sent[id]
