@@ -58,10 +58,10 @@ var eventTexts = map[string]string{
 	events.TypeLeaderElected:     "A reconciler acts from now on, in the epoch that the event carries.",
 	events.TypeLeaderLost:        "A reconciler no longer acts.",
 	events.TypeAgentConnected:    "An agent has told all that Ray holds; commands reach it from now on.",
-	events.TypeAgentLost:         "The agent has been silent for 3 s, or none stays (AgentFailing) or can be there (RayClusterSuspended, RayTokenRefused, ...). " +
+	events.TypeAgentLost: "The agent has been silent for 3 s, or none stays (AgentFailing) or can be there (RayClusterSuspended, RayTokenRefused, ...). " +
 		"What runs keeps running; nothing is stopped until an agent is back.",
-	events.TypeValueUnreadable:   "A value in a bucket cannot be read and is set aside; everything else goes on.",
-	events.TypeDeletionBlocked:   "A delete is held: more than half of a server's models went at once, or a server still has models.",
+	events.TypeValueUnreadable: "A value in a bucket cannot be read and is set aside; everything else goes on.",
+	events.TypeDeletionBlocked: "A delete is held: more than half of a server's models went at once, or a server still has models.",
 }
 
 // terms are all the words, conditions first.
