@@ -168,10 +168,14 @@ func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, hi
 		return nil, err
 	}
 	defer msgs.Stop()
+	keys, patience := map[string]bool{}, scanTimeout
 	for n := uint64(1); ; n++ {
-		ctx, cancel := context.WithTimeout(ctx, scanTimeout)
-		msg, err := msgs.Next(jetstream.NextContext(ctx))
+		next, cancel := context.WithTimeout(ctx, patience)
+		msg, err := msgs.Next(jetstream.NextContext(next))
 		cancel()
+		if patience == lateTimeout && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			return entries, nil // a key has vanished
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -182,14 +186,21 @@ func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, hi
 		if meta.Sequence.Consumer != n {
 			return nil, fmt.Errorf("%w: message %s of %s was lost on the way", ErrUnreachable, strconv.FormatUint(n, 10), bucket)
 		}
-		entries = append(entries, fromMsg(bucket, msg, meta))
-		if meta.NumPending == 0 {
+		e := fromMsg(bucket, msg, meta)
+		entries, keys[e.key] = append(entries, e), true
+		if meta.NumPending > 0 {
+			continue
+		}
+		if history || uint64(len(keys)) >= pending {
 			return entries, nil
 		}
+		patience = lateTimeout
 	}
 }
 
-const scanTimeout = 5 * time.Second
+// A key that is written again before it is sent comes as it is now, a moment after
+// nothing else is on its way.
+const scanTimeout, lateTimeout = 5 * time.Second, time.Second
 
 func readerConfig(bucket, filter string, policy jetstream.DeliverPolicy) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{

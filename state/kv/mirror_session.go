@@ -23,7 +23,9 @@ type session[T any] struct {
 	fresh  map[string]item[T] // until loaded
 	kept   int                // bytes of values in it
 	loaded bool
-	target uint64 // loaded once everything up to here has arrived
+	target uint64 // the stream's last message when the session began
+	keys   uint64 // how many it had then
+	early  uint64 // of them, how many have arrived as they were then
 	count  uint64 // messages delivered
 }
 
@@ -54,7 +56,7 @@ func (s *session[T]) run(ctx context.Context, reconnects <-chan nats.Status) err
 		}
 	}()
 	s.rest = func(ctx context.Context) error { return rest(ctx, stream, cons.CachedInfo().Name) }
-	if cons.CachedInfo().NumPending == 0 {
+	if s.keys = cons.CachedInfo().NumPending; s.keys == 0 {
 		m.mu.Lock()
 		s.finish()
 		m.mu.Unlock()
@@ -175,7 +177,10 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	if initial {
 		m.trim(&it, s.fresh[e.key], &s.kept)
 		s.fresh[e.key] = it
-		if meta.NumPending == 0 || e.rev >= s.target {
+		if e.rev <= s.target {
+			s.early++
+		}
+		if s.complete(meta.NumPending) {
 			s.finish()
 		}
 	} else {
@@ -198,6 +203,13 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	if !initial {
 		s.tire(e.size, meta.NumPending)
 	}
+}
+
+// complete reports whether all keys have arrived, with so many messages on their way. What
+// is written again before it is sent is not sent as it was; until it comes as it is now,
+// nothing may be on its way although it has not arrived. m.mu is held.
+func (s *session[T]) complete(pending uint64) bool {
+	return s.early >= s.keys || pending == 0 && uint64(len(s.fresh)) >= s.keys
 }
 
 // finish puts the loaded entries in force; m.mu is held.
