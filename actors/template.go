@@ -74,7 +74,7 @@ type RoleTemplate struct {
 	InfraActors []string `json:"infraActors,omitempty"`
 	// Component is the Dynamo component: "{slug}" or "{slug}_{role}".
 	Component string `json:"component"`
-	// Card says that a worker of this role publishes a model card of its own.
+	// Card reports whether a worker of this role publishes a model card of its own.
 	Card bool `json:"card"`
 }
 
@@ -110,7 +110,7 @@ type ModelTemplate struct {
 	// Counts are the replicas by role that the spec asked for: what a generation that
 	// comes back after a change of the mode runs with.
 	Counts map[string]int `json:"counts,omitempty"`
-	// Proven says that the generation was Ready once. It is noted when a status that
+	// Proven reports whether the generation was Ready once. It is noted when a status that
 	// says so is read, and is no part of the rendering.
 	Proven bool `json:"proven,omitempty"`
 }
@@ -171,7 +171,7 @@ type ActorTemplate struct {
 	// Seconds.
 	StartupTimeout         float64 `json:"startupTimeout"`
 	TerminationGracePeriod float64 `json:"terminationGracePeriod"`
-	// KeepData says that the runtime directory's data outlives the unit.
+	// KeepData reports whether the runtime directory's data outlives the unit.
 	KeepData bool `json:"keepData,omitempty"`
 	// Digest is the hash over all of it but Health and the timeouts.
 	Digest string `json:"digest"`

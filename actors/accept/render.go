@@ -263,7 +263,7 @@ func (a *accepter) outdated(s *acceptedServer, m *acceptedModel) bool {
 }
 
 // effectiveRouter is the routing that requests for a model meet: that of its own
-// card, else the frontend's. It says whether it is the card's.
+// card, else the frontend's. It reports whether it is the card's.
 func (a *accepter) effectiveRouter(s *acceptedServer, m *acceptedModel) (r state.RouterStatus, carried bool) {
 	if a.releases.NoCards() {
 		return s.Template.Router, false

@@ -65,7 +65,7 @@ func (r *round) readyCondition(c *conditions, m *model) {
 	c.set(state.CondReady, state.StatusTrue, actors.CondOK, "")
 }
 
-// availableCondition says whether a request would be served now, by any
+// availableCondition tells whether a request would be served now, by any
 // generation: that is the frontend's word alone.
 func (r *round) availableCondition(c *conditions, m *model) {
 	fm, ok := m.server.frontend.Models[m.Spec.ServedName]

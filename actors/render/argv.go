@@ -98,7 +98,7 @@ func (c command) kvTransferFlags() []actors.Text {
 	return lits("--kv-transfer-config", objectText(config))
 }
 
-// kvEvents says whether the worker publishes KV events, in its engine's words.
+// kvEvents are the arguments by which the worker publishes KV events or not, as its engine spells them.
 func (c command) kvEvents() []actors.Text {
 	switch c.spec.Engine {
 	case state.EngineVLLM:

@@ -101,7 +101,7 @@ func (c *charge) wake() {
 	}
 }
 
-// synced says that all has been reported.
+// synced publishes that everything has been reported.
 func (c *charge) synced(ctx context.Context) error {
 	c.mu.Lock()
 	c.agent.Synced = true

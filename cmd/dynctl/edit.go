@@ -69,7 +69,7 @@ func (d *document) bytes() []byte {
 	return raw
 }
 
-// get decodes the value at a path into dst and says whether there is one.
+// get decodes the value at a path into dst and reports whether there is one.
 func (d *document) get(dst any, path ...string) bool {
 	args := d.root
 	for i, key := range path {

@@ -95,7 +95,7 @@ func argumentOf(field, key string, programs []string) (known []explanation, with
 	return known, without, nil
 }
 
-// unknownArgument says that no program knows an argument, with what was meant where
+// unknownArgument is the error for an argument that no program knows, with what was meant where
 // one can tell.
 func unknownArgument(field, key string, programs []string) error {
 	list := "dynctl explain " + field

@@ -97,7 +97,7 @@ func (f *forecast) move(u state.Unit, sign int) {
 	}
 }
 
-// apply carries the last round out, lets what is under way end, and says whether
+// apply carries the last round out, lets what is under way end, and reports whether
 // anything has changed.
 func (f *forecast) apply() (moved bool) {
 	gone, still := map[state.UnitKey]bool{}, map[state.UnitKey]bool{}

@@ -22,7 +22,7 @@ type revisionInfo struct {
 	Author   string    `json:"author"`
 	Comment  string    `json:"comment"`
 	Deleted  bool      `json:"deleted"`
-	// Running says that this is the accepted revision.
+	// Running reports whether this is the accepted revision.
 	Running bool `json:"running"`
 	// Document is null for a deletion.
 	Document json.RawMessage `json:"document"`

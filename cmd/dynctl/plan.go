@@ -67,7 +67,7 @@ type planInfo struct {
 	// Steps are what is done, in order, if all goes well: a step begins when the one
 	// before is done, that is, when what it starts is ready and what it stops is gone.
 	Steps []planStep `json:"steps"`
-	// More says that there are more steps than are told.
+	// More reports whether there are more steps than are shown.
 	More bool `json:"more"`
 	// Starts and Stops are those of all steps, in their order.
 	Starts []planAction `json:"starts"`

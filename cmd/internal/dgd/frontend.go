@@ -152,7 +152,7 @@ func (c *converter) add(dst *state.Args, f flag, program, where string) {
 	*dst = dst.With(arg.Key, arg.Value)
 }
 
-// router says whether KV events are on, where the deployment routes by KV cache and
+// router decides whether KV events are on, where the deployment routes by KV cache and
 // leaves that to Dynamo: there they are whatever the workers do.
 func (c *converter) router(workers []worker) {
 	router := &c.server.Spec.Router

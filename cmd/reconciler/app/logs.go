@@ -199,7 +199,7 @@ func (l *logCopy) copy(ctx context.Context, reply agentlogs.Reply) {
 	}
 }
 
-// take writes the lines that are complete, and says whether somebody reads them.
+// take writes the lines that are complete, and reports whether somebody reads them.
 func (l *logCopy) take(text string) bool {
 	text = l.rest + text
 	end := strings.LastIndexByte(text, '\n') + 1

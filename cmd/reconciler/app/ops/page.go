@@ -93,7 +93,7 @@ func (p *Page) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 }
 
-// Changed says that the source may return something else now.
+// Changed tells the page that the source may return something else now.
 func (p *Page) Changed() {
 	p.mu.Lock()
 	p.dirty = true
@@ -144,7 +144,7 @@ func (p *Page) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, page)
 }
 
-// secure says that nothing from elsewhere may be loaded, and that nothing may
+// secure tells the browser that nothing from elsewhere may be loaded, and that nothing may
 // frame the page.
 func secure(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "+
