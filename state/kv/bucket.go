@@ -171,7 +171,7 @@ func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, hi
 	keys, patience := map[string]bool{}, scanTimeout
 	for n := uint64(1); ; n++ {
 		next, cancel := context.WithTimeout(ctx, patience)
-		msg, err := msgs.Next(jetstream.NextContext(next))
+		e, left, err := nextEntry(next, msgs, bucket, n)
 		cancel()
 		if patience == lateTimeout && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 			return entries, nil // a key has vanished
@@ -179,16 +179,8 @@ func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, hi
 		if err != nil {
 			return nil, err
 		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return nil, err
-		}
-		if meta.Sequence.Consumer != n {
-			return nil, fmt.Errorf("%w: message %s of %s was lost on the way", ErrUnreachable, strconv.FormatUint(n, 10), bucket)
-		}
-		e := fromMsg(bucket, msg, meta)
 		entries, keys[e.key] = append(entries, e), true
-		if meta.NumPending > 0 {
+		if left > 0 {
 			continue
 		}
 		if history || uint64(len(keys)) >= pending {
@@ -196,6 +188,22 @@ func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, hi
 		}
 		patience = lateTimeout
 	}
+}
+
+// nextEntry is the n-th that a consumer sends; left is how many follow.
+func nextEntry(ctx context.Context, msgs jetstream.MessagesContext, bucket string, n uint64) (e entry, left uint64, err error) {
+	msg, err := msgs.Next(jetstream.NextContext(ctx))
+	if err != nil {
+		return entry{}, 0, err
+	}
+	meta, err := msg.Metadata()
+	if err != nil {
+		return entry{}, 0, err
+	}
+	if meta.Sequence.Consumer != n {
+		return entry{}, 0, fmt.Errorf("%w: message %s of %s was lost on the way", ErrUnreachable, strconv.FormatUint(n, 10), bucket)
+	}
+	return fromMsg(bucket, msg, meta), meta.NumPending, nil
 }
 
 // A key that is written again before it is sent comes as it is now, a moment after
