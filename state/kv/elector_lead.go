@@ -19,7 +19,7 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 	// The timer ends the term even while a renewal hangs.
 	expiry := time.AfterFunc(held.left(), end)
 	defer expiry.Stop()
-	next := time.NewTimer(LeaseRenew)
+	next, every := time.NewTimer(LeaseRenew), LeaseRenew
 	defer next.Stop()
 	for {
 		select {
@@ -52,7 +52,7 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 				continue // it has fired: the term is over
 			}
 			expiry.Reset(held.left())
-			next.Reset(LeaseRenew)
+			next.Reset(every)
 		case isCode(err, codeWrongSequence), isCode(err, codeWrongSequenceConstant):
 			// Another holder, or our own renewal whose answer was lost.
 			switch stored, ok, unread := e.mine(termCtx, l); {
@@ -60,7 +60,7 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 				e.opts.Log.Warn("lease not renewed, and whose it is cannot be read", "epoch", l.Epoch, "error", unread)
 				next.Reset(LeaseRenew / 5)
 			case ok:
-				rev = stored
+				rev, every = stored, contestedRenew
 				next.Reset(0)
 			default:
 				e.opts.Log.Warn("lease lost", "epoch", l.Epoch)

@@ -18,6 +18,10 @@ const (
 	LeaseTTL = 3 * time.Second
 	// LeaseRenew is how often it is renewed.
 	LeaseRenew = time.Second
+	// contestedRenew is how often, once somebody has written over it. Whoever does that
+	// in step with the renewals would leave it so short each time that no standby hears of
+	// it before it is gone; in this step it stands long enough at least once a lease.
+	contestedRenew = LeaseRenew * 3 / 10
 	// leaseMargin is how long before the end of its lease a leader steps down.
 	leaseMargin = 500 * time.Millisecond
 	// leaseTry bounds one request, so that a renewal can be tried again in time.
