@@ -20,9 +20,10 @@ import (
 // Bounds of the reconciler while somebody floods the store. A machine that does
 // nothing else needs less than 2 s to accept a spec; since others may not, the
 // processor time counts that the reconciler takes meanwhile: up to four times as much
-// where twenty programs share two cores.
+// where twenty programs share two cores. Memory is 400 MB (docs/limits.md), and a quarter
+// more for a disk on which a flood comes faster.
 const (
-	floodMemory = 400 << 20
+	floodMemory = 500 << 20
 	floodAccept = 20 * time.Second
 )
 
