@@ -143,8 +143,15 @@ const (
 	busyMax   = 100 * time.Millisecond
 )
 
+// How long each try of a scan waits for the next message.
+var scanPatience = []time.Duration{time.Second, time.Second, 2 * time.Second, 5 * time.Second}
+
 // scan reads the entries under a filter ("unit.>"), oldest first: the newest of
 // each key, or all that history holds.
+//
+// A key that is written again before it is sent is not sent as it was. Until it comes as
+// it is now, nothing may be on its way although it has not arrived, or NATS waits for it
+// without being woken; both end a try and not the scan.
 func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, history bool) (entries []entry, err error) {
 	s, err := js.Stream(ctx, streamName(bucket))
 	if err != nil {
@@ -154,39 +161,45 @@ func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, hi
 	if history {
 		policy = jetstream.DeliverAllPolicy
 	}
-	cons, err := s.CreateConsumer(ctx, readerConfig(bucket, filter, policy))
+	for _, patience := range scanPatience {
+		var keys, want uint64
+		entries, keys, want, err = scanOnce(ctx, s, readerConfig(bucket, filter, policy), patience)
+		whole := err == nil && (history || keys >= want)
+		if whole || ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+	}
+	return entries, err // of keys that vanish in every try, those that are there
+}
+
+// scanOnce also tells how many keys it has read, and how many there were.
+func scanOnce(ctx context.Context, s jetstream.Stream, cfg jetstream.ConsumerConfig, patience time.Duration) (entries []entry, read, want uint64, err error) {
+	cons, err := s.CreateConsumer(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, 0, 0, err
 	}
 	defer dropConsumer(s, cons)
-	pending := cons.CachedInfo().NumPending
-	if pending == 0 {
-		return nil, nil
+	want = cons.CachedInfo().NumPending
+	if want == 0 {
+		return nil, 0, 0, nil
 	}
-	msgs, err := cons.Messages()
+	msgs, err := cons.Messages(jetstream.PullExpiry(10*heartbeat), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
-		return nil, err
+		return nil, 0, 0, err
 	}
 	defer msgs.Stop()
-	keys, patience := map[string]bool{}, scanTimeout
+	keys, bucket := map[string]bool{}, strings.TrimPrefix(s.CachedInfo().Config.Name, streamName(""))
 	for n := uint64(1); ; n++ {
 		next, cancel := context.WithTimeout(ctx, patience)
 		e, left, err := nextEntry(next, msgs, bucket, n)
 		cancel()
-		if patience == lateTimeout && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-			return entries, nil // a key has vanished
-		}
 		if err != nil {
-			return nil, err
+			return nil, 0, 0, err
 		}
 		entries, keys[e.key] = append(entries, e), true
-		if left > 0 {
-			continue
+		if left == 0 {
+			return entries, uint64(len(keys)), want, nil
 		}
-		if history || uint64(len(keys)) >= pending {
-			return entries, nil
-		}
-		patience = lateTimeout
 	}
 }
 
@@ -205,10 +218,6 @@ func nextEntry(ctx context.Context, msgs jetstream.MessagesContext, bucket strin
 	}
 	return fromMsg(bucket, msg, meta), meta.NumPending, nil
 }
-
-// A key that is written again before it is sent comes as it is now, a moment after
-// nothing else is on its way.
-const scanTimeout, lateTimeout = 5 * time.Second, time.Second
 
 func readerConfig(bucket, filter string, policy jetstream.DeliverPolicy) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{

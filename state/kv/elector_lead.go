@@ -46,13 +46,13 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 		cancel()
 		switch {
 		case err == nil:
-			rev = newRev
+			next.Reset(every)
+			rev, every = newRev, min(every*5/4, LeaseRenew)
 			held.extend(sent)
 			if !expiry.Stop() {
 				continue // it has fired: the term is over
 			}
 			expiry.Reset(held.left())
-			next.Reset(every)
 		case isCode(err, codeWrongSequence), isCode(err, codeWrongSequenceConstant):
 			// Another holder, or our own renewal whose answer was lost.
 			switch stored, ok, unread := e.mine(termCtx, l); {

@@ -88,6 +88,7 @@ type mirror[T any] struct {
 	connected bool
 	verified  time.Time // when the copy was last known to be complete
 	seen      uint64    // everything up to this sequence has arrived
+	lacked    uint64    // keys that the last load which came to an end was short of
 	// found are the values that were set aside and nobody has been told of yet.
 	found   []Unreadable
 	kept    int    // bytes of values in items

@@ -26,6 +26,8 @@ type session[T any] struct {
 	target uint64 // the stream's last message when the session began
 	keys   uint64 // how many it had then
 	early  uint64 // of them, how many have arrived as they were then
+	left   uint64 // how many were on their way behind the last message
+	until  uint64 // messages, when all has arrived that was there as the first later one was sent
 	count  uint64 // messages delivered
 }
 
@@ -102,6 +104,10 @@ func (s *session[T]) follow(ctx context.Context, reconnects <-chan nats.Status) 
 				return err
 			}
 			if behind && seen == lag {
+				if s.completeWithout() {
+					s.m.cfg.kick()
+					continue
+				}
 				return fmt.Errorf("%w: that of %s has stopped", errGap, s.m.cfg.bucket)
 			}
 			lag = 0
@@ -125,7 +131,10 @@ func (s *session[T]) verify(ctx context.Context) (behind bool, seen uint64, err 
 	if !info.Created.Equal(m.created) {
 		return false, 0, errRecreated
 	}
-	if s.loaded && info.State.LastSeq <= m.seen {
+	if !s.loaded {
+		return true, s.count, nil
+	}
+	if info.State.LastSeq <= m.seen {
 		if s.purged(info.State.NumSubjects) {
 			return false, 0, errPurged
 		}
@@ -177,10 +186,12 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	if initial {
 		m.trim(&it, s.fresh[e.key], &s.kept)
 		s.fresh[e.key] = it
-		if e.rev <= s.target {
+		if s.left = meta.NumPending; e.rev <= s.target {
 			s.early++
+		} else if s.until == 0 {
+			s.until = s.count + s.left
 		}
-		if s.complete(meta.NumPending) {
+		if s.complete() {
 			s.finish()
 		}
 	} else {
@@ -205,11 +216,29 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	}
 }
 
-// complete reports whether all keys have arrived, with so many messages on their way. What
-// is written again before it is sent is not sent as it was; until it comes as it is now,
-// nothing may be on its way although it has not arrived. m.mu is held.
-func (s *session[T]) complete(pending uint64) bool {
-	return s.early >= s.keys || pending == 0 && uint64(len(s.fresh)) >= s.keys
+// complete reports whether all keys have arrived. What is written again before it is sent
+// is not sent as it was; until it comes as it is now, nothing may be on its way although
+// it has not arrived. m.mu is held.
+func (s *session[T]) complete() bool {
+	return s.early >= s.keys || s.until > 0 && s.count >= s.until && uint64(len(s.fresh)) >= s.keys
+}
+
+// completeWithout puts a load in force that lacks as many keys as the one before it, though
+// nothing is on its way: NATS counts what it cannot read. It reports whether it did.
+func (s *session[T]) completeWithout() bool {
+	m := s.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.loaded || s.count == 0 || s.left > 0 {
+		return false
+	}
+	lacks := s.keys - min(s.keys, uint64(len(s.fresh)))
+	if m.lacked != lacks {
+		m.lacked = lacks
+		return false
+	}
+	s.finish()
+	return true
 }
 
 // finish puts the loaded entries in force; m.mu is held.

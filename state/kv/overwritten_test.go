@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -85,5 +87,34 @@ func TestReadWhileWritten(t *testing.T) {
 		missing(<-loaded)
 		cancel()
 		<-ended
+	}
+}
+
+// What is written once more between the making of a reader and its first question wakes
+// nobody: the read neither waits for it in vain nor ends without it.
+func TestReadAfterABurst(t *testing.T) {
+	js := newStore(t).ready()
+	bucket := must(js.KeyValue(t.Context(), BucketObserved))(t)
+	keys := []string{"unit.default.a", "unit.default.b", "unit.default.c"}
+	for _, key := range keys {
+		must(bucket.PutString(t.Context(), key, "{}"))(t)
+	}
+	for range 60 {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for _, key := range keys[1:] {
+				must(js.PublishAsync(subject(BucketObserved, key), []byte("{}")))(t)
+			}
+		})
+		began := time.Now()
+		entries := must(scan(t.Context(), js, BucketObserved, ">", false))(t)
+		found := map[string]bool{}
+		for _, e := range entries {
+			found[e.key] = true
+		}
+		if len(found) != len(keys) {
+			t.Errorf("only %v after %s", found, time.Since(began))
+		}
+		wg.Wait()
 	}
 }

@@ -73,7 +73,7 @@ func (c *Client) announceRestore(ctx context.Context) (done func() error, err er
 		return nil, wrap("announce the restore", err)
 	}
 	return func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), scanTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
 		defer cancel()
 		h := header("", "")
 		h.Set(headerOperation, opDelete)

@@ -178,9 +178,8 @@ class UnitActor:
         return self._snapshot()
 
     async def stop(self, caller: dict[str, Any], grace: float) -> dict[str, Any]:
-        """End the process gracefully, for good. Agents of another store may ask: a
-        sweep is not bound to the store. caller["command"] says what asks for it, for an
-        agent that takes over meanwhile."""
+        """End the process gracefully, for good. Agents of another store may ask: a sweep is
+        not bound to the store. caller["command"] says what asks for it, for a later agent."""
         if not self._admit(caller) and caller["storeId"] == self._store:
             return {"stale": self._incarnation}
         if self._stop is None:
@@ -189,6 +188,7 @@ class UnitActor:
             }
         async with self._lock:
             await self._end_process(grace, self._stop.get("retires", False))
+            self._holder.keep(())
             self._change(state="Stopping")
         return self._snapshot()
 

@@ -101,7 +101,7 @@ class Monitor:
         self.cpu: Callable[[], float] = lambda: 0.0
         # Whether a process of the attempt listens on the port; None: nobody does.
         self.listens: Callable[[int], bool | None] = lambda port: True
-        self._leased = asyncio.Event()  # its lease is known, or will not be
+        self._leased = asyncio.Event()
         self.on_ready: Callable[[], None] = lambda: None
         self.on_lease: Callable[[int], None] = lambda lease: None
         self.on_failure: Callable[[str], None] = lambda reason: None
@@ -197,9 +197,8 @@ class Monitor:
                 except (OSError, ValueError, EOFError, asyncio.TimeoutError):
                     continue
                 lease = parse_lease(body) if status == 200 else 0
-                if lease:
-                    if not await self._is_strange():
-                        self.on_lease(lease)
+                if lease and not await self._is_strange():
+                    self.on_lease(lease)
                     self._leased.set()
                     return
                 break

@@ -67,21 +67,25 @@ def listeners(port: int) -> set[str]:
 
 
 def listens(session: int, port: int) -> bool | None:
-    """Whether who listens on a port is a process of a session; None if nobody does."""
+    """Whether who listens on a port is a process of a session; None if nobody does, or
+    where the files of one cannot be seen (a program with capabilities of its own)."""
     sockets = listeners(port)
     if not sockets:
         return None
-    return any(p.session == session and not sockets.isdisjoint(_files(p.pid)) for p in processes())
+    try:
+        own = [p.pid for p in processes() if p.session == session and p.state not in ("Z", "X")]
+        return any(not sockets.isdisjoint(_files(pid)) for pid in own)
+    except PermissionError:
+        return None
 
 
 def _files(pid: int) -> Iterator[str]:
     directory = f"/proc/{pid}/fd"
     try:
-        numbers = os.listdir(directory)
-    except OSError:
+        for number in os.listdir(directory):
+            try:
+                yield os.readlink(f"{directory}/{number}")
+            except FileNotFoundError:
+                continue
+    except (FileNotFoundError, ProcessLookupError):
         return  # it has ended
-    for number in numbers:
-        try:
-            yield os.readlink(f"{directory}/{number}")
-        except OSError:
-            continue

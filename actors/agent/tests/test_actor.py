@@ -222,7 +222,8 @@ class TakenPort(Actor):
         return snap
 
     async def test_what_another_program_says_is_not_believed(self):
-        snap = await self.attempt("import time; time.sleep(3600)", Stranger)
+        with mock.patch.object(health, "PATIENCE", 0.3):
+            snap = await self.attempt("import time; time.sleep(3600)", Stranger)
         self.assertEqual(snap["exit"]["reason"], "PortConflict")
         self.assertEqual(snap["exit"]["cause"], f"another program has taken its port {self.port} (system)")
 
