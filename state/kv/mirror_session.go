@@ -186,12 +186,7 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	if initial {
 		m.trim(&it, s.fresh[e.key], &s.kept)
 		s.fresh[e.key] = it
-		if s.left = meta.NumPending; e.rev <= s.target {
-			s.early++
-		} else if s.until == 0 {
-			s.until = s.count + s.left
-		}
-		if s.complete() {
+		if s.complete(e.rev, meta.NumPending) {
 			s.finish()
 		}
 	} else {
@@ -216,10 +211,17 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	}
 }
 
-// complete reports whether all keys have arrived. What is written again before it is sent
-// is not sent as it was; until it comes as it is now, nothing may be on its way although
-// it has not arrived. m.mu is held.
-func (s *session[T]) complete() bool {
+// complete takes note of a message and of how many are on their way behind it, and reports
+// whether all keys have arrived. What is written again before it is sent is not sent as it
+// was; until it comes as it is now, nothing may be on its way although it has not arrived.
+// m.mu is held.
+func (s *session[T]) complete(rev, left uint64) bool {
+	s.left = left
+	if rev <= s.target {
+		s.early++
+	} else if s.until == 0 {
+		s.until = s.count + left
+	}
 	return s.early >= s.keys || s.until > 0 && s.count >= s.until && uint64(len(s.fresh)) >= s.keys
 }
 
