@@ -79,6 +79,7 @@ func (f *fakeFrontend) rounds() int {
 // during waits, and counts what was asked for in the meantime and since the last call.
 func (f *fakeFrontend) during(d time.Duration) map[string]int {
 	time.Sleep(d)
+	synctest.Wait() // no round is under way
 	n := map[string]int{}
 	f.set(func() {
 		for _, path := range f.asked {

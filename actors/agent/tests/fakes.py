@@ -125,8 +125,10 @@ class Handle:
         return work.result()
 
     def die(self) -> None:
-        """With its process."""
+        """With its process, which lets go of what it held."""
         self.dead.set()
+        if self.actor is not None:
+            self.actor._holder.keep(())
         for process in self.actor.started if self.actor else []:
             process.end(-9)
 

@@ -70,8 +70,8 @@ Traceback (most recent call last):
   File "vllm/v1/worker/gpu_worker.py", line 231, in determine_available_memory
 torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 3.50 GiB. <GPU 5> has 1.12 GiB free.`
 
-// nextAttempt is when the model that fails is executed again.
-var nextAttempt = noon.Add(42 * time.Second)
+// nextAttempt is when the model that fails is executed again; noon moves in a browser.
+func nextAttempt() time.Time { return noon.Add(42 * time.Second) }
 
 // fixture is a server with a model in each of the states that people ask about.
 func fixture() Input {
@@ -94,7 +94,7 @@ func fixture() Input {
 			{ID: "node-gpu-2", IP: "10.0.0.6", GPUs: 2, CPUs: 32, Alive: true, FreeGPUs: &none},
 		},
 		Waits: []actors.Wait{
-			{Key: state.UnitKey{Server: "default", Unit: "5e6f7a8b_llama_70b_DP0"}, Model: "llama-70b", Reason: actors.WaitBackOff, Message: "code 1, attempt 4", Until: nextAttempt},
+			{Key: state.UnitKey{Server: "default", Unit: "5e6f7a8b_llama_70b_DP0"}, Model: "llama-70b", Reason: actors.WaitBackOff, Message: "code 1, attempt 4", Until: nextAttempt()},
 			{Key: state.UnitKey{Server: "default", Unit: "9c0d1e2f_mixtral_8x22b_DP0"}, Model: "mixtral-8x22b", Reason: actors.ReasonInsufficientGPUs, Message: "4 GPUs are needed on one node, 1 is free"},
 		},
 		Orphans: []actors.Orphan{{Key: state.UnitKey{Server: "default", Unit: "deadbeef_gemma_DP0"}, Reason: actors.ReasonOrphan, Message: "no accepted spec asks for it"}},
@@ -102,6 +102,7 @@ func fixture() Input {
 }
 
 func fixtureStatuses() []state.Status {
+	until := nextAttempt()
 	auto := state.RouterStatus{Mode: "kv", KVEvents: true, Source: "auto", Because: "model qwen3-32b is disaggregated, and kv routing is what pairs its prefill with its decode"}
 	server := state.Status{
 		Key: "server.default", Kind: state.KindServer, Server: "default", ObservedRevision: 3, AcceptedRevision: 3, Generation: "00c0ffee",
@@ -113,7 +114,7 @@ func fixtureStatuses() []state.Status {
 	qwen.Placements = []state.PlacementStatus{{Unit: "1a2b3c4d_qwen_qwen3_32b_decode_0", State: "Ready"}, {Unit: "1a2b3c4d_qwen_qwen3_32b_prefill_0", State: "Ready"}}
 	qwen.Router = &auto
 	llama := model("llama-70b", "5e6f7a8b", chain(state.CondWorkersReady, actors.WaitBackOff, "0 of 1 workers are healthy: code 1, attempt 4"), map[string]state.RoleStatus{
-		"aggregated": {Desired: 1, Updated: 1, Restarts: 3, BackoffUntil: &nextAttempt, LastExit: &state.ExitStatus{
+		"aggregated": {Desired: 1, Updated: 1, Restarts: 3, BackoffUntil: &until, LastExit: &state.ExitStatus{
 			Unit: "5e6f7a8b_llama_70b_DP0", Code: 1, Reason: "Exited", LogTail: crash, At: noon.Add(-69 * time.Second),
 		}},
 	})
