@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 
 	"dynctl/deploy/local"
@@ -71,14 +70,19 @@ func (k *smoke) byHand(what, model string, c command) {
 			plane = value
 		}
 	}
-	frontend := k.startByHand(dir, "frontend", append(env, "DYN_SYSTEM_PORT=-1"), c.argv[0], "-m", "dynamo.frontend", "--http-port", strconv.Itoa(ports[0]),
+	start := func(name string, env []string, argv ...string) *program {
+		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.Env, cmd.Dir = env, dir
+		return k.s.Env.launch(k.t, name, cmd)
+	}
+	frontend := start("frontend", append(env, "DYN_SYSTEM_PORT=-1"), c.argv[0], "-m", "dynamo.frontend", "--http-port", strconv.Itoa(ports[0]),
 		"--namespace", byHandNamespace, "--discovery-backend", "etcd", "--request-plane", plane, "--event-plane", "nats")
-	defer endByHand(k.t, frontend)
+	defer frontend.end(syscall.SIGTERM)
 	time.Sleep(5 * time.Second) // its imports are not the worker's
 	url := fmt.Sprintf("http://127.0.0.1:%d/v1/chat/completions", ports[0])
 	for _, caches := range []string{"cold", "warm"} {
 		began := time.Now()
-		worker := k.startByHand(dir, caches, env, c.argv...)
+		worker := start("worker", env, c.argv...)
 		Eventually(k.t, k.start, what+", "+caches+": an answer", func() bool {
 			ctx, cancel := context.WithTimeout(k.t.Context(), 10*time.Second)
 			defer cancel()
@@ -86,37 +90,6 @@ func (k *smoke) byHand(what, model string, c command) {
 			return err == nil
 		})
 		k.add(smokeRow{what: what + ", " + caches, healed: time.Since(began), note: "from its exec to its first answer"})
-		endByHand(k.t, worker)
+		worker.end(syscall.SIGTERM)
 	}
-}
-
-// startByHand starts a program in a session of its own.
-func (k *smoke) startByHand(dir, name string, env []string, argv ...string) *exec.Cmd {
-	k.t.Helper()
-	log, err := os.Create(filepath.Join(dir, name+".log"))
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	defer log.Close()
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = env, dir, log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		k.t.Fatal(err)
-	}
-	k.t.Cleanup(func() {
-		if cmd.ProcessState == nil { // the test failed before it was ended
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-			text, _ := os.ReadFile(log.Name())
-			k.t.Logf("%s ended so:\n%s", name, text[max(0, len(text)-4000):])
-		}
-	})
-	return cmd
-}
-
-// endByHand ends a program and waits for it.
-func endByHand(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	Signal(t, cmd.Process.Pid, syscall.SIGTERM)
-	_ = cmd.Wait() // by a signal or not, it has ended
 }

@@ -30,13 +30,20 @@ type program struct {
 // spawn starts a program of bin/ with its output in a file.
 func (e *Env) spawn(t *testing.T, name string, args ...string) *program {
 	t.Helper()
+	cmd := exec.Command(filepath.Join(e.cfg.Bin, name), args...)
+	cmd.Env = append(os.Environ(), local.MarkEnv+"="+e.cfg.TempDir, "NO_COLOR=1")
+	return e.launch(t, name, cmd)
+}
+
+// launch starts a command in a session of its own, with its output in a file.
+func (e *Env) launch(t *testing.T, name string, cmd *exec.Cmd) *program {
+	t.Helper()
 	log, err := os.CreateTemp(e.cfg.RunDir, name+"-*.log")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	p := &program{t: t, cmd: exec.Command(filepath.Join(e.cfg.Bin, name), args...), log: log.Name(), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), local.MarkEnv+"="+e.cfg.TempDir, "NO_COLOR=1")
+	p := &program{t: t, cmd: cmd, log: log.Name(), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := p.cmd.Start(); err != nil {

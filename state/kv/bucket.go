@@ -163,7 +163,7 @@ func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, hi
 	}
 	for _, patience := range scanPatience {
 		var keys, want uint64
-		entries, keys, want, err = scanOnce(ctx, s, readerConfig(bucket, filter, policy), patience)
+		entries, keys, want, err = scanOnce(ctx, s, bucket, readerConfig(bucket, filter, policy), patience)
 		whole := err == nil && (history || keys >= want)
 		if whole || ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			break
@@ -173,7 +173,9 @@ func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, hi
 }
 
 // scanOnce also tells how many keys it has read, and how many there were.
-func scanOnce(ctx context.Context, s jetstream.Stream, cfg jetstream.ConsumerConfig, patience time.Duration) (entries []entry, read, want uint64, err error) {
+func scanOnce(
+	ctx context.Context, s jetstream.Stream, bucket string, cfg jetstream.ConsumerConfig, patience time.Duration,
+) (entries []entry, read, want uint64, err error) {
 	cons, err := s.CreateConsumer(ctx, cfg)
 	if err != nil {
 		return nil, 0, 0, err
@@ -188,7 +190,7 @@ func scanOnce(ctx context.Context, s jetstream.Stream, cfg jetstream.ConsumerCon
 		return nil, 0, 0, err
 	}
 	defer msgs.Stop()
-	keys, bucket := map[string]bool{}, strings.TrimPrefix(s.CachedInfo().Config.Name, streamName(""))
+	keys := map[string]bool{}
 	for n := uint64(1); ; n++ {
 		next, cancel := context.WithTimeout(ctx, patience)
 		e, left, err := nextEntry(next, msgs, bucket, n)

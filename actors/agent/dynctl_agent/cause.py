@@ -174,7 +174,7 @@ def find(text: str, recent: int = RECENT) -> Found | None:
         return max(reversed(logged), key=lambda f: f.tells) if logged else None
     best = fatal[-1]
     # One that speaks of another follows it soon.
-    for f in reversed(_since(fatal, lines, best.at, min(recent, AT_ONCE))):
+    for f in reversed(_since(fatal, lines, best.at, AT_ONCE)):
         if best.tells == 2:
             break
         if f.tells > best.tells:
@@ -182,7 +182,7 @@ def find(text: str, recent: int = RECENT) -> Found | None:
     if best.tells == 2:
         return _root(best)
     # Of those that speak of others the first is the nearest to the cause.
-    logged = [f for f in _since(found, lines, last, min(recent, AT_ONCE)) if f.tells == 2 and not f.harmless]
+    logged = [f for f in _since(found, lines, last, AT_ONCE) if f.tells == 2 and not f.harmless]
     return logged[-1] if logged else next(f for f in fatal if f.tells == best.tells)
 
 

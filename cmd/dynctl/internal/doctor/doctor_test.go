@@ -9,27 +9,10 @@ import (
 	"time"
 
 	"dynctl/actors"
-	"dynctl/events"
+	"dynctl/cmd/internal/storetest"
 	"dynctl/state"
 	"dynctl/state/kv"
-	"dynctl/state/kv/natsd/natsdtest"
 )
-
-func newStore(t *testing.T) *kv.Client {
-	t.Helper()
-	client, err := kv.Connect(t.Context(), natsdtest.Start(t).URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	if _, err := kv.EnsureBuckets(t.Context(), client.JetStream()); err != nil {
-		t.Fatal(err)
-	}
-	if err := events.EnsureStream(t.Context(), client.JetStream()); err != nil {
-		t.Fatal(err)
-	}
-	return client
-}
 
 // examine makes the checks with a clock that is ahead; nothing is declared.
 func examine(t *testing.T, client *kv.Client, ahead time.Duration) []Finding {
@@ -44,7 +27,7 @@ func examine(t *testing.T, client *kv.Client, ahead time.Duration) []Finding {
 // TestClock: a clock that disagrees with the store's is told of, and what
 // the store says is not misread because of it.
 func TestClock(t *testing.T) {
-	client := newStore(t)
+	client, _ := storetest.New(t)
 	observed, err := client.JetStream().KeyValue(t.Context(), kv.BucketObserved)
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +58,7 @@ func TestClock(t *testing.T) {
 // TestAgentFailing: why no agent stays is told as the reconciler finds it, also
 // while an agent happens to be there.
 func TestAgentFailing(t *testing.T) {
-	client := newStore(t)
+	client, _ := storetest.New(t)
 	var failure atomic.Pointer[state.AgentFailure]
 	failure.Store(&state.AgentFailure{Message: "the agent's job ended (FAILED): RecursionError", Way: "use another Python", Job: "dynctl-agent-1"})
 	elector := kv.NewElector(client.JetStream(), kv.ElectorOptions{ID: "r1", AgentFailure: failure.Load})
@@ -105,7 +88,7 @@ func TestAgentFailing(t *testing.T) {
 // TestRayCluster: what is the matter with the Ray cluster is told under its reason,
 // as a failure or as something to look at.
 func TestRayCluster(t *testing.T) {
-	client := newStore(t)
+	client, _ := storetest.New(t)
 	failure := state.AgentFailure{Reason: actors.RayClusterSuspended, Message: "RayCluster ml/prod is suspended", Way: "resume it"}
 	notice := state.RayNotice{Reason: actors.RayServiceSwitching, Message: "RayService ml/chat makes a new cluster", Way: "raise the delay"}
 	elector := kv.NewElector(client.JetStream(), kv.ElectorOptions{ID: "r1",
