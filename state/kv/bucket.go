@@ -146,12 +146,17 @@ const (
 // How long each try of a scan waits for the next message.
 var scanPatience = []time.Duration{time.Second, time.Second, 2 * time.Second, 5 * time.Second}
 
+// scanStraggler is how long a try waits for what is being written again.
+const scanStraggler = 200 * time.Millisecond
+
 // scan reads the entries under a filter ("unit.>"), oldest first: the newest of
 // each key, or all that history holds.
 //
 // A key that is written again before it is sent is not sent as it was. Until it comes as
 // it is now, nothing may be on its way although it has not arrived, or NATS waits for it
-// without being woken; both end a try and not the scan.
+// without being woken: the first is waited for, the second ends a try and not the scan. Nor
+// does a consumer's own count hold such a key at every moment, so the keys that have to
+// arrive are those of the stream.
 func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, history bool) (entries []entry, err error) {
 	s, err := js.Stream(ctx, streamName(bucket))
 	if err != nil {
@@ -162,9 +167,16 @@ func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, hi
 		policy = jetstream.DeliverAllPolicy
 	}
 	for _, patience := range scanPatience {
-		var keys, want uint64
-		entries, keys, want, err = scanOnce(ctx, s, bucket, readerConfig(bucket, filter, policy), patience)
-		whole := err == nil && (history || keys >= want)
+		var missing map[string]uint64 // of history nothing is written again
+		if !history {
+			there, err := s.Info(ctx, jetstream.WithSubjectFilter(subject(bucket, filter)))
+			if err != nil {
+				return nil, err
+			}
+			missing = there.State.Subjects
+		}
+		entries, err = scanOnce(ctx, s, readerConfig(bucket, filter, policy), patience, missing)
+		whole := err == nil && len(missing) == 0
 		if whole || ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			break
 		}
@@ -172,37 +184,45 @@ func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, hi
 	return entries, err // of keys that vanish in every try, those that are there
 }
 
-// scanOnce also tells how many keys it has read, and how many there were.
+// scanOnce takes out of missing the subjects that it has read. While some are left, though
+// nothing is on its way, it waits for them for scanStraggler.
 func scanOnce(
-	ctx context.Context, s jetstream.Stream, bucket string, cfg jetstream.ConsumerConfig, patience time.Duration,
-) (entries []entry, read, want uint64, err error) {
+	ctx context.Context, s jetstream.Stream, cfg jetstream.ConsumerConfig, patience time.Duration, missing map[string]uint64,
+) (entries []entry, err error) {
+	bucket := strings.TrimPrefix(s.CachedInfo().Config.Name, streamName(""))
 	cons, err := s.CreateConsumer(ctx, cfg)
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, err
 	}
 	defer dropConsumer(s, cons)
-	want = cons.CachedInfo().NumPending
-	if want == 0 {
-		return nil, 0, 0, nil
+	left := cons.CachedInfo().NumPending
+	if left == 0 && len(missing) == 0 {
+		return nil, nil
 	}
 	msgs, err := cons.Messages(jetstream.PullExpiry(10*heartbeat), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, err
 	}
 	defer msgs.Stop()
-	keys := map[string]bool{}
-	for n := uint64(1); ; n++ {
-		next, cancel := context.WithTimeout(ctx, patience)
-		e, left, err := nextEntry(next, msgs, bucket, n)
+	for n := uint64(1); left > 0 || len(missing) > 0; n++ {
+		late, wait := left == 0, patience
+		if late {
+			wait = scanStraggler
+		}
+		next, cancel := context.WithTimeout(ctx, wait)
+		var e entry
+		e, left, err = nextEntry(next, msgs, bucket, n)
 		cancel()
+		if late && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			return entries, nil
+		}
 		if err != nil {
-			return nil, 0, 0, err
+			return nil, err
 		}
-		entries, keys[e.key] = append(entries, e), true
-		if left == 0 {
-			return entries, uint64(len(keys)), want, nil
-		}
+		delete(missing, subject(bucket, e.key))
+		entries = append(entries, e)
 	}
+	return entries, nil
 }
 
 // nextEntry is the n-th that a consumer sends; left is how many follow.

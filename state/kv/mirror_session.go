@@ -24,7 +24,7 @@ type session[T any] struct {
 	kept   int                // bytes of values in it
 	loaded bool
 	target uint64 // the stream's last message when the session began
-	keys   uint64 // how many it had then
+	keys   uint64 // how many it had then; a consumer's count lacks one that is being written
 	early  uint64 // of them, how many have arrived as they were then
 	left   uint64 // how many were on their way behind the last message
 	until  uint64 // messages, when all has arrived that was there as the first later one was sent
@@ -45,7 +45,7 @@ func (s *session[T]) run(ctx context.Context, reconnects <-chan nats.Status) err
 	}
 	info := stream.CachedInfo()
 	m.tellResync(m.begin(info.Created))
-	s.target = info.State.LastSeq
+	s.target, s.keys = info.State.LastSeq, info.State.NumSubjects
 	create, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
 	cons, err := stream.CreateConsumer(create, readerConfig(m.cfg.bucket, ">", jetstream.DeliverLastPerSubjectPolicy))
@@ -58,7 +58,7 @@ func (s *session[T]) run(ctx context.Context, reconnects <-chan nats.Status) err
 		}
 	}()
 	s.rest = func(ctx context.Context) error { return rest(ctx, stream, cons.CachedInfo().Name) }
-	if s.keys = cons.CachedInfo().NumPending; s.keys == 0 {
+	if s.keys == 0 {
 		m.mu.Lock()
 		s.finish()
 		m.mu.Unlock()
