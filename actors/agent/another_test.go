@@ -24,7 +24,7 @@ var needed = []string{
 }
 
 // anywhere are those of the agent's own tests that need no Ray cluster.
-var anywhere = []string{"actor", "cause", "commands", "config", "drain", "environ", "events", "logread", "ports", "process", "travel"}
+var anywhere = []string{"actor", "cause", "commands", "config", "drain", "environ", "events", "logread", "ports", "process", "rooms", "travel"}
 
 // TestAnotherPython runs what of the agent's own tests needs no cluster, among them that
 // of what travels by value, with another Python than the rest of the tests. A machine

@@ -6,5 +6,5 @@ import "embed"
 
 // Sources is the Python package dynctl_agent, without its tests.
 //
-//go:embed dynctl_agent/*.py
+//go:embed dynctl_agent/*.py dynctl_agent/*/*.py
 var Sources embed.FS

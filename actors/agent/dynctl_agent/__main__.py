@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .config import Config, take_credentials
-from .log import log
+from .common.log import log
+from .job.config import Config, take_credentials
 
 if TYPE_CHECKING:
-    from .agent import Agent
+    from .job.agent import Agent
 
 
 def main() -> int:
@@ -25,10 +25,10 @@ def main() -> int:
     except ValueError as err:
         log("error", "bad --config", error=str(err))
         return 2
-    from .ray_api import connect
+    from .job.ray_api import connect
 
     connect(config.ray_namespace)
-    from .agent import Agent
+    from .job.agent import Agent
 
     try:
         return asyncio.run(run(Agent, config))

@@ -17,9 +17,9 @@ from concurrent.futures import Future
 from typing import Any
 from unittest import mock
 
-from dynctl_agent import agent as agent_module
-from dynctl_agent import rebuild
-from dynctl_agent.config import Config
+from dynctl_agent.job import agent as agent_module
+from dynctl_agent.job import rebuild
+from dynctl_agent.job.config import Config
 
 from .cluster import NAMESPACE, STORE
 from .fakes import SESSION, Cluster, FakeActor, FakeBus, Nats

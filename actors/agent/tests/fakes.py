@@ -16,12 +16,13 @@ from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
-from dynctl_agent import actor as actor_module
-from dynctl_agent import values
-from dynctl_agent.actor import UnitActor
-from dynctl_agent.bus import Conflict
-from dynctl_agent.config import Config
-from dynctl_agent.ray_api import RayActorError
+from dynctl_agent.actor import inventory
+from dynctl_agent.actor import unit_actor as actor_module
+from dynctl_agent.actor.unit_actor import UnitActor
+from dynctl_agent.job import values
+from dynctl_agent.job.bus import Conflict
+from dynctl_agent.job.config import Config
+from dynctl_agent.job.ray_api import RayActorError
 from nats.js.errors import APIError
 
 METHODS = ("describe", "wait", "aim", "find_ports", "execute", "terminate", "stop", "clean", "read_log")
@@ -233,6 +234,9 @@ class Cluster:
             {"NodeID": n, "NodeManagerAddress": ip, "Alive": True, "Resources": {"CPU": 8, "GPU": 8}}
             for n, ip in self.ips.items()
         ]
+
+    async def look_here(self, cache_dir: str) -> dict[str, Any]:
+        return await asyncio.to_thread(inventory.look, cache_dir)
 
     async def free(self) -> dict[str, dict[str, float]]:
         return {}

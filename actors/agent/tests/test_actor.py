@@ -12,9 +12,9 @@ import time
 import unittest
 from unittest import mock
 
-from dynctl_agent import actor as actor_module
-from dynctl_agent import health, procfs
-from dynctl_agent.actor import UnitActor
+from dynctl_agent.actor import health, procfs
+from dynctl_agent.actor import unit_actor as actor_module
+from dynctl_agent.actor.unit_actor import UnitActor
 
 from .cluster import STORE, worker
 from .fakes import new_actor

@@ -15,7 +15,7 @@ import sys
 import textwrap
 import unittest
 
-from dynctl_agent import procfs
+from dynctl_agent.actor import procfs
 
 from . import cluster
 from .cluster import FIRST_PORT, Machines, Reconciler, http_worker, worker

@@ -12,9 +12,9 @@ import tempfile
 import unittest
 
 import nats
-from dynctl_agent import values
-from dynctl_agent.bus import BUCKET, Bus
-from dynctl_agent.config import Config
+from dynctl_agent.job import values
+from dynctl_agent.job.bus import BUCKET, Bus
+from dynctl_agent.job.config import Config
 
 SERVER = pathlib.Path(__file__).parents[3] / "bin" / "nats-server"
 

@@ -9,8 +9,8 @@ import time
 import unittest
 from unittest import mock
 
-from dynctl_agent import caches, environ
-from dynctl_agent.caches import Caches
+from dynctl_agent.actor import caches, environ
+from dynctl_agent.actor.caches import Caches
 
 MONTH_AGO = time.time() - caches.UNUSED - 60
 

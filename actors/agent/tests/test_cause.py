@@ -16,7 +16,7 @@ import tempfile
 import time
 import unittest
 
-from dynctl_agent import cause, hints, logs, oom
+from dynctl_agent.actor import cause, hints, logs, oom
 
 HERE = pathlib.Path(__file__).parent / "testdata" / "endings"
 GOLDEN = HERE / "endings.json"

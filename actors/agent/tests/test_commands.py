@@ -6,7 +6,7 @@ import asyncio
 import json
 import unittest
 
-from dynctl_agent.commands import parse
+from dynctl_agent.job.commands import parse
 
 from .cluster import two_ranks, worker
 from .fakecase import FakeCase

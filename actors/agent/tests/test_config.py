@@ -4,7 +4,7 @@ import base64
 import json
 import unittest
 
-from dynctl_agent.config import JOB_CONFIG, Config, take_credentials
+from dynctl_agent.job.config import JOB_CONFIG, Config, take_credentials
 
 
 class TestConfig(unittest.TestCase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import unittest
 
-from dynctl_agent.deadline import in_time
+from dynctl_agent.common.deadline import in_time
 
 
 class InTime(unittest.IsolatedAsyncioTestCase):

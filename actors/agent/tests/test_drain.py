@@ -6,8 +6,8 @@ import tempfile
 import unittest
 from unittest import mock
 
-from dynctl_agent import drain
-from dynctl_agent.health import UNKNOWN
+from dynctl_agent.actor import drain
+from dynctl_agent.common.messages import UNKNOWN
 
 PUSH = "\x1b[2m2026-11-25T13:13:54.6Z\x1b[0m \x1b[32m INFO\x1b[0m \x1b[1mhandle_payload\x1b[0m: dynamo_runtime::pipeline::network::ingress::push_handler: "
 RECEIVED = PUSH + 'request received \x1b[3mrequest_id\x1b[0m=4cb5 component="m" \x1b[3mendpoint\x1b[0m\x1b[2m=\x1b[0m"generate" namespace="x-aaaaaaaa"\n'

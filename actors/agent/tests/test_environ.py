@@ -7,7 +7,8 @@ import sys
 import tempfile
 import unittest
 
-from dynctl_agent import environ
+from dynctl_agent.actor import environ
+from dynctl_agent.common.template import references
 
 from .vectors import rows
 
@@ -35,7 +36,7 @@ class Expand(unittest.TestCase):
             "argv": [{"expand": "{py}"}, "{ip:no/0}", {"expand": "{ip:infra/0}:{port:infra/etcd}"}],
             "env": [{"name": "A", "value": {"expand": "{ip:infra/0}"}}, {"name": "B", "fromEnv": "X"}],
         }
-        self.assertEqual(environ.references(template), ["{ip:infra/0}", "{port:infra/etcd}"])
+        self.assertEqual(references(template), ["{ip:infra/0}", "{port:infra/etcd}"])
 
 
 class Environment(unittest.TestCase):

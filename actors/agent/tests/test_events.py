@@ -8,8 +8,8 @@ import io
 import unittest
 from unittest import mock
 
-from dynctl_agent import events
-from dynctl_agent.events import Facts
+from dynctl_agent.job import events
+from dynctl_agent.job.events import Facts
 
 from .cluster import worker
 from .fakecase import FakeCase

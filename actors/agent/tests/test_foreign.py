@@ -7,9 +7,9 @@ import signal
 import subprocess
 import unittest
 
-from dynctl_agent import procfs
-from dynctl_agent.foreign import end_children
-from dynctl_agent.units import ActorView
+from dynctl_agent.actor import descendants, procfs
+from dynctl_agent.job.foreign import end_children
+from dynctl_agent.job.units import ActorView
 
 
 class Ray:
@@ -21,9 +21,9 @@ class Ray:
     async def actor_rows(self):
         return [self.row]
 
-    async def on_node(self, node, fn, *args):
+    async def end_descendants(self, node, parent, grace):
         assert node == "node-1"
-        return fn(*args)
+        return descendants.end_descendants(parent, grace)
 
 
 def alive(pid: int) -> bool:

@@ -16,11 +16,11 @@ import time
 import types
 import unittest
 
-from dynctl_agent import logserve, values
-from dynctl_agent.commands import Gate, parse
-from dynctl_agent.rebuild import remember
-from dynctl_agent.units import UnitView
-from dynctl_agent.values import Garbage
+from dynctl_agent.job import logserve, values
+from dynctl_agent.job.commands import Gate, parse
+from dynctl_agent.job.rebuild import remember
+from dynctl_agent.job.units import UnitView
+from dynctl_agent.job.values import Garbage
 
 from .cluster import STORE, two_ranks, worker
 from .fakes import HEAD, SESSION

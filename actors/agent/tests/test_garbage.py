@@ -8,7 +8,7 @@ import json
 import random
 import unittest
 
-from dynctl_agent import values
+from dynctl_agent.job import values
 
 from .cluster import STORE, worker
 from .fakecase import FakeCase

@@ -7,7 +7,8 @@ import time
 import unittest
 import unittest.mock
 
-from dynctl_agent import health, httpget
+from dynctl_agent.actor import health, httpget
+from dynctl_agent.common.messages import UNKNOWN
 
 
 async def until(condition, timeout=20.0):
@@ -52,9 +53,9 @@ class UnderWay(unittest.IsolatedAsyncioTestCase):
     async def test_count(self):
         for name, answer, want in (
             ("three", (200, self.METRICS), 3),
-            ("no such metric", (200, b"x 1\n"), health.UNKNOWN),
-            ("an error", (503, b""), health.UNKNOWN),
-            ("silence", (None, b""), health.UNKNOWN),
+            ("no such metric", (200, b"x 1\n"), UNKNOWN),
+            ("an error", (503, b""), UNKNOWN),
+            ("silence", (None, b""), UNKNOWN),
         ):
             with self.subTest(name):
                 async with Server() as server:

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 import ray
-from dynctl_agent import about
+from dynctl_agent.job import about
 
 from .fakecase import FakeCase
 from .fakes import HEAD

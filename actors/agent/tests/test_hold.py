@@ -11,7 +11,7 @@ import time
 import unittest
 
 import nats
-from dynctl_agent import hold
+from dynctl_agent.job import hold
 
 from .cluster import tool
 

@@ -9,9 +9,10 @@ import tempfile
 import types
 import unittest
 
-from dynctl_agent import logread, logs, logserve
-from dynctl_agent.actor import UnitActor
-from dynctl_agent.logread import Log, position
+from dynctl_agent.actor import logread, logs
+from dynctl_agent.actor.logread import Log, position
+from dynctl_agent.actor.unit_actor import UnitActor
+from dynctl_agent.job import logserve
 
 
 class Files(unittest.TestCase):

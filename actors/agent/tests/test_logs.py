@@ -6,7 +6,7 @@ import os
 import tempfile
 import unittest
 
-from dynctl_agent import logs
+from dynctl_agent.actor import logs
 
 from .vectors import rows
 

@@ -9,9 +9,9 @@ import tempfile
 import unittest
 from unittest import mock
 
-from dynctl_agent import logread, logs, ownfile
-from dynctl_agent.actor import UnitActor, remove_directory
-from dynctl_agent.ownfile import UnsafePath
+from dynctl_agent.actor import logread, logs, ownfile
+from dynctl_agent.actor.ownfile import UnsafePath
+from dynctl_agent.actor.unit_actor import UnitActor, remove_directory
 
 from .cluster import STORE, worker
 from .fakes import new_actor

@@ -10,10 +10,11 @@ import types
 import unittest
 from unittest import mock
 
-from dynctl_agent import parsers
-from dynctl_agent.parsers import Parsers
+from dynctl_agent.actor import flagtable
+from dynctl_agent.job import parsers
+from dynctl_agent.job.parsers import Parsers
 
-SOURCE = pathlib.Path(parsers.__file__).with_name("recordflags.py").read_text("utf-8")
+SOURCE = parsers.RECORD_FLAGS.read_text("utf-8")
 RECORDED = pathlib.Path(__file__).parents[3] / "state/engineflags/recorded"
 
 
@@ -24,21 +25,21 @@ def unpacked(found):
 class Read(unittest.TestCase):
     def test_the_mockers_own_parser(self):
         """What a node tells is what is recorded, for the release that is recorded."""
-        found = parsers.read(SOURCE, "mocker")
+        found = flagtable.read(SOURCE, "mocker")
         self.assertEqual(unpacked(found), (RECORDED / "mocker.json").read_bytes())
-        self.assertLessEqual(len(found["table"]), parsers.MOST_STORED)
+        self.assertLessEqual(len(found["table"]), flagtable.MOST_STORED)
 
     def test_a_program_that_is_not_there(self):
-        self.assertIn("vllm", parsers.read(SOURCE, "vllm")["error"])
+        self.assertIn("vllm", flagtable.read(SOURCE, "vllm")["error"])
 
     def test_one_that_does_not_answer_is_ended_with_its_children(self):
-        with mock.patch.object(parsers, "TIMEOUT", 0.5):
-            found = parsers.read("import os, time; os.fork(); time.sleep(600)", "mocker")
+        with mock.patch.object(flagtable, "TIMEOUT", 0.5):
+            found = flagtable.read("import os, time; os.fork(); time.sleep(600)", "mocker")
         self.assertEqual(found, {"error": "no answer within 0 s"})
 
     def test_a_table_is_bounded(self):
-        with mock.patch.object(parsers, "MOST_STORED", 10):
-            self.assertIn("more than", parsers.packed(b"x" * 100)["error"])
+        with mock.patch.object(flagtable, "MOST_STORED", 10):
+            self.assertIn("more than", flagtable.packed(b"x" * 100)["error"])
 
     def test_what_a_table_rests_on(self):
         self.assertIsNone(parsers.key_of("vllm", {"python": "3.11", "dynamo": "1.6.0"}))
@@ -50,11 +51,11 @@ class Reading(unittest.IsolatedAsyncioTestCase):
         self.asked, self.quiet, self.changes = [], True, 0
         self.error = ""
 
-        async def on_node(node, fn, source, program):
+        async def read_flags(node, source, program):
             self.asked.append((node, program))
             return {"error": self.error} if self.error else {"digest": program, "table": "t"}
 
-        world = types.SimpleNamespace(ray=types.SimpleNamespace(on_node=on_node), spawn=lambda work: asyncio.ensure_future(work))
+        world = types.SimpleNamespace(ray=types.SimpleNamespace(read_flags=read_flags), spawn=lambda work: asyncio.ensure_future(work))
         self.parsers = Parsers(world, lambda: self.quiet, lambda: setattr(self, "changes", self.changes + 1))
 
     async def look(self, times=6):

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import unittest
 
-from dynctl_agent import ports
+from dynctl_agent.actor import ports
+from dynctl_agent.common.template import span
 
 from .vectors import rows
 
@@ -67,7 +68,7 @@ class Assign(unittest.TestCase):
         rules = [{"name": "a", "seed": 20300, "count": 2}, {"name": "b", "seed": 20300}]
         found = ports.assign(rules, frozenset(), {}, lambda port: True)
         self.assertEqual(found, {"a": 20300, "b": 20302})
-        self.assertEqual(ports.span(rules, found), [20300, 20301, 20302])
+        self.assertEqual(span(rules, found), [20300, 20301, 20302])
 
 
 class RealSockets(unittest.TestCase):
@@ -113,7 +114,7 @@ class Held(unittest.TestCase):
         two.keep([])
 
     def test_it_ends_with_its_process(self):
-        program = "from dynctl_agent import ports; print((h := ports.Holder()).assign([{'name': 'p', 'seed': 28480}], set(), {})['p'], flush=True); input()"
+        program = "from dynctl_agent.actor import ports; print((h := ports.Holder()).assign([{'name': 'p', 'seed': 28480}], set(), {})['p'], flush=True); input()"
         with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
             port = int(other.stdout.readline())
             holder = ports.Holder()

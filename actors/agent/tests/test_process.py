@@ -11,9 +11,9 @@ import tempfile
 import time
 import unittest
 
-from dynctl_agent import procfs
-from dynctl_agent.process import Command, Patience, Process, end
-from dynctl_agent.reaper import Reaper
+from dynctl_agent.actor import procfs
+from dynctl_agent.actor.process import Command, Patience, Process, end
+from dynctl_agent.actor.reaper import Reaper
 
 from .vectors import rows
 
@@ -114,8 +114,8 @@ class Life(unittest.IsolatedAsyncioTestCase):
 
 PARENT = """
 import asyncio, os, sys, time
-from dynctl_agent.process import Command, Process
-from dynctl_agent.reaper import Reaper
+from dynctl_agent.actor.process import Command, Process
+from dynctl_agent.actor.reaper import Reaper
 async def main():
     process = Process.spawn(Command("/bin/sh", ["sh", "-c", sys.argv[1]], dict(os.environ), sys.argv[2]), Reaper())
     print(process.pid, flush=True)

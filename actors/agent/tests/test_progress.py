@@ -9,7 +9,7 @@ import sys
 import time
 import unittest
 
-from dynctl_agent import environ, health, progress
+from dynctl_agent.actor import environ, health, progress
 
 from .test_health import Server, until
 

@@ -12,12 +12,12 @@ import unittest
 from unittest import mock
 
 import nats
-from dynctl_agent import agent as agent_module
-from dynctl_agent import bus as bus_module
-from dynctl_agent import events, observe, retry
-from dynctl_agent.bus import STREAM
-from dynctl_agent.events import Facts
-from dynctl_agent.observe import Writer
+from dynctl_agent.job import agent as agent_module
+from dynctl_agent.job import bus as bus_module
+from dynctl_agent.job import events, observe, retry
+from dynctl_agent.job.bus import STREAM
+from dynctl_agent.job.events import Facts
+from dynctl_agent.job.observe import Writer
 from nats.js.api import DiscardPolicy, StreamConfig
 
 from .cluster import worker

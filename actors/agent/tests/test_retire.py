@@ -12,7 +12,8 @@ import time
 import unittest
 from unittest import mock
 
-from dynctl_agent import drain, health, retire
+from dynctl_agent.actor import drain, retire
+from dynctl_agent.common.messages import UNKNOWN
 
 from .cluster import tool, wait_for_port
 from .patience import within
@@ -149,7 +150,7 @@ class Finish(Etcd):
 
     async def test_one_that_does_not_say_is_not_waited_for(self):
         await self.execute("finishes", {"ETCD_ENDPOINTS": self.url}, "dynamo.vllm")
-        with mock.patch.object(self.actor, "_under_way", mock.AsyncMock(return_value=health.UNKNOWN)):
+        with mock.patch.object(self.actor, "_under_way", mock.AsyncMock(return_value=UNKNOWN)):
             await asyncio.wait_for(self.actor.stop(self.caller, 600), 30)
         self.assertEqual(self.log(), "term\ndone\n")
 

@@ -16,9 +16,9 @@ import uuid
 from typing import Any
 from unittest import mock
 
-from dynctl_agent import actor as actor_module
-from dynctl_agent import procfs, scratch
-from dynctl_agent.actor import UnitActor
+from dynctl_agent.actor import procfs, scratch
+from dynctl_agent.actor import unit_actor as actor_module
+from dynctl_agent.actor.unit_actor import UnitActor
 
 from .cluster import STORE, worker
 from .fakes import new_actor
@@ -228,8 +228,8 @@ class Actors(unittest.TestCase):
 
     PARENT = """
 import asyncio, os, sys
-from dynctl_agent.process import Command, Process
-from dynctl_agent.reaper import Reaper
+from dynctl_agent.actor.process import Command, Process
+from dynctl_agent.actor.reaper import Reaper
 async def main():
     reaper = Reaper()
     process = Process.spawn(Command("/bin/sh", ["sh", "-c", "exec sleep 300"], dict(os.environ)), reaper)

@@ -9,9 +9,10 @@ import types
 import unittest
 from unittest import mock
 
-from dynctl_agent import survey
-from dynctl_agent.nodes import Nodes
-from dynctl_agent.survey import Survey
+from dynctl_agent.actor import inventory
+from dynctl_agent.job import survey
+from dynctl_agent.job.nodes import Nodes
+from dynctl_agent.job.survey import Survey
 
 from .fakecase import FakeCase
 from .fakes import HEAD
@@ -19,7 +20,7 @@ from .fakes import HEAD
 
 class Look(unittest.TestCase):
     def test_versions(self):
-        found = survey.versions()
+        found = inventory.versions()
         self.assertEqual(found["python"], platform.python_version())
         self.assertRegex(found["dynamo"], r"^\d+\.\d+\.\d+")
         self.assertNotIn("sglang", found)
@@ -37,23 +38,23 @@ class Look(unittest.TestCase):
             nvmlDeviceGetHandleByIndex=by_index, nvmlDeviceGetUUID=lambda h: b"GPU-1", nvmlDeviceGetName=lambda h: "H100",
             nvmlDeviceGetMemoryInfo=lambda h: row(total=80 << 30, used=12 << 30), nvmlDeviceGetComputeRunningProcesses=lambda h: rows,
         )
-        card = survey.card(nvml, 0)
+        card = inventory.card(nvml, 0)
         self.assertEqual((card["uuid"], card["name"], card["memoryUsed"]), ("GPU-1", "H100", 12 << 30))
         self.assertEqual([p["group"] for p in card["processes"]], [0, os.getpgid(0)])
-        self.assertEqual(survey.card(nvml, 1), {"index": 1, "error": "GPU is lost"})
+        self.assertEqual(inventory.card(nvml, 1), {"index": 1, "error": "GPU is lost"})
 
     def test_without_a_driver(self):
         from ray._private.thirdparty import pynvml
 
         with mock.patch.object(pynvml, "nvmlInit", side_effect=pynvml.NVMLError(12)):
-            self.assertEqual(survey.cards(), [])
+            self.assertEqual(inventory.cards(), [])
 
 
 class Asking(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self):
         self.asked, self.starting = [], False
 
-        async def on_node(node, fn, *args):
+        async def look(node, cache_dir):
             self.asked.append(node)
             if node == "broken":
                 raise RuntimeError("no worker process")
@@ -64,7 +65,7 @@ class Asking(unittest.IsolatedAsyncioTestCase):
         unit = types.SimpleNamespace(starting=lambda: self.starting, actors={"a": self.worker})
         self.units = {("s", "u"): types.SimpleNamespace(unit=unit)}
         self.world = types.SimpleNamespace(
-            config=types.SimpleNamespace(cache_dir="/kept"), units=self.units, ray=types.SimpleNamespace(on_node=on_node), spawn=lambda work: asyncio.ensure_future(work)
+            config=types.SimpleNamespace(cache_dir="/kept"), units=self.units, ray=types.SimpleNamespace(look=look), spawn=lambda work: asyncio.ensure_future(work)
         )
         self.told = {}
         self.nodes = types.SimpleNamespace(alive=lambda: ["a", "broken"], tell=self.told.__setitem__)

@@ -7,7 +7,7 @@ import signal
 import unittest
 from unittest import mock
 
-from dynctl_agent import starting
+from dynctl_agent.job import starting
 
 from .cluster import two_ranks, worker
 from .fakecase import FakeCase

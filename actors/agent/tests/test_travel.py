@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib
-import pathlib
+import functools
+import inspect
 import ssl
 import subprocess
 import sys
@@ -12,8 +12,9 @@ import unittest
 from unittest import mock
 
 import dynctl_agent
-from dynctl_agent import retire
-from dynctl_agent.starting import said
+from dynctl_agent.actor import retire
+from dynctl_agent.job import ray_api
+from dynctl_agent.job.starting import said
 from ray import cloudpickle
 
 # What the interpreter of a worker does with it. It cannot import the package.
@@ -24,10 +25,10 @@ assert importlib.util.find_spec("dynctl_agent") is None
 things = pickle.load(sys.stdin.buffer)
 assert "dynctl_agent" not in sys.modules
 
-assert "python" in things["survey.look"]()["versions"]
-assert things["foreign.end_descendants"](os.getpid(), 0.0) == []
+assert "python" in things["inventory.look"]()["versions"]
+assert things["descendants.end_descendants"](os.getpid(), 0.0) == []
 
-UnitActor = things["actor.UnitActor"]
+UnitActor = things["unit_actor.UnitActor"]
 import ray
 node = types.SimpleNamespace(get_session_dir_path=lambda: "/tmp", node_ip_address="127.0.0.1")
 context = types.SimpleNamespace(get_node_id=lambda: "n", get_accelerator_ids=lambda: {"GPU": ["0"]}, get_actor_id=lambda: "a")
@@ -42,30 +43,22 @@ while ahead:
         if isinstance(value, types.ModuleType) and value.__name__.startswith("dynctl_agent.") and value.__name__ not in seen:
             seen[value.__name__] = value
             ahead.append(vars(value))
-assert seen["dynctl_agent.cause"].of_exit(1, "Traceback (most recent call last):\\n  x\\nKeyError: 1\\n").text == "KeyError: 1"
+assert seen["dynctl_agent.actor.cause"].of_exit(1, "Traceback (most recent call last):\\n  x\\nKeyError: 1\\n").text == "KeyError: 1"
 print(",".join(sorted(seen)))
 """
 
 
 def sent() -> dict:
-    """All classes and functions that the sources hand to Ray, by module and name: the
-    argument of ray.remote, and the second one of on_node."""
+    """All classes and functions that ray_api hands to Ray, by module and name: the argument
+    of ray.remote, and the second one of _on_node."""
     found = {}
-    for path in sorted(pathlib.Path(dynctl_agent.__file__).parent.glob("*.py")):
-        module = importlib.import_module(f"dynctl_agent.{path.stem}")
-        for call in (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)):
-            of_ray = isinstance(call.func.value, ast.Name) and call.func.value.id == "ray"
-            thing = None
-            if call.func.attr == "remote" and of_ray:
-                thing = call.args[0]
-            elif call.func.attr == "on_node":
-                thing = call.args[1]
-            if thing is None or (isinstance(thing, ast.Name) and thing.id == "fn"):  # on_node itself
-                continue
-            assert isinstance(thing, ast.Name), f"{path.name}:{call.lineno}: name what is sent, so that it can be tested"
-            value = getattr(module, thing.id, None)
-            if value is None:  # imported where it is used
-                value = getattr(importlib.import_module("dynctl_agent.actor"), thing.id)
+    for call in (n for n in ast.walk(ast.parse(inspect.getsource(ray_api))) if isinstance(n, ast.Call)):
+        called = ast.unparse(call.func)
+        if called not in ("ray.remote", "self._on_node"):
+            continue
+        thing = ast.unparse(call.args[called == "self._on_node"])
+        if thing != "fn":  # _on_node itself
+            value = functools.reduce(getattr, thing.split("."), ray_api)
             found[f"{value.__module__.rpartition('.')[2]}.{value.__name__}"] = value
     return found
 
@@ -76,14 +69,14 @@ class Travel(unittest.TestCase):
         self.addCleanup(cloudpickle.unregister_pickle_by_value, dynctl_agent)
 
     def test_what_is_sent_is_known(self):
-        self.assertEqual(sorted(sent()), ["actor.UnitActor", "foreign.end_descendants", "parsers.read", "survey.look"])
+        self.assertEqual(sorted(sent()), ["descendants.end_descendants", "flagtable.read", "inventory.look", "unit_actor.UnitActor"])
 
     def test_a_worker_without_the_package_runs_it(self):
         raw = cloudpickle.dumps(sent())
         done = subprocess.run([sys.executable, "-I", "-c", WORKER], input=raw, capture_output=True, cwd="/", timeout=120)
         self.assertEqual(done.returncode, 0, done.stderr.decode())
         # What the actor's methods use, whole, with the constants of each.
-        self.assertIn("dynctl_agent.retire", done.stdout.decode().strip().split(","))
+        self.assertIn("dynctl_agent.actor.retire", done.stdout.decode().strip().split(","))
 
     def test_a_constant_that_cannot_travel_is_noticed(self):
         # From Python 3.12 on an opener of urllib holds such a context.
@@ -91,7 +84,7 @@ class Travel(unittest.TestCase):
             mock.patch.object(retire, "HELD", ssl.create_default_context(), create=True),
             self.assertRaisesRegex(TypeError, "cannot pickle 'SSLContext'"),
         ):
-            cloudpickle.dumps(sent()["actor.UnitActor"])
+            cloudpickle.dumps(sent()["unit_actor.UnitActor"])
 
     def test_why_it_cannot_travel_is_told_in_a_line(self):
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import types
 import unittest
 
-from dynctl_agent.units import DEAD, PLACING, ActorView, UnitView
-from dynctl_agent.world import World
+from dynctl_agent.job.units import DEAD, PLACING, ActorView, UnitView
+from dynctl_agent.job.world import World
 
 
 class Ports(unittest.IsolatedAsyncioTestCase):

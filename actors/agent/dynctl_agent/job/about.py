@@ -1,0 +1,53 @@
+"""What the agent's node has, for `dynctl doctor`: told with the heartbeat."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..common.programs import search_path
+
+# Programs may be installed while the agent runs.
+EVERY = 30.0
+BINARIES = ("etcd", "nats-server")
+
+
+def version_of(distribution: str) -> str:
+    """Of an installed Python distribution; "" when there is none."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def versions() -> dict[str, str]:
+    """Python, Ray and Dynamo."""
+    return {"python": platform.python_version(), "ray": version_of("ray"), "dynamo": version_of("ai-dynamo")}
+
+
+def binaries(bin_dirs: Sequence[str], inherited: Mapping[str, str]) -> dict[str, str]:
+    """The paths of the infra unit's programs, found as its actors find them; "" where
+    there is none."""
+    path = search_path(inherited, bin_dirs)
+    return {name: shutil.which(name, path=path) or "" for name in BINARIES}
+
+
+class About:
+    """Both, looked at again now and then."""
+
+    def __init__(self, bin_dirs: Sequence[str]) -> None:
+        self._bin_dirs = bin_dirs
+        self._looked_at = -EVERY
+        self._found: dict[str, Any] = {}
+
+    def value(self) -> dict[str, Any]:
+        """The fields of the heartbeat."""
+        if time.monotonic() - self._looked_at >= EVERY:
+            self._looked_at = time.monotonic()
+            self._found = {"versions": versions(), "binaries": binaries(self._bin_dirs, os.environ)}
+        return self._found

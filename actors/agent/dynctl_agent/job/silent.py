@@ -1,0 +1,94 @@
+"""Actors of our class that did not say what they are when an agent took over: they
+are not made yet (their group waits for nodes) or slow.
+
+What was reported of them last stands until they answer. They are never taken for
+somebody else's, for those are refused a start, and swept once their driver is dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..common.log import log
+from .ray_api import ActorUnavailableError, RayActorError, ask
+from .rebuild import forget_unmade, resume
+from .units import ActorView
+
+if TYPE_CHECKING:
+    from .runner import Runner
+
+LOOK = 0.5
+
+
+def attend(runner: Runner) -> None:
+    """Wait for the silent actors of a unit, and for its placement no longer than a start
+    would have: what is to be done with it stands in the actors."""
+    silent = [a for a in runner.unit.actors.values() if a.silent]
+    for actor in silent:
+        runner.world.spawn(_listen(runner, actor))
+    if silent and not runner.unit.foreign and runner.unit.placement_timeout:
+        runner.world.spawn(_placed_in_time(runner))
+
+
+async def _listen(runner: Runner, actor: ActorView) -> None:
+    handle = actor.handle
+    described = await _described(runner, actor)
+    if described is None or actor.handle is not handle or not actor.silent:
+        return  # a start has found it first, or it is gone
+    if "stale" in described:
+        runner.world.stale(described["stale"])
+        return
+    unit = runner.unit
+    if unit.foreign or described.get("storeId") != unit.store_id:
+        log("info", "an actor says at last what it is", actor=actor.name, storeId=described.get("storeId"))
+        if not unit.stopping:
+            await runner.forget()  # the next look takes it for what it is
+        return
+    actor.template = next((a for a in described["template"]["actors"] if a["name"] == actor.name), {})
+    actor.adopt(handle, described)
+    runner.watch(actor)
+    actor.described = described
+    if not unit.unknown:
+        _go_on(runner)
+    runner.changed()
+
+
+async def _described(runner: Runner, actor: ActorView) -> dict[str, Any] | None:
+    handle = actor.handle
+    while actor.handle is handle and actor.silent and not runner.gone:
+        try:
+            described: dict[str, Any] = await ask(handle.describe.remote(runner.world.caller()))
+            return described
+        except ActorUnavailableError:
+            await asyncio.sleep(LOOK)
+        except RayActorError as err:
+            if not runner.unit.foreign:
+                runner.died(actor, handle, str(err))
+            return None
+    return None
+
+
+def _go_on(runner: Runner) -> None:
+    """All have answered: the unit is known as if they had at once."""
+    unit = runner.unit
+    described: list[dict[str, Any]] = [a.described for a in unit.actors.values() if a.live and a.described]
+    newest = max(described, key=lambda d: (d["snapshot"]["startedAt"], d["createdAt"]))
+    unit.identify(newest["template"], newest["placement"])
+    unit.executes(newest["template"])
+    unit.told(newest.get("origin") or {})
+    command = None if unit.stopping or runner.busy else resume(runner.world, unit, described)
+    forget_unmade(unit, command)
+    if command is not None:
+        runner.submit(command)
+
+
+async def _placed_in_time(runner: Runner) -> None:
+    unit, begun = runner.unit, time.monotonic()
+    while unit.unknown and unit.group.get("state") == "PENDING" and not runner.gone:
+        if time.monotonic() - begun > unit.placement_timeout:
+            runner.expire(f"the placement group was not ready in {unit.placement_timeout:.0f} s")
+            return
+        await asyncio.sleep(LOOK)
+        await runner.refresh_group()

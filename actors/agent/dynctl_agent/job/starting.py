@@ -1,0 +1,323 @@
+"""A start: make the placement group, the actors and the attempts exist."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..common.log import log
+from ..common.template import references
+from . import hold
+from .commands import Command
+from .ray_api import RayActorError, ask
+from .units import DEAD, PENDING, PLACING, RUNNING, ActorView, UnitView
+
+if TYPE_CHECKING:
+    from .runner import Runner
+
+# A predecessor's port may take a moment to be free again.
+PORT_PATIENCE = 3.0
+RETRIES = 5
+FOUND_PATIENCE = 20.0
+
+
+class PlacementTimeout(Exception):
+    """The group was not ready in time."""
+
+
+class NotOwner(Exception):
+    """The name belongs to an actor of another store."""
+
+
+async def start(runner: Runner, command: Command) -> None:
+    """Make it so. Ends when all attempts are executed, or cannot be."""
+    unit = runner.unit
+    await runner.settle()
+    unit.identify(command.template, command.placement)
+    unit.failed, unit.reason, unit.message = False, "", ""
+    for actor in unit.actors.values():
+        goal = command.attempts.get(actor.name)
+        actor.aimed = goal["number"] if goal else actor.aimed
+    for template in command.template["actors"]:
+        unit.actors[template["name"]].next_ports = template.get("ports") or []
+    for n in range(RETRIES):
+        try:
+            await _make_it_so(runner, command)
+            return
+        except PlacementTimeout as err:
+            await give_up(runner, "PlacementTimeout", str(err))
+            return
+        except NotOwner as err:
+            unit.failed, unit.reason, unit.message = True, "NotOwner", str(err)
+            runner.changed()
+            return
+        except Exception as err:  # Ray may fail in any way; a repeat is harmless
+            log("error", "start failed", unit=unit.unit, causeId=unit.cause_id, error=repr(err))
+            unit.message = said(err)
+            await asyncio.sleep(0.2 * 2**n)
+    await give_up(runner, "StartFailed", unit.message)
+
+
+def said(err: BaseException) -> str:
+    """An error of Ray's in a line. Of what cannot be sent it tells on a page, and what it
+    rests on in a line at its end."""
+    if err.__cause__ is not None and "\n" in str(err):
+        return f"{type(err).__name__}: {str(err).splitlines()[0]} {err.__cause__!r}"[:500]
+    return repr(err)[:500]
+
+
+async def _make_it_so(runner: Runner, command: Command) -> None:
+    created = await _ensure_group(runner, command)
+    work = [asyncio.ensure_future(_placed(runner, command, created))]
+    work += [asyncio.ensure_future(_drive(runner, command, t)) for t in command.template["actors"]]
+    try:
+        await asyncio.gather(*work)
+    finally:
+        for task in work:
+            task.cancel()
+
+
+# The group.
+
+
+async def _ensure_group(runner: Runner, command: Command) -> bool:
+    """The group asked for; says whether it is a new one."""
+    unit, ray = runner.unit, runner.world.ray
+    wanted = command.template["placementGroup"]
+    if _has_group(unit, wanted):
+        return False
+    group = await ray.find_group(wanted["name"])
+    row: dict[str, Any] = await ray.group_row(group) if group else {}
+    living = any(a.live for a in unit.actors.values())
+    if (
+        group is not None
+        and row
+        and not living
+        and (row["state"] in ("REMOVED", "RESCHEDULING") or _other_shape(row, wanted))
+    ):
+        await ray.remove_group(group)
+        group, row = None, {}
+    created = group is None
+    if group is None:
+        unit.group = {**wanted, "state": "PENDING"}
+        group = await runner.make(_create_group(runner, wanted))
+    unit.group_handle = group
+    unit.group = {**wanted, "id": group.id.hex(), "state": row.get("state", "PENDING")}
+    unit.pending = False
+    for actor in unit.actors.values():
+        if actor.phase == PENDING:
+            actor.phase = PLACING
+    runner.changed()
+    return created
+
+
+async def _create_group(runner: Runner, wanted: dict[str, Any]) -> Any:
+    runner.unit.group_handle = await runner.world.ray.create_group(wanted)
+    return runner.unit.group_handle
+
+
+def _has_group(unit: UnitView, wanted: dict[str, Any]) -> bool:
+    """Living actors prove a group; to ask Ray again would cost more than an exec."""
+    living = any(a.live for a in unit.actors.values())
+    same = unit.group.get("name") == wanted["name"] and unit.group.get("state") == "CREATED"
+    return living and same and unit.group_handle is not None
+
+
+def _other_shape(row: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    def shape(bundle: dict[str, Any]) -> tuple[float, float]:
+        return (float(bundle.get("CPU", 0)), float(bundle.get("GPU", 0)))
+
+    bundles = row.get("bundles") or {}
+    have = [shape(bundles[k]) for k in sorted(bundles, key=int)]
+    return row.get("strategy") != wanted["strategy"] or have != [shape(b) for b in wanted["bundles"]]
+
+
+async def _placed(runner: Runner, command: Command, created: bool) -> None:
+    """Until the group is ready. Actors that answer prove it sooner than Ray's table."""
+    limit = float(command.template.get("placementTimeout") or 0)
+    begun, pause, unit = time.monotonic(), 0.05, runner.unit
+    if _has_group(unit, command.template["placementGroup"]):
+        return
+    while True:
+        await runner.refresh_group()
+        if unit.group.get("state") == "CREATED":
+            if created:
+                message = f"in {time.monotonic() - begun:.2f} s"
+                runner.world.facts.tell("placement-created", unit.fact("Created", message))
+            return
+        left = limit - (time.monotonic() - begun) if limit else pause
+        if left <= 0:
+            raise PlacementTimeout(f"the placement group was not ready in {limit:.0f} s")
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 1.5, 1.0)
+
+
+async def give_up(runner: Runner, reason: str, message: str) -> None:
+    """Leave nothing: processes, then actors, then the group."""
+    from .stopping import remove
+
+    unit = runner.unit
+    unit.removing = True
+    try:
+        await remove(runner, 0.0)
+    finally:
+        unit.removing = False
+    unit.failed, unit.reason, unit.message = True, reason, message
+    unit.group = {**unit.group, "state": "REMOVED"}
+    unit.actors = {}
+    runner.world.facts.tell("placement-failed", unit.fact(reason, message))
+    runner.changed()
+
+
+# Actors.
+
+
+async def _drive(runner: Runner, command: Command, template: dict[str, Any]) -> None:
+    actor = runner.unit.actors[template["name"]]
+    goal = command.attempts.get(actor.name)
+    try:
+        await _ensure_actor(runner, command, template)
+        if goal is not None and actor.snap["attempt"] < goal["number"]:
+            await _attempt(runner, command, template)
+    except RayActorError as err:
+        # Dead again: said in the unit, and the reconciler decides.
+        log("warn", "an actor died during a start", actor=actor.name, error=str(err)[:500])
+        if actor.handle is not None:
+            runner.died(actor, actor.handle, str(err))
+
+
+async def _ensure_actor(runner: Runner, command: Command, template: dict[str, Any]) -> None:
+    unit, ray = runner.unit, runner.world.ray
+    actor = unit.actors[template["name"]]
+    if actor.live:
+        return
+    actor.phase, actor.template = PLACING, template
+    runner.changed()
+    for fresh in (False, True):
+        actor.handle = handle = None if fresh else await ray.find_actor(actor.name)
+        if handle is None:
+            handle = await runner.make(_create(runner, command, template))
+            described = await ask(handle.describe.remote(runner.world.caller()))
+            break
+        try:
+            described = await _ask_found(runner, handle)
+            break
+        except RayActorError:
+            pass
+        except asyncio.TimeoutError:
+            await ray.kill(handle)
+    if "stale" in described:
+        runner.world.stale(described["stale"])
+        raise RuntimeError(f"{actor.name} refuses this incarnation")
+    if described["storeId"] != unit.store_id:
+        raise NotOwner(f"{actor.name} belongs to store {described['storeId']!r}; sweep it or use another server name")
+    actor.adopt(handle, described)
+    runner.watch(actor)
+    runner.changed()
+
+
+async def _ask_found(runner: Runner, handle: Any) -> dict[str, Any]:
+    """What an actor says that is there already. It may be dying, or wait for a group that
+    is no more; its name is free afterwards. One whose group waits for nodes waits with it.
+    Raises RayActorError, asyncio.TimeoutError."""
+    call: asyncio.Future[dict[str, Any]] = asyncio.ensure_future(ask(handle.describe.remote(runner.world.caller())))
+    try:
+        while True:
+            placed = runner.unit.group.get("state") != "PENDING"
+            await asyncio.wait([call], timeout=FOUND_PATIENCE)
+            if call.done():
+                return call.result()
+            if placed:
+                raise asyncio.TimeoutError
+    finally:
+        call.cancel()
+
+
+async def _create(runner: Runner, command: Command, template: dict[str, Any]) -> Any:
+    header = {
+        "storeId": runner.unit.store_id, "actor": template["name"], "template": command.template,
+        "placement": command.placement, "goals": command.attempts, "binDirs": runner.world.config.bin_dirs,
+        "cacheDir": runner.world.config.cache_dir, "origin": command.origin,
+    }
+    actor, ray = runner.unit.actors[template["name"]], runner.world.ray
+    try:
+        actor.handle = await ray.create_actor(template, runner.unit.group_handle, header)
+    except ValueError:
+        actor.handle = await ray.find_actor(template["name"])  # its name is not free yet
+        if actor.handle is None:
+            raise
+    return actor.handle
+
+
+# Attempts.
+
+
+async def _attempt(runner: Runner, command: Command, template: dict[str, Any]) -> None:
+    world, unit = runner.world, runner.unit
+    actor, goal = unit.actors[template["name"]], command.attempts[template["name"]]
+    if not _ready_to_execute(runner, template):
+        await runner.call(actor, "aim", command.template, command.attempts, command=command.origin)
+        runner.changed()
+        await world.changed.until(lambda: actor.phase == DEAD or _ready_to_execute(runner, template))
+    if actor.snap["childPid"]:
+        await runner.call(actor, "terminate", float(template.get("terminationGracePeriod") or 0))
+    actor.template = template
+    failure = await _find_ports(runner, actor)
+    actor.ported = goal["number"]
+    world.changed.fire()
+    resolved: dict[str, str] = {}
+    if failure is None:
+        resolved = await _resolve(runner, actor)
+    own = f":{unit.unit}/"
+    request = {
+        "template": command.template, "attempt": goal, "resolved": resolved, "failure": failure,
+        "uses": {k: v for k, v in resolved.items() if own not in k}, "previousLease": actor.snap["previousLease"],
+        "lastExit": actor.snap["exit"] or actor.snap.get("lastExit"), "goals": command.attempts,
+    }
+    unit.executes(command.template)
+    if template["health"].get("kind") == "nats" and goal["number"] > 1 and failure is None:
+        await hold.pause_frontend(runner, actor)
+    answer = await runner.call(actor, "execute", request, command=command.origin)
+    if answer["attempt"] == goal["number"] and answer["childPid"]:
+        message = f"{actor.name}: attempt {goal['number']}, pid {answer['childPid']} on {actor.ip}"
+        world.facts.tell("unit-started", unit.fact("Executed", message))
+
+
+def _ready_to_execute(runner: Runner, template: dict[str, Any]) -> bool:
+    for need in template.get("needs") or []:
+        found = runner.world.find(runner.unit.server, need)
+        if found is None or found.state != RUNNING:
+            return False
+    return True
+
+
+async def _find_ports(runner: Runner, actor: ActorView) -> dict[str, str] | None:
+    """Ports for the next attempt, recorded in the actor; a failure if there are none."""
+    rules: list[dict[str, Any]] = actor.template.get("ports") or []
+    if not rules:
+        return None
+    # On another machine the port of the last attempt is a number like any other.
+    previous = dict(actor.snap["ports"]) if actor.ports_ip == actor.ip else {}
+    begun = time.monotonic()
+    while True:
+        async with runner.world.node_lock(actor.node):
+            taken = runner.world.taken_ports(actor.node, actor)
+            answer = await runner.call(actor, "find_ports", rules, taken, previous)
+        if "conflict" not in answer:
+            return None
+        if time.monotonic() - begun > PORT_PATIENCE:
+            return {"reason": "PortConflict", "message": answer["conflict"]}
+        await asyncio.sleep(0.05)
+
+
+async def _resolve(runner: Runner, actor: ActorView) -> dict[str, str]:
+    """Values for the references of a template, once all are known."""
+    world, server = runner.world, runner.unit.server
+    wanted = references(actor.template)
+
+    def known() -> bool:
+        return actor.phase == DEAD or all(world.resolve(server, p) is not None for p in wanted)
+
+    await world.changed.until(known)
+    return {p: world.resolve(server, p) or "" for p in wanted}

@@ -1,0 +1,265 @@
+"""Units and actors as the agent sees them, and the values that it reports."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ..common.log import parse_time, timestamp
+
+PENDING, PLACING, WAITING, STARTING = "Pending", "Placing", "Waiting", "Starting"
+RUNNING, EXITED, STOPPING, DEAD = "Running", "Exited", "Stopping", "Dead"
+# A unit is in the worst state of its actors.
+WORST = (STOPPING, DEAD, EXITED, PENDING, PLACING, WAITING, STARTING, RUNNING)
+# An exit counts as one without infra if that was away this long before it.
+INFRA_AWAY = 30.0
+
+NO_SNAPSHOT: dict[str, Any] = {
+    "state": PENDING, "childPid": 0, "attempt": 0, "failures": 0, "digest": "", "ports": {}, "uses": {},
+    "lease": 0, "startedAt": 0.0, "readyAt": 0.0, "exit": None, "lastExit": None, "previousLease": 0, "version": -1,
+}
+
+
+class ActorView:
+    """One actor. `snap` is what it said last; it survives the actor's death."""
+
+    def __init__(self, name: str, template: dict[str, Any] | None = None) -> None:
+        self.name = name
+        self.template = template or {}
+        self.handle: Any = None
+        self.actor_id = ""
+        self.phase = PENDING  # until the actor has answered; DEAD after its death
+        self.snap: dict[str, Any] = dict(NO_SNAPSHOT)
+        self.node = self.ip = ""
+        self.next_ports: list[dict[str, Any]] = []  # the rules of the attempt asked for
+        self.ports_ip = ""  # where the ports of `snap` were found
+        self.gpus: list[str] = []
+        self.pid = 0
+        self.aimed = 0  # the attempt that is being prepared
+        self.ported = 0  # the attempt that its ports were found for
+        self.stopping = False
+        self.died = False
+        self.silent = False  # of our class, found, and has not said yet what it is
+        self.described: dict[str, Any] | None = None  # what it said at last
+        self.watch: Any = None
+
+    @property
+    def live(self) -> bool:
+        """True from the first answer of the actor until its death."""
+        return self.phase == ""
+
+    @property
+    def state(self) -> str:
+        """The state to report."""
+        if self.phase == DEAD:
+            return DEAD
+        if self.stopping:
+            return STOPPING
+        if self.phase:
+            return self.phase
+        state: str = self.snap["state"]
+        if state in (WAITING, EXITED):  # no process: it waits only if it was told to execute
+            return WAITING if self.aimed > self.snap["attempt"] else EXITED
+        return state
+
+    def adopt(self, handle: Any, described: dict[str, Any]) -> None:
+        """Take over a living actor. What an earlier actor of this name did is kept
+        until this one has executed something."""
+        self.handle, self.phase, self.died, self.silent = handle, "", False, False
+        before = self.ports_ip
+        self.node, self.ip, self.gpus = described["node"], described["ip"], described["gpus"]
+        self.pid = described["pid"]
+        snap, self.ports_ip = described["snapshot"], self.ip
+        if snap["attempt"] == 0 and self.snap["attempt"] > 0:
+            kept = ("attempt", "failures", "digest", "exit", "lastExit", "previousLease", "ports")
+            snap, self.ports_ip = {**snap, **{k: self.snap[k] for k in kept}}, before
+        self.snap = snap
+
+    def silence(self, handle: Any, placed: bool) -> None:
+        """It is there and does not answer: it is slow, or not made yet."""
+        self.handle, self.silent, self.phase = handle, True, STARTING if placed else PLACING
+
+    def recall(self, old: dict[str, Any]) -> None:
+        """Take what was reported of it last (state.Actor)."""
+        kept = (
+            "state", "attempt", "failures", "digest", "ports", "uses", "lease", "previousLease", "childPid",
+            "exit", "lastExit",
+        )
+        self.snap.update({k: old[k] for k in kept if k in old})
+        for k in ("startedAt", "readyAt"):
+            self.snap[k] = parse_time(old[k]) if old.get(k) else 0.0
+        for k in ("exit", "lastExit"):
+            if self.snap.get(k):
+                self.snap[k] = {**self.snap[k], "at": parse_time(self.snap[k]["at"])}
+        self.node, self.ip, self.pid = old.get("node", ""), old.get("ip", ""), old.get("pid", 0)
+        self.ports_ip = self.ip
+
+    def absorb(self, snap: dict[str, Any]) -> bool:
+        """Take a newer snapshot; says whether it was newer."""
+        if snap["version"] <= self.snap["version"]:
+            return False
+        self.ports_ip = self.ip
+        if snap["attempt"] < self.snap["attempt"]:
+            kept = ("attempt", "failures", "digest", "exit", "lastExit", "previousLease")
+            snap = {**snap, **{k: self.snap.get(k) for k in kept}}
+        self.snap = snap
+        return True
+
+    def die(self, message: str, now: float) -> None:
+        """The actor is gone, and with it its process."""
+        ready = self.snap["readyAt"]
+        attempt = max(self.snap["attempt"], self.aimed)
+        running = self.snap["state"] in (STARTING, RUNNING, STOPPING)
+        if self.snap["exit"] is None or running or attempt > self.snap["attempt"]:
+            self.snap["exit"] = {
+                "attempt": attempt, "code": -9, "reason": "ActorDied", "logTail": message[:2000],
+                "at": now, "readyFor": now - ready if ready else 0.0,
+            }
+        self.snap.update(
+            state=DEAD, childPid=0, attempt=attempt, lease=0, readyAt=0.0, version=-1,
+            previousLease=self.snap["lease"] or self.snap["previousLease"],
+        )
+        self.phase, self.handle, self.pid, self.died, self.silent = DEAD, None, 0, True, False
+
+    def value(self) -> dict[str, Any]:
+        """state.Actor."""
+        s = self.snap
+        out = {
+            "name": self.name, "bundle": self.template.get("bundle", 0), "state": self.state,
+            "node": self.node, "ip": self.ip, "gpus": self.gpus, "pid": self.pid,
+            "childPid": s["childPid"], "attempt": s["attempt"], "failures": s["failures"],
+            "digest": s["digest"], "ports": s["ports"], "uses": s["uses"], "lease": s["lease"],
+            "previousLease": s["previousLease"],
+        }
+        if s["startedAt"]:
+            out["startedAt"] = timestamp(s["startedAt"])
+        if s["readyAt"]:
+            out["readyAt"] = timestamp(s["readyAt"])
+        if s["exit"]:
+            out["exit"] = {**s["exit"], "at": timestamp(s["exit"]["at"])}
+        if s.get("lastExit"):  # an actor of an earlier version says nothing of it
+            out["lastExit"] = {**s["lastExit"], "at": timestamp(s["lastExit"]["at"])}
+        return out
+
+
+class UnitView:
+    """One unit. `template` is what it executes, as far as it is known."""
+
+    def __init__(self, server: str, unit: str, store_id: str) -> None:
+        self.server, self.unit, self.store_id = server, unit, store_id
+        self.model = self.role = self.generation = self.digest = self.restart = ""
+        self.replica = self.worker = 0
+        self.attempt = self.failures = 0  # of the placement
+        self.placement_timeout = 0.0
+        self.template: dict[str, Any] | None = None
+        self.group: dict[str, Any] = {"name": ""}
+        self.group_handle: Any = None
+        self.actors: dict[str, ActorView] = {}
+        self.reason = self.message = ""
+        self.failed = self.stopping = False
+        self.removing = False  # after a placement that failed
+        self.pending = True  # until Ray has been asked for the group
+        self.foreign = self.job_alive = False
+        # Of what carries no store id: the Ray job that made it, by the name of the group
+        # or actor; "" until Ray has told.
+        self.makers: dict[str, str] = {}
+        # The command that it was last told: what it does is that one's doing.
+        self.cause_id, self.epoch, self.spec_revision = "", 0, 0
+        self._state, self._changed_at = "", time.time()
+
+    def told(self, origin: dict[str, Any]) -> None:
+        """Remember the command (Command.origin) that something is done for."""
+        self.cause_id = origin.get("causeId") or ""
+        self.epoch, self.spec_revision = int(origin.get("epoch") or 0), int(origin.get("specRevision") or 0)
+
+    def identify(self, template: dict[str, Any], placement: dict[str, int]) -> None:
+        """Take the identity from a template that is to run."""
+        self.model, self.role = template.get("model", ""), template.get("role", "")
+        self.replica, self.worker = template.get("replica", 0), template.get("worker", 0)
+        self.generation = template["generation"]
+        self.attempt, self.failures = placement["number"], placement["failures"]
+        self.placement_timeout = float(template.get("placementTimeout") or 0)
+        if self.template is None or not self.executed:
+            self.executes(template)
+        wanted = template["placementGroup"]
+        if self.group.get("name") != wanted["name"]:
+            self.group = dict(wanted)
+        for actor in template["actors"]:
+            self.actors.setdefault(actor["name"], ActorView(actor["name"], actor))
+
+    def recall(self, value: dict[str, Any]) -> None:
+        """Take the identity from what was reported of it last."""
+        for k in ("model", "role", "replica", "worker", "generation", "digest", "restart", "attempt", "failures"):
+            setattr(self, k, value.get(k, getattr(self, k)))
+        self.placement_timeout = float(value.get("placementTimeout") or 0)
+
+    @property
+    def unknown(self) -> bool:
+        """True while some actor has not said what it is."""
+        return any(a.silent for a in self.actors.values())
+
+    @property
+    def executed(self) -> bool:
+        """True if any of its actors has executed anything."""
+        return any(a.snap["attempt"] for a in self.actors.values())
+
+    def executes(self, template: dict[str, Any]) -> None:
+        """The template that an actor of the unit executes from now on."""
+        self.template = template
+        self.digest, self.restart = template.get("digest", ""), template.get("restart", "")
+
+    @property
+    def state(self) -> str:
+        """The worst state of its actors."""
+        if self.stopping or self.removing:
+            return STOPPING
+        if self.failed:
+            return EXITED
+        if self.pending:
+            return PENDING
+        states = {a.state for a in self.actors.values()}
+        for state in WORST:
+            if state in states:
+                return EXITED if state == DEAD else state
+        return PLACING if self.group.get("state") == "PENDING" else EXITED
+
+    def starting(self) -> bool:
+        """Whether it is on its way to run."""
+        return self.state in (PENDING, PLACING, WAITING, STARTING)
+
+    def value(self, incarnation: int) -> dict[str, Any]:
+        """state.Unit, without sentAt."""
+        state = self.state
+        if state != self._state:
+            self._state, self._changed_at = state, time.time()
+        out = {
+            "incarnation": incarnation, "server": self.server, "unit": self.unit, "model": self.model,
+            "role": self.role, "replica": self.replica, "generation": self.generation, "worker": self.worker,
+            "storeId": self.store_id, "state": state, "reason": self.reason, "message": self.message,
+            "digest": self.digest, "restart": self.restart, "attempt": self.attempt, "failures": self.failures,
+            "placementGroup": self.group, "actors": [a.value() for a in self._ordered()],
+            "changedAt": timestamp(self._changed_at),
+        }
+        if self.placement_timeout:
+            out["placementTimeout"] = self.placement_timeout
+        if self.foreign:
+            out["jobAlive"] = self.job_alive
+        return out
+
+    def _ordered(self) -> list[ActorView]:
+        order = [a["name"] for a in (self.template or {}).get("actors", [])]
+        rank = {name: i for i, name in enumerate(order)}
+        return sorted(self.actors.values(), key=lambda a: (rank.get(a.name, len(rank)), a.name))
+
+    def fact(self, reason: str = "", message: str = "") -> dict[str, Any]:
+        """The data of a fact about this unit."""
+        return {
+            "server": self.server, "unit": self.unit, "model": self.model, "generation": self.generation,
+            "specRevision": self.spec_revision, "epoch": self.epoch, "causeId": self.cause_id,
+            "reason": reason, "message": message,
+        }
+
+
+def was_away(actor: ActorView | None, since: float) -> bool:
+    """Whether an actor that another one needs was not Running at some moment since."""
+    return actor is None or actor.state != RUNNING or actor.snap["readyAt"] > since
