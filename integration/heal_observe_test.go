@@ -24,7 +24,7 @@ import (
 )
 
 // observed reads one value of the agent's bucket: it holds times that dynctl does
-// not show. It says whether the key is there.
+// not show. It reports whether the key is there.
 func (e *Env) observed(t *testing.T, key string, into any) bool {
 	t.Helper()
 	nc, err := nats.Connect(e.natsURL())

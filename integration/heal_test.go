@@ -238,7 +238,7 @@ func ppid(pid int) (parent int) {
 	return parent
 }
 
-// TestHealPlacementGroup: a group that somebody removed is made anew.
+// TestHealPlacementGroup: a group that somebody removed is recreated.
 func TestHealPlacementGroup(t *testing.T) {
 	s := Shared(t).NewServer(t)
 	s.Set(s.Mocker("m", 2))
@@ -292,7 +292,7 @@ func TestHealAgent(t *testing.T) {
 		t.Errorf("the other worker runs attempt %d as %d, want attempt 1 as %d", a.Attempt, a.ChildPID, other.ChildPID)
 	}
 	if f := s.InfraActor("Frontend"); f.ChildPID != frontend.ChildPID {
-		t.Errorf("the frontend was executed anew")
+		t.Errorf("the frontend was restarted")
 	}
 }
 

@@ -87,7 +87,7 @@ func TestRollMany(t *testing.T) {
 }
 
 // TestRollManyFromZero: a model comes from nothing beside another, scaled up from no
-// replica (or resumed) and declared anew in turn, aggregated and disaggregated in turn. The other one
+// replica (or resumed) and declared again in turn, aggregated and disaggregated in turn. The other one
 // loses no request. This one may be refused until it is Ready or has answered once, and
 // not any more until it is taken away.
 func TestRollManyFromZero(t *testing.T) {
@@ -100,7 +100,7 @@ func TestRollManyFromZero(t *testing.T) {
 			other := s.Load("other", 50)
 			answered, lost := 0, 0
 			for n := range rolls {
-				disagg := n%4 >= 2 // and declared anew every other time
+				disagg := n%4 >= 2 // and declared again every other time
 				none, one := s.Mocker("m", 0), s.Mocker("m", 1)
 				if disagg {
 					none, one = s.MockerDisagg("m", 1, 1, "suspend: true"), s.MockerDisagg("m", 1, 1)

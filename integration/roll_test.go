@@ -297,7 +297,7 @@ func TestRollScale(t *testing.T) {
 	}
 }
 
-// TestRollRestart: all are executed anew in their actors, one at a time.
+// TestRollRestart: all are restarted in their actors, one at a time.
 func TestRollRestart(t *testing.T) {
 	s := Shared(t).NewServer(t)
 	s.Set(s.Mocker("m", 2))

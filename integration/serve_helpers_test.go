@@ -82,7 +82,7 @@ func (s *Server) executions(models ...string) map[string]execution {
 func requireNoRestart(t *testing.T, before, after map[string]execution) {
 	t.Helper()
 	if !maps.Equal(before, after) {
-		t.Errorf("something was executed anew:\nbefore %v\nafter  %v", before, after)
+		t.Errorf("something was restarted:\nbefore %v\nafter  %v", before, after)
 	}
 	for name, x := range before {
 		if !Alive(x.PID) || !Alive(x.ChildPID) {

@@ -146,7 +146,7 @@ func last(t *testing.T, facts []fact) fact {
 	return facts[len(facts)-1]
 }
 
-// leads says whether a reconciler's metrics call it the leader.
+// leads reports whether a reconciler's metrics call it the leader.
 func leads(t *testing.T, url string) bool {
 	t.Helper()
 	code, text := get(t, url+"/metrics")

@@ -139,7 +139,7 @@ func TestRouterFollowsDisaggModels(t *testing.T) {
 }
 
 // TestRouterAppliedToFrontend: with apply: frontend the answer is on the command
-// line of the frontend, which alone is executed anew.
+// line of the frontend, which alone is restarted.
 func TestRouterAppliedToFrontend(t *testing.T) {
 	s := Shared(t).NewServer(t, "router: {apply: frontend}")
 	s.Set(s.Mocker("plain", 1))

@@ -161,7 +161,7 @@ func TestUpBesideWhatRuns(t *testing.T) {
 	said, code = c.up()
 	c.want(said, code, 0, "reconciler: starting, beside Ray that runs", "complete after")
 	if c.pid("/gcs_server ") != gcs {
-		t.Error("Ray was started anew")
+		t.Error("Ray was restarted")
 	}
 	reconciler = c.pid("/reconciler ")
 
@@ -173,7 +173,7 @@ func TestUpBesideWhatRuns(t *testing.T) {
 	said, code = c.up(flags...)
 	c.want(said, code, 0, "its head has died", "complete after")
 	if c.pid("/reconciler ") != reconciler {
-		t.Error("the reconciler was started anew")
+		t.Error("the reconciler was restarted")
 	}
 	parts, err := local.Look(c.tempDir)
 	if err != nil || !parts.Head || parts.Raylets != 2 {

@@ -158,7 +158,7 @@ func (f *faults) unknownArg(at, program, key string, t *engineflags.Table) {
 	}
 }
 
-// unknownText says that a parser does not know an argument, and which it may be.
+// unknownText is the message about an argument that the parser does not know, with the likely spelling.
 func unknownText(program, key string, t *engineflags.Table) string {
 	if found, ok := t.Find(key); ok {
 		return option(key) + " is short for each of " + strings.Join(found.Ambiguous, ", ") + " in " + t.Source() + "; write one in full"

@@ -192,7 +192,7 @@ func newFrontend(w *world, _ caseContext) {
 	}
 }
 
-// foundPorts are the ports that were searched for anew, each by the recorded one.
+// foundPorts are the ports that were searched for again, each by the recorded one.
 type foundPorts struct {
 	byActor map[string]map[string]string
 	infra   map[string]string // of etcd and NATS, for all that name them
@@ -235,7 +235,7 @@ func searchPorts(w *world, c caseContext) foundPorts {
 	return f
 }
 
-// fixPorts puts the ports that were searched for anew in place of the recorded ones.
+// fixPorts puts the ports that were searched for again in place of the recorded ones.
 func fixPorts(w *world, c caseContext) {
 	found := searchPorts(w, c)
 	number := regexp.MustCompile(`\b\d{4,5}\b`)

@@ -71,7 +71,7 @@ var actsElsewhere = []string{
 	"update.maxUnavailable",  // a roll
 	"startupTimeout",         // how long the agent waits; vllm's own time follows it
 	"terminationGracePeriod", // how long a worker drains
-	"restart",                // executes what runs anew
+	"restart",                // restarts what runs
 	"placement.waitForNodes", // what a group does that has no room
 	"healing.backoff.initial", "healing.backoff.max", "healing.backoff.multiplier",
 	"healing.backoff.jitter", "healing.backoff.resetAfter", // when an exit is followed

@@ -17,7 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-var updateRendered = flag.Bool("update-rendered", false, "write the wanted files of testdata/render anew")
+var updateRendered = flag.Bool("update-rendered", false, "rewrite the wanted files of testdata/render")
 
 // TestRendered compares what specs render to with what a reviewer has read. The
 // generations are part of it: were one to change with a version of the program,

@@ -31,7 +31,7 @@ func newPortBook(servers []actors.DesiredServer) *portBook {
 	return b
 }
 
-// server begins another server, whose units are named anew.
+// server begins another server, whose units are renamed.
 func (b *portBook) server() *portBook {
 	return &portBook{taken: b.taken, given: map[string]int{}}
 }

@@ -122,7 +122,7 @@ func renderWorkers(m render.ModelInput, in workersInput) (w *world, generation, 
 	return worldOf(out), template.Generation, ""
 }
 
-// overridesGPUs says that a worker has other GPUs than its tensor parallel size.
+// overridesGPUs reports whether a worker has other GPUs than its tensor parallel size.
 func overridesGPUs(t *testing.T, spec state.ModelSpec) bool {
 	t.Helper()
 	for _, role := range spec.Roles() {

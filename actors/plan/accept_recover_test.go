@@ -201,7 +201,7 @@ func TestAHiddenUnit(t *testing.T) {
 	}
 }
 
-// The spec bucket was made anew and counts from 1 again: an equal number is not an
+// The spec bucket was recreated and counts from 1 again: an equal number is not an
 // equal spec, also where the reconciler has been restarted meanwhile, and whether the
 // document is another or the template alone is.
 func TestAnEqualRevisionOfAnotherBucket(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"dynctl/state"
 )
 
-// restartEtcd executes etcd anew, some time after the workers.
+// restartEtcd restarts etcd, some time after the workers.
 func (w *cluster) restartEtcd() {
 	w.now = w.now.Add(time.Minute)
 	u := w.units[state.UnitKey{Server: "default", Unit: actors.InfraUnit}]

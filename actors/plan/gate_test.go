@@ -190,7 +190,7 @@ func TestAGateIsLiftedWhateverTheFrontendSays(t *testing.T) {
 	}
 }
 
-// A new leader knows the gate from etcd and renews it; it counts the moment anew.
+// A new leader knows the gate from etcd and renews it; it counts the moment again.
 func TestANewLeaderTakesOverAGate(t *testing.T) {
 	w, _ := gatedRoll(t)
 	w.round()

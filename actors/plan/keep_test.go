@@ -36,7 +36,7 @@ func TestARestartWaitsForEtcdAndTheFrontend(t *testing.T) {
 			ready(t, w, key)
 			for _, u := range w.of("a") {
 				if u.Restart != "again" {
-					t.Errorf("%s was not executed anew", u.Unit)
+					t.Errorf("%s was not restarted", u.Unit)
 				}
 			}
 		})
@@ -205,7 +205,7 @@ func TestAGroupThatIsRescheduledMakesPlaceForItself(t *testing.T) {
 	ready(t, w, key)
 }
 
-// A unit whose process ends to be executed anew looks like one that is being stopped;
+// A unit whose process ends to be restarted looks like one that is being stopped;
 // so does one that an earlier agent was asked to stop, which the next goes on with.
 // Nobody is asked to stop either.
 func TestAUnitThatEndsIsNotStopped(t *testing.T) {

@@ -31,7 +31,7 @@ func TestWhatWasOnADeadNodeTakesNoRoom(t *testing.T) {
 			w.settleState(lost)
 			r := w.round()
 			if len(r.Starts) != 1 || r.Starts[0].Template.Unit != lost.Unit || r.Starts[0].Reason != actors.ReasonPlacementRetry {
-				t.Errorf("starts %+v, waits %+v; want the lost unit placed anew", r.Starts, r.Waits)
+				t.Errorf("starts %+v, waits %+v; want the lost unit placed again", r.Starts, r.Waits)
 			}
 		})
 	}

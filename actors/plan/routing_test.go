@@ -114,7 +114,7 @@ func TestRouterAppliedToTheFrontend(t *testing.T) {
 	wantTold(t, "the server's own mode", w.settle(6), "router-resolved []  ()", "router-applied [] unit.default.infra@N ()")
 }
 
-// A worker that exits and comes back applies nothing anew.
+// A worker that exits and comes back applies nothing again.
 func TestRouterAppliedIsToldOnce(t *testing.T) {
 	w := newCluster(node("1", 8))
 	w.put(model("one", disagg))

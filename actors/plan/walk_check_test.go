@@ -14,7 +14,7 @@ import (
 
 type fataler interface{ Fatalf(string, ...any) }
 
-// checkPure says that a plan leaves its input as it is and does not depend on its order.
+// checkPure fails unless a plan leaves its input as it is and does not depend on its order.
 func (w *walk) checkPure(t fataler, in actors.Input) {
 	before := make([]state.Unit, len(in.Observed.Units))
 	for i, u := range in.Observed.Units {
@@ -91,7 +91,7 @@ func (w *walk) checkRevokes(t fataler, r actors.Result) {
 	}
 }
 
-// checkRoom says that no more GPUs are asked for than are left. A group that waits
+// checkRoom fails if more GPUs are requested than are free. A group that waits
 // for one node to have enough holds none yet.
 func (w *walk) checkRoom(t fataler, r actors.Result) {
 	asked := 0
@@ -140,7 +140,7 @@ func (w *walk) free(without func(*state.Unit) bool) []place.Room {
 	return out
 }
 
-// serves says that requests reach a unit: the truth, whether or not it can be seen.
+// serves reports whether requests reach a unit: the truth, whether or not it can be seen.
 func (w *walk) serves(u *state.Unit) bool {
 	if u.State != state.UnitRunning {
 		return false
@@ -235,7 +235,7 @@ func (s stopOf) wanted(m actors.DesiredModel) int {
 	return max(s.template.Counts[s.unit.Role], 1)
 }
 
-// checkStop says that a stop of a unit that serves has a reason that allows it.
+// checkStop fails if a serving unit is stopped for a reason that does not allow it.
 func (w *walk) checkStop(t fataler, in actors.Input, m actors.DesiredModel, s stopOf) {
 	bad := func(why string) {
 		t.Fatalf("%s serves and is stopped (%s): %s%s", s.Key, s.Reason, why, w.story(m.Name))
@@ -308,7 +308,7 @@ func (s stopOf) mayMiss(m actors.DesiredModel) int {
 	return 0
 }
 
-// checkHalves says that no old generation is left with prefill workers alone: what they
+// checkHalves fails if an old generation is left with prefill workers alone: what they
 // have prefilled needs its decode workers.
 func (w *walk) checkHalves(m actors.DesiredModel, s stopOf, bad func(string)) {
 	if s.unit.Role != state.RoleDecode {
@@ -342,7 +342,7 @@ func (w *walk) unplaceable(m actors.DesiredModel, role string, want int) bool {
 	return there < want
 }
 
-// checkRestarts says that a restart executes no more units that serve than may be
+// checkRestarts fails if a restart takes more serving units than may be
 // missing, and none while it is not known who does.
 func (w *walk) checkRestarts(t fataler, m actors.DesiredModel, r actors.Result) {
 	anew := map[string]int{}
@@ -351,7 +351,7 @@ func (w *walk) checkRestarts(t fataler, m actors.DesiredModel, r actors.Result) 
 			continue
 		}
 		if w.etcdAway || w.frontendAway {
-			t.Fatalf("%s is executed anew while it is not known who serves%s", s.Template.Unit, w.story(m.Name))
+			t.Fatalf("%s is restarted while it is not known who serves%s", s.Template.Unit, w.story(m.Name))
 		}
 		if u := w.units[state.UnitKey{Server: m.Server, Unit: s.Template.Unit}]; w.serves(u) {
 			anew[u.Role]++
@@ -363,7 +363,7 @@ func (w *walk) checkRestarts(t fataler, m actors.DesiredModel, r actors.Result) 
 	}
 	for role, n := range anew {
 		if n > allowed {
-			t.Fatalf("%d %s workers of %s that serve are executed anew at once%s", n, role, m.Name, w.story(m.Name))
+			t.Fatalf("%d %s workers of %s that serve are restarted at once%s", n, role, m.Name, w.story(m.Name))
 		}
 	}
 }

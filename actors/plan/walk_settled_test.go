@@ -115,7 +115,7 @@ func desired(m actors.DesiredModel) (n int) {
 	return n
 }
 
-// fits says that a unit of a role would find room beside all but the model's units of
+// fits reports whether a unit of a role would find room beside all but the model's units of
 // other generations.
 func (w *walk) fits(m actors.DesiredModel, generation string, r actors.RoleTemplate) bool {
 	_, unfit := place.Worker(r.Needs, w.free(func(u *state.Unit) bool { return u.Model == m.Name && u.Generation != generation }))
@@ -213,7 +213,7 @@ func (s settled) isShort(fit bool) {
 	}
 }
 
-// mayStall says that the budget alone keeps the old generation: nothing may be missing,
+// mayStall reports whether the budget alone keeps the old generation: nothing may be missing,
 // or so many serve already as little as may, or one given back is not enough for a
 // larger one.
 func (w *walk) mayStall(m actors.DesiredModel, counts map[string]int) bool {
@@ -254,7 +254,7 @@ func (w *walk) mayStall(m actors.DesiredModel, counts map[string]int) bool {
 	return unfit != nil
 }
 
-// othersFirst says that a model which comes first waits for room.
+// othersFirst reports whether a model which comes first waits for room.
 func (w *walk) othersFirst(m actors.DesiredModel) bool {
 	return slices.ContainsFunc(w.names, func(n string) bool {
 		c, _ := w.conditionOf(n, state.CondScheduled)
@@ -262,7 +262,7 @@ func (w *walk) othersFirst(m actors.DesiredModel) bool {
 	})
 }
 
-// oldServes says that the old generation has what it takes to serve.
+// oldServes reports whether the old generation has what it takes to serve.
 func (w *walk) oldServes(m actors.DesiredModel) bool {
 	var roles []string
 	for _, u := range w.of(m.Name) {

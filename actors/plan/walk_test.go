@@ -246,7 +246,7 @@ func (w *walk) scale(name string, pick picker) {
 }
 
 // editServer writes the server: another backoff rolls nothing, another variable rolls
-// every model, another router mode executes the frontend anew.
+// every model, another router mode restarts the frontend.
 func (w *walk) editServer(_ string, pick picker) {
 	w.serverEdits++
 	switch pick("field", 3) {

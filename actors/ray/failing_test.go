@@ -161,7 +161,7 @@ func TestNotFailing(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		}
-		// A head that is started anew is no fault of the agent's.
+		// A head that is restarted is no fault of the agent's.
 		for range 5 {
 			pass(time.Second)
 			f.set(func() { clear(f.jobs) })

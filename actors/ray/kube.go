@@ -69,7 +69,7 @@ func splitRef(flag, ref string) (namespace, name string, err error) {
 type Kube struct {
 	Rays    versioned.Interface
 	Secrets corev1.SecretsGetter
-	// Bearer is the token of this program's account, read anew each time, for Ray
+	// Bearer is the token of this program's account, read again each time, for Ray
 	// clusters that ask Kubernetes; nil: the account has none.
 	Bearer func() (string, error)
 	// Token is that of the environment (TokenFromEnv). It stands in for a Secret that

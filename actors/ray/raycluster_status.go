@@ -26,7 +26,7 @@ const (
 	defaultDeletionDelay = 60
 )
 
-// dashboard is where a cluster's status says that its dashboard is.
+// dashboard is the address of the dashboard that a cluster's status reports.
 type dashboard struct {
 	address string // host and port in the pods' network
 	service string // the head's Service; empty: not known yet
@@ -154,7 +154,7 @@ func switching(s *rayv1.RayService, next string) state.RayNotice {
 	}
 	return state.RayNotice{
 		Reason: actors.RayServiceSwitching,
-		Message: fmt.Sprintf("RayService %s/%s makes a new cluster, %s: once it is active, everything is started there anew, "+
+		Message: fmt.Sprintf("RayService %s/%s makes a new cluster, %s: once it is active, everything is started again there, "+
 			"and KubeRay deletes the cluster that serves now, %s, %d s later",
 			s.Namespace, s.Name, next, s.Status.ActiveServiceStatus.RayClusterName, delay),
 		Way: "requests fail from then until the models are up in the new cluster: raise spec.rayClusterDeletionDelaySeconds above the time that they need, " +

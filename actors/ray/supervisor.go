@@ -172,7 +172,7 @@ func (s *Supervisor) watch(ctx context.Context) {
 	info, err := s.client.job(ctx, s.current.id)
 	switch {
 	case errors.Is(err, ErrNoJob):
-		s.failed(fmt.Errorf("%w: Ray's head has been started anew", err))
+		s.failed(fmt.Errorf("%w: Ray's head has been restarted", err))
 	case err != nil:
 		s.unreachable(err)
 		return

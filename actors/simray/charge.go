@@ -16,7 +16,7 @@ import (
 
 const (
 	keyAgent = "agent"
-	// beatEvery is how often the key is written anew.
+	// beatEvery is how often the key is rewritten.
 	beatEvery = time.Second
 )
 

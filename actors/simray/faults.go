@@ -67,7 +67,7 @@ func (c *Cluster) RemoveGroup(key state.UnitKey) error {
 }
 
 // KillNode ends a node with all that runs on it. As in Ray, the groups are placed
-// anew where there is room, and their actors are not.
+// again where there is room, and their actors are not.
 func (c *Cluster) KillNode(id string) error {
 	return c.do(func() error {
 		n := c.nodes[id]

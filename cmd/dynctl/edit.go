@@ -24,7 +24,7 @@ func (a *app) edit(ctx context.Context, arg, comment string, change func(*docume
 		}
 		doc, err := newDocument(entry.Value)
 		if err != nil {
-			return exit.Usagef("%s: the stored document cannot be read: %w; write it anew with `dynctl set`", refOf(key), err)
+			return exit.Usagef("%s: the stored document cannot be read: %w; rewrite it with `dynctl set`", refOf(key), err)
 		}
 		before := string(doc.bytes())
 		if err := change(doc); err != nil {

@@ -17,7 +17,7 @@ func narrowHelp(root *cobra.Command) {
 	root.SetHelpTemplate(strings.NewReplacer("(or .Long .Short)}}{{.", "(or .Long .Short)}}{{. | fill").Replace(root.HelpTemplate()))
 }
 
-// fill breaks the paragraphs that have a line wider than 80 columns anew. Indented
+// fill rewraps the paragraphs that have a line wider than 80 columns. Indented
 // lines are examples, which stay as they are.
 func fill(text string) string {
 	paragraphs := strings.Split(text, "\n\n")

@@ -27,7 +27,7 @@ import (
 	"dynctl/state/kv/natsd"
 )
 
-var update = flag.Bool("update", false, "write the golden files and the schemas anew")
+var update = flag.Bool("update", false, "rewrite the golden files and the schemas")
 
 func TestMain(m *testing.M) {
 	version.Value = "v0.0.0-test"

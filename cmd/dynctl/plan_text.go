@@ -100,7 +100,7 @@ func summaryOf(info planInfo) string {
 	}
 	text := fmt.Sprintf("%d to start, %d to stop, %d to roll, %d to wait", starts, len(info.Stops), len(info.Rolls), len(info.Waits))
 	if restarts > 0 {
-		text += fmt.Sprintf(", %d to execute anew in place", restarts)
+		text += fmt.Sprintf(", %d to restart in place", restarts)
 	}
 	return text
 }

@@ -11,8 +11,8 @@ import (
 func (a *app) restartCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "restart model/NAME",
-		Short: "Execute a model's workers anew, in place",
-		Long: `Execute a model's workers anew, in their actors, within the model's update
+		Short: "Restart a model's workers in place",
+		Long: `Restart a model's workers in their actors, within the model's update
 budget. It also brings up to date what an older version of the reconciler
 rendered.`,
 		Example:           "  dynctl restart model/qwen3-8b",

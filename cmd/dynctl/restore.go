@@ -24,7 +24,7 @@ checked first. A store that holds anything is replaced with --overwrite alone; f
 are then moved aside, to DIR/nats.replaced-TIME.
 
 It is the same store afterwards, under its own id: what runs goes on, and nothing is
-started anew that the backup knows. What was changed since rolls back, within its update
+restarted that the backup knows. What was changed since rolls back, within its update
 budget, and what was deleted since starts again. What was declared since is not in the
 backup: it runs on, says SpecMissing, and is there to be set again or deleted.`
 

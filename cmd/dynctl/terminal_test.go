@@ -101,7 +101,7 @@ func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
 }
 
 // watching runs dynctl watch at a terminal until it shows a text, resizes the
-// terminal, waits for the text to be drawn anew, and presses q: then it must end.
+// terminal, waits for the text to be redrawn, and presses q: then it must end.
 func watching(ts *testscript.TestScript, neg bool, args []string) {
 	master, slave, err := openTerminal(80, 24)
 	ts.Check(err)

@@ -172,7 +172,7 @@ func (a *app) helpCmd() *cobra.Command {
 }
 
 // refuseUnknownShells makes an error of a shell that completion does not know; cobra
-// prints help and says that all went well.
+// prints help and exits with 0.
 func refuseUnknownShells(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	i := slices.IndexFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == "completion" })

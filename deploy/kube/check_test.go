@@ -16,7 +16,7 @@ import (
 	"github.com/yannh/kubeconform/pkg/validator"
 )
 
-var update = flag.Bool("update", false, "write the manifests for kustomize anew")
+var update = flag.Bool("update", false, "rewrite the manifests for kustomize")
 
 const (
 	root  = "../.."
@@ -229,7 +229,7 @@ func TestKustomize(t *testing.T) {
 				t.Fatalf("%v\n%s", err, bad)
 			}
 			out = sources.ReplaceAllString(ofHelm.ReplaceAllString(managedByHelm.ReplaceAllString(out, ""), ""), "")
-			out = "# What the chart renders; `make kube-check UPDATE=1` writes it anew.\n" + strings.TrimPrefix(out, "---\n")
+			out = "# What the chart renders; `make kube-check UPDATE=1` rewrites it.\n" + strings.TrimPrefix(out, "---\n")
 			path := root + "/deploy/kustomize/" + dir + "/manifests.yaml"
 			if *update {
 				if err := os.WriteFile(path, []byte(out), 0o644); err != nil {

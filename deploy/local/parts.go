@@ -167,7 +167,7 @@ func (s *Stack) Complete(ctx context.Context, parts Parts, timeout time.Duration
 	switch missing := s.missing(parts); {
 	case !parts.Head:
 		done = true
-		s.progress("ray: its head has died, and its session with it: what is left of it is ended, and Ray started anew; the models start again by themselves")
+		s.progress("ray: its head has died, and its session with it: what is left of it is ended, and Ray restarted; the models start again by themselves")
 		if err := s.restartRay(ctx); err != nil {
 			return done, err
 		}
@@ -226,7 +226,7 @@ func (s *Stack) endReconciler(ctx context.Context) error {
 	return end(ctx, s.cfg.TempDir, func(p Process) bool { return p.PID == s.reconciler.pid })
 }
 
-// freshTempDir makes the temporary directory anew, for this user alone: it lies where
+// freshTempDir recreates the temporary directory, for this user alone: it lies where
 // everybody may make one.
 func (s *Stack) freshTempDir() error {
 	if err := os.RemoveAll(s.cfg.TempDir); err != nil {

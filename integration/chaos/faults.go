@@ -166,7 +166,7 @@ func (w *world) killInfra(name string) func(context.Context) (string, error) {
 	}
 }
 
-// emptyEtcd removes etcd's data under it. Everything is executed anew, which is a
+// emptyEtcd removes etcd's data under it. Everything is restarted, which is a
 // gap for every model.
 func (w *world) emptyEtcd(ctx context.Context) (string, error) {
 	a, units, _, err := w.infraActor(ctx, "ETCD")

@@ -51,7 +51,7 @@ func (l *spans) hold(what string, c cause, now time.Time) {
 	}
 }
 
-// delay says that nothing heals for as long as c takes: all that is struck, or will be
+// delay holds off all healing for as long as c takes: all that is struck, or will be
 // in that time, has so much longer.
 func (l *spans) delay(c cause, now time.Time) {
 	until := now.Add(c.bound())
@@ -151,7 +151,7 @@ func (l *spans) table() (out []causeRow) {
 }
 
 // An awaited process is etcd, NATS or the frontend, of which the attempt that ran at the
-// fault has to be followed by another. Attempts of an infra that is made anew count from
+// fault has to be followed by another. Attempts of an infra that is recreated count from
 // 1 again, so the time of their start tells them apart.
 type awaited struct {
 	label string
@@ -169,7 +169,7 @@ func (a awaited) over(runs, frontend state.Actor, now time.Time) bool {
 }
 
 // harm is what a fault did to a unit: an attempt of it ended, or its node went. One that
-// is made anew under the same name counts its attempts from 1 again, so time tells.
+// is recreated under the same name counts its attempts from 1 again, so time tells.
 type harm struct {
 	model string
 	at    time.Time

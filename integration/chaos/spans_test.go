@@ -130,7 +130,7 @@ func TestExcuses(t *testing.T) {
 }
 
 // TestAwaitedAttempts: what was struck is followed by what started later. The attempts of
-// an infra that is made anew count from 1 again, so their number says nothing: a span
+// an infra that is recreated count from 1 again, so their number says nothing: a span
 // that waited for a higher one never closed.
 func TestAwaitedAttempts(t *testing.T) {
 	run := func(attempt int, began float64) state.Actor {
@@ -144,7 +144,7 @@ func TestAwaitedAttempts(t *testing.T) {
 		want           bool
 	}{
 		{"it still runs", "NATS", run(3, 0), run(1, 0), 100, false},
-		{"made anew", "NATS", run(1, 10), run(1, 10), 10 + natsWait.Seconds(), true},
+		{"recreated", "NATS", run(1, 10), run(1, 10), 10 + natsWait.Seconds(), true},
 		{"the frontend has yet to notice", "NATS", run(4, 10), run(1, 0), 9 + natsWait.Seconds(), false},
 		{"etcd, with the frontend that was", "ETCD", run(2, 10), run(1, 0), 20, false},
 		{"etcd, with another frontend", "ETCD", run(2, 10), run(2, 11), 14, true},

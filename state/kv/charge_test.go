@@ -21,7 +21,7 @@ func TestCharge(t *testing.T) {
 	other := step{"", false, false}
 	for name, steps := range map[string][]step{
 		"an agent before any doubt":           {agent(true, true), {"node.a", false, true}},
-		"its bucket was made anew":            {agent(true, true), other, agent(true, false), agent(true, false)},
+		"its bucket was recreated":            {agent(true, true), other, agent(true, false), agent(true, false)},
 		"it rewrites everything":              {agent(true, true), other, agent(false, true), {"node.a", false, true}, agent(true, true)},
 		"a heartbeat before the rest":         {agent(true, true), other, agent(true, false), {"unit.s.infra", false, false}, {"node.a", false, false}, agent(true, true)},
 		"the beginning was missed":            {agent(true, true), other, {"node.a", false, false}, agent(true, true)},
@@ -83,7 +83,7 @@ func TestARecreatedObservedBucketIsNotSynced(t *testing.T) {
 	w.until("its report", func() bool { o := w.Observed(); return o.Synced && len(o.Units) == 1 })
 
 	lose := map[string]func(){
-		"made anew": func() {
+		"recreated": func() {
 			if err := js.DeleteStream(ctx, streamName(BucketObserved)); err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +99,7 @@ func TestARecreatedObservedBucketIsNotSynced(t *testing.T) {
 			w.until("no agent", func() bool { return w.Observed().Agent == nil })
 		},
 	}
-	for _, name := range []string{"made anew", "without the agent's key"} {
+	for _, name := range []string{"recreated", "without the agent's key"} {
 		lose[name]()
 		for range 3 {
 			report(true)

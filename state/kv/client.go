@@ -91,7 +91,7 @@ func (c *Client) instead(bucket string, e entry, why error) error {
 // JetStream is the underlying context, for package events.
 func (c *Client) JetStream() jetstream.JetStream { return c.js }
 
-// Ping says whether the store can be used: nil, [ErrUnreachable] or [ErrNotAStore].
+// Ping reports whether the store can be used: nil, [ErrUnreachable] or [ErrNotAStore].
 func (c *Client) Ping(ctx context.Context) error {
 	_, err := c.StoreID(ctx)
 	return err

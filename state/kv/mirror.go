@@ -138,9 +138,9 @@ func (m *mirror[T]) run(ctx context.Context) {
 
 // errReload ends a session that did nothing wrong; the others say why.
 var (
-	errReload      = errors.New("load anew")
+	errReload      = errors.New("reload")
 	errReconnected = fmt.Errorf("%w: the connection was made again", errReload)
-	errRecreated   = fmt.Errorf("%w: the bucket was made anew", errReload)
+	errRecreated   = fmt.Errorf("%w: the bucket was recreated", errReload)
 	errPurged      = fmt.Errorf("%w: the bucket was purged", errReload)
 	errGap         = fmt.Errorf("%w: the watch has a gap", errReload)
 )
@@ -183,7 +183,7 @@ func (m *mirror[T]) fail(err error) {
 }
 
 // begin starts a load. From another stream than before nothing is known until it
-// is complete. It says whether that is so.
+// is complete. It reports whether it is another stream.
 func (m *mirror[T]) begin(created time.Time) (changed bool) {
 	m.mu.Lock()
 	changed = !created.Equal(m.created)

@@ -152,7 +152,7 @@ func TestLossOfTheSpecBucket(t *testing.T) {
 		if err := s.Purge(ctx); err != nil {
 			t.Fatal(err)
 		}
-		st.restart(js) // loads anew
+		st.restart(js) // reloads
 		rev := must(c.PutSpec(ctx, state.ServerKey("b"), []byte("1"), PutOptions{}))(t)
 		w.until("a put after the purge", func() bool { e, _ := w.spec("server.b"); return e.Revision == rev })
 		w.until("connected", func() bool { return w.Health().Connected })

@@ -102,7 +102,7 @@ func (w *watcher) run() {
 			}
 		}
 		w.note(err)
-		w.registry.cfg.Log.Debug("registrations are listed anew", "server", w.server, "etcd", w.endpoint, "because", err)
+		w.registry.cfg.Log.Debug("registrations are listed again", "server", w.server, "etcd", w.endpoint, "because", err)
 		select {
 		case <-w.ctx.Done():
 		case <-time.After(pause.NextBackOff()):

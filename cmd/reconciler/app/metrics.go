@@ -57,7 +57,7 @@ func newMetrics() *metrics {
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_spec_rejected_total", Help: "Revisions of specs that were rejected."}, []string{"reason"}),
 		swept:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_orphans_swept_total", Help: "Units that were swept, by why."}, []string{"kind"}),
 		resyncs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_watch_resyncs_total",
-			Help: "Times that a view of a bucket or of an etcd had to be loaded anew, by why: reconnect, recreated, gap, closed, lost, went-back. Each reconciler counts its own."},
+			Help: "Times that a view of a bucket or of an etcd had to be reloaded, by why: reconnect, recreated, gap, closed, lost, went-back. Each reconciler counts its own."},
 			[]string{"cause"}),
 		changes: newChanges(), sweeps: map[state.UnitKey]string{}, begun: map[restart]bool{},
 	}

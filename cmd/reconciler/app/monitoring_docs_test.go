@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-var update = flag.Bool("update", false, "write the generated tables of the documentation anew")
+var update = flag.Bool("update", false, "rewrite the generated tables of the documentation")
 
 const monitoringPage = "../../../docs/monitoring.md"
 

@@ -269,7 +269,7 @@ func TestTracesOfRevisionsThatChange(t *testing.T) {
 			t.Errorf("got\n%s", got)
 		}
 	})
-	t.Run("a spec bucket that was made anew", func(t *testing.T) {
+	t.Run("a spec bucket that was recreated", func(t *testing.T) {
 		j := newJourney()
 		j.begun(true)
 		in, result := wholeWay()[0].input()

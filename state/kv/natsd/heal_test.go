@@ -168,7 +168,7 @@ func (w *storing) acknowledged() error {
 	return nil
 }
 
-// store writes once and says whether that was acknowledged.
+// store writes once and reports whether that was acknowledged.
 func (w *storing) store(js jetstream.JetStream) bool {
 	ctx, cancel := context.WithTimeout(w.ctx, time.Second)
 	defer cancel()

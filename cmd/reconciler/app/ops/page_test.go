@@ -16,7 +16,7 @@ import (
 	"dynctl/state"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // get asks a page for a path.
 func get(t *testing.T, p *Page, path string) *httptest.ResponseRecorder {
