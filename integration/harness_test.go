@@ -150,16 +150,24 @@ func config(root, name string, o Options) (local.Config, error) {
 	if err != nil {
 		return local.Config{}, err
 	}
+	policy := filepath.Join(run, "policy.yaml")
+	if err := os.WriteFile(policy, []byte(testPolicy), 0o644); err != nil {
+		return local.Config{}, err
+	}
 	bin := os.Getenv("BIN_DIR")
 	if bin == "" {
 		bin = filepath.Join(root, "bin")
 	}
 	return local.Config{
 		Bin: bin, Venv: cmp.Or(o.Venv, os.Getenv("DYNCTL_VENV"), filepath.Join(root, ".venv")), RunDir: run, DataDir: filepath.Join(run, "data"), TempDir: tmp,
-		Nodes: cmp.Or(o.Nodes, 1), GPUs: cmp.Or(o.GPUs, 8), CPUs: cmp.Or(o.CPUs, 16), ReconcilerArgs: o.ReconcilerArgs, Progress: os.Stderr,
-		Ports: local.Ports{Ray: ports[0], Dashboard: ports[1], Client: ports[2], NATS: ports[3], HTTP: ports[4]},
+		Nodes: cmp.Or(o.Nodes, 1), GPUs: cmp.Or(o.GPUs, 8), CPUs: cmp.Or(o.CPUs, 16), Progress: os.Stderr,
+		Ports:          local.Ports{Ray: ports[0], Dashboard: ports[1], Client: ports[2], NATS: ports[3], HTTP: ports[4]},
+		ReconcilerArgs: append([]string{"--policy", policy}, o.ReconcilerArgs...),
 	}, nil
 }
+
+// testPolicy lets tests make programs misbehave by a sitecustomize.py of their own.
+const testPolicy = "apiVersion: dynctl/v1alpha1\nkind: Policy\nenv: {allow: [PYTHONPATH]}\n"
 
 func (e *Env) bringUp() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

@@ -35,7 +35,7 @@ func (d *decoder) object(root *node) Object {
 		d.fail(root, "begin with apiVersion: "+APIVersion, "a document is an object, and this is %s", root.kind)
 		return Object{}
 	}
-	if !d.header(root) {
+	if !d.header(root, KindServer, KindModel) {
 		return Object{}
 	}
 	if root.field("kind").text == KindServer {
@@ -49,12 +49,12 @@ func (d *decoder) object(root *node) Object {
 }
 
 // header checks apiVersion and kind, without which nothing else can be judged.
-func (d *decoder) header(root *node) bool {
+func (d *decoder) header(root *node, kinds ...string) bool {
 	before := len(d.errs)
 	for _, want := range []struct {
 		key     string
 		allowed []string
-	}{{"apiVersion", []string{APIVersion}}, {"kind", []string{KindServer, KindModel}}} {
+	}{{"apiVersion", []string{APIVersion}}, {"kind", kinds}} {
 		allowed := strings.Join(want.allowed, " or ")
 		n := root.field(want.key)
 		switch {
@@ -105,6 +105,8 @@ func (d *decoder) value(n *node, v reflect.Value, path string) {
 		d.fields(n, v, path)
 	case reflect.Map:
 		d.labels(n, v, path)
+	case reflect.Slice:
+		d.texts(n, v, path)
 	case reflect.String:
 		if d.want(n, nodeString, path) {
 			v.SetString(n.text)

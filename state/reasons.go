@@ -98,6 +98,8 @@ const (
 	ReasonTooManyObjects = "TooManyObjects"
 	// ReasonTooManyBytes: the specs, or what they render to, hold more than they may together.
 	ReasonTooManyBytes = "TooManyBytes"
+	// ReasonPolicyDenied: a rule of the reconciler's policy denies it.
+	ReasonPolicyDenied = "PolicyDenied"
 )
 
 var reasonTexts = map[string]string{
@@ -146,6 +148,8 @@ var reasonTexts = map[string]string{
 		"delete some, or raise the reconciler's --max-objects or --max-servers.",
 	ReasonTooManyBytes: "The specs hold as many bytes together as they may, or what they render to does; " +
 		"make this one smaller, delete some, or raise the reconciler's --max-current-bytes.",
+	ReasonPolicyDenied: "A rule of the reconciler's policy denies what the message names, and what was accepted before goes on; " +
+		"remove it from the spec, or have the rule changed (reconciler --policy).",
 }
 
 // ReasonText says in one sentence what a reason means and what to do about it;

@@ -12,6 +12,7 @@ import (
 	"dynctl/actors/render"
 	"dynctl/state"
 	"dynctl/state/engineflags"
+	"dynctl/state/policy"
 )
 
 // Entry is one key of the spec bucket, decoded.
@@ -44,6 +45,9 @@ type Input struct {
 	// Parsers are the command lines that the nodes take, as far as they are known: a
 	// new revision is checked against them and rendered by them.
 	Parsers engineflags.Set
+	// Policy is what new revisions may ask for; nil: anything. What was accepted before
+	// goes on whatever it says, and is warned of.
+	Policy *policy.Policy
 	// Created is when the spec bucket was made: revisions of another mean nothing.
 	Created time.Time
 	// Recover: what was accepted of an object whose status is lost is told by what runs.
@@ -94,6 +98,7 @@ func Revisions(in Input) (actors.Desired, map[state.Key]Kept) {
 	}
 	in.Memo.forget(in.Statuses)
 	in.Memo.parsers(in.Parsers)
+	in.Memo.policy(in.Policy)
 	a.collectServers()
 	a.collectModels()
 	if in.Recover {
@@ -124,6 +129,7 @@ type accepter struct {
 	awaited  []state.Key
 	running  map[state.Key]map[string]int // see generationsOf
 	stored   int                          // bytes of specs and templates, see MaxStored
+	usage    map[string]policy.Usage      // by server, see usageOf
 }
 
 type acceptedServer struct {
@@ -323,12 +329,16 @@ func (a *accepter) acceptModels() {
 				bad = []*state.Invalid{x}
 			}
 		}
+		if len(bad) == 0 {
+			bad = a.deniedModel(m, object)
+		}
 		if len(bad) > 0 {
 			m.Rejected = joinInvalid(bad)
 			continue
 		}
 		before := *m
 		m.before = &before
+		a.spend(m, object)
 		m.object, m.raw, m.Accepted = object, e.Doc.Raw, e.Revision
 		a.indexed().claim(m)
 		m.AcceptedIn = a.in.Created

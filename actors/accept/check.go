@@ -20,6 +20,9 @@ func (a *accepter) checkServer(s *acceptedServer, e Entry) (state.Server, *actor
 	if bad := state.ValidateServerFor(a.parsers(object.Spec.RuntimeEnv), object); len(bad) > 0 {
 		return object, joinInvalid(bad)
 	}
+	if bad := invalids(a.in.Policy.Server(object)); len(bad) > 0 {
+		return object, joinInvalid(bad)
+	}
 	if a.hasWorkers(s.Name) {
 		if bad := state.CheckMove(s.object, object, s.Accepted); bad != nil {
 			return object, joinInvalid([]*state.Invalid{bad})

@@ -6,6 +6,7 @@ import (
 
 	"dynctl/state"
 	"dynctl/state/engineflags"
+	"dynctl/state/policy"
 )
 
 // Memo remembers what the stored documents and templates say, so that they are
@@ -16,6 +17,7 @@ type Memo struct {
 	objects map[state.Key]remembered
 	warned  map[state.Key]warned
 	tables  engineflags.Set // that the warnings rest on
+	rules   *policy.Policy  // the same
 }
 
 // warned is what is warned of for one accepted revision of an object, and of its

@@ -113,7 +113,7 @@ func (a *accepter) recoverModel(s *acceptedServer, m *acceptedModel, running map
 		case running[t.Generation] > 0:
 			m.adopt(c, object, t)
 			return
-		case first == nil:
+		case first == nil && len(a.in.Policy.Model(object)) == 0:
 			first, firstOf = &t, c
 		}
 	}

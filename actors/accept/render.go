@@ -27,11 +27,13 @@ func (a *accepter) desired() actors.Desired {
 			a.renderServer(s, set)
 		}
 		s.Spec = s.object.Spec
-		s.Warnings = slices.Concat(warnServer(a.parsers(s.object.Spec.RuntimeEnv), s.object, set), a.releases.Warn(name))
+		s.Warnings = slices.Concat(warnServer(a.parsers(s.object.Spec.RuntimeEnv), s.object, set), a.releases.Warn(name), a.warnPolicyServer(s))
 		for _, m := range a.indexed().models[name] {
 			if m.Accepted != 0 && !m.Recovering {
 				a.renderModel(s, m)
-				m.Warnings = slices.Concat(a.in.Memo.warnings(m.key, m.Accepted, s.Accepted, func() []state.Warning { return warnModel(a.parsersUnder(s, m.object), m.object, s.object.Spec) }),
+				m.Warnings = slices.Concat(a.in.Memo.warnings(m.key, m.Accepted, s.Accepted, func() []state.Warning {
+					return slices.Concat(warnModel(a.parsersUnder(s, m.object), m.object, s.object.Spec), a.warnPolicyModel(m))
+				}),
 					a.warnCard(s, m))
 			}
 			if m.Deleted != nil && m.Status == nil && !a.hasUnits(m) {

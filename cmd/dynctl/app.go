@@ -56,9 +56,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 
 const rootLong = `dynctl declares, shows and explains what Dynamo serves on Ray.
 
-Exit codes: 0 done or no difference; 1 difference found (diff, plan) or fault
-found (doctor); 2 wrong usage or invalid spec; 3 not found; 4 conflict;
-5 timed out; 6 unreachable.
+Exit codes: 0 done or no difference; 1 difference found (diff, plan), fault
+found (doctor) or document denied (policy test); 2 wrong usage or invalid spec;
+3 not found; 4 conflict; 5 timed out; 6 unreachable.
 
 Objects are named model/NAME or server/NAME. A model is looked for on every
 server unless --server says which.`
@@ -102,7 +102,7 @@ func (a *app) root() *cobra.Command {
 		a.restartCmd(), a.historyCmd(), a.rollbackCmd(), a.deleteCmd())
 	add(look, a.statusCmd(), a.getCmd(), a.eventsCmd(), a.watchCmd(), a.logsCmd(), a.routerCmd(), a.doctorCmd())
 	add(act, a.waitCmd(), a.chatCmd(), a.confirmDeletionsCmd(), a.sweepCmd(), a.backupCmd(), a.restoreCmd())
-	add(offline, a.renderCmd(), a.convertCmd(), a.schemaCmd(), a.explainCmd(), a.contextCmd(), a.versionCmd())
+	add(offline, a.renderCmd(), a.policyCmd(), a.convertCmd(), a.schemaCmd(), a.explainCmd(), a.contextCmd(), a.versionCmd())
 	narrowHelp(root)
 	offerFlag(root, "server", a.offering(a.serverNames))
 	offerFlag(root, "context", completeContexts)

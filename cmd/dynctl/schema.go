@@ -13,6 +13,7 @@ import (
 	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/events"
 	"dynctl/state"
+	"dynctl/state/policy"
 )
 
 // schemaFiles are the published JSON Schemas of what -o json prints, generated from
@@ -34,13 +35,17 @@ func schemaNames() []string {
 	for name := range specKinds {
 		files = append(files, name)
 	}
-	files = append(files, eventSchema)
+	files = append(files, eventSchema, policySchema)
 	slices.Sort(files)
 	return files
 }
 
 // eventSchema is the name of the schema of one line of `dynctl events -o json`.
 const eventSchema = "event"
+
+// policySchema is the name of the schema of a policy's file; that of what the verb
+// prints is policy-test.
+const policySchema = "policy"
 
 // specKinds are the kinds of specs by the names of their schemas.
 var specKinds = map[string]string{"model": state.KindModel, "server": state.KindServer, "spec": ""}
@@ -52,6 +57,10 @@ func readSchema(name string) ([]byte, error) {
 	}
 	if name == eventSchema || name == "events" { // as the verb is called
 		return events.Schema(), nil
+	}
+	if name == policySchema {
+		doc, err := policy.Schema()
+		return append(doc, '\n'), err
 	}
 	doc, err := schemaFiles.ReadFile("schemas/" + name + ".json")
 	if err != nil {

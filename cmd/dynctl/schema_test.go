@@ -38,6 +38,8 @@ var published = map[string]any{
 	"plan":    planInfo{},
 	"render":  offline.Rendered{},
 	"version": versionInfo{},
+
+	"policy-test": []verdictInfo{},
 }
 
 // special are the types whose JSON is not what reflection sees.

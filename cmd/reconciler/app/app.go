@@ -55,6 +55,7 @@ type App struct {
 	metrics   *metrics
 	traces    *traces
 	withheld  withheld
+	policies  *policies
 	page      *ops.Page
 	logs      *door.Gate
 	loop      *loop
@@ -131,6 +132,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 		}
 	}()
 	if a.traces, err = openTraces(ctx, cfg, log); err != nil {
+		return a, err
+	}
+	if a.policies, err = openPolicies(cfg.Policy, log); err != nil {
 		return a, err
 	}
 	if a.listener, err = net.Listen("tcp", cfg.HTTP); err != nil {
@@ -311,6 +315,7 @@ func (a *App) Run(ctx context.Context) error {
 	add("election", a.takePart)
 	add("loop", a.loop.run)
 	add("sizes", a.keepSizes)
+	add("policy", func(ctx context.Context) error { return a.policies.follow(ctx, a.loop.Kick) })
 	a.log.Info("reconciler is up", "id", a.cfg.ID, "http", "http://"+a.listener.Addr().String())
 	err := g.Run()
 	a.supervised.Wait()

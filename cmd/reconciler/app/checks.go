@@ -41,6 +41,7 @@ var checkers = []struct {
 	{"lease", checkLease},
 	{"values", checkValues},
 	{"specs-missing", checkSpecsMissing},
+	{"policy", checkPolicy},
 }
 
 // checks looks at everything.

@@ -30,6 +30,8 @@ type rig struct {
 	etcd   *simray.Etcd
 	// dataDir of the reconciler; empty: one of the test's own.
 	dataDir string
+	// policy is its --policy.
+	policy string
 
 	mu     sync.Mutex
 	first  map[string]time.Time // the first start command, by unit
@@ -72,7 +74,7 @@ func (r *rig) start(rayAddress string) context.Context {
 	if r.dataDir == "" {
 		r.dataDir = r.tb.TempDir()
 	}
-	cfg := Config{DataDir: r.dataDir, Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: rayAddress, RayNamespace: "ns", ID: "rig", LogFormat: "text"}
+	cfg := Config{DataDir: r.dataDir, Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: rayAddress, RayNamespace: "ns", ID: "rig", LogFormat: "text", Policy: r.policy}
 	var err error
 	if r.app, err = New(r.tb.Context(), cfg, log); err != nil {
 		r.tb.Fatal(err)
