@@ -44,13 +44,14 @@ func (k kind[T, L]) follow(ctx context.Context, name string, tell func(seen[T]))
 	pause := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(200*time.Millisecond),
 		backoff.WithMaxInterval(10*time.Second),
-		backoff.WithMaxElapsedTime(0),
+		backoff.WithMaxElapsedTime(0), // never give up
 	)
 	for ctx.Err() == nil {
-		err := k.once(ctx, name, tell)
-		if err == nil {
+		watched, err := k.once(ctx, name, tell)
+		if watched { // where only the watch is refused, listing must not go on at full speed
 			pause.Reset()
-		} else if ctx.Err() == nil {
+		}
+		if err != nil && ctx.Err() == nil {
 			tell(seen[T]{known: true, err: err})
 		}
 		select {
@@ -60,13 +61,13 @@ func (k kind[T, L]) follow(ctx context.Context, name string, tell func(seen[T]))
 	}
 }
 
-// once lists the object and watches it until the watch ends. An error says that it
-// could not be listed.
-func (k kind[T, L]) once(ctx context.Context, name string, tell func(seen[T])) error {
+// once lists the object and watches it until the watch ends. It reports whether there
+// was a watch; an error means that the object could not be listed.
+func (k kind[T, L]) once(ctx context.Context, name string, tell func(seen[T])) (watched bool, err error) {
 	only := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()}
 	list, err := k.list(ctx, only)
 	if err != nil {
-		return err
+		return false, err
 	}
 	found := seen[T]{known: true}
 	err = meta.EachListItem(any(list).(runtime.Object), func(o runtime.Object) error {
@@ -76,22 +77,22 @@ func (k kind[T, L]) once(ctx context.Context, name string, tell func(seen[T])) e
 		return nil
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	tell(found)
 	only.ResourceVersion = list.GetResourceVersion()
 	w, err := k.watch(ctx, only)
 	if err != nil {
-		return nil //nolint:nilerr // the object was listed, and is again after the pause
+		return false, nil //nolint:nilerr // the object was listed, and is again after the pause
 	}
 	defer w.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return true, nil
 		case event, open := <-w.ResultChan():
 			if _, isObject := any(event.Object).(*T); !open || !isObject { // the end of the watch, or an error: list again
-				return nil
+				return true, nil
 			}
 			object, ours := named[T](event.Object, name)
 			switch {
