@@ -6,10 +6,11 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
-from dynctl_agent.actor import environ, health, progress
+from dynctl_agent.actor import environ, health, procfs, progress
 
 from .test_health import Server, until
 
@@ -28,33 +29,50 @@ class Counts(unittest.TestCase):
         self.assertEqual(progress.counted(b""), 0)
 
     def test_progress(self):
-        now, cpu = [0.0], [0.0]
-        p = progress.Progress(lambda: cpu[0], lambda: now[0])
+        now, done = [0.0], [progress.Work()]
+        p = progress.Progress(lambda: done[0], lambda: now[0])
 
-        def ask(tokens: int, used: float) -> bool:
-            now[0], cpu[0] = now[0] + 2, cpu[0] + used
+        def ask(tokens: int, used: float, read: int = 0) -> bool:
+            now[0], done[0] = now[0] + 2, progress.Work(done[0].cpu + used, done[0].read + read)
             return p.made(METRICS % (tokens, 0))
 
         self.assertFalse(ask(1, 9), "the first question only notes where it stands")
         self.assertFalse(ask(1, 0.1), "nothing moves")
         self.assertTrue(ask(2, 0), "it counts tokens")
         self.assertTrue(ask(2, 1), "a long prefill counts none, and computes")
+        self.assertTrue(ask(2, 0.1, 4 << 20), "it waits for what it reads from a busy disk")
+        self.assertFalse(ask(2, 0.1, 4096), "a page is no work")
         answers = [ask(2, 2) for _ in range(400)]
         self.assertTrue(all(answers[:290]))
         self.assertFalse(answers[-1], "what computes and answers nothing for ten minutes spins")
+
+    def test_what_is_read_from_a_disk_counts(self):
+        with tempfile.NamedTemporaryFile() as f:
+            f.write(os.urandom(4 << 20))
+            f.flush()
+            os.fsync(f.fileno())
+            before = procfs.bytes_read(os.getpid())
+            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            os.pread(f.fileno(), 4 << 20, 0)
+            read = procfs.bytes_read(os.getpid()) - before
+            kind = subprocess.check_output(["stat", "-f", "-c", "%T", f.name], text=True).strip()
+        self.assertGreaterEqual(read, 4 << 20 if kind in ("ext2/ext3", "xfs", "btrfs") else 0, kind)
+        self.assertEqual(procfs.bytes_read(0), 0)
 
     def test_cpu_time_is_that_of_the_others(self):
         code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'while True: pass'])"
         p = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
         try:
             limit = time.monotonic() + 20
-            while progress.cpu_time(p.pid) < 0.3:
+            while progress.work(p.pid).cpu < 0.3:
                 self.assertLess(time.monotonic(), limit)
                 time.sleep(0.01)
         finally:
             os.killpg(p.pid, 9)
             p.wait()
-        self.assertEqual(progress.cpu_time(p.pid), 0)
+        while progress.work(p.pid) != progress.Work():  # a killed process may take a moment to end
+            self.assertLess(time.monotonic(), limit)
+            time.sleep(0.01)
 
 
 class Watched(unittest.IsolatedAsyncioTestCase):
@@ -85,7 +103,7 @@ class Watched(unittest.IsolatedAsyncioTestCase):
                 async with Server() as server:
                     server.answers["/"] = (503, b"")
                     m, begun = self.monitor(server.port, firstWithin=0.3), time.monotonic()
-                    m.cpu = lambda: (time.monotonic() - begun) * busy
+                    m.work = lambda: progress.Work((time.monotonic() - begun) * busy)
                     await asyncio.wait_for(m.run(), 20)
                     took = time.monotonic() - begun
                 self.assertEqual(self.told, [health.STARTUP_TIMEOUT])
@@ -101,7 +119,7 @@ class Watched(unittest.IsolatedAsyncioTestCase):
         async with Server() as server:
             server.answers["/"] = (503, b"")
             m, begun = self.monitor(server.port, firstWithin=0.3), time.monotonic()
-            m.cpu = lambda: time.monotonic() - begun
+            m.work = lambda: progress.Work(time.monotonic() - begun)
             run = asyncio.ensure_future(m.run())
             await until(lambda: time.monotonic() - begun > 0.8)
             server.answers["/"] = (200, b"")

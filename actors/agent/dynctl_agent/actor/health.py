@@ -11,7 +11,7 @@ from typing import Any
 from ..common.deadline import in_time
 from ..common.messages import UNKNOWN
 from . import httpget
-from .progress import Progress
+from .progress import Progress, Work
 
 # How often a starting process is asked: at once while the fast ones start, ever more
 # seldom after that, so that what an engine takes to load is known to a twentieth.
@@ -98,7 +98,7 @@ class Monitor:
         if first and self._limit:
             self._busy_limit = min([BUSY_TIMES * first, *(x for x in [template.get("startupTimeout")] if x)])
         # Seconds of CPU that the process has used so far.
-        self.cpu: Callable[[], float] = lambda: 0.0
+        self.work: Callable[[], Work] = Work
         # Whether a process of the attempt listens on the port; None: nobody does.
         self.listens: Callable[[int], bool | None] = lambda port: True
         self._leased = asyncio.Event()
@@ -138,7 +138,7 @@ class Monitor:
 
     async def _first_success(self) -> str:
         """Until it has answered well; else the reason why it will not."""
-        start, used = time.monotonic(), self.cpu()
+        start, used = time.monotonic(), self.work().cpu
         limit, looked = self._limit, start
         while True:
             elapsed = time.monotonic() - start
@@ -146,7 +146,7 @@ class Monitor:
             if left <= 0:
                 # On a busy machine it may be slow for want of a core: it counts what it
                 # had, and is asked again as long as that grows.
-                cpu = self.cpu()
+                cpu = self.work().cpu
                 if self._busy_limit is None or elapsed >= self._busy_limit or cpu - used < BUSY * (self._limit or 0):
                     return STARTUP_TIMEOUT
                 used, limit = cpu, min(elapsed + (self._limit or 0), self._busy_limit)
@@ -176,7 +176,7 @@ class Monitor:
             pass
 
     async def _until(self, failures: Sequence[str]) -> None:
-        failed, progress = 0, Progress(self.cpu)
+        failed, progress = 0, Progress(self.work)
         while True:
             asked = time.monotonic()
             said = await self._ask(TIMEOUT)

@@ -48,6 +48,27 @@ def processes() -> Iterator[Stat]:
                 yield s
 
 
+def cpu_seconds(pid: int) -> float:
+    """The CPU time that a process has used; 0 if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            text = f.read()
+    except OSError:
+        return 0.0
+    fields = text[text.rfind(b")") + 2 :].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def bytes_read(pid: int) -> float:
+    """What a process has had read from disks; 0 where that cannot be seen."""
+    try:
+        with open(f"/proc/{pid}/io", "rb") as f:
+            fields = dict(line.split(b": ") for line in f)
+        return float(fields[b"read_bytes"])
+    except (OSError, KeyError, ValueError):
+        return 0.0
+
+
 LISTENING = "0A"  # the state in /proc/net/tcp
 
 

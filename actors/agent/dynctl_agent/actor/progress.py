@@ -1,15 +1,16 @@
 """Whether an engine whose worker says that it is not well makes progress after all.
 
-A canary that waits behind a long prefill looks like one that nobody answers. What an
-engine counts, and the CPU time of its processes, tell the one from the other.
+A canary that waits behind a long prefill looks like one that nobody answers, and so does
+one that waits for what comes from a slow disk. What an engine counts, and what its
+processes use of the CPU and read from disks, tell the one from the other.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from . import procfs
 
@@ -17,6 +18,8 @@ from . import procfs
 COUNTER = re.compile(rb"^(?:vllm|sglang|trtllm)[:_]\w*(?:_total|_count)(?:\{[^}\n]*\})? ([0-9.e+]+)", re.M)
 # This part of a core, at least, is used by a process that computes.
 WORKING = 0.2
+# And these bytes a second are read, at least, by one that waits for a disk: 16 pages.
+READING = 65536.0
 # An engine that works and answers nothing for so long is taken for one that spins.
 LIMIT = 600.0
 
@@ -26,37 +29,28 @@ def counted(metrics: bytes) -> float:
     return sum(float(x) for x in COUNTER.findall(metrics))
 
 
-def cpu_time(session: int) -> float:
-    """Seconds of CPU that the processes of a session have used, without its leader
-    where there are others: the leader answers, the others compute."""
-    used, leader, others = 0.0, 0.0, False
-    for p in procfs.processes():
-        if p.session != session:
-            continue
-        seconds = _cpu(p.pid)
-        if p.pid == session:
-            leader = seconds
-        elif p.state not in ("Z", "X"):
-            used, others = used + seconds, True
-    return used if others else leader
+class Work(NamedTuple):
+    """What processes have done since they began."""
+
+    cpu: float = 0.0  # seconds of CPU
+    read: float = 0.0  # bytes that came from a disk, page faults included
 
 
-def _cpu(pid: int) -> float:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as f:
-            text = f.read()
-    except OSError:
-        return 0.0
-    fields = text[text.rfind(b")") + 2 :].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def work(session: int) -> Work:
+    """What the processes of a session have done, without its leader where there are
+    others: the leader answers, the others compute."""
+    all_of_it = [p for p in procfs.processes() if p.session == session]
+    others = [p.pid for p in all_of_it if p.pid != session and p.state not in ("Z", "X")]
+    pids = others or [p.pid for p in all_of_it if p.pid == session]
+    return Work(sum(map(procfs.cpu_seconds, pids)), sum(map(procfs.bytes_read, pids)))
 
 
 class Progress:
     """Of one attempt, from one question to the next."""
 
-    def __init__(self, cpu: Callable[[], float], clock: Callable[[], float] = time.monotonic) -> None:
-        self._cpu, self._clock = cpu, clock
-        self._before: tuple[float, float, float] | None = None  # counted, CPU, when
+    def __init__(self, done: Callable[[], Work], clock: Callable[[], float] = time.monotonic) -> None:
+        self._done, self._clock = done, clock
+        self._before: tuple[float, Work, float] | None = None  # counted, done, when
         self._since = 0.0  # it has been working without a good word
 
     def well(self) -> None:
@@ -66,7 +60,7 @@ class Progress:
     def made(self, metrics: bytes) -> bool:
         """Whether it has worked since the last question. The first one only notes
         where it stands."""
-        now = (counted(metrics), self._cpu(), self._clock())
+        now = (counted(metrics), self._done(), self._clock())
         before, self._before = self._before, now
         if before is None:
             self._since = now[2]
@@ -74,5 +68,7 @@ class Progress:
         if now[0] != before[0]:
             self._since = now[2]
             return True
-        working = now[1] - before[1] >= WORKING * (now[2] - before[2])
-        return working and now[2] - self._since < LIMIT
+        took = now[2] - before[2]
+        computes = now[1].cpu - before[1].cpu >= WORKING * took
+        reads = now[1].read - before[1].read >= READING * took
+        return (computes or reads) and now[2] - self._since < LIMIT

@@ -254,7 +254,7 @@ class UnitActor:
         if process.exited.done():
             return
         monitor = self._monitor = Monitor(template, self._snap["ports"], ["127.0.0.1", self._ip], failures)
-        monitor.cpu = lambda: progress.cpu_time(process.pid)
+        monitor.work = lambda: progress.work(process.pid)
         monitor.listens = lambda port: procfs.listens(process.pid, port)
         monitor.on_ready = lambda: self._change(state="Running", readyAt=time.time())
         monitor.on_lease = lambda lease: self._change(lease=lease)
