@@ -143,14 +143,14 @@ func TestExamples(t *testing.T) {
 func wants(t *testing.T, example, manifests string) {
 	t.Helper()
 	for _, want := range map[string][]string{
-		"embedded.yaml":     {"replicas: 1", "type: Recreate", "kind: PersistentVolumeClaim", "helm.sh/resource-policy: keep", "--listen=0.0.0.0:4322", "value: \"serving/prod\""},
+		"embedded.yaml":     {"--http-token-file=/etc/dynctl/http/token", "secretName: dynctl-http, optional: true", "path: \"/healthz?ready\"", "replicas: 1", "type: Recreate", "kind: PersistentVolumeClaim", "helm.sh/resource-policy: keep", "--listen=0.0.0.0:4322", "value: \"serving/prod\""},
 		"two-replicas.yaml": {"replicas: 2", "kind: PodDisruptionBudget", "dynctl.$(POD_NAMESPACE).svc,", "--nats-url-file=/etc/dynctl/nats/url", "resources: [secrets]\n    resourceNames: [\"prod\"]"},
 		"open-nats.yaml":    {"replicas: 3", "namespace: ml", "value: \"ml/prod\"", "resources: [secrets]\n    resourceNames: [\"ray-token\"]"},
 		"account.yaml":      {"\"ray:write\""},
 		"rayservice.yaml":   {"--rayservice=$(RAY_SERVICE)", "resources: [rayservices]", "resourceNames: [\"chat-ray-token\"]", "--nats-url-file=/etc/dynctl/nats/nats.url"},
 		"address.yaml":      {"name: RAY_AUTH_TOKEN", "automountServiceAccountToken: false", "--nats-url=tls://"},
-		"monitoring.yaml":   {"kind: ServiceMonitor", "kind: PrometheusRule", "{{ $labels.model }}", "kind: ScrapeConfig", "release: kube-prometheus-stack"},
-		"everything.yaml":   {"@sha256:0123", "resources: [secrets]\n    resourceNames: [\"sters-of-a-team-whose-names-are-long-in-production\"]", "storageClassName: \"fast\""},
+		"monitoring.yaml":   {"kind: ServiceMonitor", "kind: PrometheusRule", "{{ $labels.model }}", "kind: ScrapeConfig", "release: kube-prometheus-stack", "credentials: {name: dynctl-http, key: token}"},
+		"everything.yaml":   {"@sha256:0123", "resources: [secrets]\n    resourceNames: [\"sters-of-a-team-whose-names-are-long-in-production\"]", "storageClassName: \"fast\"", "secretName: fleet-viewer", "configMap: {name: fleet-policy}", "--policy=/etc/dynctl/policy/policy.yaml"},
 		"bare.yaml":         {"claimName: dynctl-store", "serviceAccountName: reconciler"},
 	}[example] {
 		if !strings.Contains(manifests, want) {

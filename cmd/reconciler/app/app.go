@@ -56,6 +56,7 @@ type App struct {
 	traces    *traces
 	withheld  withheld
 	policies  *policies
+	tokens    *door.Tokens
 	page      *ops.Page
 	logs      *door.Gate
 	loop      *loop
@@ -144,7 +145,10 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 	if err != nil {
 		return a, fmt.Errorf("--http-allowed-hosts: %w", err)
 	}
-	a.web = serve(ctx, a.listener, hosts, a.waiting)
+	if a.tokens, err = door.OpenTokens(cfg.HTTPTokenFile); err != nil {
+		return a, fmt.Errorf("--http-token-file: %w", err)
+	}
+	a.web = serve(ctx, a.listener, hosts, a.tokens, a.waiting)
 	if a.resolver, err = newResolver(cfg, log); err != nil {
 		return a, err
 	}

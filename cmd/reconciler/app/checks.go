@@ -42,6 +42,7 @@ var checkers = []struct {
 	{"values", checkValues},
 	{"specs-missing", checkSpecsMissing},
 	{"policy", checkPolicy},
+	{"tokens", checkTokens},
 }
 
 // checks looks at everything.
@@ -164,6 +165,13 @@ func checkValues(a *App, _ *snapshot) check {
 		names[i] = u.String()
 	}
 	return check{State: checkDegraded, Text: fmt.Sprintf("%d cannot be read and are set aside: %s", len(values), someOf(names, "; "))}
+}
+
+func checkTokens(a *App, _ *snapshot) check {
+	if wrong := a.tokens.Wrong(); wrong != "" {
+		return check{State: checkDegraded, Text: "the file does not count, and the last tokens that could be read do: " + wrong}
+	}
+	return check{State: checkOK}
 }
 
 func checkSpecsMissing(_ *App, s *snapshot) check {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"dynctl/actors"
+	"dynctl/cmd/reconciler/app/door"
 	"dynctl/state/kv"
 )
 
@@ -27,10 +28,10 @@ func (a *App) show(in actors.Input, r actors.Result) {
 func (a *App) serveHTTP(ctx context.Context) error {
 	a.metrics.watch(a)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", healthz)
+	mux.HandleFunc("GET /healthz", healthz(func() bool { return worst(a.checks()) != checkFailed }))
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("GET /sd", a.serveTargets)
-	mux.HandleFunc("GET /logs/{server}/{unit}/{actor}", a.serveLog)
+	mux.Handle("GET /logs/{server}/{unit}/{actor}", door.Logs(http.HandlerFunc(a.serveLog)))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
 	a.page.Routes(mux)
 	a.web.become(mux)
@@ -39,6 +40,7 @@ func (a *App) serveHTTP(ctx context.Context) error {
 		defer close(followed)
 		a.followEvents(ctx)
 	}()
+	go a.tokens.Follow(ctx, a.log)
 	defer func() { <-followed }()
 	return a.web.run(ctx)
 }

@@ -20,18 +20,18 @@ type web struct {
 	ended   chan error
 }
 
-// serve begins to serve whoever names one of hosts; the base context of requests is
-// ctx.
-func serve(ctx context.Context, l net.Listener, hosts door.Hosts, waiting func() string) *web {
+// serve begins to serve whoever names one of hosts and has one of tokens; the base
+// context of requests is ctx.
+func serve(ctx context.Context, l net.Listener, hosts door.Hosts, tokens *door.Tokens, waiting func() string) *web {
 	w := &web{ended: make(chan error, 1)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", healthz)
+	mux.HandleFunc("GET /healthz", healthz(func() bool { return false }))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		fmt.Fprintln(w, waiting())
 	})
 	w.become(mux)
-	w.server = door.Server(ctx, hosts, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.handler.Load()).ServeHTTP(rw, r) }))
+	w.server = door.Server(ctx, hosts, tokens, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.handler.Load()).ServeHTTP(rw, r) }))
 	go func() {
 		err := w.server.Serve(door.Listener(l))
 		if errors.Is(err, http.ErrServerClosed) {
@@ -42,7 +42,17 @@ func serve(ctx context.Context, l net.Listener, hosts door.Hosts, waiting func()
 	return w
 }
 
-func healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+// healthz says that this program runs; with ?ready whether specs are carried out, and
+// nothing of why not: it is for probes that have no token.
+func healthz(ready func() bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("ready") && !ready() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	}
+}
 
 // become replaces what answers.
 func (w *web) become(h http.Handler) { w.handler.Store(&h) }

@@ -28,10 +28,13 @@ const (
 // bodyTimeout is how long what follows a refused header is read, and thrown away.
 const bodyTimeout = time.Second
 
+// open is the path that is answered whoever asks: it says that this program runs.
+const open = "/healthz"
+
 // Server is an HTTP server behind the door. Serve it on Listener's listener.
-func Server(ctx context.Context, hosts Hosts, h http.Handler) *http.Server {
+func Server(ctx context.Context, hosts Hosts, tokens *Tokens, h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           guard(hosts, NewGate("requests", 2*MaxConns, MaxRequests), h),
+		Handler:           guard(hosts, tokens, NewGate("requests", 2*MaxConns, MaxRequests), h),
 		ReadHeaderTimeout: HeaderTimeout,
 		IdleTimeout:       IdleTimeout,
 		WriteTimeout:      AnswerTimeout,
@@ -47,7 +50,7 @@ func Server(ctx context.Context, hosts Hosts, h http.Handler) *http.Server {
 func Listener(l net.Listener) net.Listener { return newConns(l, MaxConns) }
 
 // guard answers what is not let in, and hands on the rest.
-func guard(hosts Hosts, requests *Gate, h http.Handler) http.Handler {
+func guard(hosts Hosts, tokens *Tokens, requests *Gate, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := connOf(r.Context()); ok {
 			defer c.answering()()
@@ -65,7 +68,12 @@ func guard(hosts Hosts, requests *Gate, h http.Handler) http.Handler {
 			http.Error(w, text, code)
 			return
 		}
-		h.ServeHTTP(w, r)
+		role := tokens.role(r)
+		if role == Nobody && r.URL.Path != open {
+			tokens.challenge(w)
+			return
+		}
+		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), roleKey{}, role)))
 	})
 }
 

@@ -70,6 +70,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (regexReplaceAll "^[0-9.-]" (trunc -50 .Values.ray.cluster) "r") .Values.ray.auth.secretName -}}
 {{- end -}}
 
+{{/* The Secret with the token of the HTTP port. */}}
+{{- define "dynctl.httpSecret" -}}
+{{- default (printf "%s-http" (include "dynctl.fullname" .)) .Values.http.tokenSecret.name -}}
+{{- end -}}
+
 {{/* What the reconciler's own NATS is called in the pods' network. */}}
 {{- define "dynctl.ownNATS" -}}
 nats://{{ include "dynctl.fullname" . }}-nats.$(POD_NAMESPACE).svc:4322
