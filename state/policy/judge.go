@@ -194,7 +194,7 @@ func (j *judge) fromEnv(at, name string) {
 
 func (j *judge) runtimeEnv(at string, env state.Args) {
 	r := rules{"runtimeEnv", j.policy.RuntimeEnv.keys(), installers, exact}
-	if r.keys.Allow = append(slices.Clone(r.keys.Allow), runtimeKeys...); r.keys.Only != nil {
+	if r.keys.Allow = slices.Concat(r.keys.Allow, runtimeKeys, packageKeys); r.keys.Only != nil {
 		r.keys.Only = append(slices.Clone(r.keys.Only), "env_vars") // they are judged one by one
 	}
 	for _, x := range env {
@@ -206,8 +206,11 @@ func (j *judge) runtimeEnv(at string, env state.Args) {
 			j.deny(field, rule, "%s; %s", why, wayOut("runtimeEnv", x.Key, rule))
 			continue
 		}
-		if x.Key == "working_dir" || x.Key == "py_modules" {
+		switch {
+		case x.Key == "working_dir", x.Key == "py_modules":
 			j.sources(field, x)
+		case slices.Contains(packageKeys, x.Key) && !slices.Contains(j.policy.RuntimeEnv.Allow, x.Key):
+			j.packages(field, x)
 		}
 	}
 	for _, x := range state.EnvVars(env) {

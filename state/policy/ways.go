@@ -7,6 +7,7 @@ var DefaultRoots = []string{"/run/secrets", "/etc/dynctl"}
 const (
 	whyLoader   = "it has the loader or a library load code into every process"
 	whyPython   = "it has Python execute what it names"
+	whyIndex    = "it says from where packages are installed"
 	whyCommand  = "it names a program that is executed"
 	whyShell    = "it has shells execute what it says"
 	whyOther    = "it has another interpreter execute what it says"
@@ -15,7 +16,7 @@ const (
 )
 
 // variables are the ways in by a variable. Left out are those that only name a place for
-// data or caches (HF_HOME, TRITON_CACHE_DIR, VLLM_CACHE_ROOT, ...): who may write there
+// data or caches (HOME, HF_HOME, TRITON_CACHE_DIR, VLLM_CACHE_ROOT, ...): who may write there
 // has been let in already.
 var variables = []wayIn{
 	{"LD_*", whyLoader}, // PRELOAD, LIBRARY_PATH, AUDIT, and all that ld.so has or will have
@@ -54,7 +55,6 @@ var variables = []wayIn{
 	{"PYTHONPLATLIBDIR", whyPython},
 	{"PYTHONPYCACHEPREFIX", whyPython}, // compiled modules are taken from there
 	{"PYTHON_PRESITE", whyPython},
-	{"HOME", whyPython},                     // ~/.local is Python's user site, ~/.bashrc and the like beside
 	{"VLLM_LOGGING_CONFIG_PATH", whyPython}, // logging.config calls what it names
 	{"VLLM_ALLOW_INSECURE_SERIALIZATION", whyPython},
 	{"SGLANG_EXTERNAL_*", whyPython},
@@ -63,6 +63,10 @@ var variables = []wayIn{
 	{"LMCACHE_EXTERNAL_*", whyPython},
 	{"HF_DATASETS_TRUST_REMOTE_CODE", whyPython},
 	{"MPLBACKEND", whyPython},
+
+	{"PIP_*", whyIndex},
+	{"UV_*", whyIndex},
+	{"CONDA_*", whyIndex},
 
 	{"PATH", whyCommand},
 	{"CC", whyCommand},
@@ -166,15 +170,13 @@ var arguments = []wayIn{
 var connectors = []string{"vllm.", "dynamo.", "kvbm.", "lmcache.", "nixl."}
 
 // runtimeKeys are the keys of a runtime_env that execute nothing by themselves;
-// working_dir and py_modules are judged by from where they come.
+// working_dir and py_modules are judged by where they come from.
 var runtimeKeys = []string{"env_vars", "working_dir", "py_modules", "excludes", "config"}
 
 // installers are the ways in by a key of a runtime_env; the last stands for all that is
 // not known here: Ray's plugins add keys, and all of them do something on the node.
 var installers = []wayIn{
-	{"pip", "it installs packages that the spec names, and installing one executes it"},
-	{"uv", "it installs packages that the spec names, and installing one executes it"},
-	{"conda", "it installs packages that the spec names, and installing one executes it"},
+	{"conda", "it installs packages from channels that the spec names, and installing one executes it"},
 	{"py_executable", "it is the program that Ray executes"},
 	{"image_uri", "it is the image that Ray executes"},
 	{"container", "it is the image that Ray executes, and how"},
