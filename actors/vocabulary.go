@@ -59,6 +59,9 @@ func roleReplicas(r *state.RoleSpec) *int {
 	return r.Replicas
 }
 
+// Key is the key of the model's spec.
+func (m *DesiredModel) Key() state.Key { return state.ModelKey(m.Server, m.Name) }
+
 // DeletedForGood reports whether a model is deleted and nobody can take that back: dynctl
 // said so, somebody confirmed, or the last status speaks of a delete that was carried out.
 func (m DesiredModel) DeletedForGood() bool {

@@ -89,16 +89,20 @@ type storedTemplates struct {
 // It returns the desired state and, by key, the accepted document and template
 // to be stored in the status.
 func Revisions(in Input) (actors.Desired, map[state.Key]Kept) {
-	a := &accepter{in: in, releases: render.ReleasesOn(in.Nodes), entries: map[state.Key]Entry{}, kept: map[state.Key]Kept{}}
+	a := &accepter{in: in, memo: in.Memo, releases: render.ReleasesOn(in.Nodes), entries: make(map[state.Key]Entry, len(in.Entries)),
+		kept: make(map[state.Key]Kept, len(in.Entries))}
+	if a.memo == nil {
+		a.memo = &Memo{}
+	}
 	for _, e := range in.Entries {
 		a.entries[e.Key] = e
 	}
 	for _, st := range in.Statuses {
 		a.stored += storedSize(&st)
 	}
-	in.Memo.forget(in.Statuses)
-	in.Memo.parsers(in.Parsers)
-	in.Memo.policy(in.Policy)
+	a.memo.forget(in.Statuses)
+	a.memo.parsers(in.Parsers)
+	a.memo.policy(in.Policy)
 	a.collectServers()
 	a.collectModels()
 	if in.Recover {
@@ -109,7 +113,9 @@ func Revisions(in Input) (actors.Desired, map[state.Key]Kept) {
 		a.recoverModels()
 	}
 	a.acceptModels()
-	return a.desired(), a.kept
+	d := a.desired()
+	a.dismiss()
+	return d, a.kept
 }
 
 // Kept is what the status of an object keeps beside its conditions.
@@ -120,16 +126,20 @@ type Kept struct {
 
 type accepter struct {
 	in       Input
+	memo     *Memo           // the caller's, or one for this round alone
 	releases render.Releases // of Dynamo, on the nodes
 	entries  map[state.Key]Entry
 	servers  map[string]*acceptedServer
-	models   []*acceptedModel
+	models   []*acceptedModel // by server and name
 	kept     map[state.Key]Kept
-	found    *index // see indexed
 	awaited  []state.Key
 	running  map[state.Key]map[string]int // see generationsOf
 	stored   int                          // bytes of specs and templates, see MaxStored
 	usage    map[string]policy.Usage      // by server, see usageOf
+	// See index.go.
+	byServer      map[string][]*acceptedModel
+	generationsBy map[unitsOf][]string
+	etcds         map[string][]*acceptedServer
 }
 
 type acceptedServer struct {
@@ -141,6 +151,7 @@ type acceptedServer struct {
 	// runs where no revision renders to it.
 	recovered bool
 	forced    string
+	restingServer
 }
 
 type acceptedModel struct {
@@ -154,6 +165,10 @@ type acceptedModel struct {
 	recovered bool
 	// before is what ran until this round accepted another revision.
 	before *acceptedModel
+	// claims are those that are noted of it.
+	claims []string
+	basis  basis
+	resting
 }
 
 func (a *accepter) statusOf(k state.Key) *state.Status {
@@ -165,29 +180,39 @@ func (a *accepter) statusOf(k state.Key) *state.Status {
 
 // collectServers finds every server that a spec, a status, a model or a unit names.
 func (a *accepter) collectServers() {
-	names := map[string]bool{}
+	a.servers = map[string]*acceptedServer{}
 	for k := range a.entries {
-		names[k.Server] = true
+		a.collectServer(k.Server)
 	}
 	for k := range a.in.Statuses {
-		names[k.Server] = true
+		a.collectServer(k.Server)
 	}
-	a.servers = map[string]*acceptedServer{}
-	for name := range names {
-		s := &acceptedServer{object: state.DefaultedServer(name)}
-		s.Name = name
-		s.Status = a.statusOf(state.ServerKey(name))
-		if s.Status != nil {
-			r := a.in.Memo.read(state.ServerKey(name), s.Status)
-			s.stored = r.stored
-			s.Revision, s.RevisionIn = s.Status.ObservedRevision, s.Status.ObservedIn
-			if r.object.Server != nil && s.Status.AcceptedRevision != 0 {
-				s.object, s.raw = *r.object.Server, s.Status.AcceptedSpec
-				s.Accepted, s.Explicit, s.AcceptedIn = s.Status.AcceptedRevision, true, s.Status.AcceptedIn
-			}
-		}
+}
+
+func (a *accepter) collectServer(name string) {
+	if a.servers[name] != nil {
+		return
+	}
+	if s := a.restedServer(name); s != nil {
 		a.servers[name] = s
+		return
 	}
+	s := &acceptedServer{object: state.DefaultedServer(name)}
+	s.Name = name
+	s.Status = a.statusOf(state.ServerKey(name))
+	if s.Status != nil {
+		r := a.memo.read(state.ServerKey(name), s.Status)
+		s.stored = r.stored
+		s.Revision, s.RevisionIn = s.Status.ObservedRevision, s.Status.ObservedIn
+		if r.object.Server != nil && s.Status.AcceptedRevision != 0 {
+			s.object, s.raw, s.decoded = *r.object.Server, s.Status.AcceptedSpec, r.object.Server
+			s.Accepted, s.Explicit, s.AcceptedIn = s.Status.AcceptedRevision, true, s.Status.AcceptedIn
+		}
+	}
+	if e, ok := a.entries[state.ServerKey(name)]; ok {
+		s.entry = &e
+	}
+	a.servers[name] = s
 }
 
 func readStored(raw json.RawMessage) (s storedTemplates) {
@@ -211,41 +236,44 @@ func keptSpec(st *state.Status) (state.Doc, bool) {
 }
 
 func (a *accepter) collectModels() {
-	keys := map[state.Key]bool{}
-	for k := range a.entries {
-		keys[k] = true
-	}
-	for k := range a.in.Statuses {
-		keys[k] = true
-	}
-	for _, k := range slices.SortedFunc(maps.Keys(keys), state.Key.Compare) {
-		if k.Kind != state.KindModel {
-			continue
+	keys := a.modelKeys()
+	a.models = make([]*acceptedModel, 0, len(keys))
+	for _, k := range keys {
+		m := a.restedModel(k)
+		if m == nil {
+			m = a.collectModel(k)
 		}
-		m := &acceptedModel{key: k}
-		m.Server, m.Name = k.Server, k.Name
-		m.Status = a.statusOf(k)
-		if m.Status != nil {
-			r := a.in.Memo.read(k, m.Status)
-			m.stored = r.stored
-			m.Revision, m.RevisionIn = m.Status.ObservedRevision, m.Status.ObservedIn
-			if r.object.Model != nil {
-				m.object, m.raw, m.Accepted = *r.object.Model, m.Status.AcceptedSpec, m.Status.AcceptedRevision
-				m.AcceptedIn = m.Status.AcceptedIn
-			}
-		}
-		if e, ok := a.entries[k]; ok {
-			if m.Revision = e.Revision; !e.Missing {
-				m.RevisionIn = a.in.Created
-			}
-			m.entry = &e
-			if e.Deleted {
-				m.Deleted = a.deletion(e)
-			}
-		}
-		m.SpecMissing = m.Accepted != 0 && (m.entry == nil || m.entry.Missing)
 		a.models = append(a.models, m)
 	}
+}
+
+func (a *accepter) collectModel(k state.Key) *acceptedModel {
+	m := &acceptedModel{key: k}
+	m.Server, m.Name = k.Server, k.Name
+	m.Status = a.statusOf(k)
+	if m.Status != nil {
+		r := a.memo.read(k, m.Status)
+		m.stored = r.stored
+		m.Revision, m.RevisionIn = m.Status.ObservedRevision, m.Status.ObservedIn
+		if r.object.Model != nil {
+			m.object, m.raw, m.Accepted = *r.object.Model, m.Status.AcceptedSpec, m.Status.AcceptedRevision
+			m.AcceptedIn = m.Status.AcceptedIn
+		}
+	}
+	if e, ok := a.entries[k]; ok {
+		if m.Revision = e.Revision; !e.Missing {
+			m.RevisionIn = a.in.Created
+		}
+		m.entry = &e
+		if e.Deleted {
+			m.Deleted = a.deletion(e)
+		}
+	}
+	m.SpecMissing = m.Accepted != 0 && (m.entry == nil || m.entry.Missing)
+	if m.Accepted != 0 {
+		a.memo.claim(m)
+	}
+	return m
 }
 
 func (a *accepter) deletion(e Entry) *actors.Deletion {
@@ -259,6 +287,9 @@ func (a *accepter) acceptServers() {
 	})
 	for _, name := range names {
 		s := a.servers[name]
+		if s.rests {
+			continue
+		}
 		e, ok := a.entries[state.ServerKey(name)]
 		s.SpecMissing = s.Explicit && (!ok || e.Missing)
 		if !ok {
@@ -282,8 +313,8 @@ func (a *accepter) acceptServers() {
 			s.Rejected = rejection
 			continue
 		}
-		s.object, s.raw, s.Accepted, s.Explicit = object, e.Doc.Raw, e.Revision, true
-		a.indexed().claimEtcd(s)
+		s.object, s.raw, s.Accepted, s.Explicit, s.acceptedNow = object, e.Doc.Raw, e.Revision, true, true
+		a.claimEtcd(s)
 		s.AcceptedIn = a.in.Created
 	}
 }
@@ -302,7 +333,7 @@ func sameDoc(x, y json.RawMessage) bool {
 // acceptModels takes new revisions of models, oldest first: who came first keeps
 // its names.
 func (a *accepter) acceptModels() {
-	byAge := slices.Clone(a.models)
+	byAge := slices.DeleteFunc(slices.Clone(a.models), func(m *acceptedModel) bool { return m.rests })
 	slices.SortFunc(byAge, func(x, y *acceptedModel) int {
 		return cmp.Or(cmp.Compare(x.Revision, y.Revision), x.key.Compare(y.key))
 	})
@@ -325,7 +356,7 @@ func (a *accepter) acceptModels() {
 		object := e.Doc.Object.Model.WithDefaults()
 		bad := invalidModel(a.parsersUnder(a.servers[m.Server], object), object, a.servers[m.Server].object.Spec)
 		if len(bad) == 0 {
-			if x := state.ConflictModels(object, a.indexed().sharing(m, object)); x != nil {
+			if x := state.ConflictModels(object, a.sharing(m, object)); x != nil {
 				bad = []*state.Invalid{x}
 			}
 		}
@@ -340,7 +371,7 @@ func (a *accepter) acceptModels() {
 		m.before = &before
 		a.spend(m, object)
 		m.object, m.raw, m.Accepted = object, e.Doc.Raw, e.Revision
-		a.indexed().claim(m)
+		a.memo.claim(m)
 		m.AcceptedIn = a.in.Created
 	}
 }

@@ -28,7 +28,7 @@ func (a *accepter) checkServer(s *acceptedServer, e Entry) (state.Server, *actor
 			return object, joinInvalid([]*state.Invalid{bad})
 		}
 	}
-	if bad := state.ConflictServers(object, a.indexed().sharingEtcd(s, object)); bad != nil {
+	if bad := state.ConflictServers(object, a.sharingEtcd(s, object)); bad != nil {
 		return object, joinInvalid([]*state.Invalid{bad})
 	}
 	return object, a.checkModelsUnder(s.Name, object)
@@ -38,7 +38,7 @@ func (a *accepter) checkServer(s *acceptedServer, e Entry) (state.Server, *actor
 // be valid: a bad spec never stops what already runs. A model that is not valid as it
 // is, because an older version accepted it, stands in nobody's way.
 func (a *accepter) checkModelsUnder(server string, object state.Server) *actors.Rejection {
-	for _, m := range a.indexed().models[server] {
+	for _, m := range a.modelsOf(server) {
 		if m.Accepted == 0 || m.Deleted != nil {
 			continue
 		}
@@ -52,7 +52,7 @@ func (a *accepter) checkModelsUnder(server string, object state.Server) *actors.
 }
 
 func (a *accepter) hasWorkers(server string) bool {
-	return slices.ContainsFunc(a.indexed().units[server], func(u state.Unit) bool { return u.Model != "" })
+	return slices.ContainsFunc(a.in.Units, func(u state.Unit) bool { return u.Server == server && u.Model != "" })
 }
 
 // invalidModel is every reason why a model is not valid under a server.

@@ -7,59 +7,81 @@ import (
 	"dynctl/state"
 )
 
-// index finds what concerns an object without looking at all others: with tens of
-// thousands of new objects in one round the looking would be all that happens.
-type index struct {
-	models  map[string][]*acceptedModel // by server, sorted by name
-	units   map[string][]state.Unit     // by server
-	claimed map[string][]*acceptedModel // by server and claim
-	etcds   map[string][]*acceptedServer
-}
+// What concerns an object is found without looking at all others: with tens of thousands
+// of objects the looking would be all that happens. What rests on units is made when it is
+// first asked for, for few rounds ask.
 
-func (a *accepter) indexed() *index {
-	if a.found != nil {
-		return a.found
-	}
-	x := &index{
-		models: map[string][]*acceptedModel{}, units: map[string][]state.Unit{},
-		claimed: map[string][]*acceptedModel{}, etcds: map[string][]*acceptedServer{},
-	}
-	for _, m := range a.models {
-		x.models[m.Server] = append(x.models[m.Server], m)
-		if m.Accepted != 0 {
-			x.claim(m)
+// modelsOf are the models of a server, sorted by name.
+func (a *accepter) modelsOf(server string) []*acceptedModel {
+	if a.byServer == nil {
+		a.byServer = map[string][]*acceptedModel{}
+		for i := 0; i < len(a.models); {
+			n := i + 1
+			for n < len(a.models) && a.models[n].Server == a.models[i].Server {
+				n++
+			}
+			a.byServer[a.models[i].Server] = a.models[i:n:n]
+			i = n
 		}
 	}
-	for _, u := range a.in.Units {
-		x.units[u.Server] = append(x.units[u.Server], u)
+	return a.byServer[server]
+}
+
+// generationsOn are the generations of the units of each model, whoever they belong to;
+// those of a server's infra stand under the model without a name.
+func (a *accepter) generationsOn(server, model string) []string {
+	if a.generationsBy == nil {
+		a.generationsBy = map[unitsOf][]string{}
+		for i := range a.in.Units {
+			u := &a.in.Units[i]
+			of := unitsOf{u.Server, u.Model}
+			if list := a.generationsBy[of]; !slices.Contains(list, u.Generation) {
+				a.generationsBy[of] = append(list, u.Generation)
+			}
+		}
 	}
-	for _, s := range a.servers {
-		x.claimEtcd(s)
-	}
-	a.found = x
-	return x
+	return a.generationsBy[unitsOf{server, model}]
+}
+
+type unitsOf struct{ server, model string }
+
+// hasUnitsOn reports whether any unit of a server is observed.
+func (a *accepter) hasUnitsOn(server string) bool {
+	return slices.ContainsFunc(a.in.Units, func(u state.Unit) bool { return u.Server == server })
 }
 
 // claim notes what a model claims. What it claimed before stays noted: whoever asks
 // looks at what it is now.
-func (x *index) claim(m *acceptedModel) {
-	for _, c := range state.ModelClaims(m.object) {
-		x.claimed[m.Server+" "+c] = append(x.claimed[m.Server+" "+c], m)
+func (m *Memo) claim(x *acceptedModel) {
+	if m.claimed == nil {
+		m.claimed = map[string][]*acceptedModel{}
+	}
+	for _, c := range state.ModelClaims(x.object) {
+		c = x.Server + " " + c
+		if !slices.Contains(x.claims, c) {
+			x.claims = append(x.claims, c)
+			m.claimed[c] = append(m.claimed[c], x)
+		}
 	}
 }
 
-func (x *index) claimEtcd(s *acceptedServer) {
-	for _, c := range state.ServerClaims(s.object) {
-		x.etcds[c] = append(x.etcds[c], s)
+// disclaim takes back all that a model claims.
+func (m *Memo) disclaim(x *acceptedModel) {
+	for _, c := range x.claims {
+		left := slices.DeleteFunc(m.claimed[c], func(o *acceptedModel) bool { return o == x })
+		if m.claimed[c] = left; len(left) == 0 {
+			delete(m.claimed, c)
+		}
 	}
+	x.claims = nil
 }
 
 // sharing are the accepted models that claim something that an object claims too,
 // sorted by name.
-func (x *index) sharing(m *acceptedModel, object state.Model) []state.Model {
+func (a *accepter) sharing(m *acceptedModel, object state.Model) []state.Model {
 	var out []state.Model
 	for _, c := range state.ModelClaims(object) {
-		for _, o := range x.claimed[m.Server+" "+c] {
+		for _, o := range a.memo.claimed[m.Server+" "+c] {
 			if o != m && o.Accepted != 0 && (o.Deleted == nil || !o.Deleted.Now) {
 				out = append(out, o.object)
 			}
@@ -69,11 +91,28 @@ func (x *index) sharing(m *acceptedModel, object state.Model) []state.Model {
 	return out
 }
 
+// etcdsOf are the servers by the hosts of their external etcds.
+func (a *accepter) etcdsOf() map[string][]*acceptedServer {
+	if a.etcds == nil {
+		a.etcds = map[string][]*acceptedServer{}
+		for _, s := range a.servers {
+			a.claimEtcd(s)
+		}
+	}
+	return a.etcds
+}
+
+func (a *accepter) claimEtcd(s *acceptedServer) {
+	for _, c := range state.ServerClaims(s.object) {
+		a.etcds[c] = append(a.etcds[c], s)
+	}
+}
+
 // sharingEtcd are the servers on an external etcd of an object's, sorted by name.
-func (x *index) sharingEtcd(s *acceptedServer, object state.Server) []state.Server {
+func (a *accepter) sharingEtcd(s *acceptedServer, object state.Server) []state.Server {
 	var out []state.Server
 	for _, c := range state.ServerClaims(object) {
-		for _, o := range x.etcds[c] {
+		for _, o := range a.etcdsOf()[c] {
 			if o != s {
 				out = append(out, o.object)
 			}

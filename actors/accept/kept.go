@@ -21,7 +21,7 @@ func (a *accepter) settled(m *acceptedModel) (s storedTemplates, changed bool) {
 		t.Proven = true
 		s.Model = &t
 	}
-	s, changed = s.pruned(a.generations(m))
+	s, changed = s.pruned(func() map[string]bool { return a.generations(m) })
 	return s, changed || proven
 }
 
@@ -43,10 +43,8 @@ func proved(st *state.Status, generation string) bool {
 // the placements of the status stand for what it will.
 func (a *accepter) generations(m *acceptedModel) map[string]bool {
 	out := map[string]bool{}
-	for _, u := range a.indexed().units[m.Server] {
-		if u.Model == m.Name {
-			out[u.Generation] = true
-		}
+	for _, g := range a.generationsOn(m.Server, m.Name) {
+		out[g] = true
 	}
 	if m.Status != nil {
 		for _, x := range m.Status.Placements {
@@ -57,15 +55,20 @@ func (a *accepter) generations(m *acceptedModel) map[string]bool {
 }
 
 // pruned drops what is needed no more: a generation that was Ready has nothing to go
-// back to, and a template without units is nobody's.
-func (s storedTemplates) pruned(used map[string]bool) (out storedTemplates, changed bool) {
+// back to, and a template without units is nobody's. used are the generations that have
+// some, asked for only where a template may be dropped.
+func (s storedTemplates) pruned(used func() map[string]bool) (out storedTemplates, changed bool) {
 	out = s
 	if s.Model.Proven && s.Previous != nil {
 		out.Others = append([]actors.ModelTemplate{*s.Previous}, s.Others...)
 		out.Previous, changed = nil, true
 	}
+	if len(out.Others) == 0 {
+		return out, changed
+	}
+	there := used()
 	kept := slices.DeleteFunc(slices.Clone(out.Others), func(t actors.ModelTemplate) bool {
-		return !used[t.Generation] || t.Generation == s.Model.Generation
+		return !there[t.Generation] || t.Generation == s.Model.Generation
 	})
 	if len(kept) != len(out.Others) {
 		out.Others, changed = kept, true

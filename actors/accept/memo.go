@@ -10,14 +10,21 @@ import (
 )
 
 // Memo remembers what the stored documents and templates say, so that they are
-// decoded when they change and not in every round. It changes no answer: what is
-// remembered counts only for the same bytes. The zero value remembers nothing; it
+// decoded when they change and not in every round, and what was concluded of what rests.
+// It changes no answer: what is remembered counts only for the same input. The zero value remembers nothing; it
 // is for one goroutine, and what it hands out is shared and must not be changed.
 type Memo struct {
 	objects map[state.Key]remembered
 	warned  map[state.Key]warned
 	tables  engineflags.Set // that the warnings rest on
 	rules   *policy.Policy  // the same
+	taught  int             // how often tables and rules have changed
+
+	// What rests (rest.go), the keys of all models, and who claims what.
+	models  map[state.Key]*acceptedModel
+	servers map[string]*acceptedServer
+	keys    []state.Key
+	claimed map[string][]*acceptedModel // by server and claim
 }
 
 // warned is what is warned of for one accepted revision of an object, and of its
@@ -29,9 +36,6 @@ type warned struct {
 
 // warnings finds the warnings of an accepted revision of an object once.
 func (m *Memo) warnings(k state.Key, accepted, server uint64, find func() []state.Warning) []state.Warning {
-	if m == nil {
-		return find()
-	}
 	if w, known := m.warned[k]; known && w.accepted == accepted && w.server == server {
 		return w.list
 	}
@@ -53,9 +57,6 @@ type remembered struct {
 // read decodes what a status keeps: the accepted document, if there is one that can
 // be read, and the template.
 func (m *Memo) read(k state.Key, st *state.Status) remembered {
-	if m == nil {
-		return decodeKept(st)
-	}
 	was, known := m.objects[k]
 	if known && bytes.Equal(was.spec, st.AcceptedSpec) && bytes.Equal(was.template, st.Template) {
 		was.spec, was.template = st.AcceptedSpec, st.Template // no second copy is kept
@@ -70,9 +71,10 @@ func (m *Memo) read(k state.Key, st *state.Status) remembered {
 	return now
 }
 
-// forget drops objects that have no status any more.
+// forget drops objects that have no status any more, once there are more of them than
+// statuses: nothing is taken from them that does not fit.
 func (m *Memo) forget(statuses map[state.Key]state.Status) {
-	if m == nil {
+	if max(len(m.objects), len(m.warned)) <= len(statuses) {
 		return
 	}
 	for k := range m.objects {

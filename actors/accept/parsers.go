@@ -24,7 +24,8 @@ func (a *accepter) parsersUnder(s *acceptedServer, m state.Model) engineflags.Se
 
 // parsers forgets what was warned of when the nodes take other command lines.
 func (m *Memo) parsers(tables engineflags.Set) {
-	if m != nil && !maps.Equal(m.tables, tables) {
+	if !maps.Equal(m.tables, tables) {
 		m.tables, m.warned = maps.Clone(tables), nil
+		m.taught++
 	}
 }

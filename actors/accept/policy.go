@@ -41,7 +41,7 @@ func (a *accepter) usageOf(server string) policy.Usage {
 		return u
 	}
 	var u policy.Usage
-	for _, m := range a.indexed().models[server] {
+	for _, m := range a.modelsOf(server) {
 		u = u.Add(heldBy(m))
 	}
 	if a.usage == nil {
@@ -88,7 +88,8 @@ func warnDenied(k state.Key, found []policy.Denial) []state.Warning {
 
 // policy forgets what was warned of when the policy is another.
 func (m *Memo) policy(p *policy.Policy) {
-	if m != nil && m.rules != p {
+	if m.rules != p {
 		m.rules, m.warned = p, nil
+		m.taught++
 	}
 }

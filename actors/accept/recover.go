@@ -93,7 +93,7 @@ func (a *accepter) recoverModels() {
 			continue
 		}
 		if a.recoverModel(s, m, running); m.recovered {
-			a.indexed().claim(m)
+			a.memo.claim(m)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package accept
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -14,40 +13,62 @@ import (
 	"dynctl/state"
 )
 
-// desired renders what is accepted and not rendered yet, and sorts it.
+// desired renders what is accepted and not rendered yet, sorted by server and name.
 func (a *accepter) desired() actors.Desired {
-	d := actors.Desired{Synced: a.in.Synced, Awaited: a.awaited}
+	d := actors.Desired{Synced: a.in.Synced, Awaited: a.awaited, Models: make([]actors.DesiredModel, 0, len(a.models))}
 	for _, name := range slices.Sorted(maps.Keys(a.servers)) {
 		s := a.servers[name]
-		set := a.acceptedModels(name)
 		if !a.concerns(s) {
 			continue
 		}
-		if !s.Recovering {
-			a.renderServer(s, set)
-		}
-		s.Spec = s.object.Spec
-		s.Warnings = slices.Concat(warnServer(a.parsers(s.object.Spec.RuntimeEnv), s.object, set), a.releases.Warn(name), a.warnPolicyServer(s))
-		for _, m := range a.indexed().models[name] {
-			if m.Accepted != 0 && !m.Recovering {
-				a.renderModel(s, m)
-				m.Warnings = slices.Concat(a.in.Memo.warnings(m.key, m.Accepted, s.Accepted, func() []state.Warning {
-					return slices.Concat(warnModel(a.parsersUnder(s, m.object), m.object, s.object.Spec), a.warnPolicyModel(m))
-				}),
-					a.warnCard(s, m))
-			}
-			if m.Deleted != nil && m.Status == nil && !a.hasUnits(m) {
+		models := a.modelsOf(name)
+		a.finishServer(s, models)
+		b := a.basisOf(s)
+		for _, m := range models {
+			a.finishModel(s, m, b)
+			if m.Deleted != nil && m.Status == nil && len(a.generationsOn(m.Server, m.Name)) == 0 {
 				continue // deleted long ago
 			}
-			m.Spec = m.object.Spec
 			d.Models = append(d.Models, m.DesiredModel)
 		}
 		d.Servers = append(d.Servers, s.DesiredServer)
 	}
-	slices.SortFunc(d.Models, func(x, y actors.DesiredModel) int {
-		return cmp.Or(cmp.Compare(x.Server, y.Server), cmp.Compare(x.Name, y.Name))
-	})
 	return d
+}
+
+func (a *accepter) finishServer(s *acceptedServer, models []*acceptedModel) {
+	if a.restsWith(s, models) {
+		a.kept[state.ServerKey(s.Name)] = asKept(s.raw, s.Status)
+		return
+	}
+	set := routedModels(models)
+	s.asStored = false
+	if !s.Recovering {
+		a.renderServer(s, set)
+	}
+	s.Spec = s.object.Spec
+	s.Warnings = slices.Concat(warnServer(a.parsers(s.object.Spec.RuntimeEnv), s.object, set), a.releases.Warn(s.Name), a.warnPolicyServer(s))
+	a.restServer(s, len(models))
+}
+
+func (a *accepter) finishModel(s *acceptedServer, m *acceptedModel, b basis) {
+	if m.rests && m.basis == b {
+		a.kept[m.key] = asKept(m.raw, m.Status)
+		return
+	}
+	if m.rests { // its server is another one now
+		m.Outdated, m.Rejected, m.Warnings = false, nil, nil
+	}
+	m.asStored = false
+	if m.Accepted != 0 && !m.Recovering {
+		a.renderModel(s, m)
+		known := a.memo.warnings(m.key, m.Accepted, s.Accepted, func() []state.Warning {
+			return slices.Concat(warnModel(a.parsersUnder(s, m.object), m.object, s.object.Spec), a.warnPolicyModel(m))
+		})
+		m.Warnings = slices.Concat(known, a.warnCard(s, m))
+	}
+	m.Spec = m.object.Spec
+	a.rest(m, b)
 }
 
 // concerns reports whether something of a server is wanted, known or left.
@@ -55,21 +76,16 @@ func (a *accepter) concerns(s *acceptedServer) bool {
 	if s.Explicit || s.Rejected != nil || s.Status != nil {
 		return true
 	}
-	x := a.indexed()
-	return len(x.units[s.Name]) > 0 || slices.ContainsFunc(x.models[s.Name], func(m *acceptedModel) bool {
+	return a.hasUnitsOn(s.Name) || slices.ContainsFunc(a.modelsOf(s.Name), func(m *acceptedModel) bool {
 		return m.Deleted == nil || m.Status != nil
 	})
 }
 
-func (a *accepter) hasUnits(m *acceptedModel) bool {
-	return slices.ContainsFunc(a.indexed().units[m.Server], func(u state.Unit) bool { return u.Model == m.Name })
-}
-
-// acceptedModels are the models that the routing of a server is resolved from: all
+// routedModels are the models that the routing of a server is resolved from: all
 // accepted ones but those that are being deleted for sure.
-func (a *accepter) acceptedModels(server string) []router.Model {
+func routedModels(models []*acceptedModel) []router.Model {
 	var out []router.Model
-	for _, m := range a.indexed().models[server] {
+	for _, m := range models {
 		if m.Accepted == 0 || m.DeletedForGood() {
 			continue
 		}
@@ -90,7 +106,7 @@ func (a *accepter) renderServer(s *acceptedServer, set []router.Model) {
 	if !fresh && sameAnswer(stored.Router, flags) {
 		s.Template = *stored
 		if s.Status != nil {
-			a.kept[state.ServerKey(s.Name)] = Kept{Spec: s.raw, Template: s.Status.Template}
+			a.kept[state.ServerKey(s.Name)], s.asStored = asKept(s.raw, s.Status), true
 		}
 		return
 	}
@@ -156,7 +172,7 @@ func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
 		case changed, m.recovered:
 			a.keep(m.key, m.raw, stored)
 		case m.Status != nil:
-			a.kept[m.key] = Kept{Spec: m.raw, Template: m.Status.Template}
+			a.kept[m.key], m.asStored = asKept(m.raw, m.Status), true
 		}
 		return
 	}
@@ -176,7 +192,7 @@ func (a *accepter) renderModel(s *acceptedServer, m *acceptedModel) {
 	for _, r := range t.Roles {
 		t.Counts[r.Role] = actors.Replicas(m.object.Spec, r.Role)
 	}
-	fresh, _ := stored.replaced(t).pruned(a.generations(m))
+	fresh, _ := stored.replaced(t).pruned(func() map[string]bool { return a.generations(m) })
 	if bad := a.tooLarge(m.Status, a.keep(m.key, m.raw, fresh)); bad != nil {
 		a.refuse(s, m, bad)
 		return
@@ -222,7 +238,7 @@ func (a *accepter) refuse(s *acceptedServer, m *acceptedModel, bad *state.Invali
 	case m.stored.Model != nil:
 		m.take(m.stored)
 		if m.Status != nil {
-			a.kept[m.key] = Kept{Spec: m.raw, Template: m.Status.Template}
+			a.kept[m.key] = asKept(m.raw, m.Status)
 		}
 	default:
 		m.Accepted = 0

@@ -79,15 +79,20 @@ type Shape struct {
 // as it is.
 func (s Shape) Take(nodes []Room) []Room {
 	out := slices.Clone(nodes)
+	s.TakeFrom(out)
+	return out
+}
+
+// TakeFrom is [Shape.Take] in place.
+func (s Shape) TakeFrom(nodes []Room) {
 	for bundle, id := range s.Nodes {
-		for i := range out {
-			if out[i].ID == id {
-				out[i].FreeGPUs -= s.Bundles[bundle].GPU
-				out[i].FreeCPUs -= s.Bundles[bundle].CPU
+		for i := range nodes {
+			if nodes[i].ID == id {
+				nodes[i].FreeGPUs -= s.Bundles[bundle].GPU
+				nodes[i].FreeCPUs -= s.Bundles[bundle].CPU
 			}
 		}
 	}
-	return out
 }
 
 // Unfit says why a shape does not fit now. The numbers are those of the eligible nodes.

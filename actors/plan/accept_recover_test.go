@@ -41,7 +41,7 @@ func (w *cluster) acceptLost(past map[state.Key][]accept.Entry) (actors.Desired,
 // going until everything is settled again.
 func (w *cluster) loseStatuses() {
 	w.statuses = map[state.Key]state.Status{}
-	w.memo = accept.Memo{}
+	w.lasting.memo = accept.Memo{}
 	w.changed = true
 }
 
@@ -218,7 +218,7 @@ func TestAnEqualRevisionOfAnotherBucket(t *testing.T) {
 	e.Revision = revision
 	w.specs[key] = e
 	w.created = w.now.Add(time.Second)
-	w.memo, w.changed = accept.Memo{}, true
+	w.lasting.memo, w.changed = accept.Memo{}, true
 	w.run(60)
 	ready(t, w, key)
 	s := w.statuses[key]

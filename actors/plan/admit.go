@@ -42,6 +42,10 @@ func (r *round) planModel(m *model) {
 	for _, u := range m.units {
 		r.spoken[u.Key()] = true
 	}
+	if m.rest != nil {
+		r.memory.spared++
+		return
+	}
 	a := &admission{round: r, m: m}
 	switch {
 	case !r.acting, m.Recovering: // what was accepted is not known yet

@@ -74,7 +74,7 @@ func (a *admission) refusedItsPlace() bool {
 }
 
 func (a *admission) placesPrevious() bool {
-	nodes := a.ledger.left
+	nodes := a.ledger.room()
 	for _, r := range a.m.Previous.Roles {
 		shape, unfit := place.Worker(r.Needs, nodes)
 		if unfit != nil {
@@ -138,7 +138,10 @@ func (a *admission) retire() {
 // process has told is its own. It is revoked, or runs out, in 10 s at most.
 func (s *server) deadRegistered(generation string) bool {
 	namespace := actors.Namespace(s.Spec.DynamoNamespace, generation)
-	owners := ownersOf(s.units)
+	owners := map[int64]int{}
+	for _, u := range s.units {
+		noteOwners(owners, u)
+	}
 	return slices.ContainsFunc(s.regs.Instances, func(i state.Instance) bool {
 		return i.Namespace == namespace && owners[i.Lease] == 0
 	})

@@ -47,7 +47,7 @@ type startWish struct {
 func (a *admission) place(w startWish) *place.Unfit {
 	m := a.m
 	key := state.UnitKey{Server: m.Server, Unit: w.source.UnitID(w.role.Role, w.index)}
-	room := a.ledger.left
+	room := a.ledger.room()
 	if w.yields != nil {
 		room = a.ledger.without(w.yields)
 	}

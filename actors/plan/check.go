@@ -187,7 +187,7 @@ func (c *checked) rolled() []*model {
 	if c.models != nil || !slices.ContainsFunc(c.r.Stops, func(s actors.End) bool { return forRoll(s.Reason) }) {
 		return c.models
 	}
-	r := newRound(c.in)
+	r := newRound(c.in, &Memory{})
 	r.classify()
 	for _, m := range r.models {
 		if slices.ContainsFunc(m.units, func(u *unit) bool { return u.is(serving) && !m.unchosen(u) && forRoll(c.stopped[u.Key()]) }) {

@@ -11,8 +11,8 @@ import (
 // server is one server with everything that is known of it.
 type server struct {
 	actors.DesiredServer
-	units   []state.Unit            // ours, without infra
-	byModel map[string][]state.Unit // the same
+	units   []*state.Unit            // ours, without infra
+	byModel map[string][]*state.Unit // the same
 	infra   *state.Unit
 	foreign []state.Unit
 	models  []*model
@@ -24,6 +24,10 @@ type server struct {
 	// round included; nil: not asked yet. Below nextWorker none is free.
 	workers    map[int]bool
 	nextWorker int
+	// dataLost is what [registrationsLost] has found in this round; nil: not asked yet.
+	dataLost *bool
+	// calm: models that rest under it may go on resting.
+	calm bool
 	serverVerdict
 }
 
@@ -50,6 +54,8 @@ type model struct {
 	// units of other generations have: nobody wants any.
 	roles, strays []*role
 	units         []*unit // of all roles, by id
+	// rest is what was concluded of it when it came to rest; nil: it does not rest.
+	rest *rest
 	modelVerdict
 }
 
@@ -88,38 +94,51 @@ type role struct {
 func (r *round) classify() {
 	byName := map[string]*server{}
 	for _, d := range r.in.Desired.Servers {
-		s := &server{DesiredServer: d, byModel: map[string][]state.Unit{}, regs: r.in.Registered[d.Name], frontend: r.in.Frontends[d.Name]}
-		s.instances = make(map[int64][]state.Instance, len(s.regs.Instances))
-		for _, i := range s.regs.Instances {
-			s.instances[i.Lease] = append(s.instances[i.Lease], i)
-		}
+		s := &server{DesiredServer: d, regs: r.in.Registered[d.Name], frontend: r.in.Frontends[d.Name]}
+		s.instances, s.byModel = r.memory.instances(d.Name, s.regs), r.memory.unitLists(d.Name)
 		byName[d.Name] = s
 		r.servers = append(r.servers, s)
 	}
-	slices.SortFunc(r.servers, func(a, b *server) int { return cmp.Compare(a.Name, b.Name) })
-	for _, u := range r.units {
+	sort(r.servers, func(a, b *server) int { return cmp.Compare(a.Name, b.Name) })
+	for i := range r.units {
+		u := &r.units[i]
 		s := byName[u.Server]
 		switch {
 		case s == nil:
 		case u.StoreID != r.in.Policy.StoreID:
-			s.foreign = append(s.foreign, u)
+			s.foreign = append(s.foreign, *u)
 		case u.Unit == actors.InfraUnit:
-			s.infra = &u
+			s.infra = u
 		default:
 			s.units = append(s.units, u)
 			s.byModel[u.Model] = append(s.byModel[u.Model], u)
 		}
 	}
-	for _, d := range r.in.Desired.Models {
+	for _, s := range r.servers {
+		s.calm = s.isCalm(r)
+	}
+	r.models = make([]*model, 0, len(r.in.Desired.Models))
+	for i := range r.in.Desired.Models {
+		d := &r.in.Desired.Models[i]
 		if s := byName[d.Server]; s != nil {
-			m := newModel(s, d)
+			m := r.resting(s, d)
+			if m == nil {
+				m = newModel(s, *d)
+			}
 			s.models = append(s.models, m)
 			r.models = append(r.models, m)
 		}
 	}
-	slices.SortFunc(r.models, func(a, b *model) int {
+	sort(r.models, func(a, b *model) int {
 		return cmp.Or(cmp.Compare(b.Spec.Priority, a.Spec.Priority), cmp.Compare(a.Server, b.Server), cmp.Compare(a.Name, b.Name))
 	})
+}
+
+// sort sorts what mostly is sorted already.
+func sort[T any](list []T, order func(a, b T) int) {
+	if !slices.IsSortedFunc(list, order) {
+		slices.SortFunc(list, order)
+	}
 }
 
 func newModel(s *server, d actors.DesiredModel) *model {
@@ -135,7 +154,7 @@ func newModel(s *server, d actors.DesiredModel) *model {
 		m.roles = append(m.roles, &role{RoleTemplate: t, count: count})
 	}
 	for _, u := range s.byModel[d.Name] {
-		m.add(u)
+		m.add(*u)
 	}
 	return m
 }
@@ -149,11 +168,9 @@ func (m *model) add(u state.Unit) {
 	}
 	isFresh := u.Generation == m.inForce.Generation
 	namespace := actors.Namespace(m.server.Spec.DynamoNamespace, u.Generation)
-	v := &unit{Unit: u, registered: m.registered(u, namespace, isFresh && r.Card)}
+	v := &unit{Unit: u, registered: m.registered(&u, namespace, isFresh && r.Card)}
 	v.phase = phaseOf(v.Unit, v.registered)
-	if fm, ok := m.server.frontend.Models[m.Spec.ServedName]; ok && m.server.frontend.Known {
-		v.listed = fm.Listed && fm.Namespaces[namespace].Ready
-	}
+	v.listed = m.listed(namespace)
 	switch {
 	case !isFresh || r.stray:
 		v.standing = old
@@ -170,11 +187,17 @@ func (m *model) add(u state.Unit) {
 
 // registered reports whether the instance of a unit stands in Dynamo's etcd, with its
 // model card where that is asked for.
-func (m *model) registered(u state.Unit, namespace string, card bool) bool {
+func (m *model) registered(u *state.Unit, namespace string, card bool) bool {
 	lease := leaseOf(u)
 	return lease != 0 && slices.ContainsFunc(m.server.instances[lease], func(i state.Instance) bool {
 		return i.Namespace == namespace && (i.Card || !card)
 	})
+}
+
+// listed reports whether the frontend names a generation of the model with all types.
+func (m *model) listed(namespace string) bool {
+	fm, ok := m.server.frontend.Models[m.Spec.ServedName]
+	return ok && m.server.frontend.Known && fm.Listed && fm.Namespaces[namespace].Ready
 }
 
 // role finds a role, strays included; nil where no unit and no template has it.

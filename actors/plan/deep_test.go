@@ -37,7 +37,7 @@ func TestDeepWalk(t *testing.T) {
 		want = 20_000
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(800))
-	var made, walks atomic.Int64
+	var made, walks, spared atomic.Int64
 	seeds := atomic.Uint64{}
 	seeds.Store(*walkFrom)
 	began := time.Now()
@@ -46,17 +46,24 @@ func TestDeepWalk(t *testing.T) {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
 				t.Parallel()
 				for made.Load() < want && time.Since(began) < *walkTime && !t.Failed() {
-					made.Add(int64(deepWalk(t, seeds.Add(1))))
+					steps, saved := deepWalk(t, seeds.Add(1))
+					made.Add(int64(steps))
+					spared.Add(int64(saved))
 					walks.Add(1)
 				}
 			})
 		}
 	})
-	t.Logf("%d planner steps in %d walks, %s (%d wanted, race detector %v)", made.Load(), walks.Load(), time.Since(began).Round(time.Millisecond), want, raceDetector)
+	t.Logf("%d planner steps in %d walks, %s (%d wanted, race detector %v); %d times a model was taken as it was",
+		made.Load(), walks.Load(), time.Since(began).Round(time.Millisecond), want, raceDetector, spared.Load())
+	if spared.Load() == 0 {
+		t.Error("no model was ever taken as it was: the memory of the planner is not tried")
+	}
 }
 
-// deepWalk makes one walk, with pauses in which it must settle, and returns its steps.
-func deepWalk(t *testing.T, seed uint64) int {
+// deepWalk makes one walk, with pauses in which it must settle, and returns its steps and
+// how often a model was taken as it was.
+func deepWalk(t *testing.T, seed uint64) (steps, spared int) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	w := startWalk()
 	f := seeded{t, seed}
@@ -75,7 +82,7 @@ func deepWalk(t *testing.T, seed uint64) int {
 		w.quiesce(f)
 		w.converged(f)
 	}
-	return w.rounds
+	return w.rounds, w.lasting.spared
 }
 
 // seeded tells how to make a failed walk again.

@@ -87,6 +87,13 @@ const etcdSettle = time.Second
 // there, nor is any other such. With its data, leases outlive the gap, and a worker that
 // is missing alone has left by itself.
 func registrationsLost(s *server, now time.Time) bool {
+	if s.dataLost == nil { // what it rests on does not change in a round
+		s.dataLost = new(findLost(s, now))
+	}
+	return *s.dataLost
+}
+
+func findLost(s *server, now time.Time) bool {
 	started := etcdStarted(s)
 	if started.IsZero() || !s.regs.Known {
 		return false
@@ -111,7 +118,7 @@ func registrationsLost(s *server, now time.Time) bool {
 
 // registrationLost reports whether a unit's registration is not there, and has not left by
 // itself.
-func registrationLost(s *server, u state.Unit) bool {
+func registrationLost(s *server, u *state.Unit) bool {
 	started := etcdStarted(s)
 	return slices.ContainsFunc(u.Actors, func(a state.Actor) bool {
 		switch {

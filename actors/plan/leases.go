@@ -66,14 +66,18 @@ func (r *round) revokeDead(s *server) map[int64]bool {
 // server and store they belong to.
 func ownersOf(units []state.Unit) map[int64]int {
 	out := map[int64]int{}
-	for _, u := range units {
-		for _, a := range u.Actors {
-			if a.Lease != 0 && a.ChildPID != 0 {
-				out[a.Lease]++
-			}
-		}
+	for i := range units {
+		noteOwners(out, &units[i])
 	}
 	return out
+}
+
+func noteOwners(of map[int64]int, u *state.Unit) {
+	for i := range u.Actors {
+		if a := &u.Actors[i]; a.Lease != 0 && a.ChildPID != 0 {
+			of[a.Lease]++
+		}
+	}
 }
 
 // lookedTwice reports whether a lease was found unclaimed before, and the agent has been

@@ -15,7 +15,8 @@ import (
 type ledger struct {
 	reported []state.Node // as Ray tells them
 	units    []state.Unit // by server and id
-	// begin is the room before this round has promised any, left what is left of it.
+	// begin is the room before this round has promised any, left what is left of it; nil
+	// until it is asked for, for most rounds start nothing.
 	begin, left []place.Room
 	waiting     []shortage
 }
@@ -28,13 +29,21 @@ type shortage struct {
 }
 
 func newLedger(nodes []state.Node, units []state.Unit) *ledger {
-	room := roomOn(nodes, units)
-	return &ledger{reported: nodes, units: units, begin: room, left: room}
+	return &ledger{reported: nodes, units: units}
+}
+
+// room is what is left of the nodes beside what units hold and what was promised.
+func (l *ledger) room() []place.Room {
+	if l.begin == nil {
+		l.begin = roomOn(l.reported, l.units)
+		l.left = slices.Clone(l.begin)
+	}
+	return l.left
 }
 
 // promise takes the room of a shape that was granted. A shape that does not fit now takes
 // none.
-func (l *ledger) promise(s place.Shape) { l.left = s.Take(l.left) }
+func (l *ledger) promise(s place.Shape) { s.TakeFrom(l.room()) }
 
 // without is the room that is left when some units have left, and what this round has
 // promised is taken.
@@ -56,10 +65,10 @@ func (l *ledger) without(leaves func(state.Unit) bool) []place.Room {
 		n := &nodes[i]
 		n.FreeGPUs, n.FreeCPUs = more(n.FreeGPUs, given[n.ID].GPU), more(n.FreeCPUs, given[n.ID].CPU)
 	}
-	room := roomOn(nodes, stay)
+	room, left := roomOn(nodes, stay), l.room()
 	for i := range room {
-		room[i].FreeGPUs -= l.begin[i].FreeGPUs - l.left[i].FreeGPUs
-		room[i].FreeCPUs -= l.begin[i].FreeCPUs - l.left[i].FreeCPUs
+		room[i].FreeGPUs -= l.begin[i].FreeGPUs - left[i].FreeGPUs
+		room[i].FreeCPUs -= l.begin[i].FreeCPUs - left[i].FreeCPUs
 	}
 	return room
 }

@@ -16,11 +16,15 @@ import (
 // the input is left untouched.
 //
 // [Check] states the invariants of its result.
-func Plan(in actors.Input) actors.Result {
-	r := newRound(in)
+func Plan(in actors.Input) actors.Result { return (&Memory{}).Plan(in) }
+
+// Plan is [Plan] with what is remembered of the plans before, and the same result.
+func (mem *Memory) Plan(in actors.Input) actors.Result {
+	r := newRound(in, mem)
 	if !in.Desired.Synced {
 		return r.emit()
 	}
+	r.begin()
 	r.classify()
 	for _, s := range r.servers {
 		r.judgeDeletions(s)
@@ -28,6 +32,7 @@ func Plan(in actors.Input) actors.Result {
 	// Whether a server is wanted rests on what is deleted, and a model needs its infra.
 	for _, s := range r.servers {
 		r.planServer(s)
+		s.disturb()
 	}
 	for _, m := range r.models {
 		r.planModel(m)
@@ -38,12 +43,14 @@ func Plan(in actors.Input) actors.Result {
 		r.planGates()
 	}
 	r.planStatuses()
+	r.remember()
 	return r.emit()
 }
 
 // round is one making of a plan: what is known, and what was granted so far.
 type round struct {
-	in actors.Input
+	in     actors.Input
+	memory *Memory
 	// acting: the observed side is known and the agent hears. Without it statuses are the
 	// only output.
 	acting    bool
@@ -71,15 +78,15 @@ type stop struct {
 	putOff bool
 }
 
-func newRound(in actors.Input) *round {
-	r := &round{in: in, starts: map[state.UnitKey]*actors.Start{}, stops: map[state.UnitKey]*stop{},
+func newRound(in actors.Input, mem *Memory) *round {
+	r := &round{in: in, memory: mem, starts: map[state.UnitKey]*actors.Start{}, stops: map[state.UnitKey]*stop{},
 		asked: map[state.UnitKey]place.Shape{}, spoken: map[state.UnitKey]bool{}}
 	r.acting = in.Desired.Synced && in.Observed.Synced && !agentLost(in)
 	r.units = sortedUnits(in.Observed.Units)
 	r.ledger = newLedger(in.Observed.Nodes, r.units)
 	r.releases = render.ReleasesOn(in.Observed.Nodes)
 	r.strangers = place.Strangers(in.Observed.Nodes, in.Observed.Units)
-	r.owners = ownersOf(in.Observed.Units)
+	r.owners = mem.ownersOf(in.Observed.Units)
 	return r
 }
 

@@ -104,7 +104,7 @@ func (w *renewal) proposeRefresh(s *server, u state.Unit, dataLost bool) {
 		switch {
 		case s.infra != nil && usesStale(a, *s.infra):
 			w.ask(a.Name, next, actors.ReasonInfraMoved, "etcd or NATS came back at another address")
-		case dataLost && registrationLost(s, u):
+		case dataLost && registrationLost(s, &u):
 			w.ask(a.Name, next, actors.ReasonRegistrationLost, "etcd came back without its data")
 		}
 	}

@@ -187,7 +187,7 @@ func (r *round) startInfra(s *server, placement actors.Attempt, reason, message 
 		r.waitInfra(actors.Wait{Key: key, Reason: actors.WaitDynamoTooOld, Message: why})
 		return
 	}
-	shape, unfit := place.Infra(s.Template.Needs, r.ledger.left)
+	shape, unfit := place.Infra(s.Template.Needs, r.ledger.room())
 	if unfit != nil {
 		s.blocked, s.blockedMessage = unfit.Reason, unfit.Message
 		r.waitInfra(actors.Wait{Key: key, Reason: unfit.Reason, Message: unfit.Message})

@@ -13,7 +13,6 @@ import (
 
 	"dynctl/actors"
 	"dynctl/actors/accept"
-	"dynctl/actors/plan"
 	"dynctl/actors/world"
 	"dynctl/state"
 )
@@ -59,7 +58,7 @@ type cluster struct {
 	created   time.Time // the spec bucket
 	// What was accepted, while nothing has changed that it rests on.
 	caching, changed bool
-	memo             accept.Memo
+	lasting          lasting // what is remembered
 	desired          actors.Desired
 	kept             map[state.Key]accept.Kept
 }
@@ -146,8 +145,8 @@ func (w *cluster) accept(units []state.Unit) (actors.Desired, map[state.Key]acce
 	if w.caching && !w.changed {
 		return w.desired, w.kept
 	}
-	w.desired, w.kept = accept.Revisions(accept.Input{Synced: true, Entries: slices.Collect(maps.Values(w.specs)),
-		Statuses: w.statuses, Units: units, Nodes: w.nodes, Recover: true, Observed: !w.unsynced, Past: w.past, Created: w.created, Confirmed: w.confirmed, Memo: &w.memo})
+	w.desired, w.kept = w.lasting.accept(accept.Input{Synced: true, Entries: slices.Collect(maps.Values(w.specs)),
+		Statuses: w.statuses, Units: units, Nodes: w.nodes, Recover: true, Observed: !w.unsynced, Past: w.past, Created: w.created, Confirmed: w.confirmed})
 	w.changed = false
 	return w.desired, w.kept
 }
@@ -206,7 +205,7 @@ func (w *cluster) frontend(s actors.DesiredServer, d actors.Desired) state.Front
 // round plans once and applies the plan as the agent would.
 func (w *cluster) round() actors.Result {
 	in, kept := w.input()
-	r := plan.Plan(in)
+	r := w.lasting.plan(in)
 	w.carryOut(r, kept)
 	return r
 }

@@ -40,7 +40,11 @@ func (w *cluster) tick() {
 		for i := range u.Actors {
 			w.advance(u, &u.Actors[i])
 		}
-		w.settleState(u)
+		if world.StateOf(*u) != u.State {
+			w.settleState(u)
+			continue
+		}
+		w.next() // an agent writes what has changed, and others write meanwhile
 	}
 }
 

@@ -58,14 +58,22 @@ func (r *round) planStatuses() {
 		}
 	}
 	models := slices.Clone(r.models)
-	slices.SortFunc(models, func(a, b *model) int {
+	sort(models, func(a, b *model) int {
 		return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Name, b.Name))
 	})
 	for _, m := range models {
-		if m.Recovering {
+		switch {
+		case m.Recovering:
+			continue
+		case m.rest != nil:
+			r.out.Statuses = append(r.out.Statuses, m.rest.status)
 			continue
 		}
+		statuses, facts := len(r.out.Statuses), len(r.out.Facts)
 		r.modelStatus(m)
+		if len(r.out.Statuses) > statuses && len(r.out.Facts) == facts {
+			r.settle(m, r.out.Statuses[statuses])
+		}
 		r.out.Waits = append(r.out.Waits, m.waits...)
 	}
 }

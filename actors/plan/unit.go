@@ -118,9 +118,9 @@ func stranded(u state.Unit) bool {
 }
 
 // leaseOf is the Dynamo instance id of a unit: that of its first rank.
-func leaseOf(u state.Unit) int64 {
-	for _, a := range u.Actors {
-		if a.Bundle == 0 && a.State == state.UnitRunning {
+func leaseOf(u *state.Unit) int64 {
+	for i := range u.Actors {
+		if a := &u.Actors[i]; a.Bundle == 0 && a.State == state.UnitRunning {
 			return a.Lease
 		}
 	}

@@ -270,7 +270,7 @@ func (w *walk) live(t fataler, deep bool) actors.Result {
 	if deep {
 		w.checkPure(t, in)
 	}
-	r := plan.Plan(in)
+	r := w.lasting.plan(in)
 	if broken := plan.Check(in, r); len(broken) > 0 {
 		t.Fatalf("%s%s", strings.Join(broken, "\n"), w.story("a"))
 	}

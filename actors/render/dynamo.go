@@ -46,6 +46,9 @@ func ReleasesOn(nodes []state.Node) Releases {
 	return Releases{out}
 }
 
+// Equal reports whether the same nodes have the same releases.
+func (r Releases) Equal(o Releases) bool { return slices.Equal(r.on, o.on) }
+
 // Oldest is the oldest release as its node tells it; empty where no node tells one.
 func (r Releases) Oldest() string {
 	if len(r.on) == 0 {

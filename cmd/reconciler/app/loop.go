@@ -31,7 +31,7 @@ type loop struct {
 }
 
 func newLoop(a *App) *loop {
-	return &loop{app: a, effects: adapters{a}, kick: make(chan struct{}, 1), memory: newMemory()}
+	return &loop{app: a, effects: adapters{a}, kick: make(chan struct{}, 1), memory: newMemory(a)}
 }
 
 // statusRoom is what a status needs beside the spec and the template, in bytes.
@@ -75,6 +75,7 @@ func (l *loop) run(ctx context.Context) error {
 func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	began := time.Now()
 	l.lookForUnreadable(began)
+	l.oracle.begin(began)
 	in, kept := l.gather(began)
 	l.want(ctx, in.Desired.Awaited)
 	l.aim(in)
@@ -104,13 +105,13 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]accept.Kept) {
 	entries, refused := withinQuota(specs.Entries, statuses, l.app.cfg.Limits, l.unreadable)
 	read := reading{loop: l, created: specs.Created, statuses: statuses, owners: ownersOf(observed.Units), deadline: time.Now().Add(readFor)}
 	documents, complete := read.all(entries, refused)
-	desired, kept := accept.Revisions(accept.Input{
+	desired, kept := l.oracle.accept(accept.Input{
 		Synced:   specs.Synced && statusesLoaded && complete,
 		Entries:  documents,
 		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units, Nodes: observed.Nodes,
 		Parsers: l.parsers.Of(observed.Nodes), Policy: l.app.policies.inForce(),
 		Created: specs.Created, Recover: true, Observed: observed.Synced, StoreID: l.app.views.StoreID(), Lost: l.lost(statuses), Past: l.past.known(),
-		Memo: &l.memo, MaxStatus: int(l.app.nc.MaxPayload()) - statusRoom, MaxStored: int(2 * l.app.cfg.Limits.CurrentBytes),
+		MaxStatus: int(l.app.nc.MaxPayload()) - statusRoom, MaxStored: int(2 * l.app.cfg.Limits.CurrentBytes),
 	})
 	policy := actors.DefaultPolicy(l.app.views.StoreID())
 	policy.RayNamespace = l.app.cfg.RayNamespace

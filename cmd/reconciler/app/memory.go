@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"dynctl/actors"
-	"dynctl/actors/accept"
 	"dynctl/cmd/internal/parsers"
 	"dynctl/state"
 )
@@ -15,9 +14,8 @@ import (
 type memory struct {
 	// What spares work.
 
-	// memo spares decoding what the statuses keep, parsers unpacking what the nodes tell
-	// of command lines.
-	memo    accept.Memo
+	// oracle makes the rounds; parsers spares unpacking what the nodes tell of command lines.
+	oracle  oracle
 	parsers parsers.Cache
 	// decoded are the documents that were read and are not accepted as they stand.
 	decoded map[string]decodedSpec
@@ -48,8 +46,9 @@ type memory struct {
 	agentFailure string
 }
 
-func newMemory() memory {
+func newMemory(a *App) memory {
 	return memory{
+		oracle:  oracle{app: a},
 		decoded: map[string]decodedSpec{}, written: map[string]state.Status{}, refused: retries{},
 		sent: map[string]sentCommand{}, orphans: map[state.UnitKey]string{},
 	}
@@ -62,4 +61,5 @@ func (m *memory) forget() {
 	clear(m.written)
 	clear(m.refused)
 	m.told = nil
+	m.oracle.newTerm()
 }

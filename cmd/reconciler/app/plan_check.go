@@ -19,7 +19,7 @@ const brokenPlanFile = "broken-plan.json"
 // plan makes a plan. Where that is asked for, one that breaks an invariant of the planner
 // is told with its input, and nothing of it is carried out.
 func (l *loop) plan(in actors.Input) actors.Result {
-	r := plan.Plan(in)
+	r := l.oracle.plan(in)
 	if !l.app.cfg.CheckPlans {
 		return r
 	}

@@ -211,10 +211,16 @@ func (r *rig) declare(models int) map[string]time.Time {
 	for i := range models {
 		name := modelName(i)
 		at[name] = time.Now()
-		r.put("model.default."+name, "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: "+name+"}\nspec:\n  model: acme/"+name+
-			"\n  servedName: "+name+"\n  engine: mocker\n  engineArgs: {max-model-len: 4096, block-size: 16}\n  resources: {gpus: 1}\n")
+		r.declareOne(name)
 	}
 	return at
+}
+
+// declareOne puts one model.
+func (r *rig) declareOne(name string) {
+	r.tb.Helper()
+	r.put("model.default."+name, "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: "+name+"}\nspec:\n  model: acme/"+name+
+		"\n  servedName: "+name+"\n  engine: mocker\n  engineArgs: {max-model-len: 4096, block-size: 16}\n  resources: {gpus: 1}\n")
 }
 
 func (r *rig) allReady(models int) time.Time {

@@ -1,0 +1,190 @@
+package accept
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"dynctl/actors/render"
+	"dynctl/state"
+	"dynctl/state/same"
+)
+
+// What was accepted and rests is taken from the round before, with all that was concluded
+// of it, as long as what that rests on is the same: its entry and its status to the bit,
+// the bucket, and its server. Only what an object came to by itself rests; one that is
+// rejected, deleted, missing, recovered or about to change is judged in every round.
+
+// basis is what of a server the conclusions on a model rest on.
+type basis struct {
+	settled      bool          // false: the server itself is changing
+	object       *state.Server // as it was decoded once; nil: the defaults
+	accepted     uint64
+	in, statusIn time.Time
+	router       state.RouterStatus
+	noCards      bool
+	oldest       string
+	taught       int // of command lines and policy, see Memo
+}
+
+func (a *accepter) basisOf(s *acceptedServer) basis {
+	b := basis{
+		settled: !s.Recovering && !s.recovered && s.forced == "" && !s.acceptedNow, object: s.decoded, accepted: s.Accepted, in: s.AcceptedIn,
+		router: s.Template.Router, noCards: a.releases.NoCards(), oldest: a.releases.Oldest(), taught: a.memo.taught,
+	}
+	if s.Status != nil {
+		b.statusIn = s.Status.AcceptedIn
+	}
+	return b
+}
+
+// restedModel is the model of a key as the round before left it; nil where that does not
+// count any more.
+func (a *accepter) restedModel(k state.Key) *acceptedModel {
+	m := a.memo.models[k]
+	if m == nil {
+		return nil
+	}
+	e, there := a.entries[k]
+	st, stored := a.in.Statuses[k]
+	if there && stored && m.created.Equal(a.in.Created) && same.Bits(m.entry, &e) && same.Bits(m.Status, &st) {
+		m.rests = true
+		return m
+	}
+	a.memo.disclaim(m)
+	delete(a.memo.models, k)
+	return nil
+}
+
+// rest has the next round take a model as it is, if it may.
+func (a *accepter) rest(m *acceptedModel, b basis) {
+	e := m.entry
+	m.rests = m.asStored && b.settled && e != nil && e.Err == nil && !e.Deleted && !e.Missing && e.Revision == m.Accepted &&
+		m.Rejected == nil && m.before == nil && !m.recovered && !m.Recovering && len(m.stored.Others) == 0
+	if !m.rests {
+		delete(a.memo.models, m.key)
+		return
+	}
+	m.basis, m.created = b, a.in.Created
+	if a.memo.models == nil {
+		a.memo.models = map[state.Key]*acceptedModel{}
+	}
+	a.memo.models[m.key] = m
+}
+
+// dismiss forgets the models that are not there any more, and what those claim that do not
+// rest.
+func (a *accepter) dismiss() {
+	resting := 0
+	for _, m := range a.models {
+		if m.rests {
+			resting++
+		} else {
+			a.memo.disclaim(m)
+		}
+	}
+	if resting == len(a.memo.models) {
+		return
+	}
+	for k, m := range a.memo.models {
+		if _, there := a.in.Statuses[k]; !there {
+			a.memo.disclaim(m)
+			delete(a.memo.models, k)
+		}
+	}
+}
+
+// modelKeys are the keys of all models that there are, sorted.
+func (a *accepter) modelKeys() []state.Key {
+	n := 0
+	for k := range a.entries {
+		if k.Kind == state.KindModel {
+			n++
+		}
+	}
+	for k := range a.in.Statuses {
+		if _, there := a.entries[k]; !there && k.Kind == state.KindModel {
+			n++
+		}
+	}
+	if n == len(a.memo.keys) && !slices.ContainsFunc(a.memo.keys, func(k state.Key) bool { return !a.knows(k) }) {
+		return a.memo.keys
+	}
+	keys := make(map[state.Key]bool, n)
+	for k := range a.entries {
+		keys[k] = true
+	}
+	for k := range a.in.Statuses {
+		keys[k] = true
+	}
+	a.memo.keys = slices.DeleteFunc(slices.SortedFunc(maps.Keys(keys), state.Key.Compare), func(k state.Key) bool { return k.Kind != state.KindModel })
+	return a.memo.keys
+}
+
+func (a *accepter) knows(k state.Key) bool {
+	if _, there := a.entries[k]; there {
+		return true
+	}
+	_, stored := a.in.Statuses[k]
+	return stored
+}
+
+// restedServer is the same for a server, of which at first the entry and the status count.
+func (a *accepter) restedServer(name string) *acceptedServer {
+	s := a.memo.servers[name]
+	if s == nil {
+		return nil
+	}
+	k := state.ServerKey(name)
+	e, there := a.entries[k]
+	st, stored := a.in.Statuses[k]
+	if there == (s.entry != nil) && stored && (!there || same.Bits(s.entry, &e)) && same.Bits(s.Status, &st) && s.created.Equal(a.in.Created) {
+		s.rests = true
+		return s
+	}
+	delete(a.memo.servers, name)
+	return nil
+}
+
+// restsWith reports whether what was concluded of a server holds with its models as they
+// are: none of them has changed, come or gone.
+func (a *accepter) restsWith(s *acceptedServer, models []*acceptedModel) bool {
+	return s.rests && s.models == len(models) && s.taught == a.memo.taught && s.releases.Equal(a.releases) &&
+		!slices.ContainsFunc(models, func(m *acceptedModel) bool { return !m.rests })
+}
+
+// restServer has the next round take a server as it is, if it may.
+func (a *accepter) restServer(s *acceptedServer, models int) {
+	s.rests = s.asStored && !s.Recovering && !s.recovered && s.forced == "" && !s.acceptedNow && s.Rejected == nil && s.Deleted == nil &&
+		len(s.RoutedAnew) == 0 && s.Status != nil && (s.entry == nil || !s.entry.Missing)
+	if !s.rests {
+		delete(a.memo.servers, s.Name)
+		return
+	}
+	s.models, s.taught, s.releases, s.created = models, a.memo.taught, a.releases, a.in.Created
+	if a.memo.servers == nil {
+		a.memo.servers = map[string]*acceptedServer{}
+	}
+	a.memo.servers[s.Name] = s
+}
+
+// resting is what of an object lasts from one round to the next.
+type resting struct {
+	rests    bool // taken from the round before, or to be taken by the next
+	asStored bool // what its status keeps is what was rendered
+	created  time.Time
+}
+
+// restingServer is the same of a server.
+type restingServer struct {
+	resting
+	entry       *Entry
+	decoded     *state.Server
+	acceptedNow bool
+	models      int // how many it had
+	taught      int
+	releases    render.Releases
+}
+
+// asKept is what the status of an object keeps, as it is.
+func asKept(raw []byte, st *state.Status) Kept { return Kept{Spec: raw, Template: st.Template} }

@@ -1,0 +1,247 @@
+package plan
+
+import (
+	"slices"
+
+	"dynctl/actors"
+	"dynctl/actors/render"
+	"dynctl/state"
+	"dynctl/state/same"
+)
+
+// Memory spares a planner what it concluded before: of a model that rests, nothing is
+// concluded again until something changes that this rests on. It changes no plan. The zero
+// value remembers nothing; it is for one goroutine, and keeps hold of what it was given.
+//
+// A model rests when all its replicas serve as declared, and nothing of it was started,
+// stopped, waited for or told. What that rests on, beside the model itself, is few: see
+// [Memory.resting] for what has to be the same to the bit, and [server.isCalm] and
+// [round.isCalm] for what disturbs the rest of all. Time is not among them: nothing that
+// is concluded of such a model falls due.
+type Memory struct {
+	policy   actors.Policy
+	releases render.Releases
+	models   map[state.Key]*model
+	servers  map[string]*remembered
+	owners   map[int64]int
+	calm     bool // the round under way
+	spared   int
+}
+
+// Spared is how many models the last plan took as they were.
+func (mem *Memory) Spared() int { return mem.spared }
+
+// remembered is what is kept of a server.
+type remembered struct {
+	units     map[string][]*state.Unit // lists that are filled anew in each round
+	listed    []state.Instance
+	instances map[int64][]state.Instance // of listed, by lease
+}
+
+// rest is what was concluded of a model that rests, with what that rests on.
+type rest struct {
+	spec     state.ServerSpec
+	infra    state.Unit
+	frontend state.FrontendModel
+	status   state.Status
+}
+
+// begin decides whether what rests may go on resting in this round.
+func (r *round) begin() {
+	mem := r.memory
+	if mem.policy != r.in.Policy || !mem.releases.Equal(r.releases) {
+		mem.policy, mem.releases, mem.models = r.in.Policy, r.releases, nil
+	}
+	mem.calm, mem.spared = r.isCalm(), 0
+}
+
+// isCalm reports whether nothing is known that may concern any model.
+func (r *round) isCalm() bool {
+	return r.acting && r.in.AgentFailure == nil && len(r.strangers) == 0 && len(r.in.Observed.Unreadable) == 0
+}
+
+// isCalm reports whether all is known of a server, and nothing of it concerns how its
+// models are judged. What its own rules conclude comes later, see [round.disturb].
+func (s *server) isCalm(r *round) bool {
+	return r.memory.calm && s.infra != nil && s.regs.Known && s.frontend.Known && len(s.regs.Gates) == 0 && !s.Recovering &&
+		!registrationsLost(s, r.in.Now) && frontendBehind(s, r.in.Now).IsZero()
+}
+
+// resting is a model as it was when it came to rest, if it rests; nil otherwise.
+func (r *round) resting(s *server, d *actors.DesiredModel) *model {
+	m := r.memory.models[d.Key()]
+	if m == nil || !s.calm || !same.Bits(&m.DesiredModel, d) || !same.Bits(&m.rest.spec, &s.Spec) || !same.Bits(&m.rest.infra, s.infra) {
+		return nil
+	}
+	units := s.byModel[d.Name]
+	frontend := s.frontend.Models[d.Spec.ServedName]
+	if len(units) != len(m.units) || !sameListing(m.rest.frontend, frontend) {
+		return nil
+	}
+	m.server = s
+	for i, u := range units {
+		was := m.units[i]
+		namespace := actors.Namespace(s.Spec.DynamoNamespace, u.Generation)
+		if !same.Bits(&was.Unit, u) || !m.registered(u, namespace, m.role(u.Role).Card) || !m.listed(namespace) {
+			return nil
+		}
+	}
+	return m
+}
+
+// sameListing reports whether the frontend says of a model what it did. Field by field,
+// since what lies between the fields of so small a struct is anything.
+func sameListing(a, b state.FrontendModel) bool {
+	return a.Listed == b.Listed && a.Ready == b.Ready && same.Bits(&a.Namespaces, &b.Namespaces)
+}
+
+// disturb ends the rest of the models of a server whose own rules have concluded something.
+func (s *server) disturb() {
+	if s.serverVerdict == (serverVerdict{}) {
+		return
+	}
+	s.calm = false
+	for _, m := range s.models {
+		m.rest = nil
+	}
+}
+
+// settle has a model rest from now on, if it may; st is what was concluded of it.
+func (r *round) settle(m *model, st state.Status) {
+	if !r.rests(m, st) {
+		delete(r.memory.models, m.Key())
+		return
+	}
+	s := m.server
+	m.rest = &rest{spec: s.Spec, infra: *s.infra, frontend: s.frontend.Models[m.Spec.ServedName], status: st}
+	if r.memory.models == nil {
+		r.memory.models = map[state.Key]*model{}
+	}
+	r.memory.models[m.Key()] = m
+}
+
+// rests reports whether a model serves as declared, and nothing was concluded of it that
+// is not concluded again as long as nothing changes.
+func (r *round) rests(m *model, st state.Status) bool {
+	return m.server.calm && m.isAsDeclared() && m.modelVerdict.isEmpty() && r.isWhole(m) && isLasting(m.Status, st)
+}
+
+// isAsDeclared reports whether the last revision of a model is in force and wants it to run.
+func (m *model) isAsDeclared() bool {
+	return m.Accepted != 0 && m.Accepted == m.Revision && m.Rejected == nil && m.Deleted == nil && !m.SpecMissing && !m.Recovering &&
+		!m.Spec.Suspend && !m.fellBack && (m.Template.Proven || m.Previous == nil)
+}
+
+func (v *modelVerdict) isEmpty() bool {
+	return v.deletion == 0 && len(v.waits) == 0 && v.stalled == "" && !v.giveUp
+}
+
+// isWhole reports whether every unit of a model is wanted and ready, none is missing, and
+// this round leaves all of them alone.
+func (r *round) isWhole(m *model) bool {
+	if len(m.strays) > 0 {
+		return false
+	}
+	for _, x := range m.roles {
+		if x.count == 0 || len(x.fresh) != x.count || len(x.old) > 0 {
+			return false
+		}
+		for _, u := range x.fresh {
+			k := u.Key()
+			if u.standing != wanted || !u.ready() || !sound(u.Unit, x.RoleTemplate) || u.PlacementGroup.State != state.GroupCreated ||
+				u.Restart != m.Spec.Restart || r.starts[k] != nil || r.stops[k] != nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isLasting reports whether no condition of a status has changed by this round: the times
+// of its transitions are then those of before, and not now.
+func isLasting(was *state.Status, st state.Status) bool {
+	return was != nil && !slices.ContainsFunc(st.Conditions, func(c state.Condition) bool {
+		before, ok := was.Condition(c.Type)
+		return !ok || before.Status != c.Status
+	})
+}
+
+// remember forgets what is not there any more.
+func (r *round) remember() {
+	mem := r.memory
+	resting := 0
+	for _, m := range r.models {
+		if m.rest != nil {
+			resting++
+		}
+	}
+	if resting < len(mem.models) {
+		clear(mem.models)
+		for _, m := range r.models {
+			if m.rest != nil {
+				mem.models[m.Key()] = m
+			}
+		}
+	}
+	if len(mem.servers) > len(r.servers) {
+		there := map[string]bool{}
+		for _, s := range r.servers {
+			there[s.Name] = true
+		}
+		for name := range mem.servers {
+			if !there[name] {
+				delete(mem.servers, name)
+			}
+		}
+	}
+}
+
+// of is what is kept of a server.
+func (mem *Memory) of(server string) *remembered {
+	s := mem.servers[server]
+	if s == nil {
+		s = &remembered{units: map[string][]*state.Unit{}}
+		if mem.servers == nil {
+			mem.servers = map[string]*remembered{}
+		}
+		mem.servers[server] = s
+	}
+	return s
+}
+
+// unitLists are empty lists for the units of each model of a server.
+func (mem *Memory) unitLists(server string) map[string][]*state.Unit {
+	lists := mem.of(server).units
+	for name, list := range lists {
+		if len(list) == 0 {
+			delete(lists, name)
+			continue
+		}
+		lists[name] = list[:0]
+	}
+	return lists
+}
+
+// instances are those that a server's etcd holds, by lease.
+func (mem *Memory) instances(server string, regs state.Registrations) map[int64][]state.Instance {
+	s := mem.of(server)
+	if s.instances == nil || !same.Slice(s.listed, regs.Instances) {
+		s.listed, s.instances = regs.Instances, make(map[int64][]state.Instance, len(regs.Instances))
+		for _, i := range regs.Instances {
+			s.instances[i.Lease] = append(s.instances[i.Lease], i)
+		}
+	}
+	return s.instances
+}
+
+// ownersOf is [ownersOf] in a map that is used again.
+func (mem *Memory) ownersOf(units []state.Unit) map[int64]int {
+	if mem.owners == nil {
+		mem.owners = make(map[int64]int, len(units))
+	}
+	clear(mem.owners)
+	for i := range units {
+		noteOwners(mem.owners, &units[i])
+	}
+	return mem.owners
+}

@@ -1,0 +1,118 @@
+package plan_test
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dynctl/actors"
+	"dynctl/actors/accept"
+	"dynctl/actors/plan"
+	"dynctl/state"
+)
+
+// lasting accepts and plans with a memory and without one, which must not differ. What did
+// not change is handed in as the same place in memory, as the reconciler's views do.
+type lasting struct {
+	memo      accept.Memo
+	accepted  int // how often
+	memory    plan.Memory
+	units     map[state.UnitKey]state.Unit
+	frontends map[string]state.FrontendModel // by server and served name
+	spared    int                            // models, over all plans
+}
+
+// often is how many acceptances are compared from the start; later it is every eighth: what
+// is wrongly remembered stays so until it changes.
+const often = 64
+
+func (l *lasting) accept(in accept.Input) (actors.Desired, map[state.Key]accept.Kept) {
+	var want actors.Desired
+	var wantKept map[state.Key]accept.Kept
+	l.accepted++
+	compare := l.accepted < often || l.accepted%8 == 0
+	if compare {
+		want, wantKept = accept.Revisions(in)
+	}
+	in.Memo = &l.memo
+	got, kept := accept.Revisions(in)
+	if compare && (!reflect.DeepEqual(want, got) || !reflect.DeepEqual(wantKept, kept)) {
+		panic(fmt.Sprintf("what is accepted differs by what is remembered (-without +with):\n%s%s", cmp.Diff(want, got), cmp.Diff(wantKept, kept)))
+	}
+	return got, kept
+}
+
+func (l *lasting) plan(in actors.Input) actors.Result {
+	want := plan.Plan(in)
+	got := l.memory.Plan(l.same(in))
+	l.spared += l.memory.Spared()
+	if !reflect.DeepEqual(want, got) {
+		panic(fmt.Sprintf("a plan differs by what is remembered (-without +with):\n%s", cmp.Diff(want, got)))
+	}
+	return got
+}
+
+// same is an input in which what is as it was in the input before is the same to the bit.
+func (l *lasting) same(in actors.Input) actors.Input {
+	units := map[state.UnitKey]state.Unit{}
+	in.Observed.Units = slices.Clone(in.Observed.Units)
+	for i, u := range in.Observed.Units {
+		if was, ok := l.units[u.Key()]; ok && reflect.DeepEqual(was, u) {
+			u = was
+		}
+		in.Observed.Units[i], units[u.Key()] = u, u
+	}
+	frontends := map[string]state.FrontendModel{}
+	in.Frontends = maps.Clone(in.Frontends)
+	for server, view := range in.Frontends {
+		view.Models = maps.Clone(view.Models)
+		for name, m := range view.Models {
+			key := server + " " + name
+			if was, ok := l.frontends[key]; ok && reflect.DeepEqual(was, m) {
+				m = was
+			}
+			view.Models[name], frontends[key] = m, m
+		}
+		in.Frontends[server] = view
+	}
+	l.units, l.frontends = units, frontends
+	return in
+}
+
+// Of a fleet that rests no model is judged again; of one that changes, those that do.
+func TestOnlyWhatChangesIsJudged(t *testing.T) {
+	const models = 12
+	w := fleet(models, false)
+	w.run(8)
+	spared := func(what string, want int) {
+		t.Helper()
+		if w.round(); w.lasting.memory.Spared() != want {
+			t.Errorf("%s: %d models are taken as they were, want %d", what, w.lasting.memory.Spared(), want)
+		}
+	}
+	spared("at rest", models)
+	u := w.of("m0003")[0]
+	w.exit(u, &u.Actors[0], 1)
+	w.settleState(u)
+	spared("after an exit", models-1)
+	w.run(8)
+	spared("healed", models)
+	w.put(model("m0005", "  resources: {gpus: 1}\n  replicas: 2\n"))
+	spared("after an edit", models-1)
+	w.run(8)
+	spared("scaled", models)
+	w.agentAway = true
+	spared("without an agent", 0)
+	w.agentAway = false
+	w.run(3)
+	spared("with one again", models)
+	w.etcdAway = true
+	spared("without an etcd", 0)
+	w.etcdAway = false
+	w.run(3)
+	spared("with one again", models)
+}

@@ -1,0 +1,79 @@
+package app
+
+import (
+	"reflect"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/actors/accept"
+	"dynctl/actors/plan"
+	"dynctl/state"
+)
+
+// compareEvery is how often a round is made a second time without anything remembered.
+const compareEvery = 10 * time.Minute
+
+// oracle makes rounds with what is remembered of the rounds before, and has them prove, at
+// the begin of each term and from time to time, that they conclude what a round without
+// any memory does. One that does not is told, the other one counts, and for the rest of
+// the term nothing is remembered: a wrong stop costs hours, a slow round milliseconds.
+type oracle struct {
+	app *App
+	// memo spares decoding what the statuses keep and accepting what rests, planner
+	// planning for it.
+	memo    accept.Memo
+	planner plan.Memory
+
+	next       time.Time // when to compare again; zero: now
+	comparing  bool      // in this round
+	distrusted bool
+}
+
+// begin is called before each round.
+func (o *oracle) begin(now time.Time) {
+	o.comparing = !o.distrusted && !now.Before(o.next)
+	if o.comparing {
+		o.next = now.Add(compareEvery)
+	}
+	if o.distrusted {
+		o.memo, o.planner = accept.Memo{}, plan.Memory{}
+	}
+}
+
+// newTerm trusts what is remembered again, and compares at once.
+func (o *oracle) newTerm() {
+	*o = oracle{app: o.app}
+}
+
+func (o *oracle) accept(in accept.Input) (actors.Desired, map[state.Key]accept.Kept) {
+	if !o.comparing {
+		in.Memo = &o.memo
+		return accept.Revisions(in)
+	}
+	desired, kept := accept.Revisions(in)
+	in.Memo = &o.memo
+	got, gotKept := accept.Revisions(in)
+	if !reflect.DeepEqual(desired, got) || !reflect.DeepEqual(kept, gotKept) {
+		o.distrust("what is accepted")
+		return desired, kept
+	}
+	return got, gotKept
+}
+
+func (o *oracle) plan(in actors.Input) actors.Result {
+	got := o.planner.Plan(in)
+	if !o.comparing {
+		return got
+	}
+	whole := plan.Plan(in)
+	if !reflect.DeepEqual(whole, got) {
+		o.distrust("the plan")
+	}
+	return whole
+}
+
+func (o *oracle) distrust(what string) {
+	o.distrusted = true
+	o.app.log.Error("what is remembered from round to round led to another answer than the whole state does; the whole state counts, and nothing is "+
+		"remembered until the next term. What runs goes on, and rounds take longer; report this line", "differs", what)
+}
