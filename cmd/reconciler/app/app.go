@@ -56,7 +56,7 @@ type App struct {
 	traces    *traces
 	withheld  withheld
 	policies  *policies
-	tokens    *door.Tokens
+	doors     doors
 	page      *ops.Page
 	logs      *door.Gate
 	loop      *loop
@@ -141,14 +141,10 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 	if a.listener, err = net.Listen("tcp", cfg.HTTP); err != nil {
 		return a, fmt.Errorf("--http %s: %w; end what listens there or pass another address", cfg.HTTP, err)
 	}
-	hosts, err := door.ParseHosts(cfg.HTTP, cfg.HTTPAllowedHosts)
-	if err != nil {
-		return a, fmt.Errorf("--http-allowed-hosts: %w", err)
+	if a.doors, err = openDoors(cfg); err != nil {
+		return a, err
 	}
-	if a.tokens, err = door.OpenTokens(cfg.HTTPTokenFile); err != nil {
-		return a, fmt.Errorf("--http-token-file: %w", err)
-	}
-	a.web = serve(ctx, a.listener, hosts, a.tokens, a.waiting)
+	a.web = serve(ctx, a.listener, a.doors, a.waiting)
 	if a.resolver, err = newResolver(cfg, log); err != nil {
 		return a, err
 	}
@@ -320,7 +316,7 @@ func (a *App) Run(ctx context.Context) error {
 	add("loop", a.loop.run)
 	add("sizes", a.keepSizes)
 	add("policy", func(ctx context.Context) error { return a.policies.follow(ctx, a.loop.Kick) })
-	a.log.Info("reconciler is up", "id", a.cfg.ID, "http", "http://"+a.listener.Addr().String())
+	a.log.Info("reconciler is up", "id", a.cfg.ID, "http", a.doors.scheme()+"://"+a.listener.Addr().String())
 	err := g.Run()
 	a.supervised.Wait()
 	return err

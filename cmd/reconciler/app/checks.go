@@ -43,6 +43,7 @@ var checkers = []struct {
 	{"specs-missing", checkSpecsMissing},
 	{"policy", checkPolicy},
 	{"tokens", checkTokens},
+	{"certificate", checkCertificate},
 }
 
 // checks looks at everything.
@@ -168,8 +169,15 @@ func checkValues(a *App, _ *snapshot) check {
 }
 
 func checkTokens(a *App, _ *snapshot) check {
-	if wrong := a.tokens.Wrong(); wrong != "" {
+	if wrong := a.doors.tokens.Wrong(); wrong != "" {
 		return check{State: checkDegraded, Text: "the file does not count, and the last tokens that could be read do: " + wrong}
+	}
+	return check{State: checkOK}
+}
+
+func checkCertificate(a *App, _ *snapshot) check {
+	if text := a.doors.cert.Trouble(time.Now()); text != "" {
+		return check{State: checkDegraded, Text: text}
 	}
 	return check{State: checkOK}
 }

@@ -47,6 +47,8 @@ type Config struct {
 	HTTPAllowedHosts []string
 	// HTTPTokenFile holds what clients from other machines prove themselves by.
 	HTTPTokenFile string
+	// TLSCert and TLSKey are files of what HTTP proves itself by; empty: plain HTTP.
+	TLSCert, TLSKey string
 	// Policy is the file of what specs may ask for; empty: the defaults of package policy.
 	Policy string
 	// BinDirs are directories on the Ray nodes that hold etcd and nats-server.
@@ -127,6 +129,8 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 		"host names, with commas between them, under which --http may be asked besides loopback and its own address; *.NAME: all below a name")
 	fs.StringVar(&c.HTTPTokenFile, "http-token-file", "",
 		"file (mode 0600) of tokens for --http, one a line, TOKEN or ROLE TOKEN (viewer, viewer-logs, admin), read again when it changes; empty: other machines get /healthz alone")
+	fs.StringVar(&c.TLSCert, "tls-cert", "", "file of the certificate of --http, with its chain, as PEM; read again when it changes; empty: plain HTTP")
+	fs.StringVar(&c.TLSKey, "tls-key", "", "file (mode 0600) of its key")
 	fs.StringVar(&c.Policy, "policy", "", "file of what specs may ask for, read again when it changes (dynctl schema policy); empty: the defaults, which docs/policy.md lists")
 	fs.Var(listFlag{&c.BinDirs}, "bin-dir", "directory on the Ray nodes with etcd and nats-server (may be repeated)")
 	fs.StringVar(&c.CacheDir, "cache-dir", "~/.cache/dynctl", "directory on the Ray nodes in which vLLM keeps what it compiles, for the next worker; off: nowhere")

@@ -40,7 +40,8 @@ func (a *App) serveHTTP(ctx context.Context) error {
 		defer close(followed)
 		a.followEvents(ctx)
 	}()
-	go a.tokens.Follow(ctx, a.log)
+	go a.doors.tokens.Follow(ctx, a.log)
+	go a.doors.cert.Follow(ctx, a.log)
 	defer func() { <-followed }()
 	return a.web.run(ctx)
 }

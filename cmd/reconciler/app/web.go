@@ -20,9 +20,36 @@ type web struct {
 	ended   chan error
 }
 
-// serve begins to serve whoever names one of hosts and has one of tokens; the base
-// context of requests is ctx.
-func serve(ctx context.Context, l net.Listener, hosts door.Hosts, tokens *door.Tokens, waiting func() string) *web {
+// doors are what stands before the answers.
+type doors struct {
+	hosts  door.Hosts
+	tokens *door.Tokens
+	cert   *door.Certificate
+}
+
+// openDoors reads what the flags name of them.
+func openDoors(cfg Config) (d doors, err error) {
+	if d.hosts, err = door.ParseHosts(cfg.HTTP, cfg.HTTPAllowedHosts); err != nil {
+		return d, fmt.Errorf("--http-allowed-hosts: %w", err)
+	}
+	if d.tokens, err = door.OpenTokens(cfg.HTTPTokenFile); err != nil {
+		return d, fmt.Errorf("--http-token-file: %w", err)
+	}
+	d.cert, err = door.OpenCertificate(cfg.TLSCert, cfg.TLSKey)
+	return d, err
+}
+
+// scheme is how the port is spoken to.
+func (d doors) scheme() string {
+	if d.cert != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// serve begins to serve whoever comes through the doors; the base context of requests
+// is ctx.
+func serve(ctx context.Context, l net.Listener, d doors, waiting func() string) *web {
 	w := &web{ended: make(chan error, 1)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", healthz(func() bool { return false }))
@@ -31,9 +58,9 @@ func serve(ctx context.Context, l net.Listener, hosts door.Hosts, tokens *door.T
 		fmt.Fprintln(w, waiting())
 	})
 	w.become(mux)
-	w.server = door.Server(ctx, hosts, tokens, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.handler.Load()).ServeHTTP(rw, r) }))
+	w.server = door.Server(ctx, d.hosts, d.tokens, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.handler.Load()).ServeHTTP(rw, r) }))
 	go func() {
-		err := w.server.Serve(door.Listener(l))
+		err := w.server.Serve(door.Listener(l, d.cert))
 		if errors.Is(err, http.ErrServerClosed) {
 			err = nil
 		}

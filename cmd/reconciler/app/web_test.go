@@ -18,7 +18,7 @@ func TestWebAnswersBeforeTheProgramIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := &App{cfg: Config{NATSURL: "nats://u:secret@127.0.0.1:1"}}
-	w := serve(t.Context(), l, door.Hosts{}, nil, a.waiting)
+	w := serve(t.Context(), l, doors{}, a.waiting)
 	ask := func(path string) (int, string) {
 		resp, err := http.Get("http://" + l.Addr().String() + path)
 		if err != nil {
@@ -64,7 +64,7 @@ func TestAForeignHostIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := &App{cfg: cfg}
-	w := serve(t.Context(), l, hosts, nil, a.waiting)
+	w := serve(t.Context(), l, doors{hosts: hosts}, a.waiting)
 	defer func() { _ = w.close() }()
 	for host, want := range map[string]int{
 		"": 200, "localhost": 200, "ops.example:443": 200, "a.lab.example": 200,

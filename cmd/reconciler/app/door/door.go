@@ -2,6 +2,7 @@ package door
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -41,13 +42,23 @@ func Server(ctx context.Context, hosts Hosts, tokens *Tokens, h http.Handler) *h
 		MaxHeaderBytes:    MaxHeaderBytes - 4096, // net/http grants that much more
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if secured, ok := c.(*tls.Conn); ok {
+				c = secured.NetConn()
+			}
 			return context.WithValue(ctx, connKey{}, c)
 		},
 	}
 }
 
-// Listener bounds the connections of a listener to [MaxConns].
-func Listener(l net.Listener) net.Listener { return newConns(l, MaxConns) }
+// Listener bounds the connections of a listener to [MaxConns]. With a certificate it
+// speaks TLS.
+func Listener(l net.Listener, c *Certificate) net.Listener {
+	bounded := newConns(l, MaxConns)
+	if c == nil {
+		return bounded
+	}
+	return tls.NewListener(bounded, c.config())
+}
 
 // guard answers what is not let in, and hands on the rest.
 func guard(hosts Hosts, tokens *Tokens, requests *Gate, h http.Handler) http.Handler {

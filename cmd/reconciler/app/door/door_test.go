@@ -310,7 +310,7 @@ func TestEveryConnectionIsBusy(t *testing.T) {
 func TestOneClientHasItsPartOfTheRequests(t *testing.T) {
 	l := listen(t)
 	begun, release := make(chan struct{}), make(chan struct{})
-	start(t, Listener(l), func(w http.ResponseWriter, r *http.Request) {
+	start(t, Listener(l, nil), func(w http.ResponseWriter, r *http.Request) {
 		begun <- struct{}{}
 		<-release
 		hello(w, r)

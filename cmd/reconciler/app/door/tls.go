@@ -1,0 +1,146 @@
+package door
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// certLook is how often the files of the certificate are read.
+	certLook = time.Second
+	// expiryNear is how long before its end a certificate is told of at the most; one of a
+	// short life in the last tenth of it.
+	expiryNear = 7 * 24 * time.Hour
+)
+
+// Certificate is what the HTTP port proves itself by. A nil one means plain HTTP. Its
+// methods may be called from any goroutine.
+type Certificate struct {
+	certFile, keyFile string
+
+	current atomic.Pointer[tls.Certificate]
+	wrong   atomic.Pointer[string]
+	seen    [2][]byte // what was read last; only OpenCertificate and look use it
+}
+
+// OpenCertificate reads a chain and its key, as PEM; with neither of the files there is
+// none. It fails where they do not belong together, or others may read the key.
+func OpenCertificate(certFile, keyFile string) (*Certificate, error) {
+	switch {
+	case certFile == "" && keyFile == "":
+		return nil, nil
+	case certFile == "" || keyFile == "":
+		return nil, errors.New("--tls-cert and --tls-key belong together: pass both")
+	}
+	c := &Certificate{certFile: certFile, keyFile: keyFile}
+	pair, found, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	c.seen = found
+	c.current.Store(pair)
+	return c, nil
+}
+
+func (c *Certificate) read() (*tls.Certificate, [2][]byte, error) {
+	var found [2][]byte
+	info, err := os.Stat(c.keyFile)
+	if err == nil {
+		err = private(info)
+	}
+	if err != nil {
+		return nil, found, fmt.Errorf("--tls-key %s: %w", c.keyFile, err)
+	}
+	for i, file := range []string{c.certFile, c.keyFile} {
+		if found[i], err = os.ReadFile(file); err != nil {
+			return nil, found, fmt.Errorf("--tls-cert and --tls-key: %w", err)
+		}
+	}
+	pair, err := tls.X509KeyPair(found[0], found[1])
+	if err != nil {
+		return nil, found, fmt.Errorf("--tls-cert %s with --tls-key %s: %w", c.certFile, c.keyFile, err)
+	}
+	if pair.Leaf == nil {
+		if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
+			return nil, found, fmt.Errorf("--tls-cert %s: %w", c.certFile, err)
+		}
+	}
+	return &pair, found, nil
+}
+
+// Follow reads the files again until ctx ends. Two that do not belong together leave the
+// last ones in force: one of them may be about to follow.
+func (c *Certificate) Follow(ctx context.Context, log *slog.Logger) {
+	if c == nil {
+		return
+	}
+	look := time.NewTicker(certLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			c.look(log)
+		}
+	}
+}
+
+func (c *Certificate) look(log *slog.Logger) {
+	pair, found, err := c.read()
+	if err != nil {
+		text := err.Error()
+		if was := c.wrong.Swap(&text); was == nil || *was != text {
+			log.Error("the certificate's files do not count; the last ones that could be read do", "err", text, "fix", "correct them")
+		}
+		return
+	}
+	c.wrong.Store(nil)
+	if bytes.Equal(found[0], c.seen[0]) && bytes.Equal(found[1], c.seen[1]) {
+		return
+	}
+	c.seen = found
+	c.current.Store(pair)
+	log.Info("another certificate is in force", "file", c.certFile, "until", pair.Leaf.NotAfter)
+}
+
+// config is the TLS of the port. HTTP/2 is left out: the bounds of the door count
+// connections.
+func (c *Certificate) config() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
+	}
+}
+
+// Trouble is what is to be seen to as of now: files that do not count, or a certificate
+// that has ended or ends soon; empty: nothing.
+func (c *Certificate) Trouble(now time.Time) string {
+	if c == nil {
+		return ""
+	}
+	if text := c.wrong.Load(); text != nil {
+		return "the files do not count, and the last ones that could be read do: " + *text
+	}
+	leaf := c.current.Load().Leaf
+	near := min(expiryNear, leaf.NotAfter.Sub(leaf.NotBefore)/10)
+	until := leaf.NotAfter.UTC().Format(time.RFC3339)
+	switch {
+	case now.After(leaf.NotAfter):
+		return fmt.Sprintf("%s has ended at %s, and clients refuse it: put another one there", c.certFile, until)
+	case now.Before(leaf.NotBefore):
+		return fmt.Sprintf("%s counts from %s on only, and clients refuse it: look at the clocks", c.certFile, leaf.NotBefore.UTC().Format(time.RFC3339))
+	case leaf.NotAfter.Sub(now) < near:
+		return fmt.Sprintf("%s ends at %s: put another one there", c.certFile, until)
+	}
+	return ""
+}
