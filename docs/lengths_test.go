@@ -15,9 +15,8 @@ const mostLines = 400
 // tooLong are files that were longer when the bound was set, with their length. A row may
 // only shrink, and goes when its file has come within the bound.
 var tooLong = map[string]int{
-	"actors/agent/tests/test_agent.py":              557,
-	"actors/agent/dynctl_agent/actor/unit_actor.py": 471,
-	"actors/agent/dynctl_agent/job/agent.py":        424,
+	"actors/agent/tests/test_agent.py":       557,
+	"actors/agent/dynctl_agent/job/agent.py": 424,
 }
 
 // No file of code is so long that nobody reads it to its end.

@@ -37,7 +37,7 @@ class FakeProcess:
     pids = itertools.count(900_000)
 
     def __init__(self) -> None:
-        self.pid = next(self.pids)
+        self.pid, self.env = next(self.pids), {}
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.signals: list[int] = []
 

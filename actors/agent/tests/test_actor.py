@@ -12,8 +12,7 @@ import time
 import unittest
 from unittest import mock
 
-from dynctl_agent.actor import health, procfs
-from dynctl_agent.actor import unit_actor as actor_module
+from dynctl_agent.actor import execution, health, procfs
 from dynctl_agent.actor.unit_actor import UnitActor
 
 from .cluster import STORE, worker
@@ -62,7 +61,7 @@ class Actor(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self):
         self.dir = tempfile.TemporaryDirectory()
         self.addCleanup(self.dir.cleanup)
-        for module, name, value in ((health, "TIMEOUT", 0.3), (actor_module, "REVOCATION", 0.5)):
+        for module, name, value in ((health, "TIMEOUT", 0.3), (execution, "REVOCATION", 0.5)):
             patch = mock.patch.object(module, name, value, create=True)
             patch.start()
             self.addCleanup(patch.stop)
@@ -82,7 +81,7 @@ class Actor(unittest.IsolatedAsyncioTestCase):
         header = {"storeId": STORE, "actor": t["actors"][0]["name"], "template": t, "placement": goal, "goals": {}}
         self.actor = new_actor(UnitActor, header, self.dir.name)
         await self.actor.find_ports(self.caller, t["actors"][0]["ports"], [], {})
-        port = str(self.actor._snap["ports"]["system"])
+        port = str(self.actor._state.now["ports"]["system"])
         request = {
             "template": t, "goals": {}, "attempt": goal, "resolved": {"{port:u/system}": port}, "uses": {}, "previousLease": 0,
         }
@@ -100,7 +99,7 @@ class Actor(unittest.IsolatedAsyncioTestCase):
     async def until(self, condition) -> dict:
         """The first snapshot of which that is true."""
         async with within(20):
-            snap = self.actor._snapshot()
+            snap = self.actor._state.snapshot()
             while not condition(snap):
                 snap = await self.actor.wait(self.caller, snap["version"])
             return snap
@@ -161,7 +160,7 @@ class Ends(Actor):
         await is_paused(pid, True)
         await self.actor.release(self.caller)
         await is_paused(pid, False)
-        self.assertEqual(self.actor._snapshot()["state"], "Running")
+        self.assertEqual(self.actor._state.snapshot()["state"], "Running")
 
     async def test_it_is_not_held_for_ever(self):
         pid = await self.execute("answers 503")
@@ -205,7 +204,7 @@ class TakenPort(Actor):
         header = {"storeId": STORE, "actor": t["actors"][0]["name"], "template": t, "placement": goal, "goals": {}}
         self.actor = new_actor(UnitActor, header, self.dir.name)
         await self.actor.find_ports(self.caller, t["actors"][0]["ports"], [], {})
-        self.port = self.actor._snap["ports"]["system"]
+        self.port = self.actor._state.now["ports"]["system"]
         with http.server.ThreadingHTTPServer(("127.0.0.1", self.port), stranger) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             self.addCleanup(server.shutdown)

@@ -11,6 +11,7 @@ import unittest
 
 from dynctl_agent.actor import logread, logs
 from dynctl_agent.actor.logread import Log, position
+from dynctl_agent.actor.state import State
 from dynctl_agent.actor.unit_actor import UnitActor
 from dynctl_agent.job import logserve
 
@@ -175,9 +176,9 @@ class Plain(unittest.TestCase):
 class ActorMethod(Files, unittest.IsolatedAsyncioTestCase):
     def actor(self, attempt: int) -> UnitActor:
         actor = object.__new__(UnitActor)
-        actor._store, actor._incarnation, actor._snap, actor._rotations = "s", 1, {"attempt": attempt}, 0
+        actor._store, actor._incarnation, actor._state = "s", 1, State()
+        actor._state.change(attempt=attempt)
         actor._paths = lambda: (self.dir.name, self.path)
-        actor._wake = lambda: None
         return actor
 
     async def test_read_log(self):

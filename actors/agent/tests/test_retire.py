@@ -143,14 +143,14 @@ class Finish(Etcd):
     async def test_an_idle_one_hears_it_at_once(self):
         await self.execute("finishes", {"ETCD_ENDPOINTS": self.url}, "dynamo.vllm")
         asked = mock.AsyncMock(return_value=0)
-        with mock.patch.object(self.actor, "_under_way", asked):
+        with mock.patch.object(self.actor._execution, "_under_way", asked):
             await self.actor.stop(self.caller, 600)
         self.assertEqual(self.log(), "term\ndone\n")
         self.assertLessEqual(asked.await_count, drain.IDLE / drain.EVERY + 3)
 
     async def test_one_that_does_not_say_is_not_waited_for(self):
         await self.execute("finishes", {"ETCD_ENDPOINTS": self.url}, "dynamo.vllm")
-        with mock.patch.object(self.actor, "_under_way", mock.AsyncMock(return_value=UNKNOWN)):
+        with mock.patch.object(self.actor._execution, "_under_way", mock.AsyncMock(return_value=UNKNOWN)):
             await asyncio.wait_for(self.actor.stop(self.caller, 600), 30)
         self.assertEqual(self.log(), "term\ndone\n")
 

@@ -16,8 +16,7 @@ import uuid
 from typing import Any
 from unittest import mock
 
-from dynctl_agent.actor import procfs, scratch
-from dynctl_agent.actor import unit_actor as actor_module
+from dynctl_agent.actor import execution, procfs, scratch
 from dynctl_agent.actor.unit_actor import UnitActor
 
 from .cluster import STORE, worker
@@ -80,7 +79,7 @@ class Engine(unittest.IsolatedAsyncioTestCase):
         # As long as with Ray's names: no socket fits below it.
         self.dir = tempfile.TemporaryDirectory(suffix="_" + "x" * 60)
         self.addCleanup(self.dir.cleanup)
-        for module, name, value in ((scratch, "LOOK", 0.1), (actor_module, "LEFTOVER_TERM", 0.1)):
+        for module, name, value in ((scratch, "LOOK", 0.1), (execution, "LEFTOVER_TERM", 0.1)):
             patch = mock.patch.object(module, name, value)
             patch.start()
             self.addCleanup(patch.stop)
@@ -122,7 +121,7 @@ class Engine(unittest.IsolatedAsyncioTestCase):
         """Kill an attempt, and wait until the actor has dealt with it."""
         os.kill(pid, signal.SIGKILL)
         async with within(30):
-            snap = self.actor._snapshot()
+            snap = self.actor._state.snapshot()
             while snap["state"] != "Exited":
                 snap = await self.actor.wait(self.caller, snap["version"])
 

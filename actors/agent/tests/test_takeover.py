@@ -99,7 +99,7 @@ class Silent(FakeCase):
         t = worker("s", GENERATION, 0, ["x"])
         await self.new_agent()
         actor = await self.running(t)
-        actor._change(lease=77)
+        actor._state.change(lease=77)
         before = await self.until(lambda: (a := self.unit(t)["actors"][0])["lease"] and a)
         self.handle(t).gate.clear()
         await self.kill_agent()
@@ -248,7 +248,7 @@ class Moved(FakeCase):
                 await self.new_agent()
                 await self.running(t)
                 port = self.unit(t)["actors"][0]["ports"]["etcd"]
-                self.actor(t)._change(ports={"etcd": port + 7})
+                self.actor(t)._state.change(ports={"etcd": port + 7})
                 await self.until(lambda: self.unit(t)["actors"][0]["ports"] == {"etcd": port + 7})
                 self.cluster.node, self.cluster.ips["b" * 56] = "b" * 56, address
                 self.cluster.by_name[t["placementGroup"]["name"]].state = "REMOVED"

@@ -37,12 +37,19 @@ with mock.patch.object(ray, "get_runtime_context", lambda: context), mock.patch.
 assert actor._gpus == ["0"]
 
 # Each module that came along works as a whole: its functions find their globals.
-seen, ahead = {}, [UnitActor.__init__.__globals__]
+seen, ahead, known = {}, [UnitActor], set()
 while ahead:
-    for value in ahead.pop().values():
-        if isinstance(value, types.ModuleType) and value.__name__.startswith("dynctl_agent.") and value.__name__ not in seen:
-            seen[value.__name__] = value
-            ahead.append(vars(value))
+    value = ahead.pop()
+    name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None) or ""
+    if id(value) in known or not name.startswith("dynctl_agent."):
+        continue
+    known.add(id(value))
+    if isinstance(value, types.ModuleType):
+        seen[name] = value
+    if isinstance(value, (types.ModuleType, type)):
+        ahead.extend(vars(value).values())
+    elif isinstance(value, types.FunctionType):
+        ahead.extend(value.__globals__.values())
 assert seen["dynctl_agent.actor.cause"].of_exit(1, "Traceback (most recent call last):\\n  x\\nKeyError: 1\\n").text == "KeyError: 1"
 print(",".join(sorted(seen)))
 """

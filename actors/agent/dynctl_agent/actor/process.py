@@ -57,8 +57,11 @@ class Command(NamedTuple):
 class Process:
     """A running (or ended) child. Make it with `spawn`, on an event loop's thread."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], reaper: Reaper, siblings: frozenset[int]) -> None:
+    def __init__(
+        self, popen: subprocess.Popen[bytes], reaper: Reaper, siblings: frozenset[int], env: Mapping[str, str]
+    ) -> None:
         self._popen = popen
+        self.env = env  # that it was executed with
         self._reaper = reaper
         self._siblings = siblings
         self.pid = popen.pid
@@ -106,7 +109,7 @@ class Process:
                 close_fds=True,
                 preexec_fn=before_exec,
             )
-        return cls(popen, reaper, siblings)
+        return cls(popen, reaper, siblings, command.env)
 
     def signal(self, signum: int) -> None:
         """Send a signal to the process alone; nothing happens if it has ended."""
