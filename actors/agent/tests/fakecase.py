@@ -18,7 +18,7 @@ from typing import Any
 from unittest import mock
 
 from dynctl_agent.job import agent as agent_module
-from dynctl_agent.job import rebuild
+from dynctl_agent.job import intake, rebuild, rescan
 from dynctl_agent.job.config import Config
 
 from .cluster import NAMESPACE, STORE
@@ -82,7 +82,7 @@ class FakeCase(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self) -> None:
         self.cluster, self.nats = Cluster(), Nats()
         self.addCleanup(self.cluster.close)
-        patience = ((rebuild, "DESCRIBE_TIMEOUT", 0.3), (agent_module, "RESCAN_EVERY", 0.1), (agent_module, "FETCH_TIMEOUT", 0.2))
+        patience = ((rebuild, "DESCRIBE_TIMEOUT", 0.3), (rescan, "EVERY", 0.1), (intake, "FETCH_TIMEOUT", 0.2))
         for module, name, value in patience:
             patch = mock.patch.object(module, name, value)
             patch.start()

@@ -181,7 +181,7 @@ class Fuzz(unittest.TestCase):
                 self.feed([json.dumps(value).encode()], lambda data, key=key: take_value(key, data), values.Unreadable)
 
     def test_requests_for_logs(self):
-        world = types.SimpleNamespace(units={("s", "u"): types.SimpleNamespace(unit=UnitView("s", "u", STORE))})
+        world = types.SimpleNamespace(units={("s", "u"): UnitView("s", "u", STORE)})
         replies = []
 
         async def answered(data):

@@ -196,7 +196,7 @@ class Serve(unittest.IsolatedAsyncioTestCase):
     async def ask(self, actor, **request):
         unit = types.SimpleNamespace(actors={"a": actor} if actor else {})
         world = types.SimpleNamespace(
-            units={("s", "u"): types.SimpleNamespace(unit=unit)}, caller=dict, spawn=asyncio.ensure_future
+            units={("s", "u"): unit}, caller=dict, spawn=asyncio.ensure_future
         )
         sent = []
 

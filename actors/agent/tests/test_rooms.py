@@ -77,6 +77,14 @@ class Rooms(unittest.TestCase):
             with self.subTest(text, module=module):
                 self.assertEqual(wrong(module, ast.parse(text)), want)
 
+    def test_they_go_in_no_circle(self):
+        """Those for types alone too: whoever reads a module has read what it rests on."""
+        found = modules()
+        left = {name: {i for n in imports(name, tree) for i in (n, n.rpartition(".")[0]) if i in found} - {name} for name, tree in found.items()}
+        while free := {name for name, needs in left.items() if not needs}:
+            left = {name: needs - free for name, needs in left.items() if name not in free}
+        self.assertEqual(left, {})
+
     def test_what_travels_imports_at_the_top(self):
         """On a node there is no package to import from later."""
         for name, tree in modules().items():

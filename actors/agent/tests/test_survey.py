@@ -63,7 +63,7 @@ class Asking(unittest.IsolatedAsyncioTestCase):
         self.cards = []
         self.worker = types.SimpleNamespace(snap={"childPid": 0})
         unit = types.SimpleNamespace(starting=lambda: self.starting, actors={"a": self.worker})
-        self.units = {("s", "u"): types.SimpleNamespace(unit=unit)}
+        self.units = {("s", "u"): unit}
         self.world = types.SimpleNamespace(
             config=types.SimpleNamespace(cache_dir="/kept"), units=self.units, ray=types.SimpleNamespace(look=look), spawn=lambda work: asyncio.ensure_future(work)
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 import unittest
 
 from dynctl_agent.job.units import DEAD, PLACING, ActorView, UnitView
@@ -14,8 +13,7 @@ class Ports(unittest.IsolatedAsyncioTestCase):
         self.world = World(None, None, None)
         self.world.node_ips = {"a": "10.0.0.1", "b": "10.0.0.1", "c": "10.0.0.2"}
         self.unit = UnitView("s", "infra", "store")
-        self.runner = types.SimpleNamespace(unit=self.unit, bundle_nodes={})
-        self.world.units = {("s", "infra"): self.runner}
+        self.world.units = {("s", "infra"): self.unit}
 
     def actor(self, name: str, rule: dict, node: str = "a", **ports: int) -> ActorView:
         """An actor of the unit that has answered, with one port rule."""
@@ -49,7 +47,7 @@ class Ports(unittest.IsolatedAsyncioTestCase):
                 self.assertEqual(self.world.taken_ports("a", asker), want)
         with self.subTest("the group tells where it will be"):
             frontend.node, frontend.phase, asker.node = "", PLACING, "c"
-            self.runner.bundle_nodes = {"1": "b"}
+            self.unit.bundle_nodes = {"1": "b"}
             self.assertEqual((self.world.taken_ports("a", asker), self.world.taken_ports("c", asker)), ([2379, 2380], []))
         with self.subTest("it changes with the next attempt"):
             frontend.next_ports = [{**promise, "seed": 2399}]

@@ -67,5 +67,5 @@ async def answer(world: World, request: dict[str, Any]) -> dict[str, Any]:
 
 def find(world: World, request: dict[str, Any]) -> ActorView | None:
     """The actor that a request names."""
-    runner = world.units.get((request["server"], request["unit"]))
-    return runner.unit.actors.get(request["actor"]) if runner else None
+    unit = world.units.get((request["server"], request["unit"]))
+    return unit.actors.get(request["actor"]) if unit else None

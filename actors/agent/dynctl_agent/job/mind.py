@@ -11,6 +11,7 @@ from .charge import KEY, Charge, Superseded
 
 if TYPE_CHECKING:
     from .nodes import Nodes
+    from .roster import Roster
     from .world import World
 
 # What was not heard of, because NATS was away, is found by looking at all now and then.
@@ -23,8 +24,8 @@ class Minder:
     """Looks at every key that somebody else has touched: it is written again if it is
     one that the agent reports under, and deleted if it is nobody's."""
 
-    def __init__(self, world: World, charge: Charge, nodes: Nodes) -> None:
-        self._world, self._bus, self._charge, self._nodes = world, world.bus, charge, nodes
+    def __init__(self, world: World, roster: Roster, charge: Charge, nodes: Nodes) -> None:
+        self._bus, self._roster, self._charge, self._nodes = world.bus, roster, charge, nodes
         self._recent: set[str] = set()
 
     async def run(self) -> None:
@@ -60,9 +61,9 @@ class Minder:
     async def _put_right(self, key: str) -> None:
         kind, _, rest = key.partition(".")
         server, _, unit = rest.partition(".")
-        runner = self._world.units.get((server, unit)) if kind == "unit" else None
+        runner = self._roster.get(server, unit) if kind == "unit" else None
         if runner is not None:
-            await runner.writer.check()
+            await runner.live.writer.check()
         elif key == KEY or (kind == "node" and await self._nodes.put_right(rest)):
             return
         else:

@@ -246,7 +246,7 @@ def _take_group(unit: UnitView, row: dict[str, Any] | None, wanted: dict[str, An
 
 async def _add_strangers(world: World, out: Discovered, found: list[Found], groups: dict[str, Any]) -> None:
     makers = Makers(world.ray)
-    units = {r.unit.group.get("id", ""): r.unit for r in world.units.values() if r.unit.foreign}
+    units = {u.group.get("id", ""): u for u in world.units.values() if u.foreign}
     known = set(map(id, units.values()))
     for row in groups.values():
         units.setdefault(row["placement_group_id"], _group_unit(row))

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..common.log import log
 from .ray_api import ActorUnavailableError, RayActorError, ask
 from .rebuild import forget_unmade, resume
+from .runner import Runner
 from .units import ActorView
-
-if TYPE_CHECKING:
-    from .runner import Runner
 
 LOOK = 0.5
 
@@ -27,9 +25,9 @@ def attend(runner: Runner) -> None:
     would have: what is to be done with it stands in the actors."""
     silent = [a for a in runner.unit.actors.values() if a.silent]
     for actor in silent:
-        runner.world.spawn(_listen(runner, actor))
+        runner.live.world.spawn(_listen(runner, actor))
     if silent and not runner.unit.foreign and runner.unit.placement_timeout:
-        runner.world.spawn(_placed_in_time(runner))
+        runner.live.world.spawn(_placed_in_time(runner))
 
 
 async def _listen(runner: Runner, actor: ActorView) -> None:
@@ -38,34 +36,34 @@ async def _listen(runner: Runner, actor: ActorView) -> None:
     if described is None or actor.handle is not handle or not actor.silent:
         return  # a start has found it first, or it is gone
     if "stale" in described:
-        runner.world.stale(described["stale"])
+        runner.live.world.stale(described["stale"])
         return
     unit = runner.unit
     if unit.foreign or described.get("storeId") != unit.store_id:
         log("info", "an actor says at last what it is", actor=actor.name, storeId=described.get("storeId"))
         if not unit.stopping:
-            await runner.forget()  # the next look takes it for what it is
+            await runner.live.forget()  # the next look takes it for what it is
         return
     actor.template = next((a for a in described["template"]["actors"] if a["name"] == actor.name), {})
     actor.adopt(handle, described)
-    runner.watch(actor)
+    runner.live.watch(actor)
     actor.described = described
     if not unit.unknown:
         _go_on(runner)
-    runner.changed()
+    runner.live.changed()
 
 
 async def _described(runner: Runner, actor: ActorView) -> dict[str, Any] | None:
     handle = actor.handle
-    while actor.handle is handle and actor.silent and not runner.gone:
+    while actor.handle is handle and actor.silent and not runner.live.gone:
         try:
-            described: dict[str, Any] = await ask(handle.describe.remote(runner.world.caller()))
+            described: dict[str, Any] = await ask(handle.describe.remote(runner.live.world.caller()))
             return described
         except ActorUnavailableError:
             await asyncio.sleep(LOOK)
         except RayActorError as err:
             if not runner.unit.foreign:
-                runner.died(actor, handle, str(err))
+                runner.live.died(actor, handle, str(err))
             return None
     return None
 
@@ -78,7 +76,7 @@ def _go_on(runner: Runner) -> None:
     unit.identify(newest["template"], newest["placement"])
     unit.executes(newest["template"])
     unit.told(newest.get("origin") or {})
-    command = None if unit.stopping or runner.busy else resume(runner.world, unit, described)
+    command = None if unit.stopping or runner.busy else resume(runner.live.world, unit, described)
     forget_unmade(unit, command)
     if command is not None:
         runner.submit(command)
@@ -86,9 +84,9 @@ def _go_on(runner: Runner) -> None:
 
 async def _placed_in_time(runner: Runner) -> None:
     unit, begun = runner.unit, time.monotonic()
-    while unit.unknown and unit.group.get("state") == "PENDING" and not runner.gone:
+    while unit.unknown and unit.group.get("state") == "PENDING" and not runner.live.gone:
         if time.monotonic() - begun > unit.placement_timeout:
             runner.expire(f"the placement group was not ready in {unit.placement_timeout:.0f} s")
             return
         await asyncio.sleep(LOOK)
-        await runner.refresh_group()
+        await runner.live.refresh_group()

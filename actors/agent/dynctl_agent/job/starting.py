@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..common.log import log
 from ..common.template import references
-from . import hold
+from . import pause
 from .commands import Command
+from .live import LiveUnit
 from .ray_api import RayActorError, ask
+from .stopping import remove
 from .units import DEAD, PENDING, PLACING, RUNNING, ActorView, UnitView
-
-if TYPE_CHECKING:
-    from .runner import Runner
 
 # A predecessor's port may take a moment to be free again.
 PORT_PATIENCE = 3.0
@@ -30,10 +29,10 @@ class NotOwner(Exception):
     """The name belongs to an actor of another store."""
 
 
-async def start(runner: Runner, command: Command) -> None:
+async def start(live: LiveUnit, command: Command) -> None:
     """Make it so. Ends when all attempts are executed, or cannot be."""
-    unit = runner.unit
-    await runner.settle()
+    unit = live.unit
+    await live.settle()
     unit.identify(command.template, command.placement)
     unit.failed, unit.reason, unit.message = False, "", ""
     for actor in unit.actors.values():
@@ -43,20 +42,20 @@ async def start(runner: Runner, command: Command) -> None:
         unit.actors[template["name"]].next_ports = template.get("ports") or []
     for n in range(RETRIES):
         try:
-            await _make_it_so(runner, command)
+            await _make_it_so(live, command)
             return
         except PlacementTimeout as err:
-            await give_up(runner, "PlacementTimeout", str(err))
+            await give_up(live, "PlacementTimeout", str(err))
             return
         except NotOwner as err:
             unit.failed, unit.reason, unit.message = True, "NotOwner", str(err)
-            runner.changed()
+            live.changed()
             return
         except Exception as err:  # Ray may fail in any way; a repeat is harmless
             log("error", "start failed", unit=unit.unit, causeId=unit.cause_id, error=repr(err))
             unit.message = said(err)
             await asyncio.sleep(0.2 * 2**n)
-    await give_up(runner, "StartFailed", unit.message)
+    await give_up(live, "StartFailed", unit.message)
 
 
 def said(err: BaseException) -> str:
@@ -67,10 +66,10 @@ def said(err: BaseException) -> str:
     return repr(err)[:500]
 
 
-async def _make_it_so(runner: Runner, command: Command) -> None:
-    created = await _ensure_group(runner, command)
-    work = [asyncio.ensure_future(_placed(runner, command, created))]
-    work += [asyncio.ensure_future(_drive(runner, command, t)) for t in command.template["actors"]]
+async def _make_it_so(live: LiveUnit, command: Command) -> None:
+    created = await _ensure_group(live, command)
+    work = [asyncio.ensure_future(_placed(live, command, created))]
+    work += [asyncio.ensure_future(_drive(live, command, t)) for t in command.template["actors"]]
     try:
         await asyncio.gather(*work)
     finally:
@@ -81,9 +80,9 @@ async def _make_it_so(runner: Runner, command: Command) -> None:
 # The group.
 
 
-async def _ensure_group(runner: Runner, command: Command) -> bool:
+async def _ensure_group(live: LiveUnit, command: Command) -> bool:
     """The group asked for; says whether it is a new one."""
-    unit, ray = runner.unit, runner.world.ray
+    unit, ray = live.unit, live.world.ray
     wanted = command.template["placementGroup"]
     if _has_group(unit, wanted):
         return False
@@ -101,20 +100,20 @@ async def _ensure_group(runner: Runner, command: Command) -> bool:
     created = group is None
     if group is None:
         unit.group = {**wanted, "state": "PENDING"}
-        group = await runner.make(_create_group(runner, wanted))
+        group = await live.make(_create_group(live, wanted))
     unit.group_handle = group
     unit.group = {**wanted, "id": group.id.hex(), "state": row.get("state", "PENDING")}
     unit.pending = False
     for actor in unit.actors.values():
         if actor.phase == PENDING:
             actor.phase = PLACING
-    runner.changed()
+    live.changed()
     return created
 
 
-async def _create_group(runner: Runner, wanted: dict[str, Any]) -> Any:
-    runner.unit.group_handle = await runner.world.ray.create_group(wanted)
-    return runner.unit.group_handle
+async def _create_group(live: LiveUnit, wanted: dict[str, Any]) -> Any:
+    live.unit.group_handle = await live.world.ray.create_group(wanted)
+    return live.unit.group_handle
 
 
 def _has_group(unit: UnitView, wanted: dict[str, Any]) -> bool:
@@ -133,18 +132,18 @@ def _other_shape(row: dict[str, Any], wanted: dict[str, Any]) -> bool:
     return row.get("strategy") != wanted["strategy"] or have != [shape(b) for b in wanted["bundles"]]
 
 
-async def _placed(runner: Runner, command: Command, created: bool) -> None:
+async def _placed(live: LiveUnit, command: Command, created: bool) -> None:
     """Until the group is ready. Actors that answer prove it sooner than Ray's table."""
     limit = float(command.template.get("placementTimeout") or 0)
-    begun, pause, unit = time.monotonic(), 0.05, runner.unit
+    begun, pause, unit = time.monotonic(), 0.05, live.unit
     if _has_group(unit, command.template["placementGroup"]):
         return
     while True:
-        await runner.refresh_group()
+        await live.refresh_group()
         if unit.group.get("state") == "CREATED":
             if created:
                 message = f"in {time.monotonic() - begun:.2f} s"
-                runner.world.facts.tell("placement-created", unit.fact("Created", message))
+                live.world.facts.tell("placement-created", unit.fact("Created", message))
             return
         left = limit - (time.monotonic() - begun) if limit else pause
         if left <= 0:
@@ -153,78 +152,76 @@ async def _placed(runner: Runner, command: Command, created: bool) -> None:
         pause = min(pause * 1.5, 1.0)
 
 
-async def give_up(runner: Runner, reason: str, message: str) -> None:
+async def give_up(live: LiveUnit, reason: str, message: str) -> None:
     """Leave nothing: processes, then actors, then the group."""
-    from .stopping import remove
-
-    unit = runner.unit
+    unit = live.unit
     unit.removing = True
     try:
-        await remove(runner, 0.0)
+        await remove(live, 0.0)
     finally:
         unit.removing = False
     unit.failed, unit.reason, unit.message = True, reason, message
     unit.group = {**unit.group, "state": "REMOVED"}
     unit.actors = {}
-    runner.world.facts.tell("placement-failed", unit.fact(reason, message))
-    runner.changed()
+    live.world.facts.tell("placement-failed", unit.fact(reason, message))
+    live.changed()
 
 
 # Actors.
 
 
-async def _drive(runner: Runner, command: Command, template: dict[str, Any]) -> None:
-    actor = runner.unit.actors[template["name"]]
+async def _drive(live: LiveUnit, command: Command, template: dict[str, Any]) -> None:
+    actor = live.unit.actors[template["name"]]
     goal = command.attempts.get(actor.name)
     try:
-        await _ensure_actor(runner, command, template)
+        await _ensure_actor(live, command, template)
         if goal is not None and actor.snap["attempt"] < goal["number"]:
-            await _attempt(runner, command, template)
+            await _attempt(live, command, template)
     except RayActorError as err:
         # Dead again: said in the unit, and the reconciler decides.
         log("warn", "an actor died during a start", actor=actor.name, error=str(err)[:500])
         if actor.handle is not None:
-            runner.died(actor, actor.handle, str(err))
+            live.died(actor, actor.handle, str(err))
 
 
-async def _ensure_actor(runner: Runner, command: Command, template: dict[str, Any]) -> None:
-    unit, ray = runner.unit, runner.world.ray
+async def _ensure_actor(live: LiveUnit, command: Command, template: dict[str, Any]) -> None:
+    unit, ray = live.unit, live.world.ray
     actor = unit.actors[template["name"]]
     if actor.live:
         return
     actor.phase, actor.template = PLACING, template
-    runner.changed()
+    live.changed()
     for fresh in (False, True):
         actor.handle = handle = None if fresh else await ray.find_actor(actor.name)
         if handle is None:
-            handle = await runner.make(_create(runner, command, template))
-            described = await ask(handle.describe.remote(runner.world.caller()))
+            handle = await live.make(_create(live, command, template))
+            described = await ask(handle.describe.remote(live.world.caller()))
             break
         try:
-            described = await _ask_found(runner, handle)
+            described = await _ask_found(live, handle)
             break
         except RayActorError:
             pass
         except asyncio.TimeoutError:
             await ray.kill(handle)
     if "stale" in described:
-        runner.world.stale(described["stale"])
+        live.world.stale(described["stale"])
         raise RuntimeError(f"{actor.name} refuses this incarnation")
     if described["storeId"] != unit.store_id:
         raise NotOwner(f"{actor.name} belongs to store {described['storeId']!r}; sweep it or use another server name")
     actor.adopt(handle, described)
-    runner.watch(actor)
-    runner.changed()
+    live.watch(actor)
+    live.changed()
 
 
-async def _ask_found(runner: Runner, handle: Any) -> dict[str, Any]:
+async def _ask_found(live: LiveUnit, handle: Any) -> dict[str, Any]:
     """What an actor says that is there already. It may be dying, or wait for a group that
     is no more; its name is free afterwards. One whose group waits for nodes waits with it.
     Raises RayActorError, asyncio.TimeoutError."""
-    call: asyncio.Future[dict[str, Any]] = asyncio.ensure_future(ask(handle.describe.remote(runner.world.caller())))
+    call: asyncio.Future[dict[str, Any]] = asyncio.ensure_future(ask(handle.describe.remote(live.world.caller())))
     try:
         while True:
-            placed = runner.unit.group.get("state") != "PENDING"
+            placed = live.unit.group.get("state") != "PENDING"
             await asyncio.wait([call], timeout=FOUND_PATIENCE)
             if call.done():
                 return call.result()
@@ -234,15 +231,15 @@ async def _ask_found(runner: Runner, handle: Any) -> dict[str, Any]:
         call.cancel()
 
 
-async def _create(runner: Runner, command: Command, template: dict[str, Any]) -> Any:
+async def _create(live: LiveUnit, command: Command, template: dict[str, Any]) -> Any:
     header = {
-        "storeId": runner.unit.store_id, "actor": template["name"], "template": command.template,
-        "placement": command.placement, "goals": command.attempts, "binDirs": runner.world.config.bin_dirs,
-        "cacheDir": runner.world.config.cache_dir, "origin": command.origin,
+        "storeId": live.unit.store_id, "actor": template["name"], "template": command.template,
+        "placement": command.placement, "goals": command.attempts, "binDirs": live.world.config.bin_dirs,
+        "cacheDir": live.world.config.cache_dir, "origin": command.origin,
     }
-    actor, ray = runner.unit.actors[template["name"]], runner.world.ray
+    actor, ray = live.unit.actors[template["name"]], live.world.ray
     try:
-        actor.handle = await ray.create_actor(template, runner.unit.group_handle, header)
+        actor.handle = await ray.create_actor(template, live.unit.group_handle, header)
     except ValueError:
         actor.handle = await ray.find_actor(template["name"])  # its name is not free yet
         if actor.handle is None:
@@ -253,22 +250,22 @@ async def _create(runner: Runner, command: Command, template: dict[str, Any]) ->
 # Attempts.
 
 
-async def _attempt(runner: Runner, command: Command, template: dict[str, Any]) -> None:
-    world, unit = runner.world, runner.unit
+async def _attempt(live: LiveUnit, command: Command, template: dict[str, Any]) -> None:
+    world, unit = live.world, live.unit
     actor, goal = unit.actors[template["name"]], command.attempts[template["name"]]
-    if not _ready_to_execute(runner, template):
-        await runner.call(actor, "aim", command.template, command.attempts, command=command.origin)
-        runner.changed()
-        await world.changed.until(lambda: actor.phase == DEAD or _ready_to_execute(runner, template))
+    if not _ready_to_execute(live, template):
+        await live.call(actor, "aim", command.template, command.attempts, command=command.origin)
+        live.changed()
+        await world.changed.until(lambda: actor.phase == DEAD or _ready_to_execute(live, template))
     if actor.snap["childPid"]:
-        await runner.call(actor, "terminate", float(template.get("terminationGracePeriod") or 0))
+        await live.call(actor, "terminate", float(template.get("terminationGracePeriod") or 0))
     actor.template = template
-    failure = await _find_ports(runner, actor)
+    failure = await _find_ports(live, actor)
     actor.ported = goal["number"]
     world.changed.fire()
     resolved: dict[str, str] = {}
     if failure is None:
-        resolved = await _resolve(runner, actor)
+        resolved = await _resolve(live, actor)
     own = f":{unit.unit}/"
     request = {
         "template": command.template, "attempt": goal, "resolved": resolved, "failure": failure,
@@ -277,22 +274,22 @@ async def _attempt(runner: Runner, command: Command, template: dict[str, Any]) -
     }
     unit.executes(command.template)
     if template["health"].get("kind") == "nats" and goal["number"] > 1 and failure is None:
-        await hold.pause_frontend(runner, actor)
-    answer = await runner.call(actor, "execute", request, command=command.origin)
+        await pause.pause_frontend(live, actor)
+    answer = await live.call(actor, "execute", request, command=command.origin)
     if answer["attempt"] == goal["number"] and answer["childPid"]:
         message = f"{actor.name}: attempt {goal['number']}, pid {answer['childPid']} on {actor.ip}"
         world.facts.tell("unit-started", unit.fact("Executed", message))
 
 
-def _ready_to_execute(runner: Runner, template: dict[str, Any]) -> bool:
+def _ready_to_execute(live: LiveUnit, template: dict[str, Any]) -> bool:
     for need in template.get("needs") or []:
-        found = runner.world.find(runner.unit.server, need)
+        found = live.world.find(live.unit.server, need)
         if found is None or found.state != RUNNING:
             return False
     return True
 
 
-async def _find_ports(runner: Runner, actor: ActorView) -> dict[str, str] | None:
+async def _find_ports(live: LiveUnit, actor: ActorView) -> dict[str, str] | None:
     """Ports for the next attempt, recorded in the actor; a failure if there are none."""
     rules: list[dict[str, Any]] = actor.template.get("ports") or []
     if not rules:
@@ -301,9 +298,9 @@ async def _find_ports(runner: Runner, actor: ActorView) -> dict[str, str] | None
     previous = dict(actor.snap["ports"]) if actor.ports_ip == actor.ip else {}
     begun = time.monotonic()
     while True:
-        async with runner.world.node_lock(actor.node):
-            taken = runner.world.taken_ports(actor.node, actor)
-            answer = await runner.call(actor, "find_ports", rules, taken, previous)
+        async with live.world.node_lock(actor.node):
+            taken = live.world.taken_ports(actor.node, actor)
+            answer = await live.call(actor, "find_ports", rules, taken, previous)
         if "conflict" not in answer:
             return None
         if time.monotonic() - begun > PORT_PATIENCE:
@@ -311,9 +308,9 @@ async def _find_ports(runner: Runner, actor: ActorView) -> dict[str, str] | None
         await asyncio.sleep(0.05)
 
 
-async def _resolve(runner: Runner, actor: ActorView) -> dict[str, str]:
+async def _resolve(live: LiveUnit, actor: ActorView) -> dict[str, str]:
     """Values for the references of a template, once all are known."""
-    world, server = runner.world, runner.unit.server
+    world, server = live.world, live.unit.server
     wanted = references(actor.template)
 
     def known() -> bool:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..common.log import log
 from ..common.messages import UNKNOWN
 from .commands import SWEEP, Command
 from .foreign import end_children
+from .live import LiveUnit
 from .ray_api import RayActorError
 from .units import DEAD, ActorView
-
-if TYPE_CHECKING:
-    from .runner import Runner
 
 # What an actor may take beyond the grace period: two rounds for the rest of the group.
 MARGIN = 15.0
@@ -22,25 +20,25 @@ DEATH = 10.0
 FOLLOWERS = 10.0
 
 
-async def stop(runner: Runner, command: Command) -> None:
+async def stop(live: LiveUnit, command: Command) -> None:
     """End a unit; what is gone already is no error."""
-    unit = runner.unit
+    unit = live.unit
     unit.stopping = True
     for actor in unit.actors.values():
         actor.stopping = True
-    runner.changed()
-    await remove(runner, command.grace, command.origin)
-    await runner.forget()
+    live.changed()
+    await remove(live, command.grace, command.origin)
+    await live.forget()
     kind = "orphan-swept" if command.verb == SWEEP else "unit-stopped"
-    lost, detail = cut(runner, command.grace)
-    runner.world.facts.tell(kind, unit.fact("Stopped", "nothing of it is left" + lost), detail)
+    lost, detail = cut(live, command.grace)
+    live.world.facts.tell(kind, unit.fact("Stopped", "nothing of it is left" + lost), detail)
 
 
-def cut(runner: Runner, grace: float) -> tuple[str, dict[str, int] | None]:
+def cut(live: LiveUnit, grace: float) -> tuple[str, dict[str, int] | None]:
     """What the end of the grace period cost, in words and as a number."""
-    if any(a.snap.get("hung") for a in runner.unit.actors.values()):
+    if any(a.snap.get("hung") for a in live.unit.actors.values()):
         return "; it hung, and was killed", None
-    counts = [a.snap.get("lost", 0) for a in runner.unit.actors.values()]
+    counts = [a.snap.get("lost", 0) for a in live.unit.actors.values()]
     if UNKNOWN in counts:
         return f"; it had not finished within {grace:.0f} s, and did not say what was under way", None
     lost = sum(counts)
@@ -49,15 +47,15 @@ def cut(runner: Runner, grace: float) -> tuple[str, dict[str, int] | None]:
     return f"; {lost} requests were not finished within {grace:.0f} s and were lost", {"lostRequests": lost}
 
 
-async def remove(runner: Runner, grace: float, origin: dict[str, Any] | None = None) -> None:
+async def remove(live: LiveUnit, grace: float, origin: dict[str, Any] | None = None) -> None:
     """Processes, actors, group. Repeats what fails: a stop has no other end."""
-    unit, ray = runner.unit, runner.world.ray
-    await runner.settle()
-    for phase in _phases(runner):
-        await asyncio.gather(*(_end_process(runner, a, grace, origin) for a in phase))
+    unit, ray = live.unit, live.world.ray
+    await live.settle()
+    for phase in _phases(live):
+        await asyncio.gather(*(_end_process(live, a, grace, origin) for a in phase))
         if unit.model:
             grace = min(grace, FOLLOWERS)
-    await asyncio.gather(*(_clean_and_kill(runner, a) for a in unit.actors.values()))
+    await asyncio.gather(*(_clean_and_kill(live, a) for a in unit.actors.values()))
     pause = 0.1
     while True:
         try:
@@ -74,11 +72,11 @@ async def remove(runner: Runner, grace: float, origin: dict[str, Any] | None = N
             pause = min(pause * 2, 5.0)
 
 
-def _phases(runner: Runner) -> list[list[ActorView]]:
+def _phases(live: LiveUnit) -> list[list[ActorView]]:
     """Actors by the order of their end: infra one by one, the frontend first and etcd
     last. The first rank of a worker before the others, without which it could not
     finish what runs."""
-    unit = runner.unit
+    unit = live.unit
     actors = list(unit.actors.values())
     if unit.foreign or unit.template is None:
         return [actors]
@@ -90,35 +88,35 @@ def _phases(runner: Runner) -> list[list[ActorView]]:
     return [[a] for a in actors]
 
 
-def _made(runner: Runner, actor: ActorView) -> bool:
+def _made(live: LiveUnit, actor: ActorView) -> bool:
     """Whether an actor can answer; one that does not may be slow."""
-    return actor.live or (actor.silent and runner.unit.group.get("state") != "PENDING")
+    return actor.live or (actor.silent and live.unit.group.get("state") != "PENDING")
 
 
-async def _end_process(runner: Runner, actor: ActorView, grace: float, origin: dict[str, Any] | None) -> None:
-    if not _made(runner, actor):
+async def _end_process(live: LiveUnit, actor: ActorView, grace: float, origin: dict[str, Any] | None) -> None:
+    if not _made(live, actor):
         return  # nothing runs in it
-    if runner.unit.foreign and not hasattr(actor.handle, "describe"):
-        await end_children(runner.world.ray, actor, grace)
+    if live.unit.foreign and not hasattr(actor.handle, "describe"):
+        await end_children(live.world.ray, actor, grace)
         return
     try:
-        await runner.call(actor, "stop", grace, timeout=grace + MARGIN, command=origin)
+        await live.call(actor, "stop", grace, timeout=grace + MARGIN, command=origin)
     except (RayActorError, asyncio.TimeoutError) as err:
         # Its reaper ends the group when the actor goes.
         log("warn", "an actor did not stop its process", actor=actor.name, error=repr(err)[:300])
 
 
-async def _clean_and_kill(runner: Runner, actor: ActorView) -> None:
+async def _clean_and_kill(live: LiveUnit, actor: ActorView) -> None:
     handle = actor.handle
     if handle is None:
         return
     try:
-        if _made(runner, actor) and hasattr(handle, "clean"):
-            await runner.call(actor, "clean", timeout=MARGIN)
+        if _made(live, actor) and hasattr(handle, "clean"):
+            await live.call(actor, "clean", timeout=MARGIN)
     except (RayActorError, asyncio.TimeoutError) as err:
         log("warn", "runtime directory not removed", actor=actor.name, error=repr(err)[:300])
-    await runner.world.ray.kill(handle)
+    await live.world.ray.kill(handle)
     if actor.watch is not None:
         await asyncio.wait([actor.watch], timeout=DEATH)
     if actor.phase != DEAD:
-        runner.died(actor, handle, "killed")
+        live.died(actor, handle, "killed")

@@ -64,14 +64,14 @@ class Survey:
 
     def _remember(self) -> None:
         """Note whose process groups are ours: what was seen of one may be told after its end."""
-        for runner in self._world.units.values():
-            for actor in runner.unit.actors.values():
+        for unit in self._world.units.values():
+            for actor in unit.actors.values():
                 if actor.snap["childPid"]:
                     self._ours.add(actor.snap["childPid"])
 
     def _quiet(self) -> bool:
         """Whether no unit is on its way: a task's worker process would take time from it."""
-        return not any(runner.unit.starting() for runner in self._world.units.values())
+        return not any(unit.starting() for unit in self._world.units.values())
 
     async def _ask(self, node: str) -> None:
         self._due[node] = time.monotonic() + EVERY

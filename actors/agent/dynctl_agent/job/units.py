@@ -154,6 +154,7 @@ class UnitView:
         self.template: dict[str, Any] | None = None
         self.group: dict[str, Any] = {"name": ""}
         self.group_handle: Any = None
+        self.bundle_nodes: dict[str, str] = {}  # node id by bundle
         self.actors: dict[str, ActorView] = {}
         self.reason = self.message = ""
         self.failed = self.stopping = False
@@ -222,6 +223,15 @@ class UnitView:
             if state in states:
                 return EXITED if state == DEAD else state
         return PLACING if self.group.get("state") == "PENDING" else EXITED
+
+    def where(self, actor: ActorView) -> str:
+        """The node on which an actor runs or is going to, as far as that is known."""
+        if actor.live:
+            return actor.node
+        node = self.bundle_nodes.get(str(actor.template.get("bundle", 0))) or actor.node
+        if not node and self.group.get("strategy") == "STRICT_PACK":
+            node = next((a.node for a in self.actors.values() if a.live), "")
+        return node
 
     def starting(self) -> bool:
         """Whether it is on its way to run."""

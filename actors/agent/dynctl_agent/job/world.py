@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..common.log import log
 from ..common.template import promised, span
@@ -12,11 +12,7 @@ from .bus import Bus
 from .config import Config
 from .events import Facts
 from .ray_api import Ray
-from .units import DEAD, ActorView
-
-if TYPE_CHECKING:
-    from .commands import Command
-    from .runner import Runner
+from .units import DEAD, ActorView, UnitView
 
 
 class Signal:
@@ -37,18 +33,17 @@ class Signal:
 
 
 class World:
-    """Shared by the runners of all units."""
+    """Shared by all units."""
 
     def __init__(self, config: Config, ray: Ray, bus: Bus) -> None:
         self.config, self.ray, self.bus = config, ray, bus
         self.facts = Facts(bus)
-        self.units: dict[tuple[str, str], Runner] = {}
+        self.units: dict[tuple[str, str], UnitView] = {}  # kept by the roster
         self.changed = Signal()
         self.node_ips: dict[str, str] = {}
         self.incarnation = 0
         self.in_charge: Callable[[], Awaitable[None]]  # raises or ends the agent if it is not
         self.stale: Callable[[int], None]  # an actor has seen that higher incarnation
-        self.accept: Callable[[Command], Any]  # a start for a unit that is gone by now
         self._node_locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -81,12 +76,12 @@ class World:
         that is promised to this one too goes to whoever holds it first."""
         taken: set[int] = set()
         own = set(promised(but.template.get("ports") or [], {}))
-        for runner in self.units.values():
-            for actor in runner.unit.actors.values():
-                if actor is but or self.host(where(runner, actor)) != self.host(node):
+        for unit in self.units.values():
+            for actor in unit.actors.values():
+                if actor is but or self.host(unit.where(actor)) != self.host(node):
                     continue
                 rules, found = actor.template.get("ports") or [], actor.snap["ports"]
-                if not runner.unit.stopping:
+                if not unit.stopping:
                     taken.update(set(promised(actor.next_ports or rules, found)) - own)
                 if actor.phase != DEAD:
                     taken.update(span(rules, found))
@@ -94,40 +89,28 @@ class World:
 
     def find(self, server: str, need: str) -> ActorView | None:
         """The actor of ours that "unit/label" names."""
-        unit, _, label = need.partition("/")
-        runner = self.units.get((server, unit))
-        if runner is None or runner.unit.foreign:
+        unit_id, _, label = need.partition("/")
+        unit = self._ours(server, unit_id)
+        if unit is None:
             return None
-        for actor in runner.unit.actors.values():
-            if actor.template.get("label") == label:
-                return actor
-        return None
+        return next((a for a in unit.actors.values() if a.template.get("label") == label), None)
 
     def resolve(self, server: str, placeholder: str) -> str | None:
         """The value of {ip:UNIT/BUNDLE} or {port:UNIT/NAME}; None until it is known."""
         kind, _, rest = placeholder[1:-1].partition(":")
         unit_id, _, what = rest.partition("/")
-        runner = self.units.get((server, unit_id))
-        if runner is None or runner.unit.foreign:
+        unit = self._ours(server, unit_id)
+        if unit is None:
             return None
-        for actor in runner.unit.actors.values():
+        for actor in unit.actors.values():
             # Ports of an attempt that is to be replaced may be others soon.
             settled = actor.live and actor.aimed <= max(actor.snap["attempt"], actor.ported)
             if kind == "port" and settled and what in actor.snap["ports"]:
                 return str(actor.snap["ports"][what])
             if kind == "ip" and actor.live and str(actor.template.get("bundle", 0)) == what:
                 return actor.ip
-        if kind == "ip":
-            return self.node_ips.get(runner.bundle_nodes.get(what, ""))
-        return None
+        return self.node_ips.get(unit.bundle_nodes.get(what, "")) if kind == "ip" else None
 
-
-def where(runner: Runner, actor: ActorView) -> str:
-    """The node on which an actor runs or is going to, as far as that is known."""
-    if actor.live:
-        return actor.node
-    unit = runner.unit
-    node = runner.bundle_nodes.get(str(actor.template.get("bundle", 0))) or actor.node
-    if not node and unit.group.get("strategy") == "STRICT_PACK":
-        node = next((a.node for a in unit.actors.values() if a.live), "")
-    return node
+    def _ours(self, server: str, unit_id: str) -> UnitView | None:
+        unit = self.units.get((server, unit_id))
+        return None if unit is None or unit.foreign else unit

@@ -13,17 +13,15 @@ import contextlib
 import itertools
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nats
 
 from ..common.deadline import in_time
 from ..common.log import log
+from .live import LiveUnit
 from .ray_api import RayActorError
 from .units import RUNNING, ActorView
-
-if TYPE_CHECKING:
-    from .runner import Runner
 
 # How long a pause lasts, in seconds, where a worker does not answer: as long as it may
 # put off its next attempt, which doubles while NATS is away.
@@ -33,20 +31,20 @@ POLL = 0.02
 PROCESS_ID = 12
 
 
-async def pause_frontend(runner: Runner, server: ActorView) -> None:
+async def pause_frontend(live: LiveUnit, server: ActorView) -> None:
     """Pause the frontend of an infra whose NATS, server, is about to be executed again,
     until the workers are back."""
     ended = (server.snap.get("exit") or {}).get("at") or 0.0
     limit = min(max(2 * (time.time() - ended), SHORTEST), LONGEST)
-    for actor in runner.unit.actors.values():
+    for actor in live.unit.actors.values():
         if actor.live and actor.state == RUNNING and sends_over_nats(actor.template):
             try:
-                await runner.call(actor, "hold", limit, timeout=1.0)
+                await live.call(actor, "hold", limit, timeout=1.0)
             except (RayActorError, asyncio.TimeoutError, AttributeError) as err:  # an older actor cannot
                 log("warn", "the frontend is not paused while NATS comes back", error=repr(err)[:200])
                 continue
             url = f"nats://{server.ip}:{server.snap['ports']['nats']}"
-            runner.world.spawn(_let_go(runner, actor, url, limit))
+            live.world.spawn(_let_go(live, actor, url, limit))
 
 
 def sends_over_nats(template: dict[str, Any]) -> bool:
@@ -55,20 +53,20 @@ def sends_over_nats(template: dict[str, Any]) -> bool:
     return "dynamo.frontend" in argv and ("--request-plane", "nats") in itertools.pairwise(argv)
 
 
-async def _let_go(runner: Runner, actor: ActorView, url: str, limit: float) -> None:
-    wanted = workers(runner)
+async def _let_go(live: LiveUnit, actor: ActorView, url: str, limit: float) -> None:
+    wanted = workers(live)
     try:
         await in_time(_all_subscribed(url, wanted), limit)
     except asyncio.TimeoutError:
         log("warn", "not every worker subscribed again in time", wanted=wanted)
     finally:
         with contextlib.suppress(RayActorError, asyncio.TimeoutError):  # it lets go by itself
-            await runner.call(actor, "release", timeout=1.0)
+            await live.call(actor, "release", timeout=1.0)
 
 
-def workers(runner: Runner) -> int:
+def workers(live: LiveUnit) -> int:
     """How many workers of the server are there to answer."""
-    units = [r.unit for r in runner.world.units.values() if r.unit.server == runner.unit.server and not r.unit.foreign]
+    units = [u for u in live.world.units.values() if u.server == live.unit.server and not u.foreign]
     return sum(a.live and a.state == RUNNING and bool(a.snap["lease"]) for u in units for a in u.actors.values())
 
 

@@ -11,7 +11,7 @@ import time
 import unittest
 
 import nats
-from dynctl_agent.job import hold
+from dynctl_agent.job import pause
 
 from .cluster import tool
 
@@ -36,7 +36,7 @@ class Subscribed(unittest.IsolatedAsyncioTestCase):
 
         async def answer(message):
             for endpoint in "ab":
-                await message.respond(json.dumps({"id": name * hold.PROCESS_ID + endpoint}).encode())
+                await message.respond(json.dumps({"id": name * pause.PROCESS_ID + endpoint}).encode())
 
         nc = await nats.connect(self.url)
         self.addAsyncCleanup(nc.close)
@@ -44,7 +44,7 @@ class Subscribed(unittest.IsolatedAsyncioTestCase):
         await nc.flush()
 
     async def test_it_waits_for_nats_and_for_every_worker(self):
-        waits = asyncio.ensure_future(hold._all_subscribed(self.url, 2))
+        waits = asyncio.ensure_future(pause._all_subscribed(self.url, 2))
         await asyncio.sleep(0.2)
         self.serve()
         await self.worker("x")
@@ -57,9 +57,9 @@ class Subscribed(unittest.IsolatedAsyncioTestCase):
 
     async def test_which_process_it_is(self):
         flags = ["--request-plane", "nats"]
-        self.assertTrue(hold.sends_over_nats({"argv": [{"expand": "{py}"}, "-m", "dynamo.frontend", *flags]}))
-        self.assertFalse(hold.sends_over_nats({"argv": [{"expand": "{py}"}, "-m", "dynamo.mocker", *flags]}))
-        self.assertFalse(hold.sends_over_nats({"argv": [{"expand": "{py}"}, "-m", "dynamo.frontend", "--request-plane", "tcp"]}))
+        self.assertTrue(pause.sends_over_nats({"argv": [{"expand": "{py}"}, "-m", "dynamo.frontend", *flags]}))
+        self.assertFalse(pause.sends_over_nats({"argv": [{"expand": "{py}"}, "-m", "dynamo.mocker", *flags]}))
+        self.assertFalse(pause.sends_over_nats({"argv": [{"expand": "{py}"}, "-m", "dynamo.frontend", "--request-plane", "tcp"]}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,163 @@
+"""One unit as it lives in Ray: its actors are called and watched, its group is followed,
+and what is true of it is reported. What is done to it is in `runner`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .observe import Writer
+from .ray_api import ActorUnavailableError, RayActorError, ask
+from .units import INFRA_AWAY, ActorView, UnitView, was_away
+from .world import World
+
+
+class LiveUnit:
+    """A unit with its writer and its watches."""
+
+    def __init__(self, world: World, unit: UnitView, on_gone: Callable[[UnitView], None]) -> None:
+        self.world, self.unit = world, unit
+        self.gone = False
+        self.writer = self._new_writer()
+        self._on_gone = on_gone
+        self._making: set[asyncio.Task[Any]] = set()
+
+    def _new_writer(self) -> Writer:
+        key = f"unit.{self.unit.server}.{self.unit.unit}"
+        return Writer(self.world.bus, key, self._render, self.world.in_charge)
+
+    def _render(self) -> dict[str, Any] | None:
+        return None if self.gone else self.unit.value(self.world.incarnation)
+
+    def changed(self) -> None:
+        """Report, and wake those who wait for something."""
+        self.writer.mark()
+        self.world.changed.fire()
+
+    async def make(self, work: Awaitable[Any]) -> Any:
+        """Make something in Ray. Its thread goes on when this is cancelled, so whoever
+        comes next settles it first."""
+        task = self.world.spawn(work)
+        self._making.add(task)
+        task.add_done_callback(self._making.discard)
+        return await asyncio.shield(task)
+
+    async def settle(self) -> None:
+        """Until nothing is being made any more."""
+        if self._making:
+            await asyncio.wait(list(self._making))
+
+    # Actors.
+
+    async def call(
+        self, actor: ActorView, method: str, *args: Any,
+        timeout: float | None = None, command: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Call a method of an actor until it answers. Raises RayActorError when the
+        actor is dead, asyncio.TimeoutError. command: what asks for it."""
+        caller = {**self.world.caller(), "command": command} if command else self.world.caller()
+        while True:
+            if actor.handle is None:
+                raise RayActorError(error_msg=f"{actor.name} is dead")
+            try:
+                ref = getattr(actor.handle, method).remote(caller, *args)
+                answer: dict[str, Any] = await ask(ref, timeout)
+            except ActorUnavailableError:
+                await asyncio.sleep(0.1)
+                continue
+            if "stale" in answer:
+                self.world.stale(answer["stale"])
+            if "version" in answer:
+                self.absorb(actor, answer)
+            return answer
+
+    def watch(self, actor: ActorView) -> None:
+        """Follow an actor until its death."""
+        actor.watch = self.world.spawn(self._watch(actor, actor.handle))
+
+    async def _watch(self, actor: ActorView, handle: Any) -> None:
+        seen = actor.snap["version"]
+        while actor.handle is handle:
+            try:
+                snap = await ask(handle.wait.remote(self.world.caller(), seen))
+            except ActorUnavailableError:
+                await asyncio.sleep(0.1)
+                continue
+            except RayActorError as err:
+                self.died(actor, handle, str(err))
+                return
+            if "stale" in snap:
+                self.world.stale(snap["stale"])
+                return
+            seen = snap["version"]
+            self.absorb(actor, snap)
+
+    def absorb(self, actor: ActorView, snap: dict[str, Any]) -> None:
+        """Take over what an actor said, and tell what is new in it."""
+        before = actor.snap
+        if not actor.absorb(snap):
+            return
+        end, old = actor.snap["exit"], before["exit"]
+        if end is not None and old is not None and old["at"] == end["at"]:
+            actor.snap["exit"] = old  # judged already
+        elif end is not None:
+            self._judge_exit(actor, end)
+            if not actor.stopping:
+                self._tell_exit(actor, end)
+        self.changed()
+
+    def died(self, actor: ActorView, handle: Any, message: str) -> None:
+        """The actor is dead; whatever noticed it says so here."""
+        if actor.handle is not handle:
+            return
+        actor.die(message, time.time())
+        if not (self.unit.stopping or self.unit.removing):
+            self._judge_exit(actor, actor.snap["exit"])
+            self._tell_exit(actor, actor.snap["exit"])
+        self.changed()
+        self.world.spawn(self.refresh_group())
+
+    def _judge_exit(self, actor: ActorView, end: dict[str, Any]) -> None:
+        since = max(end["at"] - INFRA_AWAY, actor.snap["startedAt"])
+        needed = [self.world.find(self.unit.server, n) for n in actor.template.get("needs") or []]
+        end["infraAway"] = any(was_away(a, since) for a in needed)
+
+    def _tell_exit(self, actor: ActorView, end: dict[str, Any]) -> None:
+        message = f"{actor.name}: attempt {end['attempt']} ended with code {end['code']}"
+        message += "".join(f"{sep}{end[k]}" for sep, k in ((": ", "cause"), ("; ", "hint")) if end.get(k))
+        self.world.facts.tell("unit-exited", self.unit.fact(end["reason"], message), {"actor": actor.name, **end})
+
+    async def refresh_group(self) -> None:
+        """Ask Ray again for the group's state."""
+        if self.unit.group_handle is None or self.gone:
+            return
+        row = await self.world.ray.group_row(self.unit.group_handle)
+        self.take_group_row(row)
+
+    def take_group_row(self, row: dict[str, Any]) -> None:
+        """Take over Ray's row about the group."""
+        state = row.get("state", "REMOVED") if row else "REMOVED"
+        self.unit.bundle_nodes = {str(k): v for k, v in (row.get("bundles_to_node_id") or {}).items() if v}
+        bundles = range(len(self.unit.group.get("bundles") or []))
+        where = self.unit.bundle_nodes
+        nodes = [where[str(i)] for i in bundles if str(i) in where]
+        group = {**self.unit.group, "state": state, "nodes": nodes if len(nodes) == len(bundles) else []}
+        if self.unit.group != group:
+            self.unit.group = group
+            self.changed()
+
+    def move(self, unit_id: str) -> None:
+        """Report the unit under another id from now on."""
+        self.writer.close()
+        self.unit.unit = unit_id
+        self.writer = self._new_writer()
+        self.changed()
+
+    async def forget(self) -> None:
+        """The unit is gone: delete its key, then make room for one of its name."""
+        self.gone = True
+        self.changed()
+        await self.writer.flush()
+        self._on_gone(self.unit)
