@@ -12,13 +12,6 @@ import (
 // mostLines is how long a file of code may be, tests and generated ones included.
 const mostLines = 400
 
-// tooLong are files that were longer when the bound was set, with their length. A row may
-// only shrink, and goes when its file has come within the bound.
-var tooLong = map[string]int{
-	"actors/agent/tests/test_agent.py":       557,
-	"actors/agent/dynctl_agent/job/agent.py": 424,
-}
-
 // No file of code is so long that nobody reads it to its end.
 func TestFilesAreShort(t *testing.T) {
 	root, err := os.OpenRoot("..")
@@ -35,11 +28,8 @@ func TestFilesAreShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkLength(t, path, bytes.Count(text, []byte("\n")))
-	}
-	for path := range tooLong {
-		if _, err := fs.Stat(root.FS(), path); err != nil {
-			t.Errorf("%s is listed as too long, and is not there: take it off the list", path)
+		if lines := bytes.Count(text, []byte("\n")); lines > mostLines {
+			t.Errorf("%s has %d lines, of at most %d: split it by what it is about", path, lines, mostLines)
 		}
 	}
 }
@@ -64,18 +54,4 @@ func codeBelow(t *testing.T, tree fs.FS) (paths []string) {
 		t.Fatal(err)
 	}
 	return paths
-}
-
-func checkLength(t *testing.T, path string, lines int) {
-	t.Helper()
-	switch was, listed := tooLong[path]; {
-	case listed && lines <= mostLines:
-		t.Errorf("%s has %d lines: take it off the list of those that are too long", path, lines)
-	case listed && lines < was:
-		t.Errorf("%s has shrunk to %d lines: write that in place of %d", path, lines, was)
-	case listed && lines > was:
-		t.Errorf("%s has grown from %d to %d lines, where at most %d are meant: split it", path, was, lines, mostLines)
-	case !listed && lines > mostLines:
-		t.Errorf("%s has %d lines, of at most %d: split it by what it is about", path, lines, mostLines)
-	}
 }
