@@ -28,8 +28,11 @@ def modules() -> dict[str, ast.Module]:
 
 def imports(module: str, tree: ast.AST) -> Iterator[str]:
     """What a module imports, wherever in it, TYPE_CHECKING included: names within the package
-    ("job.units"), or the first part of others."""
+    ("job.units"), or the first part of others. What types alone need is on no node."""
+    for_types = [i for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING" for i in n.body]
     for node in ast.walk(tree):
+        if node in for_types and isinstance(node, ast.ImportFrom) and node.module == "typing_extensions":
+            continue
         if isinstance(node, ast.Import):
             yield from (a.name.partition(".")[0] for a in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -71,6 +74,8 @@ class Rooms(unittest.TestCase):
             ("actor.ports", "import nats", ["actor.ports imports nats"]),
             ("common.log", "from ..actor import ports", ["common.log imports actor.ports"]),
             ("common.log", "import ray.util", ["common.log imports ray"]),
+            ("common.log", "from typing_extensions import Self", ["common.log imports typing_extensions"]),
+            ("common.log", "if TYPE_CHECKING:\n    from typing_extensions import Self", []),
             (SENDS, "from ..actor.unit_actor import UnitActor", []),
             ("actor.ports", "import os\nfrom ..common.template import span\nfrom . import procfs", []),
         ):

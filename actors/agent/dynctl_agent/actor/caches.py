@@ -17,10 +17,13 @@ import re
 import shutil
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..common.log import log
 from . import ownfile
+
+if TYPE_CHECKING:
+    from ..common.messages import Compiled
 
 # The variables that move a cache, and the names of their directories.
 VARIABLES = {
@@ -133,7 +136,7 @@ def prune(root: str, now: float) -> None:
             os.close(fd)
 
 
-def measure(root: str) -> dict[str, Any] | None:
+def measure(root: str) -> Compiled | None:
     """Directory, bytes and parts of what a node keeps; None where there is none. A size
     that was counted lately stands."""
     root = os.path.expanduser(root) if root else ""

@@ -6,17 +6,18 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..common.programs import search_path
 from ..common.template import PLACEHOLDER
 from .caches import FLASHINFER
 
+if TYPE_CHECKING:
+    from ..common.template import ActorTemplate, Text, Variable
+
 # What a child must not inherit: settings of another Dynamo, and Ray's own, with
 # which the child would take itself for a part of the actor's job.
 DROPPED = ("ETCD_", "NATS_", "DYN_", "RAY_")
-
-Text = str | dict[str, Any]
 
 # Engines with processes beside the main one and with requests that last. The mocker has neither.
 ENGINES = ("dynamo.vllm", "dynamo.sglang", "dynamo.trtllm")
@@ -52,7 +53,7 @@ def expand(text: Text, values: Mapping[str, str]) -> str:
     return PLACEHOLDER.sub(value, text.get("expand", ""))
 
 
-def with_canaries(template: dict[str, Any]) -> list[dict[str, Any]]:
+def with_canaries(template: ActorTemplate) -> list[Variable]:
     """The variables of a template, and Dynamo's canaries where they are known to work:
     vLLM's aggregated workers. Elsewhere an endpoint without a canary is never ready.
     Where the specs say anything about them, theirs counts alone. They are no part of a
@@ -63,15 +64,16 @@ def with_canaries(template: dict[str, Any]) -> list[dict[str, Any]]:
         return env
     if any(w.startswith(WITHOUT_CANARY) for w in words) or any(v["name"] in CANARIES for v in env):
         return env
-    return [*({"name": name, "value": value} for name, value in CANARIES.items()), *env]
+    canaries: list[Variable] = [{"name": name, "value": value} for name, value in CANARIES.items()]
+    return [*canaries, *env]
 
 
-def engine(template: dict[str, Any]) -> str:
+def engine(template: ActorTemplate) -> str:
     """The module of the engine that a worker runs; "" for the mocker and all else."""
     return next((e for e in ENGINES if e in template["argv"]), "")
 
 
-def grace(template: dict[str, Any]) -> dict[str, str]:
+def grace(template: ActorTemplate) -> dict[str, str]:
     """Dynamo's wait between a worker's leaving discovery and its end, where the actor has
     waited already. A prefill worker keeps it: what decode still reads of it is counted
     nowhere. So does one whose etcd the actor cannot log in to."""
@@ -83,17 +85,17 @@ def grace(template: dict[str, Any]) -> dict[str, str]:
     return GRACE
 
 
-def with_defaults(template: dict[str, Any], own: Mapping[str, str]) -> list[dict[str, Any]]:
+def with_defaults(template: ActorTemplate, own: Mapping[str, str]) -> list[Variable]:
     """The variables of a template after those that the actor adds: Dynamo's grace, its
     canaries, and the actor's own for this process. What the specs say counts for more."""
-    added = {**grace(template), **own}
+    added: list[Variable] = [{"name": name, "value": value} for name, value in {**grace(template), **own}.items()]
     # A default of the template gives way to a directory that outlives the unit.
     env = [v for v in with_canaries(template) if not (v == FLASHINFER and v["name"] in own)]
-    return [*({"name": name, "value": value} for name, value in added.items()), *env]
+    return [*added, *env]
 
 
 def child_environment(
-    variables: Sequence[dict[str, Any]],
+    variables: Sequence[Variable],
     values: Mapping[str, str],
     inherited: Mapping[str, str],
     bin_dirs: Sequence[str],
@@ -112,7 +114,7 @@ def child_environment(
     return env
 
 
-def _value(var: dict[str, Any], values: Mapping[str, str], inherited: Mapping[str, str]) -> str:
+def _value(var: Variable, values: Mapping[str, str], inherited: Mapping[str, str]) -> str:
     name = var["name"]
     if var.get("fromFile"):
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..common.messages import UNKNOWN
 from . import cause, drain, environ, logs, oom, procfs, progress, retire
@@ -13,6 +13,10 @@ from .health import PORT_CONFLICT, Monitor, inflight
 from .process import Process
 from .scratch import Leftovers
 from .state import State
+
+if TYPE_CHECKING:
+    from ..common.messages import Exit
+    from ..common.template import ActorTemplate
 
 ROTATE_EVERY = 5.0
 # What is left of the group of a process that ended by itself gets this long: its
@@ -38,7 +42,7 @@ class Execution:
     """See the module. One that could not be executed has no process; nor has one that has
     ended."""
 
-    def __init__(self, template: dict[str, Any], around: Surroundings) -> None:
+    def __init__(self, template: ActorTemplate, around: Surroundings) -> None:
         self._template = template
         self._state, self._lock, self._left, self._log_path, self._hosts = around
         self.process: Process | None = None
@@ -112,21 +116,18 @@ class Execution:
     def _exited(self, code: int, reason: str, log: str, why: cause.Cause | None) -> None:
         told = self._state.now
         now, ready = time.time(), told["readyAt"]
-        because = {"cause": why.text, "hint": why.hint} if why is not None else {}
+        end: Exit = {
+            "attempt": told["attempt"],
+            "code": code,
+            "reason": reason,
+            "logTail": logs.told(log, cause.heading(why)),
+            "at": now,
+            "readyFor": now - ready if ready else 0.0,
+        }
+        if why is not None:
+            end["cause"], end["hint"] = why.text, why.hint
         self._state.change(
-            state="Exited",
-            childPid=0,
-            previousLease=told["lease"] or self._given_up,
-            lease=0,
-            exit={
-                "attempt": told["attempt"],
-                "code": code,
-                "reason": reason,
-                "logTail": logs.told(log, cause.heading(why)),
-                "at": now,
-                "readyFor": now - ready if ready else 0.0,
-                **because,
-            },
+            state="Exited", childPid=0, previousLease=told["lease"] or self._given_up, lease=0, exit=end,
         )
 
     def _fail(self, reason: str) -> None:

@@ -6,12 +6,15 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..common.deadline import in_time
 from ..common.messages import UNKNOWN
 from . import httpget
 from .progress import Progress, Work
+
+if TYPE_CHECKING:
+    from ..common.template import ActorTemplate
 
 # How often a starting process is asked: at once while the fast ones start, ever more
 # seldom after that, so that what an engine takes to load is known to a twentieth.
@@ -76,7 +79,7 @@ class Monitor:
 
     def __init__(
         self,
-        template: dict[str, Any],
+        template: ActorTemplate,
         ports: Mapping[str, int],
         hosts: Sequence[str],
         failures: int = 0,

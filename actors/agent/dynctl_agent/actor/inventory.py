@@ -6,9 +6,12 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import caches
+
+if TYPE_CHECKING:
+    from ..common.messages import Card, CardProcess, Inventory
 
 DISTRIBUTIONS = {
     "ray": ("ray",),
@@ -21,7 +24,7 @@ DISTRIBUTIONS = {
 MOST_PROCESSES = 16
 
 
-def look(cache_dir: str = "") -> dict[str, Any]:
+def look(cache_dir: str = "") -> Inventory:
     """All of it, of the node that this runs on."""
     return {"versions": versions(), "cards": cards(), "caches": caches.measure(cache_dir)}
 
@@ -39,7 +42,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def cards() -> list[dict[str, Any]]:
+def cards() -> list[Card]:
     """The NVIDIA cards as NVML tells them, by index; empty where there is no NVML."""
     try:
         from ray._private.thirdparty import pynvml
@@ -53,9 +56,9 @@ def cards() -> list[dict[str, Any]]:
         pynvml.nvmlShutdown()
 
 
-def card(nvml: Any, index: int) -> dict[str, Any]:
+def card(nvml: Any, index: int) -> Card:
     """One card; `error` is what the driver says of one that it has lost."""
-    found: dict[str, Any] = {"index": index}
+    found: Card = {"index": index}
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         found["uuid"] = text(nvml.nvmlDeviceGetUUID(handle))
@@ -68,10 +71,10 @@ def card(nvml: Any, index: int) -> dict[str, Any]:
     return found
 
 
-def processes(rows: Any) -> list[dict[str, Any]]:
+def processes(rows: Any) -> list[CardProcess]:
     """Pid, process group, command and bytes of who uses a card. A pid that this node does
     not know belongs to another container: its group is 0."""
-    out = []
+    out: list[CardProcess] = []
     for row in sorted(rows, key=lambda r: -(r.usedGpuMemory or 0))[:MOST_PROCESSES]:
         group, command = 0, ""
         try:

@@ -11,9 +11,12 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Iterable, Mapping, Set
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..common.template import span
+
+if TYPE_CHECKING:
+    from ..common.template import PortRule
 
 # Ray's own workers listen here.
 RAY_FIRST, RAY_LAST = 10002, 19999
@@ -55,7 +58,7 @@ def find(
 
 
 def assign(
-    rules: list[dict[str, Any]],
+    rules: list[PortRule],
     taken: Set[int],
     previous: Mapping[str, int],
     free: Callable[[int], bool] = is_free,
@@ -89,7 +92,7 @@ class Holder:
     def __init__(self) -> None:
         self._held: dict[int, socket.socket] = {}
 
-    def assign(self, rules: list[dict[str, Any]], taken: Set[int], previous: Mapping[str, int]) -> dict[str, int]:
+    def assign(self, rules: list[PortRule], taken: Set[int], previous: Mapping[str, int]) -> dict[str, int]:
         """As `assign`, and holds what was found instead of what it held before; after a
         PortConflict it holds what it did."""
         before = set(self._held)

@@ -14,12 +14,15 @@ import re
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..common.log import log
 from . import environ, ownfile, procfs
 from .caches import Caches
 from .reaper import Reaper
+
+if TYPE_CHECKING:
+    from ..common.template import ActorTemplate
 
 # The path of a UNIX socket has at most 107 bytes; vLLM adds a slash and a UUID.
 LONGEST, SOCKET = 107, 1 + 36
@@ -140,7 +143,7 @@ class Leftovers:
         self._scratch: Scratch | None = None
         self._segments: Segments | None = None
 
-    def prepare(self, template: dict[str, Any], directory: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    def prepare(self, template: ActorTemplate, directory: str, inherited: Mapping[str, str]) -> dict[str, str]:
         """Before an attempt is executed: the variables that give it a directory of its
         own, and those of the node's caches. What the node's own environment says counts
         for more. It runs without where none can be made."""

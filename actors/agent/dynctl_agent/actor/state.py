@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..common.messages import ProcessState, Snapshot
 
 
 class State:
@@ -11,7 +14,7 @@ class State:
     counted beside it, over all attempts."""
 
     def __init__(self) -> None:
-        self.now: dict[str, Any] = {
+        self.now: ProcessState = {
             "state": "Waiting", "childPid": 0, "attempt": 0, "failures": 0, "digest": "",
             "ports": {}, "uses": {}, "lease": 0, "startedAt": 0.0, "readyAt": 0.0,
             "exit": None, "lastExit": None, "previousLease": 0, "lost": 0, "hung": False,
@@ -20,13 +23,13 @@ class State:
         self.rotations = 0
         self._changed = asyncio.Event()
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> Snapshot:
         """What is told, as it is now."""
         return {**self.now, "version": self.version}
 
     def change(self, **fields: Any) -> None:
         """Set fields of the snapshot, and wake who waits."""
-        self.now.update(fields)
+        self.now.update(fields)  # type: ignore[typeddict-item]
         self.version += 1
         self.wake()
 

@@ -15,7 +15,7 @@ import asyncio
 import os
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
@@ -27,20 +27,34 @@ from .reaper import Reaper
 from .scratch import Leftovers
 from .state import State
 
+if TYPE_CHECKING:
+    from ..common.messages import (
+        Caller,
+        Counts,
+        Described,
+        Goals,
+        Header,
+        NoPorts,
+        Origin,
+        Request,
+        Snapshot,
+        Stale,
+        Stopping,
+    )
+    from ..common.template import ActorTemplate, PortRule, UnitTemplate
+
 
 class UnitActor:
-    """See the module. header: storeId, template (of the whole unit), actor (name),
-    placement ({number, failures}), goals (the attempts asked for, by actor name),
-    binDirs, cacheDir ("": none), origin (of the command). A caller names its own as caller["command"]."""
+    """See the module. What goes in and out is in common/messages.py."""
 
-    def __init__(self, header: dict[str, Any]) -> None:
+    def __init__(self, header: Header) -> None:
         self._store = header["storeId"]
         self._incarnation = 0
         self._name = header["actor"]
-        self._unit_template: dict[str, Any] = header["template"]
-        self._placement = header["placement"]
-        self._goals: dict[str, dict[str, int]] = header["goals"]
-        self._origin: dict[str, Any] = header.get("origin") or {}
+        self._unit_template: UnitTemplate = header["template"]
+        self._placement: Counts = header["placement"]
+        self._goals: Goals = header["goals"]
+        self._origin: Origin = header.get("origin") or {}
         self._bin_dirs: list[str] = header.get("binDirs") or []
         self._created_at = time.time()
         # What the goals refer to; the unit's own template until there are newer ones.
@@ -49,7 +63,7 @@ class UnitActor:
         self._state, self._lock = State(), asyncio.Lock()
         self._execution: Execution | None = None  # the last one
         # The stop that was asked for first, told to whoever takes over meanwhile.
-        self._stop: dict[str, Any] | None = None
+        self._stop: Stopping | None = None
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
         self._ip: str = ray.util.get_node_ip_address()
@@ -61,7 +75,7 @@ class UnitActor:
 
     # Calls of the agent.
 
-    async def describe(self, caller: dict[str, Any]) -> dict[str, Any]:
+    async def describe(self, caller: Caller) -> Described | Stale:
         """Everything, at once."""
         if caller["storeId"] == self._store:
             if caller["incarnation"] < self._incarnation:
@@ -75,7 +89,7 @@ class UnitActor:
             "origin": self._origin,
         }
 
-    async def wait(self, caller: dict[str, Any], seen: int) -> dict[str, Any]:
+    async def wait(self, caller: Caller, seen: int) -> Snapshot | Stale:
         """The state once it is another than the one of version seen."""
         while True:
             if not self._admit(caller):
@@ -84,7 +98,7 @@ class UnitActor:
                 return self._state.snapshot()
             await self._state.woken()
 
-    async def aim(self, caller: dict[str, Any], template: dict[str, Any], goals: dict[str, Any]) -> dict[str, Any]:
+    async def aim(self, caller: Caller, template: UnitTemplate, goals: Goals) -> Snapshot | Stale:
         """Remember what is to be executed, for an agent that takes over meanwhile."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
@@ -93,8 +107,8 @@ class UnitActor:
         return self._state.snapshot()
 
     async def find_ports(
-        self, caller: dict[str, Any], rules: list[dict[str, Any]], taken: list[int], previous: dict[str, int]
-    ) -> dict[str, Any]:
+        self, caller: Caller, rules: list[PortRule], taken: list[int], previous: dict[str, int]
+    ) -> Snapshot | Stale | NoPorts:
         """Find the ports of the next attempt and record them."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
@@ -108,12 +122,8 @@ class UnitActor:
         self._state.change(ports=found)
         return self._state.snapshot()
 
-    async def execute(self, caller: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
-        """Execute an attempt. request: template (of the unit), goals, attempt ({number,
-        failures}), resolved ({placeholder: value}), uses, previousLease and lastExit (of an
-        actor before this one), failure ({reason, message}: the attempt has failed before it
-        could be executed). An attempt that is not higher than the last one changes
-        nothing."""
+    async def execute(self, caller: Caller, request: Request) -> Snapshot | Stale:
+        """Execute an attempt. One that is not higher than the last one changes nothing."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
         async with self._lock:
@@ -124,7 +134,7 @@ class UnitActor:
             self._execute(request)
         return self._state.snapshot()
 
-    async def terminate(self, caller: dict[str, Any], grace: float) -> dict[str, Any]:
+    async def terminate(self, caller: Caller, grace: float) -> Snapshot | Stale:
         """End the process gracefully, to be executed anew."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
@@ -132,7 +142,7 @@ class UnitActor:
             await self._end(grace)
         return self._state.snapshot()
 
-    async def hold(self, caller: dict[str, Any], limit: float) -> dict[str, Any]:
+    async def hold(self, caller: Caller, limit: float) -> Snapshot | Stale:
         """Pause a process that runs until it is released, no longer than limit seconds."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
@@ -140,7 +150,7 @@ class UnitActor:
             await self._execution.pause(limit)
         return self._state.snapshot()
 
-    async def release(self, caller: dict[str, Any]) -> dict[str, Any]:
+    async def release(self, caller: Caller) -> Snapshot | Stale:
         """Let a process that is held go on."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
@@ -148,7 +158,7 @@ class UnitActor:
             self._execution.go_on()
         return self._state.snapshot()
 
-    async def stop(self, caller: dict[str, Any], grace: float) -> dict[str, Any]:
+    async def stop(self, caller: Caller, grace: float) -> Snapshot | Stale:
         """End the process gracefully, for good. Agents of another store may ask: a sweep is
         not bound to the store. caller["command"] says what asks for it, for a later agent."""
         if not self._admit(caller) and caller["storeId"] == self._store:
@@ -163,7 +173,7 @@ class UnitActor:
             self._state.change(state="Stopping")
         return self._state.snapshot()
 
-    async def clean(self, caller: dict[str, Any]) -> dict[str, Any]:
+    async def clean(self, caller: Caller) -> dict[str, Any]:
         """Remove the unit's runtime directory on this node: all but logs, and data
         that is to be kept."""
         if not self._admit(caller) and caller["storeId"] == self._store:
@@ -173,7 +183,7 @@ class UnitActor:
         await asyncio.get_running_loop().run_in_executor(None, remove_directory, directory, keep)
         return {}
 
-    async def read_log(self, caller: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    async def read_log(self, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
         """A piece of the process's log. request: previous (the log before), lines (to
         begin with), and later what the last answer said: attempt, rotations, offset,
         file. On the loop, so that no attempt begins meanwhile."""
@@ -190,7 +200,7 @@ class UnitActor:
 
     # The process.
 
-    def _execute(self, request: dict[str, Any]) -> None:
+    def _execute(self, request: Request) -> None:
         self._unit_template = self._goal_template = request["template"]
         template, attempt = self._template(), request["attempt"]
         self._goals = request["goals"]
@@ -214,7 +224,7 @@ class UnitActor:
                 return
         self._execution.not_executed(failed["reason"], failed["message"])
 
-    def _spawn(self, template: dict[str, Any], resolved: dict[str, str]) -> Process:
+    def _spawn(self, template: ActorTemplate, resolved: dict[str, str]) -> Process:
         directory, log_path = self._paths()
         ownfile.make_directory(directory)
         logs.keep_previous(log_path)
@@ -231,7 +241,7 @@ class UnitActor:
 
     # Bookkeeping.
 
-    def _admit(self, caller: dict[str, Any]) -> bool:
+    def _admit(self, caller: Caller) -> bool:
         if caller["storeId"] != self._store or caller["incarnation"] < self._incarnation:
             return False
         if caller["incarnation"] > self._incarnation:
@@ -239,7 +249,7 @@ class UnitActor:
             self._state.wake()  # pending waits of older agents return
         return True
 
-    def _template(self) -> dict[str, Any]:
+    def _template(self) -> ActorTemplate:
         return next(a for a in self._unit_template["actors"] if a["name"] == self._name)
 
     def _grace(self) -> float:

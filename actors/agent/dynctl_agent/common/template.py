@@ -1,16 +1,110 @@
-"""What a template says, to the job and to its actor: which values it asks for and which
-ports are a process's own."""
+"""What is executed, and what of it both the job and the actor work out: which values it
+asks for, and which ports are a process's own.
+
+job/templates.py checks what a command brings, and names the fields that must be there.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias, TypedDict
 
 PLACEHOLDER = re.compile(r"\{(?:py|RD|gpus|(?:ip|port):[^{}/]+/[^{}/]+)\}")
 
 
-def references(template: dict[str, Any]) -> list[str]:
+class Expanded(TypedDict):
+    """A text with placeholders."""
+
+    expand: str
+
+
+Text: TypeAlias = "str | Expanded"
+
+
+class Variable(TypedDict, total=False):
+    """One of the environment."""
+
+    name: str
+    value: Text
+    fromFile: str
+    fromEnv: str
+
+
+class PortRule(TypedDict, total=False):
+    """How a port is found, or several in a row."""
+
+    name: str
+    seed: int
+    count: int
+    max: int
+    exact: bool
+    sticky: bool
+
+
+class Health(TypedDict, total=False):
+    """How a process is asked how it is. Times are in seconds."""
+
+    kind: str
+    port: str
+    path: str
+    lease: bool
+    firstWithin: float
+    every: float
+    failures: int
+
+
+class ActorTemplate(TypedDict, total=False):
+    """One process. Times are in seconds."""
+
+    name: str
+    label: str
+    bundle: int
+    gpus: int
+    cpus: int
+    needs: list[str] | None
+    argv: list[Text]
+    env: list[Variable] | None
+    runtimeEnv: dict[str, Any] | None
+    ports: list[PortRule] | None
+    health: Health
+    startupTimeout: float
+    terminationGracePeriod: float
+    keepData: bool
+    digest: str
+
+
+class Group(TypedDict, total=False):
+    """A placement group; the last three are Ray's answer."""
+
+    name: str
+    strategy: str
+    bundles: list[dict[str, int]]
+    bundleLabelSelector: list[dict[str, str]] | None
+    id: str
+    state: str
+    nodes: list[str]
+
+
+class UnitTemplate(TypedDict, total=False):
+    """One unit."""
+
+    server: str
+    unit: str
+    model: str
+    role: str
+    restart: str
+    digest: str
+    generation: str
+    replica: int
+    worker: int
+    rayNamespace: str
+    placementTimeout: float
+    placementGroup: Group
+    actors: list[ActorTemplate]
+
+
+def references(template: ActorTemplate) -> list[str]:
     """The placeholders of a template that name a unit, each once, in order."""
     found: dict[str, None] = {}
     for text in [*template["argv"], *(v.get("value") for v in template.get("env") or [])]:
@@ -21,7 +115,7 @@ def references(template: dict[str, Any]) -> list[str]:
     return list(found)
 
 
-def promised(rules: list[dict[str, Any]], ports: Mapping[str, int]) -> list[int]:
+def promised(rules: list[PortRule], ports: Mapping[str, int]) -> list[int]:
     """The ports that a process with these rules gets or waits for, also while it holds
     none: the exact ones, and those that it comes back on."""
     exact = {r["name"]: r["seed"] for r in rules if r.get("exact")}
@@ -29,7 +123,7 @@ def promised(rules: list[dict[str, Any]], ports: Mapping[str, int]) -> list[int]
     return span(rules, {**sticky, **exact})
 
 
-def span(rules: list[dict[str, Any]], ports: Mapping[str, int]) -> list[int]:
+def span(rules: list[PortRule], ports: Mapping[str, int]) -> list[int]:
     """Every port that a process with these rules holds, those in a row included."""
     counts = {r["name"]: r.get("count") or 1 for r in rules}
     return [p + i for name, p in sorted(ports.items()) for i in range(counts.get(name, 1))]

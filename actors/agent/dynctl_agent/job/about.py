@@ -8,9 +8,9 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ..common.programs import search_path
+from .observed import Aside
 
 # Programs may be installed while the agent runs.
 EVERY = 30.0
@@ -43,9 +43,9 @@ class About:
     def __init__(self, bin_dirs: Sequence[str]) -> None:
         self._bin_dirs = bin_dirs
         self._looked_at = -EVERY
-        self._found: dict[str, Any] = {}
+        self._found: Aside = {}
 
-    def value(self) -> dict[str, Any]:
+    def value(self) -> Aside:
         """The fields of the heartbeat."""
         if time.monotonic() - self._looked_at >= EVERY:
             self._looked_at = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from ..common.log import log
 from . import charge, logserve, rescan
@@ -16,6 +16,7 @@ from .config import Config
 from .intake import Intake
 from .mind import Minder
 from .nodes import Nodes
+from .observed import ObservedUnit
 from .ray_api import Ray
 from .rebuild import Stale, discover, forget_unmade, remember
 from .rescan import Rescan
@@ -139,13 +140,13 @@ class Agent:
             if runner is not None:
                 runner.submit(command)
 
-    async def _load(self) -> dict[str, tuple[dict[str, Any] | None, int]]:
+    async def _load(self) -> dict[str, tuple[ObservedUnit | None, int]]:
         """What the bucket holds of units, after the nodes have been written over."""
         old = await self._persist("the bucket cannot be read yet", self._read_all)
         for key in [k for k in old if not k.startswith(("unit.", "node."))]:
             await self._delete(key, old.pop(key)[1])
         await self._nodes.load({k: rev for k, (_, rev) in old.items() if k.startswith("node.")})
-        return {k: v for k, v in old.items() if k.startswith("unit.")}
+        return {k: (cast(ObservedUnit | None, v), r) for k, (v, r) in old.items() if k.startswith("unit.")}
 
     async def _read_all(self) -> dict[str, tuple[dict[str, Any] | None, int]]:
         return {k: await self._bus.read(k) for k in await self._bus.keys() if k != charge.KEY}
@@ -158,7 +159,7 @@ class Agent:
         except Conflict:
             pass
 
-    async def _report(self, old: dict[str, tuple[dict[str, Any] | None, int]]) -> None:
+    async def _report(self, old: dict[str, tuple[ObservedUnit | None, int]]) -> None:
         """Write all units over what the bucket holds; keys of what is gone are deleted."""
         writers = {r.live.writer.key: r.live.writer for r in self._roster.all()}
         for key, writer in writers.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import nats
@@ -13,6 +13,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError, NotFoundError
 
 from ..common.log import log, parse_time
+from ..common.template import UnitTemplate
 from . import values
 from .config import Config
 
@@ -105,7 +106,7 @@ class Bus:
                 )
             return values.Garbage(), revision
 
-    async def write(self, key: str, value: dict[str, Any], revision: int) -> int:
+    async def write(self, key: str, value: Mapping[str, object], revision: int) -> int:
         """Write over that revision (0: absent); the new revision. Raises Conflict."""
         try:
             return await self._kv.update(key, json.dumps(value).encode(), last=revision)
@@ -150,12 +151,12 @@ class Bus:
         """Have requests answered, also after the connection was lost."""
         await self._nc.subscribe(subject, cb=respond)
 
-    async def withheld(self, command_id: str) -> dict[str, Any] | None:
+    async def withheld(self, command_id: str) -> UnitTemplate | None:
         """The whole template of a start whose secrets are not in the stream; None if nobody
         tells."""
         try:
             reply = await self._nc.request(WITHHELD, command_id.encode(), timeout=REQUEST_TIMEOUT)
-            template: dict[str, Any] | None = json.loads(reply.data).get("template")
+            template: UnitTemplate | None = json.loads(reply.data).get("template")
             return template
         except (OSError, asyncio.TimeoutError, nats.errors.Error, ValueError, AttributeError):
             return None

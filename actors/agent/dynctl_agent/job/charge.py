@@ -14,6 +14,7 @@ from ..common.log import log
 from . import values
 from .bus import Bus, Conflict
 from .config import Config
+from .observed import Aside, Heartbeat
 from .retry import persist
 
 KEY = "agent"
@@ -35,7 +36,7 @@ class Charge:
         self.epoch = config.epoch
         self.synced = False
         self.autoscaling = False
-        self.more: Callable[[], dict[str, Any]] = dict  # what else the heartbeat says
+        self.more: Callable[[], Aside] = Aside  # what else the heartbeat says
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._revision = 0
         self._clock_at = -CLOCK_EVERY
@@ -161,7 +162,7 @@ class Charge:
         epoch = value.get("epoch") or 0
         return values.counter(value["incarnation"], self.incarnation) and values.counter(epoch, self.epoch)
 
-    def _value(self) -> dict[str, Any]:
+    def _value(self) -> Heartbeat:
         return {
             "incarnation": self.incarnation,
             "storeId": self._config.store_id,

@@ -5,17 +5,34 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
+from ..common.messages import Counts, Goals, Origin
+from ..common.template import UnitTemplate
 from . import templates, values
 
 START, STOP, SWEEP = "start", "stop", "sweep"
 TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[ -~]{0,64})?\Z")
 
 
+class Payload(TypedDict, total=False):
+    """The protocol's `command` object. Times are in seconds."""
+
+    storeId: str
+    session: str
+    deadline: float
+    generation: str | None
+    gracePeriod: float | None
+    template: UnitTemplate
+    placement: Counts | None
+    attempts: Goals | None
+    retires: bool | None
+    withheld: bool | None
+
+
 @dataclass
 class Command:
-    """One command. payload is the protocol's `command` object."""
+    """One command."""
 
     verb: str
     server: str
@@ -23,18 +40,22 @@ class Command:
     generation: str
     epoch: int
     cause_id: str
-    payload: dict[str, Any]
+    payload: Payload
     stored_at: float  # on the server's clock
-    attempts: dict[str, dict[str, int]] = field(default_factory=dict)
+    attempts: Goals = field(default_factory=dict)
     spec_revision: int = 0
     id: str = ""
     trace_parent: str = ""  # the W3C trace context of who asks, for the log
 
     @property
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> Origin:
         """What asks for it, to be kept by the actors."""
-        origin = {"verb": self.verb, "causeId": self.cause_id, "epoch": self.epoch, "specRevision": self.spec_revision}
-        return {**origin, "retires": True} if self.payload.get("retires") else origin
+        origin: Origin = {
+            "verb": self.verb, "causeId": self.cause_id, "epoch": self.epoch, "specRevision": self.spec_revision,
+        }
+        if self.payload.get("retires"):
+            origin["retires"] = True
+        return origin
 
     @property
     def grace(self) -> float:
@@ -42,10 +63,9 @@ class Command:
         return float(self.payload.get("gracePeriod") or 0)
 
     @property
-    def template(self) -> dict[str, Any]:
+    def template(self) -> UnitTemplate:
         """The unit's template, of a start."""
-        template: dict[str, Any] = self.payload["template"]
-        return template
+        return self.payload["template"]
 
     @property
     def withheld(self) -> bool:
@@ -53,12 +73,12 @@ class Command:
         return self.verb == START and bool(self.payload.get("withheld"))
 
     @property
-    def placement(self) -> dict[str, int]:
+    def placement(self) -> Counts:
         """The placement's number and failures, of a start."""
         return counts(self.payload.get("placement"))
 
 
-def counts(raw: Any) -> dict[str, int]:
+def counts(raw: Any) -> Counts:
     """{number, failures} with zeros for what is missing."""
     raw = raw or {}
     return {"number": int(raw.get("number") or 0), "failures": int(raw.get("failures") or 0)}

@@ -6,10 +6,12 @@ import asyncio
 import json
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..common.log import log, timestamp
 from .bus import Bus
+from .observed import Aside, FactData
 from .retry import Backoff
 
 # The pauses before a fact that was not stored is tried again, in seconds.
@@ -46,8 +48,8 @@ class Facts:
         """Name the incarnation in what follows."""
         self._incarnation = incarnation
 
-    def tell(self, type_: str, data: dict[str, Any], detail: dict[str, Any] | None = None) -> None:
-        """data: server, unit, model, generation, specRevision, epoch, causeId, reason, message."""
+    def tell(self, type_: str, data: FactData, detail: Mapping[str, object] | None = None) -> None:
+        """Publish a fact; detail is what this type says beside the rest."""
         self._count += 1
         server, unit = data.get("server") or "_cluster", data.get("unit") or data.get("server") or "_cluster"
         message_id = f"{type_}-{self._incarnation}-{server}-{unit}-{self._count}"
@@ -66,7 +68,7 @@ class Facts:
         log("info", type_, **{k: v for k, v in body.items() if k != "detail" and v})
         self._record(Fact(subject, message_id, document, len(json.dumps(document))))
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> Aside:
         """How many wait to be stored, and how many were given up since the start."""
         return {"factsSpooled": len(self._spool), "factsDropped": self._dropped}
 

@@ -8,7 +8,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ..common.messages import Answer, Exit, Origin, Snapshot
+from ..common.template import Group
 from .observe import Writer
+from .observed import ObservedUnit
 from .ray_api import ActorUnavailableError, RayActorError, ask
 from .units import INFRA_AWAY, ActorView, UnitView, was_away
 from .world import World
@@ -28,7 +31,7 @@ class LiveUnit:
         key = f"unit.{self.unit.server}.{self.unit.unit}"
         return Writer(self.world.bus, key, self._render, self.world.in_charge)
 
-    def _render(self) -> dict[str, Any] | None:
+    def _render(self) -> ObservedUnit | None:
         return None if self.gone else self.unit.value(self.world.incarnation)
 
     def changed(self) -> None:
@@ -53,17 +56,19 @@ class LiveUnit:
 
     async def call(
         self, actor: ActorView, method: str, *args: Any,
-        timeout: float | None = None, command: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
+        timeout: float | None = None, command: Origin | None = None,
+    ) -> Answer:
         """Call a method of an actor until it answers. Raises RayActorError when the
         actor is dead, asyncio.TimeoutError. command: what asks for it."""
-        caller = {**self.world.caller(), "command": command} if command else self.world.caller()
+        caller = self.world.caller()
+        if command:
+            caller["command"] = command
         while True:
             if actor.handle is None:
                 raise RayActorError(error_msg=f"{actor.name} is dead")
             try:
                 ref = getattr(actor.handle, method).remote(caller, *args)
-                answer: dict[str, Any] = await ask(ref, timeout)
+                answer: Answer = await ask(ref, timeout)
             except ActorUnavailableError:
                 await asyncio.sleep(0.1)
                 continue
@@ -94,7 +99,7 @@ class LiveUnit:
             seen = snap["version"]
             self.absorb(actor, snap)
 
-    def absorb(self, actor: ActorView, snap: dict[str, Any]) -> None:
+    def absorb(self, actor: ActorView, snap: Snapshot) -> None:
         """Take over what an actor said, and tell what is new in it."""
         before = actor.snap
         if not actor.absorb(snap):
@@ -112,21 +117,21 @@ class LiveUnit:
         """The actor is dead; whatever noticed it says so here."""
         if actor.handle is not handle:
             return
-        actor.die(message, time.time())
+        end = actor.die(message, time.time())
         if not (self.unit.stopping or self.unit.removing):
-            self._judge_exit(actor, actor.snap["exit"])
-            self._tell_exit(actor, actor.snap["exit"])
+            self._judge_exit(actor, end)
+            self._tell_exit(actor, end)
         self.changed()
         self.world.spawn(self.refresh_group())
 
-    def _judge_exit(self, actor: ActorView, end: dict[str, Any]) -> None:
+    def _judge_exit(self, actor: ActorView, end: Exit) -> None:
         since = max(end["at"] - INFRA_AWAY, actor.snap["startedAt"])
         needed = [self.world.find(self.unit.server, n) for n in actor.template.get("needs") or []]
         end["infraAway"] = any(was_away(a, since) for a in needed)
 
-    def _tell_exit(self, actor: ActorView, end: dict[str, Any]) -> None:
+    def _tell_exit(self, actor: ActorView, end: Exit) -> None:
         message = f"{actor.name}: attempt {end['attempt']} ended with code {end['code']}"
-        message += "".join(f"{sep}{end[k]}" for sep, k in ((": ", "cause"), ("; ", "hint")) if end.get(k))
+        message += "".join(f"{sep}{text}" for sep, text in ((": ", end.get("cause")), ("; ", end.get("hint"))) if text)
         self.world.facts.tell("unit-exited", self.unit.fact(end["reason"], message), {"actor": actor.name, **end})
 
     async def refresh_group(self) -> None:
@@ -143,7 +148,7 @@ class LiveUnit:
         bundles = range(len(self.unit.group.get("bundles") or []))
         where = self.unit.bundle_nodes
         nodes = [where[str(i)] for i in bundles if str(i) in where]
-        group = {**self.unit.group, "state": state, "nodes": nodes if len(nodes) == len(bundles) else []}
+        group: Group = {**self.unit.group, "state": state, "nodes": nodes if len(nodes) == len(bundles) else []}
         if self.unit.group != group:
             self.unit.group = group
             self.changed()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import Any
+from typing import Any, cast
 
 from ..common.log import log
 from .observe import Writer
+from .observed import ObservedNode, Told
 from .world import World
 
 EVERY = 1.0
@@ -22,21 +23,21 @@ class Nodes:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._values: dict[str, dict[str, Any]] = {}
+        self._values: dict[str, ObservedNode] = {}
         self._writers: dict[str, Writer] = {}
-        self._told: dict[str, dict[str, Any]] = {}  # by the nodes themselves
+        self._told: dict[str, Told] = {}  # by the nodes themselves
         self._failures = 0
 
     def alive(self) -> list[str]:
         """The ids of the nodes that live."""
         return [node for node, value in self._values.items() if value["alive"]]
 
-    def tell(self, node: str, found: dict[str, Any]) -> None:
+    def tell(self, node: str, found: Told) -> None:
         """What a node says of itself: versions, cards, caches and parsers."""
         self._told[node] = found
         value = self._values.get(node)
         if value is not None and any(value.get(k) != found.get(k) for k in TOLD):
-            self._values[node] = {**{k: v for k, v in value.items() if k not in TOLD}, **found}
+            self._values[node] = cast(ObservedNode, {**{k: v for k, v in value.items() if k not in TOLD}, **found})
             self._writer(node).mark()
 
     async def load(self, revisions: dict[str, int]) -> None:
@@ -82,16 +83,16 @@ class Nodes:
                 self._writer(node).mark()
                 self._world.changed.fire()
 
-    def _value(self, row: dict[str, Any], free: dict[str, float] | None) -> dict[str, Any]:
-        old, resources = self._values.get(row["NodeID"], {}), row.get("Resources") or {}
+    def _value(self, row: dict[str, Any], free: dict[str, float] | None) -> ObservedNode:
+        old, resources = self._values.get(row["NodeID"]), row.get("Resources") or {}
         alive = bool(row.get("Alive"))
-        value = {
-            "id": row["NodeID"], "ip": row.get("NodeManagerAddress") or old.get("ip", ""), "alive": alive,
+        value = cast(ObservedNode, {
+            "id": row["NodeID"], "ip": row.get("NodeManagerAddress") or (old["ip"] if old else ""), "alive": alive,
             "gpus": int(resources.get("GPU", 0)), "cpus": int(resources.get("CPU", 0)),
-            "head": HEAD in resources or old.get("head", False),
-            "labels": row.get("Labels") or old.get("labels", {}), "incarnation": self._world.incarnation,
-            **self._told.get(row["NodeID"], {}),
-        }
+            "head": HEAD in resources or bool(old and old["head"]),
+            "labels": row.get("Labels") or (old["labels"] if old else {}), "incarnation": self._world.incarnation,
+            **self._told.get(row["NodeID"], Told()),
+        })
         if alive and free is not None:
             value["freeGpus"], value["freeCpus"] = free.get("GPU", 0.0), free.get("CPU", 0.0)
         return value

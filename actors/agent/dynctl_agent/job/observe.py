@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..common.log import log, timestamp
@@ -22,12 +22,12 @@ class Writer:
         self,
         bus: Bus,
         key: str,
-        render: Callable[[], dict[str, Any] | None],
+        render: Callable[[], Mapping[str, object] | None],
         in_charge: Callable[[], Awaitable[None]],
     ) -> None:
         self._bus, self.key, self._render, self._in_charge = bus, key, render, in_charge
         self.revision = 0
-        self._last: dict[str, Any] | None = None
+        self._last: Mapping[str, object] | None = None
         self._round = 0  # one more each time all is forgotten
         self._dirty = self._closed = False
         self._task: asyncio.Task[None] | None = None
@@ -83,7 +83,7 @@ class Writer:
                 self._dirty = True
                 await backoff.failed("not written yet", err, key=self.key)
 
-    async def _write(self, value: dict[str, Any] | None) -> None:
+    async def _write(self, value: Mapping[str, object] | None) -> None:
         if value is not None:
             stamped = {**value, "sentAt": timestamp(time.time())}
             self.revision = await self._bus.write(self.key, stamped, self.revision)

@@ -19,6 +19,7 @@ import nats
 
 from ..common.deadline import in_time
 from ..common.log import log
+from ..common.template import ActorTemplate
 from .live import LiveUnit
 from .ray_api import RayActorError
 from .units import RUNNING, ActorView
@@ -34,7 +35,8 @@ PROCESS_ID = 12
 async def pause_frontend(live: LiveUnit, server: ActorView) -> None:
     """Pause the frontend of an infra whose NATS, server, is about to be executed again,
     until the workers are back."""
-    ended = (server.snap.get("exit") or {}).get("at") or 0.0
+    end = server.snap["exit"]
+    ended = end["at"] if end else 0.0
     limit = min(max(2 * (time.time() - ended), SHORTEST), LONGEST)
     for actor in live.unit.actors.values():
         if actor.live and actor.state == RUNNING and sends_over_nats(actor.template):
@@ -47,7 +49,7 @@ async def pause_frontend(live: LiveUnit, server: ActorView) -> None:
             live.world.spawn(_let_go(live, actor, url, limit))
 
 
-def sends_over_nats(template: dict[str, Any]) -> bool:
+def sends_over_nats(template: ActorTemplate) -> bool:
     """Whether a process is a frontend whose requests NATS carries."""
     argv = template.get("argv") or []
     return "dynamo.frontend" in argv and ("--request-plane", "nats") in itertools.pairwise(argv)

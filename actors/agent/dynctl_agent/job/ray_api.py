@@ -24,6 +24,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 from ..actor import descendants, flagtable, inventory
 from ..actor.unit_actor import UnitActor
 from ..common.deadline import in_time
+from ..common.messages import Header, Inventory
+from ..common.template import ActorTemplate, Group
 from .config import JOB_CONFIG
 
 T = TypeVar("T")
@@ -87,7 +89,7 @@ class Ray:
 
         return await self.run(find) if name else None
 
-    async def create_group(self, template: dict[str, Any]) -> PlacementGroup:
+    async def create_group(self, template: Group) -> PlacementGroup:
         """Ask for a detached group as the template says; does not wait for it."""
         bundles = [{k: float(v) for k, v in b.items() if v} for b in template["bundles"]]
         selector = template.get("bundleLabelSelector")
@@ -118,7 +120,7 @@ class Ray:
 
     # Actors.
 
-    async def create_actor(self, template: dict[str, Any], group: PlacementGroup, header: dict[str, Any]) -> Any:
+    async def create_actor(self, template: ActorTemplate, group: PlacementGroup, header: Header) -> Any:
         """A detached actor in its bundle; does not wait for it."""
         options: dict[str, Any] = {
             "name": template["name"],
@@ -157,11 +159,11 @@ class Ray:
 
     # Tasks.
 
-    async def look(self, node: str, cache_dir: str) -> dict[str, Any]:
+    async def look(self, node: str, cache_dir: str) -> Inventory:
         """What a node has that Ray does not tell."""
         return await self._on_node(node, inventory.look, cache_dir)
 
-    async def look_here(self, cache_dir: str) -> dict[str, Any]:
+    async def look_here(self, cache_dir: str) -> Inventory:
         """The same of the agent's own node, without a task."""
         return await self.run(inventory.look, cache_dir)
 

@@ -6,11 +6,14 @@ import asyncio
 import re
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..common.log import log
-from .commands import START, STOP, Command
+from ..common.messages import Described, Goals, Origin, Stopping
+from ..common.template import ActorTemplate, Group
+from .commands import START, STOP, Command, Payload
 from .makers import Makers
+from .observed import ObservedUnit
 from .ray_api import ActorUnavailableError, RayActorError, ask
 from .units import PENDING, RUNNING, ActorView, UnitView
 from .world import World
@@ -26,12 +29,11 @@ class Stale(Exception):
 
 
 class Found:
-    """One actor that Ray holds. described is empty when it is not of our class, or
+    """One actor that Ray holds. described is None when it is not of our class, or
     silent: of our class, and has not answered yet."""
 
-    def __init__(self, name: str, handle: Any, described: dict[str, Any] | None, silent: bool = False) -> None:
-        self.name, self.handle, self.silent = name, handle, silent
-        self.described: dict[str, Any] = described or {}
+    def __init__(self, name: str, handle: Any, described: Described | None, silent: bool = False) -> None:
+        self.name, self.handle, self.described, self.silent = name, handle, described, silent
         match = NAME.match(name)
         assert match is not None
         self.server, self.generation, self.label = match.groups()
@@ -49,7 +51,7 @@ class Discovered:
 
 
 async def discover(
-    world: World, known_actors: set[str], known_groups: set[str], reported: Sequence[dict[str, Any]] = ()
+    world: World, known_actors: set[str], known_groups: set[str], reported: Sequence[ObservedUnit] = ()
 ) -> Discovered:
     """Everything under our names that is not known. reported: the units as the agent
     before said. Raises Stale."""
@@ -57,7 +59,7 @@ async def discover(
     groups = await _groups(world, known_groups)
     found = [f for f in await asyncio.gather(*(_describe(world, n) for n in names)) if f is not None]
     out = Discovered()
-    _add_described(world, out, [f for f in found if f.described], groups)
+    _add_described(world, out, [(f.handle, f.described) for f in found if f.described], groups)
     silent = _join(out, [f for f in found if f.silent])
     silent = _reclaim(world, out, silent, groups, reported)
     strangers = [f for f in found if not (f.described or f.silent)]
@@ -101,15 +103,15 @@ async def _describe(world: World, name: str) -> Found | None:
         return Found(name, handle, None)
 
 
-def _add_described(world: World, out: Discovered, found: list[Found], groups: dict[str, Any]) -> None:
-    by_group: dict[str, list[Found]] = {}
-    for f in found:
-        by_group.setdefault(f.described["template"]["placementGroup"]["name"], []).append(f)
+def _add_described(world: World, out: Discovered, found: list[tuple[Any, Described]], groups: dict[str, Any]) -> None:
+    by_group: dict[str, list[tuple[Any, Described]]] = {}
+    for handle, d in found:
+        by_group.setdefault(d["template"]["placementGroup"]["name"], []).append((handle, d))
     # The newest infra unit of a server has that name; an older generation's gets its own.
     taken = set(world.units)
-    for group, members in sorted(by_group.items(), key=lambda kv: -max(f.described["createdAt"] for f in kv[1])):
-        newest = max(members, key=lambda f: (f.described["snapshot"]["startedAt"], f.described["createdAt"]))
-        d, t = newest.described, newest.described["template"]
+    for group, members in sorted(by_group.items(), key=lambda kv: -max(d["createdAt"] for _, d in kv[1])):
+        d = max((d for _, d in members), key=lambda d: (d["snapshot"]["startedAt"], d["createdAt"]))
+        t = d["template"]
         store, unit_id = d["storeId"], t["unit"]
         foreign = store != world.config.store_id
         if unit_id == INFRA and (foreign or (t["server"], INFRA) in taken):
@@ -119,15 +121,16 @@ def _add_described(world: World, out: Discovered, found: list[Found], groups: di
         unit.foreign, unit.job_alive = foreign, foreign
         unit.identify(t, d["placement"])
         unit.executes(t)
-        unit.told(d.get("origin") or {})
+        unit.told(d.get("origin") or Origin())
         _take_group(unit, groups.pop(group, None), t["placementGroup"])
-        for f in members:
-            actor = unit.actors.setdefault(f.name, ActorView(f.name))
-            actor.template = next((a for a in f.described["template"]["actors"] if a["name"] == f.name), {})
-            actor.adopt(f.handle, f.described)
-            actor.described = f.described
+        for handle, said in members:
+            name = said["actor"]
+            actor = unit.actors.setdefault(name, ActorView(name))
+            actor.template = next((a for a in said["template"]["actors"] if a["name"] == name), ActorTemplate())
+            actor.adopt(handle, said)
+            actor.described = said
         out.units.append(unit)
-        command = resume(world, unit, [f.described for f in members])
+        command = resume(world, unit, [said for _, said in members])
         if command is not None:
             out.resume[(unit.server, unit.unit)] = command
 
@@ -147,7 +150,7 @@ def _join(out: Discovered, silent: list[Found]) -> list[Found]:
 
 
 def _reclaim(
-    world: World, out: Discovered, silent: list[Found], groups: dict[str, Any], reported: Sequence[dict[str, Any]]
+    world: World, out: Discovered, silent: list[Found], groups: dict[str, Any], reported: Sequence[ObservedUnit]
 ) -> list[Found]:
     """Silent actors that were reported as ours; those that are left."""
     ours = [v for v in reported if v.get("storeId") == world.config.store_id]
@@ -166,7 +169,7 @@ def _reclaim(
             if any((u.server, u.unit) == (unit.server, unit.unit) for u in out.units):
                 unit.unit = f"{value['generation']}_{INFRA}"  # a newer one has taken the name
             unit.recall(value)
-            shape = {k: v for k, v in group.items() if k not in ("id", "state", "nodes")}
+            shape = cast(Group, {k: v for k, v in group.items() if k not in ("id", "state", "nodes")})
             _take_group(unit, groups.pop(group["name"], None), shape)
             out.units.append(unit)
         actor = unit.actors.setdefault(f.name, ActorView(f.name))
@@ -181,7 +184,7 @@ def forget_unmade(unit: UnitView, command: Command | None) -> None:
             del unit.actors[name]
 
 
-def resume(world: World, unit: UnitView, described: list[dict[str, Any]]) -> Command | None:
+def resume(world: World, unit: UnitView, described: list[Described]) -> Command | None:
     """What was under way, from what it told the actors: a stop (which was acknowledged,
     and is not asked for again while the unit says that it stops), or else a start."""
     for d in described:
@@ -191,7 +194,7 @@ def resume(world: World, unit: UnitView, described: list[dict[str, Any]]) -> Com
     return None if unit.foreign else _resume_start(unit, described)
 
 
-def _resume_stop(unit: UnitView, asked: dict[str, Any]) -> Command:
+def _resume_stop(unit: UnitView, asked: Stopping) -> Command:
     return Command(
         asked.get("verb", STOP), unit.server, unit.unit, unit.generation, int(asked.get("epoch") or 0),
         asked.get("causeId", "resumed"), {"gracePeriod": asked["gracePeriod"]}, 0.0,
@@ -199,11 +202,11 @@ def _resume_stop(unit: UnitView, asked: dict[str, Any]) -> Command:
     )
 
 
-def _resume_start(unit: UnitView, described: list[dict[str, Any]]) -> Command | None:
+def _resume_start(unit: UnitView, described: list[Described]) -> Command | None:
     # What was asked of an actor it knows best: the others may have heard of a higher number
     # before it was made anew, and counts from 1 again.
     told = {d["actor"]: d["goals"] for d in described}
-    goals: dict[str, dict[str, int]] = {}
+    goals: Goals = {}
     for d in described:
         for name, goal in d["goals"].items():
             hearsay = d["actor"] != name and name in told.get(name, {})
@@ -217,7 +220,8 @@ def _resume_start(unit: UnitView, described: list[dict[str, Any]]) -> Command | 
     }
     if not open_goals:
         return None
-    payload, origin = {"template": template, "placement": newest["placement"]}, newest.get("origin") or {}
+    origin = newest.get("origin") or Origin()
+    payload: Payload = {"template": template, "placement": newest["placement"]}
     return Command(
         START,
         unit.server,
@@ -232,7 +236,7 @@ def _resume_start(unit: UnitView, described: list[dict[str, Any]]) -> Command | 
     )
 
 
-def _take_group(unit: UnitView, row: dict[str, Any] | None, wanted: dict[str, Any]) -> None:
+def _take_group(unit: UnitView, row: dict[str, Any] | None, wanted: Group) -> None:
     unit.pending = False
     if row is None:
         unit.group = {**wanted, "state": "REMOVED"}
@@ -288,7 +292,7 @@ def _group_unit(row: dict[str, Any]) -> UnitView:
     return unit
 
 
-def remember(unit: UnitView, value: dict[str, Any] | None, store_id: str) -> None:
+def remember(unit: UnitView, value: ObservedUnit | None, store_id: str) -> None:
     """Complete a unit with what was reported of it last: actors that have died since,
     and whose a group without living actors is."""
     if value is None or value.get("storeId") != store_id:

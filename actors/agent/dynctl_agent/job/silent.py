@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 from ..common.log import log
+from ..common.messages import Described, Origin, Stale
+from ..common.template import ActorTemplate
 from .ray_api import ActorUnavailableError, RayActorError, ask
 from .rebuild import forget_unmade, resume
 from .runner import Runner
@@ -44,7 +45,7 @@ async def _listen(runner: Runner, actor: ActorView) -> None:
         if not unit.stopping:
             await runner.live.forget()  # the next look takes it for what it is
         return
-    actor.template = next((a for a in described["template"]["actors"] if a["name"] == actor.name), {})
+    actor.template = next((a for a in described["template"]["actors"] if a["name"] == actor.name), ActorTemplate())
     actor.adopt(handle, described)
     runner.live.watch(actor)
     actor.described = described
@@ -53,11 +54,11 @@ async def _listen(runner: Runner, actor: ActorView) -> None:
     runner.live.changed()
 
 
-async def _described(runner: Runner, actor: ActorView) -> dict[str, Any] | None:
+async def _described(runner: Runner, actor: ActorView) -> Described | Stale | None:
     handle = actor.handle
     while actor.handle is handle and actor.silent and not runner.live.gone:
         try:
-            described: dict[str, Any] = await ask(handle.describe.remote(runner.live.world.caller()))
+            described: Described | Stale = await ask(handle.describe.remote(runner.live.world.caller()))
             return described
         except ActorUnavailableError:
             await asyncio.sleep(LOOK)
@@ -71,11 +72,11 @@ async def _described(runner: Runner, actor: ActorView) -> dict[str, Any] | None:
 def _go_on(runner: Runner) -> None:
     """All have answered: the unit is known as if they had at once."""
     unit = runner.unit
-    described: list[dict[str, Any]] = [a.described for a in unit.actors.values() if a.live and a.described]
+    described: list[Described] = [a.described for a in unit.actors.values() if a.live and a.described]
     newest = max(described, key=lambda d: (d["snapshot"]["startedAt"], d["createdAt"]))
     unit.identify(newest["template"], newest["placement"])
     unit.executes(newest["template"])
-    unit.told(newest.get("origin") or {})
+    unit.told(newest.get("origin") or Origin())
     command = None if unit.stopping or runner.busy else resume(runner.live.world, unit, described)
     forget_unmade(unit, command)
     if command is not None:

@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 from ..common.log import log
-from ..common.template import references
+from ..common.messages import Described, Failure, Header, Request, Stale
+from ..common.template import ActorTemplate, Group, PortRule, references
 from . import pause
 from .commands import Command
 from .live import LiveUnit
@@ -111,19 +112,19 @@ async def _ensure_group(live: LiveUnit, command: Command) -> bool:
     return created
 
 
-async def _create_group(live: LiveUnit, wanted: dict[str, Any]) -> Any:
+async def _create_group(live: LiveUnit, wanted: Group) -> Any:
     live.unit.group_handle = await live.world.ray.create_group(wanted)
     return live.unit.group_handle
 
 
-def _has_group(unit: UnitView, wanted: dict[str, Any]) -> bool:
+def _has_group(unit: UnitView, wanted: Group) -> bool:
     """Living actors prove a group; to ask Ray again would cost more than an exec."""
     living = any(a.live for a in unit.actors.values())
     same = unit.group.get("name") == wanted["name"] and unit.group.get("state") == "CREATED"
     return living and same and unit.group_handle is not None
 
 
-def _other_shape(row: dict[str, Any], wanted: dict[str, Any]) -> bool:
+def _other_shape(row: dict[str, Any], wanted: Group) -> bool:
     def shape(bundle: dict[str, Any]) -> tuple[float, float]:
         return (float(bundle.get("CPU", 0)), float(bundle.get("GPU", 0)))
 
@@ -170,7 +171,7 @@ async def give_up(live: LiveUnit, reason: str, message: str) -> None:
 # Actors.
 
 
-async def _drive(live: LiveUnit, command: Command, template: dict[str, Any]) -> None:
+async def _drive(live: LiveUnit, command: Command, template: ActorTemplate) -> None:
     actor = live.unit.actors[template["name"]]
     goal = command.attempts.get(actor.name)
     try:
@@ -184,7 +185,7 @@ async def _drive(live: LiveUnit, command: Command, template: dict[str, Any]) -> 
             live.died(actor, actor.handle, str(err))
 
 
-async def _ensure_actor(live: LiveUnit, command: Command, template: dict[str, Any]) -> None:
+async def _ensure_actor(live: LiveUnit, command: Command, template: ActorTemplate) -> None:
     unit, ray = live.unit, live.world.ray
     actor = unit.actors[template["name"]]
     if actor.live:
@@ -214,11 +215,11 @@ async def _ensure_actor(live: LiveUnit, command: Command, template: dict[str, An
     live.changed()
 
 
-async def _ask_found(live: LiveUnit, handle: Any) -> dict[str, Any]:
+async def _ask_found(live: LiveUnit, handle: Any) -> Described | Stale:
     """What an actor says that is there already. It may be dying, or wait for a group that
     is no more; its name is free afterwards. One whose group waits for nodes waits with it.
     Raises RayActorError, asyncio.TimeoutError."""
-    call: asyncio.Future[dict[str, Any]] = asyncio.ensure_future(ask(handle.describe.remote(live.world.caller())))
+    call: asyncio.Future[Described | Stale] = asyncio.ensure_future(ask(handle.describe.remote(live.world.caller())))
     try:
         while True:
             placed = live.unit.group.get("state") != "PENDING"
@@ -231,8 +232,8 @@ async def _ask_found(live: LiveUnit, handle: Any) -> dict[str, Any]:
         call.cancel()
 
 
-async def _create(live: LiveUnit, command: Command, template: dict[str, Any]) -> Any:
-    header = {
+async def _create(live: LiveUnit, command: Command, template: ActorTemplate) -> Any:
+    header: Header = {
         "storeId": live.unit.store_id, "actor": template["name"], "template": command.template,
         "placement": command.placement, "goals": command.attempts, "binDirs": live.world.config.bin_dirs,
         "cacheDir": live.world.config.cache_dir, "origin": command.origin,
@@ -250,7 +251,7 @@ async def _create(live: LiveUnit, command: Command, template: dict[str, Any]) ->
 # Attempts.
 
 
-async def _attempt(live: LiveUnit, command: Command, template: dict[str, Any]) -> None:
+async def _attempt(live: LiveUnit, command: Command, template: ActorTemplate) -> None:
     world, unit = live.world, live.unit
     actor, goal = unit.actors[template["name"]], command.attempts[template["name"]]
     if not _ready_to_execute(live, template):
@@ -267,7 +268,7 @@ async def _attempt(live: LiveUnit, command: Command, template: dict[str, Any]) -
     if failure is None:
         resolved = await _resolve(live, actor)
     own = f":{unit.unit}/"
-    request = {
+    request: Request = {
         "template": command.template, "attempt": goal, "resolved": resolved, "failure": failure,
         "uses": {k: v for k, v in resolved.items() if own not in k}, "previousLease": actor.snap["previousLease"],
         "lastExit": actor.snap["exit"] or actor.snap.get("lastExit"), "goals": command.attempts,
@@ -281,7 +282,7 @@ async def _attempt(live: LiveUnit, command: Command, template: dict[str, Any]) -
         world.facts.tell("unit-started", unit.fact("Executed", message))
 
 
-def _ready_to_execute(live: LiveUnit, template: dict[str, Any]) -> bool:
+def _ready_to_execute(live: LiveUnit, template: ActorTemplate) -> bool:
     for need in template.get("needs") or []:
         found = live.world.find(live.unit.server, need)
         if found is None or found.state != RUNNING:
@@ -289,9 +290,9 @@ def _ready_to_execute(live: LiveUnit, template: dict[str, Any]) -> bool:
     return True
 
 
-async def _find_ports(live: LiveUnit, actor: ActorView) -> dict[str, str] | None:
+async def _find_ports(live: LiveUnit, actor: ActorView) -> Failure | None:
     """Ports for the next attempt, recorded in the actor; a failure if there are none."""
-    rules: list[dict[str, Any]] = actor.template.get("ports") or []
+    rules: list[PortRule] = actor.template.get("ports") or []
     if not rules:
         return None
     # On another machine the port of the last attempt is a number like any other.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from ..common.log import log
-from ..common.messages import UNKNOWN
+from ..common.messages import UNKNOWN, Origin
 from .commands import SWEEP, Command
 from .foreign import end_children
 from .live import LiveUnit
@@ -47,7 +46,7 @@ def cut(live: LiveUnit, grace: float) -> tuple[str, dict[str, int] | None]:
     return f"; {lost} requests were not finished within {grace:.0f} s and were lost", {"lostRequests": lost}
 
 
-async def remove(live: LiveUnit, grace: float, origin: dict[str, Any] | None = None) -> None:
+async def remove(live: LiveUnit, grace: float, origin: Origin | None = None) -> None:
     """Processes, actors, group. Repeats what fails: a stop has no other end."""
     unit, ray = live.unit, live.world.ray
     await live.settle()
@@ -93,7 +92,7 @@ def _made(live: LiveUnit, actor: ActorView) -> bool:
     return actor.live or (actor.silent and live.unit.group.get("state") != "PENDING")
 
 
-async def _end_process(live: LiveUnit, actor: ActorView, grace: float, origin: dict[str, Any] | None) -> None:
+async def _end_process(live: LiveUnit, actor: ActorView, grace: float, origin: Origin | None) -> None:
     if not _made(live, actor):
         return  # nothing runs in it
     if live.unit.foreign and not hasattr(actor.handle, "describe"):

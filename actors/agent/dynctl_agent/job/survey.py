@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from ..common.deadline import in_time
 from ..common.log import log
+from ..common.messages import Inventory
+from .observed import Told
 from .parsers import Parsers
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Survey:
         self._asking: dict[str, asyncio.Future[None]] = {}
         self._cards: set[str] = set()  # nodes that have any
         self._ours: set[int] = set()  # process groups of our workers, dead ones included
-        self._found: dict[str, dict[str, Any]] = {}
+        self._found: dict[str, Inventory] = {}
         self.parsers = Parsers(world, self._quiet, self._tell_all)
 
     async def begin(self, own: str) -> None:
@@ -83,7 +85,7 @@ class Survey:
         finally:
             self._asking.pop(node, None)
 
-    def _take(self, node: str, found: dict[str, Any]) -> None:
+    def _take(self, node: str, found: Inventory) -> None:
         self._due[node] = time.monotonic() + (EVERY_WITH_CARDS if found["cards"] else EVERY)
         if found["cards"]:
             self._cards.add(node)
@@ -103,4 +105,4 @@ class Survey:
 
     def _tell(self, node: str) -> None:
         found = {**self._found[node], "parsers": self.parsers.of(node)}
-        self._nodes.tell(node, {k: v for k, v in found.items() if v})
+        self._nodes.tell(node, cast(Told, {k: v for k, v in found.items() if v}))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from ..common.log import parse_time, timestamp
+from ..common.messages import Counts, Described, Exit, Origin, Snapshot
+from ..common.template import ActorTemplate, Group, PortRule, UnitTemplate
+from .observed import FactData, ObservedActor, ObservedExit, ObservedUnit
 
 PENDING, PLACING, WAITING, STARTING = "Pending", "Placing", "Waiting", "Starting"
 RUNNING, EXITED, STOPPING, DEAD = "Running", "Exited", "Stopping", "Dead"
@@ -14,7 +17,7 @@ WORST = (STOPPING, DEAD, EXITED, PENDING, PLACING, WAITING, STARTING, RUNNING)
 # An exit counts as one without infra if that was away this long before it.
 INFRA_AWAY = 30.0
 
-NO_SNAPSHOT: dict[str, Any] = {
+NO_SNAPSHOT: Snapshot = {
     "state": PENDING, "childPid": 0, "attempt": 0, "failures": 0, "digest": "", "ports": {}, "uses": {},
     "lease": 0, "startedAt": 0.0, "readyAt": 0.0, "exit": None, "lastExit": None, "previousLease": 0, "version": -1,
 }
@@ -23,15 +26,15 @@ NO_SNAPSHOT: dict[str, Any] = {
 class ActorView:
     """One actor. `snap` is what it said last; it survives the actor's death."""
 
-    def __init__(self, name: str, template: dict[str, Any] | None = None) -> None:
+    def __init__(self, name: str, template: ActorTemplate | None = None) -> None:
         self.name = name
-        self.template = template or {}
+        self.template: ActorTemplate = template or {}
         self.handle: Any = None
         self.actor_id = ""
         self.phase = PENDING  # until the actor has answered; DEAD after its death
-        self.snap: dict[str, Any] = dict(NO_SNAPSHOT)
+        self.snap: Snapshot = NO_SNAPSHOT.copy()
         self.node = self.ip = ""
-        self.next_ports: list[dict[str, Any]] = []  # the rules of the attempt asked for
+        self.next_ports: list[PortRule] = []  # the rules of the attempt asked for
         self.ports_ip = ""  # where the ports of `snap` were found
         self.gpus: list[str] = []
         self.pid = 0
@@ -40,7 +43,7 @@ class ActorView:
         self.stopping = False
         self.died = False
         self.silent = False  # of our class, found, and has not said yet what it is
-        self.described: dict[str, Any] | None = None  # what it said at last
+        self.described: Described | None = None  # what it said at last
         self.watch: Any = None
 
     @property
@@ -62,7 +65,7 @@ class ActorView:
             return WAITING if self.aimed > self.snap["attempt"] else EXITED
         return state
 
-    def adopt(self, handle: Any, described: dict[str, Any]) -> None:
+    def adopt(self, handle: Any, described: Described) -> None:
         """Take over a living actor. What an earlier actor of this name did is kept
         until this one has executed something."""
         self.handle, self.phase, self.died, self.silent = handle, "", False, False
@@ -72,59 +75,66 @@ class ActorView:
         snap, self.ports_ip = described["snapshot"], self.ip
         if snap["attempt"] == 0 and self.snap["attempt"] > 0:
             kept = ("attempt", "failures", "digest", "exit", "lastExit", "previousLease", "ports")
-            snap, self.ports_ip = {**snap, **{k: self.snap[k] for k in kept}}, before
+            snap, self.ports_ip = self._with_own(snap, *kept), before
         self.snap = snap
 
     def silence(self, handle: Any, placed: bool) -> None:
         """It is there and does not answer: it is slow, or not made yet."""
         self.handle, self.silent, self.phase = handle, True, STARTING if placed else PLACING
 
-    def recall(self, old: dict[str, Any]) -> None:
-        """Take what was reported of it last (state.Actor)."""
+    def recall(self, old: ObservedActor) -> None:
+        """Take what was reported of it last."""
         kept = (
             "state", "attempt", "failures", "digest", "ports", "uses", "lease", "previousLease", "childPid",
-            "exit", "lastExit",
         )
-        self.snap.update({k: old[k] for k in kept if k in old})
+        known = cast(dict[str, Any], self.snap)
+        known.update({k: v for k, v in old.items() if k in kept})
         for k in ("startedAt", "readyAt"):
-            self.snap[k] = parse_time(old[k]) if old.get(k) else 0.0
-        for k in ("exit", "lastExit"):
-            if self.snap.get(k):
-                self.snap[k] = {**self.snap[k], "at": parse_time(self.snap[k]["at"])}
+            known[k] = parse_time(str(old.get(k))) if old.get(k) else 0.0
+        if "exit" in old:
+            self.snap["exit"] = _read(old["exit"])
+        if "lastExit" in old:
+            self.snap["lastExit"] = _read(old["lastExit"])
         self.node, self.ip, self.pid = old.get("node", ""), old.get("ip", ""), old.get("pid", 0)
         self.ports_ip = self.ip
 
-    def absorb(self, snap: dict[str, Any]) -> bool:
+    def _with_own(self, snap: Snapshot, *kept: str) -> Snapshot:
+        """A snapshot in which these fields are as they were."""
+        return cast(Snapshot, {**snap, **{k: self.snap.get(k) for k in kept}})
+
+    def absorb(self, snap: Snapshot) -> bool:
         """Take a newer snapshot; says whether it was newer."""
         if snap["version"] <= self.snap["version"]:
             return False
         self.ports_ip = self.ip
         if snap["attempt"] < self.snap["attempt"]:
             kept = ("attempt", "failures", "digest", "exit", "lastExit", "previousLease")
-            snap = {**snap, **{k: self.snap.get(k) for k in kept}}
+            snap = self._with_own(snap, *kept)
         self.snap = snap
         return True
 
-    def die(self, message: str, now: float) -> None:
-        """The actor is gone, and with it its process."""
+    def die(self, message: str, now: float) -> Exit:
+        """The actor is gone, and with it its process, which ended like this."""
         ready = self.snap["readyAt"]
         attempt = max(self.snap["attempt"], self.aimed)
         running = self.snap["state"] in (STARTING, RUNNING, STOPPING)
-        if self.snap["exit"] is None or running or attempt > self.snap["attempt"]:
-            self.snap["exit"] = {
+        end = self.snap["exit"]
+        if end is None or running or attempt > self.snap["attempt"]:
+            end = self.snap["exit"] = {
                 "attempt": attempt, "code": -9, "reason": "ActorDied", "logTail": message[:2000],
                 "at": now, "readyFor": now - ready if ready else 0.0,
             }
-        self.snap.update(
-            state=DEAD, childPid=0, attempt=attempt, lease=0, readyAt=0.0, version=-1,
-            previousLease=self.snap["lease"] or self.snap["previousLease"],
-        )
+        self.snap.update({
+            "state": DEAD, "childPid": 0, "attempt": attempt, "lease": 0, "readyAt": 0.0, "version": -1,
+            "previousLease": self.snap["lease"] or self.snap["previousLease"],
+        })
         self.phase, self.handle, self.pid, self.died, self.silent = DEAD, None, 0, True, False
+        return end
 
-    def value(self) -> dict[str, Any]:
+    def value(self) -> ObservedActor:
         """state.Actor."""
         s = self.snap
-        out = {
+        out: ObservedActor = {
             "name": self.name, "bundle": self.template.get("bundle", 0), "state": self.state,
             "node": self.node, "ip": self.ip, "gpus": self.gpus, "pid": self.pid,
             "childPid": s["childPid"], "attempt": s["attempt"], "failures": s["failures"],
@@ -136,10 +146,19 @@ class ActorView:
         if s["readyAt"]:
             out["readyAt"] = timestamp(s["readyAt"])
         if s["exit"]:
-            out["exit"] = {**s["exit"], "at": timestamp(s["exit"]["at"])}
-        if s.get("lastExit"):  # an actor of an earlier version says nothing of it
-            out["lastExit"] = {**s["lastExit"], "at": timestamp(s["lastExit"]["at"])}
+            out["exit"] = _written(s["exit"])
+        last = s.get("lastExit")  # an actor of an earlier version says nothing of it
+        if last:
+            out["lastExit"] = _written(last)
         return out
+
+
+def _written(end: Exit) -> ObservedExit:
+    return cast(ObservedExit, {**end, "at": timestamp(end["at"])})
+
+
+def _read(end: ObservedExit | None) -> Exit | None:
+    return cast(Exit, {**end, "at": parse_time(end["at"])}) if end else None
 
 
 class UnitView:
@@ -151,8 +170,8 @@ class UnitView:
         self.replica = self.worker = 0
         self.attempt = self.failures = 0  # of the placement
         self.placement_timeout = 0.0
-        self.template: dict[str, Any] | None = None
-        self.group: dict[str, Any] = {"name": ""}
+        self.template: UnitTemplate | None = None
+        self.group: Group = {"name": ""}
         self.group_handle: Any = None
         self.bundle_nodes: dict[str, str] = {}  # node id by bundle
         self.actors: dict[str, ActorView] = {}
@@ -168,12 +187,12 @@ class UnitView:
         self.cause_id, self.epoch, self.spec_revision = "", 0, 0
         self._state, self._changed_at = "", time.time()
 
-    def told(self, origin: dict[str, Any]) -> None:
+    def told(self, origin: Origin) -> None:
         """Remember the command (Command.origin) that something is done for."""
         self.cause_id = origin.get("causeId") or ""
         self.epoch, self.spec_revision = int(origin.get("epoch") or 0), int(origin.get("specRevision") or 0)
 
-    def identify(self, template: dict[str, Any], placement: dict[str, int]) -> None:
+    def identify(self, template: UnitTemplate, placement: Counts) -> None:
         """Take the identity from a template that is to run."""
         self.model, self.role = template.get("model", ""), template.get("role", "")
         self.replica, self.worker = template.get("replica", 0), template.get("worker", 0)
@@ -184,11 +203,11 @@ class UnitView:
             self.executes(template)
         wanted = template["placementGroup"]
         if self.group.get("name") != wanted["name"]:
-            self.group = dict(wanted)
+            self.group = wanted.copy()
         for actor in template["actors"]:
             self.actors.setdefault(actor["name"], ActorView(actor["name"], actor))
 
-    def recall(self, value: dict[str, Any]) -> None:
+    def recall(self, value: ObservedUnit) -> None:
         """Take the identity from what was reported of it last."""
         for k in ("model", "role", "replica", "worker", "generation", "digest", "restart", "attempt", "failures"):
             setattr(self, k, value.get(k, getattr(self, k)))
@@ -204,7 +223,7 @@ class UnitView:
         """True if any of its actors has executed anything."""
         return any(a.snap["attempt"] for a in self.actors.values())
 
-    def executes(self, template: dict[str, Any]) -> None:
+    def executes(self, template: UnitTemplate) -> None:
         """The template that an actor of the unit executes from now on."""
         self.template = template
         self.digest, self.restart = template.get("digest", ""), template.get("restart", "")
@@ -237,12 +256,12 @@ class UnitView:
         """Whether it is on its way to run."""
         return self.state in (PENDING, PLACING, WAITING, STARTING)
 
-    def value(self, incarnation: int) -> dict[str, Any]:
+    def value(self, incarnation: int) -> ObservedUnit:
         """state.Unit, without sentAt."""
         state = self.state
         if state != self._state:
             self._state, self._changed_at = state, time.time()
-        out = {
+        out: ObservedUnit = {
             "incarnation": incarnation, "server": self.server, "unit": self.unit, "model": self.model,
             "role": self.role, "replica": self.replica, "generation": self.generation, "worker": self.worker,
             "storeId": self.store_id, "state": state, "reason": self.reason, "message": self.message,
@@ -257,11 +276,11 @@ class UnitView:
         return out
 
     def _ordered(self) -> list[ActorView]:
-        order = [a["name"] for a in (self.template or {}).get("actors", [])]
+        order = [a["name"] for a in self.template.get("actors", [])] if self.template else []
         rank = {name: i for i, name in enumerate(order)}
         return sorted(self.actors.values(), key=lambda a: (rank.get(a.name, len(rank)), a.name))
 
-    def fact(self, reason: str = "", message: str = "") -> dict[str, Any]:
+    def fact(self, reason: str = "", message: str = "") -> FactData:
         """The data of a fact about this unit."""
         return {
             "server": self.server, "unit": self.unit, "model": self.model, "generation": self.generation,

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..common.log import log
+from ..common.messages import Caller
 from ..common.template import promised, span
 from .bus import Bus
 from .config import Config
@@ -47,7 +48,7 @@ class World:
         self._node_locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def caller(self) -> dict[str, Any]:
+    def caller(self) -> Caller:
         """Who calls, for actors."""
         return {"storeId": self.config.store_id, "incarnation": self.incarnation}
 
