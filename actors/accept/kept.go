@@ -67,11 +67,11 @@ func (s storedTemplates) pruned(used func() map[string]bool) (out storedTemplate
 		return out, changed
 	}
 	there := used()
-	kept := slices.DeleteFunc(slices.Clone(out.Others), func(t actors.ModelTemplate) bool {
+	left := slices.DeleteFunc(slices.Clone(out.Others), func(t actors.ModelTemplate) bool {
 		return !there[t.Generation] || t.Generation == s.Model.Generation
 	})
-	if len(kept) != len(out.Others) {
-		out.Others, changed = kept, true
+	if len(left) != len(out.Others) {
+		out.Others, changed = left, true
 	}
 	return out, changed
 }

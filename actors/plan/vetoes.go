@@ -12,26 +12,26 @@ import (
 type veto struct {
 	name string
 	on   []rule
-	// holds reports whether nothing of the set may leave; says is what a roll that stalls
+	// applies reports whether nothing of the set may leave; says is what a roll that stalls
 	// for it says, empty where it passes by itself.
-	holds func(a *admission) bool
-	says  string
+	applies func(a *admission) bool
+	says    string
 	// keep is what of a set may leave.
 	keep func(a *admission, set []*unit, unavailable int) []*unit
 }
 
 var vetoes = []veto{
 	{name: "who is registered is not known", on: []rule{unwantedRole, makesRoom, wholePieces, replaced},
-		holds: func(a *admission) bool { return !a.m.server.regs.Known },
-		says:  "Dynamo's etcd does not answer, so nothing that serves is stopped"},
+		applies: func(a *admission) bool { return !a.m.server.regs.Known },
+		says:    "Dynamo's etcd does not answer, so nothing that serves is stopped"},
 	{name: "who serves is not known", on: []rule{restarted, unwantedRole, makesRoom, wholePieces, replaced},
-		holds: func(a *admission) bool { return a.m.unheard() }},
+		applies: func(a *admission) bool { return a.m.unheard() }},
 	{name: "what runs may serve", on: []rule{servesNobody}, keep: (*admission).notRunning},
 	// docs/dynamo.md, "When etcd is executed again": who leaves then still gets requests.
 	{name: "the frontend is behind", on: []rule{restarted, unwantedRole, makesRoom, wholePieces, replaced},
-		holds: (*admission).frontendBehind},
+		applies: (*admission).frontendBehind},
 	{name: "no others serve in their place", on: []rule{beyondCount}, keep: (*admission).spare},
-	{name: "the new set is not ready", on: []rule{unwantedRole}, holds: func(a *admission) bool { return !a.newSetReady() }},
+	{name: "the new set is not ready", on: []rule{unwantedRole}, applies: func(a *admission) bool { return !a.newSetReady() }},
 	{name: "the old ones serve alone", on: []rule{replaced}, keep: (*admission).beyondAlone},
 	{name: "more would be missing than may", on: []rule{makesRoom, replaced}, keep: (*admission).withinBudget},
 	// docs/dynamo.md, "Between generations": a namespace with one role only serves nobody.
@@ -58,7 +58,7 @@ func (a *admission) admit(why rule, set []*unit, unavailable int) []*unit {
 // admitsNone reports whether a veto holds for whatever is wished for by a rule.
 func (a *admission) admitsNone(why rule) bool {
 	for _, v := range vetoes {
-		if v.holds != nil && slices.Contains(v.on, why) && v.holds(a) {
+		if v.applies != nil && slices.Contains(v.on, why) && v.applies(a) {
 			if v.says != "" {
 				a.m.stalled = v.says
 			}

@@ -64,7 +64,7 @@ func Placed(u state.Unit, nodes []string, address func(node string) string) stat
 func Place(group state.PlacementGroup, rooms []place.Room) []string {
 	rooms = slices.Clone(rooms)
 	slices.SortStableFunc(rooms, func(a, b place.Room) int { return cmp.Compare(a.FreeGPUs, b.FreeGPUs) })
-	holds := func(n place.Room, b state.BundleShape) bool {
+	fits := func(n place.Room, b state.BundleShape) bool {
 		return n.Alive && n.FreeGPUs >= b.GPU && n.FreeCPUs >= b.CPU
 	}
 	if group.Strategy == place.StrictPack {
@@ -73,7 +73,7 @@ func Place(group state.PlacementGroup, rooms []place.Room) []string {
 			all.CPU += b.CPU
 			all.GPU += b.GPU
 		}
-		i := slices.IndexFunc(rooms, func(n place.Room) bool { return holds(n, all) })
+		i := slices.IndexFunc(rooms, func(n place.Room) bool { return fits(n, all) })
 		if i < 0 {
 			return nil
 		}
@@ -81,7 +81,7 @@ func Place(group state.PlacementGroup, rooms []place.Room) []string {
 	}
 	var chosen []string
 	for _, b := range group.Bundles {
-		i := slices.IndexFunc(rooms, func(n place.Room) bool { return holds(n, b) && !slices.Contains(chosen, n.ID) })
+		i := slices.IndexFunc(rooms, func(n place.Room) bool { return fits(n, b) && !slices.Contains(chosen, n.ID) })
 		if i < 0 {
 			return nil
 		}
@@ -90,29 +90,29 @@ func Place(group state.PlacementGroup, rooms []place.Room) []string {
 	return chosen
 }
 
-// Held is what the bundles of a unit hold, by node, as far as that is known.
-func Held(u state.Unit) map[string]state.BundleShape {
-	held := map[string]state.BundleShape{}
+// Used is what the bundles of a unit take, by node, as far as that is known.
+func Used(u state.Unit) map[string]state.BundleShape {
+	used := map[string]state.BundleShape{}
 	for i, b := range u.PlacementGroup.Bundles {
 		if id := u.NodeOf(i); id != "" {
-			h := held[id]
-			held[id] = state.BundleShape{CPU: h.CPU + b.CPU, GPU: h.GPU + b.GPU}
+			h := used[id]
+			used[id] = state.BundleShape{CPU: h.CPU + b.CPU, GPU: h.GPU + b.GPU}
 		}
 	}
-	return held
+	return used
 }
 
 // Rooms is what is left of the nodes beside the units.
 func Rooms(nodes []state.Node, units []state.Unit) []place.Room {
-	held := map[string]state.BundleShape{}
+	used := map[string]state.BundleShape{}
 	for _, u := range units {
-		for id, b := range Held(u) {
-			held[id] = state.BundleShape{CPU: held[id].CPU + b.CPU, GPU: held[id].GPU + b.GPU}
+		for id, b := range Used(u) {
+			used[id] = state.BundleShape{CPU: used[id].CPU + b.CPU, GPU: used[id].GPU + b.GPU}
 		}
 	}
 	rooms := make([]place.Room, len(nodes))
 	for i, n := range nodes {
-		rooms[i] = place.Room{Node: n, FreeGPUs: n.GPUs - held[n.ID].GPU, FreeCPUs: n.CPUs - held[n.ID].CPU}
+		rooms[i] = place.Room{Node: n, FreeGPUs: n.GPUs - used[n.ID].GPU, FreeCPUs: n.CPUs - used[n.ID].CPU}
 	}
 	return rooms
 }

@@ -90,7 +90,7 @@ func (f *forecast) measure() {
 
 // move gives back (+1) or takes (-1) what the bundles of a unit hold.
 func (f *forecast) move(u state.Unit, sign int) {
-	for id, b := range simulated.Held(u) {
+	for id, b := range simulated.Used(u) {
 		if left, ok := f.free[id]; ok {
 			f.free[id] = state.BundleShape{CPU: left.CPU + sign*b.CPU, GPU: left.GPU + sign*b.GPU}
 		}

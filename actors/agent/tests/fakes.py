@@ -129,7 +129,7 @@ class Handle:
         """With its process, which lets go of what it held."""
         self.dead.set()
         if self.actor is not None:
-            self.actor._holder.keep(())
+            self.actor._ports.release_all_but(())
         for process in self.actor.started if self.actor else []:
             process.end(-9)
 

@@ -88,41 +88,41 @@ class RealSockets(unittest.TestCase):
 
 
 class Held(unittest.TestCase):
-    def assign(self, holder, *seeds):
+    def assign(self, own, *seeds):
         rules = [{"name": str(n), "seed": seed} for n, seed in enumerate(seeds)]
-        return list(holder.assign(rules, frozenset(), {}).values())
+        return list(own.assign(rules, frozenset(), {}).values())
 
     def test_what_one_has_found_another_does_not_before_anybody_listens(self):
-        one, two = ports.Holder(), ports.Holder()
+        one, two = ports.Reservation(), ports.Reservation()
         first, second = self.assign(one, 28400, 28400)
         self.assertEqual(self.assign(one, 28400, 28400), [first, second], "its own it may have again")
         self.assertEqual(len({first, second, *self.assign(two, 28400, 28400)}), 4)
-        one.keep([second])
+        one.release_all_but([second])
         self.assertEqual(self.assign(two, 28400), [first], "what it has let go of is anybody's")
-        one.keep([])
-        two.keep([])
+        one.release_all_but([])
+        two.release_all_but([])
 
     def test_a_promise_is_not_given_twice(self):
-        one, two = ports.Holder(), ports.Holder()
+        one, two = ports.Reservation(), ports.Reservation()
         [port] = self.assign(one, 28450)
         rule = {"name": "p", "seed": port, "exact": True}
         with self.assertRaises(ports.PortConflict):
             two.assign([{"name": "other", "seed": port}, rule], frozenset(), {})
         self.assertEqual(self.assign(one, port + 1), [port + 1], "after a conflict nothing is held")
         self.assertEqual(two.assign([rule], frozenset(), {}), {"p": port})
-        one.keep([])
-        two.keep([])
+        one.release_all_but([])
+        two.release_all_but([])
 
     def test_it_ends_with_its_process(self):
-        program = "from dynctl_agent.actor import ports; print((h := ports.Holder()).assign([{'name': 'p', 'seed': 28480}], set(), {})['p'], flush=True); input()"
+        program = "from dynctl_agent.actor import ports; print((h := ports.Reservation()).assign([{'name': 'p', 'seed': 28480}], set(), {})['p'], flush=True); input()"
         with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
             port = int(other.stdout.readline())
-            holder = ports.Holder()
-            self.assertFalse(holder.try_hold(port))
+            own = ports.Reservation()
+            self.assertFalse(own.try_reserve(port))
             other.kill()
             other.wait()
-            self.assertTrue(holder.try_hold(port))
-            holder.keep([])
+            self.assertTrue(own.try_reserve(port))
+            own.release_all_but([])
 
 
 if __name__ == "__main__":

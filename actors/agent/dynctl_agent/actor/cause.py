@@ -70,7 +70,7 @@ SPOKEN = (
     re.compile(r"(?P<text>flag provided but not defined: .*|invalid value .* for flag .*)"),
 )
 
-# What says that something else went wrong, and not what.
+# What reports that something else went wrong, and not what.
 EMPTY = re.compile(
     r"root cause above|stack trace(?: \(above\))? for (?:the )?root cause|EngineDeadError|Executor worker (?:returned error|died)"
     r"|scheduler is dead|Initialization failed\. Please see|child failed|relevant logs|please check the error log"
@@ -188,15 +188,15 @@ def find(text: str, recent: int = RECENT) -> Found | None:
 
 def _since(found: list[Found], lines: list[Line], end: int, recent: int) -> list[Found]:
     """Those after which nobody did ordinary work for long."""
-    kept: list[Found] = []
+    counted: list[Found] = []
     quiet, at = 0, end
     for f in reversed(found):
         quiet += sum(1 for line in lines[f.end + 1 : at] if line.level and line.level not in BAD)
         if quiet > recent:
             break
-        quiet, at = 0 if kept else quiet, min(at, f.at)
-        kept.append(f)
-    return kept[::-1]
+        quiet, at = 0 if counted else quiet, min(at, f.at)
+        counted.append(f)
+    return counted[::-1]
 
 
 def _root(found: Found) -> Found:

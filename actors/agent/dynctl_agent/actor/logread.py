@@ -1,7 +1,7 @@
 """Reading the log of a process for somebody who follows it, in the actor.
 
-A reader says where it stands (Position). A log is rotated under it, and begins
-anew with each attempt; what it had not read by then lies in `.1` and comes first.
+A reader says where it stands (Position). A log is rotated under it, and starts
+over with each attempt; what it had not read by then lies in `.1` and comes first.
 """
 
 from __future__ import annotations
@@ -43,24 +43,24 @@ def first(log: Log, lines: int) -> dict[str, Any]:
 
 def previous(log: Log, at: Position | None, lines: int) -> dict[str, Any]:
     """The same of `.1`: the log of the attempt before, or what was rotated away."""
-    kept = Log(log.path + ".1", at.attempt if at else max(log.attempt - 1, 0), log.rotations)
-    return _chunk(kept, at.offset) if at else first(kept, lines)
+    older = Log(log.path + ".1", at.attempt if at else max(log.attempt - 1, 0), log.rotations)
+    return _chunk(older, at.offset) if at else first(older, lines)
 
 
 def read(log: Log, at: Position) -> dict[str, Any]:
     """What follows a position."""
-    # An actor made anew has executed and rotated nothing yet.
+    # A recreated actor has executed and rotated nothing yet.
     log = log._replace(attempt=log.attempt or at.attempt, rotations=max(log.rotations, at.rotations))
-    kept = Log(log.path + ".1", at.attempt, at.rotations)
+    older = Log(log.path + ".1", at.attempt, at.rotations)
     if at.attempt != log.attempt:
         # An attempt that wrote nothing leaves its file to the next one.
-        if at.file and inode(kept.path) == at.file and size(kept.path) > at.offset:
-            return {**_chunk(kept, at.offset), "more": True}
+        if at.file and inode(older.path) == at.file and size(older.path) > at.offset:
+            return {**_chunk(older, at.offset), "more": True}
         return _chunk(log, 0)
     if at.rotations < log.rotations or at.offset > size(log.path):
         # .1 is a copy, and the file itself was emptied.
-        if log.rotations - at.rotations <= 1 and size(kept.path) > at.offset:
-            return {**_chunk(kept, at.offset), "file": at.file, "more": True}
+        if log.rotations - at.rotations <= 1 and size(older.path) > at.offset:
+            return {**_chunk(older, at.offset), "file": at.file, "more": True}
         # A rotation is counted only after it was done.
         return _chunk(log._replace(rotations=max(log.rotations, at.rotations + 1)), 0)
     return _chunk(log, at.offset)

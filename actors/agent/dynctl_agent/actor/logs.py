@@ -49,14 +49,14 @@ def told(text: str, heading: str = "") -> str:
     """The last lines below a heading, in TOLD_BYTES of UTF-8: of a long line its
     beginning, and of too many lines the last ones."""
     left = TOLD_BYTES - len(heading.encode())
-    kept: list[str] = []
+    lines: list[str] = []
     for line in reversed(last_lines(text).splitlines()):
         line = line if len(line) <= TOLD_LINE else line[:TOLD_LINE] + "…"
         left -= len(line.encode()) + 1
         if left < 0:
             break
-        kept.append(line)
-    return heading + "\n".join(reversed(kept))
+        lines.append(line)
+    return heading + "\n".join(reversed(lines))
 
 
 def plain(text: str) -> str:

@@ -1,9 +1,9 @@
 """Free ports on this node.
 
 A port is found before its process is executed, and a worker listens half a minute later.
-What an actor has found it holds until then and for as long as it lives, by a socket with
-an abstract name: those are of one network, as ports are, and end with their process. So
-two fleets on one machine do not find the same port.
+What an actor has found it reserves until then and for as long as it lives, by a socket
+with an abstract name: those are of one network, as ports are, and end with their process.
+So two fleets on one machine do not find the same port.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def assign(
 ) -> dict[str, int]:
     """The ports of one process by name.
 
-    rules are the template's; taken is what other units on this node hold or were
+    rules are the template's; taken is what other units on this node use or were
     promised; previous are the ports of the last attempt. Raises PortConflict.
     """
     found: dict[str, int] = {}
@@ -86,29 +86,29 @@ def assign(
     return found
 
 
-class Holder:
-    """The ports that one actor holds."""
+class Reservation:
+    """The ports that are reserved for the processes of one actor."""
 
     def __init__(self) -> None:
-        self._held: dict[int, socket.socket] = {}
+        self._names: dict[int, socket.socket] = {}
 
     def assign(self, rules: list[PortRule], taken: Set[int], previous: Mapping[str, int]) -> dict[str, int]:
-        """As `assign`, and holds what was found instead of what it held before; after a
-        PortConflict it holds what it did."""
-        before = set(self._held)
+        """As `assign`, and reserves what was found instead of what was reserved before; after
+        a PortConflict that stays reserved."""
+        before = set(self._names)
         try:
-            found = assign(rules, taken, previous, self.try_hold)
+            found = assign(rules, taken, previous, self.try_reserve)
         except PortConflict:
-            self.keep(before)
+            self.release_all_but(before)
             raise
-        self.keep(span(rules, found))
+        self.release_all_but(span(rules, found))
         return found
 
-    def try_hold(self, port: int) -> bool:
-        """Hold a port on which a server could listen; False if it is somebody's."""
+    def try_reserve(self, port: int) -> bool:
+        """Reserve a port on which a server could listen; False if it is somebody's."""
         if not is_free(port):
             return False
-        if port in self._held:
+        if port in self._names:
             return True
         name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
@@ -117,10 +117,10 @@ class Holder:
             name.close()
             # Another error: abstract names do not exist here, and bind(2) is all there is.
             return err.errno != errno.EADDRINUSE
-        self._held[port] = name
+        self._names[port] = name
         return True
 
-    def keep(self, wanted: Iterable[int]) -> None:
-        """Let go of all others."""
-        for port in set(self._held).difference(wanted):
-            self._held.pop(port).close()
+    def release_all_but(self, wanted: Iterable[int]) -> None:
+        """Let others have the rest."""
+        for port in set(self._names).difference(wanted):
+            self._names.pop(port).close()

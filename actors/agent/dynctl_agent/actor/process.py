@@ -183,7 +183,7 @@ class Patience:
 
 
 async def end(gone: Callable[[], bool], send: Callable[[int], None], patience: Patience) -> bool:
-    """SIGTERM, then SIGKILL to what is still there; says whether it is gone at last."""
+    """SIGTERM, then SIGKILL to what is still there; reports whether it is gone at last."""
     for signum, wait in ((signal.SIGTERM, patience.term), (signal.SIGKILL, patience.kill)):
         if gone():
             return True

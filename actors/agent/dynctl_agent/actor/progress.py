@@ -1,4 +1,4 @@
-"""Whether an engine whose worker says that it is not well makes progress after all.
+"""Whether an engine whose worker reports itself unwell makes progress after all.
 
 A canary that waits behind a long prefill looks like one that nobody answers, and so does
 one that waits for what comes from a slow disk. What an engine counts, and what its

@@ -151,17 +151,17 @@ class Leftovers:
         self._segments = Segments() if engine else None
         if engine != "dynamo.vllm":
             return {}
-        kept = self._caches.variables(inherited)
+        cached = self._caches.variables(inherited)
         if self._scratch is None:
             self._scratch = Scratch(directory, template["label"])
         try:
             path = self._scratch.make()
         except OSError as err:
             log("warn", "no directory for temporary files of a process's own", error=str(err))
-            return kept
+            return cached
         for made in {self._scratch.path, path}:
             self._reaper.remove(made, os.lstat(made).st_ino)
-        return {**kept, **{n: path for n in ("TMPDIR", "VLLM_RPC_BASE_PATH") if n not in inherited}}
+        return {**cached, **{n: path for n in ("TMPDIR", "VLLM_RPC_BASE_PATH") if n not in inherited}}
 
     async def watch(self, session: int) -> None:
         """Note the segments of an attempt as they come, until cancelled."""

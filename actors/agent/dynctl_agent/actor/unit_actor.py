@@ -59,7 +59,7 @@ class UnitActor:
         self._created_at = time.time()
         # What the goals refer to; the unit's own template until there are newer ones.
         self._goal_template = self._unit_template
-        self._reaper, self._holder = Reaper(), ports.Holder()
+        self._reaper, self._ports = Reaper(), ports.Reservation()
         self._state, self._lock = State(), asyncio.Lock()
         self._execution: Execution | None = None  # the last one
         # The stop that was asked for first, told to whoever takes over meanwhile.
@@ -116,7 +116,7 @@ class UnitActor:
             return self._state.snapshot()
         known = {**previous, **self._state.now["ports"]}
         try:
-            found = self._holder.assign(rules, frozenset(taken), known)
+            found = self._ports.assign(rules, frozenset(taken), known)
         except ports.PortConflict as err:
             return {"conflict": str(err)}
         self._state.change(ports=found)
@@ -135,7 +135,7 @@ class UnitActor:
         return self._state.snapshot()
 
     async def terminate(self, caller: Caller, grace: float) -> Snapshot | Stale:
-        """End the process gracefully, to be executed anew."""
+        """End the process gracefully; another attempt follows."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
         async with self._lock:
@@ -143,7 +143,8 @@ class UnitActor:
         return self._state.snapshot()
 
     async def hold(self, caller: Caller, limit: float) -> Snapshot | Stale:
-        """Pause a process that runs until it is released, no longer than limit seconds."""
+        """Pause a process that runs until `release`, no longer than limit seconds. Actors of
+        earlier versions know a pause by these two names."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
         if self._execution is not None:
@@ -151,7 +152,7 @@ class UnitActor:
         return self._state.snapshot()
 
     async def release(self, caller: Caller) -> Snapshot | Stale:
-        """Let a process that is held go on."""
+        """End the pause."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
         if self._execution is not None:
@@ -169,7 +170,7 @@ class UnitActor:
             }
         async with self._lock:
             await self._end(grace, self._stop.get("retires", False))
-            self._holder.keep(())
+            self._ports.release_all_but(())
             self._state.change(state="Stopping")
         return self._state.snapshot()
 

@@ -116,7 +116,7 @@ def references(template: ActorTemplate) -> list[str]:
 
 
 def promised(rules: list[PortRule], ports: Mapping[str, int]) -> list[int]:
-    """The ports that a process with these rules gets or waits for, also while it holds
+    """The ports that a process with these rules gets or waits for, also while it has
     none: the exact ones, and those that it comes back on."""
     exact = {r["name"]: r["seed"] for r in rules if r.get("exact")}
     sticky = {r["name"]: ports[r["name"]] for r in rules if r.get("sticky") and r["name"] in ports}
@@ -124,6 +124,6 @@ def promised(rules: list[PortRule], ports: Mapping[str, int]) -> list[int]:
 
 
 def span(rules: list[PortRule], ports: Mapping[str, int]) -> list[int]:
-    """Every port that a process with these rules holds, those in a row included."""
+    """Every port that a process with these rules has, those in a row included."""
     counts = {r["name"]: r.get("count") or 1 for r in rules}
     return [p + i for name, p in sorted(ports.items()) for i in range(counts.get(name, 1))]

@@ -170,7 +170,7 @@ class Agent:
         await asyncio.gather(*(w.flush() for w in writers.values()))
 
     async def _refill(self) -> None:
-        """Report everything anew when the bucket has lost it. Until then the key says that
+        """Report everything again when the bucket has lost it. Until then the key tells that
         not all is there, so that nobody takes what is left for the whole."""
         while True:
             await self._charge.emptied.wait()

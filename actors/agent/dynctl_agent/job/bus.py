@@ -166,7 +166,7 @@ class Bus:
     async def subscribe(self, name: str, after: int) -> Any:
         """A pull consumer for commands: those to come, or those after a sequence."""
         if not after:
-            # In a store that was made anew incarnations begin at 1 again, and the
+            # In a store that was recreated incarnations begin at 1 again, and the
             # first one's consumer may still be there with what it has not read.
             try:
                 await self._js.delete_consumer(STREAM, name)

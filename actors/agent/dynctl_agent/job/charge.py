@@ -44,7 +44,7 @@ class Charge:
         self._kicked = asyncio.Event()
         # The bucket has lost what was reported: all of it is to be written again.
         self.emptied = asyncio.Event()
-        # Held over a read or a write of the key, so that an answer is not judged by a
+        # Taken for a read or a write of the key, so that an answer is not judged by a
         # revision that is newer than it.
         self._using = asyncio.Lock()
 
@@ -81,7 +81,7 @@ class Charge:
         return highest
 
     def saw_epoch(self, epoch: int) -> None:
-        """Remember the highest fencing epoch, and say so at once."""
+        """Remember the highest fencing epoch, and report it at once."""
         if epoch > self.epoch:
             self.epoch = epoch
             self.kick()
@@ -142,15 +142,15 @@ class Charge:
             self._revision = revision
             self.kick()
             return
-        holder = int((value or {}).get("incarnation") or 0)
+        theirs = int((value or {}).get("incarnation") or 0)
         mine = value is not None and (value.get("nodeIp"), value.get("pid")) == (self._node_ip, os.getpid())
-        if holder > self.incarnation or (holder == self.incarnation and not mine):
-            reason = f"incarnation {holder} is in charge"
+        if theirs > self.incarnation or (theirs == self.incarnation and not mine):
+            reason = f"incarnation {theirs} is in charge"
             if not self.lost.done():
                 self.lost.set_result(reason)
             raise Superseded(reason)
-        if holder < self.incarnation or revision < self._revision:
-            # Absent, or older than what was written: the bucket was made anew, or put back.
+        if theirs < self.incarnation or revision < self._revision:
+            # Absent, or older than what was written: the bucket was recreated, or put back.
             self.synced = False
             self.emptied.set()
             self.kick()

@@ -114,7 +114,7 @@ class LiveUnit:
         self.changed()
 
     def died(self, actor: ActorView, handle: Any, message: str) -> None:
-        """The actor is dead; whatever noticed it says so here."""
+        """The actor is dead; whatever noticed it calls this."""
         if actor.handle is not handle:
             return
         end = actor.die(message, time.time())

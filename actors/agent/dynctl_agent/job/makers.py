@@ -43,7 +43,7 @@ class Makers:
             return []
 
     async def judge(self, unit: UnitView) -> bool:
-        """Say of a unit whether a job of it lives; whether that is news."""
+        """Find out of a unit whether a job of it lives; reports whether that is news."""
         before = unit.job_alive, unit.message
         for name in [n for n, job in unit.makers.items() if not job]:
             if name == unit.group["name"]:

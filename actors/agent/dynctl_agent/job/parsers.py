@@ -34,7 +34,7 @@ def key_of(program: str, versions: dict[str, str]) -> Key | None:
 
 
 class Parsers:
-    """Reads one table at a time, and says what each node has."""
+    """Reads one table at a time, and knows what each node has."""
 
     def __init__(self, world: World, quiet: Callable[[], bool], changed: Callable[[], None]) -> None:
         self._world, self._quiet, self._changed = world, quiet, changed
@@ -47,7 +47,7 @@ class Parsers:
         self._settled = time.monotonic()  # since then nothing has started
 
     def note(self, node: str, versions: dict[str, str] | None) -> bool:
-        """The versions of a node; None: it is gone. Says whether a table is told of another
+        """The versions of a node; None: it is gone. Reports whether a table is told of another
         node than before."""
         if self._versions.get(node) == versions:
             return False

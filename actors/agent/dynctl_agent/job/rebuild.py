@@ -204,7 +204,7 @@ def _resume_stop(unit: UnitView, asked: Stopping) -> Command:
 
 def _resume_start(unit: UnitView, described: list[Described]) -> Command | None:
     # What was asked of an actor it knows best: the others may have heard of a higher number
-    # before it was made anew, and counts from 1 again.
+    # before it was recreated, and counts from 1 again.
     told = {d["actor"]: d["goals"] for d in described}
     goals: Goals = {}
     for d in described:

@@ -82,7 +82,7 @@ async def _make_it_so(live: LiveUnit, command: Command) -> None:
 
 
 async def _ensure_group(live: LiveUnit, command: Command) -> bool:
-    """The group asked for; says whether it is a new one."""
+    """Make the group asked for; reports whether it is a new one."""
     unit, ray = live.unit, live.world.ray
     wanted = command.template["placementGroup"]
     if _has_group(unit, wanted):

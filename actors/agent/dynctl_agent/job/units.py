@@ -66,7 +66,7 @@ class ActorView:
         return state
 
     def adopt(self, handle: Any, described: Described) -> None:
-        """Take over a living actor. What an earlier actor of this name did is kept
+        """Take over a living actor. What an earlier actor of this name did stands
         until this one has executed something."""
         self.handle, self.phase, self.died, self.silent = handle, "", False, False
         before = self.ports_ip
@@ -74,8 +74,8 @@ class ActorView:
         self.pid = described["pid"]
         snap, self.ports_ip = described["snapshot"], self.ip
         if snap["attempt"] == 0 and self.snap["attempt"] > 0:
-            kept = ("attempt", "failures", "digest", "exit", "lastExit", "previousLease", "ports")
-            snap, self.ports_ip = self._with_own(snap, *kept), before
+            fields = ("attempt", "failures", "digest", "exit", "lastExit", "previousLease", "ports")
+            snap, self.ports_ip = self._with_own(snap, *fields), before
         self.snap = snap
 
     def silence(self, handle: Any, placed: bool) -> None:
@@ -84,11 +84,11 @@ class ActorView:
 
     def recall(self, old: ObservedActor) -> None:
         """Take what was reported of it last."""
-        kept = (
+        fields = (
             "state", "attempt", "failures", "digest", "ports", "uses", "lease", "previousLease", "childPid",
         )
         known = cast(dict[str, Any], self.snap)
-        known.update({k: v for k, v in old.items() if k in kept})
+        known.update({k: v for k, v in old.items() if k in fields})
         for k in ("startedAt", "readyAt"):
             known[k] = parse_time(str(old.get(k))) if old.get(k) else 0.0
         if "exit" in old:
@@ -98,18 +98,18 @@ class ActorView:
         self.node, self.ip, self.pid = old.get("node", ""), old.get("ip", ""), old.get("pid", 0)
         self.ports_ip = self.ip
 
-    def _with_own(self, snap: Snapshot, *kept: str) -> Snapshot:
+    def _with_own(self, snap: Snapshot, *fields: str) -> Snapshot:
         """A snapshot in which these fields are as they were."""
-        return cast(Snapshot, {**snap, **{k: self.snap.get(k) for k in kept}})
+        return cast(Snapshot, {**snap, **{k: self.snap.get(k) for k in fields}})
 
     def absorb(self, snap: Snapshot) -> bool:
-        """Take a newer snapshot; says whether it was newer."""
+        """Take a newer snapshot; reports whether it was newer."""
         if snap["version"] <= self.snap["version"]:
             return False
         self.ports_ip = self.ip
         if snap["attempt"] < self.snap["attempt"]:
-            kept = ("attempt", "failures", "digest", "exit", "lastExit", "previousLease")
-            snap = self._with_own(snap, *kept)
+            fields = ("attempt", "failures", "digest", "exit", "lastExit", "previousLease")
+            snap = self._with_own(snap, *fields)
         self.snap = snap
         return True
 

@@ -69,12 +69,12 @@ class World:
         return self.node_ips.get(node, node)
 
     def node_lock(self, node: str) -> asyncio.Lock:
-        """Held while ports are found on a machine, so that no two processes get one."""
+        """To be taken while ports are found on a machine, so that no two processes get one."""
         return self._node_locks.setdefault(self.host(node), asyncio.Lock())
 
     def taken_ports(self, node: str, but: ActorView) -> list[int]:
-        """The ports that all other actors on a node's machine hold or were promised. One
-        that is promised to this one too goes to whoever holds it first."""
+        """The ports that all other actors on a node's machine have or were promised. One
+        that is promised to this one too goes to whoever has it first."""
         taken: set[int] = set()
         own = set(promised(but.template.get("ports") or [], {}))
         for unit in self.units.values():
