@@ -354,16 +354,7 @@ func (a *accepter) acceptModels() {
 			continue
 		}
 		object := e.Doc.Object.Model.WithDefaults()
-		bad := invalidModel(a.parsersUnder(a.servers[m.Server], object), object, a.servers[m.Server].object.Spec)
-		if len(bad) == 0 {
-			if x := state.ConflictModels(object, a.sharing(m, object)); x != nil {
-				bad = []*state.Invalid{x}
-			}
-		}
-		if len(bad) == 0 {
-			bad = a.deniedModel(m, object)
-		}
-		if len(bad) > 0 {
+		if bad := a.checkModel(m, object); len(bad) > 0 {
 			m.Rejected = joinInvalid(bad)
 			continue
 		}

@@ -34,6 +34,19 @@ func (a *accepter) checkServer(s *acceptedServer, e Entry) (state.Server, *actor
 	return object, a.checkModelsUnder(s.Name, object)
 }
 
+// checkModel is why a revision of a model may not run: it is not valid, another model has
+// a name of it, or the policy denies it.
+func (a *accepter) checkModel(m *acceptedModel, object state.Model) []*state.Invalid {
+	s := a.servers[m.Server]
+	if bad := invalidModel(a.parsersUnder(s, object), object, s.object.Spec); len(bad) > 0 {
+		return bad
+	}
+	if x := state.ConflictModels(object, a.sharing(m, object)); x != nil {
+		return []*state.Invalid{x}
+	}
+	return a.deniedModel(m, object)
+}
+
 // checkModelsUnder refuses a server under which an accepted model would no longer
 // be valid: a bad spec never stops what already runs. A model that is not valid as it
 // is, because an older version accepted it, stands in nobody's way.

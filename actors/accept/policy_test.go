@@ -75,9 +75,32 @@ func warned(list []state.Warning) string {
 	return strings.Join(lines, "\n")
 }
 
+// expect makes a round: the model runs the revision of ran, with the generation that had,
+// and what is told of it (its rejection and its warnings) holds each text.
+func (j *judging) expect(step string, ran actors.DesiredModel, told ...string) {
+	j.t.Helper()
+	m := j.round().Models[0]
+	if m.Accepted != ran.Accepted || m.Template.Generation != ran.Template.Generation {
+		j.t.Errorf("%s: revision %d runs as %s, want %d as %s", step, m.Accepted, m.Template.Generation, ran.Accepted, ran.Template.Generation)
+	}
+	text := warned(m.Warnings)
+	if m.Rejected != nil {
+		text += m.Rejected.Reason + ": " + m.Rejected.Message
+	}
+	for _, want := range told {
+		if !strings.Contains(text, want) {
+			j.t.Errorf("%s: %q is not in: %s", step, want, text)
+		}
+	}
+	if len(told) == 0 && strings.Contains(text, "policy") {
+		j.t.Errorf("%s: %s", step, text)
+	}
+}
+
 // A denied revision leaves the one before it running, and is judged again by the next
 // policy; what runs under a policy that denies it by now goes on, and says so.
 func TestAPolicyJudgesRevisionsAndStopsNothing(t *testing.T) {
+	const goesOn = "spec.env.PYTHONPATH: it was accepted before the policy denied it, and goes on"
 	key := state.ModelKey("default", "m")
 	j := &judging{t: t}
 	j.use("")
@@ -89,42 +112,26 @@ func TestAPolicyJudgesRevisionsAndStopsNothing(t *testing.T) {
 
 	j.put(key, "{model: a, env: {PYTHONPATH: /x}}")
 	for range 2 {
-		m := j.round().Models[0]
-		if m.Rejected == nil || m.Rejected.Reason != state.ReasonPolicyDenied || m.Accepted != first.Accepted || m.Template.Generation != first.Template.Generation {
-			t.Fatalf("accepted %d, %+v", m.Accepted, m.Rejected)
-		}
-		for _, want := range []string{"spec.env.PYTHONPATH", "defaults: env PYTHONPATH", "env.allow: [PYTHONPATH]"} {
-			if !strings.Contains(m.Rejected.Message, want) {
-				t.Errorf("%q is not in: %s", want, m.Rejected.Message)
-			}
-		}
+		j.expect("denied", first, state.ReasonPolicyDenied, "spec.env.PYTHONPATH", "defaults: env PYTHONPATH", "env.allow: [PYTHONPATH]")
 	}
-
 	j.use("env: {allow: [PYTHONPATH]}\n")
 	second := j.round().Models[0]
-	if second.Rejected != nil || second.Accepted == first.Accepted || strings.Contains(warned(second.Warnings), "policy") {
-		t.Fatalf("under a policy that allows it: %+v, %s", second.Rejected, warned(second.Warnings))
+	if second.Rejected != nil || second.Accepted == first.Accepted {
+		t.Fatalf("under a policy that allows it: %+v", second.Rejected)
 	}
-
+	j.expect("under a policy that allows it", second)
 	j.use("")
 	for range 2 { // the second time it is remembered
-		m := j.round().Models[0]
-		if m.Rejected != nil || m.Accepted != second.Accepted || m.Template.Generation != second.Template.Generation {
-			t.Fatalf("under a policy that denies it again: %d %+v", m.Accepted, m.Rejected)
-		}
-		if w := warned(m.Warnings); !strings.Contains(w, "spec.env.PYTHONPATH: it was accepted before the policy denied it, and goes on") {
-			t.Errorf("warned of: %s", w)
-		}
+		j.expect("under a policy that denies it again", second, goesOn)
 	}
-
 	j.put(key, "{model: a, replicas: 2, env: {PYTHONPATH: /x}}")
-	if m := j.round().Models[0]; m.Rejected == nil || m.Accepted != second.Accepted {
-		t.Errorf("another revision with it: %d %+v", m.Accepted, m.Rejected)
-	}
+	j.expect("another revision with it", second, state.ReasonPolicyDenied)
 	j.put(key, "{model: a, replicas: 2}")
-	if m := j.round().Models[0]; m.Rejected != nil || strings.Contains(warned(m.Warnings), "policy") {
-		t.Errorf("without it: %+v, %s", m.Rejected, warned(m.Warnings))
+	third := j.round().Models[0]
+	if third.Accepted == second.Accepted {
+		t.Errorf("without it: %+v", third.Rejected)
 	}
+	j.expect("without it", third)
 }
 
 func TestAPolicyJudgesServers(t *testing.T) {
@@ -166,7 +173,8 @@ func TestAPolicyLimitsServers(t *testing.T) {
 				text = "not"
 			}
 			if m.Rejected != nil {
-				text += " " + m.Rejected.Message[strings.Index(m.Rejected.Message, "(rule"):]
+				_, rule, _ := strings.Cut(m.Rejected.Message, "(rule: ")
+				text += ", " + rule
 			}
 			out = append(out, m.Name+" "+text)
 		}
@@ -178,16 +186,16 @@ func TestAPolicyLimitsServers(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant\n%s", step, got, want)
 		}
 	}
-	expect("3 + 2 + 1 GPUs", "a runs; b not (rule: limits.gpus 4) (PolicyDenied); c runs")
+	expect("3 + 2 + 1 GPUs", "a runs; b not, limits.gpus 4) (PolicyDenied); c runs")
 	j.put(at("a"), "{model: x/a, replicas: 1}")
 	expect("a gives two back", "a runs; b runs; c runs")
 	j.put(at("d"), "{model: x/d, suspend: true}")
-	expect("a fourth model", "a runs; b runs; c runs; d not (rule: limits.models 3) (PolicyDenied)")
+	expect("a fourth model", "a runs; b runs; c runs; d not, limits.models 3) (PolicyDenied)")
 	j.use("limits: {gpus: 2, models: 3}\n")
 	j.put(at("b"), "{model: x/b, replicas: 1}")
-	expect("past the limit, and asking for less", "a runs; b runs; c runs; d not (rule: limits.models 3) (PolicyDenied)")
+	expect("past the limit, and asking for less", "a runs; b runs; c runs; d not, limits.models 3) (PolicyDenied)")
 	j.put(at("c"), "{model: x/c, replicas: 2}")
-	expect("past the limit, and asking for more", "a runs; b runs; c runs (rule: limits.gpus 2) (PolicyDenied); d not (rule: limits.models 3) (PolicyDenied)")
+	expect("past the limit, and asking for more", "a runs; b runs; c runs, limits.gpus 2) (PolicyDenied); d not, limits.models 3) (PolicyDenied)")
 	if w := warned(j.round().Servers[0].Warnings); !strings.Contains(w, "its models take 3 GPUs, and 2 are allowed (rule: limits.gpus 2)") {
 		t.Errorf("warned of: %s", w)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -148,12 +149,12 @@ func (j *judge) walk(at string, value json.RawMessage, depth int) {
 	}
 	switch value[0] {
 	case '{':
-		var object state.Args
-		if depth > maxDepth || json.Unmarshal(value, &object) != nil {
+		var fields state.Args
+		if depth > maxDepth || json.Unmarshal(value, &fields) != nil {
 			j.deny(at, "defaults: arguments", "its value cannot be read; write it as an object, no deeper than %d levels", maxDepth)
 			return
 		}
-		for _, x := range object {
+		for _, x := range fields {
 			j.below(at, x, depth)
 		}
 	case '[':
@@ -166,8 +167,23 @@ func (j *judge) walk(at string, value json.RawMessage, depth int) {
 		}
 	case '"':
 		var text string
-		if json.Unmarshal(value, &text) == nil && strings.ContainsAny(text, "{[") && json.Valid([]byte(text)) && depth < maxDepth {
-			j.walk(at, json.RawMessage(text), depth+1)
+		if json.Unmarshal(value, &text) == nil {
+			j.text(at, strings.TrimSpace(text), depth)
 		}
+	}
+}
+
+// jsonObject is how JSON's objects begin; a template of Jinja begins otherwise.
+var jsonObject = regexp.MustCompile(`\{\s*"`)
+
+// text judges a text that an engine may read as JSON. What Python would read and this
+// does not (it takes NaN, for one) is denied.
+func (j *judge) text(at, text string, depth int) {
+	switch {
+	case text == "" || !strings.ContainsAny(text[:1], "{["):
+	case json.Valid([]byte(text)) && depth < maxDepth:
+		j.walk(at, json.RawMessage(text), depth+1)
+	case jsonObject.MatchString(text):
+		j.deny(at, "defaults: arguments", "its text looks like JSON and cannot be read; write it as an object")
 	}
 }

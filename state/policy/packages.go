@@ -35,7 +35,8 @@ var archives = []string{".whl", ".zip", ".tar", ".gz", ".bz2", ".xz", ".tgz", ".
 func (j *judge) packages(at string, x state.Arg) {
 	rule := "defaults: runtimeEnv " + x.Key + " by URL"
 	deny := func(at, what string) {
-		j.deny(at, rule, "%s: packages are named as NAME or NAME==VERSION, and come from the index of the nodes; put it into the image, or have a policy with runtimeEnv.allow: [%s]", what, x.Key)
+		j.deny(at, rule, "%s: packages are named as NAME or NAME==VERSION, and come from the index of the nodes; "+
+			"put it into the image, or have a policy with runtimeEnv.allow: [%s]", what, x.Key)
 	}
 	var list []string
 	if json.Unmarshal(x.Value, &list) != nil {

@@ -156,8 +156,12 @@ var arguments = []wayIn{
 	{"custom-weight-loader", whyImport},
 	{"forward-hooks", whyImport},
 	{"kv-connector-module-path", whyImport}, // in kvTransferConfig; see connectors
-	{"ec-connector-module-path", whyImport},
-	{"module-path", whyImport}, // of a storage backend that is loaded by name
+	{"*module-path", whyImport},             // of other connectors, of what they offload to, of storage backends
+	{"*plugin-location*", whyImport},        // lmcache's, in a connector's extra config
+	{"*storage-plugin*", whyImport},
+	{"external-backends", whyImport},
+	{"custom-tokenizer", whyImport}, // trtllm's
+	{"batched-logits-processor", whyImport},
 	{"inductor-passes", whyImport},
 	{"checkpoint-loader", whyImport},
 	{"weight-mapper", whyImport},
