@@ -34,8 +34,10 @@ type mirrorConfig[T any] struct {
 	// judge compares a value that could be read with the others, and says why it is
 	// set aside all the same; may be nil.
 	judge func(others map[string]item[T], it item[T]) error
-	each  func(e entry, initial bool)
-	kick  func() // something changed
+	// beat reports whether one value says what the other did, at another time; may be nil.
+	beat func(old, it item[T]) bool
+	each func(e entry, initial bool)
+	kick func() // something changed
 	// absent is called, and may block, when the bucket does not exist.
 	absent func(context.Context) error
 	// follow is told all that happens, under the lock and before the views show it;
@@ -93,6 +95,7 @@ type mirror[T any] struct {
 	found   []Unreadable
 	kept    int    // bytes of values in items
 	version uint64 // raised with every change of what the views show
+	news    uint64 // the last version that was more than a heartbeat
 	err     error  // why the last session ended; nil while connected
 
 	// why the last session that had loaded ended, until that is told; run's alone.
@@ -174,7 +177,7 @@ func (m *mirror[T]) fail(err error) {
 		m.synced = false
 	}
 	if changed {
-		m.version++
+		m.changed()
 	}
 	m.mu.Unlock()
 	if changed {
@@ -189,7 +192,7 @@ func (m *mirror[T]) begin(created time.Time) (changed bool) {
 	changed = !created.Equal(m.created)
 	if changed {
 		m.created, m.synced, m.seen = created, false, 0
-		m.version++
+		m.changed()
 	}
 	if m.cfg.follow != nil {
 		m.cfg.follow.begun(created)

@@ -190,9 +190,14 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 			s.finish()
 		}
 	} else {
-		m.trim(&it, m.items[e.key], &m.kept)
+		old := m.items[e.key]
+		m.trim(&it, old, &m.kept)
 		m.items[e.key] = it
-		m.version++
+		if m.cfg.beat != nil && m.cfg.beat(old, it) {
+			m.version++
+		} else {
+			m.changed()
+		}
 	}
 	if s.loaded {
 		m.seen = max(m.seen, e.rev)
@@ -265,7 +270,7 @@ func (s *session[T]) finish() {
 	m.synced, m.connected, m.err = true, true, nil
 	m.seen = max(m.seen, s.target)
 	m.verified = time.Now()
-	m.version++
+	m.changed()
 }
 
 // end ends the session; the first reason counts.

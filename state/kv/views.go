@@ -65,8 +65,8 @@ type Views struct {
 }
 
 type cached[V any] struct {
-	version uint64
-	view    V
+	version, news uint64
+	view          V
 }
 
 type statusView struct {
@@ -116,7 +116,7 @@ func Watch(ctx context.Context, js jetstream.JetStream, kick func(), options ...
 		bucket: BucketStatus, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseStatusEntry, resync: o.resync, rests: true,
 	})
 	v.observed = newMirror(js, mirrorConfig[observation]{
-		bucket: BucketObserved, kick: kick, absent: v.makeAgain, parse: parseObservation, judge: judgeObservation, follow: v.charge, resync: o.resync,
+		bucket: BucketObserved, kick: kick, absent: v.makeAgain, parse: parseObservation, judge: judgeObservation, beat: isBeat, follow: v.charge, resync: o.resync,
 		rests: true,
 	})
 	v.wg.Go(func() { v.specs.run(ctx) })
@@ -307,12 +307,23 @@ func (v *Views) statusView() statusView {
 func (v *Views) Observed() state.Observed {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if c := &v.observedCache; c.version == 0 || c.version != v.observed.currentVersion() {
-		items, synced, version := v.observed.snapshot()
-		c.version = version
-		c.view = observe(items, synced && v.charge.believed())
+	c := &v.observedCache
+	it, synced, version, news := v.observed.one(keyAgent)
+	if c.version != 0 && c.version == version {
+		return c.view
 	}
-	return v.observedCache.view
+	believed := v.charge.believed()
+	if c.version != 0 && c.news == news && c.view.Agent != nil && it.usable() && it.val.agent != nil {
+		agent := *it.val.agent // it says what it did, and lives
+		c.version, c.view.Agent = version, &agent
+		c.view.Synced = synced && believed && agent.Synced
+		return c.view
+	}
+	var items map[string]item[observation]
+	items, synced, c.version = v.observed.snapshot()
+	c.news = news // if it is another by now, the next call looks again
+	c.view = observe(items, synced && believed)
+	return c.view
 }
 
 // Unreadable names the values that stand in the buckets now and cannot be read, by

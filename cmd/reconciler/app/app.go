@@ -249,7 +249,7 @@ func (a *App) openStore(ctx context.Context) error {
 	a.registry = registry.New(registry.Config{Log: a.log, OnResync: a.metrics.resynced})
 	a.frontends = registry.NewFrontends(registry.FrontendsConfig{})
 	a.loop = newLoop(a)
-	if a.views, err = kv.Watch(context.WithoutCancel(ctx), js, a.loop.Kick, kv.OnResync(a.metrics.resynced), kv.WithLimits(a.cfg.Limits)); err != nil {
+	if a.views, err = kv.Watch(context.WithoutCancel(ctx), js, a.loop.look, kv.OnResync(a.metrics.resynced), kv.WithLimits(a.cfg.Limits)); err != nil {
 		return err
 	}
 	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch,

@@ -261,6 +261,7 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 			changed = append(changed, s)
 		}
 	}
+	l.quiet.wroteAny = len(changed)+len(fresh) > 0
 	l.putStatuses(ctx, in.Now, append(changed, l.newest(fresh)...))
 	for _, k := range in.Desired.Awaited {
 		standing[k.String()] = true // what it was is still being found out

@@ -25,13 +25,15 @@ const idleRound = 500 * time.Millisecond
 type loop struct {
 	app     *App
 	effects effects
-	kick    chan struct{}
+	kick    chan struct{} // a round is due
+	again   chan struct{} // and is made whatever has changed
 	past    past
+	quiet   quiet
 	memory
 }
 
 func newLoop(a *App) *loop {
-	return &loop{app: a, effects: adapters{a}, kick: make(chan struct{}, 1), memory: newMemory(a)}
+	return &loop{app: a, effects: adapters{a}, kick: make(chan struct{}, 1), again: make(chan struct{}, 1), memory: newMemory(a)}
 }
 
 // statusRoom is what a status needs beside the spec and the template, in bytes.
@@ -39,8 +41,16 @@ const statusRoom = 256 << 10
 
 // Kick asks for a round. Any number of kicks before it starts make one round.
 func (l *loop) Kick() {
+	signal(l.again)
+	signal(l.kick)
+}
+
+// look asks for a round if what the views show has changed.
+func (l *loop) look() { signal(l.kick) }
+
+func signal(c chan<- struct{}) {
 	select {
-	case l.kick <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -73,7 +83,11 @@ func (l *loop) run(ctx context.Context) error {
 
 // once makes one round and says when the next one is due at the latest.
 func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
-	began := time.Now()
+	began, news := time.Now(), l.noticed()
+	if l.staysQuiet(began, term, news) {
+		l.app.metrics.planned(time.Since(began))
+		return l.ended(l.quiet.until)
+	}
 	l.lookForUnreadable(began)
 	l.oracle.begin(began)
 	in, kept := l.gather(began)
@@ -87,11 +101,18 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 		l.suspects, l.unclaimed, l.whole = result.Suspects, result.Unclaimed, result.Whole
 		l.carryOut(ctx, *term, in, result, kept)
 	}
+	l.rest(term, news, in, result)
+	return l.ended(result.NextCheck)
+}
+
+// ended notes that a round has ended, and says when the next one is due at the latest, if
+// something falls due at a time.
+func (l *loop) ended(due time.Time) time.Duration {
 	ended := time.Now()
 	l.app.roundAt.Store(&ended)
 	next := idleRound
-	if !result.NextCheck.IsZero() {
-		next = min(next, max(time.Until(result.NextCheck), time.Millisecond))
+	if !due.IsZero() {
+		next = min(next, max(due.Sub(ended), time.Millisecond))
 	}
 	return next
 }

@@ -14,6 +14,7 @@ const other = "Other"
 const (
 	roundActed   = "acted"
 	roundIdle    = "idle"
+	roundQuiet   = "quiet"
 	roundBlind   = "blind"
 	roundLoading = "loading"
 )
@@ -24,7 +25,7 @@ var exitReasons = []string{actors.ExitExited, actors.ExitKilled, actors.ExitHung
 // begin makes the series that are known beforehand. One that comes into being at 1
 // has not increased for who asks by how much, and a first scrape shows every name.
 func (m *metrics) begin() {
-	for _, result := range []string{roundActed, roundIdle, roundBlind, roundLoading} {
+	for _, result := range []string{roundActed, roundIdle, roundQuiet, roundBlind, roundLoading} {
 		m.rounds.WithLabelValues(result)
 	}
 	for _, role := range []string{actors.RoleName(state.RoleAggregated), state.RolePrefill, state.RoleDecode} {

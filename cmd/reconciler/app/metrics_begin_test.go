@@ -50,7 +50,7 @@ func TestAFirstScrapeShowsEveryNameThatIsNotOfAModel(t *testing.T) {
 		}
 	}
 	for name, want := range map[string][]string{
-		"dynctl_reconcile_total":     {"result=acted ", "result=blind ", "result=idle ", "result=loading "},
+		"dynctl_reconcile_total":     {"result=acted ", "result=blind ", "result=idle ", "result=loading ", "result=quiet "},
 		"dynctl_orphans_swept_total": {"kind=Leftover ", "kind=Orphan ", "kind=Other "},
 		"dynctl_spec_rejected_total": {"reason=ManagedFlag ", "reason=Other "},
 	} {

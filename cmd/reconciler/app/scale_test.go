@@ -43,6 +43,55 @@ func TestSimulatedFleetConverges(t *testing.T) {
 	}
 }
 
+// While nothing changes no round is made but one every five seconds; what changes is seen at
+// once all the same.
+func TestAFleetAtRestMakesNoRounds(t *testing.T) {
+	const models = 6
+	r := newRig(t, 2)
+	r.declare(models)
+	r.allReady(models)
+	quiet := func() bool { return r.roundsOf(roundQuiet) > 0 }
+	for late := time.Now().Add(rigPatience); !quiet(); { // what follows the last change is over
+		if time.Now().After(late) {
+			t.Fatal("rounds go on while nothing changes")
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	made, left := r.roundsOf(roundIdle)+r.roundsOf(roundActed), r.roundsOf(roundQuiet)
+	<-time.After(3 * time.Second) // heartbeats come meanwhile
+	made, left = r.roundsOf(roundIdle)+r.roundsOf(roundActed)-made, r.roundsOf(roundQuiet)-left
+	if left < 4 || made > left {
+		t.Errorf("in 3 s %v rounds were made and %v left out", made, left)
+	}
+	u := r.workers(models)[modelName(0)]
+	if err := r.sim.Exit(u.Key(), -9); err != nil {
+		t.Fatal(err)
+	}
+	r.healed(u)
+	r.declareOne(modelName(models))
+	r.allReady(models + 1)
+}
+
+// roundsOf is how many rounds ended so.
+func (r *rig) roundsOf(result string) float64 {
+	r.tb.Helper()
+	families, err := r.app.metrics.registry.Gather()
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "dynctl_reconcile_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if m.GetLabel()[0].GetValue() == result {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
+}
+
 // healsFaults hits a fleet with every kind of fault, and returns the node that has ended.
 func (r *rig) healsFaults(models int) (node string) {
 	t := r.tb
