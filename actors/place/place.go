@@ -109,9 +109,11 @@ type Unfit struct {
 // Topology is the nodes that a worker with GPUs may run on: alive, with at least
 // one whole GPU, and not the head where that is excluded. The order is kept.
 func Topology(nodes []Room, excludeHead bool) []Room {
-	return slices.DeleteFunc(slices.Clone(nodes), func(n Room) bool {
-		return !n.Alive || n.GPUs < 1 || excludeHead && n.Head
-	})
+	return slices.DeleteFunc(slices.Clone(nodes), func(n Room) bool { return !hasGPUs(&n, excludeHead) })
+}
+
+func hasGPUs(n *Room, excludeHead bool) bool {
+	return n.Alive && n.GPUs >= 1 && (!excludeHead || !n.Head)
 }
 
 // Worker lays out one worker against what is free, then against totals. When
@@ -119,6 +121,9 @@ func Topology(nodes []Room, excludeHead bool) []Room {
 func Worker(needs actors.Needs, nodes []Room) (Shape, *Unfit) {
 	if needs.GPUs == 0 {
 		return choosePacked(needs, 1, nodes)
+	}
+	if shape, ok := onOneNode(needs, nodes); ok {
+		return shape, nil
 	}
 	eligible, unfit := eligibleNodes(needs, Topology(nodes, needs.ExcludeHeadNode))
 	asked := shape(needs, 1, nil)
@@ -150,6 +155,31 @@ func Worker(needs actors.Needs, nodes []Room) (Shape, *Unfit) {
 	shape.Nodes = nil
 	unfit.Shape = &shape
 	return Shape{}, unfit
+}
+
+// onOneNode is the first choice of layOut, which most workers get, without a copy of all
+// nodes: the fullest one that holds the worker.
+func onOneNode(needs actors.Needs, nodes []Room) (Shape, bool) {
+	labels := labelsOf(needs)
+	best := -1
+	for i := range nodes {
+		n := &nodes[i]
+		if !hasGPUs(n, needs.ExcludeHeadNode) || n.FreeGPUs < needs.GPUs || n.FreeCPUs < needs.CPUs || !matches(labels, n.Labels) {
+			continue
+		}
+		if best < 0 || fuller(n, &nodes[best]) < 0 {
+			best = i
+		}
+	}
+	if best < 0 {
+		return Shape{}, false
+	}
+	return shape(needs, 1, []string{nodes[best].ID}), true
+}
+
+// fuller orders the fullest nodes first, so that larger workers find room later.
+func fuller(a, b *Room) int {
+	return cmp.Or(cmp.Compare(a.FreeGPUs, b.FreeGPUs), cmp.Compare(a.ID, b.ID))
 }
 
 func aliveNodes(nodes []Room) (n int) {
@@ -237,10 +267,7 @@ func layOut(n actors.Needs, nodes []Room, room func(Room) (gpus, cpus int)) (Sha
 		if len(fits) < parts {
 			continue
 		}
-		// Best fit: the fullest nodes first, so that larger workers find room later.
-		slices.SortFunc(fits, func(a, b Room) int {
-			return cmp.Or(cmp.Compare(a.FreeGPUs, b.FreeGPUs), cmp.Compare(a.ID, b.ID))
-		})
+		slices.SortFunc(fits, func(a, b Room) int { return fuller(&a, &b) })
 		ids := make([]string, parts)
 		for i := range ids {
 			ids[i] = fits[i].ID

@@ -30,43 +30,78 @@ func fleet(models int, disagg bool) *cluster {
 	return w
 }
 
-// BenchmarkPlan measures one plan of a fleet: when all runs as declared, when
-// nothing runs yet, and when every tenth worker has exited.
-func BenchmarkPlan(b *testing.B) {
-	for _, models := range []int{10, 100, 1000} {
-		for _, c := range []struct {
-			name string
-			in   func() actors.Input
-		}{
-			{"steady", func() actors.Input { return steady(b, models, 0) }},
-			{"exits", func() actors.Input { return steady(b, models, 10) }},
-			{"cold", func() actors.Input { return cold(models, false) }},
-			{"cold-disagg", func() actors.Input { return cold(models, true) }},
-		} {
-			b.Run(fmt.Sprintf("%s/models=%d", c.name, models), func(b *testing.B) {
-				in := c.in()
-				b.ReportAllocs()
-				for b.Loop() {
-					plan.Plan(in)
-				}
-			})
-		}
+// measured is what is measured of a planner with a fleet of some size. make returns what
+// is to be done over and over.
+type measured struct {
+	name string
+	make func(tb testing.TB, models int) func()
+}
+
+// planned plans an input from nothing, and as it was planned before.
+func planned(name string, in func(tb testing.TB, models int) actors.Input) []measured {
+	return []measured{
+		{"plan/whole/" + name, func(tb testing.TB, models int) func() {
+			in := in(tb, models)
+			return func() { plan.Plan(in) }
+		}},
+		{"plan/again/" + name, func(tb testing.TB, models int) func() {
+			var memory plan.Memory
+			in := in(tb, models)
+			return func() { memory.Plan(in) }
+		}},
 	}
 }
 
-// BenchmarkAccept measures the acceptance of what was accepted already: by a
-// program that has just started, and round after round.
-func BenchmarkAccept(b *testing.B) {
+// accepted accepts what was accepted already: by a program that has just started (no
+// memo), and round after round.
+func accepted(name string, memo func() *accept.Memo) measured {
+	return measured{"accept/" + name, func(_ testing.TB, models int) func() {
+		w := fleet(models, false)
+		w.run(1)
+		in := accept.Input{Synced: true, Entries: slices.Collect(maps.Values(w.specs)), Statuses: w.statuses, Memo: memo()}
+		return func() { accept.Revisions(in) }
+	}}
+}
+
+// acceptedBeside accepts one model that is written anew, over and over, beside a fleet
+// that rests.
+func acceptedBeside() measured {
+	return measured{"accept/one-more", func(_ testing.TB, models int) func() {
+		w := fleet(models, false)
+		w.run(1)
+		in := accept.Input{Synced: true, Statuses: w.statuses, Memo: &accept.Memo{}}
+		key := w.put(model("one-more", "  resources: {gpus: 1}\n"))
+		return func() {
+			e := w.specs[key]
+			e.Revision++
+			w.specs[key] = e
+			in.Entries = slices.AppendSeq(in.Entries[:0], maps.Values(w.specs))
+			accept.Revisions(in)
+		}
+	}}
+}
+
+// everyMeasured is all that is measured: fleets that run as declared, of which every tenth
+// worker has exited, and of which nothing runs yet.
+func everyMeasured() []measured {
+	return slices.Concat(
+		planned("steady", func(tb testing.TB, models int) actors.Input { return steady(tb, models, 0) }),
+		planned("exits", func(tb testing.TB, models int) actors.Input { return steady(tb, models, 10) }),
+		planned("cold", func(_ testing.TB, models int) actors.Input { return cold(models, false) }),
+		planned("cold-disagg", func(_ testing.TB, models int) actors.Input { return cold(models, true) }),
+		[]measured{accepted("first", func() *accept.Memo { return nil }), accepted("again", func() *accept.Memo { return &accept.Memo{} }), acceptedBeside()},
+	)
+}
+
+func BenchmarkPlanner(b *testing.B) {
 	for _, models := range []int{10, 100, 1000} {
-		for name, memo := range map[string]*accept.Memo{"first": nil, "again": {}} {
-			b.Run(fmt.Sprintf("%s/models=%d", name, models), func(b *testing.B) {
-				w := fleet(models, false)
-				w.run(1)
-				in := accept.Input{Synced: true, Entries: slices.Collect(maps.Values(w.specs)), Statuses: w.statuses, Memo: memo}
-				accept.Revisions(in)
+		for _, m := range everyMeasured() {
+			b.Run(fmt.Sprintf("%s/models=%d", m.name, models), func(b *testing.B) {
+				do := m.make(b, models)
+				do() // what is remembered is
 				b.ReportAllocs()
 				for b.Loop() {
-					accept.Revisions(in)
+					do()
 				}
 			})
 		}
@@ -81,7 +116,7 @@ func cold(models int, disagg bool) actors.Input {
 }
 
 // steady is a fleet that runs, of which every so many workers have exited.
-func steady(b *testing.B, models, exits int) actors.Input {
+func steady(b testing.TB, models, exits int) actors.Input {
 	b.Helper()
 	w := fleet(models, false)
 	w.run(8)
