@@ -149,9 +149,10 @@ func wants(t *testing.T, example, manifests string) {
 		"account.yaml":      {"\"ray:write\""},
 		"rayservice.yaml":   {"--rayservice=$(RAY_SERVICE)", "resources: [rayservices]", "resourceNames: [\"chat-ray-token\"]", "--nats-url-file=/etc/dynctl/nats/nats.url"},
 		"address.yaml":      {"name: RAY_AUTH_TOKEN", "automountServiceAccountToken: false", "--nats-url=tls://"},
-		"monitoring.yaml":   {"kind: ServiceMonitor", "kind: PrometheusRule", "{{ $labels.model }}", "kind: ScrapeConfig", "release: kube-prometheus-stack", "credentials: {name: dynctl-http, key: token}"},
-		"everything.yaml":   {"@sha256:0123", "resources: [secrets]\n    resourceNames: [\"sters-of-a-team-whose-names-are-long-in-production\"]", "storageClassName: \"fast\"", "secretName: fleet-viewer", "configMap: {name: fleet-policy}", "--policy=/etc/dynctl/policy/policy.yaml"},
-		"bare.yaml":         {"claimName: dynctl-store", "serviceAccountName: reconciler"},
+		"monitoring.yaml": {"kind: ServiceMonitor", "kind: PrometheusRule", "{{ $labels.model }}", "kind: ScrapeConfig", "release: kube-prometheus-stack", "credentials: {name: dynctl-http, key: token}",
+			"url: https://", "secret: {name: dynctl-tls, key: ca.crt}", "scheme: https\n"},
+		"everything.yaml": {"@sha256:0123", "resources: [secrets]\n    resourceNames: [\"sters-of-a-team-whose-names-are-long-in-production\"]", "storageClassName: \"fast\"", "secretName: fleet-viewer", "--tls-key=/etc/dynctl/tls/tls.key", "scheme: HTTPS}", "configMap: {name: fleet-policy}", "--policy=/etc/dynctl/policy/policy.yaml"},
+		"bare.yaml":       {"claimName: dynctl-store", "serviceAccountName: reconciler"},
 	}[example] {
 		if !strings.Contains(manifests, want) {
 			t.Errorf("has no %q", want)

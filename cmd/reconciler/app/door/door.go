@@ -84,7 +84,9 @@ func guard(hosts Hosts, tokens *Tokens, requests *Gate, h http.Handler) http.Han
 			tokens.challenge(w)
 			return
 		}
-		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), roleKey{}, role)))
+		ctx, done := tokens.hold(r, role)
+		defer done()
+		h.ServeHTTP(w, r.WithContext(context.WithValue(ctx, roleKey{}, role)))
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -49,6 +50,9 @@ type Tokens struct {
 	file    string
 	current atomic.Pointer[[]token]
 	wrong   atomic.Pointer[string]
+
+	mu   sync.Mutex
+	held map[*http.Request]func() // what is being answered to a token; each looks whether that still counts
 }
 
 // token is kept as its digest: all have one length, so that comparing them takes one
@@ -172,6 +176,11 @@ func (t *Tokens) look(log *slog.Logger) {
 		return
 	}
 	t.current.Store(&list)
+	t.mu.Lock()
+	for _, look := range t.held {
+		look()
+	}
+	t.mu.Unlock()
 	log.Info("other HTTP tokens are in force", "file", t.file, "tokens", len(list))
 }
 
@@ -206,6 +215,33 @@ func (t *Tokens) role(r *http.Request) Role {
 		}
 	}
 	return found
+}
+
+// hold is the context of an answer: it ends when the token that it is given to does not
+// count any more, as a page may be open for days. done is called at its end.
+func (t *Tokens) hold(r *http.Request, role Role) (ctx context.Context, done func()) {
+	if t == nil || t.file == "" || role == Nobody || fromLoopback(r) {
+		return r.Context(), func() {}
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	look := func() {
+		if t.role(r) != role {
+			cancel()
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.held == nil {
+		t.held = map[*http.Request]func(){}
+	}
+	t.held[r] = look
+	look() // it may have changed since it was asked for
+	return ctx, func() {
+		t.mu.Lock()
+		delete(t.held, r)
+		t.mu.Unlock()
+		cancel()
+	}
 }
 
 // fromLoopback reports whether a request came over loopback; what it says about itself

@@ -176,3 +176,47 @@ func TestTokensAreReadAgain(t *testing.T) {
 		}
 	})
 }
+
+// An answer that goes on for long, as the page's stream, ends with its token, and not with
+// another one's.
+func TestAnAnswerEndsWithItsToken(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	writeTokens(t, path, someToken+"\nadmin "+otherToken+"\n", 0o600)
+	tokens, err := OpenTokens(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := make(chan struct{})
+	h := guard(Hosts{}, tokens, NewGate("requests", 9, 9), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		begun <- struct{}{}
+		<-r.Context().Done()
+	}))
+	open := func(secret string) (ended chan struct{}) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/events", http.NoBody)
+		r.Host = "localhost"
+		r.Header.Set("Authorization", "Bearer "+secret)
+		ended = make(chan struct{})
+		go func() {
+			defer close(ended)
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		<-begun
+		return ended
+	}
+	viewer, admin := open(someToken), open(otherToken)
+	log := slog.New(slog.DiscardHandler)
+	writeTokens(t, path, "admin "+otherToken+"\nviewer-logs "+logsToken+"\n", 0o600)
+	tokens.look(log)
+	<-viewer
+	select {
+	case <-admin:
+		t.Error("the other one has ended")
+	default:
+	}
+	writeTokens(t, path, otherToken, 0o600)
+	tokens.look(log)
+	<-admin // its role is another one
+	if len(tokens.held) != 0 {
+		t.Errorf("%d are held", len(tokens.held))
+	}
+}

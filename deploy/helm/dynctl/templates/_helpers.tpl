@@ -75,6 +75,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (printf "%s-http" (include "dynctl.fullname" .)) .Values.http.tokenSecret.name -}}
 {{- end -}}
 
+{{/* How the HTTP port is spoken to, by probes and by Prometheus. */}}
+{{- define "dynctl.probed" -}}{{- if .Values.http.tlsSecret.name -}}, scheme: HTTPS{{- end -}}{{- end -}}
+{{- define "dynctl.scheme" -}}{{- if .Values.http.tlsSecret.name -}}https{{- else -}}http{{- end -}}{{- end -}}
+{{- define "dynctl.trust" -}}
+tlsConfig:
+  ca:
+    secret: {name: {{ .Values.http.tlsSecret.name }}, key: ca.crt}
+  serverName: {{ include "dynctl.fullname" . }}.{{ .Release.Namespace }}.svc
+{{- end -}}
+
 {{/* What the reconciler's own NATS is called in the pods' network. */}}
 {{- define "dynctl.ownNATS" -}}
 nats://{{ include "dynctl.fullname" . }}-nats.$(POD_NAMESPACE).svc:4322
