@@ -135,7 +135,7 @@ func TestReasonLiterals(t *testing.T) {
 	places := map[string]*regexp.Regexp{
 		"cmd/reconciler/app/*.go":                regexp.MustCompile(`Reason(?::|\s*=)\s*"(\w+)"`),
 		"actors/plan/*.go":                       regexp.MustCompile(`Reason:\s*"(\w+)"`),
-		"actors/agent/dynctl_agent/*/*.py":       regexp.MustCompile(`(?:\.fact\(|"reason": |_give_up\(runner, |unit\.reason, unit\.message = True, )"([A-Z]\w+)"`),
+		"actors/agent/dynctl_agent/*/*.py":       regexp.MustCompile(`(?:\.fact\(|"reason": |give_up\((?:self\.)?live, |unit\.reason, unit\.message = True, )"([A-Z]\w+)"`),
 		"actors/agent/dynctl_agent/actor/h*.py":  regexp.MustCompile(`(?m)^[A-Z_]+ = "([A-Z]\w+)"$`),
 		"actors/agent/dynctl_agent/actor/ex*.py": regexp.MustCompile(`\("(Killed)" if code < 0 else "Exited"\)`),
 	}

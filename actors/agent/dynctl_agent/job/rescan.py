@@ -30,9 +30,9 @@ class Rescan:
                 await self._look_at_foreign(runner, names, makers)
         found = await discover(self._world, *self._known())
         for key in found.grown:
-            runner_of = self._roster.get(*key)
-            if runner_of is not None:
-                runner_of.live.changed()
+            grown = self._roster.get(*key)
+            if grown is not None:
+                grown.live.changed()
         actors, groups = self._known()
         for unit in found.units:
             # What has begun since the look is known better by its own runner.
