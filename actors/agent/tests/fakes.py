@@ -1,5 +1,5 @@
 """Ray and NATS in this process, for what takes minutes with the real ones: an actor that
-does not answer, a bucket that is made anew. Actors are the real class, on the loop of
+does not answer, a bucket that is recreated. Actors are the real class, on the loop of
 the test, with processes that are not."""
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ class Nats:
         """The value of a key."""
         return self.bucket.get(key, (None, 0))[0]
 
-    def made_anew(self) -> None:
+    def recreated(self) -> None:
         """The bucket is deleted and made again."""
         self.bucket, self.history, self.sequence = {}, [], 0
 

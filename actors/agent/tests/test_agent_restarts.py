@@ -121,7 +121,7 @@ class Agents(Case):
         await self.r.start(t, 2)
         await self.r.until(lambda: self.r.state(t) == "Running", 30)
 
-    async def test_the_bucket_is_made_anew(self):
+    async def test_the_bucket_is_recreated(self):
         t = self.worker(["sleep", "3600"])
         await self.r.start(t)
         before = await self.r.running(t)
@@ -137,7 +137,7 @@ class Agents(Case):
         self.assertGreater(self.r.agent["incarnation"], incarnation)
         self.assertEqual((await self.r.running(t))["childPid"], before["childPid"])
 
-    async def test_the_bucket_is_made_anew_under_a_living_agent(self):
+    async def test_the_bucket_is_recreated_under_a_living_agent(self):
         t = self.worker(["sleep", "3600"])
         await self.r.start(t)
         before = await self.r.running(t)

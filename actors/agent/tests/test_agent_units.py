@@ -37,7 +37,7 @@ class Life(Case):
         self.assertEqual(len(self.facts("placement-created")), 1)
         self.assertEqual([f["detail"]["attempt"] for f in self.facts("unit-exited")], [1])
 
-    async def test_a_lower_attempt_is_executed_anew_gracefully(self):
+    async def test_a_lower_attempt_is_replaced_gracefully(self):
         t = self.worker(["sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"])
         logs = f"ray/session_2*/nemo_curator_dynamo_{self.server}_*"
         await self.r.start(t)

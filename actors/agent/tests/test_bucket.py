@@ -32,8 +32,8 @@ class Lost(FakeCase):
             self.assertIn(key, written[:synced], "before it says that all is there")
         self.assertEqual(self.state(self.t), "Running")
 
-    async def test_a_bucket_that_is_made_anew(self):
-        self.nats.made_anew()
+    async def test_a_bucket_that_is_recreated(self):
+        self.nats.recreated()
         await self.everything_again()
 
     async def test_a_key_that_is_deleted(self):
@@ -65,7 +65,7 @@ class Lost(FakeCase):
 
     async def test_a_write_that_is_under_way(self):
         self.nats.away = True
-        self.nats.made_anew()
+        self.nats.recreated()
         self.actor(self.t).started[0].end(1)
         await self.until(lambda: "not written yet" in self.output.getvalue())
         self.nats.away = False

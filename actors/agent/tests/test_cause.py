@@ -3,7 +3,7 @@
 testdata/endings holds the ends of logs of vLLM 0.31 on a CPU, of Dynamo 1.6's mocker and
 frontend, of etcd and nats-server, each made to end that way; those that need a GPU,
 SGLang or TensorRT-LLM are put together from the forms and messages of their sources.
-DYNCTL_UPDATE=1 writes endings.json anew.
+DYNCTL_UPDATE=1 rewrites endings.json.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading a log that is rotated, and that begins anew with each attempt."""
+"""Reading a log that is rotated, and that starts over with each attempt."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Follow(Files):
             self.write(text)
         self.assertEqual(self.follow(reply, 3), [(3, "c\n")])
 
-    def test_an_actor_made_anew_goes_on_with_the_file(self):
+    def test_a_recreated_actor_goes_on_with_the_file(self):
         self.write(b"a\n")
         reply = self.first(4, 10)
         self.write(b"b\n")

@@ -179,7 +179,7 @@ class Nowhere(FakeCase):
 
 
 class Pauses(unittest.IsolatedAsyncioTestCase):
-    async def test_they_grow_to_a_bound_and_begin_anew(self):
+    async def test_they_grow_to_a_bound_and_start_over(self):
         slept = []
 
         async def sleep(seconds):

@@ -168,7 +168,7 @@ class Silent(FakeCase):
         actor = await self.running(t)
         self.handle(t).gate.clear()
         await self.kill_agent()
-        self.nats.made_anew()
+        self.nats.recreated()
         await self.new_agent()
         await self.looked_at(t)
         self.assertEqual((self.unit(t)["storeId"], self.state(t)), ("", "Starting"))
@@ -186,7 +186,7 @@ class Silent(FakeCase):
                 self.handle(t, index).gate.clear()
                 await self.kill_agent()
                 if not bucket:
-                    self.nats.made_anew()
+                    self.nats.recreated()
                 await self.new_agent()
                 await self.looked_at(t)
                 self.assertEqual((self.state(t), self.foreign()), ("Starting", []))
@@ -196,7 +196,7 @@ class Silent(FakeCase):
                 await self.kill_agent()
 
     async def test_what_another_was_told_of_it_is_old(self):
-        """An actor that is made anew counts from 1 again where its last attempt was not
+        """An actor that is recreated counts from 1 again where its last attempt was not
         reported; the others were told of a higher one, before its death."""
         t = two_ranks(worker("s", GENERATION, 0, ["x"]))
         first, second = (a["name"] for a in t["actors"])

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import ownfile
+
+if TYPE_CHECKING:
+    from ..common.messages import LogPiece, LogRequest
 
 # The text of one answer as JSON, in bytes: it has to fit into a message.
 REPLY_BYTES = 192 << 10
@@ -36,18 +39,18 @@ class Log(NamedTuple):
     rotations: int
 
 
-def first(log: Log, lines: int) -> dict[str, Any]:
+def first(log: Log, lines: int) -> LogPiece:
     """The beginning of a reading: the last lines of the log; all if negative."""
     return _chunk(log, 0 if lines < 0 else tail_offset(log.path, lines))
 
 
-def previous(log: Log, at: Position | None, lines: int) -> dict[str, Any]:
+def previous(log: Log, at: Position | None, lines: int) -> LogPiece:
     """The same of `.1`: the log of the attempt before, or what was rotated away."""
     older = Log(log.path + ".1", at.attempt if at else max(log.attempt - 1, 0), log.rotations)
     return _chunk(older, at.offset) if at else first(older, lines)
 
 
-def read(log: Log, at: Position) -> dict[str, Any]:
+def read(log: Log, at: Position) -> LogPiece:
     """What follows a position."""
     # A recreated actor has executed and rotated nothing yet.
     log = log._replace(attempt=log.attempt or at.attempt, rotations=max(log.rotations, at.rotations))
@@ -66,11 +69,12 @@ def read(log: Log, at: Position) -> dict[str, Any]:
     return _chunk(log, at.offset)
 
 
-def position(request: dict[str, Any]) -> Position | None:
+def position(request: LogRequest) -> Position | None:
     """Where the reader stands; None at the beginning."""
-    if request.get("offset") is None:
+    offset = request.get("offset")
+    if offset is None:
         return None
-    return Position(*(int(request[k]) for k in Position._fields))
+    return Position(int(request["attempt"]), int(request["rotations"]), int(offset), int(request["file"]))
 
 
 def size(path: str) -> int:
@@ -115,7 +119,7 @@ def tail_offset(path: str, lines: int) -> int:
     return 0
 
 
-def _chunk(log: Log, offset: int) -> dict[str, Any]:
+def _chunk(log: Log, offset: int) -> LogPiece:
     data, file = b"", 0
     try:
         with open(log.path, "rb", opener=ownfile.opener) as f:

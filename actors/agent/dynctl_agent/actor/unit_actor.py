@@ -34,8 +34,11 @@ if TYPE_CHECKING:
         Described,
         Goals,
         Header,
+        LogPiece,
+        LogRequest,
         NoPorts,
         Origin,
+        Refusal,
         Request,
         Snapshot,
         Stale,
@@ -184,10 +187,8 @@ class UnitActor:
         await asyncio.get_running_loop().run_in_executor(None, remove_directory, directory, keep)
         return {}
 
-    async def read_log(self, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
-        """A piece of the process's log. request: previous (the log before), lines (to
-        begin with), and later what the last answer said: attempt, rotations, offset,
-        file. On the loop, so that no attempt begins meanwhile."""
+    async def read_log(self, caller: Caller, request: LogRequest) -> LogPiece | Refusal | Stale:
+        """A piece of the process's log. On the loop, so that no attempt begins meanwhile."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
         log = logread.Log(self._paths()[1], self._state.now["attempt"], self._state.rotations)

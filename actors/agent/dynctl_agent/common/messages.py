@@ -202,3 +202,36 @@ class Inventory(TypedDict):
     versions: dict[str, str]
     cards: list[Card]
     caches: Compiled | None
+
+
+class LogRequest(TypedDict, total=False):
+    """Which piece of a log somebody asks for: the last lines at first, later what follows
+    the piece before, whose position comes back."""
+
+    server: str
+    unit: str
+    actor: str
+    previous: bool  # the log before
+    lines: int  # all if negative
+    attempt: int
+    rotations: int
+    offset: int | None
+    file: int
+
+
+class LogPiece(TypedDict):
+    """A piece of a log, and the position after it."""
+
+    text: str
+    attempt: int
+    rotations: int
+    offset: int
+    file: int  # its inode
+    more: bool  # there is more to read at once
+    path: str
+
+
+class Refusal(TypedDict):
+    """Why there is none."""
+
+    error: Failure

@@ -220,4 +220,4 @@ class Agent:
         except Superseded:
             return
         if not self._failed.done():
-            self._failed.set_result(f"an actor has seen incarnation {seen}; starting anew above it")
+            self._failed.set_result(f"an actor has seen incarnation {seen}; restarting above it")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
+from ..common.messages import LogPiece, LogRequest, Refusal, Stale
 from . import values
 from .ray_api import RayActorError, ask
 from .units import ActorView
@@ -31,7 +32,7 @@ async def serve(world: World) -> None:
 
 async def _respond(world: World, message: Any) -> None:
     try:
-        reply = await answer(world, values.decode(message.data))
+        reply = await answer(world, cast(LogRequest, values.decode(message.data)))
     except Refused as err:
         reply = refusal(*err.args)
     except (ValueError, KeyError, TypeError) as err:
@@ -39,11 +40,11 @@ async def _respond(world: World, message: Any) -> None:
     await message.respond(json.dumps(reply).encode())
 
 
-def refusal(reason: str, message: str) -> dict[str, Any]:
+def refusal(reason: str, message: str) -> Refusal:
     return {"error": {"reason": reason, "message": message}}
 
 
-async def answer(world: World, request: dict[str, Any]) -> dict[str, Any]:
+async def answer(world: World, request: LogRequest) -> LogPiece | Refusal:
     """The reply to a request. Raises Refused."""
     name, actor = request["actor"], find(world, request)
     if actor is None:
@@ -52,10 +53,11 @@ async def answer(world: World, request: dict[str, Any]) -> dict[str, Any]:
         raise Refused("ActorGone", f"actor {name} is {actor.state.lower()}")
     if not hasattr(actor.handle, "read_log"):
         raise Refused(
-            "OldActor", f"actor {name} was made by a version that reads no logs; it does once its unit is made anew"
+            "OldActor", f"actor {name} was made by a version that reads no logs; it does once its unit is recreated"
         )
     try:
-        reply: dict[str, Any] = await ask(actor.handle.read_log.remote(world.caller(), request), ACTOR_TIMEOUT)
+        call = actor.handle.read_log.remote(world.caller(), request)
+        reply: LogPiece | Refusal | Stale = await ask(call, ACTOR_TIMEOUT)
     except RayActorError as err:
         raise Refused("ActorGone", f"actor {name} is gone") from err
     except asyncio.TimeoutError as err:
@@ -65,7 +67,7 @@ async def answer(world: World, request: dict[str, Any]) -> dict[str, Any]:
     return reply
 
 
-def find(world: World, request: dict[str, Any]) -> ActorView | None:
+def find(world: World, request: LogRequest) -> ActorView | None:
     """The actor that a request names."""
     unit = world.units.get((request["server"], request["unit"]))
     return unit.actors.get(request["actor"]) if unit else None
