@@ -7,33 +7,26 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
-	"sync/atomic"
-	"time"
 
+	"dynctl/cmd/internal/reread"
 	"dynctl/state"
 	"dynctl/state/policy"
 )
-
-// policyLook is how often the policy's file is read. It is not watched: a ConfigMap
-// changes by a link to another directory.
-const policyLook = time.Second
 
 // policies is what specs are judged by: the file's last version that could be read.
 type policies struct {
 	file string
 	log  *slog.Logger
 
-	current atomic.Pointer[policy.Policy]
-	wrong   atomic.Pointer[string] // why the file as it is now does not count; nil: it does
-	seen    []byte                 // what was read last; only look and its caller use it
+	current reread.Value[policy.Policy]
+	seen    []byte // what was read last; only look and its caller use it
 }
 
 // openPolicies reads the policy. A file that cannot be read has nothing before it that
 // could count, so that is an error; without a file the defaults count.
 func openPolicies(file string, log *slog.Logger) (*policies, error) {
 	p := &policies{file: file, log: log}
-	p.current.Store(policy.Default())
+	p.current.Set(policy.Default())
 	if file == "" {
 		return p, nil
 	}
@@ -45,7 +38,7 @@ func openPolicies(file string, log *slog.Logger) (*policies, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--policy: %w; correct it (dynctl schema policy), or start without it for the defaults", err)
 	}
-	p.current.Store(read)
+	p.current.Set(read)
 	p.seen = raw
 	return p, nil
 }
@@ -55,7 +48,7 @@ func (p *policies) inForce() *policy.Policy {
 	if p == nil {
 		return nil
 	}
-	return p.current.Load()
+	return p.current.Get()
 }
 
 // readPolicy reads one byte more than a policy may have, and leaves it to the parser to
@@ -75,25 +68,20 @@ func (p *policies) follow(ctx context.Context, changed func()) error {
 		<-ctx.Done()
 		return nil
 	}
-	look := time.NewTicker(policyLook)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-look.C:
-			if p.look() {
-				changed()
-			}
+	reread.Follow(ctx, func() {
+		if p.look() {
+			changed()
 		}
-	}
+	})
+	return nil
 }
 
 // look reads the file, and reports whether another policy counts from now on. One that
 // is broken or gone leaves the last one in force: it may be half written.
 func (p *policies) look() bool {
 	raw, err := readPolicy(p.file)
-	if err == nil && bytes.Equal(raw, p.seen) && p.wrong.Load() == nil {
+	if err == nil && bytes.Equal(raw, p.seen) {
+		p.current.Keep()
 		return false
 	}
 	var read *policy.Policy
@@ -101,19 +89,13 @@ func (p *policies) look() bool {
 		read, err = policy.Parse(p.file, raw)
 	}
 	if err != nil {
-		text, _, _ := strings.Cut(err.Error(), "\n") // the first fault, without its line
-		if was := p.wrong.Swap(&text); was == nil || *was != text {
+		if text, tell := p.current.Fail(err); tell {
 			p.log.Error("the policy's file does not count; the last one that could be read stays in force", "file", p.file, "err", text, "fix", "correct it")
 		}
 		return false
 	}
-	p.wrong.Store(nil)
-	if bytes.Equal(raw, p.seen) {
-		p.log.Info("the policy's file is again the one in force", "file", p.file)
-		return false
-	}
 	p.seen = raw
-	p.current.Store(read)
+	p.current.Set(read)
 	p.log.Info("another policy is in force; what it denies of what was accepted goes on", "file", p.file)
 	return true
 }
@@ -122,8 +104,8 @@ func checkPolicy(a *App, _ *snapshot) check {
 	if a.policies == nil {
 		return check{State: checkOK}
 	}
-	if wrong := a.policies.wrong.Load(); wrong != nil {
-		return check{State: checkDegraded, Text: "the file does not count, and the last one that could be read stays in force: " + *wrong}
+	if wrong := a.policies.current.Wrong(); wrong != "" {
+		return check{State: checkDegraded, Text: "the file does not count, and the last one that could be read stays in force: " + wrong}
 	}
 	return check{State: checkOK}
 }

@@ -9,25 +9,21 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"sync/atomic"
 	"time"
+
+	"dynctl/cmd/internal/reread"
 )
 
-const (
-	// certLook is how often the files of the certificate are read.
-	certLook = time.Second
-	// expiryNear is how long before its end a certificate is told of at the most; one of a
-	// short life in the last tenth of it.
-	expiryNear = 7 * 24 * time.Hour
-)
+// expiryNear is how long before its end a certificate is told of at the most; one of a
+// short life in the last tenth of it.
+const expiryNear = 7 * 24 * time.Hour
 
 // Certificate is what the HTTP port proves itself by. A nil one means plain HTTP. Its
 // methods may be called from any goroutine.
 type Certificate struct {
 	certFile, keyFile string
 
-	current atomic.Pointer[tls.Certificate]
-	wrong   atomic.Pointer[string]
+	current reread.Value[tls.Certificate]
 	seen    [2][]byte // what was read last; only OpenCertificate and look use it
 }
 
@@ -46,7 +42,7 @@ func OpenCertificate(certFile, keyFile string) (*Certificate, error) {
 		return nil, err
 	}
 	c.seen = found
-	c.current.Store(pair)
+	c.current.Set(pair)
 	return c, nil
 }
 
@@ -79,36 +75,25 @@ func (c *Certificate) read() (*tls.Certificate, [2][]byte, error) {
 // Follow reads the files again until ctx ends. Two that do not belong together leave the
 // last ones in force: one of them may be about to follow.
 func (c *Certificate) Follow(ctx context.Context, log *slog.Logger) {
-	if c == nil {
-		return
-	}
-	look := time.NewTicker(certLook)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-look.C:
-			c.look(log)
-		}
+	if c != nil {
+		reread.Follow(ctx, func() { c.look(log) })
 	}
 }
 
 func (c *Certificate) look(log *slog.Logger) {
 	pair, found, err := c.read()
 	if err != nil {
-		text := err.Error()
-		if was := c.wrong.Swap(&text); was == nil || *was != text {
+		if text, tell := c.current.Fail(err); tell {
 			log.Error("the certificate's files do not count; the last ones that could be read do", "err", text, "fix", "correct them")
 		}
 		return
 	}
-	c.wrong.Store(nil)
 	if bytes.Equal(found[0], c.seen[0]) && bytes.Equal(found[1], c.seen[1]) {
+		c.current.Keep()
 		return
 	}
 	c.seen = found
-	c.current.Store(pair)
+	c.current.Set(pair)
 	log.Info("another certificate is in force", "file", c.certFile, "until", pair.Leaf.NotAfter)
 }
 
@@ -118,7 +103,7 @@ func (c *Certificate) config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Get(), nil },
 	}
 }
 
@@ -128,10 +113,10 @@ func (c *Certificate) Trouble(now time.Time) string {
 	if c == nil {
 		return ""
 	}
-	if text := c.wrong.Load(); text != nil {
-		return "the files do not count, and the last ones that could be read do: " + *text
+	if text := c.current.Wrong(); text != "" {
+		return "the files do not count, and the last ones that could be read do: " + text
 	}
-	leaf := c.current.Load().Leaf
+	leaf := c.current.Get().Leaf
 	near := min(expiryNear, leaf.NotAfter.Sub(leaf.NotBefore)/10)
 	until := leaf.NotAfter.UTC().Format(time.RFC3339)
 	switch {

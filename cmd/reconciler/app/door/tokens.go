@@ -17,9 +17,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
-	"time"
+
+	"dynctl/cmd/internal/reread"
 )
 
 // Role is what a client may read.
@@ -40,16 +40,13 @@ const (
 	minToken = 32
 	// maxTokenFile bounds the file, in bytes.
 	maxTokenFile = 64 << 10
-	// tokenLook is how often the file is read.
-	tokenLook = time.Second
 )
 
 // Tokens are what clients from elsewhere prove themselves by. The zero value lets
 // nobody in. Its methods may be called from any goroutine.
 type Tokens struct {
 	file    string
-	current atomic.Pointer[[]token]
-	wrong   atomic.Pointer[string]
+	current reread.Value[[]token]
 
 	mu   sync.Mutex
 	held map[*http.Request]func() // what is being answered to a token; each looks whether that still counts
@@ -74,7 +71,7 @@ func OpenTokens(file string) (*Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.current.Store(&list)
+	t.current.Set(&list)
 	return t, nil
 }
 
@@ -147,35 +144,24 @@ func parseTokens(file string, raw []byte) ([]token, error) {
 // Follow reads the file again until ctx ends. One that cannot be read leaves the last
 // tokens in force: it may be half written. One that is empty or gone lets nobody in.
 func (t *Tokens) Follow(ctx context.Context, log *slog.Logger) {
-	if t.file == "" {
-		return
-	}
-	look := time.NewTicker(tokenLook)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-look.C:
-			t.look(log)
-		}
+	if t.file != "" {
+		reread.Follow(ctx, func() { t.look(log) })
 	}
 }
 
 func (t *Tokens) look(log *slog.Logger) {
 	list, err := readTokens(t.file)
 	if err != nil {
-		text := err.Error()
-		if was := t.wrong.Swap(&text); was == nil || *was != text {
+		if text, tell := t.current.Fail(err); tell {
 			log.Error("the file of tokens does not count; the last ones that could be read do", "err", text, "fix", "correct it")
 		}
 		return
 	}
-	t.wrong.Store(nil)
-	if was := t.current.Load(); was != nil && slices.Equal(*was, list) {
+	if was := t.current.Get(); was != nil && slices.Equal(*was, list) {
+		t.current.Keep()
 		return
 	}
-	t.current.Store(&list)
+	t.current.Set(&list)
 	t.mu.Lock()
 	for _, look := range t.held {
 		look()
@@ -189,10 +175,7 @@ func (t *Tokens) Wrong() string {
 	if t == nil {
 		return ""
 	}
-	if text := t.wrong.Load(); text != nil {
-		return *text
-	}
-	return ""
+	return t.current.Wrong()
 }
 
 // role is what whoever sent a request may read.
@@ -205,7 +188,7 @@ func (t *Tokens) role(r *http.Request) Role {
 		return Nobody
 	}
 	digest, found := sha256.Sum256([]byte(given)), Nobody
-	list := t.current.Load()
+	list := t.current.Get()
 	if list == nil {
 		return Nobody
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"dynctl/cmd/internal/reread"
 )
 
 const (
@@ -56,7 +58,7 @@ func TestFilesOfTokens(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || len(*tokens.current.Load()) != tc.tokens {
+			if err != nil || len(*tokens.current.Get()) != tc.tokens {
 				t.Errorf("%v", err)
 			}
 		})
@@ -142,7 +144,7 @@ func TestTokensAreReadAgain(t *testing.T) {
 			return asked(t, tokens, "192.0.2.1:1", "Authorization", "Bearer "+secret)
 		}
 		later := func() {
-			time.Sleep(2 * tokenLook)
+			time.Sleep(2 * reread.Every)
 			synctest.Wait()
 		}
 		writeTokens(t, path, "viewer-logs "+otherToken, 0o600)
