@@ -93,8 +93,8 @@ func TestLintOfThePlannersRooms(t *testing.T) {
 func TestLintOfAdaptersAndPrograms(t *testing.T) {
 	fires(t, []rule{
 		{"an adapter may ask the time", "actors/ray/x.go", clock("ray", "Now()"), ""},
-		{"state/kv may not import state/registry", "state/kv/x.go", imports("kv", "dynctl/state/registry"), "state/kv and state/registry import state alone"},
-		{"state/registry may not import actors", "state/registry/x.go", imports("registry", "dynctl/actors"), "state/kv and state/registry import state alone"},
+		{"state/kv may not import state/registry", "state/kv/x.go", imports("kv", "dynctl/state/registry"), "state/kv and state/registry import state and state/roles alone"},
+		{"state/registry may not import actors", "state/registry/x.go", imports("registry", "dynctl/actors"), "state/kv and state/registry import state and state/roles alone"},
 		{"state/kv may import state", "state/kv/x.go", imports("kv", "dynctl/state"), ""},
 		{"actors/ray may not import state/kv", "actors/ray/x.go", imports("ray", "dynctl/state/kv"), "actors/ray imports actors and state alone"},
 		{"actors/simray may not import state/kv", "actors/simray/x.go", imports("simray", "dynctl/state/kv"), "actors/simray imports actors and state alone"},

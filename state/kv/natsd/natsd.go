@@ -69,6 +69,11 @@ type Options struct {
 	// (Connect gives them). Empty: no authentication.
 	Username string
 	Password string
+	// Doors are who may log in, and with what; nil: everybody, or whoever has Username
+	// and Password.
+	Doors *Doors
+	// Login is how Connect logs in where there are Doors.
+	Login nats.Option
 	// Repair puts damaged streams aside instead of refusing to start.
 	Repair bool
 	// Disposable are streams that are put aside without Repair, because what they
@@ -139,7 +144,7 @@ func run(o Options, failed *atomic.Bool) (*server.Server, error) {
 	if err := tryListen(o.Host, o.Port); err != nil {
 		return nil, err
 	}
-	ns, err := server.NewServer(&server.Options{
+	so := &server.Options{
 		ServerName: "dynctl",
 		Host:       o.Host,
 		Port:       o.Port,
@@ -162,9 +167,20 @@ func run(o Options, failed *atomic.Bool) (*server.Server, error) {
 		StreamMaxBufferedMsgs: maxBufferedMsgs,
 		StreamMaxBufferedSize: maxBufferedBytes,
 		NoSigs:                true,
-	})
+		// A client that has a key, from when the doors were closed, is let in without it.
+		AlwaysEnableNonce: true,
+	}
+	if o.Doors != nil {
+		so.CustomClientAuthentication = o.Doors
+	}
+	ns, err := server.NewServer(so)
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	if o.Doors != nil {
+		if err := o.Doors.open(ns); err != nil {
+			return nil, fmt.Errorf("embedded NATS: %w", err)
+		}
 	}
 	fatal := make(chan string, 1)
 	ns.SetLoggerV2(&logger{log: o.Log, fatal: fatal, failed: failed}, false, false, false)
@@ -261,10 +277,14 @@ func (s *Server) Port() int { return s.current().Addr().(*net.TCPAddr).Port }
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	all := append([]nats.Option{
 		nats.InProcessServer(s),
-		nats.UserInfo(s.opts.Username, s.opts.Password),
 		nats.MaxReconnects(-1),
 		nats.ReconnectBufSize(-1),
 	}, opts...)
+	if s.opts.Login != nil {
+		all = append(all, s.opts.Login)
+	} else {
+		all = append(all, nats.UserInfo(s.opts.Username, s.opts.Password))
+	}
 	nc, err := nats.Connect("", all...)
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: in-process connection: %w", err)
