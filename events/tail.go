@@ -67,6 +67,8 @@ func (t *tail) run(ctx context.Context, yield func(Event, error) bool) error {
 		switch {
 		case errors.Is(err, errStopped):
 			return err
+		case apart(err):
+			return t.through(ctx, yield, err)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil && !t.opts.Follow:

@@ -64,6 +64,14 @@ func fromMsg(bucket string, msg jetstream.Msg, meta *jetstream.MsgMetadata) entr
 
 // last is the newest entry of a key, which may be a delete marker.
 func last(ctx context.Context, js jetstream.JetStream, bucket, key string) (entry, error) {
+	e, err := lastDirect(ctx, js, bucket, key)
+	if apart(err) {
+		return lastThrough(ctx, js, bucket, key, err)
+	}
+	return e, err
+}
+
+func lastDirect(ctx context.Context, js jetstream.JetStream, bucket, key string) (entry, error) {
 	s, err := js.Stream(ctx, streamName(bucket))
 	if err != nil {
 		return entry{}, err
@@ -157,7 +165,15 @@ const scanStraggler = 200 * time.Millisecond
 // without being woken: the first is waited for, the second ends a try and not the scan. Nor
 // does a consumer's own count hold such a key at every moment, so the keys that have to
 // arrive are those of the stream.
-func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, history bool) (entries []entry, err error) {
+func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, history bool) ([]entry, error) {
+	entries, err := scanDirect(ctx, js, bucket, filter, history)
+	if apart(err) {
+		return readThrough(ctx, js, readRequest{Bucket: bucket, Filter: filter, History: history}, err)
+	}
+	return entries, err
+}
+
+func scanDirect(ctx context.Context, js jetstream.JetStream, bucket, filter string, history bool) (entries []entry, err error) {
 	s, err := js.Stream(ctx, streamName(bucket))
 	if err != nil {
 		return nil, err

@@ -48,6 +48,7 @@ type Checks struct {
 const (
 	checksPatience = time.Second
 	checksOthers   = 50 * time.Millisecond
+	credsPatience  = 5 * time.Second
 )
 
 // maxCheckers is more than there are reconcilers on one store.

@@ -124,7 +124,13 @@ func (c *Client) WatchStatuses(ctx context.Context) iter.Seq2[StatusChange, erro
 		q := &changes{news: map[string]entry{}, seen: map[string]uint64{}, wake: make(chan struct{}, 1)}
 		m := newMirror(c.js, mirrorConfig[struct{}]{bucket: BucketStatus, each: q.add, kick: q.kick})
 		var wg sync.WaitGroup
-		wg.Go(func() { m.run(ctx) })
+		wg.Go(func() {
+			if c.cannotWatch(ctx) {
+				c.poll(ctx, q)
+				return
+			}
+			m.run(ctx)
+		})
 		defer wg.Wait()
 		defer cancel()
 		for {

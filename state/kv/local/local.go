@@ -1,0 +1,167 @@
+// Package local finds the credential that a reconciler on this machine has left for its
+// user, as a context of dynctl: dynctl uses it, and so may any client that wants no
+// password on its own machine. A context is one JSON file; docs/operations.md tells of it.
+package local
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Name is that of the context, unless another reconciler on this machine has it already:
+// then the port follows it ("local-4323").
+const Name = "local"
+
+// description begins what such a context says of itself, so that it is known for one.
+const description = "made by the reconciler of "
+
+// Context is such a file.
+type Context struct {
+	NATSURL     string `json:"natsUrl"`
+	Description string `json:"description"`
+	NKeyFile    string `json:"nkeyFile"`
+}
+
+// Dir is where contexts are kept.
+func Dir() (string, error) {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "dynctl", "contexts"), nil
+}
+
+// Write leaves a context for the reconciler of a data directory, and returns its name. A
+// context that is not its own, or of a reconciler whose directory is gone, stays as it is.
+func Write(natsURL, dataDir, nkeyFile string) (name string, err error) {
+	dir, err := Dir()
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	u, err := url.Parse(natsURL)
+	if err != nil {
+		return "", err
+	}
+	c := Context{NATSURL: natsURL, Description: description + dataDir, NKeyFile: nkeyFile}
+	names := []string{Name, Name + "-" + u.Port()}
+	for _, name := range names {
+		path := filepath.Join(dir, name+".json")
+		if !mayBeWritten(path, c) {
+			continue
+		}
+		if err := write(path, c); err != nil {
+			return "", err
+		}
+		return name, nil
+	}
+	return "", fmt.Errorf("%s are contexts of others in %s: make one with `dynctl context add NAME --nats-url %s --nkey %s`",
+		strings.Join(names, " and "), dir, natsURL, nkeyFile)
+}
+
+// mayBeWritten reports whether a context's file is free, our own, or one of a reconciler
+// that is no more.
+func mayBeWritten(path string, c Context) bool {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	var there Context
+	if json.Unmarshal(data, &there) != nil || !strings.HasPrefix(there.Description, description) {
+		return false
+	}
+	return there.NKeyFile == c.NKeyFile || !exists(there.NKeyFile)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func write(path string, c Context) error {
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(data, '\n'))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// Find is the context that a reconciler on this machine has left for a NATS URL; without a
+// URL the one that is named local, or else the only one.
+func Find(natsURL string) (name string, c Context, ok bool) {
+	dir, err := Dir()
+	if err != nil {
+		return "", c, false
+	}
+	paths, _ := filepath.Glob(filepath.Join(dir, Name+"*.json")) // the pattern is ours
+	for _, path := range paths {                                 // local.json comes last: '-' before '.'
+		var there Context
+		data, err := os.ReadFile(path)
+		if err != nil || json.Unmarshal(data, &there) != nil || !strings.HasPrefix(there.Description, description) || !exists(there.NKeyFile) {
+			continue
+		}
+		if natsURL == "" || same(natsURL, there.NATSURL) {
+			name, c, ok = strings.TrimSuffix(filepath.Base(path), ".json"), there, true
+		}
+	}
+	return name, c, ok
+}
+
+// same reports whether two URLs name the same address, and the first no user.
+func same(a, b string) bool {
+	parse := func(s string) (string, bool) {
+		u, err := url.Parse(s)
+		if err != nil || u.User != nil {
+			return "", false
+		}
+		host := u.Hostname()
+		if host == "localhost" {
+			host = "127.0.0.1"
+		}
+		port := u.Port()
+		if port == "" {
+			port = "4222"
+		}
+		return host + ":" + port, true
+	}
+	x, okX := parse(a)
+	y, okY := parse(b)
+	return okX && okY && x == y
+}
+
+// Options log in to a NATS with what a reconciler on this machine has left for it; none
+// where there is nothing. They are for [nats.Connect] and kv.Connect.
+func Options(natsURL string) []nats.Option {
+	_, c, ok := Find(natsURL)
+	if !ok {
+		return nil
+	}
+	return []nats.Option{func(o *nats.Options) error {
+		login, err := nats.NkeyOptionFromSeed(c.NKeyFile)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.NKeyFile, err)
+		}
+		return login(o)
+	}}
+}
