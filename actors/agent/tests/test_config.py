@@ -15,6 +15,8 @@ class TestConfig(unittest.TestCase):
         self.assertNotIn("hush", base64.b64decode(text).decode())
         self.assertEqual({"token": "t"}, Config.decode(text, json.dumps({"token": "t"})).nats_options())
         self.assertEqual({}, Config.decode(text).nats_options())
+        inbox = json.dumps({"user": "me", "inboxPrefix": "_INBOX_agent"})
+        self.assertEqual({"user": "me", "inbox_prefix": "_INBOX_agent"}, Config.decode(text, inbox).nats_options())
 
     def test_nobody_inherits_the_credentials(self):
         creds = json.dumps({"user": "me", "password": "hush"})

@@ -33,6 +33,7 @@ import (
 	"dynctl/state/kv"
 	"dynctl/state/kv/natsd"
 	"dynctl/state/registry"
+	"dynctl/state/roles"
 )
 
 // App is one reconciler.
@@ -41,6 +42,9 @@ type App struct {
 	log *slog.Logger
 
 	natsd     *natsd.Server
+	creds     *natsd.Creds             // nil: the embedded store lets everybody in, or there is none
+	open      atomic.Bool              // an external store lets everybody in
+	lacks     atomic.Pointer[[]string] // what this reconciler may not do in an external store
 	nc        *nats.Conn
 	store     *kv.Client
 	views     *kv.Views
@@ -81,6 +85,7 @@ func Main(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	a.leaveContext()
 	err = a.Run(ctx)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -196,12 +201,19 @@ func (a *App) openNATS(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("--listen %s: %w", a.cfg.Listen, err)
 		}
-		if a.natsd, err = natsd.Start(natsd.Options{
+		o := natsd.Options{
 			Host: host, Port: number, StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Log: a.log, Repair: a.cfg.Repair,
 			// Events are a record; the rest is made again from the agent and by an election.
 			Disposable: []string{events.Stream, "KV_" + kv.BucketObserved, "KV_" + kv.BucketLease},
-		}); err != nil {
+		}
+		if err := a.lock(&o); err != nil {
+			return fmt.Errorf("embedded NATS: %w", err)
+		}
+		if a.natsd, err = natsd.Start(o); err != nil {
 			return fmt.Errorf("embedded NATS on %s: %w", a.cfg.Listen, err)
+		}
+		if a.creds != nil {
+			options = append(options, nats.CustomInboxPrefix(roles.InboxPrefix(roles.Reconciler)))
 		}
 		a.nc, err = a.natsd.Connect(options...)
 		return err
@@ -254,7 +266,7 @@ func (a *App) openStore(ctx context.Context) error {
 	}
 	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch,
 		AgentFailure: a.supervisedFailure, RayNotice: a.supervisedNotice, Log: a.log})
-	if err := a.answerChecks(); err != nil {
+	if err := errors.Join(a.answerChecks(), a.serveCreds(), kv.ServeReads(a.nc, js, readingForOthers)); err != nil {
 		return fmt.Errorf("answers to dynctl: %w", err)
 	}
 	return nil
@@ -316,6 +328,7 @@ func (a *App) Run(ctx context.Context) error {
 	add("loop", a.loop.run)
 	add("sizes", a.keepSizes)
 	add("policy", func(ctx context.Context) error { return a.policies.follow(ctx, a.loop.Kick) })
+	add("doors", a.watchDoors)
 	a.log.Info("reconciler is up", "id", a.cfg.ID, "http", a.doors.scheme()+"://"+a.listener.Addr().String())
 	err := g.Run()
 	a.supervised.Wait()

@@ -44,6 +44,7 @@ var checkers = []struct {
 	{"policy", checkPolicy},
 	{"tokens", checkTokens},
 	{"certificate", checkCertificate},
+	{kv.CheckDoors, checkDoors},
 }
 
 // checks looks at everything.

@@ -28,6 +28,8 @@ type rig struct {
 	sim    *simray.Cluster
 	client *kv.Client
 	etcd   *simray.Etcd
+	// storeAuth has the store let in nobody without a credential.
+	storeAuth bool
 	// dataDir of the reconciler; empty: one of the test's own.
 	dataDir string
 	// policy is its --policy.
@@ -74,7 +76,7 @@ func (r *rig) start(rayAddress string) context.Context {
 	if r.dataDir == "" {
 		r.dataDir = r.tb.TempDir()
 	}
-	cfg := Config{DataDir: r.dataDir, Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: rayAddress, RayNamespace: "ns", ID: "rig", LogFormat: "text", Policy: r.policy}
+	cfg := Config{DataDir: r.dataDir, Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: rayAddress, RayNamespace: "ns", ID: "rig", LogFormat: "text", Policy: r.policy, StoreAuth: r.storeAuth}
 	var err error
 	if r.app, err = New(r.tb.Context(), cfg, log); err != nil {
 		r.tb.Fatal(err)

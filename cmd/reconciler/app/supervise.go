@@ -24,7 +24,7 @@ func (a *App) supervise(t kv.Term) {
 	s := ray.New(ray.Config{
 		Resolver: a.resolver, Token: token, Package: a.pkg, Log: a.log,
 		Agent: func() ray.AgentConfig {
-			advertised, creds := splitCredentials(a.advertisedURL())
+			advertised, creds := a.agentCreds()
 			return ray.AgentConfig{NATSURL: advertised, NATSCreds: creds, StoreID: a.views.StoreID(),
 				RayNamespace: a.cfg.RayNamespace, BinDirs: a.cfg.BinDirs, CacheDir: a.cfg.cacheDir(), Epoch: t.Epoch}
 		},

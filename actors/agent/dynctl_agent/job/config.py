@@ -46,9 +46,11 @@ class Config:
         )
 
     def nats_options(self) -> dict[str, Any]:
-        """The credentials as nats.connect takes them: user and password, or token."""
+        """The credentials as nats.connect takes them: user and password, or token; and where
+        answers to this user go."""
         creds = self.nats_creds or {}
-        return {k: creds[k] for k in ("user", "password", "token") if creds.get(k)}
+        names = {"user": "user", "password": "password", "token": "token", "inboxPrefix": "inbox_prefix"}
+        return {names[k]: v for k, v in creds.items() if k in names and v}
 
 
 def take_credentials(environ: MutableMapping[str, str]) -> str:
