@@ -101,7 +101,7 @@ func (a *app) root() *cobra.Command {
 	add(declare, a.setCmd(), a.diffCmd(), a.planCmd(), a.scaleCmd(), a.suspendCmd(), a.resumeCmd(),
 		a.restartCmd(), a.historyCmd(), a.rollbackCmd(), a.deleteCmd())
 	add(look, a.statusCmd(), a.getCmd(), a.eventsCmd(), a.watchCmd(), a.logsCmd(), a.routerCmd(), a.doctorCmd())
-	add(act, a.waitCmd(), a.chatCmd(), a.confirmDeletionsCmd(), a.sweepCmd(), a.backupCmd(), a.restoreCmd())
+	add(act, a.waitCmd(), a.chatCmd(), a.confirmDeletionsCmd(), a.sweepCmd(), a.backupCmd(), a.restoreCmd(), a.credsCmd())
 	add(offline, a.renderCmd(), a.policyCmd(), a.convertCmd(), a.schemaCmd(), a.explainCmd(), a.contextCmd(), a.versionCmd())
 	narrowHelp(root)
 	offerFlag(root, "server", a.offering(a.serverNames))

@@ -14,6 +14,7 @@ import (
 	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 	"dynctl/state/kv"
+	"dynctl/state/kv/local"
 )
 
 const (
@@ -48,11 +49,12 @@ func (c *connFlags) resolve() (contexts.Connection, error) {
 		name = cmp.Or(os.Getenv(envContext), contexts.Selected())
 	}
 	if name == "" {
-		url = cmp.Or(url, contexts.DefaultURL)
-		if err := contexts.CheckScheme(url); err != nil {
-			return contexts.Connection{}, exit.Usagef("%s: %w", from, err)
+		if url != "" {
+			if err := contexts.CheckScheme(url); err != nil {
+				return contexts.Connection{}, exit.Usagef("%s: %w", from, err)
+			}
 		}
-		return contexts.Connection{NATSURL: url}, nil
+		return onThisMachine(url), nil
 	}
 	conn, err := contexts.Read(name)
 	if err != nil {
@@ -62,6 +64,19 @@ func (c *connFlags) resolve() (contexts.Connection, error) {
 		return conn, exit.Usagef("context %q: %s: %w", name, contexts.Path(name), err)
 	}
 	return conn, nil
+}
+
+// onThisMachine is the connection to a URL, or to the reconciler of this machine, with the
+// credential that it has left here for its user.
+func onThisMachine(url string) contexts.Connection {
+	name, c, ok := local.Find(cmp.Or(url, contexts.DefaultURL))
+	if !ok && url == "" {
+		name, c, ok = local.Find("")
+	}
+	if !ok {
+		return contexts.Connection{NATSURL: cmp.Or(url, contexts.DefaultURL)}
+	}
+	return contexts.Connection{Name: name, NATSURL: cmp.Or(url, c.NATSURL), NKeyFile: c.NKeyFile}
 }
 
 // redacted is a NATS URL without its secrets.

@@ -20,7 +20,8 @@ directory dynctl/contexts below ~/.config (or $XDG_CONFIG_HOME); those of the na
 command line can be copied there as they are.
 
 A command uses the first of these: --nats-url, --context, $DYNCTL_NATS_URL,
-$DYNCTL_CONTEXT, the selected context, ` + contexts.DefaultURL + `.`
+$DYNCTL_CONTEXT, the selected context, that of a reconciler on this machine (local),
+` + contexts.DefaultURL + `.`
 
 const contextExample = `  dynctl context add lab --nats-url nats://nats.example:4222 --select
   dynctl context ls

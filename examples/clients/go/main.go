@@ -17,6 +17,7 @@ import (
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
+	"dynctl/state/kv/local"
 )
 
 func main() {
@@ -36,7 +37,8 @@ func main() {
 }
 
 func run(ctx context.Context, url string, key state.Key, file string, c consumer) error {
-	client, err := kv.Connect(ctx, url)
+	// With the credential that a reconciler on this machine has left, if there is one.
+	client, err := kv.Connect(ctx, url, local.Options(url)...)
 	if err != nil {
 		return err
 	}

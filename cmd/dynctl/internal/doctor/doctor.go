@@ -162,6 +162,7 @@ func (d *Doctor) store(ctx context.Context) bool {
 	if c, ok := Disk(ctx, d.client); ok {
 		d.disk(c)
 	}
+	d.doors(ctx)
 	return true
 }
 
