@@ -51,6 +51,7 @@ func TestLintOfPurePackages(t *testing.T) {
 		{"state may import the parsers", "state/x.go", imports("state", "dynctl/state/engineflags"), ""},
 		{"the parsers import nothing of ours", "state/engineflags/x.go", imports("engineflags", "dynctl/state"), "import 'dynctl/state' is not allowed"},
 		{"the policy may import state", "state/policy/x.go", imports("policy", "dynctl/state"), ""},
+		{"what compares memory imports nothing of ours", "state/same/x.go", imports("same", "dynctl/state"), "import 'dynctl/state' is not allowed"},
 		{"the policy reads no file", "state/policy/x.go", imports("policy", "os"), "import 'os' is not allowed"},
 		{"state may not import router", "state/x.go", imports("state", "dynctl/router"), "import 'dynctl/router' is not allowed"},
 		{"router may not import actors", "router/x.go", imports("router", "dynctl/actors"), "import 'dynctl/actors' is not allowed"},
@@ -121,7 +122,7 @@ func TestLintOfCode(t *testing.T) {
 
 // packages are the stubs that the files under test import.
 var packages = map[string]string{
-	"state": "state", "state/engineflags": "engineflags", "state/policy": "policy", "router": "router", "actors": "actors", "events": "events", "state/kv": "kv",
+	"state": "state", "state/engineflags": "engineflags", "state/policy": "policy", "state/same": "same", "router": "router", "actors": "actors", "events": "events", "state/kv": "kv",
 	"actors/place": "place", "actors/render": "render", "actors/accept": "accept", "actors/offline": "offline", "actors/plan": "plan", "actors/world": "world",
 	"state/registry": "registry", "actors/ray": "ray", "actors/simray": "simray", "cmd/tool": "tool",
 	"cmd/dynctl/internal/exit": "exit", "cmd/dynctl/internal/doctor": "doctor",

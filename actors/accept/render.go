@@ -84,7 +84,7 @@ func (a *accepter) concerns(s *acceptedServer) bool {
 // routedModels are the models that the routing of a server is resolved from: all
 // accepted ones but those that are being deleted for sure.
 func routedModels(models []*acceptedModel) []router.Model {
-	var out []router.Model
+	out := make([]router.Model, 0, len(models))
 	for _, m := range models {
 		if m.Accepted == 0 || m.DeletedForGood() {
 			continue

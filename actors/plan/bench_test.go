@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"dynctl/actors"
@@ -56,8 +57,7 @@ func planned(name string, in func(tb testing.TB, models int) actors.Input) []mea
 // memo), and round after round.
 func accepted(name string, memo func() *accept.Memo) measured {
 	return measured{"accept/" + name, func(_ testing.TB, models int) func() {
-		w := fleet(models, false)
-		w.run(1)
+		w := acceptedFleet(models)
 		in := accept.Input{Synced: true, Entries: slices.Collect(maps.Values(w.specs)), Statuses: w.statuses, Memo: memo()}
 		return func() { accept.Revisions(in) }
 	}}
@@ -67,8 +67,7 @@ func accepted(name string, memo func() *accept.Memo) measured {
 // that rests.
 func acceptedBeside() measured {
 	return measured{"accept/one-more", func(_ testing.TB, models int) func() {
-		w := fleet(models, false)
-		w.run(1)
+		w := acceptedFleet(models)
 		in := accept.Input{Synced: true, Statuses: w.statuses, Memo: &accept.Memo{}}
 		key := w.put(model("one-more", "  resources: {gpus: 1}\n"))
 		return func() {
@@ -94,8 +93,11 @@ func everyMeasured() []measured {
 }
 
 func BenchmarkPlanner(b *testing.B) {
-	for _, models := range []int{10, 100, 1000} {
+	for _, models := range []int{10, 100, 1000, 10000} {
 		for _, m := range everyMeasured() {
+			if models > 1000 && !strings.HasPrefix(m.name, "accept/") {
+				continue // to have so many run takes minutes
+			}
 			b.Run(fmt.Sprintf("%s/models=%d", m.name, models), func(b *testing.B) {
 				do := m.make(b, models)
 				do() // what is remembered is
@@ -106,6 +108,14 @@ func BenchmarkPlanner(b *testing.B) {
 			})
 		}
 	}
+}
+
+// acceptedFleet is a fleet that was accepted, and of which nothing runs yet.
+func acceptedFleet(models int) *cluster {
+	w := fleet(models, false)
+	w.round()
+	w.round()
+	return w
 }
 
 // cold is a fleet of which nothing runs.

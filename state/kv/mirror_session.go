@@ -190,14 +190,7 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 			s.finish()
 		}
 	} else {
-		old := m.items[e.key]
-		m.trim(&it, old, &m.kept)
-		m.items[e.key] = it
-		if m.cfg.beat != nil && m.cfg.beat(old, it) {
-			m.version++
-		} else {
-			m.changed()
-		}
+		m.replace(it)
 	}
 	if s.loaded {
 		m.seen = max(m.seen, e.rev)

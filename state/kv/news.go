@@ -17,6 +17,18 @@ func (m *mirror[T]) changed() {
 	m.news = m.version
 }
 
+// replace puts an entry that has arrived in the place of the one before; m.mu is held.
+func (m *mirror[T]) replace(it item[T]) {
+	old := m.items[it.key]
+	m.trim(&it, old, &m.kept)
+	m.items[it.key] = it
+	if m.cfg.beat != nil && m.cfg.beat(old, it) {
+		m.version++
+		return
+	}
+	m.changed()
+}
+
 func (m *mirror[T]) currentNews() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

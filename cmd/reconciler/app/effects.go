@@ -21,6 +21,7 @@ import (
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
+	"dynctl/state/same"
 )
 
 const (
@@ -257,7 +258,7 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 		case !l.refused.due(s.Key, in.Now):
 		case old == nil:
 			fresh = append(fresh, s)
-		case l.rewrite[s.Key] || !equalStatus(*old, s):
+		case l.rewrite[s.Key] || !l.alike.equal(old, s):
 			changed = append(changed, s)
 		}
 	}
@@ -272,6 +273,7 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 	for _, k := range r.Gone {
 		delete(l.written, k.String())
 		delete(l.refused, k.String())
+		delete(l.alike, k.String())
 		if err := l.effects.deleteStatus(ctx, k); err != nil {
 			l.app.log.Warn("a status was not removed; it is tried again", "key", k, "err", err)
 		}
@@ -334,6 +336,28 @@ func (l *loop) putStatuses(ctx context.Context, now time.Time, changed []state.S
 			l.written[s.Key] = s
 		}
 	}
+}
+
+// alike remembers which statuses were found equal, by key: most of a round are those of
+// the round before, to the bit.
+type alike map[string]pairOfStatuses
+
+type pairOfStatuses struct {
+	old *state.Status
+	now state.Status
+}
+
+// equal is [equalStatus] for what was not compared in the round before.
+func (a alike) equal(old *state.Status, now state.Status) bool {
+	if was, ok := a[now.Key]; ok && was.old == old && same.Bits(&was.now, &now) {
+		return true
+	}
+	if !equalStatus(*old, now) {
+		delete(a, now.Key)
+		return false
+	}
+	a[now.Key] = pairOfStatuses{old, now}
+	return true
 }
 
 // equalStatus compares all but the revision of the entry. Most statuses of a round

@@ -17,6 +17,8 @@ type memory struct {
 	// oracle makes the rounds; parsers spares unpacking what the nodes tell of command lines.
 	oracle  oracle
 	parsers parsers.Cache
+	// alike spares comparing statuses that were found equal.
+	alike alike
 	// decoded are the documents that were read and are not accepted as they stand.
 	decoded map[string]decodedSpec
 
@@ -48,7 +50,7 @@ type memory struct {
 
 func newMemory(a *App) memory {
 	return memory{
-		oracle:  oracle{app: a},
+		oracle: oracle{app: a}, alike: alike{},
 		decoded: map[string]decodedSpec{}, written: map[string]state.Status{}, refused: retries{},
 		sent: map[string]sentCommand{}, orphans: map[state.UnitKey]string{},
 	}

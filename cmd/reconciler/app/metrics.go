@@ -44,7 +44,8 @@ func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		rounds: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dynctl_reconcile_total",
-			Help: "Rounds of the reconciler, by what came of them: acted, idle, quiet (left out, since nothing had changed), blind (what runs is not known), loading (the specs are not)."}, []string{"result"}),
+			Help: "Rounds of the reconciler, by what came of them: acted, idle, quiet (left out, since nothing had changed), " +
+				"blind (what runs is not known), loading (the specs are not)."}, []string{"result"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "dynctl_reconcile_duration_seconds", Help: "Time to read the state and plan.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 3, 10)}),
 		isLeader: prometheus.NewGauge(prometheus.GaugeOpts{Name: "dynctl_leader", Help: "1 while this reconciler acts."}),

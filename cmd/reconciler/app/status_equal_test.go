@@ -63,3 +63,26 @@ func BenchmarkEqualStatus(b *testing.B) {
 		}
 	}
 }
+
+// What was found equal is not compared again until one of both is another.
+func TestEqualStatusesAreComparedOnce(t *testing.T) {
+	old := &state.Status{Key: "model.default.a", Generation: "1"}
+	now, a := *old, alike{}
+	now.Conditions = []state.Condition{{Type: "Ready"}}
+	if a.equal(old, now) || len(a) > 0 {
+		t.Error("they differ by a condition")
+	}
+	if old.Conditions = []state.Condition{{Type: "Ready"}}; !a.equal(old, now) {
+		t.Error("they do not differ")
+	}
+	old.Generation = "2" // in place, which nobody may do: so it shows that nothing is compared
+	if !a.equal(old, now) {
+		t.Error("they are compared again")
+	}
+	if a.equal(&state.Status{Key: "model.default.a", Generation: "2"}, now) {
+		t.Error("another status is taken for the same")
+	}
+	if now.Generation = "2"; !a.equal(old, now) {
+		t.Error("the new one is another by now, and equal")
+	}
+}
