@@ -19,7 +19,7 @@ const (
 
 // notWaitedFor counts the replicas of a role that would stay and that those beyond the
 // count do not wait for: those that fail again and again, and those that find room only
-// once the others leave.
+// once the others leave, unless these serve in their stead.
 func (a *admission) notWaitedFor(r *role) (n int) {
 	settled := map[int]bool{} // indexes that need no room, or are counted
 	leaves := false
@@ -39,7 +39,7 @@ func (a *admission) notWaitedFor(r *role) (n int) {
 			missing++
 		}
 	}
-	if !leaves || missing == 0 || a.waitsForNodes(a.m.server) {
+	if !leaves || missing == 0 || r.served() || a.waitsForNodes(a.m.server) {
 		return n
 	}
 	need, nobody := []shortfall{{role: r}}, proposeIdle(a.m) // what serves nobody makes room first

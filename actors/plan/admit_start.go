@@ -41,6 +41,8 @@ type startWish struct {
 	reason    string
 	// yields are units whose room counts as free; nil: none.
 	yields func(state.Unit) bool
+	// spared: another replica serves in its stead, so nothing waits where it finds no room.
+	spared bool
 }
 
 // place grants a start if there is room; else it says what misses.
@@ -52,6 +54,9 @@ func (a *admission) place(w startWish) *place.Unfit {
 		room = a.ledger.without(w.yields)
 	}
 	shape, unfit := a.chooseApart(w.role.Needs, room)
+	if unfit != nil && w.spared {
+		return unfit
+	}
 	if unfit != nil && !a.waitsForNodes(m.server) {
 		a.wait(actors.Wait{Key: key, Model: m.Name, Reason: unfit.Reason, Message: unfit.Message})
 		a.ledger.waiting = append(a.ledger.waiting, shortage{m, w.role.Needs})
@@ -195,17 +200,21 @@ func (a *admission) startMissing() []shortfall {
 		}
 	}
 	for x := nextStart(all); x != nil; x = nextStart(all) {
+		spared := x.role.served()
 		x.unfit = a.place(startWish{source: &a.m.inForce, role: x.role.RoleTemplate, index: x.indexes[0],
-			placement: actors.Attempt{Number: 1}, reason: x.reason})
-		if x.unfit == nil {
+			placement: actors.Attempt{Number: 1}, reason: x.reason, spared: spared})
+		switch {
+		case x.unfit == nil:
 			x.indexes, x.started = x.indexes[1:], true
 			x.allowed--
 			x.have++
+		case spared:
+			x.indexes, x.unfit = nil, nil
 		}
 	}
 	var out []shortfall
 	for _, x := range all {
-		if !x.started && a.displaced[x.role] == nil && (x.unfit != nil || x.allowed <= 0) {
+		if len(x.indexes) > 0 && !x.started && a.displaced[x.role] == nil && (x.unfit != nil || x.allowed <= 0) {
 			out = append(out, shortfall{x.role, x.unfit})
 		}
 	}

@@ -288,6 +288,10 @@ func count(units []*unit, ok func(*unit) bool) (n int) {
 func isReady(u *unit) bool   { return u.ready() }
 func isServing(u *unit) bool { return u.is(serving) }
 
+// served reports whether as many replicas of the generation in force serve as are wanted,
+// whatever their indexes: one beyond the count may serve in the stead of one that is lost.
+func (r *role) served() bool { return count(r.fresh, isServing) >= r.count }
+
 // lastFirst is a copy sorted by index, the highest first.
 func lastFirst(units []*unit) []*unit {
 	return slices.SortedFunc(slices.Values(units), func(a, b *unit) int {

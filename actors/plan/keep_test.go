@@ -125,7 +125,8 @@ func TestAScaleDownWaitsForThoseThatStay(t *testing.T) {
 	})
 }
 
-// What goes as a whole waits for nothing, nor does a replica for room that it holds itself.
+// What goes as a whole waits for nothing. A replica that serves in the stead of a lost one,
+// which finds room only where that one stands, stays, and nothing is missing.
 func TestAScaleDownDoesNotWait(t *testing.T) {
 	t.Run("to zero", func(t *testing.T) {
 		w, _ := twoReplicas(t, 8)
@@ -141,7 +142,7 @@ func TestAScaleDownDoesNotWait(t *testing.T) {
 		w.run(3)
 		unitsLeft(t, w, "")
 	})
-	t.Run("for room that it holds itself", func(t *testing.T) {
+	t.Run("and stays where it serves for one without room", func(t *testing.T) {
 		w, key := twoReplicas(t, 2)
 		for k, u := range w.units { // replica 0 is gone, and another has taken its room
 			if u.Replica == 0 && u.Model == "a" {
@@ -151,6 +152,10 @@ func TestAScaleDownDoesNotWait(t *testing.T) {
 		}
 		w.nodes[0].GPUs = 1
 		w.put(model("a", "  replicas: 1\n"))
+		w.run(10)
+		unitsLeft(t, w, "DP1")
+		ready(t, w, key)
+		w.nodes[0].GPUs = 2
 		w.run(10)
 		unitsLeft(t, w, "DP0")
 		ready(t, w, key)
