@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"sync"
 
 	"github.com/spf13/pflag"
@@ -27,6 +28,8 @@ type connFlags struct {
 	natsURL string
 	context string
 	server  string
+	// dataDir of a reconciler on this machine, whose admin is meant; of creds alone.
+	dataDir string
 }
 
 func (c *connFlags) register(fs *pflag.FlagSet) {
@@ -54,7 +57,7 @@ func (c *connFlags) resolve() (contexts.Connection, error) {
 				return contexts.Connection{}, exit.Usagef("%s: %w", from, err)
 			}
 		}
-		return onThisMachine(url), nil
+		return c.onThisMachine(url), nil
 	}
 	conn, err := contexts.Read(name)
 	if err != nil {
@@ -68,15 +71,18 @@ func (c *connFlags) resolve() (contexts.Connection, error) {
 
 // onThisMachine is the connection to a URL, or to the reconciler of this machine, with the
 // credential that it has left here for its user.
-func onThisMachine(url string) contexts.Connection {
-	name, c, ok := local.Find(cmp.Or(url, contexts.DefaultURL))
+func (c *connFlags) onThisMachine(url string) contexts.Connection {
+	if c.dataDir != "" {
+		return contexts.Connection{NATSURL: cmp.Or(url, contexts.DefaultURL), NKeyFile: filepath.Join(c.dataDir, "creds", "admin.nk")}
+	}
+	name, left, ok := local.Find(cmp.Or(url, contexts.DefaultURL))
 	if !ok && url == "" {
-		name, c, ok = local.Find("")
+		name, left, ok = local.Find("")
 	}
 	if !ok {
 		return contexts.Connection{NATSURL: cmp.Or(url, contexts.DefaultURL)}
 	}
-	return contexts.Connection{Name: name, NATSURL: cmp.Or(url, c.NATSURL), NKeyFile: c.NKeyFile}
+	return contexts.Connection{Name: name, NATSURL: cmp.Or(url, left.NATSURL), NKeyFile: left.NKeyFile}
 }
 
 // redacted is a NATS URL without its secrets.

@@ -50,6 +50,7 @@ func (a *app) credsCmd() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	cmd.PersistentFlags().StringVar(&a.conn.dataDir, "data-dir", "", "that of a reconciler on this machine: log in as its admin, where there is no context (as in its container)")
 	cmd.AddCommand(a.credsAddCmd(), a.credsListCmd(), a.credsRemoveCmd(), a.credsTemplateCmd())
 	return cmd
 }
@@ -75,7 +76,7 @@ publisher is bound to the servers that --server names (a,b: several).`,
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "name of the user (default: the role, with the servers)")
-	cmd.Flags().StringVar(&out, "out", "", "file for the credential; it must not exist")
+	cmd.Flags().StringVar(&out, "out", "", "file for the credential, which must not exist; -: standard output")
 	cmd.Flags().BoolVar(&password, "password", false, "make a user with a password instead of an nkey")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		u := userOf(roles.Role(args[0]), name, a.conn.server)
@@ -108,6 +109,13 @@ func (a *app) addCreds(ctx context.Context, u roles.User, out string, password b
 	defer c.Close()
 	secret, err := makeSecret(&u, c, password)
 	if err != nil {
+		return err
+	}
+	if out == "-" {
+		if err := c.AddCreds(ctx, u); err != nil {
+			return credsError(err)
+		}
+		_, err := fmt.Fprintln(a.out, secret)
 		return err
 	}
 	// The file comes first: a user whose secret is lost could only be removed again.

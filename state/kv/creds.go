@@ -30,7 +30,7 @@ type CredsReply struct {
 
 // ErrNoCreds means that nobody answers who could change the users of this store.
 var ErrNoCreds = errors.New("the users of this store are not kept by a reconciler: " +
-	"it is a NATS of your own, whose users are set there (`dynctl creds template` prints them), or no reconciler runs")
+	"it is a NATS of your own, whose users are set there (`dynctl creds template` prints them), or no reconciler runs, or this user is no admin")
 
 // Creds are the users of the store, by name, without their passwords. It fails with
 // [ErrNoCreds] where no reconciler keeps them.

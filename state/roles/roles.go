@@ -115,9 +115,9 @@ const (
 	subjectChecks   = "dynctl.reconciler.checks"
 	subjectWithheld = "dynctl.reconciler.withheld"
 	// SubjectCreds is where users are added and removed.
-	SubjectCreds = "dynctl.reconciler.creds"
-	subjectsOfAg = "dynctl.agent.>"
-	events       = "DYNCTL_EVENTS"
+	SubjectCreds    = "dynctl.reconciler.creds"
+	subjectsOfAgent = "dynctl.agent.>"
+	events          = "DYNCTL_EVENTS"
 	// userInfo is where a NATS tells a user of its permissions.
 	userInfo = "$SYS.REQ.USER.INFO"
 	// jetStreamInfo tells how much the store holds.
@@ -151,7 +151,7 @@ func admin() Grant {
 		Publish: []string{
 			"$KV.dynctl_specs.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$JS.SNAPSHOT.>",
 			"dynctl.events.*.sweep.>", // dynctl sweep, in the epoch of the leader
-			subjectChecks, SubjectCreds, subjectsOfAg, userInfo,
+			subjectChecks, SubjectCreds, subjectsOfAgent, userInfo,
 			"$KV.dynctl_lease.restoring", // dynctl restore holds up the reconcilers
 		},
 		NotPublish: []string{"$KV.dynctl_specs.store.id"},
@@ -163,7 +163,7 @@ func reconciler() Grant {
 	return Grant{
 		Publish: []string{
 			"$KV.dynctl_specs.>", "$KV.dynctl_status.>", "$KV.dynctl_observed.>", "$KV.dynctl_lease.>",
-			"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "dynctl.events.>", subjectsOfAg, subjectChecks, userInfo,
+			"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "dynctl.events.>", subjectsOfAgent, subjectChecks, userInfo,
 		},
 		// One that dials a NATS of somebody's has the inbox that every client has.
 		Subscribe: []string{InboxPrefix(Reconciler) + ".>", InboxPrefix(Admin) + ".>", "$KV.>", "dynctl.reconciler.>", "dynctl.events.>"},
@@ -183,7 +183,7 @@ func agent(name string) Grant {
 			"$JS.API.STREAM.INFO." + events, "$JS.API.STREAM.NAMES",
 		},
 		NotPublish: []string{"dynctl.events.*.start.>", "dynctl.events.*.stop.>", "dynctl.events.*.sweep.>"},
-		Subscribe:  []string{InboxPrefix(Agent) + ".>", "$KV.dynctl_observed.>", subjectsOfAg},
+		Subscribe:  []string{InboxPrefix(Agent) + ".>", "$KV.dynctl_observed.>", subjectsOfAgent},
 		Answers:    true,
 	}
 	for _, stream := range []string{observed, events} {

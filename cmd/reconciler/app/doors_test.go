@@ -47,14 +47,7 @@ func TestAClosedStore(t *testing.T) {
 		}
 	}
 	wall, ci := clientOf(t, r, nats.UserInfo("wall", "x")), clientOf(t, r, nats.UserInfo("ci", "x"))
-	late := time.After(rigPatience)
-	for !hasEvent(t, wall, events.TypeSpecAccepted) {
-		select {
-		case <-late:
-			t.Fatal("the viewer never reads of an acceptance")
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+	awaitEvent(t, wall, events.TypeSpecAccepted)
 	if hasEvent(t, ci, events.TypeSpecAccepted) {
 		t.Error("a publisher reads events of servers that are not its own")
 	}
@@ -94,6 +87,18 @@ func TestCredsThroughTheReconciler(t *testing.T) {
 	}
 	if _, _, checks := r.readyzOf(); checks[kv.CheckDoors].Reason != "" {
 		t.Errorf("it is told as %+v", checks[kv.CheckDoors])
+	}
+}
+
+func awaitEvent(t *testing.T, c *kv.Client, typ string) {
+	t.Helper()
+	late := time.After(rigPatience)
+	for !hasEvent(t, c, typ) {
+		select {
+		case <-late:
+			t.Fatalf("no %s is ever read", typ)
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 }
 

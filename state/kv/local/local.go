@@ -80,12 +80,13 @@ func mayBeWritten(path string, c Context) bool {
 	if json.Unmarshal(data, &there) != nil || !strings.HasPrefix(there.Description, description) {
 		return false
 	}
-	return there.NKeyFile == c.NKeyFile || !exists(there.NKeyFile)
+	return there.NKeyFile == c.NKeyFile || gone(there.NKeyFile)
 }
 
-func exists(path string) bool {
+// gone reports whether a file is not there; one that cannot be looked at may be.
+func gone(path string) bool {
 	_, err := os.Stat(path)
-	return err == nil
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func write(path string, c Context) error {
@@ -118,7 +119,7 @@ func Find(natsURL string) (name string, c Context, ok bool) {
 	for _, path := range paths {                                 // local.json comes last: '-' before '.'
 		var there Context
 		data, err := os.ReadFile(path)
-		if err != nil || json.Unmarshal(data, &there) != nil || !strings.HasPrefix(there.Description, description) || !exists(there.NKeyFile) {
+		if err != nil || json.Unmarshal(data, &there) != nil || !strings.HasPrefix(there.Description, description) || gone(there.NKeyFile) {
 			continue
 		}
 		if natsURL == "" || same(natsURL, there.NATSURL) {
