@@ -60,6 +60,30 @@ func TestAClosedStore(t *testing.T) {
 	}
 }
 
+// A viewer follows events as they come, though it can make no consumer.
+func TestAViewerFollows(t *testing.T) {
+	r, admin := closedStore(t)
+	if err := admin.AddCreds(t.Context(), roles.User{Name: "wall", Role: roles.Viewer, Password: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	wall := clientOf(t, r, nats.UserInfo("wall", "x"))
+	ctx, cancel := context.WithTimeout(t.Context(), rigPatience)
+	defer cancel()
+	o := events.TailOptions{Follow: true, Types: []string{events.TypeLeaderElected, events.TypeSpecRejected}}
+	for e, err := range events.Tail(ctx, wall.JetStream(), o) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Type == events.TypeSpecRejected {
+			return
+		}
+		if _, err := admin.PutSpec(t.Context(), state.ModelKey("a", "m"), []byte("kind: Nothing"), kv.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Error("it ended")
+}
+
 // Who is let in to a closed store, and by whom.
 func TestCredsThroughTheReconciler(t *testing.T) {
 	r, admin := closedStore(t)
