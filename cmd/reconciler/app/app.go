@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -20,12 +19,10 @@ import (
 
 	"github.com/lmittmann/tint"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/oklog/run"
 
 	"dynctl/actors/ray"
 	"dynctl/cmd/internal/screen"
-	"dynctl/cmd/internal/version"
 	"dynctl/cmd/reconciler/app/door"
 	"dynctl/cmd/reconciler/app/ops"
 	"dynctl/events"
@@ -33,7 +30,6 @@ import (
 	"dynctl/state/kv"
 	"dynctl/state/kv/natsd"
 	"dynctl/state/registry"
-	"dynctl/state/roles"
 )
 
 // App is one reconciler.
@@ -188,90 +184,6 @@ func newResolver(cfg Config, log *slog.Logger) (ray.Resolver, error) {
 	return ray.NewRayCluster(kube, target), nil
 }
 
-// openNATS starts the embedded server, or dials the external one and waits for
-// it: an external NATS that is down heals.
-func (a *App) openNATS(ctx context.Context) error {
-	options := []nats.Option{nats.Name("reconciler " + a.cfg.ID), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectBufSize(-1)}
-	if a.cfg.NATSURL == "" {
-		host, port, err := net.SplitHostPort(a.cfg.Listen)
-		if err != nil {
-			return err
-		}
-		number, err := strconv.Atoi(port)
-		if err != nil {
-			return fmt.Errorf("--listen %s: %w", a.cfg.Listen, err)
-		}
-		o := natsd.Options{
-			Host: host, Port: number, StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Log: a.log, Repair: a.cfg.Repair,
-			// Events are a record; the rest is made again from the agent and by an election.
-			Disposable: []string{events.Stream, "KV_" + kv.BucketObserved, "KV_" + kv.BucketLease},
-		}
-		if err := a.lock(&o); err != nil {
-			return fmt.Errorf("embedded NATS: %w", err)
-		}
-		if a.natsd, err = natsd.Start(o); err != nil {
-			return fmt.Errorf("embedded NATS on %s: %w", a.cfg.Listen, err)
-		}
-		if a.creds != nil {
-			options = append(options, nats.CustomInboxPrefix(roles.InboxPrefix(roles.Reconciler)))
-		}
-		a.nc, err = a.natsd.Connect(options...)
-		return err
-	}
-	options = append(options, nats.Timeout(2*time.Second))
-	told := false
-	for {
-		nc, err := nats.Connect(a.cfg.NATSURL, options...)
-		if err == nil {
-			a.nc = nc
-			return nil
-		}
-		if !told {
-			a.log.Error("NATS does not answer; trying until it does", "url", kv.Redact(a.cfg.NATSURL), "err", kv.RedactError(err), "fix", "start it, or correct --nats-url")
-			told = true
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("NATS at %s: %w", kv.Redact(a.cfg.NATSURL), kv.RedactError(err))
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-func (a *App) openStore(ctx context.Context) error {
-	js, err := jetstream.New(a.nc)
-	if err != nil {
-		return err
-	}
-	id, err := kv.EnsureBuckets(ctx, js, a.cfg.Limits)
-	if err != nil {
-		return fmt.Errorf("spec store: %w", err)
-	}
-	if err := events.EnsureStream(ctx, js); err != nil {
-		return fmt.Errorf("event stream: %w", err)
-	}
-	a.log.Info("spec store", "id", id, "nats", kv.Redact(a.natsURL()))
-	a.store = kv.New(js)
-	if err := a.withheld.serve(a.nc); err != nil {
-		return fmt.Errorf("answers to the agent: %w", err)
-	}
-	if a.publisher, err = events.NewPublisher(js, events.PublisherOptions{Dir: filepath.Join(a.cfg.DataDir, "spool"), Log: a.log}); err != nil {
-		return err
-	}
-	a.registry = registry.New(registry.Config{Log: a.log, OnResync: a.metrics.resynced})
-	a.frontends = registry.NewFrontends(registry.FrontendsConfig{})
-	a.loop = newLoop(a)
-	if a.views, err = kv.Watch(context.WithoutCancel(ctx), js, a.loop.look, kv.OnResync(a.metrics.resynced), kv.WithLimits(a.cfg.Limits)); err != nil {
-		return err
-	}
-	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch,
-		AgentFailure: a.supervisedFailure, RayNotice: a.supervisedNotice, Log: a.log})
-	if err := errors.Join(a.answerChecks(), a.serveCreds(), kv.ServeReads(a.nc, js, readingForOthers)); err != nil {
-		return fmt.Errorf("answers to dynctl: %w", err)
-	}
-	return nil
-}
-
 // seenEpoch is the highest epoch that the agent has seen: a recreated bucket
 // begins at 1 again, the agent does not.
 func (a *App) seenEpoch() uint64 {
@@ -300,14 +212,6 @@ func (a *App) takePart(ctx context.Context) error {
 		}
 	}
 	return a.elector.Run(ctx)
-}
-
-// natsURL is where clients on this machine reach the spec store.
-func (a *App) natsURL() string {
-	if a.natsd != nil {
-		return a.natsd.URL()
-	}
-	return a.cfg.NATSURL
 }
 
 // Run reconciles until ctx ends.
