@@ -20,7 +20,8 @@ import (
 //  4. old units that serve nobody leave enough: these go
 //  5. maxUnavailable is 0: the roll stalls
 //  6. those that get no request leave enough: these go
-//  7. those within the budget leave enough for one: these go
+//  7. those within the budget leave enough for one: these go, unless nothing would serve
+//     then and rule 8 leaves something that does
 //  8. generations of several roles, or of other ones than the new: as few units as are
 //     enough, down to one of each role; then the generation as a whole
 //  9. otherwise the roll stalls
@@ -64,21 +65,45 @@ func (a *admission) letGo(need []shortfall) bool {
 		return true
 	}
 	set := a.admit(makesRoom, proposeReplaced(a.m), a.m.maxUnavailable(1))
-	if len(set) == 0 || !a.enoughForOne(need, set) {
-		if !a.m.disagg() && len(a.m.strays) == 0 {
-			a.m.stalled = "no GPU is free for a replica beside the old ones, and as many as may be missing are not enough to make room" + missingText(need)
-			return false
+	fewer, enough := a.enough(need, a.stayingOf(proposePieces(a.m)))
+	switch {
+	case len(set) > 0 && a.enoughForOne(need, set):
+		if enough && !a.servesWithout(set) && a.servesWithout(fewer) {
+			set = a.admit(wholePieces, fewer, 0)
 		}
-		var ok bool
-		if set, ok = a.enough(need, a.stayingOf(proposePieces(a.m))); !ok {
-			a.m.stalled = "no GPU is free for the new generation beside the old one" + missingText(need)
-			return false
-		}
-		set = a.admit(wholePieces, set, 0)
+	case !a.m.disagg() && len(a.m.strays) == 0:
+		a.m.stalled = "no GPU is free for a replica beside the old ones, and as many as may be missing are not enough to make room" + missingText(need)
+		return false
+	case !enough:
+		a.m.stalled = "no GPU is free for the new generation beside the old one" + missingText(need)
+		return false
+	default:
+		set = a.admit(wholePieces, fewer, 0)
 	}
 	a.grant(set, leaveForRoom)
 	a.reserve(need)
 	return true
+}
+
+// servesWithout reports whether old units that requests reach, one of each role of their
+// generation, are left when some go.
+func (a *admission) servesWithout(set []*unit) bool {
+	left := map[string]map[string]bool{} // roles by generation
+	for _, u := range a.m.units {
+		if u.standing != old || a.leaving[u] || !a.carries(u) || slices.Contains(set, u) {
+			continue
+		}
+		if left[u.Generation] == nil {
+			left[u.Generation] = map[string]bool{}
+		}
+		left[u.Generation][u.Role] = true
+	}
+	for _, roles := range left {
+		if roles[state.RoleAggregated] || roles[state.RolePrefill] && roles[state.RoleDecode] {
+			return true
+		}
+	}
+	return false
 }
 
 // reserve keeps what is free for the shortfalls until what was stopped for them has gone,

@@ -120,8 +120,8 @@ func (a *admission) replace(w replacement) {
 		return
 	}
 	r := m.role(u.Role)
-	again.role = r.RoleTemplate
-	if unfit := a.place(again); unfit != nil {
+	again.role, again.spared = r.RoleTemplate, r.served()
+	if unfit := a.place(again); unfit != nil && !again.spared {
 		if a.displaced == nil {
 			a.displaced, a.refused = map[*role]*place.Unfit{}, map[*role]bool{}
 		}

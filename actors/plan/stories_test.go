@@ -36,11 +36,7 @@ var updateStories = flag.Bool("update-stories", false, "write what the stories o
 // A generation is called by its model and a number, in the order in which they come:
 // a1, a2. What is observed and planned is written by -update-stories and read by people.
 func TestStories(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("testdata", "stories", "*.txtar"))
-	if err != nil || len(files) < 25 {
-		t.Fatalf("%d stories, %v", len(files), err)
-	}
-	for _, file := range files {
+	for _, file := range storyFiles(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			archive, err := txtar.ParseFile(file)
 			if err != nil {
@@ -59,17 +55,32 @@ func TestStories(t *testing.T) {
 	}
 }
 
+func storyFiles(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", "stories", "*.txtar"))
+	if err != nil || len(files) < 25 {
+		t.Fatalf("%d stories, %v", len(files), err)
+	}
+	return files
+}
+
+// listener hears where a story goes another way than it is told.
+type listener interface {
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // story is a cluster with the names by which a story calls its generations.
 type story struct {
-	*testing.T
+	listener
 	*walk
 	names map[string]string // by generation
 	count map[string]int    // of a model
 }
 
 // tell plays a story, and compares or replaces what it expects.
-func tell(t *testing.T, archive *txtar.Archive) {
-	s := &story{T: t, walk: &walk{cluster: newCluster()}, names: map[string]string{}, count: map[string]int{}}
+func tell(t listener, archive *txtar.Archive) {
+	s := &story{listener: t, walk: &walk{cluster: newCluster()}, names: map[string]string{}, count: map[string]int{}}
 	planned := false
 	for i, f := range archive.Files {
 		var got string
@@ -112,7 +123,7 @@ func tell(t *testing.T, archive *txtar.Archive) {
 		}
 	}
 	if !planned {
-		t.Error("it plans nothing")
+		t.Errorf("it plans nothing")
 	}
 }
 

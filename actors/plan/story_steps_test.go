@@ -1,7 +1,6 @@
 package plan_test
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -18,7 +17,7 @@ var steps = map[string]func(s *story, words []string){
 	"seconds": func(s *story, words []string) {
 		n, err := strconv.Atoi(words[0])
 		if err != nil {
-			s.Fatal(err)
+			s.Fatalf("%v", err)
 		}
 		for range n {
 			s.pass()
@@ -38,7 +37,7 @@ var steps = map[string]func(s *story, words []string){
 	"node-grows": func(s *story, words []string) {
 		gpus, err := strconv.Atoi(words[1])
 		if err != nil {
-			s.Fatal(err)
+			s.Fatalf("%v", err)
 		}
 		s.nodes[s.nodeAt(words[0])].GPUs = gpus
 	},
@@ -130,7 +129,7 @@ func (s *story) service(label string) {
 func (s *story) nodeAt(id string) int {
 	i := slices.IndexFunc(s.nodes, func(n state.Node) bool { return n.ID == id })
 	if i < 0 {
-		s.Fatal(fmt.Errorf("there is no node %s", id))
+		s.Fatalf("there is no node %s", id)
 	}
 	return i
 }
