@@ -116,7 +116,7 @@ func TestWhichRuleCounts(t *testing.T) {
 		{"a root", "fromFile: {roots: [/srv]}", "Model", "{model: a, env: {T: {fromFile: /srv/t}}}", ""},
 		{"the defaults' roots beside one", "fromFile: {roots: [/srv]}", "Model", "{model: a, env: {T: {fromFile: /run/secrets/t}}}", "fromFile.roots"},
 		{"no file at all", "fromFile: {roots: []}", "Model", "{model: a, env: {T: {fromFile: /run/secrets/t}}}", "fromFile.roots"},
-		{"any file", "fromFile: {roots: [/]}", "Model", "{model: a, env: {T: {fromFile: /root/t}}}", ""},
+		{"any file", "fromFile: {roots: [/]}", "Model", "{model: a, env: {T: {fromFile: /opt/t}}}", ""},
 		{"a variable of the node", "fromEnv: {only: [HF_TOKEN]}", "Model", "{model: a, env: {T: {fromEnv: AWS_KEY}}}", "fromEnv.only"},
 		{"the one that is allowed", "fromEnv: {only: [HF_TOKEN]}", "Model", "{model: a, env: {T: {fromEnv: HF_TOKEN}}}", ""},
 	} {
