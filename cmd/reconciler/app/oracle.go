@@ -46,18 +46,18 @@ func (o *oracle) newTerm() {
 }
 
 func (o *oracle) accept(in accept.Input) (actors.Desired, map[state.Key]accept.Kept) {
-	if !o.comparing {
-		in.Memo = &o.memo
-		return accept.Revisions(in)
-	}
-	desired, kept := accept.Revisions(in)
 	in.Memo = &o.memo
 	got, gotKept := accept.Revisions(in)
-	if !reflect.DeepEqual(desired, got) || !reflect.DeepEqual(kept, gotKept) {
-		o.distrust("what is accepted")
-		return desired, kept
+	if !o.comparing {
+		return got, gotKept
 	}
-	return got, gotKept
+	in.Memo = nil
+	whole, wholeKept := accept.Revisions(in)
+	if !reflect.DeepEqual(whole, got) || !reflect.DeepEqual(wholeKept, gotKept) {
+		o.distrust("what is accepted")
+		return whole, wholeKept
+	}
+	return got, gotKept // at the places in memory that the planner knows
 }
 
 func (o *oracle) plan(in actors.Input) actors.Result {

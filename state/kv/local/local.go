@@ -94,12 +94,18 @@ func write(path string, c Context) error {
 	if err != nil {
 		return err
 	}
+	return WritePrivate(path, append(data, '\n'))
+}
+
+// WritePrivate writes a file that only its owner may read, whole or not at all. Its
+// directory has to be there.
+func WritePrivate(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*") // mode 0600
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(data, '\n'))
-	if err = errors.Join(err, f.Close()); err == nil {
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {

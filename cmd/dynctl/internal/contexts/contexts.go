@@ -16,6 +16,7 @@ import (
 	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state"
+	"dynctl/state/kv/local"
 )
 
 // DefaultURL is where the NATS of a reconciler on this machine listens.
@@ -305,21 +306,10 @@ func Remove(name string) error {
 	return nil
 }
 
-// writePrivate writes a file that only its owner may read, whole or not at all.
+// writePrivate writes a file that only its owner may read, below directories of the same kind.
 func writePrivate(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return local.WritePrivate(path, data)
 }
