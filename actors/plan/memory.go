@@ -26,10 +26,17 @@ type Memory struct {
 	owners   map[int64]int
 	calm     bool // the round under way
 	spared   int
+	plans    uint64 // how many were made
 }
 
 // Spared is how many models the last plan took as they were.
 func (mem *Memory) Spared() int { return mem.spared }
+
+// Rests reports whether the last plan took a model as it was.
+func (mem *Memory) Rests(k state.Key) bool {
+	m := mem.models[k]
+	return m != nil && m.rest != nil && m.rest.since < mem.plans
+}
 
 // remembered is what is kept of a server.
 type remembered struct {
@@ -44,6 +51,7 @@ type rest struct {
 	infra    state.Unit
 	frontend state.FrontendModel
 	status   state.Status
+	since    uint64 // the plan that concluded it
 }
 
 // begin decides whether what rests may go on resting in this round.
@@ -53,6 +61,7 @@ func (r *round) begin() {
 		mem.policy, mem.releases, mem.models = r.in.Policy, r.releases, nil
 	}
 	mem.calm, mem.spared = r.isCalm(), 0
+	mem.plans++
 }
 
 // isCalm reports whether nothing is known that may concern any model.
@@ -113,7 +122,7 @@ func (r *round) settle(m *model, st state.Status) {
 		return
 	}
 	s := m.server
-	m.rest = &rest{spec: s.Spec, infra: *s.infra, frontend: s.frontend.Models[m.Spec.ServedName], status: st}
+	m.rest = &rest{spec: s.Spec, infra: *s.infra, frontend: s.frontend.Models[m.Spec.ServedName], status: st, since: r.memory.plans}
 	if r.memory.models == nil {
 		r.memory.models = map[state.Key]*model{}
 	}

@@ -99,6 +99,11 @@ func TestOnlyWhatChangesIsJudged(t *testing.T) {
 	w.exit(u, &u.Actors[0], 1)
 	w.settleState(u)
 	spared("after an exit", models-1)
+	for name, want := range map[string]bool{"m0003": false, "m0004": true, "none": false} {
+		if got := w.lasting.memory.Rests(state.ModelKey("default", name)); got != want {
+			t.Errorf("after an exit of m0003 %s rests: %t", name, got)
+		}
+	}
 	w.run(8)
 	spared("healed", models)
 	w.put(model("m0005", "  resources: {gpus: 1}\n  replicas: 2\n"))

@@ -20,12 +20,19 @@ type FrontendTarget struct {
 	// any, an unsettled server is asked for them alone every Unsettled, and for all
 	// every Settled. Empty: always for all.
 	Moving []string
+	// Resting are those of which nothing has changed of late, as far as anybody knows: once
+	// one has been among them for Watched it is asked for every Resting alone, or as soon as
+	// the list, which has every model in one answer, says otherwise of it.
+	Resting []string
 }
 
 // FrontendsConfig is what Frontends needs. The zero value is usable.
 type FrontendsConfig struct {
 	// Settled and Unsettled are the pauses between two probes; defaults 2 s and 100 ms.
 	Settled, Unsettled time.Duration
+	// Watched is how long a model is asked for every Settled after it has come to rest, and
+	// Resting the longest that it is not asked for after that; defaults 10 s and 1 min.
+	Watched, Resting time.Duration
 	// Timeout bounds one request; default 2 s.
 	Timeout time.Duration
 }
@@ -56,6 +63,12 @@ func newFrontends(cfg FrontendsConfig, transport http.RoundTripper) *Frontends {
 	}
 	if cfg.Unsettled <= 0 {
 		cfg.Unsettled = 100 * time.Millisecond
+	}
+	if cfg.Watched <= 0 {
+		cfg.Watched = 10 * time.Second
+	}
+	if cfg.Resting <= 0 {
+		cfg.Resting = time.Minute
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 2 * time.Second
@@ -95,13 +108,13 @@ func (f *Frontends) Set(targets map[string]FrontendTarget) {
 			p = newProber(f, target.URL)
 			f.probers[server] = p
 			changed = true
-			p.setModels(target.Models, target.Moving)
+			p.setModels(target)
 			if target.URL != "" {
 				f.wg.Go(p.run)
 			}
 			continue
 		}
-		p.setModels(target.Models, target.Moving)
+		p.setModels(target)
 	}
 	if changed {
 		f.wake()
@@ -116,7 +129,7 @@ func (f *Frontends) Settle(server string, settled bool) {
 	}
 }
 
-// Poke has a server asked at once.
+// Poke has a server asked at once for its list and for all models that do not rest.
 func (f *Frontends) Poke(server string) {
 	if p := f.prober(server); p != nil {
 		p.poke()

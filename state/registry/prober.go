@@ -1,13 +1,13 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -28,10 +28,17 @@ type prober struct {
 	cancel    context.CancelFunc
 
 	mu      sync.Mutex
-	models  []string
-	moving  map[string]bool
+	target  FrontendTarget
+	paces   map[string]pace
 	settled bool
 	current state.FrontendView
+
+	// The goroutine's own.
+
+	listed []string // the last list, sorted
+	asked  []string // the models of the last probe
+	turn   int      // which of them is asked for next though it rests
+	body   bytes.Buffer
 }
 
 func newProber(f *Frontends, base string) *prober {
@@ -92,15 +99,13 @@ func (p *prober) settle(settled bool) {
 	}
 }
 
-func (p *prober) setModels(models, moving []string) {
-	models = slices.Sorted(slices.Values(models))
-	moves := make(map[string]bool, len(moving))
-	for _, name := range moving {
-		moves[name] = true
-	}
+func (p *prober) setModels(target FrontendTarget) {
 	p.mu.Lock()
-	same := slices.Equal(p.models, models)
-	p.models, p.moving = models, moves
+	was := p.target
+	same := slices.Equal(was.Models, target.Models)
+	if !same || !slices.Equal(was.Moving, target.Moving) || !slices.Equal(was.Resting, target.Resting) {
+		p.target, p.paces = target, pacesOf(target, p.paces, time.Now())
+	}
 	p.mu.Unlock()
 	if !same {
 		p.poke()
@@ -113,47 +118,52 @@ func (p *prober) snapshot() state.FrontendView {
 	return p.current
 }
 
-func (p *prober) publish(next state.FrontendView) {
+// publish shows a view in the place of the last one. changed are the models of which it
+// says something else: what has just moved does not rest.
+func (p *prober) publish(next state.FrontendView, changed []string) {
 	p.mu.Lock()
-	changed := p.ctx.Err() == nil && !reflect.DeepEqual(p.current, next)
-	if changed {
+	news := p.ctx.Err() == nil && (len(changed) > 0 || next.Known != p.current.Known || next.Err != p.current.Err)
+	if news {
 		p.current = next
 	}
+	for _, name := range changed {
+		if x := p.paces[name]; !x.rests.IsZero() {
+			x.rests = time.Now()
+			p.paces[name] = x
+		}
+	}
 	p.mu.Unlock()
-	if changed {
+	if news {
 		p.frontends.wake()
 	}
 }
 
-// probe asks for the list and for each model, one after the other: half a
-// millisecond each, and never a burst on the process that serves traffic. Unless
-// all are wanted, models that do not move keep their last answer.
-func (p *prober) probe(all bool) state.FrontendView {
-	p.mu.Lock()
-	models, moving, before := p.models, p.moving, p.current
-	p.mu.Unlock()
-	all = all || len(moving) == 0 || !before.Known
+// probe asks for the list and for each model that is due, one after the other: half a
+// millisecond each, and never a burst on the process that serves traffic. The other models
+// keep their last answer. changed are those of which something else is said than before.
+func (p *prober) probe(all bool) (view state.FrontendView, changed []string) {
 	listed, err := p.list()
 	if err != nil {
-		return state.FrontendView{Err: err.Error()}
+		return state.FrontendView{Err: err.Error()}, nil
 	}
-	view := state.FrontendView{Known: true, Models: map[string]state.FrontendModel{}}
-	for _, name := range listed {
-		view.Models[name] = state.FrontendModel{Listed: true}
-	}
-	for _, name := range models {
-		m := before.Models[name]
-		if all || moving[name] || m.Namespaces == nil { // never asked for
-			if m, err = p.model(name); err != nil {
-				return state.FrontendView{Err: err.Error()}
-			}
+	a := p.asking(all, listed)
+	for i, name := range a.target.Models {
+		if !a.due(i, name) {
+			continue
 		}
-		m.Listed = view.Models[name].Listed
-		view.Models[name] = m
+		now, err := p.model(name)
+		if err != nil {
+			return state.FrontendView{Err: err.Error()}, nil
+		}
+		now.Listed = a.lists(name)
+		a.answered(name, now)
 	}
-	return view
+	a.others()
+	p.listed, p.asked = listed, a.target.Models
+	return state.FrontendView{Known: true, Models: a.models}, a.changed
 }
 
+// list is what the frontend lists, sorted.
 func (p *prober) list() ([]string, error) {
 	var answer struct {
 		Data []struct {
@@ -167,11 +177,12 @@ func (p *prober) list() ([]string, error) {
 	if status != http.StatusOK {
 		return nil, fmt.Errorf("the frontend at %s answers %d to /v1/models: see its log", p.url, status)
 	}
-	var names []string
+	names := make([]string, 0, len(answer.Data))
 	for _, m := range answer.Data {
 		names = append(names, m.ID)
 	}
-	return names, nil
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // get decodes a JSON answer with status 200, 404 or 503 and returns the status.
@@ -187,13 +198,13 @@ func (p *prober) get(path string, into any) (int, error) {
 		return 0, fmt.Errorf("the frontend does not answer: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end below
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
+	p.body.Reset()
+	if _, err := p.body.ReadFrom(io.LimitReader(resp.Body, maxAnswer)); err != nil {
 		return 0, fmt.Errorf("the frontend breaks off its answer to %s: %w", path, err)
 	}
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusServiceUnavailable:
-		if err := json.Unmarshal(body, into); err != nil {
+		if err := json.Unmarshal(p.body.Bytes(), into); err != nil {
 			return 0, fmt.Errorf("the answer of %s%s is not what Dynamo's frontend says: %w", p.url, path, err)
 		}
 	}

@@ -27,7 +27,7 @@ func measureChanges(b *testing.B, models int) {
 	r := newRig(b, models/8+8)
 	r.declare(models)
 	r.allReady(models)
-	<-time.After(3 * time.Second) // what follows the last change is over
+	<-time.After(15 * time.Second) // what follows the last change is over, and the frontend is asked seldom
 
 	idle := r.spend(func() { <-time.After(5 * time.Second) })
 	var puts, exits []time.Duration
@@ -59,6 +59,10 @@ func measureChanges(b *testing.B, models int) {
 	b.ReportMetric(ms(percentile(puts, 0.5)), "put-start-p50-ms")
 	b.ReportMetric(ms(percentile(puts, 0.99)), "put-start-p99-ms")
 	b.ReportMetric(float64(put.bytes)/(1<<20)/changesMeasured, "put-MB")
+	b.ReportMetric(float64(put.rounds)/changesMeasured, "put-rounds")
+	b.ReportMetric(ms(put.cpu)/changesMeasured, "put-cpu-ms")
+	b.ReportMetric(float64(exit.rounds)/changesMeasured, "exit-rounds")
+	b.ReportMetric(ms(exit.cpu)/changesMeasured, "exit-cpu-ms")
 	b.ReportMetric(ms(percentile(exits, 0.5)), "exit-start-p50-ms")
 	b.ReportMetric(ms(percentile(exits, 0.99)), "exit-start-p99-ms")
 	b.ReportMetric(float64(exit.bytes)/(1<<20)/changesMeasured, "exit-MB")

@@ -92,8 +92,8 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	l.oracle.begin(began)
 	in, kept := l.gather(began)
 	l.want(ctx, in.Desired.Awaited)
-	l.aim(in)
 	result := l.plan(in)
+	l.aim(in)
 	l.app.metrics.planned(time.Since(began))
 	l.app.show(in, result)
 	l.app.traces.round(in, result, l.putAt, term != nil && term.Held())
@@ -245,7 +245,9 @@ func (r reach) of(u state.Unit) reach {
 	return r
 }
 
-// aim points the registry and the frontend prober at what runs now.
+// aim points the registry and the frontend prober at what runs now. A model that the plan
+// took as it was rests for the prober too: no unit of it, no registration and nothing that
+// the frontend says of it is another than before.
 func (l *loop) aim(in actors.Input) {
 	l.reached = l.locate(in)
 	etcds := map[string]string{}
@@ -264,9 +266,12 @@ func (l *loop) aim(in actors.Input) {
 		}
 		t := frontends[m.Server]
 		t.Models = append(t.Models, m.Spec.ServedName)
-		if !isSettled(m) {
+		switch {
+		case !isSettled(m):
 			settled[m.Server] = false
 			t.Moving = append(t.Moving, m.Spec.ServedName)
+		case l.oracle.planner.Rests(m.Key()):
+			t.Resting = append(t.Resting, m.Spec.ServedName)
 		}
 		frontends[m.Server] = t
 	}

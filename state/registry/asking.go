@@ -1,0 +1,134 @@
+package registry
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"dynctl/state"
+)
+
+// pace is how often a model is asked for.
+type pace struct {
+	moves bool
+	// rests is since when it has been named among those that rest, and answers the same;
+	// zero: it does not.
+	rests time.Time
+}
+
+// pacesOf is how often each model is asked for from now on.
+func pacesOf(target FrontendTarget, before map[string]pace, now time.Time) map[string]pace {
+	paces := make(map[string]pace, len(target.Models))
+	for _, name := range target.Models {
+		paces[name] = pace{}
+	}
+	for _, name := range target.Resting {
+		since := before[name].rests
+		if since.IsZero() {
+			since = now
+		}
+		paces[name] = pace{rests: since}
+	}
+	for _, name := range target.Moving {
+		paces[name] = pace{moves: true}
+	}
+	return paces
+}
+
+// asking is one probe: what is to be asked, and what has been answered so far.
+type asking struct {
+	target FrontendTarget
+	paces  map[string]pace
+	before state.FrontendView
+	listed []string
+	// all: the time has come for those that neither move nor rest.
+	all bool
+	// sameList: the list is that of the probe before, and so are the models.
+	sameList bool
+	rested   time.Time    // what rests since then is left alone
+	turn     map[int]bool // those that are asked for though they rest
+
+	models  map[string]state.FrontendModel // those of before until something has changed
+	changed []string
+}
+
+// asking decides, after a list has been heard, what to ask for.
+func (p *prober) asking(all bool, listed []string) *asking {
+	p.mu.Lock()
+	a := &asking{target: p.target, paces: p.paces, before: p.current, listed: listed}
+	p.mu.Unlock()
+	cfg := p.frontends.cfg
+	a.all = all || len(a.target.Moving) == 0
+	a.sameList = a.before.Known && slices.Equal(listed, p.listed) && slices.Equal(a.target.Models, p.asked)
+	a.rested = time.Now().Add(-cfg.Watched)
+	if a.models = a.before.Models; !a.before.Known {
+		a.models = map[string]state.FrontendModel{}
+	}
+	if n := len(a.target.Models); a.all && n > 0 {
+		a.turn = map[int]bool{}
+		for range min(n, int(int64(n)*int64(cfg.Settled)/int64(cfg.Resting))+1) {
+			p.turn = (p.turn + 1) % n
+			a.turn[p.turn] = true
+		}
+	}
+	return a
+}
+
+// due reports whether the model at a place of the target's is asked for. A model that has
+// just come to the list, or left it, is: the list alone does not say which generation.
+func (a *asking) due(i int, name string) bool {
+	was, x := a.before.Models[name], a.paces[name]
+	switch {
+	case !a.before.Known, was.Namespaces == nil, x.moves, a.lists(name) != was.Listed:
+		return true
+	case !a.all:
+		return false
+	}
+	return x.rests.IsZero() || x.rests.After(a.rested) || a.turn[i]
+}
+
+func (a *asking) lists(name string) bool {
+	if a.sameList {
+		return a.before.Models[name].Listed
+	}
+	_, found := slices.BinarySearch(a.listed, name)
+	return found
+}
+
+// answered notes what is said of a model now.
+func (a *asking) answered(name string, now state.FrontendModel) {
+	was, known := a.models[name]
+	if known && was.Listed == now.Listed && was.Ready == now.Ready && reflect.DeepEqual(was.Namespaces, now.Namespaces) {
+		return
+	}
+	a.change(name)
+	a.models[name] = now
+}
+
+// change notes that something else is said of a model; what was shown is left as it is.
+func (a *asking) change(name string) {
+	if len(a.changed) == 0 {
+		a.models = maps.Clone(a.models)
+	}
+	a.changed = append(a.changed, name)
+}
+
+// others notes what is listed and not ours, and forgets what is neither.
+func (a *asking) others() {
+	if a.sameList {
+		return
+	}
+	for _, name := range a.listed {
+		if _, ours := a.paces[name]; !ours {
+			a.answered(name, state.FrontendModel{Listed: true})
+		}
+	}
+	for name := range a.before.Models {
+		_, ours := a.paces[name]
+		if !ours && !a.lists(name) {
+			a.change(name)
+			delete(a.models, name)
+		}
+	}
+}
