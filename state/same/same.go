@@ -37,3 +37,36 @@ func Slice[T any](a, b []T) bool {
 	}
 	return true
 }
+
+// Diff finds what two lists do not share, both sorted by order and without two of one
+// place: changed is called with what was and with what is now, in that order. One that is
+// gone is nil now, and one that has come was nil. Values that are the same bits are not
+// compared further.
+func Diff[T any](was, now []T, order func(a, b *T) int, changed func(was, now *T)) {
+	if len(was) == len(now) && (len(was) == 0 || &was[0] == &now[0]) {
+		return
+	}
+	for len(was) > 0 && len(now) > 0 {
+		a, b := &was[0], &now[0]
+		if !Bits(a, b) {
+			switch c := order(a, b); {
+			case c < 0:
+				changed(a, nil)
+				was = was[1:]
+				continue
+			case c > 0:
+				changed(nil, b)
+				now = now[1:]
+				continue
+			}
+			changed(a, b)
+		}
+		was, now = was[1:], now[1:]
+	}
+	for i := range was {
+		changed(&was[i], nil)
+	}
+	for i := range now {
+		changed(nil, &now[i])
+	}
+}

@@ -1,7 +1,9 @@
 package same
 
 import (
+	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -63,5 +65,52 @@ func TestSlice(t *testing.T) {
 	}
 	if b[1].Count++; Slice(a, b) || Slice(a, a[:1]) {
 		t.Error("a change is not seen")
+	}
+}
+
+type numbered struct {
+	n    int
+	text string
+}
+
+// Diff names what was taken out, put in and changed, and nothing else, whatever it was.
+func TestDiff(t *testing.T) {
+	order := func(a, b *numbered) int { return a.n - b.n }
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		var was, now []numbered
+		want := map[int][2]string{}
+		for n := range 12 {
+			old, text := fmt.Sprint("old", n), fmt.Sprint("new", n)
+			switch random.IntN(4) {
+			case 0:
+				was, want[n] = append(was, numbered{n, old}), [2]string{old, ""}
+			case 1:
+				now, want[n] = append(now, numbered{n, text}), [2]string{"", text}
+			case 2:
+				was, now, want[n] = append(was, numbered{n, old}), append(now, numbered{n, text}), [2]string{old, text}
+			default:
+				both := numbered{n, old}
+				was, now = append(was, both), append(now, both)
+			}
+		}
+		got := map[int][2]string{}
+		Diff(was, now, order, func(a, b *numbered) {
+			var texts [2]string
+			n := 0
+			if a != nil {
+				n, texts[0] = a.n, a.text
+			}
+			if b != nil {
+				n, texts[1] = b.n, b.text
+			}
+			if _, twice := got[n]; twice {
+				t.Errorf("%d is named twice", n)
+			}
+			got[n] = texts
+		})
+		if !maps.Equal(want, got) {
+			t.Fatalf("was %v, now %v: got %v, want %v", was, now, got, want)
+		}
 	}
 }

@@ -1,18 +1,24 @@
 package app
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
 
 	"dynctl/actors"
 	"dynctl/state"
+	"dynctl/state/same"
 )
 
 // changes finds restarts and workers that became ready by comparing a round with
-// the one before. It remembers what exists, and no more.
+// the one before; of what is the same to the bit nothing has to be found. It remembers
+// what exists, and no more.
 type changes struct {
 	begun    bool
+	store    string
+	units    []state.Unit   // of the round before, by server and id
+	statuses []state.Status // the same
 	attempts map[actorKey]int
 	// asked is why the last start of an actor was asked for.
 	asked map[actorKey]askedStart
@@ -55,37 +61,60 @@ func (c *changes) since(in actors.Input, r actors.Result) ([]restart, []readines
 	if !in.Observed.Synced {
 		return nil, nil
 	}
-	var restarts []restart
-	attempts := map[actorKey]int{}
-	executed := map[state.UnitKey]time.Time{}
-	roles := map[state.UnitKey]string{}
-	for _, u := range in.Observed.Units {
-		if u.StoreID != in.Policy.StoreID {
-			continue
-		}
-		roles[u.Key()] = actors.RoleName(u.Role)
-		for _, a := range u.Actors {
-			key := actorKey{u.Key(), a.Name}
-			attempts[key] = a.Attempt
-			if a.StartedAt.After(executed[u.Key()]) {
-				executed[u.Key()] = a.StartedAt
-			}
-			if n := a.Attempt - max(c.attempts[key], 1); n > 0 && c.begun {
-				restarts = append(restarts, restart{u.Server, u.Model, roleOf(u, a), c.why(key, a), n})
-			}
-		}
+	if c.store != in.Policy.StoreID {
+		c.store, c.units, c.statuses = in.Policy.StoreID, nil, nil
+		clear(c.attempts)
 	}
-	ready := c.becameReady(in.Now, r.Statuses, roles, executed)
-	c.attempts, c.begun = attempts, true
+	var restarts []restart
+	units := in.Observed.Units
+	if !slices.IsSortedFunc(units, compareUnits) {
+		units = slices.SortedFunc(slices.Values(units), compareUnits)
+	}
+	same.Diff(c.units, units, func(a, b *state.Unit) int { return compareUnits(*a, *b) }, func(was, now *state.Unit) {
+		restarts = append(restarts, c.unitChanged(was, now)...)
+	})
+	ready := c.becameReady(in.Now, units, r.Statuses)
+	c.units, c.statuses, c.begun = units, r.Statuses, true
 	for key, a := range c.asked {
-		if done, exists := attempts[key]; exists && done >= a.number {
+		if done, exists := c.attempts[key]; exists && done >= a.number {
 			delete(c.asked, key)
 		}
 	}
-	if len(c.asked) > len(attempts)+maxSweeps {
+	if len(c.asked) > len(c.attempts)+maxSweeps {
 		clear(c.asked) // units that never came to be
 	}
 	return restarts, ready
+}
+
+func compareUnits(a, b state.Unit) int {
+	return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Unit, b.Unit))
+}
+
+// unitChanged compares a unit with what it was; either may be nil.
+func (c *changes) unitChanged(was, now *state.Unit) []restart {
+	before := map[string]int{}
+	if was != nil && was.StoreID == c.store {
+		for _, a := range was.Actors {
+			key := actorKey{was.Key(), a.Name}
+			before[a.Name] = c.attempts[key]
+			delete(c.attempts, key)
+		}
+	}
+	if now == nil || now.StoreID != c.store {
+		if was != nil {
+			delete(c.ready, was.Key())
+		}
+		return nil
+	}
+	var restarts []restart
+	for _, a := range now.Actors {
+		key := actorKey{now.Key(), a.Name}
+		c.attempts[key] = a.Attempt
+		if n := a.Attempt - max(before[a.Name], 1); n > 0 && c.begun {
+			restarts = append(restarts, restart{now.Server, now.Model, roleOf(*now, a), c.why(key, a), n})
+		}
+	}
+	return restarts
 }
 
 // why is how the attempt before ended, or else why it was replaced.
@@ -118,29 +147,43 @@ func roleOf(u state.Unit, a state.Actor) string {
 }
 
 // becameReady tells each execution of a worker once.
-func (c *changes) becameReady(now time.Time, statuses []state.Status, roles map[state.UnitKey]string, executed map[state.UnitKey]time.Time) []readiness {
+func (c *changes) becameReady(now time.Time, units []state.Unit, statuses []state.Status) []readiness {
 	var out []readiness
-	for _, s := range statuses {
-		if s.Kind != state.KindModel {
-			continue
+	order := func(a, b *state.Status) int { // the planner's
+		return cmp.Or(cmp.Compare(b.Kind, a.Kind), cmp.Compare(a.Server, b.Server), cmp.Compare(a.Name, b.Name))
+	}
+	if !slices.IsSortedFunc(statuses, func(a, b state.Status) int { return order(&a, &b) }) {
+		c.statuses = nil // what is not sorted is looked at whole
+	}
+	same.Diff(c.statuses, statuses, order, func(_, s *state.Status) {
+		if s == nil || s.Kind != state.KindModel {
+			return
 		}
 		for _, p := range s.Placements {
-			key := state.UnitKey{Server: s.Server, Unit: p.Unit}
-			at, runs := executed[key]
-			if p.State != "Ready" || !runs || c.ready[key].Equal(at) {
+			i, found := slices.BinarySearchFunc(units, state.Unit{Server: s.Server, Unit: p.Unit}, compareUnits)
+			if p.State != "Ready" || !found || units[i].StoreID != c.store {
 				continue
 			}
-			c.ready[key] = at
+			at := executedAt(units[i])
+			if at.IsZero() || c.ready[units[i].Key()].Equal(at) {
+				continue
+			}
+			c.ready[units[i].Key()] = at
 			if c.begun {
-				out = append(out, readiness{roles[key], max(now.Sub(at), 0)})
+				out = append(out, readiness{actors.RoleName(units[i].Role), max(now.Sub(at), 0)})
 			}
 		}
-	}
-	for key := range c.ready {
-		if _, exists := roles[key]; !exists {
-			delete(c.ready, key)
-		}
-	}
+	})
 	slices.SortFunc(out, func(a, b readiness) int { return strings.Compare(a.role, b.role) })
 	return out
+}
+
+// executedAt is when the last actor of a unit was executed; zero: none was.
+func executedAt(u state.Unit) (at time.Time) {
+	for _, a := range u.Actors {
+		if a.StartedAt.After(at) {
+			at = a.StartedAt
+		}
+	}
+	return at
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"reflect"
 	"slices"
@@ -128,6 +129,48 @@ func TestRestartsOfInfraAreByItsParts(t *testing.T) {
 	m.round(roundOf(1, later), actors.Result{})
 	if got := testutil.ToFloat64(m.restarts.WithLabelValues("default", "", "frontend", "Killed")); got != 1 {
 		t.Errorf("%v restarts of the frontend, want 1", got)
+	}
+}
+
+// What is the same to the bit as in the round before is not looked at again, and what
+// comes and goes is counted as it is without that.
+func TestChangesAreFoundAmongWhatRests(t *testing.T) {
+	m := newMetrics()
+	m.leader(true)
+	worker := func(i, attempt int) state.Unit {
+		u := aWorker(attempt, &state.Exit{Attempt: attempt - 1, Reason: "Exited"})
+		u.Unit, u.Actors[0].Name = fmt.Sprintf("1a2b3c4d_m_DP%d", i), fmt.Sprintf("actor%d", i)
+		return u
+	}
+	rest := make([]state.Unit, 0, 6)
+	for i := range 6 {
+		rest = append(rest, worker(i, 3))
+	}
+	round := func(units []state.Unit) {
+		t.Helper()
+		r := ready()
+		for _, u := range units {
+			r.Statuses[0].Placements = append(r.Statuses[0].Placements, state.PlacementStatus{Unit: u.Unit, State: "Ready"})
+		}
+		m.round(roundOf(time.Hour, units...), r)
+	}
+	round(rest)
+	round(rest)
+	changed := slices.Clone(rest)
+	changed[2] = worker(2, 5)
+	round(changed)
+	round(changed[1:])
+	round(changed[:5]) // the first is there again, with two attempts before it was seen; the last is gone
+	round(changed[:5])
+	if got := testutil.ToFloat64(m.restarts.WithLabelValues("default", "m", "aggregated", "Exited")); got != 4 {
+		t.Errorf("%v restarts, want 4", got)
+	}
+	if got := len(m.changes.attempts); got != 5 {
+		t.Errorf("%d actors are remembered, and 5 exist", got)
+	}
+	var sample dto.Metric
+	if err := m.timeToReady.WithLabelValues("aggregated").(prometheus.Metric).Write(&sample); err != nil || sample.GetHistogram().GetSampleCount() != 2 {
+		t.Errorf("%v (%v), want 2 executions that became ready: the third worker's second, and the first's once more", sample.GetHistogram(), err)
 	}
 }
 
