@@ -152,7 +152,11 @@ func (s *standIn) round(ctx context.Context, t *testing.T) {
 			s.remove(ctx, t, u.Key())
 		}
 	}
-	statuses, _ := s.views.Statuses()
+	list, _ := s.views.Statuses()
+	statuses := map[string]state.Status{}
+	for _, x := range list {
+		statuses[x.Key] = *x.Status
+	}
 	for _, st := range r.Statuses {
 		key, err := state.ParseKey(st.Key)
 		if err != nil {
@@ -180,9 +184,9 @@ func (s *standIn) input() (actors.Input, map[state.Key]accept.Kept) {
 	specs := s.views.Specs()
 	views, loaded := s.views.Statuses()
 	statuses := map[state.Key]state.Status{}
-	for k, st := range views {
-		if key, err := state.ParseKey(k); err == nil {
-			statuses[key] = st
+	for _, st := range views {
+		if st.Object.Kind != "" {
+			statuses[st.Object] = *st.Status
 		}
 	}
 	var entries []accept.Entry

@@ -127,6 +127,16 @@ type SpecEntry struct {
 	At      time.Time // on the clock of the store
 	Author  string
 	Comment string
+
+	object state.Key // that Key names, where it is known
+}
+
+// Object is what Key names; an error where that is no server and no model.
+func (e SpecEntry) Object() (state.Key, error) {
+	if e.object.Kind != "" {
+		return e.object, nil
+	}
+	return state.ParseKey(e.Key)
 }
 
 func specEntry(e entry) SpecEntry {

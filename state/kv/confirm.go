@@ -52,19 +52,19 @@ func internalKey(key string) bool {
 }
 
 // sortSpecs sorts by key: servers, then models, then what is neither.
-func sortSpecs(entries []SpecEntry) {
-	slices.SortFunc(entries, func(a, b SpecEntry) int {
-		ka, erra := state.ParseKey(a.Key)
-		kb, errb := state.ParseKey(b.Key)
-		switch {
-		case erra == nil && errb == nil:
-			return ka.Compare(kb)
-		case erra == nil:
-			return -1
-		case errb == nil:
-			return 1
-		default:
-			return strings.Compare(a.Key, b.Key)
-		}
-	})
+func sortSpecs(entries []SpecEntry) { slices.SortFunc(entries, compareSpecs) }
+
+func compareSpecs(a, b SpecEntry) int {
+	ka, erra := a.Object()
+	kb, errb := b.Object()
+	switch {
+	case erra == nil && errb == nil:
+		return ka.Compare(kb)
+	case erra == nil:
+		return -1
+	case errb == nil:
+		return 1
+	default:
+		return strings.Compare(a.Key, b.Key)
+	}
 }

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 	"go.uber.org/goleak"
 
 	"dynctl/state/kv/natsd"
+
+	"dynctl/state"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -142,6 +145,21 @@ func (w *watched) synced() {
 		_, statuses := w.Statuses()
 		return w.Specs().Synced && statuses && w.Health().Connected
 	})
+}
+
+// statuses are those that are in force, by key.
+func (w *watched) statuses() (map[string]state.Status, bool) {
+	list, synced := w.Statuses()
+	out := map[string]state.Status{}
+	for _, s := range list {
+		out[s.Key] = *s.Status
+	}
+	return out, synced
+}
+
+func (w *watched) toRewrite(key string) bool {
+	list, _ := w.Statuses()
+	return slices.ContainsFunc(list, func(s Stored) bool { return s.Key == key && s.Rewrite })
 }
 
 func (w *watched) spec(key string) (SpecEntry, bool) {

@@ -96,6 +96,10 @@ type mirror[T any] struct {
 	kept    int    // bytes of values in items
 	version uint64 // raised with every change of what the views show
 	news    uint64 // the last version that was more than a heartbeat
+	// What the next delta names: touched keys, or the whole.
+	whole   bool
+	touched map[string]bool
+	bad     int // items that are set aside
 	err     error  // why the last session ended; nil while connected
 
 	// why the last session that had loaded ended, until that is told; run's alone.
@@ -103,7 +107,7 @@ type mirror[T any] struct {
 }
 
 func newMirror[T any](js jetstream.JetStream, cfg mirrorConfig[T]) *mirror[T] {
-	return &mirror[T]{js: js, cfg: cfg, items: map[string]item[T]{}}
+	return &mirror[T]{js: js, cfg: cfg, items: map[string]item[T]{}, whole: true}
 }
 
 // run mirrors until ctx ends.

@@ -259,6 +259,10 @@ func (s *session[T]) finish() {
 	if m.cfg.follow != nil {
 		m.cfg.follow.loaded(s.fresh)
 	}
+	m.bad = 0
+	for _, it := range s.fresh {
+		m.bad += count(it.err != nil)
+	}
 	m.items, m.kept, s.fresh, s.loaded = s.fresh, s.kept, nil, true
 	m.synced, m.connected, m.err = true, true, nil
 	m.seen = max(m.seen, s.target)

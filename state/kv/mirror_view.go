@@ -38,6 +38,9 @@ func (m *mirror[T]) setAside() []Unreadable {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []Unreadable
+	if m.bad == 0 {
+		return nil
+	}
 	for _, it := range m.items {
 		if it.err != nil && !it.deleted && !it.missing {
 			out = append(out, unreadable(m.cfg.bucket, it.entry, it.err))
@@ -60,6 +63,12 @@ func (m *mirror[T]) snapshot() (items map[string]item[T], synced bool, version u
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.items), m.synced, m.version
+}
+
+func (m *mirror[T]) isSynced() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.synced
 }
 
 func (m *mirror[T]) currentVersion() uint64 {

@@ -173,9 +173,9 @@ func observe(items map[string]item[observation], loaded bool) state.Observed {
 			report(&out, it.val, out.Agent.Incarnation)
 		}
 	}
-	slices.SortFunc(out.Units, func(a, b state.Unit) int { return compareUnits(a.Key(), b.Key()) })
+	slices.SortFunc(out.Units, compareUnit)
 	slices.SortFunc(out.Unreadable, compareUnits)
-	slices.SortFunc(out.Nodes, func(a, b state.Node) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(out.Nodes, compareNodes)
 	out.Synced = loaded && out.Agent != nil && out.Agent.Synced
 	return out
 }

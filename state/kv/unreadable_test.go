@@ -101,7 +101,7 @@ func putGoodAndHit(t *testing.T, js jetstream.JetStream) {
 func (w *watched) showsAllButHit(held int, revisions map[string]uint64) {
 	w.t.Helper()
 	w.until("the garbage", func() bool { return len(w.Unreadable()) == len(hit) })
-	statuses, synced := w.Statuses()
+	statuses, synced := w.statuses()
 	o := w.Observed()
 	if !synced || !o.Synced || !w.Specs().Synced || statuses["model.default.good"].Generation != "1a2b3c4d" {
 		w.t.Errorf("synced %v, %v; statuses %v", synced, o.Synced, statuses)
@@ -109,7 +109,7 @@ func (w *watched) showsAllButHit(held int, revisions map[string]uint64) {
 	if len(o.Units) != 1+held || len(o.Nodes) != held || len(o.Unreadable) != 2-held {
 		w.t.Errorf("units %v, nodes %v, unreadable %v", o.Units, o.Nodes, o.Unreadable)
 	}
-	if s, ok := statuses["model.default.hit"]; ok != (held > 0) || ok && (s.Revision != revisions["model.default.hit"] || !w.StatusesToRewrite()[s.Key]) {
+	if s, ok := statuses["model.default.hit"]; ok != (held > 0) || ok && (s.Revision != revisions["model.default.hit"] || !w.toRewrite(s.Key)) {
 		w.t.Errorf("what stood there before: %v %+v", ok, s)
 	}
 }

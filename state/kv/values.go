@@ -44,7 +44,7 @@ func (m *mirror[T]) put(key string, rev uint64, value []byte) {
 	m.kept += len(value) - len(it.value)
 	it.value = value
 	m.items[key] = it
-	m.changed()
+	m.changedAt(key)
 }
 
 // wanted are the specs whose values were asked for, by key.

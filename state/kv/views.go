@@ -59,7 +59,7 @@ type Views struct {
 
 	mu            sync.Mutex
 	specCache     cached[SpecSnapshot]
-	statusCache   cached[statusView]
+	statusCache   cached[statusList]
 	observedCache cached[state.Observed]
 	storeID       string
 }
@@ -69,9 +69,8 @@ type cached[V any] struct {
 	view          V
 }
 
-type statusView struct {
-	statuses map[string]state.Status
-	rewrite  map[string]bool
+type statusList struct {
+	statuses []Stored
 	synced   bool
 }
 
@@ -228,15 +227,18 @@ func storeIDIn[T any](m *mirror[T]) (id string, known bool) {
 func (v *Views) Specs() SpecSnapshot {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if c := &v.specCache; c.version == 0 || c.version != v.specs.currentVersion() {
-		var items map[string]item[struct{}]
-		items, c.view.Synced, c.version = v.specs.snapshot()
-		v.specs.mu.Lock()
-		c.view.Created = v.specs.created
-		v.specs.mu.Unlock()
-		c.view.Entries, c.view.Confirmed = specView(items, c.view.Created)
+	c := &v.specCache
+	if c.version != 0 && c.version == v.specs.currentVersion() {
+		return c.view
 	}
-	return v.specCache.view
+	d := v.specs.delta()
+	c.version, c.view.Synced, c.view.Created = d.version, d.synced, d.created
+	if !d.whole && patchSpecs(&c.view, d.items) {
+		return c.view
+	}
+	items, _, _ := v.specs.snapshot()
+	c.view.Entries, c.view.Confirmed = specView(items, d.created)
+	return c.view
 }
 
 func specView(items map[string]item[struct{}], created time.Time) ([]SpecEntry, map[string]uint64) {
@@ -251,9 +253,7 @@ func specView(items map[string]item[struct{}], created time.Time) ([]SpecEntry, 
 				confirmed[server] = c.Revision
 			}
 		default:
-			if _, err := state.ParseKey(key); err == nil {
-				e := specEntry(it.entry)
-				e.Missing = it.missing
+			if e, ok := shownSpec(it); ok {
 				entries = append(entries, e)
 			}
 		}
@@ -262,44 +262,74 @@ func specView(items map[string]item[struct{}], created time.Time) ([]SpecEntry, 
 	return entries, confirmed
 }
 
-// Statuses are the statuses by key. Synced is as in SpecSnapshot. A status that
-// the bucket has lost without a delete marker stays, with Revision 0, so that
-// writing it makes it again. Where a value cannot be read, the last one that could
-// be stays in force at the revision of the value that is to be written over; where
-// there is none, the object has no status, and [Views.Unreadable] names it.
-func (v *Views) Statuses() (statuses map[string]state.Status, synced bool) {
-	view := v.statusView()
-	return view.statuses, view.synced
+// shownSpec is an item as a snapshot has it, if it is the spec of an object.
+func shownSpec(it item[struct{}]) (SpecEntry, bool) {
+	e := specEntry(it.entry)
+	var err error
+	e.object, err = state.ParseKey(it.key)
+	e.Missing = it.missing
+	return e, err == nil
 }
 
-// StatusesToRewrite are the keys of statuses that are in force and do not stand in
-// the bucket: it has lost them, or holds something unreadable in their place.
-func (v *Views) StatusesToRewrite() map[string]bool { return v.statusView().rewrite }
+// Stored is a status that is in force. A status that the bucket has lost without a delete
+// marker stays, with Revision 0, so that writing it makes it again. Where a value cannot be
+// read, the last one that could be stays in force at the revision of the value that is to
+// be written over; where there is none, the object has no status, and [Views.Unreadable]
+// names it.
+type Stored struct {
+	Key string // of the bucket, where anything may stand
+	// Object is what Key names; the zero value where that is no object.
+	Object state.Key
+	Status *state.Status
+	// Rewrite: it does not stand in the bucket, which has lost it, or holds something
+	// unreadable in its place.
+	Rewrite bool
+}
 
-func (v *Views) statusView() statusView {
+// Statuses are the statuses by key, sorted; as long as one is what it was, it is at the
+// same place in memory. Synced is as in SpecSnapshot.
+func (v *Views) Statuses() (statuses []Stored, synced bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	c := &v.statusCache
 	if c.version != 0 && c.version == v.statuses.currentVersion() {
-		return c.view
+		return c.view.statuses, c.view.synced
 	}
-	var items map[string]item[state.Status]
-	c.view = statusView{statuses: map[string]state.Status{}, rewrite: map[string]bool{}}
-	items, c.view.synced, c.version = v.statuses.snapshot()
-	for key, it := range items {
-		if key == keyStoreID || !it.usable() {
-			continue
-		}
-		s := it.val
-		if it.missing {
-			s.Revision = 0
-		} else if it.held {
-			s.Revision = it.rev
-		}
-		c.view.statuses[key] = s
-		c.view.rewrite[key] = it.missing || it.held
+	d := v.statuses.delta()
+	c.version, c.view.synced = d.version, d.synced
+	if d.whole {
+		c.view.statuses = statusView(d.items)
+	} else {
+		c.view.statuses = patchStatuses(c.view.statuses, d.items)
 	}
-	return c.view
+	return c.view.statuses, c.view.synced
+}
+
+func statusView(items map[string]item[state.Status]) []Stored {
+	out := make([]Stored, 0, len(items))
+	for _, it := range items {
+		if s, ok := storedStatus(it); ok {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, compareStored)
+	return out
+}
+
+func compareStored(a, b Stored) int { return strings.Compare(a.Key, b.Key) }
+
+func storedStatus(it item[state.Status]) (Stored, bool) {
+	if it.key == keyStoreID || !it.usable() {
+		return Stored{}, false
+	}
+	s := it.val
+	if it.missing {
+		s.Revision = 0
+	} else if it.held {
+		s.Revision = it.rev
+	}
+	object, _ := state.ParseKey(it.key) // the zero value where it names none
+	return Stored{Key: it.key, Object: object, Status: &s, Rewrite: it.missing || it.held}, true
 }
 
 // Observed is what the agent in charge reports, with its times on the clock of
@@ -319,10 +349,13 @@ func (v *Views) Observed() state.Observed {
 		c.view.Synced = synced && believed && agent.Synced
 		return c.view
 	}
-	var items map[string]item[observation]
-	items, synced, c.version = v.observed.snapshot()
-	c.news = news // if it is another by now, the next call looks again
-	c.view = observe(items, synced && believed)
+	d := v.observed.delta()
+	c.version, c.news = d.version, news // if it is another by now, the next call looks again
+	if d.whole || !patchObserved(&c.view, d.items) {
+		d.items, _, _ = v.observed.snapshot()
+		c.view = observe(d.items, d.synced && believed)
+	}
+	c.view.Synced = d.synced && believed && c.view.Agent != nil && c.view.Agent.Synced
 	return c.view
 }
 
@@ -343,10 +376,7 @@ func (v *Views) FoundUnreadable() []Unreadable {
 
 // Loaded reports whether every bucket has been read whole.
 func (v *Views) Loaded() bool {
-	_, specs, _ := v.specs.snapshot()
-	_, statuses, _ := v.statuses.snapshot()
-	_, observed, _ := v.observed.snapshot()
-	return specs && statuses && observed
+	return v.specs.isSynced() && v.statuses.isSynced() && v.observed.isSynced()
 }
 
 // Health says how fresh the views are and what is wrong with them.

@@ -188,17 +188,17 @@ func TestLossOfTheStatusBucket(t *testing.T) {
 	s := state.Status{Kind: state.KindServer, Server: "a", Generation: "1a2b3c4d"}
 	must(c.PutStatus(ctx, s))(t)
 	w := watch(t, js)
-	w.until("the status", func() bool { m, ok := w.Statuses(); return ok && m["server.a"].Revision > 0 })
+	w.until("the status", func() bool { m, ok := w.statuses(); return ok && m["server.a"].Revision > 0 })
 	if err := js.DeleteStream(ctx, streamName(BucketStatus)); err != nil {
 		t.Fatal(err)
 	}
 	w.until("the status at revision 0", func() bool {
-		m, ok := w.Statuses()
+		m, ok := w.statuses()
 		return ok && m["server.a"].Revision == 0 && m["server.a"].Generation == "1a2b3c4d"
 	})
-	m, _ := w.Statuses()
+	m, _ := w.statuses()
 	rev := must(c.PutStatus(ctx, m["server.a"]))(t)
-	w.until("the status written again", func() bool { m, _ := w.Statuses(); return m["server.a"].Revision == rev })
+	w.until("the status written again", func() bool { m, _ := w.statuses(); return m["server.a"].Revision == rev })
 }
 
 // A watch may stop in silence; here its consumer is taken away.

@@ -120,11 +120,11 @@ func (l *loop) ended(due time.Time) time.Duration {
 // gather reads the whole state as of now.
 func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]accept.Kept) {
 	specs := l.app.views.Specs()
-	statuses, statusesLoaded := l.statuses()
+	statuses, statusesLoaded := l.stored()
 	observed := l.app.views.Observed()
 	observed.Agent = l.app.beat.local(observed.Agent, now)
 	entries, refused := withinQuota(specs.Entries, statuses, l.app.cfg.Limits, l.unreadable)
-	read := reading{loop: l, created: specs.Created, statuses: statuses, owners: ownersOf(observed.Units), deadline: time.Now().Add(readFor)}
+	read := reading{loop: l, created: specs.Created, statuses: statuses, units: observed.Units, deadline: time.Now().Add(readFor)}
 	documents, complete := read.all(entries, refused)
 	desired, kept := l.oracle.accept(accept.Input{
 		Synced:   specs.Synced && statusesLoaded && complete,
@@ -151,30 +151,6 @@ func (l *loop) putAt(key state.Key, revision uint64) time.Time {
 		}
 	}
 	return time.Time{}
-}
-
-// statuses is the status view with what this process wrote since.
-func (l *loop) statuses() (map[state.Key]state.Status, bool) {
-	view, loaded := l.app.views.Statuses()
-	l.rewrite = maps.Clone(l.app.views.StatusesToRewrite())
-	out := make(map[state.Key]state.Status, len(view))
-	for key, s := range view {
-		if w, ok := l.written[key]; ok && w.Revision > s.Revision {
-			s = w
-			delete(l.rewrite, key)
-		} else {
-			delete(l.written, key)
-		}
-		if k, err := state.ParseKey(key); err == nil {
-			out[k] = s
-		}
-	}
-	for key, w := range l.written {
-		if k, err := state.ParseKey(key); err == nil {
-			out[k] = w
-		}
-	}
-	return out, loaded
 }
 
 // subjectToken makes any text fit to end a subject.

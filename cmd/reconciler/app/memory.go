@@ -19,6 +19,8 @@ type memory struct {
 	parsers parsers.Cache
 	// alike spares comparing statuses that were found equal.
 	alike alike
+	// inForce are the statuses that are in force, from round to round.
+	inForce stored
 	// decoded are the documents that were read and are not accepted as they stand.
 	decoded map[string]decodedSpec
 

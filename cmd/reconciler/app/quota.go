@@ -32,37 +32,36 @@ type quota struct {
 func withinQuota(entries []kv.SpecEntry, known map[state.Key]state.Status, limits kv.Limits, unreadable func(kv.SpecEntry) bool) (within []kv.SpecEntry, refused map[string]error) {
 	q := quota{limits: limits, servers: map[string]bool{}}
 	type candidate struct {
-		kv.SpecEntry
+		*kv.SpecEntry
 		server   string
 		accepted bool
 		size     int64
 	}
 	var candidates []candidate
-	for _, e := range entries {
-		key, err := state.ParseKey(e.Key)
+	for i := range entries {
+		e := &entries[i]
+		key, err := e.Object()
 		if err != nil || e.Deleted {
-			within = append(within, e)
 			continue
 		}
 		c := candidate{SpecEntry: e, server: key.Server, size: int64(e.Size)}
-		st := known[key]
-		c.accepted = st.AcceptedRevision > 0
+		revision := known[key].AcceptedRevision
+		c.accepted = revision > 0
 		if c.accepted {
 			q.objects++
 			q.servers[key.Server] = true
 		}
-		if unreadable(e) {
+		if unreadable(*e) {
 			c.size = 0
 		}
-		if c.accepted && st.AcceptedRevision == e.Revision {
+		if c.accepted && revision == e.Revision {
 			q.add(c.size)
-			within = append(within, e)
 			continue
 		}
 		candidates = append(candidates, c)
 	}
 	slices.SortFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.Revision, b.Revision) })
-	told := 0
+	told, left := 0, map[string]bool{}
 	for _, c := range candidates {
 		bad := q.room(c.server, c.size, c.accepted)
 		if bad == nil {
@@ -71,11 +70,11 @@ func withinQuota(entries []kv.SpecEntry, known map[state.Key]state.Status, limit
 				q.objects++
 				q.servers[c.server] = true
 			}
-			within = append(within, c.SpecEntry)
 			continue
 		}
 		if !c.accepted {
 			if told++; told > toldOverQuota {
+				left[c.Key] = true
 				continue
 			}
 		}
@@ -83,9 +82,11 @@ func withinQuota(entries []kv.SpecEntry, known map[state.Key]state.Status, limit
 			refused = map[string]error{}
 		}
 		refused[c.Key] = bad
-		within = append(within, c.SpecEntry)
 	}
-	return within, refused
+	if len(left) == 0 {
+		return entries, refused
+	}
+	return slices.DeleteFunc(slices.Clone(entries), func(e kv.SpecEntry) bool { return left[e.Key] }), refused
 }
 
 func (q *quota) add(size int64) {

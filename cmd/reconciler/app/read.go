@@ -35,7 +35,8 @@ type reading struct {
 	loop     *loop
 	created  time.Time // of the bucket
 	statuses map[state.Key]state.Status
-	owners   map[state.Key]bool // what has units
+	units    []state.Unit
+	owners   map[state.Key]bool // what has units; nil: nobody has asked yet
 	deadline time.Time
 
 	out    []accept.Entry
@@ -65,7 +66,7 @@ func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out 
 	r.out = make([]accept.Entry, 0, len(entries))
 	standing := make(map[string]bool, len(r.loop.decoded))
 	for _, e := range entries {
-		key, err := state.ParseKey(e.Key)
+		key, err := e.Object()
 		if err != nil {
 			continue // the views leave these out
 		}
@@ -85,7 +86,7 @@ func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out 
 			standing[e.Key] = had
 			_, known := r.statuses[key]
 			_, housed := r.statuses[state.ServerKey(key.Server)]
-			r.unread = append(r.unread, unreadSpec{e, key, known || r.owners[key], housed})
+			r.unread = append(r.unread, unreadSpec{e, key, known || r.owns(key), housed})
 			continue
 		}
 		r.out = append(r.out, x)
@@ -188,11 +189,19 @@ func (r *reading) take(u unreadSpec, had bool) bool {
 func (r *reading) standIn(u unreadSpec) bool {
 	st := r.statuses[u.key]
 	if st.AcceptedRevision == 0 {
-		return !r.owners[u.key]
+		return !r.owns(u.key)
 	}
 	r.out = append(r.out, accept.Entry{Key: u.key, Revision: st.AcceptedRevision, Doc: state.Doc{Raw: st.AcceptedSpec},
 		Missing: !state.SameBucket(st.AcceptedIn, r.created), At: u.At})
 	return true
+}
+
+// owns reports whether an object has units.
+func (r *reading) owns(key state.Key) bool {
+	if r.owners == nil {
+		r.owners = ownersOf(r.units)
+	}
+	return r.owners[key]
 }
 
 // ownersOf are the objects that have units.

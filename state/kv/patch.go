@@ -1,0 +1,127 @@
+package kv
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"dynctl/state"
+)
+
+// What the views show is made anew where one key has changed by a copy of the list with
+// that one in its place: the others stay at their places in memory, so that whoever
+// compares finds them the same at a glance. Where more than that has changed, or anything
+// that concerns others than itself, the views are made from all items; both ways show the
+// same, which the tests compare.
+
+// patch is a sorted list that is changed here and there; the list that it began with stays
+// as it is.
+type patch[E any] struct {
+	list  []E
+	order func(a, b E) int
+	own   bool // list is a copy
+}
+
+// put has an element in its place, or nothing there.
+func (p *patch[E]) put(e E, there bool) {
+	i, found := slices.BinarySearchFunc(p.list, e, p.order)
+	if !there && !found {
+		return
+	}
+	if !p.own {
+		p.list, p.own = append(make([]E, 0, len(p.list)+1), p.list...), true
+	}
+	switch {
+	case !there:
+		p.list = slices.Delete(p.list, i, i+1)
+	case found:
+		p.list[i] = e
+	default:
+		p.list = slices.Insert(p.list, i, e)
+	}
+}
+
+// patchSpecs puts the items that have changed into a snapshot. It reports false where the
+// whole has to be looked at.
+func patchSpecs(view *SpecSnapshot, items map[string]item[struct{}]) bool {
+	for key := range items {
+		if internalKey(key) {
+			return false
+		}
+	}
+	p := patch[SpecEntry]{list: view.Entries, order: compareSpecs}
+	for _, it := range items {
+		e, ok := shownSpec(it)
+		p.put(e, ok && it.err == nil)
+	}
+	view.Entries = p.list
+	return true
+}
+
+func patchStatuses(list []Stored, items map[string]item[state.Status]) []Stored {
+	p := patch[Stored]{list: list, order: compareStored}
+	for key, it := range items {
+		s, ok := storedStatus(it)
+		s.Key = key
+		p.put(s, ok)
+	}
+	return p.list
+}
+
+// patchObserved is the same for what is observed. Another agent in charge, what cannot be
+// read and a unit that comes back concern more than themselves.
+func patchObserved(view *state.Observed, items map[string]item[observation]) bool {
+	if view.Agent == nil || len(view.Unreadable) > 0 {
+		return false
+	}
+	next := *view
+	units := patch[state.Unit]{list: view.Units, order: compareUnit}
+	nodes := patch[state.Node]{list: view.Nodes, order: compareNodes}
+	var gone map[state.UnitKey]uint64
+	for key, it := range items {
+		if it.err != nil {
+			return false
+		}
+		unit, isUnit := parseUnitKey(key)
+		_, wasGone := next.Gone[unit]
+		switch {
+		case key == keyAgent:
+			if it.deleted || it.val.agent == nil || it.val.agent.Incarnation != view.Agent.Incarnation {
+				return false
+			}
+			agent := *it.val.agent
+			next.Agent = &agent
+		case isUnit && it.deleted:
+			if gone == nil {
+				gone = cloned(next.Gone)
+				next.Gone = gone
+			}
+			gone[unit] = it.rev
+			next.LastGone = latest(next.LastGone, it.at)
+			units.put(state.Unit{Server: unit.Server, Unit: unit.Unit}, false)
+		case isUnit && wasGone:
+			return false
+		case it.deleted:
+			nodes.put(state.Node{ID: strings.TrimPrefix(key, nodePrefix)}, false)
+		case it.val.unit != nil:
+			units.put(*it.val.unit, it.val.unit.Incarnation == view.Agent.Incarnation)
+		case it.val.node != nil:
+			n := it.val.node
+			nodes.put(n.Node, n.Incarnation == 0 || n.Incarnation == view.Agent.Incarnation)
+		}
+	}
+	next.Units, next.Nodes = units.list, nodes.list
+	*view = next
+	return true
+}
+
+func cloned(gone map[state.UnitKey]uint64) map[state.UnitKey]uint64 {
+	if gone == nil {
+		return map[state.UnitKey]uint64{}
+	}
+	return maps.Clone(gone)
+}
+
+func compareUnit(a, b state.Unit) int { return compareUnits(a.Key(), b.Key()) }
+
+func compareNodes(a, b state.Node) int { return strings.Compare(a.ID, b.ID) }
