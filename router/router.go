@@ -75,6 +75,14 @@ func Resolve(r state.ServerRouter, models []Model) Decision {
 	return d
 }
 
+// Bears reports whether a model may bear on the routing of its server, or be warned of
+// there: most of a large fleet follow the frontend and say nothing, so [Resolve],
+// [ForFrontend] and the warnings answer the same without them.
+func Bears(m *state.ModelSpec) bool {
+	mode := state.NormalizeRouterMode(m.Router.Mode)
+	return m.Mode == state.ModeDisagg || mode != "" && mode != state.RouterInherit || m.Router.KVEvents.Explicit()
+}
+
 // ForFrontend is the routing that the frontend's command line carries: an
 // explicit mode; under auto the resolved answer where the server applies it to
 // the frontend, and none where each model carries its own.

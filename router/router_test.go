@@ -1,6 +1,7 @@
 package router
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -236,4 +237,44 @@ func TestFrontendIndependentOfModels(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+// What does not bear on a server's routing may be left out of all that is resolved from its
+// models, and of the warnings.
+func TestWhatDoesNotBearMayBeLeftOut(t *testing.T) {
+	left := 0
+	rapid.Check(t, func(t *rapid.T) {
+		pick := func(of ...string) string { return rapid.SampledFrom(of).Draw(t, "") }
+		events := func() state.Tristate {
+			return rapid.SampledFrom([]state.Tristate{state.Auto, state.True, state.False}).Draw(t, "")
+		}
+		s := state.ServerSpec{Router: server(pick(state.RouterAuto, "kv", "round-robin", "random"), events(), pick(state.ApplyModel, state.ApplyFrontend))}
+		s.Router.Args = state.Args{{Key: pick("router_temperature", "kv_overlap_score_weight", "active_decode_blocks_threshold"), Value: []byte("1")}}
+		var all, bearing []Model
+		for range rapid.IntRange(0, 6).Draw(t, "models") {
+			m := model(pick("a", "b", "c"), pick(state.ModeAggregated, state.ModeAggregated, state.ModeDisagg), own(pick("", state.RouterInherit, "kv", "random"), events()))
+			if m.Spec.Mode == state.ModeDisagg && pick("", "hybrid") != "" {
+				hybridPrefill(&m.Spec)
+			}
+			all = append(all, m)
+			if Bears(&m.Spec) {
+				bearing = append(bearing, m)
+			} else {
+				left++
+			}
+		}
+		for what, of := range map[string]func([]Model) any{
+			"Resolve":        func(m []Model) any { return Resolve(s.Router, m) },
+			"ForFrontend":    func(m []Model) any { return ForFrontend(s.Router, m) },
+			"WarnServer":     func(m []Model) any { return WarnServer(s.Router, m) },
+			"WarnServerArgs": func(m []Model) any { return WarnServerArgs(s, m) },
+		} {
+			if want, got := of(all), of(bearing); !reflect.DeepEqual(want, got) {
+				t.Fatalf("%s: with all models %+v, without those that do not bear %+v", what, want, got)
+			}
+		}
+	})
+	if left == 0 {
+		t.Error("nothing was left out")
+	}
 }

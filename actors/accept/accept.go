@@ -87,16 +87,16 @@ type storedTemplates struct {
 // of this program changes nothing that runs.
 //
 // It returns the desired state and, by key, the accepted document and template
-// to be stored in the status.
+// to be stored in the status, which are the caller's until the next call with the same memo.
 func Revisions(in Input) (actors.Desired, map[state.Key]Kept) {
-	a := &accepter{in: in, memo: in.Memo, releases: render.ReleasesOn(in.Nodes), entries: make(map[state.Key]Entry, len(in.Entries)),
-		kept: make(map[state.Key]Kept, len(in.Entries))}
+	a := &accepter{in: in, memo: in.Memo, releases: render.ReleasesOn(in.Nodes)}
 	if a.memo == nil {
 		a.memo = &Memo{}
 	}
-	for _, e := range in.Entries {
-		a.entries[e.Key] = e
+	if a.memo.kept == nil {
+		a.memo.kept = make(map[state.Key]Kept, len(in.Entries))
 	}
+	a.kept = a.memo.kept
 	for _, st := range in.Statuses {
 		a.stored += storedSize(&st)
 	}
@@ -128,7 +128,9 @@ type accepter struct {
 	in       Input
 	memo     *Memo           // the caller's, or one for this round alone
 	releases render.Releases // of Dynamo, on the nodes
-	entries  map[state.Key]Entry
+	entries  map[state.Key]int // the places of in.Entries; nil: not needed yet
+	// first is the place of the first model in in.Entries, cursor where the next is looked for.
+	first, cursor int
 	servers  map[string]*acceptedServer
 	models   []*acceptedModel // by server and name
 	kept     map[state.Key]Kept
@@ -181,11 +183,18 @@ func (a *accepter) statusOf(k state.Key) *state.Status {
 // collectServers finds every server that a spec, a status, a model or a unit names.
 func (a *accepter) collectServers() {
 	a.servers = map[string]*acceptedServer{}
-	for k := range a.entries {
-		a.collectServer(k.Server)
+	last := ""
+	collect := func(server string) {
+		if server != last { // most are of the one before
+			a.collectServer(server)
+		}
+		last = server
+	}
+	for i := range a.in.Entries {
+		collect(a.in.Entries[i].Key.Server)
 	}
 	for k := range a.in.Statuses {
-		a.collectServer(k.Server)
+		collect(k.Server)
 	}
 }
 
@@ -209,9 +218,8 @@ func (a *accepter) collectServer(name string) {
 			s.Accepted, s.Explicit, s.AcceptedIn = s.Status.AcceptedRevision, true, s.Status.AcceptedIn
 		}
 	}
-	if e, ok := a.entries[state.ServerKey(name)]; ok {
-		s.entry = &e
-	}
+	delete(a.kept, state.ServerKey(name))
+	s.entry = copied(a.entryOf(state.ServerKey(name)))
 	a.servers[name] = s
 }
 
@@ -248,6 +256,7 @@ func (a *accepter) collectModels() {
 }
 
 func (a *accepter) collectModel(k state.Key) *acceptedModel {
+	delete(a.kept, k)
 	m := &acceptedModel{key: k}
 	m.Server, m.Name = k.Server, k.Name
 	m.Status = a.statusOf(k)
@@ -260,13 +269,13 @@ func (a *accepter) collectModel(k state.Key) *acceptedModel {
 			m.AcceptedIn = m.Status.AcceptedIn
 		}
 	}
-	if e, ok := a.entries[k]; ok {
+	if e := copied(a.entryOf(k)); e != nil {
 		if m.Revision = e.Revision; !e.Missing {
 			m.RevisionIn = a.in.Created
 		}
-		m.entry = &e
+		m.entry = e
 		if e.Deleted {
-			m.Deleted = a.deletion(e)
+			m.Deleted = a.deletion(*e)
 		}
 	}
 	m.SpecMissing = m.Accepted != 0 && (m.entry == nil || m.entry.Missing)
@@ -283,14 +292,19 @@ func (a *accepter) deletion(e Entry) *actors.Deletion {
 // acceptServers takes new revisions of servers, oldest first.
 func (a *accepter) acceptServers() {
 	names := slices.SortedFunc(maps.Keys(a.servers), func(x, y string) int {
-		return cmp.Or(cmp.Compare(a.entries[state.ServerKey(x)].Revision, a.entries[state.ServerKey(y)].Revision), cmp.Compare(x, y))
+		return cmp.Or(cmp.Compare(a.revisionOf(state.ServerKey(x)), a.revisionOf(state.ServerKey(y))), cmp.Compare(x, y))
 	})
 	for _, name := range names {
 		s := a.servers[name]
 		if s.rests {
 			continue
 		}
-		e, ok := a.entries[state.ServerKey(name)]
+		entry := a.entryOf(state.ServerKey(name))
+		ok := entry != nil
+		var e Entry
+		if ok {
+			e = *entry
+		}
 		s.SpecMissing = s.Explicit && (!ok || e.Missing)
 		if !ok {
 			continue

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 
+	"dynctl/actors"
 	"dynctl/state"
 	"dynctl/state/engineflags"
 	"dynctl/state/policy"
@@ -24,6 +25,9 @@ type Memo struct {
 	models  map[state.Key]*acceptedModel
 	servers map[string]*acceptedServer
 	keys    []state.Key
+	kept    map[state.Key]Kept
+	there   map[string]*acceptedServer // all servers of the last round
+	listed  []actors.DesiredModel      // what it came to
 	claimed map[string][]*acceptedModel // by server and claim
 }
 

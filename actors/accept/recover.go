@@ -155,8 +155,8 @@ func (m *acceptedModel) adopt(e Entry, object state.Model, t actors.ModelTemplat
 func (a *accepter) candidates(key state.Key) (out []Entry, complete bool) {
 	past, complete := a.in.Past[key]
 	all := slices.Clone(past)
-	if e, ok := a.entries[key]; ok {
-		all = append(all, e)
+	if e := a.entryOf(key); e != nil {
+		all = append(all, *e)
 	}
 	slices.SortStableFunc(all, func(x, y Entry) int { return cmp.Compare(y.Revision, x.Revision) })
 	for _, e := range all {

@@ -15,7 +15,9 @@ import (
 
 // desired renders what is accepted and not rendered yet, sorted by server and name.
 func (a *accepter) desired() actors.Desired {
-	d := actors.Desired{Synced: a.in.Synced, Awaited: a.awaited, Models: make([]actors.DesiredModel, 0, len(a.models))}
+	d := actors.Desired{Synced: a.in.Synced, Awaited: a.awaited}
+	listed := make([]*acceptedModel, 0, len(a.models))
+	asBefore := true
 	for _, name := range slices.Sorted(maps.Keys(a.servers)) {
 		s := a.servers[name]
 		if !a.concerns(s) {
@@ -25,22 +27,31 @@ func (a *accepter) desired() actors.Desired {
 		a.finishServer(s, models)
 		b := a.basisOf(s)
 		for _, m := range models {
-			a.finishModel(s, m, b)
+			judged := a.finishModel(s, m, b)
 			if m.Deleted != nil && m.Status == nil && len(a.generationsOn(m.Server, m.Name)) == 0 {
 				continue // deleted long ago
 			}
-			d.Models = append(d.Models, m.DesiredModel)
+			asBefore = asBefore && !judged && m.place == len(listed)
+			m.place = len(listed)
+			listed = append(listed, m)
 		}
 		d.Servers = append(d.Servers, s.DesiredServer)
 	}
+	if !asBefore || a.memo.listed == nil || len(listed) != len(a.memo.listed) {
+		a.memo.listed = make([]actors.DesiredModel, len(listed))
+		for i, m := range listed {
+			a.memo.listed[i] = m.DesiredModel
+		}
+	}
+	d.Models = a.memo.listed
 	return d
 }
 
 func (a *accepter) finishServer(s *acceptedServer, models []*acceptedModel) {
 	if a.restsWith(s, models) {
-		a.kept[state.ServerKey(s.Name)] = asKept(s.raw, s.Status)
 		return
 	}
+	delete(a.kept, state.ServerKey(s.Name))
 	set := routedModels(models)
 	s.asStored = false
 	if !s.Recovering {
@@ -51,12 +62,13 @@ func (a *accepter) finishServer(s *acceptedServer, models []*acceptedModel) {
 	a.restServer(s, len(models))
 }
 
-func (a *accepter) finishModel(s *acceptedServer, m *acceptedModel, b basis) {
+// finishModel renders a model, unless it rests as it is: judged is false then.
+func (a *accepter) finishModel(s *acceptedServer, m *acceptedModel, b basis) (judged bool) {
 	if m.rests && m.basis == b {
-		a.kept[m.key] = asKept(m.raw, m.Status)
-		return
+		return false
 	}
 	if m.rests { // its server is another one now
+		delete(a.kept, m.key)
 		m.Outdated, m.Rejected, m.Warnings = false, nil, nil
 	}
 	m.asStored = false
@@ -69,6 +81,7 @@ func (a *accepter) finishModel(s *acceptedServer, m *acceptedModel, b basis) {
 	}
 	m.Spec = m.object.Spec
 	a.rest(m, b)
+	return true
 }
 
 // concerns reports whether something of a server is wanted, known or left.
@@ -82,11 +95,11 @@ func (a *accepter) concerns(s *acceptedServer) bool {
 }
 
 // routedModels are the models that the routing of a server is resolved from: all
-// accepted ones but those that are being deleted for sure.
+// accepted ones that bear on it but those that are being deleted for sure.
 func routedModels(models []*acceptedModel) []router.Model {
-	out := make([]router.Model, 0, len(models))
+	var out []router.Model
 	for _, m := range models {
-		if m.Accepted == 0 || m.DeletedForGood() {
+		if m.Accepted == 0 || !router.Bears(&m.object.Spec) || m.DeletedForGood() {
 			continue
 		}
 		out = append(out, router.Model{Name: m.Name, Spec: m.object.Spec})
@@ -133,7 +146,7 @@ func (a *accepter) routedAnew(s *acceptedServer) []actors.ModelRevision {
 	var out []actors.ModelRevision
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(before, s.RoutedBy)))) {
 		if slices.Contains(before, name) != slices.Contains(s.RoutedBy, name) {
-			out = append(out, actors.ModelRevision{Name: name, Revision: a.entries[state.ModelKey(s.Name, name)].Revision})
+			out = append(out, actors.ModelRevision{Name: name, Revision: a.revisionOf(state.ModelKey(s.Name, name))})
 		}
 	}
 	return out

@@ -45,9 +45,9 @@ func (a *accepter) restedModel(k state.Key) *acceptedModel {
 	if m == nil {
 		return nil
 	}
-	e, there := a.entries[k]
+	e := a.entryOf(k)
 	st, stored := a.in.Statuses[k]
-	if there && stored && m.created.Equal(a.in.Created) && same.Bits(m.entry, &e) && same.Bits(m.Status, &st) {
+	if e != nil && stored && m.created.Equal(a.in.Created) && same.Bits(m.entry, e) && same.Bits(m.Status, &st) {
 		m.rests = true
 		return m
 	}
@@ -72,9 +72,15 @@ func (a *accepter) rest(m *acceptedModel, b basis) {
 	a.memo.models[m.key] = m
 }
 
-// dismiss forgets the models that are not there any more, and what those claim that do not
-// rest.
+// dismiss forgets the objects that are not there any more, and what those models claim that
+// do not rest.
 func (a *accepter) dismiss() {
+	for name := range a.memo.there {
+		if a.servers[name] == nil {
+			delete(a.kept, state.ServerKey(name))
+		}
+	}
+	a.memo.there = a.servers
 	resting := 0
 	for _, m := range a.models {
 		if m.rests {
@@ -96,37 +102,105 @@ func (a *accepter) dismiss() {
 
 // modelKeys are the keys of all models that there are, sorted.
 func (a *accepter) modelKeys() []state.Key {
-	n := 0
-	for k := range a.entries {
-		if k.Kind == state.KindModel {
-			n++
-		}
-	}
-	for k := range a.in.Statuses {
-		if _, there := a.entries[k]; !there && k.Kind == state.KindModel {
-			n++
-		}
-	}
-	if n == len(a.memo.keys) && !slices.ContainsFunc(a.memo.keys, func(k state.Key) bool { return !a.knows(k) }) {
+	if a.hasKeys(a.memo.keys) {
 		return a.memo.keys
 	}
-	keys := make(map[state.Key]bool, n)
-	for k := range a.entries {
-		keys[k] = true
+	keys := make(map[state.Key]bool, len(a.memo.keys)+1)
+	for i := range a.in.Entries {
+		keys[a.in.Entries[i].Key] = true
 	}
 	for k := range a.in.Statuses {
 		keys[k] = true
 	}
-	a.memo.keys = slices.DeleteFunc(slices.SortedFunc(maps.Keys(keys), state.Key.Compare), func(k state.Key) bool { return k.Kind != state.KindModel })
-	return a.memo.keys
+	now := slices.DeleteFunc(slices.SortedFunc(maps.Keys(keys), state.Key.Compare), func(k state.Key) bool { return k.Kind != state.KindModel })
+	for _, k := range a.memo.keys {
+		if !keys[k] {
+			delete(a.kept, k)
+		}
+	}
+	a.memo.keys = now
+	return now
 }
 
-func (a *accepter) knows(k state.Key) bool {
-	if _, there := a.entries[k]; there {
-		return true
+// hasKeys reports whether some keys, each of which is there once, are those of all models
+// that there are: as many of the entries and of the statuses are found by them as there are.
+func (a *accepter) hasKeys(keys []state.Key) bool {
+	entries, statuses := 0, 0
+	for i := range a.in.Entries {
+		if a.in.Entries[i].Key.Kind != state.KindModel {
+			continue
+		}
+		if entries++; entries == 1 {
+			a.first = i
+		}
 	}
-	_, stored := a.in.Statuses[k]
-	return stored
+	for k := range a.in.Statuses {
+		if k.Kind == state.KindModel {
+			statuses++
+		}
+	}
+	for _, k := range keys {
+		there := a.entryOf(k) != nil
+		_, stored := a.in.Statuses[k]
+		if !there && !stored {
+			return false
+		}
+		if there {
+			entries--
+		}
+		if stored {
+			statuses--
+		}
+	}
+	return entries == 0 && statuses == 0
+}
+
+// tail is how many of the last entries are looked through for one that is not where it is
+// looked for first: what was read in this round comes last.
+const tail = 8
+
+// entryOf is the entry of a key, of which there is one at most; nil: there is none. Whoever
+// asks for one model after the other in their order is answered without any looking.
+func (a *accepter) entryOf(k state.Key) *Entry {
+	all := a.in.Entries
+	for _, next := range []int{a.cursor, a.first} {
+		if next < len(all) && all[next].Key == k {
+			a.cursor = next + 1
+			return &all[next]
+		}
+	}
+	for i := len(all) - 1; i >= max(0, len(all)-tail); i-- {
+		if all[i].Key == k {
+			return &all[i]
+		}
+	}
+	if a.entries == nil {
+		a.entries = make(map[state.Key]int, len(all))
+		for i := range all {
+			a.entries[all[i].Key] = i
+		}
+	}
+	i, there := a.entries[k]
+	if !there {
+		return nil
+	}
+	a.cursor = i + 1
+	return &all[i]
+}
+
+// copied is an entry apart from the list that it came in, which is not kept for its sake.
+func copied(e *Entry) *Entry {
+	if e == nil {
+		return nil
+	}
+	return new(*e)
+}
+
+func (a *accepter) revisionOf(k state.Key) uint64 {
+	if e := a.entryOf(k); e != nil {
+		return e.Revision
+	}
+	return 0
 }
 
 // restedServer is the same for a server, of which at first the entry and the status count.
@@ -136,9 +210,9 @@ func (a *accepter) restedServer(name string) *acceptedServer {
 		return nil
 	}
 	k := state.ServerKey(name)
-	e, there := a.entries[k]
+	e := a.entryOf(k)
 	st, stored := a.in.Statuses[k]
-	if there == (s.entry != nil) && stored && (!there || same.Bits(s.entry, &e)) && same.Bits(s.Status, &st) && s.created.Equal(a.in.Created) {
+	if (e != nil) == (s.entry != nil) && stored && (e == nil || same.Bits(s.entry, e)) && same.Bits(s.Status, &st) && s.created.Equal(a.in.Created) {
 		s.rests = true
 		return s
 	}
@@ -173,6 +247,7 @@ type resting struct {
 	rests    bool // taken from the round before, or to be taken by the next
 	asStored bool // what its status keeps is what was rendered
 	created  time.Time
+	place    int // in the list of the last round
 }
 
 // restingServer is the same of a server.
