@@ -119,12 +119,17 @@ func TestCommands(t *testing.T) {
 			t.Parallel()
 			s := startStandIn(t)
 			dir := workDir(t, tools, text)
-			env := append(os.Environ(), "DYNCTL_NATS_URL="+s.url, "NATS_URL="+s.url, "HOME="+dir, "XDG_CONFIG_HOME="+dir, "USER=tester",
+			s.leaveContext(t, dir)
+			env := append(os.Environ(), "DYNCTL_NATS_URL="+s.server.URL(), "NATS_URL="+s.urlWithPassword(t), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "USER=tester",
 				"PATH="+strings.Join([]string{filepath.Join(dir, "bin"), python, os.Getenv("PATH")}, string(os.PathListSeparator)))
 			s.prepare(t, dir, env)
 			for _, x := range run {
 				if name, ok := strings.CutPrefix(x.command, "export "); ok {
-					if !strings.Contains(name, "NATS_URL=") && !strings.HasPrefix(name, "PATH=") { // ours are others
+					if name, file, ok := strings.Cut(name, "=$(cat "); ok {
+						if data, err := os.ReadFile(filepath.Join(dir, strings.TrimSuffix(file, ")"))); err == nil {
+							env = append(env, name+"="+strings.TrimSpace(string(data)))
+						}
+					} else if !strings.Contains(name, "NATS_URL=") && !strings.HasPrefix(name, "PATH=") { // ours are others
 						env = append(env, name)
 					}
 					continue

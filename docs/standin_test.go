@@ -3,6 +3,7 @@ package docs_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -23,7 +24,6 @@ import (
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
-	"dynctl/state/kv/natsd/natsdtest"
 )
 
 // standIn answers dynctl as a reconciler and an agent would: it plans with the
@@ -31,7 +31,7 @@ import (
 // a store in which things happen, without Ray. What really runs is the matter of
 // integration/.
 type standIn struct {
-	url      string
+	doors
 	client   *kv.Client
 	views    *kv.Views
 	observed jetstream.KeyValue
@@ -45,9 +45,13 @@ const standInSession = "session_2026-11-24_04-05-55_664554_26845"
 // startStandIn starts a NATS and a stand-in of its own for a test.
 func startStandIn(t *testing.T) *standIn {
 	t.Helper()
-	server := natsdtest.Start(t)
+	d := startDoors(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	client, err := kv.Connect(ctx, server.URL())
+	login, err := d.creds.Login()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kv.Connect(ctx, d.server.URL(), login)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +69,7 @@ func startStandIn(t *testing.T) *standIn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &standIn{url: server.URL(), client: client, views: views, frontend: startFrontend(t)}
+	s := &standIn{doors: d, client: client, views: views, frontend: startFrontend(t)}
 	if s.observed, err = client.JetStream().KeyValue(ctx, kv.BucketObserved); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +78,7 @@ func startStandIn(t *testing.T) *standIn {
 	if _, err := client.JetStream().Publish(ctx, "$KV."+kv.BucketLease+".leader", lease, jetstream.WithMsgTTL(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if err := answerLogs(client.JetStream().Conn()); err != nil {
+	if err := errors.Join(answerLogs(d.agent(t)), d.answer(client.JetStream().Conn())); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})

@@ -162,8 +162,22 @@ func config(root, name string, o Options) (local.Config, error) {
 		Bin: bin, Venv: cmp.Or(o.Venv, os.Getenv("DYNCTL_VENV"), filepath.Join(root, ".venv")), RunDir: run, DataDir: filepath.Join(run, "data"), TempDir: tmp,
 		Nodes: cmp.Or(o.Nodes, 1), GPUs: cmp.Or(o.GPUs, 8), CPUs: cmp.Or(o.CPUs, 16), Progress: os.Stderr,
 		Ports:          local.Ports{Ray: ports[0], Dashboard: ports[1], Client: ports[2], NATS: ports[3], HTTP: ports[4]},
-		ReconcilerArgs: append([]string{"--policy", policy}, o.ReconcilerArgs...),
+		ReconcilerArgs: append([]string{storeClosed, "--policy", policy}, o.ReconcilerArgs...),
 	}, nil
+}
+
+// What the first of the reconciler's arguments may be.
+const (
+	storeClosed = "--store-auth"
+	storeOpen   = "--store-auth=false"
+)
+
+// restartWith ends the reconciler, and starts it again with that first argument.
+func (e *Env) restartWith(t *testing.T, first string) {
+	t.Helper()
+	e.EndReconciler(t, syscall.SIGTERM)
+	e.cfg.ReconcilerArgs[0] = first // the stack's are the same
+	e.StartReconciler(t)
 }
 
 // testPolicy lets tests make programs misbehave by a sitecustomize.py of their own.

@@ -21,13 +21,14 @@ import (
 
 	"dynctl/deploy/local"
 	"dynctl/state"
+	credential "dynctl/state/kv/local"
 )
 
 // observed reads one value of the agent's bucket: it holds times that dynctl does
 // not show. It reports whether the key is there.
 func (e *Env) observed(t *testing.T, key string, into any) bool {
 	t.Helper()
-	nc, err := nats.Connect(e.natsURL())
+	nc, err := nats.Connect(e.natsURL(), credential.Options(e.natsURL())...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	credential "dynctl/state/kv/local"
 )
 
 var kept struct {
@@ -111,10 +114,25 @@ func requireOnlyLate(t *testing.T, r LoadResult, deaths int) {
 	}
 }
 
-// connect opens the spec store as any other program would.
+// connect opens the spec store as any other program of this machine's user would.
 func (e *Env) connect(t *testing.T) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	nc, err := nats.Connect(e.natsURL())
+	return e.connectWith(t, credential.Options(e.natsURL())...)
+}
+
+// connectAs opens it with the credential of one of the users that it has from its start.
+func (e *Env) connectAs(t *testing.T, user string) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
+	login, err := nats.NkeyOptionFromSeed(filepath.Join(e.cfg.DataDir, "creds", user+".nk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.connectWith(t, login)
+}
+
+func (e *Env) connectWith(t *testing.T, login ...nats.Option) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
+	nc, err := nats.Connect(e.natsURL(), login...)
 	if err != nil {
 		t.Fatal(err)
 	}

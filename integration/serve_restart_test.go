@@ -3,12 +3,15 @@
 package integration
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // get asks once; code 0: no answer within a second.
@@ -71,6 +74,20 @@ func TestDeathOfTheControlPlane(t *testing.T) {
 				_ = syscall.Kill(a.PID, syscall.SIGCONT)
 			}
 			RequireGone(t, a.PID)
+		}},
+		{"upgraded from a store that let everybody in", func(t *testing.T) {
+			for _, first := range []string{storeOpen, storeClosed} {
+				a := e.Agent(t)
+				e.restartWith(t, first)
+				e.awaitAgent(t, a.Incarnation, readyIn)
+				nc, err := nats.Connect(e.natsURL()) // as nobody
+				if err == nil {
+					nc.Close()
+				}
+				if closed := errors.Is(err, nats.ErrAuthorization); closed != (first == storeClosed) {
+					t.Errorf("%s: a stranger is answered %v", first, err)
+				}
+			}
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

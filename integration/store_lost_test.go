@@ -7,6 +7,8 @@ import (
 	"maps"
 	"testing"
 	"time"
+
+	"dynctl/state/kv/natsd"
 )
 
 // TestLostBuckets: a bucket that is emptied, deleted or gone stops nothing that
@@ -19,7 +21,7 @@ func TestLostBuckets(t *testing.T) {
 	s.Wait("split", "Ready", readyIn)
 	before := s.executions("", "plain", "split")
 	load := s.Load("plain", 10)
-	_, js := e.connect(t)
+	_, js := e.connectAs(t, natsd.UserReconciler) // who alone may write all of it
 
 	for _, bucket := range []string{"dynctl_observed", "dynctl_status", "dynctl_lease", "dynctl_specs"} {
 		t.Run("deleted "+bucket, func(t *testing.T) {

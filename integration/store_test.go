@@ -41,10 +41,12 @@ func (s *Server) deleteRaw(models ...string) {
 	}
 }
 
-// natsPy runs the Python program that knows NATS alone.
+// natsPy runs the Python program that knows NATS alone, as a publisher of this server.
 func (s *Server) natsPy(verb, model, document string) {
 	s.t.Helper()
-	cmd := exec.Command(filepath.Join(s.Env.cfg.Venv, "bin", "python"), filepath.Join("testdata", "store_put.py"), s.Env.natsURL(), verb, s.specKey(model))
+	url := strings.TrimSpace(s.Dynctl("creds", "add", "publisher", "--name", "nats-py", "--password", "--out", "-"))
+	defer s.Env.run(s.t, "", "creds", "rm", "nats-py")
+	cmd := exec.Command(filepath.Join(s.Env.cfg.Venv, "bin", "python"), filepath.Join("testdata", "store_put.py"), url, verb, s.specKey(model))
 	cmd.Stdin = strings.NewReader(document)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		s.t.Fatalf("store_put.py %s: %v\n%s", verb, err, out)

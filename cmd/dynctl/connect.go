@@ -3,12 +3,15 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"sync"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/pflag"
 
 	"dynctl/cmd/dynctl/internal/contexts"
@@ -111,8 +114,19 @@ func (a *app) connect(ctx context.Context) (*kv.Client, error) {
 	if conn.Name != "" {
 		from = " (context " + conn.Name + ")"
 	}
+	if errors.Is(err, nats.ErrAuthorization) {
+		return nil, exit.Errorf(exit.Unreachable, "NATS at %s%s: %w; %s", redacted(conn.NATSURL), from, cause(err), notLetIn(conn))
+	}
 	return nil, exit.Errorf(exit.Unreachable, "cannot reach NATS at %s%s: %w; is the reconciler running? (start it with `make up`, or set %s)",
 		redacted(conn.NATSURL), from, cause(err), envNATSURL)
+}
+
+// notLetIn is what to do about a store that did not let somebody in.
+func notLetIn(conn contexts.Connection) string {
+	if conn == (contexts.Connection{NATSURL: conn.NATSURL}) && !strings.Contains(conn.NATSURL, "@") {
+		return "nobody is let in without a credential: " + kv.WayIn
+	}
+	return "this credential is not one of this store, or no more: " + kv.WayIn
 }
 
 // maxLeftOut bounds how many values are named that could not be read.

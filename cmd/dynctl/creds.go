@@ -31,8 +31,8 @@ const credsLong = `Say who may log in to the store, and as what. The roles:
   reconciler  another reconciler on this store
   agent       an agent of such a one
 
-The users are kept by the reconciler that has the NATS embedded (--store-auth). A
-NATS of your own has its users in its configuration: see dynctl creds template.`
+The users are kept by the reconciler that has the NATS embedded. A NATS of your own
+has its users in its configuration: see dynctl creds template.`
 
 const credsExample = `  dynctl creds add publisher --server chat --out ci.nk
   dynctl context add ci --nats-url nats://store.example:4322 --nkey ci.nk

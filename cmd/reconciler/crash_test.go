@@ -16,8 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"dynctl/state"
 	"dynctl/state/kv"
+	"dynctl/state/kv/natsd"
 )
 
 // asReconciler in the environment makes the test binary the reconciler.
@@ -36,7 +39,37 @@ type program struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	url    string
-	output bytes.Buffer
+	data   string // its directory
+	config string // where it leaves contexts
+	output output
+}
+
+// output is what a process says, to be read meanwhile.
+type output struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all.String()
+}
+
+// says waits until it has said something.
+func (p *program) says(text string) {
+	p.t.Helper()
+	for end := time.Now().Add(30 * time.Second); !strings.Contains(p.output.String(), text); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("the reconciler does not say %q:\n%s", text, p.output.String())
+		}
+	}
 }
 
 // runProgram runs the test binary as the reconciler, with what the race detector finds.
@@ -48,6 +81,14 @@ func runProgram(t *testing.T, dataDir string, args ...string) *program {
 // runBinary runs a reconciler.
 func runBinary(t *testing.T, path, dataDir string, args ...string) *program {
 	t.Helper()
+	p := newProgram(t, path, dataDir, args...)
+	p.start()
+	return p
+}
+
+// newProgram is a reconciler that does not run yet.
+func newProgram(t *testing.T, path, dataDir string, args ...string) *program {
+	t.Helper()
 	free := func() string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -56,17 +97,22 @@ func runBinary(t *testing.T, path, dataDir string, args ...string) *program {
 		defer l.Close()
 		return l.Addr().String()
 	}
-	nats := free()
-	p := &program{t: t, url: "nats://" + nats}
+	listen := free()
+	p := &program{t: t, url: "nats://" + listen, data: dataDir}
 	p.cmd = exec.Command(path, append([]string{
-		"--data-dir", dataDir, "--listen", nats, "--http", "127.0.0.1:0", "--ray-address", "http://" + free()}, args...)...)
-	p.cmd.Env = append(os.Environ(), asReconciler+"=1")
+		"--data-dir", dataDir, "--listen", listen, "--http", "127.0.0.1:0", "--ray-address", "http://" + free()}, args...)...)
+	p.config = t.TempDir()
+	p.cmd.Env = append(os.Environ(), asReconciler+"=1", "XDG_CONFIG_HOME="+p.config)
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.kill)
 	return p
+}
+
+func (p *program) start() {
+	p.t.Helper()
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(p.kill)
 }
 
 // built is the reconciler as people run it: the race detector makes of a program one
@@ -91,12 +137,26 @@ func (p *program) kill() {
 	_ = p.cmd.Wait() // killed
 }
 
-// client is a client once the store answers.
-func (p *program) client() *kv.Client {
+// login is that of a user that the store has from its start.
+func (p *program) login(user string) nats.Option {
+	return func(o *nats.Options) error {
+		login, err := nats.NkeyOptionFromSeed(filepath.Join(p.data, "creds", user+".nk"))
+		if err != nil {
+			return err
+		}
+		return login(o)
+	}
+}
+
+// client is a client once the store answers; without a login that of an admin.
+func (p *program) client(login ...nats.Option) *kv.Client {
 	p.t.Helper()
+	if len(login) == 0 {
+		login = []nats.Option{p.login(natsd.UserAdmin)}
+	}
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(p.t.Context(), time.Second)
-		c, err := kv.Connect(ctx, p.url)
+		c, err := kv.Connect(ctx, p.url, login...)
 		if err == nil {
 			if err = c.Ping(ctx); err == nil {
 				cancel()

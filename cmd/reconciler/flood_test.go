@@ -15,6 +15,7 @@ import (
 
 	"dynctl/state"
 	"dynctl/state/kv"
+	"dynctl/state/kv/natsd"
 )
 
 // Bounds of the reconciler while somebody floods the store. A machine that does
@@ -80,7 +81,7 @@ func TestFloodsCostLittle(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			done := make(chan error, 1)
-			go func() { done <- f.run(ctx, p.url) }()
+			go func() { done <- f.run(ctx, p) }()
 			for i, flooding := 0, true; flooding; i++ {
 				slowest = slowest.max(accepted(t, p, c, fmt.Sprint("during", i)))
 				select {
@@ -103,8 +104,8 @@ func TestFloodsCostLittle(t *testing.T) {
 	}
 }
 
-func (f flood) run(ctx context.Context, url string) error {
-	nc, err := nats.Connect(url)
+func (f flood) run(ctx context.Context, p *program) error {
+	nc, err := nats.Connect(p.url, p.login(natsd.UserReconciler)) // who may write everywhere
 	if err != nil {
 		return err
 	}

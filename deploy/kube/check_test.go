@@ -143,7 +143,8 @@ func TestExamples(t *testing.T) {
 func wants(t *testing.T, example, manifests string) {
 	t.Helper()
 	for _, want := range map[string][]string{
-		"embedded.yaml":     {"--http-token-file=/etc/dynctl/http/token", "secretName: dynctl-http, optional: true", "path: \"/healthz?ready\"", "replicas: 1", "type: Recreate", "kind: PersistentVolumeClaim", "helm.sh/resource-policy: keep", "--listen=0.0.0.0:4322", "value: \"serving/prod\""},
+		"embedded.yaml": {"--http-token-file=/etc/dynctl/http/token", "secretName: dynctl-http, optional: true", "path: \"/healthz?ready\"", "replicas: 1", "type: Recreate", "kind: PersistentVolumeClaim", "helm.sh/resource-policy: keep", "--listen=0.0.0.0:4322", "value: \"serving/prod\"",
+			"- name: XDG_CONFIG_HOME\n              value: /var/lib/dynctl/"},
 		"two-replicas.yaml": {"replicas: 2", "kind: PodDisruptionBudget", "dynctl.$(POD_NAMESPACE).svc,", "--nats-url-file=/etc/dynctl/nats/url", "resources: [secrets]\n    resourceNames: [\"prod\"]"},
 		"open-nats.yaml":    {"replicas: 3", "namespace: ml", "value: \"ml/prod\"", "resources: [secrets]\n    resourceNames: [\"ray-token\"]"},
 		"account.yaml":      {"\"ray:write\""},
@@ -205,6 +206,14 @@ func TestNotes(t *testing.T) {
 		_, notes, ok := strings.Cut(out, "\nNOTES:\n")
 		if err != nil || !ok || !strings.Contains(notes, "/readyz") || !strings.Contains(notes, "dynctl set") {
 			t.Errorf("%s: %v %s\n%s", file, err, bad, notes)
+		}
+	}
+	// How somebody comes by a first credential, and that nobody needs one.
+	for args, want := range map[string]string{`[]`: "exec deploy/dynctl -- /dynctl creds add admin", `["--store-auth=false"]`: "The store asks for no password"} {
+		out, bad, err := run(".", helm, "install", "dynctl", chart, "-n", "serving", "-f", root+"/deploy/helm/examples/embedded.yaml", "--dry-run=client", "--set-json", "extraArgs="+args)
+		_, notes, _ := strings.Cut(out, "\nNOTES:\n")
+		if err != nil || !strings.Contains(notes, want) {
+			t.Errorf("extraArgs %s: %v %s\nno %q in\n%s", args, err, bad, want, notes)
 		}
 	}
 }

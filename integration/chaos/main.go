@@ -53,6 +53,10 @@ func run(ctx context.Context, cfg config) (err error) {
 	if err != nil {
 		return err
 	}
+	// The reconciler leaves its context here, and not in the home of whoever runs this.
+	if err := os.Setenv("XDG_CONFIG_HOME", filepath.Join(setup.RunDir, "config")); err != nil {
+		return err
+	}
 	stack, err := local.New(setup)
 	if err != nil {
 		return err

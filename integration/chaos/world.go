@@ -24,6 +24,7 @@ import (
 
 	"dynctl/deploy/local"
 	"dynctl/state"
+	credential "dynctl/state/kv/local"
 )
 
 // server is the name of the one server.
@@ -80,7 +81,8 @@ func newWorld(ctx context.Context, cfg config, setup local.Config, stack *local.
 		return nil, err
 	}
 	w.port = ports[0]
-	if w.nc, err = nats.Connect(stack.NATSURL(), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)); err != nil {
+	options := append(credential.Options(stack.NATSURL()), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	if w.nc, err = nats.Connect(stack.NATSURL(), options...); err != nil {
 		return nil, err
 	}
 	if w.js, err = jetstream.New(w.nc); err != nil {

@@ -38,7 +38,11 @@ func Connect(ctx context.Context, natsURL string, opts ...nats.Option) (*Client,
 	}
 	nc, err := nats.Connect(natsURL, append(all, opts...)...)
 	if err != nil {
-		return nil, fmt.Errorf("%w at %s: %w: start a reconciler there, or name another with DYNCTL_NATS_URL", ErrUnreachable, Redact(natsURL), RedactError(err))
+		way := "start a reconciler there, or name another with DYNCTL_NATS_URL"
+		if errors.Is(err, nats.ErrAuthorization) {
+			way = "nobody is let in without a credential: " + WayIn
+		}
+		return nil, fmt.Errorf("%w at %s: %w: %s", ErrUnreachable, Redact(natsURL), RedactError(err), way)
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {

@@ -11,6 +11,9 @@ import (
 	"dynctl/state/roles"
 )
 
+// WayIn says how somebody comes by a credential for a store that does not let him in.
+const WayIn = "be the user who runs the reconciler on this machine, or have that user make one with `dynctl creds add ROLE --out FILE` (docs/operations.md#who-is-let-in)"
+
 // ReasonStoreOpen is the reason of a check that finds that the store lets in whoever
 // reaches it.
 const ReasonStoreOpen = "StoreOpen"

@@ -121,7 +121,7 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.Int64Var(&c.Limits.SpecBytes, "max-spec-bytes", kv.DefaultLimits.SpecBytes, "bytes that the bucket of specs may hold, all revisions counted")
 	fs.Int64Var(&c.Limits.StatusBytes, "max-status-bytes", kv.DefaultLimits.StatusBytes, "bytes that the bucket of statuses may hold")
 	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4322", "address of the embedded NATS")
-	fs.BoolVar(&c.StoreAuth, "store-auth", false, "let nobody in to the embedded NATS without a credential; those of this machine are made in DATA-DIR/creds")
+	fs.BoolVar(&c.StoreAuth, "store-auth", true, "let nobody in to the embedded NATS without a credential; those of this machine are made in DATA-DIR/creds; =false: let everybody in")
 	fs.StringVar(&c.AdvertiseNATSURL, "advertise-nats-url", "", "the NATS URL that the agent in Ray dials")
 	fs.StringVar(&c.RayAddress, "ray-address", "http://127.0.0.1:8265", "URL of Ray's dashboard")
 	fs.StringVar(&c.RayCluster, "raycluster", "", "namespace/name of a KubeRay RayCluster, instead of --ray-address")

@@ -57,7 +57,8 @@ func (a *App) leaveContext() {
 	seed := filepath.Join(dir, "creds", filepath.Base(a.creds.SeedPath(natsd.UserAdmin)))
 	name, err := local.Write(dialable(a.natsURL()), dir, seed)
 	if err != nil {
-		a.log.Warn("no context for dynctl on this machine", "err", err, "fix", "dynctl context add NAME --nats-url "+a.natsURL()+" --nkey "+seed)
+		a.log.Warn("no context for dynctl on this machine", "err", err, "creds", filepath.Dir(seed),
+			"fix", "dynctl context add NAME --nats-url "+dialable(a.natsURL())+" --nkey "+seed+", or start this and dynctl with the same XDG_CONFIG_HOME, a directory that may be written")
 		return
 	}
 	a.log.Info("the store lets nobody in without a credential; dynctl on this machine has one", "context", name, "creds", filepath.Dir(seed))
@@ -105,7 +106,7 @@ func (a *App) changeCreds(data []byte) ([]roles.User, error) {
 	}
 	switch {
 	case a.creds == nil:
-		return nil, errors.New("this store lets everybody in, so there are no credentials: start the reconciler with --store-auth")
+		return nil, errors.New("this store lets everybody in, so there are no credentials: start the reconciler without --store-auth=false")
 	case r.Add != nil:
 		u := *r.Add
 		if err := u.Check(state.ValidServerName); err != nil {
@@ -142,7 +143,7 @@ func checkDoors(a *App, _ *snapshot) check {
 }
 
 func storeOpenText(a *App) string {
-	way := "start the reconciler with --store-auth"
+	way := "start the reconciler without --store-auth=false"
 	if a.cfg.NATSURL != "" {
 		way = "set the users that `dynctl creds template` prints there"
 	}

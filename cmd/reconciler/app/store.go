@@ -59,7 +59,12 @@ func (a *App) openNATS(ctx context.Context) error {
 			return nil
 		}
 		if !told {
-			a.log.Error("NATS does not answer; trying until it does", "url", kv.Redact(a.cfg.NATSURL), "err", kv.RedactError(err), "fix", "start it, or correct --nats-url")
+			what, fix := "NATS does not answer; trying until it does", "start it, or correct --nats-url"
+			if errors.Is(err, nats.ErrAuthorization) {
+				what = "NATS does not let this reconciler in; trying until it does"
+				fix = "give it a user in --nats-url-file; where another reconciler has this NATS embedded: dynctl creds add reconciler --name NAME --password --out FILE"
+			}
+			a.log.Error(what, "url", kv.Redact(a.cfg.NATSURL), "err", kv.RedactError(err), "fix", fix)
 			told = true
 		}
 		select {

@@ -4,7 +4,11 @@
     python declare.py model.yaml --only-if-revision 17
     python declare.py --delete model.default.tiny
 
-Needs nats-py. A document with one object, in YAML or JSON, is stored as it is
+Needs nats-py, and in DYNCTL_NATS_URL what this has written:
+
+    dynctl creds add publisher --server default --password --out publisher.url
+
+A document with one object, in YAML or JSON, is stored as it is
 written; what the reconciler says of it stands under the same key in the bucket
 dynctl_status.
 """
@@ -17,7 +21,7 @@ import re
 import sys
 
 import nats
-from nats.js.errors import KeyWrongLastSequenceError
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 
 def key_of(document: str) -> str:
@@ -41,26 +45,36 @@ def key_of(document: str) -> str:
 
 async def wait_ready(bucket, key: str, revision: int, timeout: float) -> dict:
     """The status once it speaks of this revision and is Ready. Raises SystemExit
-    when the revision is rejected, TimeoutError when the time is over."""
-    watcher = await bucket.watch(key)
+    when the revision is rejected, TimeoutError when the time is over.
+
+    It looks once a second, which a publisher may; an admin can watch instead.
+    """
 
     async def look() -> dict:
-        async for entry in watcher:
-            if entry is None or not entry.value:
-                continue
-            status = json.loads(entry.value)
-            if status["observedRevision"] != revision:
-                continue  # it speaks of an older spec
-            conditions = {c["type"]: c for c in status["conditions"]}
-            accepted, ready = conditions["Accepted"], conditions.get("Ready", {})
-            if accepted["status"] == "False":
-                raise SystemExit(f"{key}: {accepted['reason']}: {accepted['message']}")
-            if ready.get("status") == "True":
-                return status
-            print(f"{key}: {ready.get('reason')}: {ready.get('message')}", file=sys.stderr)
-        raise RuntimeError("the watch ended")
+        said = ""
+        while True:
+            status = await status_of(bucket, key)
+            if status.get("observedRevision") == revision:  # else it speaks of an older spec
+                conditions = {c["type"]: c for c in status["conditions"]}
+                accepted, ready = conditions["Accepted"], conditions.get("Ready", {})
+                if accepted["status"] == "False":
+                    raise SystemExit(f"{key}: {accepted['reason']}: {accepted['message']}")
+                if ready.get("status") == "True":
+                    return status
+                why = f"{key}: {ready.get('reason')}: {ready.get('message')}"
+                if why != said:
+                    print(why, file=sys.stderr)
+                    said = why
+            await asyncio.sleep(1)
 
     return await asyncio.wait_for(look(), timeout)
+
+
+async def status_of(bucket, key: str) -> dict:
+    try:
+        return json.loads((await bucket.get(key)).value or "{}")
+    except KeyNotFoundError:
+        return {}
 
 
 async def main() -> None:

@@ -3,7 +3,11 @@
     python follow_events.py --durable my-alerts --type unit-exited
     python follow_events.py --durable my-alerts --stop-after 10
 
-Needs nats-py. The name of the consumer is the memory: two processes under one
+Needs nats-py, and in DYNCTL_NATS_URL what this has written:
+
+    dynctl creds add admin --name me --password --out me.url
+
+The name of the consumer is the memory: two processes under one
 name share the events, two names get all of them each.
 """
 

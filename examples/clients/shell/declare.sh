@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Declares a model with the nats command line alone and waits until it is Ready.
 #
-#   NATS_URL=nats://127.0.0.1:4322 ./declare.sh model.default.tiny model.yaml
+#   dynctl creds add publisher --server default --password --out publisher.url
+#   NATS_URL=$(cat publisher.url) ./declare.sh model.default.tiny model.yaml
 #
 # Statuses are JSON on one line with type, status, reason and message in this
 # order, so grep and sed do; where there is jq, use that.

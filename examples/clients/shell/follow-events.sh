@@ -2,7 +2,8 @@
 # Prints events, one JSON document a line, each once over all runs: a durable
 # consumer remembers how far it got.
 #
-#   NATS_URL=nats://127.0.0.1:4322 ./follow-events.sh my-alerts unit-exited
+#   dynctl creds add admin --name me --password --out me.url
+#   NATS_URL=$(cat me.url) ./follow-events.sh my-alerts unit-exited
 #
 # With COUNT=N it ends after N events.
 set -euo pipefail

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/nats-io/nats.go"
 )
@@ -40,7 +41,8 @@ func Dir() (string, error) {
 }
 
 // Write leaves a context for the reconciler of a data directory, and returns its name. A
-// context that is not its own, or of a reconciler whose directory is gone, stays as it is.
+// context of somebody's own stays as it is, and so does that of another reconciler, unless
+// that is no more: its directory is gone, or this one listens where it did.
 func Write(natsURL, dataDir, nkeyFile string) (name string, err error) {
 	dir, err := Dir()
 	if err != nil {
@@ -49,6 +51,7 @@ func Write(natsURL, dataDir, nkeyFile string) (name string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
+	defer lock(dir)()
 	u, err := url.Parse(natsURL)
 	if err != nil {
 		return "", err
@@ -69,6 +72,17 @@ func Write(natsURL, dataDir, nkeyFile string) (name string, err error) {
 		strings.Join(names, " and "), dir, natsURL, nkeyFile)
 }
 
+// lock keeps apart reconcilers that start at the same time, which could otherwise take
+// the same name. Where the file system knows no locks it does without.
+func lock(dir string) (unlock func()) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return func() {}
+	}
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+	return func() { _ = f.Close() } // which unlocks it
+}
+
 // mayBeWritten reports whether a context's file is free, our own, or one of a reconciler
 // that is no more.
 func mayBeWritten(path string, c Context) bool {
@@ -80,7 +94,7 @@ func mayBeWritten(path string, c Context) bool {
 	if json.Unmarshal(data, &there) != nil || !strings.HasPrefix(there.Description, description) {
 		return false
 	}
-	return there.NKeyFile == c.NKeyFile || gone(there.NKeyFile)
+	return there.NKeyFile == c.NKeyFile || gone(there.NKeyFile) || same(c.NATSURL, there.NATSURL)
 }
 
 // gone reports whether a file is not there; one that cannot be looked at may be.

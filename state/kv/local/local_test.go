@@ -2,6 +2,7 @@ package local
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -58,6 +59,12 @@ func TestTwoFleetsOnOneMachine(t *testing.T) {
 			t.Errorf("for %q found %q, want %q", url, name, want)
 		}
 	}
+	// Whoever listens at an address now is meant by it, not who did before.
+	leave("nats://127.0.0.1:4322", "after", "local")
+	if _, c, _ := Find("nats://127.0.0.1:4322"); filepath.Base(filepath.Dir(filepath.Dir(c.NKeyFile))) != "after" {
+		t.Errorf("found the credential %s", c.NKeyFile)
+	}
+	leave("nats://127.0.0.1:4322", "one", "local")
 	// A fleet that is gone makes room.
 	dir, _ := fleet("one")
 	if err := os.RemoveAll(dir); err != nil {
@@ -92,5 +99,35 @@ func TestContextsOfOthersStay(t *testing.T) {
 	}
 	if _, _, ok := Find("nats://lab:4222"); ok {
 		t.Error("a person's own context is used unasked")
+	}
+}
+
+// Reconcilers that start at the same time have a context each.
+func TestFleetsThatStartTogether(t *testing.T) {
+	fleet := machine(t)
+	const n = 16
+	names := make(chan string, n)
+	for i := range n {
+		dir, seed := fleet(fmt.Sprint(i))
+		go func() {
+			name, err := Write(fmt.Sprintf("nats://127.0.0.1:%d", 5000+i), dir, seed)
+			if err != nil {
+				t.Error(err)
+			}
+			names <- name
+		}()
+	}
+	seen := map[string]bool{}
+	for range n {
+		seen[<-names] = true
+	}
+	if len(seen) != n {
+		t.Errorf("%d fleets have the contexts %v", n, seen)
+	}
+	for i := range n {
+		url := fmt.Sprintf("nats://127.0.0.1:%d", 5000+i)
+		if _, c, ok := Find(url); !ok || filepath.Base(filepath.Dir(filepath.Dir(c.NKeyFile))) != fmt.Sprint(i) {
+			t.Errorf("for %s found %+v", url, c)
+		}
 	}
 }

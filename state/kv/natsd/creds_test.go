@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -156,7 +158,8 @@ func TestAKeyForAnOpenStore(t *testing.T) {
 // Another's key, a signature that is none and an empty password open nothing.
 func TestWhoIsNotLetIn(t *testing.T) {
 	creds := openCreds(t, t.TempDir())
-	server, err := natsd.Start(natsd.Options{Port: -1, StoreDir: t.TempDir(), Doors: creds.Doors()})
+	var log lines
+	server, err := natsd.Start(natsd.Options{Port: -1, StoreDir: t.TempDir(), Doors: creds.Doors(), Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,4 +193,26 @@ func TestWhoIsNotLetIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	nc.Close()
+	// They are told once, with what to do, and not each time that they try.
+	if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "dynctl creds add") {
+		t.Errorf("the log says %s", said)
+	}
+}
+
+// lines are what was logged, by several goroutines.
+type lines struct {
+	mu  sync.Mutex
+	all strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
 }

@@ -316,9 +316,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // logger hands the server's log on and catches the fatal message, which would
 // otherwise end in a process exit or in nothing at all.
 type logger struct {
-	log    *slog.Logger
-	fatal  chan<- string
-	failed *atomic.Bool
+	log     *slog.Logger
+	fatal   chan<- string
+	failed  *atomic.Bool
+	refused refusals
 }
 
 func (l *logger) Noticef(f string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(f, v...)) }
@@ -329,6 +330,10 @@ func (l *logger) Errorf(f string, v ...any) {
 	msg := fmt.Sprintf(f, v...)
 	if storeFailed(msg) {
 		l.failed.Store(true)
+	}
+	if strings.Contains(msg, server.ErrAuthentication.Error()) {
+		l.refused.tell(l.log, msg, time.Now())
+		return
 	}
 	l.log.Error("nats: " + msg)
 }

@@ -142,7 +142,7 @@ func (d *Doctor) Unreachable(err error) []Finding {
 	}
 	next := "start the reconciler (`make up`), or say where NATS is: --nats-url, --context or $DYNCTL_NATS_URL"
 	if errors.Is(err, nats.ErrAuthorization) {
-		next = "give the user, token or credentials file of this NATS in a context (--context)"
+		next = "give a credential of this NATS in a context (--context): " + kv.WayIn
 	}
 	d.missing = "NATS"
 	d.found(CheckNATS, Fail, next, "cannot reach NATS at %s: %v", d.Address, err)
