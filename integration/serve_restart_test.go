@@ -75,20 +75,7 @@ func TestDeathOfTheControlPlane(t *testing.T) {
 			}
 			RequireGone(t, a.PID)
 		}},
-		{"upgraded from a store that let everybody in", func(t *testing.T) {
-			for _, first := range []string{storeOpen, storeClosed} {
-				a := e.Agent(t)
-				e.restartWith(t, first)
-				e.awaitAgent(t, a.Incarnation, readyIn)
-				nc, err := nats.Connect(e.natsURL()) // as nobody
-				if err == nil {
-					nc.Close()
-				}
-				if closed := errors.Is(err, nats.ErrAuthorization); closed != (first == storeClosed) {
-					t.Errorf("%s: a stranger is answered %v", first, err)
-				}
-			}
-		}},
+		{"upgraded from a store that let everybody in", e.openAndClose},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := *s
@@ -109,6 +96,24 @@ func TestDeathOfTheControlPlane(t *testing.T) {
 				t.Errorf("Ready is %s", got)
 			}
 		})
+	}
+}
+
+// openAndClose starts the reconciler on a store that lets everybody in, and then as it is by
+// itself. The agent is another one each time.
+func (e *Env) openAndClose(t *testing.T) {
+	t.Helper()
+	for _, first := range []string{storeOpen, storeClosed} {
+		a := e.Agent(t)
+		e.restartWith(t, first)
+		e.awaitAgent(t, a.Incarnation, readyIn)
+		nc, err := nats.Connect(e.natsURL()) // as nobody
+		if err == nil {
+			nc.Close()
+		}
+		if closed := errors.Is(err, nats.ErrAuthorization); closed != (first == storeClosed) {
+			t.Errorf("%s: a stranger is answered %v", first, err)
+		}
 	}
 }
 

@@ -20,7 +20,8 @@ import (
 	"dynctl/state/roles"
 )
 
-// lock has the embedded NATS let in nobody without a credential.
+// lock has the embedded NATS let in nobody without a credential. It is called once the
+// data directory is this reconciler's alone: two could make two of each.
 func (a *App) lock(o *natsd.Options) (err error) {
 	if !a.cfg.StoreAuth {
 		return nil

@@ -34,12 +34,9 @@ func (a *App) openNATS(ctx context.Context) error {
 			return fmt.Errorf("--listen %s: %w", a.cfg.Listen, err)
 		}
 		o := natsd.Options{
-			Host: host, Port: number, StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Log: a.log, Repair: a.cfg.Repair,
+			Host: host, Port: number, StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Log: a.log, Repair: a.cfg.Repair, Prepare: a.lock,
 			// Events are a record; the rest is made again from the agent and by an election.
 			Disposable: []string{events.Stream, "KV_" + kv.BucketObserved, "KV_" + kv.BucketLease},
-		}
-		if err := a.lock(&o); err != nil {
-			return fmt.Errorf("embedded NATS: %w", err)
 		}
 		if a.natsd, err = natsd.Start(o); err != nil {
 			return fmt.Errorf("embedded NATS on %s: %w", a.cfg.Listen, err)

@@ -26,6 +26,9 @@ const (
 	UserAgent      = "agent"
 )
 
+// ofAnother is what to do about a directory that another user owns.
+const ofAnother = "run the reconciler as the user who owns it, or move it aside, and all credentials are made anew"
+
 // ErrCreds means that the directory of credentials cannot be used.
 var ErrCreds = errors.New("credentials not usable")
 
@@ -48,13 +51,13 @@ func OpenCreds(dir string, now time.Time) (*Creds, error) {
 		return nil, fmt.Errorf("%w: %w: make it writable or choose another with --data-dir", ErrCreds, err)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory
-		return nil, fmt.Errorf("%w: %w", ErrCreds, err)
+		return nil, fmt.Errorf("%w: %w: %s", ErrCreds, err, ofAnother)
 	}
 	data, err := os.ReadFile(c.path())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrCreds, err)
+		return nil, fmt.Errorf("%w: %w: %s", ErrCreds, err, ofAnother)
 	default:
 		if err := json.Unmarshal(data, &c.users); err != nil {
 			return nil, fmt.Errorf("%w: %s: %w: correct the file, or move %s aside, and all credentials are made anew", ErrCreds, c.path(), err, dir)

@@ -74,6 +74,9 @@ type Options struct {
 	Doors *Doors
 	// Login is how Connect logs in where there are Doors.
 	Login nats.Option
+	// Prepare is called once StoreDir is this server's alone, and before it runs: it may set
+	// Doors and Login. Nil: nothing is.
+	Prepare func(*Options) error
 	// Repair puts damaged streams aside instead of refusing to start.
 	Repair bool
 	// Disposable are streams that are put aside without Repair, because what they
@@ -122,7 +125,7 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := inspect(o); err != nil {
+	if err := prepare(&o); err != nil {
 		_ = lock.Close()
 		return nil, err
 	}
@@ -137,6 +140,14 @@ func Start(o Options) (*Server, error) {
 	s.ended.Go(func() { s.keepStoring(ctx) })
 	s.ended.Go(func() { s.keepLedger(ctx) })
 	return s, nil
+}
+
+// prepare looks through the store, and has the caller do what needs it for itself.
+func prepare(o *Options) error {
+	if err := inspect(*o); err != nil || o.Prepare == nil {
+		return err
+	}
+	return o.Prepare(o)
 }
 
 // run starts a server; failed is set when its store fails.

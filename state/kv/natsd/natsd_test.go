@@ -75,6 +75,7 @@ func TestStartRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(broken, "jetstream"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	early := func(*Options) error { return errors.New("prepared for a directory of another") }
 	rows := []struct {
 		name string
 		o    Options
@@ -86,7 +87,7 @@ func TestStartRefuses(t *testing.T) {
 		{"no directory", Options{Port: -1}, ErrStoreDir, "--data-dir"},
 		{"a file as directory", Options{StoreDir: file, Port: -1}, ErrStoreDir, "--data-dir"},
 		{"a file inside", Options{StoreDir: broken, Port: -1}, ErrStoreDir, broken},
-		{"held directory", Options{StoreDir: held.opts.StoreDir, Port: -1}, ErrStoreBusy, fmt.Sprint("pid ", os.Getpid())},
+		{"held directory", Options{StoreDir: held.opts.StoreDir, Port: -1, Prepare: early}, ErrStoreBusy, fmt.Sprint("pid ", os.Getpid())},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
