@@ -254,6 +254,7 @@ type Gate struct {
 	ServedName           string
 	Namespace, Component string
 	Lease                int64 // 0: it is to be put
+	Seen                 int64 // the revision of etcd that this rests on
 	Reason               string
 }
 

@@ -57,13 +57,10 @@ const (
 	// ReasonUnclaimed: the lease belongs to no process that lives.
 	ReasonUnclaimed = "Unclaimed"
 
-	// ReasonGenerationComing: not every role of the generation can serve yet, and
-	// another generation does.
+	// ReasonGenerationComing: not every role of the generation can serve yet.
 	ReasonGenerationComing = "GenerationComing"
 	// ReasonGenerationWhole: every role of it can.
 	ReasonGenerationWhole = "GenerationWhole"
-	// ReasonNothingElseServes: no other generation of the model serves.
-	ReasonNothingElseServes = "NothingElseServes"
 )
 
 // Reasons of waits and conditions.

@@ -5,6 +5,7 @@ package integration
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -99,6 +100,7 @@ func TestRollManyFromZero(t *testing.T) {
 			s.Wait("other", "Ready", readyIn)
 			other := s.Load("other", 50)
 			answered, lost := 0, 0
+			first := map[bool][]time.Duration{} // answer after the declaration, disaggregated or not
 			for n := range rolls {
 				disagg := n%4 >= 2 // and declared again every other time
 				none, one := s.Mocker("m", 0), s.Mocker("m", 1)
@@ -109,12 +111,14 @@ func TestRollManyFromZero(t *testing.T) {
 					s.Set(none)
 				}
 				load := s.Load("m", 50)
+				declared := time.Now()
 				s.Set(one)
 				s.Wait("m", "Ready", readyIn)
 				ready := time.Now()
 				time.Sleep(time.Second)
 				r := load.Stop()
 				answered += r.OK
+				first[disagg] = append(first[disagg], r.FirstOK.Sub(declared))
 				if served := earlier(ready, r.FirstOK); r.OK == 0 || r.LastFailed.After(served) {
 					lost++
 					t.Errorf("start %d of %d (disaggregated: %v): a request that was sent %s after it served failed: %s", n+1, rolls, disagg, r.LastFailed.Sub(served), r.LastError)
@@ -129,6 +133,11 @@ func TestRollManyFromZero(t *testing.T) {
 			r := other.Stop()
 			t.Logf("measured: %d starts: %d requests answered, %d starts lost one after the first; beside them %d answered, %d failed, longest gap %s",
 				rolls, answered, lost, r.OK, r.Failed, r.Gap)
+			for _, disagg := range []bool{false, true} {
+				if at := slices.Sorted(slices.Values(first[disagg])); len(at) > 0 {
+					t.Logf("measured: the first answer, disaggregated %v: median %s, longest %s", disagg, at[len(at)/2].Round(time.Millisecond), at[len(at)-1].Round(time.Millisecond))
+				}
+			}
 			if r.Failed > 0 {
 				t.Errorf("failed beside them: %v", r.Errors)
 			}

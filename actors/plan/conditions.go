@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"dynctl/actors"
@@ -33,7 +32,7 @@ func (r *round) routerCondition(c *conditions, m *model) {
 	fm := m.server.frontend.Models[m.Spec.ServedName]
 	namespace := actors.Namespace(m.server.Spec.DynamoNamespace, m.inForce.Generation)
 	ns, ok := fm.Namespaces[namespace]
-	gated := slices.ContainsFunc(m.server.regs.Gates, func(g state.Gate) bool { return g.Namespace == namespace })
+	gated := m.server.isShut(namespace)
 	switch {
 	case gated && !ns.Ready:
 		c.set(state.CondRouterReady, state.StatusFalse, actors.CondNotListed, "this generation gets requests once every role of it can serve")

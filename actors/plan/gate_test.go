@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,8 +64,8 @@ func watchRoll(t *testing.T, w *cluster, key state.Key, rounds int) gateStory {
 }
 
 // A disaggregated generation is kept out of the frontend's choice from before anything
-// of it can register until a moment after all of it has, while another one serves; no
-// other generation is.
+// of it can register until a moment after all of it has, whether or not another one
+// serves; what serves already is not, nor is an aggregated one.
 func TestADisaggregatedGenerationEntersWhole(t *testing.T) {
 	for name, tc := range map[string]struct {
 		before, after string
@@ -75,14 +76,15 @@ func TestADisaggregatedGenerationEntersWhole(t *testing.T) {
 		"an aggregated one":                  {"", otherArgs, false},
 		"aggregated becomes disaggregated":   {"", disaggSpec, true},
 		"disaggregated becomes aggregated":   {disaggSpec, "", false},
-		"a first start":                      {"", "", false},
-		"from suspended":                     {disaggSpec + "  suspend: true\n", disaggSpec, false},
-		"from suspended, as another":         {disaggSpec + "  suspend: true\n", disaggSpec + otherArgs, false},
+		"a first start":                      {"", disaggSpec, true},
+		"a first start of an aggregated one": {"", "", false},
+		"from suspended":                     {disaggSpec + "  suspend: true\n", disaggSpec, true},
+		"from suspended, as another":         {disaggSpec + "  suspend: true\n", disaggSpec + otherArgs, true},
 		"more replicas of what runs already": {disaggSpec, disaggSpec + "  prefill: {replicas: 2}\n  decode: {replicas: 1}\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newCluster(node("1", 16))
-			if name != "a first start" {
+			if !strings.HasPrefix(name, "a first start") {
 				w.put(model("a", tc.before))
 				w.run(8)
 			}
@@ -94,7 +96,7 @@ func TestADisaggregatedGenerationEntersWhole(t *testing.T) {
 			}
 			switch {
 			case tc.gated:
-				s.entersWhole(t)
+				s.entersWhole(t, name)
 			case s.put >= 0 || s.entered != s.whole && s.entered > 0:
 				t.Errorf("%+v: want no gate, and requests as soon as all is registered", s)
 			}
@@ -102,14 +104,14 @@ func TestADisaggregatedGenerationEntersWhole(t *testing.T) {
 	}
 }
 
-func (s gateStory) entersWhole(t *testing.T) {
+func (s gateStory) entersWhole(t *testing.T, name string) {
 	t.Helper()
 	switch {
-	case s.put < 0 || s.put > s.starts:
+	case s.put < 0 || s.put > s.starts && name != "a first start" || s.put >= s.whole: // whose server has no etcd before
 		t.Errorf("%+v: the gate comes after the first start", s)
 	case s.lifted < s.whole || s.lifted > s.whole+2 || s.entered <= s.whole || s.entered > s.whole+3:
 		t.Errorf("%+v: want it lifted, and requests, once all has been registered for a moment", s)
-	case s.stops <= s.lifted:
+	case s.stops >= 0 && s.stops <= s.lifted:
 		t.Errorf("%+v: an old unit stops before the new generation has entered", s)
 	case !slices.Equal(s.reasons, []string{actors.ReasonGenerationWhole}):
 		t.Errorf("lifted for %v", s.reasons)
@@ -160,18 +162,25 @@ func TestAGateIsLiftedInTime(t *testing.T) {
 	}
 }
 
-// Half a service is better than none.
-func TestAGateIsLiftedOnceNothingElseServes(t *testing.T) {
+// With nobody else to serve, a generation of which the frontend says nothing is let in
+// sooner: half a service is better than none.
+func TestAGateIsLiftedSoonerOnceNothingElseServes(t *testing.T) {
 	w, _ := gatedRoll(t)
 	in, _ := w.input()
 	wanted := in.Desired.Models[0].Template.Generation
 	for _, u := range w.of("a") {
 		if u.Generation != wanted {
+			w.broken[u.Generation] = true
 			w.exit(u, &u.Actors[0], -9)
 		}
 	}
-	if got := lifts(w.round()); !slices.Equal(got, []string{actors.ReasonNothingElseServes}) {
-		t.Errorf("lifts for %v", got)
+	w.frontendAway = true
+	from := w.now
+	for lifted := false; !lifted; w.tick() {
+		lifted = len(w.round().Lifts) > 0
+		if after := w.now.Sub(from); lifted && after < time.Second || after > 3*time.Second {
+			t.Fatalf("lifted: %v, after %s, want about 2 s", lifted, after)
+		}
 	}
 }
 
@@ -258,7 +267,71 @@ func TestARoleThatComesBackEntersBehindAGate(t *testing.T) {
 		}
 	}
 	clear(w.gates)
+	w.round() // in which the lease of the dead one is revoked
 	if r := w.round(); !slices.ContainsFunc(r.Gates, func(g actors.Gate) bool { return g.Namespace == "curator-"+wanted }) {
 		t.Errorf("gates %+v, want one of %s", r.Gates, wanted)
+	}
+}
+
+// So does the one that a generation loses which serves alone.
+func TestTheOnlyWorkerOfARoleComesBackBehindAGate(t *testing.T) {
+	w := newCluster(node("1", 16))
+	key := w.put(model("a", disaggSpec))
+	w.run(8)
+	ready(t, w, key)
+	for _, u := range w.of("a") {
+		if u.Role == state.RoleDecode {
+			w.exit(u, &u.Actors[0], 1)
+		}
+	}
+	s := watchRoll(t, w, key, 12)
+	ready(t, w, key)
+	if s.put < 0 || s.lifted <= s.put || len(w.gates) > 0 {
+		t.Errorf("%+v: want a gate that is lifted again; %v are left", s, w.gates)
+	}
+}
+
+// A worker that exits again and again has its gate while it may register, and nobody
+// renews one meanwhile: each keeps a round from being left out.
+func TestNoGateStandsForWhatIsNotOnItsWay(t *testing.T) {
+	w := newCluster(node("1", 16))
+	key := w.put(model("a", disaggSpec))
+	in, _ := w.input()
+	w.brokenRole[in.Desired.Models[0].Template.Generation] = state.RolePrefill
+	put, idle := 0, 0
+	for range 120 {
+		r := w.round()
+		switch exited := slices.ContainsFunc(w.of("a"), func(u *state.Unit) bool { return u.State == state.UnitExited }); {
+		case len(r.Gates) > 0 && exited && len(r.Starts) == 0:
+			t.Fatalf("a gate for what has exited: %+v", r.Gates)
+		case len(r.Gates) > 0:
+			put++
+		case exited:
+			idle++
+		}
+		w.tick()
+	}
+	if put == 0 || idle == 0 || len(w.gates) > 1 {
+		t.Errorf("%d rounds with a gate, %d without, %v are left", put, idle, w.gates)
+	}
+	clear(w.brokenRole)
+	w.run(300)
+	ready(t, w, key)
+	if len(w.gates) > 0 {
+		t.Errorf("gates are left: %v", w.gates)
+	}
+}
+
+// What the frontend sends requests to is not shut, whatever etcd has lost.
+func TestWhatIsListedIsNotShut(t *testing.T) {
+	w := newCluster(node("1", 16))
+	w.put(model("a", disaggSpec))
+	w.run(8)
+	in, _ := w.input()
+	regs := in.Registered["default"]
+	regs.Instances = regs.Instances[:1] // the frontend knows both still
+	in.Registered["default"] = regs
+	if r := plan.Plan(in); len(r.Gates) > 0 {
+		t.Errorf("a gate before what serves: %+v", r.Gates)
 	}
 }

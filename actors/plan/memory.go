@@ -72,7 +72,7 @@ func (r *round) isCalm() bool {
 // isCalm reports whether all is known of a server, and nothing of it concerns how its
 // models are judged. What its own rules conclude comes later, see [round.disturb].
 func (s *server) isCalm(r *round) bool {
-	return r.memory.calm && s.infra != nil && s.regs.Known && s.frontend.Known && len(s.regs.Gates) == 0 && !s.Recovering &&
+	return r.memory.calm && s.infra != nil && s.regs.Known && s.frontend.Known && !s.Recovering &&
 		!registrationsLost(s, r.in.Now) && frontendBehind(s, r.in.Now).IsZero()
 }
 
@@ -91,7 +91,7 @@ func (r *round) resting(s *server, d *actors.DesiredModel) *model {
 	for i, u := range units {
 		was := m.units[i]
 		namespace := actors.Namespace(s.Spec.DynamoNamespace, u.Generation)
-		if !same.Bits(&was.Unit, u) || !m.registered(u, namespace, m.role(u.Role).Card) || !m.listed(namespace) {
+		if !same.Bits(&was.Unit, u) || !m.registered(u, namespace, m.role(u.Role).Card) || !m.listed(namespace) || s.isShut(namespace) {
 			return nil
 		}
 	}
@@ -157,7 +157,7 @@ func (r *round) isWhole(m *model) bool {
 		}
 		for _, u := range x.fresh {
 			k := u.Key()
-			if u.standing != wanted || !u.ready() || !sound(u.Unit, x.RoleTemplate) || u.PlacementGroup.State != state.GroupCreated ||
+			if u.standing != wanted || !u.ready() || m.server.isShut(actors.Namespace(m.server.Spec.DynamoNamespace, u.Generation)) || !sound(u.Unit, x.RoleTemplate) || u.PlacementGroup.State != state.GroupCreated ||
 				u.Restart != m.Spec.Restart || r.starts[k] != nil || r.stops[k] != nil {
 				return false
 			}

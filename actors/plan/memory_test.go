@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -110,6 +111,11 @@ func TestOnlyWhatChangesIsJudged(t *testing.T) {
 	spared("after an edit", models-1)
 	w.run(8)
 	spared("scaled", models)
+	w.gates[99] = simGate{server: "default", namespace: "curator-" + w.of("m0001")[0].Generation, until: w.now.Add(time.Hour)}
+	spared("one behind a gate", models-1)
+	clear(w.gates)
+	w.run(2)
+	spared("at rest again", models)
 	w.agentAway = true
 	spared("without an agent", 0)
 	w.agentAway = false

@@ -157,9 +157,15 @@ func (s *etcdStore) Grant(ctx context.Context, seconds int64) (int64, error) {
 	return int64(answer.ID), nil
 }
 
-func (s *etcdStore) Put(ctx context.Context, key, value string, lease int64) error {
-	_, err := s.client.Put(ctx, key, value, clientv3.WithLease(clientv3.LeaseID(lease)))
-	return err
+func (s *etcdStore) PutUnless(ctx context.Context, key, value string, lease int64, n newer) (bool, error) {
+	answer, err := s.client.Txn(ctx).
+		If(clientv3.Compare(clientv3.CreateRevision(n.under), "<", n.than+1).WithPrefix()).
+		Then(clientv3.OpPut(key, value, clientv3.WithLease(clientv3.LeaseID(lease)))).
+		Commit()
+	if err != nil {
+		return false, err
+	}
+	return answer.Succeeded, nil
 }
 
 func (s *etcdStore) Renew(ctx context.Context, lease int64) error {

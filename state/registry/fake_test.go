@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -26,7 +27,8 @@ type fakeEtcd struct {
 	lost     chan struct{} // made by dial, in the bubble of the test
 	revoked  []int64
 	renewed  []int64
-	values   map[string]string // by key, of Put
+	values   map[string]string // by key, of PutUnless
+	made     map[string]int64  // the revision of keys that were written
 	// compacted makes the next watch end as one from a compacted revision.
 	compacted bool
 	// deaf makes watches wait in silence, as a resumed one does on other data.
@@ -116,9 +118,12 @@ func (f *fakeEtcd) Revoke(ctx context.Context, lease int64) error {
 
 func (f *fakeEtcd) Grant(ctx context.Context, _ int64) (int64, error) { return 0x99, f.answer(ctx) }
 
-func (f *fakeEtcd) Put(ctx context.Context, key, value string, _ int64) error {
+func (f *fakeEtcd) PutUnless(ctx context.Context, key, value string, _ int64, n newer) (bool, error) {
 	if err := f.answer(ctx); err != nil {
-		return err
+		return false, err
+	}
+	if f.madeAfter(n) {
+		return false, nil
 	}
 	f.set(func() {
 		if f.values == nil {
@@ -127,7 +132,18 @@ func (f *fakeEtcd) Put(ctx context.Context, key, value string, _ int64) error {
 		f.values[key] = value
 	})
 	f.write(change{Key: key})
-	return nil
+	return true, nil
+}
+
+func (f *fakeEtcd) madeAfter(n newer) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for k := range f.keys {
+		if strings.HasPrefix(k, n.under) && f.made[k] > n.than {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *fakeEtcd) Renew(ctx context.Context, lease int64) error {
@@ -155,6 +171,10 @@ func (f *fakeEtcd) write(changes ...change) {
 			delete(f.keys, c.Key)
 		} else {
 			f.keys[c.Key] = true
+			if f.made == nil {
+				f.made = map[string]int64{}
+			}
+			f.made[c.Key] = f.header.Revision
 		}
 	}
 	if len(f.watchers) > 0 && !f.deaf {

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,10 +17,17 @@ type Gate struct {
 	// Namespace is the Dynamo namespace of the generation to be kept out, and Component
 	// any one of it.
 	Namespace, Component string
+	// Seen is the revision of etcd at which not all of the generation was registered.
+	Seen int64
 }
 
+// ErrOvertaken: more of a generation has registered than was known when its gate was asked
+// for. It may serve by now, so nothing is put before it.
+var ErrOvertaken = errors.New("a worker of it has registered meanwhile")
+
 // Shut puts a gate into a server's etcd, on a lease of its own that lasts
-// [state.GateTTL]. It takes UnknownAfter at most. Errors are those of Revoke.
+// [state.GateTTL]. It takes UnknownAfter at most. Errors are those of Revoke, and
+// [ErrOvertaken].
 func (r *Registry) Shut(ctx context.Context, server string, g Gate) error {
 	return r.inEtcd(ctx, server, "keep generation "+g.Namespace+" out", func(ctx context.Context, s store) error {
 		lease, err := s.Grant(ctx, int64(state.GateTTL/time.Second))
@@ -31,7 +39,11 @@ func (r *Registry) Shut(ctx context.Context, server string, g Gate) error {
 			return err
 		}
 		key := fmt.Sprintf("%s%s/%s/%s/%x", cardPrefix, g.Namespace, g.Component, gateEndpoint, lease)
-		return s.Put(ctx, key, value, lease)
+		put, err := s.PutUnless(ctx, key, value, lease, newer{under: cardPrefix + g.Namespace + "/", than: g.Seen})
+		if err == nil && !put {
+			return errors.Join(ErrOvertaken, s.Revoke(ctx, lease))
+		}
+		return err
 	})
 }
 
@@ -69,7 +81,10 @@ func (r *Registry) inEtcd(ctx context.Context, server, what string, do func(cont
 	}
 	bounded, cancel := context.WithTimeout(ctx, r.cfg.UnknownAfter)
 	defer cancel()
-	if err := do(bounded, w.store); err != nil {
+	switch err := do(bounded, w.store); {
+	case errors.Is(err, ErrOvertaken):
+		return fmt.Errorf("%s at etcd %s: %w", what, state.RedactURL(w.endpoint), err)
+	case err != nil:
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s at etcd %s: %w", what, state.RedactURL(w.endpoint), ctx.Err())
 		}

@@ -61,3 +61,27 @@ func TestGate(t *testing.T) {
 		}
 	})
 }
+
+// What has registered since the gate was asked for may serve: nothing is put before it.
+func TestAGateThatIsOvertakenIsNotPut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeEtcd(keyA, cardA)
+		r := newRegistry(Config{}, func(string) (store, error) { return f.dial() })
+		defer r.Close()
+		r.Set(map[string]string{"default": "http://etcd:2379"})
+		synctest.Wait()
+		g := Gate{ServedName: "m", Slug: "m", Namespace: "curator-5e6f7a8b", Component: "m_prefill", Seen: r.Snapshot()["default"].Revision}
+		f.write(change{Key: "v1/mdc/curator-5e6f7a8b/m_prefill/generate/b1"})
+		if err := r.Shut(t.Context(), "default", g); !errors.Is(err, ErrOvertaken) || errors.Is(err, ErrUnreachable) {
+			t.Errorf("put: %v", err)
+		}
+		synctest.Wait()
+		if v := r.Snapshot()["default"]; len(v.Gates) > 0 || !slices.Equal(f.revoked, []int64{0x99}) {
+			t.Errorf("gates %v, revoked %v; want none, and the lease revoked", v.Gates, f.revoked)
+		}
+		g.Seen = r.Snapshot()["default"].Revision
+		if err := r.Shut(t.Context(), "default", g); err != nil {
+			t.Errorf("seen: %v", err)
+		}
+	})
+}

@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -196,6 +197,13 @@ func TestRealGate(t *testing.T) {
 		return r.Snapshot()["default"].Gates[0].Lease
 	}
 	open := func(v state.Registrations) bool { return v.Known && len(v.Gates) == 0 }
+	overtaken := Gate{ServedName: "m", Slug: "m", Namespace: "curator-5e6f7a8b", Component: "m_prefill", Seen: r.Snapshot()["default"].Revision}
+	if _, err := c.Put(t.Context(), "v1/mdc/curator-5e6f7a8b/m_decode/generate/b1", "{}"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Shut(t.Context(), "default", overtaken); !errors.Is(err, ErrOvertaken) {
+		t.Errorf("behind what has registered: %v", err)
+	}
 	lease := shut()
 	if err := r.Revoke(t.Context(), "default", lease); err != nil {
 		t.Fatal(err)

@@ -31,12 +31,19 @@ type store interface {
 	Lost() <-chan struct{}
 	// Revoke revokes a lease; one that does not exist is a success.
 	Revoke(ctx context.Context, lease int64) error
-	// Grant makes a lease of so many seconds, Put writes a key on one, and Renew makes
-	// one last as long again; one that does not exist is an error.
+	// Grant makes a lease of so many seconds, PutUnless writes a key on one, if there is
+	// nothing newer than was known, and Renew makes one last as long again; one that does
+	// not exist is an error.
 	Grant(ctx context.Context, seconds int64) (lease int64, err error)
-	Put(ctx context.Context, key, value string, lease int64) error
+	PutUnless(ctx context.Context, key, value string, lease int64, n newer) (put bool, err error)
 	Renew(ctx context.Context, lease int64) error
 	Close() error
+}
+
+// newer is any key that begins in a way and was made after a revision.
+type newer struct {
+	under string
+	than  int64
 }
 
 // dialer makes a store without waiting for its server. It fails on an endpoint

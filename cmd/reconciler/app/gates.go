@@ -53,7 +53,7 @@ func (l *loop) gates(ctx context.Context, in actors.Input, r actors.Result) {
 
 func (l *loop) shut(ctx context.Context, log *slog.Logger, g actors.Gate) {
 	err := l.effects.shut(ctx, g.Server, registry.Gate{
-		ServedName: g.ServedName, Slug: state.Slug(g.ServedName), Namespace: g.Namespace, Component: g.Component})
+		ServedName: g.ServedName, Slug: state.Slug(g.ServedName), Namespace: g.Namespace, Component: g.Component, Seen: g.Seen})
 	if err != nil {
 		log.Warn("a generation is not kept out of the frontend's choice; it is tried again", "err", err)
 		return

@@ -75,16 +75,38 @@ func (l *loop) sameBeside() bool {
 // rest notes after a round whether the next one may be left out.
 func (l *loop) rest(term *kv.Term, news kv.News, in actors.Input, r actors.Result) {
 	q := &l.quiet
-	left := len(r.Starts) + len(r.Stops) + len(r.Sweeps) + len(r.Revokes) + len(r.Gates) + len(r.Lifts) + len(r.Gone) + len(r.Facts) +
+	left := len(r.Starts) + len(r.Stops) + len(r.Sweeps) + len(r.Revokes) + gatesToPut(r) + len(r.Lifts) + len(r.Gone) + len(r.Facts) +
 		len(r.Suspects) + len(r.Unclaimed) + len(r.Whole) + len(in.Desired.Awaited)
 	open := len(l.written) + len(l.refused) + len(l.broken) + len(l.app.setAside.pending) + len(l.app.setAside.seen().values)
 	*q = quiet{
 		is:   left+open == 0 && !q.wroteAny && in.Desired.Synced && isHeard(in) && in.AgentFailure == nil && !hasAny(l.rewrite),
-		term: term, news: news, input: in, policy: l.app.policies.inForce(), until: in.Now.Add(quietFor),
+		term: term, news: news, input: in, policy: l.app.policies.inForce(), until: quietUntil(in.Now, r.NextCheck, l.touched),
 	}
-	if !r.NextCheck.IsZero() && r.NextCheck.Before(q.until) {
-		q.until = r.NextCheck
+}
+
+// quietUntil is when a round is made whatever changes: next is what the plan asks for, zero
+// where nothing falls due, and gates that stand are to be renewed.
+func quietUntil(now, next time.Time, renewals map[gateTouch]time.Time) time.Time {
+	until := now.Add(quietFor)
+	if !next.IsZero() && next.Before(until) {
+		until = next
 	}
+	for _, due := range renewals {
+		if due.Before(until) {
+			until = due
+		}
+	}
+	return until
+}
+
+// gatesToPut counts those that do not stand yet.
+func gatesToPut(r actors.Result) (n int) {
+	for _, g := range r.Gates {
+		if g.Lease == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // isHeard reports whether it is known what runs.
