@@ -233,16 +233,25 @@ func joinSorted(errs []error) error {
 	return JoinFaults(errs...)
 }
 
+// CheckValueSize is what [DecodeValue] says of any value of so many bytes: an [*Invalid]
+// where it is too large to be read.
+func CheckValueSize(bytes int) error {
+	if bytes <= MaxValueSize {
+		return nil
+	}
+	return &Invalid{
+		Reason:  ReasonTooLarge,
+		Message: fmt.Sprintf("the value has %d bytes; at most %d are taken", bytes, MaxValueSize),
+	}
+}
+
 // DecodeValue reads the value of a key of the spec bucket: exactly one document,
 // whose metadata fit the key. The error holds a [*SpecError] where the value
 // cannot be read, and an [*Invalid] where it is too large or does not fit; see
 // [ReasonOf].
 func DecodeValue(key Key, data []byte) (Doc, error) {
-	if len(data) > MaxValueSize {
-		return Doc{}, &Invalid{
-			Reason:  ReasonTooLarge,
-			Message: fmt.Sprintf("the value has %d bytes; at most %d are taken", len(data), MaxValueSize),
-		}
+	if err := CheckValueSize(len(data)); err != nil {
+		return Doc{}, err
 	}
 	docs, err := Decode(key.String(), data)
 	if err != nil {

@@ -45,6 +45,9 @@ var floods = []flood{
 	{"new servers", 20_000, time.Millisecond, func(i int) (string, []byte) {
 		return fmt.Sprintf("$KV.dynctl_specs.server.s%d", i), fmt.Appendf(nil, "{apiVersion: dynctl/v1alpha1, kind: Server, metadata: {name: s%d}}", i)
 	}},
+	{"the largest values", 60, 0, func(i int) (string, []byte) {
+		return fmt.Sprintf("$KV.dynctl_specs.model.default.l%d", i), bytes.Repeat([]byte("[garbage"), (8<<20-1000)/8)
+	}},
 	{"large values", 998, 0, func(i int) (string, []byte) {
 		return fmt.Sprintf("$KV.dynctl_specs.model.default.l%d", i), large[i%len(large)](i)
 	}},

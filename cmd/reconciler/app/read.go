@@ -165,7 +165,8 @@ func (r *reading) take(u unreadSpec, had bool) bool {
 		r.loop.Kick()
 		return false
 	}
-	if len(u.Value) == 0 && u.Size > 0 {
+	tooLarge := state.CheckValueSize(u.Size) // and of no use
+	if len(u.Value) == 0 && u.Size > 0 && tooLarge == nil {
 		if len(r.load) < loadAtOnce && !u.Missing {
 			r.load = append(r.load, u.SpecEntry)
 		}
@@ -175,7 +176,10 @@ func (r *reading) take(u unreadSpec, had bool) bool {
 		r.fresh++
 	}
 	d := decodedSpec{revision: u.Revision, at: u.At}
-	doc, err := state.DecodeValue(u.key, u.Value)
+	doc, err := state.Doc{}, tooLarge
+	if err == nil {
+		doc, err = state.DecodeValue(u.key, u.Value)
+	}
 	if d.doc = doc.Detached(); err != nil { // its text alone is kept: an error holds on to the document
 		d.err = &state.Invalid{Reason: state.ReasonOf(err), Message: state.Clip(err.Error(), state.MaxMessage)}
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,5 +104,28 @@ func TestAFloodIsReadInParts(t *testing.T) {
 	clear(l.decoded)
 	if got, _, _ = read(nil, time.Time{}); len(got) != 2 {
 		t.Errorf("%d entries were read after the deadline", len(got))
+	}
+}
+
+// What is too large to be a spec is rejected by its size: fetched, a few of the largest
+// values would be more than all that the reconciler needs.
+func TestWhatIsTooLargeIsNotFetched(t *testing.T) {
+	var entries []kv.SpecEntry
+	for i := range 60 {
+		entries = append(entries, kv.SpecEntry{Key: state.ModelKey("default", fmt.Sprint("m", i)).String(), Revision: uint64(i + 10), Size: 8 << 20})
+	}
+	entries = append(entries, kv.SpecEntry{Key: "model.default.fits", Revision: 9, Size: state.MaxValueSize})
+	r := reading{loop: newLoop(&App{}), statuses: map[state.Key]state.Status{}, deadline: time.Now().Add(time.Hour)}
+	out, _ := r.choose(entries, nil)
+	if len(r.load) != 1 || r.load[0].Key != "model.default.fits" {
+		t.Errorf("%d values are fetched: %v; want the one that may be read", len(r.load), r.load)
+	}
+	if len(out) != 60 {
+		t.Errorf("%d are told of, want 60", len(out))
+	}
+	for _, e := range out {
+		if state.ReasonOf(e.Err) != state.ReasonTooLarge || !strings.Contains(e.Err.Error(), state.CheckValueSize(8<<20).Error()) {
+			t.Fatalf("%s: %v, want %v", e.Key, e.Err, state.CheckValueSize(8<<20))
+		}
 	}
 }
