@@ -157,7 +157,10 @@ func (r *round) isWhole(m *model) bool {
 		}
 		for _, u := range x.fresh {
 			k := u.Key()
-			if u.standing != wanted || !u.ready() || m.server.isShut(actors.Namespace(m.server.Spec.DynamoNamespace, u.Generation)) || !sound(u.Unit, x.RoleTemplate) || u.PlacementGroup.State != state.GroupCreated ||
+			if m.server.isShut(actors.Namespace(m.server.Spec.DynamoNamespace, u.Generation)) {
+				return false
+			}
+			if u.standing != wanted || !u.ready() || !sound(u.Unit, x.RoleTemplate) || u.PlacementGroup.State != state.GroupCreated ||
 				u.Restart != m.Spec.Restart || r.starts[k] != nil || r.stops[k] != nil {
 				return false
 			}

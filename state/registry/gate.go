@@ -21,8 +21,8 @@ type Gate struct {
 	Seen int64
 }
 
-// ErrOvertaken: more of a generation has registered than was known when its gate was asked
-// for. It may serve by now, so nothing is put before it.
+// ErrOvertaken says that more of a generation has registered than was known when its gate
+// was asked for. It may serve by now, so nothing is put before it.
 var ErrOvertaken = errors.New("a worker of it has registered meanwhile")
 
 // Shut puts a gate into a server's etcd, on a lease of its own that lasts
