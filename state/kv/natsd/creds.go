@@ -129,7 +129,7 @@ func (c *Creds) makeSeed(name string) (public string, err error) {
 	if public, err = key.PublicKey(); err != nil {
 		return "", err
 	}
-	return public, writePrivate(c.SeedPath(name), append(seed, '\n'))
+	return public, writeSynced(c.SeedPath(name), append(seed, '\n'))
 }
 
 func (c *Creds) path() string { return filepath.Join(c.dir, "users.json") }
@@ -147,7 +147,7 @@ func (c *Creds) save(users []roles.User) error {
 	if err != nil {
 		return err
 	}
-	if err := writePrivate(c.path(), append(data, '\n')); err != nil {
+	if err := writeSynced(c.path(), append(data, '\n')); err != nil {
 		return err
 	}
 	c.users = users
@@ -215,20 +215,4 @@ func (c *Creds) Remove(name string) error {
 		return fmt.Errorf("user %s: %w", name, fs.ErrNotExist)
 	}
 	return c.save(slices.Delete(slices.Clone(c.users), at, at+1))
-}
-
-// writePrivate writes a file that only its owner may read, whole or not at all.
-func writePrivate(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }

@@ -188,7 +188,8 @@ func readIndex(path, stream string) (last uint64, ok bool) {
 	return last, m > 0
 }
 
-// writeSynced replaces a file; it is on disk when this returns.
+// writeSynced replaces a file, which its owner alone may read; it is on disk when this
+// returns.
 func writeSynced(path string, b []byte) error {
 	tmp := path + ".tmp"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
