@@ -69,6 +69,9 @@ func (c *connFlags) resolve() (contexts.Connection, error) {
 	if err := conn.CheckFiles(); err != nil {
 		return conn, exit.Usagef("context %q: %s: %w", name, contexts.Path(name), err)
 	}
+	if !conn.LogsIn() {
+		conn.NKeyFile = c.onThisMachine(conn.NATSURL).NKeyFile
+	}
 	return conn, nil
 }
 
@@ -123,7 +126,7 @@ func (a *app) connect(ctx context.Context) (*kv.Client, error) {
 
 // notLetIn is what to do about a store that did not let somebody in.
 func notLetIn(conn contexts.Connection) string {
-	if conn == (contexts.Connection{NATSURL: conn.NATSURL}) && !strings.Contains(conn.NATSURL, "@") {
+	if !conn.LogsIn() && !strings.Contains(conn.NATSURL, "@") {
 		return "nobody is let in without a credential: " + kv.WayIn
 	}
 	return "this credential is not one of this store, or no more: " + kv.WayIn

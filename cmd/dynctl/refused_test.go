@@ -33,11 +33,15 @@ func TestAClosedStoreSaysHowToGetIn(t *testing.T) {
 		code = run(t.Context(), args, strings.NewReader(""), &stdout, &stderr)
 		return stdout.String() + stderr.String(), code
 	}
+	if said, code := try("context", "add", "plain", "--nats-url", server.URL()); code != exit.OK {
+		t.Fatal(said)
+	}
 	for _, row := range []struct {
 		args []string
 		want string
 	}{
 		{[]string{"get", "models"}, "nobody is let in without a credential: "},
+		{[]string{"get", "models", "--context", "plain"}, "(context plain)"},
 		{[]string{"doctor"}, "dynctl creds add ROLE --out"},
 		{[]string{"get", "models", "--nats-url", strings.Replace(server.URL(), "//", "//me:hush@", 1)}, "this credential is not one of this store"},
 	} {
@@ -51,7 +55,9 @@ func TestAClosedStoreSaysHowToGetIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	// It is in: what is missing now is the store, which a reconciler would have made.
-	if said, _ := try("get", "models"); !strings.Contains(said, "no reconciler has ever run") {
-		t.Errorf("with the context: %s", said)
+	for _, args := range [][]string{{"get", "models"}, {"get", "models", "--context", "plain"}} {
+		if said, _ := try(args...); !strings.Contains(said, "no reconciler has ever run") {
+			t.Errorf("%v, with what the reconciler has left: %s", args, said)
+		}
 	}
 }

@@ -152,6 +152,9 @@ func Find(natsURL string) (name string, c Context, ok bool) {
 // same reports whether two URLs name the same address, and the first no user.
 func same(a, b string) bool {
 	parse := func(s string) (string, bool) {
+		if !strings.Contains(s, "://") { // as NATS takes it, too
+			s = "nats://" + s
+		}
 		u, err := url.Parse(s)
 		if err != nil || u.User != nil {
 			return "", false

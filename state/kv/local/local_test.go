@@ -52,8 +52,8 @@ func TestTwoFleetsOnOneMachine(t *testing.T) {
 	leave("nats://127.0.0.1:5322", "two", "local-5322")
 	leave("nats://127.0.0.1:4322", "one", "local") // again
 	for url, want := range map[string]string{
-		"": "local", "nats://127.0.0.1:4322": "local", "nats://localhost:5322": "local-5322", "127.0.0.1:4322": "",
-		"nats://127.0.0.1:9999": "", "nats://me:secret@127.0.0.1:4322": "",
+		"": "local", "nats://127.0.0.1:4322": "local", "nats://localhost:5322": "local-5322", "127.0.0.1:4322": "local", "localhost:5322": "local-5322",
+		"nats://127.0.0.1:9999": "", "nats://me:secret@127.0.0.1:4322": "", "secret@127.0.0.1:4322": "",
 	} {
 		if name, _, _ := Find(url); name != want {
 			t.Errorf("for %q found %q, want %q", url, name, want)

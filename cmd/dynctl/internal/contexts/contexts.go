@@ -44,6 +44,11 @@ type Connection struct {
 	Exposed bool `json:"-"`
 }
 
+// LogsIn reports whether the connection says who one is, apart from its URL.
+func (c Connection) LogsIn() bool {
+	return c.User != "" || c.Token != "" || c.CredsFile != "" || c.NKeyFile != "" || c.CertFile != ""
+}
+
 // Key is one key of a context file.
 type Key struct {
 	Name   string
