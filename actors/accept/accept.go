@@ -126,18 +126,18 @@ type Kept struct {
 
 type accepter struct {
 	in       Input
-	memo     *Memo           // the caller's, or one for this round alone
-	releases render.Releases // of Dynamo, on the nodes
+	memo     *Memo             // the caller's, or one for this round alone
+	releases render.Releases   // of Dynamo, on the nodes
 	entries  map[state.Key]int // the places of in.Entries; nil: not needed yet
 	// first is the place of the first model in in.Entries, cursor where the next is looked for.
 	first, cursor int
-	servers  map[string]*acceptedServer
-	models   []*acceptedModel // by server and name
-	kept     map[state.Key]Kept
-	awaited  []state.Key
-	running  map[state.Key]map[string]int // see generationsOf
-	stored   int                          // bytes of specs and templates, see MaxStored
-	usage    map[string]policy.Usage      // by server, see usageOf
+	servers       map[string]*acceptedServer
+	models        []*acceptedModel // by server and name
+	kept          map[state.Key]Kept
+	awaited       []state.Key
+	running       map[state.Key]map[string]int // see generationsOf
+	stored        int                          // bytes of specs and templates, see MaxStored
+	usage         map[string]policy.Usage      // by server, see usageOf
 	// See index.go.
 	byServer      map[string][]*acceptedModel
 	generationsBy map[unitsOf][]string

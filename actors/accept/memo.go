@@ -26,8 +26,8 @@ type Memo struct {
 	servers map[string]*acceptedServer
 	keys    []state.Key
 	kept    map[state.Key]Kept
-	there   map[string]*acceptedServer // all servers of the last round
-	listed  []actors.DesiredModel      // what it came to
+	there   map[string]*acceptedServer  // all servers of the last round
+	listed  []actors.DesiredModel       // what it came to
 	claimed map[string][]*acceptedModel // by server and claim
 }
 

@@ -39,12 +39,12 @@ func (a *admission) ready(u *unit) bool   { return u.ready() && !a.leaving[u] }
 //  7. otherwise: replicas beyond the count stop, exited ones are executed again, missing
 //     ones start, old generations are replaced within the budget
 func (r *round) planModel(m *model) {
-	for _, u := range m.units {
-		r.spoken[u.Key()] = true
-	}
 	if m.rest != nil {
 		r.memory.spared++
 		return
+	}
+	for _, u := range m.units {
+		r.spoken[u.Key()] = true
 	}
 	a := &admission{round: r, m: m}
 	switch {

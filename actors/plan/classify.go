@@ -11,8 +11,8 @@ import (
 // server is one server with everything that is known of it.
 type server struct {
 	actors.DesiredServer
-	units   []*state.Unit            // ours, without infra
-	byModel map[string][]*state.Unit // the same
+	units   []*state.Unit    // ours, without infra
+	byModel map[string][]int // their places among all
 	infra   *state.Unit
 	foreign []state.Unit
 	models  []*model
@@ -26,8 +26,9 @@ type server struct {
 	nextWorker int
 	// dataLost is what [registrationsLost] has found in this round; nil: not asked yet.
 	dataLost *bool
-	// calm: models that rest under it may go on resting.
-	calm bool
+	// calm: models that rest under it may go on resting; since is of [Memory.since].
+	calm  bool
+	since uint64
 	serverVerdict
 }
 
@@ -111,11 +112,11 @@ func (r *round) classify() {
 			s.infra = u
 		default:
 			s.units = append(s.units, u)
-			s.byModel[u.Model] = append(s.byModel[u.Model], u)
+			s.byModel[u.Model] = append(s.byModel[u.Model], i)
 		}
 	}
 	for _, s := range r.servers {
-		s.calm = s.isCalm(r)
+		s.calm, s.since = s.isCalm(r), r.memory.since(s)
 	}
 	r.models = make([]*model, 0, len(r.in.Desired.Models))
 	for i := range r.in.Desired.Models {
@@ -123,7 +124,7 @@ func (r *round) classify() {
 		if s := byName[d.Server]; s != nil {
 			m := r.resting(s, d)
 			if m == nil {
-				m = newModel(s, *d)
+				m = r.newModel(s, *d)
 			}
 			s.models = append(s.models, m)
 			r.models = append(r.models, m)
@@ -141,7 +142,7 @@ func sort[T any](list []T, order func(a, b T) int) {
 	}
 }
 
-func newModel(s *server, d actors.DesiredModel) *model {
+func (r *round) newModel(s *server, d actors.DesiredModel) *model {
 	m := &model{DesiredModel: d, server: s, inForce: d.Template}
 	if d.Previous != nil && fellBack(d) {
 		m.inForce, m.fellBack = *d.Previous, true
@@ -153,8 +154,8 @@ func newModel(s *server, d actors.DesiredModel) *model {
 		}
 		m.roles = append(m.roles, &role{RoleTemplate: t, count: count})
 	}
-	for _, u := range s.byModel[d.Name] {
-		m.add(*u)
+	for _, at := range s.byModel[d.Name] {
+		m.add(r.units[at])
 	}
 	return m
 }
@@ -168,7 +169,7 @@ func (m *model) add(u state.Unit) {
 	}
 	isFresh := u.Generation == m.inForce.Generation
 	namespace := actors.Namespace(m.server.Spec.DynamoNamespace, u.Generation)
-	v := &unit{Unit: u, registered: m.registered(&u, namespace, isFresh && r.Card)}
+	v := &unit{Unit: u, namespace: namespace, registered: m.registered(&u, namespace, isFresh && r.Card)}
 	v.phase = phaseOf(v.Unit, v.registered)
 	v.listed = m.listed(namespace)
 	switch {

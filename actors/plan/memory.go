@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 
 	"dynctl/actors"
@@ -40,15 +41,19 @@ func (mem *Memory) Rests(k state.Key) bool {
 
 // remembered is what is kept of a server.
 type remembered struct {
-	units     map[string][]*state.Unit // lists that are filled anew in each round
+	// since is the plan that first saw spec and infra as they are.
+	since     uint64
+	spec      state.ServerSpec
+	infra     state.Unit
+	units     map[string][]int // lists that are filled anew in each round
 	listed    []state.Instance
 	instances map[int64][]state.Instance // of listed, by lease
 }
 
 // rest is what was concluded of a model that rests, with what that rests on.
 type rest struct {
-	spec     state.ServerSpec
-	infra    state.Unit
+	server   uint64               // since when its server is as it is
+	desired  *actors.DesiredModel // where it was last found the same
 	frontend state.FrontendModel
 	status   state.Status
 	since    uint64 // the plan that concluded it
@@ -79,21 +84,24 @@ func (s *server) isCalm(r *round) bool {
 // resting is a model as it was when it came to rest, if it rests; nil otherwise.
 func (r *round) resting(s *server, d *actors.DesiredModel) *model {
 	m := r.memory.models[d.Key()]
-	if m == nil || !s.calm || !same.Bits(&m.DesiredModel, d) || !same.Bits(&m.rest.spec, &s.Spec) || !same.Bits(&m.rest.infra, s.infra) {
+	if m == nil || !s.calm || m.rest.server != s.since || m.rest.desired != d && !same.Bits(&m.DesiredModel, d) {
 		return nil
 	}
+	m.rest.desired = d
 	units := s.byModel[d.Name]
 	frontend := s.frontend.Models[d.Spec.ServedName]
 	if len(units) != len(m.units) || !sameListing(m.rest.frontend, frontend) {
 		return nil
 	}
 	m.server = s
-	for i, u := range units {
-		was := m.units[i]
-		namespace := actors.Namespace(s.Spec.DynamoNamespace, u.Generation)
-		if !same.Bits(&was.Unit, u) || !m.registered(u, namespace, m.role(u.Role).Card) || !m.listed(namespace) || s.isShut(namespace) {
+	for i, at := range units {
+		u, was := &r.units[at], m.units[i]
+		if !same.Bits(&was.Unit, u) || !m.registered(u, was.namespace, m.role(u.Role).Card) || !m.listed(was.namespace) || s.isShut(was.namespace) {
 			return nil
 		}
+	}
+	for _, at := range units {
+		r.atRest[at] = true
 	}
 	return m
 }
@@ -122,7 +130,7 @@ func (r *round) settle(m *model, st state.Status) {
 		return
 	}
 	s := m.server
-	m.rest = &rest{spec: s.Spec, infra: *s.infra, frontend: s.frontend.Models[m.Spec.ServedName], status: st, since: r.memory.plans}
+	m.rest = &rest{server: s.since, frontend: s.frontend.Models[m.Spec.ServedName], status: st, since: r.memory.plans}
 	if r.memory.models == nil {
 		r.memory.models = map[state.Key]*model{}
 	}
@@ -212,7 +220,7 @@ func (r *round) remember() {
 func (mem *Memory) of(server string) *remembered {
 	s := mem.servers[server]
 	if s == nil {
-		s = &remembered{units: map[string][]*state.Unit{}}
+		s = &remembered{units: map[string][]int{}}
 		if mem.servers == nil {
 			mem.servers = map[string]*remembered{}
 		}
@@ -221,8 +229,21 @@ func (mem *Memory) of(server string) *remembered {
 	return s
 }
 
-// unitLists are empty lists for the units of each model of a server.
-func (mem *Memory) unitLists(server string) map[string][]*state.Unit {
+// since is the plan that first saw a server's spec and infra as they are now: as long as it
+// is the same nobody has to compare them.
+func (mem *Memory) since(s *server) uint64 {
+	was := mem.of(s.Name)
+	if s.infra == nil {
+		return 0 // and nothing rests
+	}
+	if was.since == 0 || !same.Bits(&was.spec, &s.Spec) || !same.Bits(&was.infra, s.infra) {
+		was.since, was.spec, was.infra = mem.plans, s.Spec, *s.infra
+	}
+	return was.since
+}
+
+// unitLists are empty lists for the units of each model of a server, by their places.
+func (mem *Memory) unitLists(server string) map[string][]int {
 	lists := mem.of(server).units
 	for name, list := range lists {
 		if len(list) == 0 {
@@ -237,13 +258,28 @@ func (mem *Memory) unitLists(server string) map[string][]*state.Unit {
 // instances are those that a server's etcd holds, by lease.
 func (mem *Memory) instances(server string, regs state.Registrations) map[int64][]state.Instance {
 	s := mem.of(server)
-	if s.instances == nil || !same.Slice(s.listed, regs.Instances) {
-		s.listed, s.instances = regs.Instances, make(map[int64][]state.Instance, len(regs.Instances))
-		for _, i := range regs.Instances {
-			s.instances[i.Lease] = append(s.instances[i.Lease], i)
-		}
+	rising := func(a, b state.Instance) int { return cmp.Or(compareInstances(a, b), -1) } // none twice
+	if s.instances == nil || !slices.IsSortedFunc(regs.Instances, rising) || !slices.IsSortedFunc(s.listed, rising) {
+		s.listed, s.instances = nil, make(map[int64][]state.Instance, len(regs.Instances))
 	}
+	order := func(a, b *state.Instance) int { return compareInstances(*a, *b) }
+	same.Diff(s.listed, regs.Instances, order, func(was, now *state.Instance) {
+		if was != nil {
+			s.instances[was.Lease] = slices.DeleteFunc(s.instances[was.Lease], func(i state.Instance) bool { return compareInstances(i, *was) == 0 })
+			if len(s.instances[was.Lease]) == 0 {
+				delete(s.instances, was.Lease)
+			}
+		}
+		if now != nil {
+			s.instances[now.Lease] = append(s.instances[now.Lease], *now)
+		}
+	})
+	s.listed = regs.Instances
 	return s.instances
+}
+
+func compareInstances(a, b state.Instance) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Component, b.Component), cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(a.Lease, b.Lease))
 }
 
 // ownersOf is [ownersOf] in a map that is used again.

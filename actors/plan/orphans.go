@@ -17,8 +17,8 @@ func (r *round) planOrphans() {
 			ended[m.Server+"/"+m.Name] = true
 		}
 	}
-	for _, u := range r.units {
-		if r.spoken[u.Key()] || u.State == state.UnitStopping {
+	for i, u := range r.units {
+		if r.atRest[i] || r.spoken[u.Key()] || u.State == state.UnitStopping {
 			continue
 		}
 		switch {

@@ -62,12 +62,13 @@ type round struct {
 	strangers []place.Stranger
 	owners    map[int64]int // of each lease: how many processes have told that it is theirs
 	// granted are the starts and stops of this round, spoken the units that some rule has
-	// spoken for.
+	// spoken for; atRest are, by their places, those of models that rest.
 	starts map[state.UnitKey]*actors.Start
 	stops  map[state.UnitKey]*stop
 	order  []state.UnitKey               // of the starts
 	asked  map[state.UnitKey]place.Shape // of those in a new group
 	spoken map[state.UnitKey]bool
+	atRest []bool
 	out    actors.Result
 }
 
@@ -83,6 +84,7 @@ func newRound(in actors.Input, mem *Memory) *round {
 		asked: map[state.UnitKey]place.Shape{}, spoken: map[state.UnitKey]bool{}}
 	r.acting = in.Desired.Synced && in.Observed.Synced && !agentLost(in)
 	r.units = sortedUnits(in.Observed.Units)
+	r.atRest = make([]bool, len(r.units))
 	r.ledger = newLedger(in.Observed.Nodes, r.units)
 	r.releases = render.ReleasesOn(in.Observed.Nodes)
 	r.strangers = place.Strangers(in.Observed.Nodes, in.Observed.Units)

@@ -52,6 +52,7 @@ func (c *conditions) get(typ string) state.Condition {
 // planStatuses writes what is known of every object, whether or not anything may
 // be done about it.
 func (r *round) planStatuses() {
+	r.out.Statuses = make([]state.Status, 0, len(r.servers)+len(r.models))
 	for _, s := range r.servers {
 		if !s.Recovering {
 			r.serverStatus(s)

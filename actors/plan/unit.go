@@ -39,8 +39,9 @@ const (
 // unit is a unit with what was concluded of it. It does not change in a round.
 type unit struct {
 	state.Unit
-	phase    phase
-	standing standing
+	namespace string // of its generation in Dynamo
+	phase     phase
+	standing  standing
 	// registered: its instance (and card) stands in Dynamo's etcd. listed: the frontend
 	// names its generation with all types.
 	registered, listed bool

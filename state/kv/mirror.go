@@ -99,8 +99,8 @@ type mirror[T any] struct {
 	// What the next delta names: touched keys, or the whole.
 	whole   bool
 	touched map[string]bool
-	bad     int // items that are set aside
-	err     error  // why the last session ended; nil while connected
+	bad     int   // items that are set aside
+	err     error // why the last session ended; nil while connected
 
 	// why the last session that had loaded ended, until that is told; run's alone.
 	why string

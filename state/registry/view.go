@@ -18,10 +18,14 @@ type contents struct {
 	instances map[workerKey]bool
 	cards     map[workerKey]bool
 	gates     map[workerKey]bool
+	// shown are the instances that were last handed out, touched the workers of which
+	// something has changed since.
+	shown   []state.Instance
+	touched map[workerKey]bool
 }
 
 func newContents(l listing) *contents {
-	c := &contents{header: l.header, members: l.Members, instances: map[workerKey]bool{}, cards: map[workerKey]bool{}, gates: map[workerKey]bool{}}
+	c := &contents{header: l.header, members: l.Members, instances: map[workerKey]bool{}, cards: map[workerKey]bool{}, gates: map[workerKey]bool{}, touched: map[workerKey]bool{}}
 	for _, key := range l.Keys {
 		c.apply(change{Key: key})
 	}
@@ -34,8 +38,10 @@ func (c *contents) apply(ch change) {
 	switch kind {
 	case kindInstance:
 		set = c.instances
+		c.touched[k] = true
 	case kindCard:
 		set = c.cards
+		c.touched[k] = true
 	case kindGate:
 		set = c.gates
 	default:
@@ -48,23 +54,63 @@ func (c *contents) apply(ch change) {
 	}
 }
 
-// registrations is the contents as others read them. A card without an instance
-// is no worker: nothing can be sent to it.
+// registrations is the contents as others read them.
 func (c *contents) registrations() state.Registrations {
 	r := state.Registrations{Known: true, ClusterID: c.ClusterID, Members: c.members, Revision: c.Revision}
 	for _, k := range sorted(c.gates) {
 		r.Gates = append(r.Gates, state.Gate{Namespace: k.namespace, Lease: k.lease})
 	}
-	for _, k := range sorted(c.instances) {
-		r.Instances = append(r.Instances, state.Instance{
-			Namespace: k.namespace,
-			Component: k.component,
-			Endpoint:  servedEndpoint,
-			Lease:     k.lease,
-			Card:      c.cards[k],
-		})
-	}
+	r.Instances = c.list()
 	return r
+}
+
+// patchAtMost is the part of all workers of which something may have changed, as its
+// divisor, before the list of them is made from all.
+const patchAtMost = 8
+
+// list are the instances, sorted. A list that was handed out stays as it is, and is handed
+// out again as long as nothing of it changes.
+func (c *contents) list() []state.Instance {
+	if len(c.touched) > 1+len(c.shown)/patchAtMost {
+		c.shown = make([]state.Instance, 0, len(c.instances))
+		for _, k := range sorted(c.instances) {
+			c.shown = append(c.shown, c.instance(k))
+		}
+		clear(c.touched)
+		return c.shown
+	}
+	own := false
+	for k := range c.touched {
+		now := c.instance(k)
+		i, found := slices.BinarySearchFunc(c.shown, now, compareInstances)
+		there := c.instances[k]
+		if there == found && (!there || c.shown[i] == now) {
+			continue
+		}
+		if !own {
+			c.shown, own = append(make([]state.Instance, 0, len(c.shown)+1), c.shown...), true
+		}
+		switch {
+		case !there:
+			c.shown = slices.Delete(c.shown, i, i+1)
+		case found:
+			c.shown[i] = now
+		default:
+			c.shown = slices.Insert(c.shown, i, now)
+		}
+	}
+	clear(c.touched)
+	return c.shown
+}
+
+// instance is a worker as others read it. A card without an instance is none: nothing can be
+// sent to it.
+func (c *contents) instance(k workerKey) state.Instance {
+	return state.Instance{Namespace: k.namespace, Component: k.component, Endpoint: servedEndpoint, Lease: k.lease, Card: c.cards[k]}
+}
+
+func compareInstances(a, b state.Instance) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Component, b.Component), cmp.Compare(a.Lease, b.Lease))
 }
 
 func sorted(set map[workerKey]bool) []workerKey {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +20,6 @@ import (
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
-	"dynctl/state/same"
 )
 
 const (
@@ -235,40 +233,32 @@ func causeID(d events.Data, seen uint64) string {
 // writeStatuses stores what changed, by compare-and-swap. On a conflict the
 // result is dropped: the next round has the newer value.
 func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Result, kept map[state.Key]accept.Kept) {
-	before, changed, fresh := map[string]*state.Status{}, []state.Status(nil), []state.Status(nil)
-	for _, s := range in.Desired.Servers {
-		before[state.ServerKey(s.Name).String()] = s.Status
-	}
-	for _, m := range in.Desired.Models {
-		before[state.ModelKey(m.Server, m.Name).String()] = m.Status
-	}
-	bad, standing := l.unreadableStatuses(), map[string]bool{}
-	for _, s := range r.Statuses {
-		key, err := state.ParseKey(s.Key)
-		if err != nil {
+	before := storedOf{desired: in.Desired}
+	var changed, fresh []state.Status
+	bad := l.unreadableStatuses()
+	for i := range r.Statuses {
+		s := &r.Statuses[i]
+		key, old := before.next(s)
+		if old != nil && !l.rewrite[s.Key] && l.alike.again(old, s) {
 			continue
 		}
-		standing[s.Key] = true
-		s.AcceptedSpec, s.Template = kept[key].Spec, kept[key].Template
-		old := before[s.Key]
+		now := *s
+		now.AcceptedSpec, now.Template = kept[key].Spec, kept[key].Template
 		if old == nil {
-			s.Revision = bad[s.Key] // what cannot be read is written over
+			now.Revision = bad[s.Key] // what cannot be read is written over
 		}
 		switch {
 		case !l.refused.due(s.Key, in.Now):
 		case old == nil:
-			fresh = append(fresh, s)
-		case l.rewrite[s.Key] || !l.alike.equal(old, s):
-			changed = append(changed, s)
+			fresh = append(fresh, now)
+		case l.rewrite[s.Key] || !l.alike.equal(old, s, now):
+			changed = append(changed, now)
 		}
 	}
 	l.quiet.wroteAny = len(changed)+len(fresh) > 0
 	l.putStatuses(ctx, in.Now, append(changed, l.newest(fresh)...))
-	for _, k := range in.Desired.Awaited {
-		standing[k.String()] = true // what it was is still being found out
-	}
-	if in.Desired.Synced { // else it is not known whose they are
-		l.discard(ctx, standing)
+	if in.Desired.Synced && len(l.app.setAside.seen().values) > 0 { // else it is not known whose they are
+		l.discard(ctx, standing(in, r))
 	}
 	for _, k := range r.Gone {
 		delete(l.written, k.String())
@@ -278,6 +268,18 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 			l.app.log.Warn("a status was not removed; it is tried again", "key", k, "err", err)
 		}
 	}
+}
+
+// standing are the keys of what has a status or may have had one.
+func standing(in actors.Input, r actors.Result) map[string]bool {
+	out := map[string]bool{}
+	for _, s := range r.Statuses {
+		out[s.Key] = true
+	}
+	for _, k := range in.Desired.Awaited {
+		out[k.String()] = true // what it was is still being found out
+	}
+	return out
 }
 
 // freshStatuses is how many objects get their first status in one round: each is a
@@ -336,39 +338,4 @@ func (l *loop) putStatuses(ctx context.Context, now time.Time, changed []state.S
 			l.written[s.Key] = s
 		}
 	}
-}
-
-// alike remembers which statuses were found equal, by key: most of a round are those of
-// the round before, to the bit.
-type alike map[string]pairOfStatuses
-
-type pairOfStatuses struct {
-	old *state.Status
-	now state.Status
-}
-
-// equal is [equalStatus] for what was not compared in the round before.
-func (a alike) equal(old *state.Status, now state.Status) bool {
-	if was, ok := a[now.Key]; ok && was.old == old && same.Bits(&was.now, &now) {
-		return true
-	}
-	if !equalStatus(*old, now) {
-		delete(a, now.Key)
-		return false
-	}
-	a[now.Key] = pairOfStatuses{old, now}
-	return true
-}
-
-// equalStatus compares all but the revision of the entry. Most statuses of a round
-// are what they were, field by field; others may still be written alike (a time of
-// another zone, an empty list).
-func equalStatus(a, b state.Status) bool {
-	a.Revision, b.Revision = 0, 0
-	if reflect.DeepEqual(a, b) {
-		return true
-	}
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
-	return errX == nil && errY == nil && string(x) == string(y)
 }

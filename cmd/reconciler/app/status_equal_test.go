@@ -2,11 +2,13 @@ package app
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"dynctl/actors"
 	"dynctl/state"
 )
 
@@ -67,22 +69,50 @@ func BenchmarkEqualStatus(b *testing.B) {
 // What was found equal is not compared again until one of both is another.
 func TestEqualStatusesAreComparedOnce(t *testing.T) {
 	old := &state.Status{Key: "model.default.a", Generation: "1"}
-	now, a := *old, alike{}
-	now.Conditions = []state.Condition{{Type: "Ready"}}
-	if a.equal(old, now) || len(a) > 0 {
-		t.Error("they differ by a condition")
+	planned, a := *old, alike{}
+	planned.Conditions = []state.Condition{{Type: "Ready"}}
+	now := planned
+	now.Template = json.RawMessage("{}")
+	if a.equal(old, &planned, now) || len(a) > 0 || a.again(old, &planned) {
+		t.Error("they differ by a condition and a template")
 	}
-	if old.Conditions = []state.Condition{{Type: "Ready"}}; !a.equal(old, now) {
+	old.Conditions, old.Template = planned.Conditions, now.Template
+	if !a.equal(old, &planned, now) || !a.again(old, &planned) {
 		t.Error("they do not differ")
 	}
-	old.Generation = "2" // in place, which nobody may do: so it shows that nothing is compared
-	if !a.equal(old, now) {
-		t.Error("they are compared again")
-	}
-	if a.equal(&state.Status{Key: "model.default.a", Generation: "2"}, now) {
+	if a.again(&state.Status{Key: "model.default.a", Generation: "2"}, &planned) {
 		t.Error("another status is taken for the same")
 	}
-	if now.Generation = "2"; !a.equal(old, now) {
-		t.Error("the new one is another by now, and equal")
+	if planned.Generation = "2"; a.again(old, &planned) {
+		t.Error("another plan is taken for the same")
+	}
+}
+
+// What is stored is found for each planned status, in their order and in any other.
+func TestWhatIsStoredIsFoundForEachStatus(t *testing.T) {
+	var d actors.Desired
+	var planned []state.Status
+	for _, server := range []string{"a", "b", "c"} {
+		d.Servers = append(d.Servers, actors.DesiredServer{Name: server, Status: &state.Status{Key: "server." + server}})
+		planned = append(planned, state.Status{Kind: state.KindServer, Server: server})
+	}
+	for _, server := range []string{"a", "b", "c"} {
+		for _, model := range []string{"m", "n", "o.p", "q"} {
+			d.Models = append(d.Models, actors.DesiredModel{Server: server, Name: model, Status: &state.Status{Key: "model." + server + "." + model}})
+			planned = append(planned, state.Status{Kind: state.KindModel, Server: server, Name: model})
+		}
+	}
+	planned = append(planned, state.Status{Kind: state.KindModel, Server: "a", Name: "none"}, state.Status{Kind: state.KindServer, Server: "none"})
+	random := rand.New(rand.NewPCG(1, 1))
+	for range 20 {
+		before := storedOf{desired: d}
+		for i := range planned {
+			key, old := before.next(&planned[i])
+			switch none := key.Name == "none" || key.Server == "none"; {
+			case none && old != nil, !none && (old == nil || old.Key != key.String()):
+				t.Errorf("%s: %+v", key, old)
+			}
+		}
+		random.Shuffle(len(planned), func(i, j int) { planned[i], planned[j] = planned[j], planned[i] })
 	}
 }

@@ -1,0 +1,90 @@
+package app
+
+import (
+	"cmp"
+	"encoding/json"
+	"reflect"
+	"sort"
+
+	"dynctl/actors"
+	"dynctl/state"
+	"dynctl/state/same"
+)
+
+// storedOf finds what is stored of one planned status after the other: they come in the
+// order of what is desired.
+type storedOf struct {
+	desired         actors.Desired
+	servers, models int // of the last one
+}
+
+// next is the key of a status, and what is stored of its object; nil: nothing.
+func (o *storedOf) next(s *state.Status) (state.Key, *state.Status) {
+	if s.Kind == state.KindServer {
+		all := o.desired.Servers
+		o.servers = findFrom(o.servers, len(all), func(i int) int { return cmp.Compare(all[i].Name, s.Server) })
+		if o.servers < len(all) && all[o.servers].Name == s.Server {
+			return state.ServerKey(s.Server), all[o.servers].Status
+		}
+		return state.ServerKey(s.Server), nil
+	}
+	all := o.desired.Models
+	o.models = findFrom(o.models, len(all), func(i int) int {
+		return cmp.Or(cmp.Compare(all[i].Server, s.Server), cmp.Compare(all[i].Name, s.Name))
+	})
+	if o.models < len(all) && all[o.models].Server == s.Server && all[o.models].Name == s.Name {
+		return state.ModelKey(s.Server, s.Name), all[o.models].Status
+	}
+	return state.ModelKey(s.Server, s.Name), nil
+}
+
+// findFrom is the first of n places that does not come before what is looked for, which is
+// most often the last one or the one after it.
+func findFrom(last, n int, order func(i int) int) int {
+	for _, i := range []int{last, last + 1} {
+		if i < n && order(i) == 0 {
+			return i
+		}
+	}
+	return sort.Search(n, func(i int) bool { return order(i) >= 0 })
+}
+
+// alike remembers which statuses were found equal, by key: most of a round are those of
+// the round before, to the bit.
+type alike map[string]*pairOfStatuses
+
+type pairOfStatuses struct {
+	old *state.Status
+	now state.Status // as it was planned
+}
+
+// again reports whether two statuses are those that were found equal before. What is kept of
+// a model is another only where what is planned of it is.
+func (a alike) again(old, planned *state.Status) bool {
+	was := a[planned.Key]
+	return was != nil && was.old == old && same.Bits(&was.now, planned)
+}
+
+// equal is [equalStatus] of what would be written, and remembers the answer for what was
+// planned.
+func (a alike) equal(old, planned *state.Status, now state.Status) bool {
+	if !equalStatus(*old, now) {
+		delete(a, now.Key)
+		return false
+	}
+	a[now.Key] = &pairOfStatuses{old, *planned}
+	return true
+}
+
+// equalStatus compares all but the revision of the entry. Most statuses of a round
+// are what they were, field by field; others may still be written alike (a time of
+// another zone, an empty list).
+func equalStatus(a, b state.Status) bool {
+	a.Revision, b.Revision = 0, 0
+	if reflect.DeepEqual(a, b) {
+		return true
+	}
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
