@@ -15,7 +15,7 @@ import (
 //  3. its kvEventsConfig asks for KV events that no router reads.
 func Check(r state.ServerRouter, m Model) *state.Invalid {
 	w := wantedOf(r, m)
-	if m.Spec.Router.KVEvents == state.True && w.mode != state.RouterKV {
+	if m.Spec.Router.KVEvents == state.True && w.mode != state.RouterKV { // rule 1
 		return &state.Invalid{
 			Reason: state.ReasonKVEventsWithoutKV,
 			Path:   "spec.router.kvEvents",
@@ -29,7 +29,7 @@ func Check(r state.ServerRouter, m Model) *state.Invalid {
 	if by == "" && template {
 		by = "kvEventsConfig"
 	}
-	if by != "" && m.Spec.HybridKVCache(role) {
+	if by != "" && m.Spec.HybridKVCache(role) { // rule 2
 		return &state.Invalid{
 			Reason: state.ReasonHybridCacheConflict,
 			Path:   m.Spec.HybridKVCachePath(role),
@@ -37,7 +37,7 @@ func Check(r state.ServerRouter, m Model) *state.Invalid {
 				by, w.where()),
 		}
 	}
-	if template && !w.events {
+	if template && !w.events { // rule 3
 		return &state.Invalid{
 			Reason: state.ReasonKVEventsUnread,
 			Path:   m.Spec.KVEventsPath(role, state.KeyEnableKVEvents),

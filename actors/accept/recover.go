@@ -11,7 +11,8 @@ import (
 	"dynctl/state"
 )
 
-// What was accepted stands in the statuses. Where one is lost, or cannot be read, and
+// recoverServers finds what was accepted of servers whose infra runs and whose status
+// does not say. What was accepted stands in the statuses; where one is lost, or cannot be read, and
 // units of its object run, accepting the newest revision as if it were the first could
 // roll or stop them: it may never have been accepted, or be rendered differently by
 // now. So what runs says what was accepted. The rules, first match wins:
@@ -24,9 +25,6 @@ import (
 //     edited or restarted
 //
 // Whatever is newer than that is then accepted or rejected as always.
-
-// recoverServers finds what was accepted of servers whose infra runs and whose status
-// does not say.
 func (a *accepter) recoverServers() {
 	for _, name := range slices.Sorted(maps.Keys(a.servers)) {
 		s := a.servers[name]
@@ -50,17 +48,17 @@ func (a *accepter) recoverServers() {
 				continue
 			}
 			object := c.Doc.Object.Server.WithDefaults()
-			if t := render.Server(render.ServerInput{Server: name, Spec: object.Spec, Parsers: a.parsers(object.Spec.RuntimeEnv)}); infra[t.Generation] > 0 {
+			if t := render.Server(render.ServerInput{Server: name, Spec: object.Spec, Parsers: a.parsers(object.Spec.RuntimeEnv)}); infra[t.Generation] > 0 { // rule 1
 				s.adopt(c, object, a.in.Created)
 				break
 			}
 		}
 		switch {
 		case s.recovered:
-		case !complete:
+		case !complete: // rule 2
 			a.await(key)
 			s.Recovering = true
-		case len(candidates) > 0:
+		case len(candidates) > 0: // rule 3
 			s.adopt(candidates[0], candidates[0].Doc.Object.Server.WithDefaults(), a.in.Created)
 			s.forced = most(infra)
 		default:
@@ -110,7 +108,7 @@ func (a *accepter) recoverModel(s *acceptedServer, m *acceptedModel, running map
 		t, bad := a.renderRevision(s, m, c, object)
 		switch {
 		case bad != nil:
-		case running[t.Generation] > 0:
+		case running[t.Generation] > 0: // rule 1 of recoverServers
 			m.adopt(c, object, t)
 			return
 		case first == nil && len(a.in.Policy.Model(object)) == 0:
@@ -118,10 +116,10 @@ func (a *accepter) recoverModel(s *acceptedServer, m *acceptedModel, running map
 		}
 	}
 	switch {
-	case !complete:
+	case !complete: // rule 2 of recoverServers
 		a.await(m.key)
 		m.Recovering = true
-	case first != nil:
+	case first != nil: // rule 3 of recoverServers
 		object := firstOf.Doc.Object.Model.WithDefaults()
 		first.Generation, first.Renderer = most(running), 0
 		in := render.ModelInput{Server: s.Name, ServerSpec: s.object.Spec, Model: m.Name, Spec: object.Spec, Parsers: a.parsersUnder(s, object)}

@@ -112,6 +112,22 @@ func TestALostStatusIsMadeAgain(t *testing.T) {
 			t.Errorf("status %+v", s)
 		}
 	})
+	t.Run("what has exited of a generation whose template is lost with it ends", func(t *testing.T) {
+		w, key := served(t)
+		w.run(3)
+		old := w.of("a")[0]
+		was := w.specs[key]
+		w.put(model("a", "  engineArgs: {max-model-len: 77}\n"))
+		w.round()
+		w.exit(old, &old.Actors[0], 1)
+		w.loseStatuses()
+		w.past = map[state.Key][]accept.Entry{key: {was, w.specs[key]}}
+		w.run(20)
+		ready(t, w, key)
+		if left := w.of("a"); len(left) != 1 || left[0] == old {
+			t.Errorf("%d units are left, the exited one is %s", len(left), old.State)
+		}
+	})
 	t.Run("of a server whose namespace is its own", func(t *testing.T) {
 		w := newCluster(node("1", 8))
 		server := w.put("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec: {dynamoNamespace: mine}\n")

@@ -49,18 +49,18 @@ func (r *round) planModel(m *model) {
 	a := &admission{round: r, m: m}
 	switch {
 	case !r.acting, m.Recovering: // what was accepted is not known yet
-	case m.server.blocked == actors.WaitNotOwner, m.server.blocked == actors.WaitCuratorAlive:
+	case m.server.blocked == actors.WaitNotOwner, m.server.blocked == actors.WaitCuratorAlive: // rule 1
 		a.waitFor(m.server.blocked, m.server.blockedMessage)
-	case m.deletion == deleted:
+	case m.deletion == deleted: // rule 2
 		a.grant(m.units, leaveDeleted)
-	case m.Accepted == 0:
-	case m.server.recreating:
+	case m.Accepted == 0: // rule 3
+	case m.server.recreating: // rule 4
 		a.grant(m.units, leaveRecreating(m.server))
-	case m.Spec.Suspend && m.deletion != held:
+	case m.Spec.Suspend && m.deletion != held: // rule 5
 		a.grant(m.units, leaveSuspended)
-	case r.hiddenOf(m):
+	case r.hiddenOf(m): // rule 6
 		a.heal()
-	default:
+	default: // rule 7
 		a.scaleDown()
 		a.heal()
 		a.bringUp()
@@ -74,11 +74,11 @@ func (r *round) planModel(m *model) {
 //  2. the Dynamo on a node is too old for what is rendered here
 func (a *admission) bringUp() {
 	m := a.m
-	if m.server.blocked != "" {
+	if m.server.blocked != "" { // rule 1
 		a.waitFor(m.server.blocked, m.server.blockedMessage)
 		return
 	}
-	if why := a.releases.TooOld(m.inForce.RuntimeEnv()); why != "" {
+	if why := a.releases.TooOld(m.inForce.RuntimeEnv()); why != "" { // rule 2
 		if slices.ContainsFunc(m.roles, func(r *role) bool { return count(r.fresh, a.stays) < r.count }) {
 			a.waitFor(actors.WaitDynamoTooOld, why)
 		}

@@ -59,13 +59,16 @@ func (a *admission) notWaitedFor(r *role) (n int) {
 //     generation finds room; and fewer replicas serve than are wanted
 func (a *admission) givesUp() bool {
 	m := a.m
-	if m.fellBack || m.Template.Proven || m.Previous == nil || m.Previous.Generation == m.Template.Generation {
+	if m.fellBack || m.Template.Proven { // rule 1
 		return false
 	}
-	if !m.server.regs.Known || !m.short() {
+	if m.Previous == nil || m.Previous.Generation == m.Template.Generation { // rule 2
 		return false
 	}
-	return m.failing() || a.refusedItsPlace() && a.placesPrevious()
+	if !m.server.regs.Known { // rule 3
+		return false
+	}
+	return m.short() && (m.failing() || a.refusedItsPlace() && a.placesPrevious()) // rule 4
 }
 
 // refusedItsPlace reports whether a role of which no unit serves was refused its place.

@@ -85,7 +85,7 @@ func (a *admission) underway() bool {
 //  3. it runs and is not ready: while fewer than allowed are on their way
 //  4. it is ready: also while fewer than allowed are missing
 func (a *admission) restart() {
-	if a.admitsNone(restarted) {
+	if a.admitsNone(restarted) { // rule 1
 		return
 	}
 	m := a.m
@@ -97,11 +97,11 @@ func (a *admission) restart() {
 			if a.leaving[u] || a.starting(u.Key()) {
 				continue
 			}
-			if u.running() {
+			if u.running() { // otherwise rule 2
 				if allowed == 0 {
 					m.stalled = "a restart is in place and maxUnavailable is 0"
 				}
-				if underway >= allowed || u.ready() && out >= allowed {
+				if underway >= allowed || u.ready() && out >= allowed { // rules 3 and 4
 					continue
 				}
 				underway++

@@ -21,25 +21,26 @@ import (
 //  5. maxUnavailable is 0: the roll stalls
 //  6. those that get no request leave enough: these go
 //  7. those within the budget leave enough for one: these go, unless nothing would serve
-//     then and rule 8 leaves something that does
-//  8. generations of several roles, or of other ones than the new: as few units as are
-//     enough, down to one of each role; then the generation as a whole
-//  9. otherwise the roll stalls
+//     then and rule 10 leaves something that does
+//  8. all generations have the same one role: the roll stalls
+//  9. all that could go would not be enough: the roll stalls
+//  10. otherwise as few units as are enough go, down to one of each role, then the
+//     generation as a whole
 //
 // decided: it waits, or has let some go. unplaceable: rule 2 applied.
 func (a *admission) makeRoom(short []shortfall) (decided, unplaceable bool) {
 	if len(short) == 0 {
 		return false, false
 	}
-	if a.awaitsCount(short) {
+	if a.awaitsCount(short) { // rule 1
 		return true, false
 	}
 	need, unfit := a.placeable(short)
-	if unfit != nil {
+	if unfit != nil { // rule 2
 		a.m.stalled = a.whyUnplaceable(short, unfit)
 		return false, true
 	}
-	if set, ok := a.enough(need, eachAlone(a.notLeaving(proposeIdle(a.m)))); ok {
+	if set, ok := a.enough(need, eachAlone(a.notLeaving(proposeIdle(a.m)))); ok { // rules 3 and 4
 		a.grant(set, leaveIdleRoom)
 		a.reserve(need)
 		return true, false
@@ -55,11 +56,11 @@ func (a *admission) makeRoom(short []shortfall) (decided, unplaceable bool) {
 
 // letGo lets units go that serve.
 func (a *admission) letGo(need []shortfall) bool {
-	if a.m.nothingMayBeMissing() {
+	if a.m.nothingMayBeMissing() { // rule 5 of makeRoom
 		a.m.stalled = "no GPU is free for a replica beside the old ones, and maxUnavailable is 0" + missingText(need)
 		return false
 	}
-	if set, ok := a.enough(need, a.stayingOf(proposeUnchosen(a.m))); ok {
+	if set, ok := a.enough(need, a.stayingOf(proposeUnchosen(a.m))); ok { // rule 6 of makeRoom
 		a.grant(a.admit(wholePieces, set, 0), leaveIdleRoom)
 		a.reserve(need)
 		return true
@@ -67,17 +68,17 @@ func (a *admission) letGo(need []shortfall) bool {
 	set := a.admit(makesRoom, proposeReplaced(a.m), a.m.maxUnavailable(1))
 	fewer, enough := a.enough(need, a.stayingOf(proposePieces(a.m)))
 	switch {
-	case len(set) > 0 && a.enoughForOne(need, set):
+	case len(set) > 0 && a.enoughForOne(need, set): // rule 7 of makeRoom
 		if enough && !a.servesWithout(set) && a.servesWithout(fewer) {
 			set = a.admit(wholePieces, fewer, 0)
 		}
-	case !a.m.disagg() && len(a.m.strays) == 0:
+	case !a.m.disagg() && len(a.m.strays) == 0: // rule 8 of makeRoom
 		a.m.stalled = "no GPU is free for a replica beside the old ones, and as many as may be missing are not enough to make room" + missingText(need)
 		return false
-	case !enough:
+	case !enough: // rule 9 of makeRoom
 		a.m.stalled = "no GPU is free for the new generation beside the old one" + missingText(need)
 		return false
-	default:
+	default: // rule 10 of makeRoom
 		set = a.admit(wholePieces, fewer, 0)
 	}
 	a.grant(set, leaveForRoom)

@@ -34,7 +34,7 @@ func (r *round) judgeDeletions(s *server) {
 	for _, m := range s.models {
 		switch {
 		case m.Deleted == nil:
-		case m.DeletedForGood(), m.Accepted == 0 && r.deletionDue(m.Deleted):
+		case m.DeletedForGood(), m.Accepted == 0 && r.deletionDue(m.Deleted): // rules 1 and 2
 			m.deletion = deleted
 		case m.Accepted != 0:
 			open = append(open, m)
@@ -45,7 +45,7 @@ func (r *round) judgeDeletions(s *server) {
 	}
 	var undecided []*model
 	for _, m := range open {
-		if !guarded(m) && !r.deletedTogether(open, m, known) {
+		if !guarded(m) && !r.deletedTogether(open, m, known) { // otherwise rules 3 and 4
 			undecided = append(undecided, m)
 			continue
 		}
@@ -54,12 +54,12 @@ func (r *round) judgeDeletions(s *server) {
 	}
 	for _, m := range undecided {
 		switch {
-		case r.deletionDue(m.Deleted):
+		case r.deletionDue(m.Deleted): // rule 5
 			m.deletion = deleted
-		case s.held > 0:
+		case s.held > 0: // rule 6
 			m.deletion = held
 			s.held++
-		default:
+		default: // rule 6
 			m.deletion = held
 			r.checkAt(m.Deleted.At.Add(r.in.Policy.DeleteHold))
 		}

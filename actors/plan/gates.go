@@ -166,17 +166,17 @@ func (r *round) gate(m *model, a arrival) {
 	put := actors.Gate{Server: m.Server, Model: m.Name, ServedName: m.Spec.ServedName, Namespace: a.namespace,
 		Component: actors.Component(state.Slug(m.Spec.ServedName), state.RolePrefill), Seen: m.server.regs.Revision, Reason: actors.ReasonGenerationComing}
 	switch {
-	case len(a.gates) > 0 && r.settled(actors.GenerationKey{Server: m.Server, Namespace: a.namespace}, a):
+	case len(a.gates) > 0 && r.settled(actors.GenerationKey{Server: m.Server, Namespace: a.namespace}, a): // rule 1 of planGates
 		for _, g := range a.gates {
 			r.out.Lifts = append(r.out.Lifts, actors.Lift{Server: m.Server, Model: m.Name, Namespace: a.namespace, Lease: g.Lease, Reason: actors.ReasonGenerationWhole})
 		}
-	case !a.coming:
-	case len(a.gates) > 0:
+	case !a.coming: // rule 2 of planGates
+	case len(a.gates) > 0: // rule 3 of planGates
 		for _, g := range a.gates {
 			put.Lease = g.Lease
 			r.out.Gates = append(r.out.Gates, put)
 		}
-	case !a.registered && !a.listed:
+	case !a.registered && !a.listed: // rule 4 of planGates
 		r.out.Gates = append(r.out.Gates, put)
 	}
 }

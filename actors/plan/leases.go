@@ -30,7 +30,7 @@ func (r *round) planRevokes() {
 }
 
 func (r *round) revokeServer(s *server) {
-	asked := r.revokeDead(s)
+	asked := r.revokeDead(s) // rule 1 of planRevokes
 	if s.infra == nil && len(s.units) == 0 || len(r.in.Observed.Unreadable) > 0 {
 		return
 	}
@@ -38,7 +38,7 @@ func (r *round) revokeServer(s *server) {
 		if r.owners[i.Lease] > 0 || asked[i.Lease] || !ourNamespace(s, i.Namespace) || r.mayOwn(i) {
 			continue
 		}
-		if !r.lookedTwice(actors.LeaseKey{Server: s.Name, Lease: i.Lease}) {
+		if !r.lookedTwice(actors.LeaseKey{Server: s.Name, Lease: i.Lease}) { // rule 2 of planRevokes
 			continue
 		}
 		asked[i.Lease] = true

@@ -62,7 +62,6 @@ func proposeSurplus(r *role) []*unit {
 //     (docs/dynamo.md, "Between generations")
 //  2. those that were never ready, of a generation that never was
 //  3. those that do not run, of a generation that another old one superseded
-//  4. those that have exited and whose template is kept no more
 func proposeUseless(m *model) (out []*unit) {
 	serve := map[string]bool{} // old generations
 	for _, u := range m.units {
@@ -79,19 +78,15 @@ func proposeUseless(m *model) (out []*unit) {
 }
 
 func (m *model) useless(u *unit, serve map[string]bool) bool {
-	if u.is(serving) {
+	if u.is(serving) { // rule 1 of proposeUseless
 		return m.server.frontend.Known && !u.listed && m.unpaired(u)
 	}
 	t := m.templateOf(u.Generation)
 	proven := t != nil && t.Proven
-	switch {
-	case !proven && !u.everReady():
-		return true
-	case !u.running() && len(serve) > 0 && !serve[u.Generation]:
+	if !proven && !u.everReady() { // rule 2 of proposeUseless
 		return true
 	}
-	source, _ := m.source(u.Unit)
-	return u.State == state.UnitExited && source == nil
+	return !u.running() && len(serve) > 0 && !serve[u.Generation] // rule 3 of proposeUseless
 }
 
 // unpaired reports whether no unit of the other role of its generation is left, not even

@@ -40,20 +40,21 @@ func (w *renewal) ask(actor string, a actors.Attempt, reason, message string) {
 //  2. the actor died: recreate it and execute, by backoff
 //  3. the process exited: execute it in place, by backoff
 //  4. the actor was never told to execute: execute
-//  5. otherwise it is left alone
+//
+// Otherwise it is left alone.
 func proposeExited(u state.Unit, templates []actors.ActorTemplate, backoff state.BackoffSpec, now time.Time) renewal {
 	var w renewal
 	for _, t := range templates {
 		a, ok := findActor(u, t.Name)
 		switch {
 		case !ok && (u.State == state.UnitPending || u.State == state.UnitPlacing):
-		case !ok:
+		case !ok: // rule 1
 			w.ask(t.Name, actors.Attempt{Number: 1}, actors.ReasonNotExecuted, "actor "+t.Name+" does not exist")
-		case a.State == state.ActorDead:
+		case a.State == state.ActorDead: // rule 2
 			w.askByBackoff(u, a, actors.ReasonActorDied, backoff, now)
-		case a.State == state.UnitExited && a.Attempt > 0:
+		case a.State == state.UnitExited && a.Attempt > 0: // rule 3
 			w.askByBackoff(u, a, actors.ReasonExited, backoff, now)
-		case a.State == state.UnitExited:
+		case a.State == state.UnitExited: // rule 4
 			w.ask(t.Name, actors.Attempt{Number: 1}, actors.ReasonNotExecuted, "actor "+t.Name+" was never told what to execute")
 		}
 	}

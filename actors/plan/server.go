@@ -23,30 +23,30 @@ import (
 //  7. its etcd is another server's: nothing of it is started
 //  8. infra is missing, or parts of it need an execution: start
 func (r *round) planServer(s *server) {
-	if !r.acting || r.judgeOwner(s) {
+	if !r.acting || r.judgeOwner(s) { // rules 1 to 3
 		return
 	}
-	if s.Recovering || r.isHidden(state.UnitKey{Server: s.Name, Unit: actors.InfraUnit}) {
+	if s.Recovering || r.isHidden(state.UnitKey{Server: s.Name, Unit: actors.InfraUnit}) { // rule 4
 		return
 	}
 	asked := r.askedFor(s)
 	switch {
-	case asked && s.infra != nil && s.infra.Generation != s.Template.Generation:
+	case asked && s.infra != nil && s.infra.Generation != s.Template.Generation: // rule 5
 		s.recreating = true
 		s.blocked, s.blockedMessage = actors.WaitInfraStopping, "etcd or NATS move; every unit of the server starts again"
 		r.stopInfraWhenAlone(s, actors.ReasonInfraRecreated)
 		return
-	case !asked:
+	case !asked: // rule 6
 		r.stopInfraWhenAlone(s, actors.ReasonServerUnused)
 		return
 	}
-	if o := r.ownerOfEtcd(s); o != nil {
+	if o := r.ownerOfEtcd(s); o != nil { // rule 7
 		s.blocked, s.blockedMessage = actors.WaitForeignEtcd, foreignEtcdMessage(o)
 		if s.infra == nil {
 			return
 		}
 	}
-	r.ensureInfra(s)
+	r.ensureInfra(s) // rule 8
 }
 
 // ownerOfEtcd is the server whose etcd an external one turns out to be: one that manages
@@ -84,10 +84,10 @@ func (r *round) judgeOwner(s *server) bool {
 	for _, u := range s.foreign {
 		r.spoken[u.Key()] = true
 		switch {
-		case u.StoreID != "":
+		case u.StoreID != "": // rule 1 of planServer
 			s.blocked = actors.WaitNotOwner
 			s.blockedMessage = fmt.Sprintf("unit %s belongs to the spec store %s; give this server another name or use that store", u.Unit, u.StoreID)
-		case u.JobAlive && s.blocked == "":
+		case u.JobAlive && s.blocked == "": // rule 2 of planServer
 			s.blocked = actors.WaitCuratorAlive
 			s.blockedMessage = fmt.Sprintf("unit %s belongs to a Ray job that is alive; end that job or give this server another name", u.Unit)
 			if u.Message != "" {
@@ -109,7 +109,7 @@ func (r *round) judgeOwner(s *server) bool {
 		}
 		return false
 	}
-	for _, u := range leftovers {
+	for _, u := range leftovers { // rule 3 of planServer
 		r.suspect(u, actors.ReasonLeftover, "left under the server's name by a Ray job that is dead")
 	}
 	s.blocked, s.blockedMessage = actors.WaitLeftovers, fmt.Sprintf("%d units of a dead driver are swept first", len(leftovers))

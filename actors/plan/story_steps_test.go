@@ -28,6 +28,18 @@ var steps = map[string]func(s *story, words []string){
 	"actor-dies": func(s *story, words []string) {
 		s.each(words, func(u *state.Unit, a *state.Actor) { s.killActor(u, a) })
 	},
+	// untold UNIT: its actors were never told what to execute; unmade UNIT: they are not there.
+	"untold": func(s *story, words []string) {
+		s.each(words, func(u *state.Unit, a *state.Actor) {
+			delete(s.instances[u.Server], a.Lease)
+			*a = state.Actor{Name: a.Name, State: state.UnitExited}
+		})
+		s.unit(words[0]).State = state.UnitExited
+	},
+	"unmade": func(s *story, words []string) {
+		s.each(words, func(u *state.Unit, a *state.Actor) { delete(s.instances[u.Server], a.Lease) })
+		s.unit(words[0]).State, s.unit(words[0]).Actors = state.UnitExited, nil
+	},
 	"group-lost":     func(s *story, words []string) { s.losePlacement(s.unit(words[0])) },
 	"etcd-exits":     func(s *story, _ []string) { s.service(actors.LabelEtcd) },
 	"frontend-exits": func(s *story, _ []string) { s.service(actors.LabelFrontend) },

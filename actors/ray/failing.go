@@ -75,6 +75,7 @@ func (s *Supervisor) notice() state.RayNotice {
 }
 
 // failing judges whether an agent stays. The first rule that matches wins:
+//
 //  1. Something is the matter with the Ray cluster, and no agent is heard.
 //  2. Ray has refused the last submissions.
 //  3. The job that is there does not come up.
@@ -84,19 +85,19 @@ func (s *Supervisor) failing() state.AgentFailure {
 	s.ends.list = s.ends.recent()
 	n, j := len(s.ends.list), s.current
 	switch {
-	case s.trouble != (state.AgentFailure{}) && s.silenced():
+	case s.trouble != (state.AgentFailure{}) && s.silenced(): // rule 1
 		return s.trouble
-	case s.ends.refusals >= unstable:
+	case s.ends.refusals >= unstable: // rule 2
 		return failureOf(s.ends.refusal, "")
-	case j != nil && j.overdue != nil && j.healthy.IsZero():
+	case j != nil && j.overdue != nil && j.healthy.IsZero(): // rule 3
 		return failureOf(j.overdue, j.id)
-	case j != nil && !j.healthy.IsZero() && time.Since(j.healthy) >= s.ends.trusted(s.cfg.ResetAfter):
+	case j != nil && !j.healthy.IsZero() && time.Since(j.healthy) >= s.ends.trusted(s.cfg.ResetAfter): // rule 4
 		s.ends.list = nil
 		return state.AgentFailure{}
 	case n == 0, s.failures < unstable && n < flaps:
 		return state.AgentFailure{}
 	}
-	f := failureOf(s.ends.list[n-1].why, "")
+	f := failureOf(s.ends.list[n-1].why, "") // rule 5
 	f.Up = s.failures < unstable
 	return f
 }
