@@ -21,6 +21,8 @@ SEED ?=
 
 # Of rolls: how many of each kind on each request plane; 100 take about a quarter of an hour each.
 ROLLS ?= 20
+# Of failovers: how many of each kind; 50 take some four minutes.
+FAILOVERS ?= 50
 
 GO ?= go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -275,6 +277,10 @@ chaos: venv build examples ## Break a real fleet at random and want it whole aga
 .PHONY: rolls
 rolls: venv build examples ## Roll every kind of model under load, and want no request lost: ROLLS=20
 	@ROLLS=$(ROLLS) $(GO) test -count=1 -tags integration -timeout 8h -run 'TestRollMany' -v ./integration/
+
+.PHONY: failover
+failover: need-go bin/etcd ## Kill, stop and cut off the leading reconciler, and measure until the other one acts: FAILOVERS=50
+	@DYNCTL_TEST_FAILOVERS=$(FAILOVERS) $(GO) test -count=1 -timeout 2h -run TestFailover -v ./cmd/reconciler/
 
 .PHONY: bench
 bench: need-go bin/etcd ## Run the benchmarks

@@ -33,18 +33,23 @@ type ElectorOptions struct {
 
 // Elector takes part in the election of the one reconciler that acts.
 //
-// The lease is a key that its holder rewrites every second. A standby takes it
-// when it is deleted (the holder left) or when it has not changed for LeaseTTL on
-// the standby's own monotonic clock (the holder is gone), by compare-and-swap on
-// the revision that it saw. A holder steps down before LeaseTTL is over since it
-// sent the last renewal that succeeded. So no two clocks need agree. The store
-// drops the key by itself after LeaseTTL too.
+// The lease is a key that its holder rewrites three times in the time that it lasts,
+// which the lease itself says (see pace). A standby takes it by compare-and-swap on the
+// revision that it saw: when it is deleted (the holder left), when the NATS server that
+// has the holder's connection tells that this has ended (see presence), or when it has not
+// changed for the time that it lasts on the standby's own monotonic clock. A holder acts
+// over the connection alone on which the last renewal succeeded, and steps down before
+// the lease is over since it sent that. So no two clocks need agree. The store drops the
+// key by itself after LeaseTTL too.
 type Elector struct {
 	js    jetstream.JetStream
 	opts  ElectorOptions
 	terms chan Term
 
 	bucket *mirror[struct{}] // wakes, and finds what is no lease
+
+	pace  pace   // of Run's goroutine alone
+	ended uint64 // epoch of the last term here; of Run's goroutine alone
 
 	mu      sync.Mutex
 	leader  *Lease // as last seen; nil: none
@@ -105,18 +110,14 @@ func (e *Elector) Run(ctx context.Context) error {
 		if wait <= 0 {
 			if rev, lease, held := e.campaign(ctx, seen); held != nil {
 				e.lead(ctx, rev, lease, held)
-				seen = observedLease{}
+				seen, e.ended = observedLease{}, lease.Epoch
 				continue
 			}
 			// Somebody else was faster, or NATS is away: look again soon.
 			seen = seen.retry()
 			wait = LeaseRenew / 10
 		}
-		select {
-		case <-time.After(min(wait, LeaseRenew)):
-		case <-wake:
-		case <-ctx.Done():
-		}
+		e.await(ctx, &seen, wait, wake)
 	}
 	return nil
 }
@@ -128,6 +129,9 @@ type observedLease struct {
 	present bool
 	// foreign: what stands there is no lease; since counts from the last that was.
 	foreign bool
+	lease   Lease // where it is one
+	// left: whoever wrote this revision does not hold the lease any more.
+	left bool
 }
 
 // retry is what is left of it after a campaign that failed.
@@ -172,9 +176,16 @@ func (e *Elector) look(ctx context.Context, seen *observedLease) time.Duration {
 	if !seen.present || seen.rev != entry.rev || seen.foreign {
 		e.setLeader(&l)
 		// Counted from after the read: the holder sent it earlier than that.
-		*seen = observedLease{rev: entry.rev, since: time.Now(), present: true}
+		*seen = observedLease{rev: entry.rev, since: time.Now(), present: true, lease: l}
 	}
-	return time.Until(seen.since.Add(LeaseTTL))
+	switch {
+	case seen.left:
+		e.opts.Log.Warn("the connection of the leader to NATS has ended", "leader", l.Holder, "epoch", l.Epoch)
+		return 0
+	case l.Holder == e.opts.ID && l.Epoch == e.ended:
+		return 0 // left over from a term that ended here while it could not be released
+	}
+	return time.Until(seen.since.Add(l.lasts()))
 }
 
 // campaign tries to take the lease at the revision that was seen.
@@ -186,15 +197,15 @@ func (e *Elector) campaign(ctx context.Context, seen observedLease) (rev uint64,
 		e.opts.Log.Debug("no epoch to be had", "error", err)
 		return 0, Lease{}, nil
 	}
-	sent := time.Now()
-	l = Lease{Holder: e.opts.ID, Epoch: epoch, Since: sent.UTC(), Version: e.opts.Version}
+	sent, over := time.Now(), linkOf(e.js.Conn())
+	l = Lease{Holder: e.opts.ID, Epoch: epoch, Since: sent.UTC(), Version: e.opts.Version, LastsMS: LeaseTTL.Milliseconds()}
 	rev, err = e.write(try, l, seen.rev)
 	if err != nil {
 		e.opts.Log.Debug("lease not won", "epoch", epoch, "error", err)
 		return 0, Lease{}, nil
 	}
-	held = &holding{}
-	held.extend(sent)
+	held = &holding{nc: e.js.Conn()}
+	held.extend(sent, l.lasts(), over)
 	return rev, l, held
 }
 

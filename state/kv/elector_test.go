@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/state/kv/natsd/natsdtest"
 )
 
 // candidate is an elector that runs.
@@ -151,8 +150,8 @@ func TestTakeoverAfterACrash(t *testing.T) {
 	st.ready()
 	// The leader's connection runs through a gate that can be shut: it neither
 	// answers nor closes, as with a dead machine.
-	gate := newGate(t, strings.TrimPrefix(st.srv.URL(), "nats://"))
-	nc := must(nats.Connect("nats://"+gate.addr, nats.ReconnectBufSize(-1), nats.MaxReconnects(-1)))(t)
+	gate := natsdtest.NewGate(t, st.srv.URL())
+	nc := must(nats.Connect(gate.URL(), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1)))(t)
 	defer nc.Close()
 	leader := runElector(t, must(jetstream.New(nc))(t), ElectorOptions{ID: "first", Version: "v9"})
 	first := leader.term()
@@ -161,7 +160,7 @@ func TestTakeoverAfterACrash(t *testing.T) {
 	if l := must(client.GetLeader(t.Context()))(t); l.Holder != "first" || l.Epoch != first.Epoch || l.Version != "v9" {
 		t.Errorf("lease %+v", l)
 	}
-	gate.shut()
+	gate.Shut()
 	start := time.Now()
 	<-first.Ctx.Done()
 	if d := time.Since(start); d > LeaseTTL {
@@ -188,12 +187,13 @@ func TestTakeoverAfterACrash(t *testing.T) {
 // A paused process finds on waking that its lease is over, although no timer has
 // run yet.
 func TestPausedLeaderKnows(t *testing.T) {
-	h := &holding{}
-	h.extend(time.Now().Add(-LeaseTTL))
+	nc := newStore(t).dial().Conn()
+	h := &holding{nc: nc}
+	h.extend(time.Now().Add(-LeaseTTL), LeaseTTL, linkOf(nc))
 	if (Term{Epoch: 1, Ctx: t.Context(), held: h}).Held() {
 		t.Error("held after its time")
 	}
-	h.extend(time.Now())
+	h.extend(time.Now(), LeaseTTL, linkOf(nc))
 	if !(Term{Epoch: 1, Ctx: t.Context(), held: h}).Held() {
 		t.Error("not held right after a renewal")
 	}
@@ -244,71 +244,4 @@ func TestLeaseExpiresInTheStore(t *testing.T) {
 			t.Fatal("the lease did not expire within 10 s")
 		}
 	}
-}
-
-// gate is a TCP proxy that can stop passing anything on.
-type gate struct {
-	addr string
-	mu   sync.RWMutex
-	once sync.Once
-	l    net.Listener
-}
-
-func newGate(t *testing.T, target string) *gate {
-	t.Helper()
-	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	g := &gate{addr: l.Addr().String(), l: l}
-	var wg sync.WaitGroup
-	var conns []net.Conn
-	wg.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", target)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			conns = append(conns, in, out)
-			wg.Go(func() { g.pass(out, in) })
-			wg.Go(func() { g.pass(in, out) })
-		}
-	})
-	t.Cleanup(func() {
-		g.open()
-		_ = l.Close()
-		for _, c := range conns {
-			_ = c.Close()
-		}
-		wg.Wait()
-	})
-	return g
-}
-
-func (g *gate) pass(to io.WriteCloser, from io.Reader) {
-	defer to.Close()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		g.mu.RLock()
-		_, err = to.Write(buf[:n])
-		g.mu.RUnlock()
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (g *gate) shut() { g.mu.Lock() }
-
-func (g *gate) open() {
-	g.once.Do(func() {
-		g.mu.TryLock() // it may never have been shut
-		g.mu.Unlock()
-	})
 }

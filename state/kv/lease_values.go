@@ -30,6 +30,8 @@ func parseLease(e entry, last uint64) (Lease, error) {
 		return Lease{}, fmt.Errorf("holder %.40q; want the name of a reconciler", l.Holder)
 	case l.Epoch == 0:
 		return Lease{}, errors.New("epoch is 0; they count from 1")
+	case l.LastsMS < 0 || l.LastsMS > LeaseTTL.Milliseconds():
+		return Lease{}, fmt.Errorf("lastsMs %d; want %d at the most", l.LastsMS, LeaseTTL.Milliseconds())
 	case e.header.Get(headerTTL) == "":
 		return Lease{}, fmt.Errorf("it says that %.40q leads, and would never expire; no reconciler wrote it", l.Holder)
 	}

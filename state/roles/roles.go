@@ -117,6 +117,9 @@ const (
 	// SubjectCreds is where users are added and removed.
 	SubjectCreds    = "dynctl.reconciler.creds"
 	subjectsOfAgent = "dynctl.agent.>"
+	// SubjectPresence, with the epoch of a term behind it, is where the holder of the lease
+	// answers other reconcilers.
+	SubjectPresence = "dynctl.reconciler.presence"
 	events          = "DYNCTL_EVENTS"
 	// userInfo is where a NATS tells a user of its permissions.
 	userInfo = "$SYS.REQ.USER.INFO"
@@ -163,7 +166,7 @@ func reconciler() Grant {
 	return Grant{
 		Publish: []string{
 			"$KV.dynctl_specs.>", "$KV.dynctl_status.>", "$KV.dynctl_observed.>", "$KV.dynctl_lease.>",
-			"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "dynctl.events.>", subjectsOfAgent, subjectChecks, userInfo,
+			"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "dynctl.events.>", subjectsOfAgent, subjectChecks, SubjectPresence + ".*", userInfo,
 		},
 		// One that dials a NATS of somebody's has the inbox that every client has.
 		Subscribe: []string{InboxPrefix(Reconciler) + ".>", InboxPrefix(Admin) + ".>", "$KV.>", "dynctl.reconciler.>", "dynctl.events.>"},

@@ -99,7 +99,7 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	l.app.traces.round(in, result, l.putAt, term != nil && term.Held())
 	if term != nil && term.Held() {
 		l.suspects, l.unclaimed, l.whole = result.Suspects, result.Unclaimed, result.Whole
-		l.carryOut(ctx, *term, in, result, kept)
+		l.carryOut(term.Acting(), *term, in, result, kept)
 	}
 	l.rest(term, news, in, result)
 	return l.ended(result.NextCheck)
