@@ -249,6 +249,9 @@ func (e *Env) testRayletKilled(t *testing.T) {
 			t.Logf("the end:\n%s%s", s.Dynctl("status"), s.Dynctl("get", "units"))
 		}
 	})
+	if text := e.run(t, "", "doctor"); !strings.Contains(strings.Join(strings.Fields(text), " "), "3s after it was killed, 9s after it went silent") {
+		t.Errorf("doctor does not tell what a dead node costs:\n%s", text)
+	}
 	killed := time.Now()
 	Signal(t, raylets[victim], syscall.SIGKILL)
 	Eventually(t, time.Minute, "nothing stands on the dead node, and what fits runs", func() bool {

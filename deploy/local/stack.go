@@ -136,6 +136,9 @@ func environ(cfg Config) []string {
 		// authentication on by itself, and no node and no driver after it.
 		"RAY_AUTH_MODE=disabled",
 	}
+	if cfg.Nodes > 1 {
+		defaults = append(defaults, nodeHealth...)
+	}
 	for _, d := range defaults {
 		name, _, _ := strings.Cut(d, "=")
 		if _, set := os.LookupEnv(name); !set {

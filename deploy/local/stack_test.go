@@ -25,3 +25,22 @@ func TestEnviron(t *testing.T) {
 		t.Error("without a word a head would take whatever token lies in the home directory")
 	}
 }
+
+// TestNodeHealth: a cluster of several nodes notices a dead one soon, unless the machine's
+// user says otherwise.
+func TestNodeHealth(t *testing.T) {
+	for _, name := range []string{"RAY_health_check_period_ms", "RAY_health_check_timeout_ms"} {
+		t.Setenv(name, "") // puts it back
+		if err := os.Unsetenv(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("RAY_health_check_timeout_ms", "7000")
+	several, one := environ(Config{Nodes: 2}), environ(Config{Nodes: 1})
+	if !slices.Contains(several, "RAY_health_check_period_ms=1000") || slices.Contains(one, "RAY_health_check_period_ms=1000") {
+		t.Error("set for several nodes alone")
+	}
+	if slices.Contains(several, "RAY_health_check_timeout_ms=2000") || !slices.Contains(several, "RAY_health_check_timeout_ms=7000") {
+		t.Error("what the user has set does not count")
+	}
+}

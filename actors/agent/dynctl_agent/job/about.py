@@ -10,7 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from ..common.programs import search_path
-from .observed import Aside
+from . import nodehealth
+from .observed import Aside, NodeHealth
 
 # Programs may be installed while the agent runs.
 EVERY = 30.0
@@ -38,10 +39,12 @@ def binaries(bin_dirs: Sequence[str], inherited: Mapping[str, str]) -> dict[str,
 
 
 class About:
-    """Both, looked at again now and then."""
+    """All of it, looked at again now and then."""
 
-    def __init__(self, bin_dirs: Sequence[str]) -> None:
+    def __init__(self, bin_dirs: Sequence[str], session: str) -> None:
         self._bin_dirs = bin_dirs
+        self._session = session
+        self._gcs = 0
         self._looked_at = -EVERY
         self._found: Aside = {}
 
@@ -49,5 +52,14 @@ class About:
         """The fields of the heartbeat."""
         if time.monotonic() - self._looked_at >= EVERY:
             self._looked_at = time.monotonic()
-            self._found = {"versions": versions(), "binaries": binaries(self._bin_dirs, os.environ)}
+            found = binaries(self._bin_dirs, os.environ)
+            self._found = {"versions": versions(), "binaries": found, "nodeHealth": self._node_health()}
         return self._found
+
+    def _node_health(self) -> NodeHealth | None:
+        """As the GCS has it that runs now: one that was restarted is another process."""
+        found = nodehealth.of(self._gcs) if self._gcs else None
+        if found is None:
+            self._gcs = nodehealth.gcs(self._session)
+            found = nodehealth.of(self._gcs) if self._gcs else None
+        return found

@@ -48,7 +48,7 @@ class Agent:
         self._failed = asyncio.get_running_loop().create_future()
         await self._bus.connect(self._config)
         self._charge = Charge(self._config, self._bus, self._ray.session(), self._ray.node_ip())
-        about = About(self._config.bin_dirs)
+        about = About(self._config.bin_dirs, self._ray.session())
         await self._survey.begin(self._ray.node_id())
         self._charge.more = lambda: {**self._world.facts.counts(), **about.value()}
         self._world.in_charge, self._world.stale = self._charge.check, self._on_stale

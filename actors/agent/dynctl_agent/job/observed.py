@@ -114,12 +114,22 @@ class ObservedNode(Told):
     freeCpus: NotRequired[float]
 
 
+class NodeHealth(TypedDict):
+    """How Ray's GCS asks the nodes whether they live; times in milliseconds."""
+
+    initialDelayMs: int
+    periodMs: int
+    timeoutMs: int
+    failureThreshold: int
+
+
 class Aside(TypedDict, total=False):
     """What the heartbeat tells beside who is in charge: what the agent's node has, and the
     facts that wait to be stored or were given up."""
 
     versions: dict[str, str]
     binaries: dict[str, str]  # paths
+    nodeHealth: NodeHealth | None  # None: it cannot be seen
     factsSpooled: int
     factsDropped: int
 

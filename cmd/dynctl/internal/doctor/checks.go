@@ -101,6 +101,30 @@ func (d *Doctor) ray() {
 		d.found(CheckRay, Warn, "start Ray on it again, if it is not gone for good", "%s not alive: %s", prose.Plural(len(dead), "node"), prose.List(dead))
 	}
 	d.found(CheckRay, OK, "", "%s alive", prose.Plural(alive, "node"))
+	if alive > 1 {
+		d.nodeHealth()
+	}
+}
+
+// noticedLate is how long a node may be silent before Ray takes it for dead without a
+// warning: what ran on it serves nobody till then.
+const noticedLate = 30 * time.Second
+
+// nodeHealth says what the death of a node costs: until Ray tells of it nothing is placed
+// elsewhere.
+func (d *Doctor) nodeHealth() {
+	h := d.agent.NodeHealth
+	if h == nil || !h.Known() {
+		d.found(CheckRay, OK, "", "how soon Ray notices a dead node is not known: the agent does not see its GCS; "+
+			"by itself Ray takes 15s, and 1m5s for one that is silent")
+		return
+	}
+	result := OK
+	if h.Silent() > noticedLate {
+		result = Warn
+	}
+	d.found(CheckRay, result, "set RAY_health_check_* where the head of Ray is started; docs/healing.md has the values, and what they cost",
+		"units of a dead node come back elsewhere once Ray notices: %s after it was killed, %s after it went silent", h.Killed(), h.Silent())
 }
 
 // gpus says what there is, and what waits for more.

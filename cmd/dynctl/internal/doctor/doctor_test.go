@@ -111,3 +111,47 @@ func TestRayCluster(t *testing.T) {
 	}
 	t.Errorf("got %+v", findings)
 }
+
+// TestNodeHealth: doctor says what the death of a node costs, as the cluster is set.
+func TestNodeHealth(t *testing.T) {
+	client, _ := storetest.New(t)
+	observed, err := client.JetStream().KeyValue(t.Context(), kv.BucketObserved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(key, value string) {
+		t.Helper()
+		if _, err := observed.Put(t.Context(), key, []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rays := func(health string) (out []Finding) {
+		t.Helper()
+		put("agent", `{"incarnation": 1, "synced": true, "version": "1"`+health+`}`)
+		for _, f := range examine(t, client, 0) {
+			if f.Check == CheckRay && !strings.HasSuffix(f.Message, "alive") {
+				out = append(out, f)
+			}
+		}
+		return out
+	}
+	put("node.n1", `{"id": "n1", "alive": true, "head": true, "incarnation": 1}`)
+	const rayDefaults = `, "nodeHealth": {"initialDelayMs": 5000, "periodMs": 3000, "timeoutMs": 10000, "failureThreshold": 5}`
+	if got := rays(rayDefaults); len(got) > 0 {
+		t.Errorf("of one node: %+v", got)
+	}
+	put("node.n2", `{"id": "n2", "alive": true, "incarnation": 1}`)
+	for _, row := range []struct{ health, result, message string }{
+		{rayDefaults, Warn, "15s after it was killed, 1m5s after it went silent"},
+		{`, "nodeHealth": {"initialDelayMs": 1000, "periodMs": 1000, "timeoutMs": 2000, "failureThreshold": 3}`, OK, "3s after it was killed, 9s after it went silent"},
+		{`, "nodeHealth": null`, OK, "is not known"},
+		{``, OK, "is not known"},
+		{`, "nodeHealth": {"initialDelayMs": 1, "periodMs": -1, "timeoutMs": 1, "failureThreshold": 1}`, OK, "is not known"},
+		{`, "nodeHealth": {"initialDelayMs": 1, "periodMs": 9000000000000, "timeoutMs": 1, "failureThreshold": 9000000}`, OK, "is not known"},
+	} {
+		got := rays(row.health)
+		if len(got) != 1 || got[0].Result != row.result || !strings.Contains(got[0].Message, row.message) || (got[0].Next != "") != (row.result == Warn) {
+			t.Errorf("%s: %+v, want %s, %q", row.health, got, row.result, row.message)
+		}
+	}
+}
