@@ -321,7 +321,7 @@ func (w *world) killRaylet(ctx context.Context) (string, error) {
 	}
 	if infra { // etcd, NATS and the frontend move
 		w.strikeAll(infraLost)
-		w.awaitNATS(units)
+		w.awaitInfra(units, infraLost)
 	}
 	w.strike(units, victim.id, func(_ state.Unit, a state.Actor) bool { return a.Node == victim.id }, rayletKilled)
 	if err := kill(victim.pid, syscall.SIGKILL); err != nil {
@@ -354,7 +354,7 @@ func (w *world) removeInfraGroup(ctx context.Context) (string, error) {
 	for _, u := range units {
 		if u.Unit == "infra" && u.State == state.UnitRunning {
 			w.strikeAll(infraRemoved)
-			w.awaitNATS(units)
+			w.awaitInfra(units, infraRemoved)
 			_, err := w.ray.ask("remove " + u.PlacementGroup.Name)
 			return u.PlacementGroup.Name, err
 		}

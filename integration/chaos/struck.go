@@ -144,6 +144,15 @@ func (w *world) awaitNATS(units []state.Unit) {
 	}
 }
 
+// awaitInfra keeps every span open until all of infra has come back. What is to go serves
+// on for some seconds: a frontend ends when Ray takes its raylet for dead.
+func (w *world) awaitInfra(units []state.Unit, c cause) {
+	w.awaitNATS(units)
+	if a, err := actorOf(units, "Frontend"); err == nil {
+		w.awaitAnew("Frontend", a, c)
+	}
+}
+
 // strikeAll notes that no model can be served.
 func (w *world) strikeAll(c cause) {
 	w.open(frontendSpan, c)
