@@ -39,6 +39,7 @@ type entry struct {
 	header  nats.Header
 	at      time.Time // on the clock of the store
 	deleted bool      // a delete or purge marker; nothing else deletes
+	cut     bool      // the value was let go for want of room
 }
 
 func subject(bucket, key string) string { return "$KV." + bucket + "." + key }
@@ -166,32 +167,45 @@ const scanStraggler = 200 * time.Millisecond
 // does a consumer's own count hold such a key at every moment, so the keys that have to
 // arrive are those of the stream.
 func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, history bool) ([]entry, error) {
-	entries, err := scanDirect(ctx, js, bucket, filter, history)
+	entries, err := scanDirect(ctx, js, scanning{bucket: bucket, filter: filter, history: history})
 	if apart(err) {
 		return readThrough(ctx, js, readRequest{Bucket: bucket, Filter: filter, History: history}, err)
 	}
 	return entries, err
 }
 
-func scanDirect(ctx context.Context, js jetstream.JetStream, bucket, filter string, history bool) (entries []entry, err error) {
-	s, err := js.Stream(ctx, streamName(bucket))
+// scanning is what a scan reads.
+type scanning struct {
+	bucket, filter string
+	history        bool
+	// trim makes, for each try, what lets the value of an entry go that has arrived and is
+	// not needed: a bucket may hold more than memory does. nil: all are kept.
+	trim func() func(*entry)
+}
+
+func scanDirect(ctx context.Context, js jetstream.JetStream, r scanning) (entries []entry, err error) {
+	s, err := js.Stream(ctx, streamName(r.bucket))
 	if err != nil {
 		return nil, err
 	}
 	policy := jetstream.DeliverLastPerSubjectPolicy
-	if history {
+	if r.history {
 		policy = jetstream.DeliverAllPolicy
 	}
 	for _, patience := range scanPatience {
 		var missing map[string]uint64 // of history nothing is written again
-		if !history {
-			there, err := s.Info(ctx, jetstream.WithSubjectFilter(subject(bucket, filter)))
+		if !r.history {
+			there, err := s.Info(ctx, jetstream.WithSubjectFilter(subject(r.bucket, r.filter)))
 			if err != nil {
 				return nil, err
 			}
 			missing = there.State.Subjects
 		}
-		entries, err = scanOnce(ctx, s, readerConfig(bucket, filter, policy), patience, missing)
+		t := try{config: readerConfig(r.bucket, r.filter, policy), patience: patience, missing: missing, ahead: pullBytes(js), trim: func(*entry) {}}
+		if r.trim != nil {
+			t.trim = r.trim()
+		}
+		entries, err = t.scan(ctx, s)
 		whole := err == nil && len(missing) == 0
 		if whole || ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			break
@@ -200,13 +214,21 @@ func scanDirect(ctx context.Context, js jetstream.JetStream, bucket, filter stri
 	return entries, err // of keys that vanish in every try, those that are there
 }
 
-// scanOnce takes out of missing the subjects that it has read. While some are left, though
+// try is one try of a scan.
+type try struct {
+	config   jetstream.ConsumerConfig
+	patience time.Duration
+	missing  map[string]uint64 // subjects that have to arrive
+	ahead    int               // how many bytes the server sends that were not looked at yet
+	trim     func(*entry)
+}
+
+// scan takes out of missing the subjects that it has read. While some are left, though
 // nothing is on its way, it waits for them for scanStraggler.
-func scanOnce(
-	ctx context.Context, s jetstream.Stream, cfg jetstream.ConsumerConfig, patience time.Duration, missing map[string]uint64,
-) (entries []entry, err error) {
+func (t try) scan(ctx context.Context, s jetstream.Stream) (entries []entry, err error) {
+	missing := t.missing
 	bucket := strings.TrimPrefix(s.CachedInfo().Config.Name, streamName(""))
-	cons, err := s.CreateConsumer(ctx, cfg)
+	cons, err := s.CreateConsumer(ctx, t.config)
 	if err != nil {
 		return nil, err
 	}
@@ -215,13 +237,13 @@ func scanOnce(
 	if left == 0 && len(missing) == 0 {
 		return nil, nil
 	}
-	msgs, err := cons.Messages(jetstream.PullExpiry(10*heartbeat), jetstream.PullHeartbeat(heartbeat))
+	msgs, err := cons.Messages(jetstream.PullMaxBytes(t.ahead), jetstream.PullExpiry(10*heartbeat), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return nil, err
 	}
 	defer msgs.Stop()
 	for n := uint64(1); left > 0 || len(missing) > 0; n++ {
-		late, wait := left == 0, patience
+		late, wait := left == 0, t.patience
 		if late {
 			wait = scanStraggler
 		}
@@ -236,6 +258,7 @@ func scanOnce(
 			return nil, err
 		}
 		delete(missing, subject(bucket, e.key))
+		t.trim(&e)
 		entries = append(entries, e)
 	}
 	return entries, nil

@@ -165,7 +165,8 @@ func (o Reading) answer(ctx context.Context, js jetstream.JetStream, m *nats.Msg
 	}
 	var all []entry
 	for _, filter := range filters {
-		entries, err := scan(ctx, js, r.Bucket, filter, r.History)
+		trim := func() func(*entry) { return pageTrim(r.After) }
+		entries, err := scanDirect(ctx, js, scanning{r.Bucket, filter, r.History, trim})
 		if err != nil {
 			return nil, err
 		}
@@ -179,6 +180,19 @@ func (o Reading) answer(ctx context.Context, js jetstream.JetStream, m *nats.Msg
 	return pageOf(all, r, hide), nil
 }
 
+// pageTrim lets values go, of entries that come in the order of their revisions, which are
+// not on the first page after a revision: a page is small, and a bucket may not be.
+func pageTrim(after uint64) func(*entry) {
+	kept := 0
+	return func(e *entry) {
+		e.cut = e.rev > after && kept > readPage
+		if e.cut || e.rev <= after || len(e.value) > readMost {
+			e.value = nil
+		}
+		kept += len(e.value)
+	}
+}
+
 // pageOf is the first page of what comes after the request's revision.
 func pageOf(all []entry, r readRequest, hide func(string, []byte) []byte) readReply {
 	reply := readReply{Entries: []readEntry{}}
@@ -187,7 +201,7 @@ func pageOf(all []entry, r readRequest, hide func(string, []byte) []byte) readRe
 		if e.rev <= r.After {
 			continue
 		}
-		if size > readPage {
+		if size > readPage || e.cut {
 			reply.More = true
 			break
 		}
@@ -290,6 +304,6 @@ func (c *Client) poll(ctx context.Context, q *changes) {
 
 // cannotWatch reports whether this user can make no consumer.
 func (c *Client) cannotWatch(ctx context.Context) bool {
-	_, err := scanDirect(ctx, c.js, BucketStatus, "none", false)
+	_, err := scanDirect(ctx, c.js, scanning{bucket: BucketStatus, filter: "none"})
 	return apart(err)
 }

@@ -1,10 +1,14 @@
 package kv
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -139,6 +143,49 @@ func TestNarrower(t *testing.T) {
 	} {
 		if got := narrower(row[0], row[1]); got != row[2] {
 			t.Errorf("%q and %q: %q, want %q", row[0], row[1], got, row[2])
+		}
+	}
+}
+
+// A page is small where the bucket is not: of what is behind it no value is kept, and what
+// the server sends ahead is bounded too.
+func TestAReadKeepsAPageOfTheBucket(t *testing.T) {
+	js := newStore(t).ready()
+	c := New(js)
+	const values, size = 24, 512 << 10
+	for i := range values {
+		must(c.PutSpec(t.Context(), state.ServerKey(fmt.Sprint("s", i)), bytes.Repeat([]byte{byte('a' + i)}, size), PutOptions{}))(t)
+	}
+	pulls := must(js.Conn().SubscribeSync("$JS.API.CONSUMER.MSG.NEXT." + streamName(BucketSpecs) + ".*"))(t)
+	r := readRequest{Bucket: BucketSpecs, Filter: "server.>"}
+	short := func(_ string, value []byte) []byte { return value[:1] } // so that a page has room for what was not kept
+	var read []readEntry
+	for more := true; more; {
+		entries := must(scanDirect(t.Context(), js, scanning{r.Bucket, r.Filter, r.History, func() func(*entry) { return pageTrim(r.After) }}))(t)
+		kept := 0
+		for _, e := range entries {
+			kept += len(e.value)
+		}
+		if len(entries) != values || kept > readPage+size {
+			t.Fatalf("of %d entries %d bytes are kept, want at most a page of %d and one value", len(entries), kept, readPage)
+		}
+		reply := pageOf(entries, r, short)
+		if len(reply.Entries) == 0 {
+			t.Fatalf("an empty page after %d", r.After)
+		}
+		read = append(read, reply.Entries...)
+		r.After, more = read[len(read)-1].Rev, reply.More
+		var pull struct {
+			Bytes int `json:"max_bytes"`
+		}
+		m := must(pulls.NextMsg(10 * time.Second))(t)
+		if err := json.Unmarshal(m.Data, &pull); err != nil || pull.Bytes <= 0 || pull.Bytes > pullBytes(js) {
+			t.Fatalf("asks for %s at once, %v; want a bound of bytes", m.Data, err)
+		}
+	}
+	for i, e := range read {
+		if len(read) != values || string(e.Value) != string(rune('a'+i)) {
+			t.Fatalf("entry %d of %d is %q", i, len(read), e.Value)
 		}
 	}
 }
