@@ -167,9 +167,13 @@ const scanStraggler = 200 * time.Millisecond
 // does a consumer's own count hold such a key at every moment, so the keys that have to
 // arrive are those of the stream.
 func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, history bool) ([]entry, error) {
-	entries, err := scanDirect(ctx, js, scanning{bucket: bucket, filter: filter, history: history})
+	return scanning{bucket: bucket, filter: filter, history: history}.entries(ctx, js)
+}
+
+func (r scanning) entries(ctx context.Context, js jetstream.JetStream) ([]entry, error) {
+	entries, err := scanDirect(ctx, js, r)
 	if apart(err) {
-		return readThrough(ctx, js, readRequest{Bucket: bucket, Filter: filter, History: history}, err)
+		return readThrough(ctx, js, readRequest{Bucket: r.bucket, Filter: r.filter, History: r.history}, err)
 	}
 	return entries, err
 }

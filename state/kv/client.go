@@ -294,13 +294,19 @@ func (c *Client) ListSpecs(ctx context.Context) ([]SpecEntry, error) {
 }
 
 // SpecHistory reads the revisions of a spec that the bucket still holds (64 at
-// most), oldest first, deletions too. [ErrNotFound] when there are none.
+// most), oldest first, deletions too. Those over [state.MaxValueSize] come without their
+// values, which nobody may read. [ErrNotFound] when there are none.
 func (c *Client) SpecHistory(ctx context.Context, key state.Key) ([]SpecEntry, error) {
 	doing := "history of " + key.String()
 	if err := checkKey(key); err != nil {
 		return nil, wrap(doing, err)
 	}
-	entries, err := scan(ctx, c.js, BucketSpecs, key.String(), true)
+	tooLarge := func(e *entry) {
+		if e.size > state.MaxValueSize {
+			e.value = nil
+		}
+	}
+	entries, err := scanning{BucketSpecs, key.String(), true, func() func(*entry) { return tooLarge }}.entries(ctx, c.js)
 	if err != nil {
 		return nil, wrap(doing, err)
 	}

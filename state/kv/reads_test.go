@@ -189,3 +189,18 @@ func TestAReadKeepsAPageOfTheBucket(t *testing.T) {
 		}
 	}
 }
+
+// What is too large to be a spec is told in its history by its size alone.
+func TestAHistoryKeepsWhatMayBeRead(t *testing.T) {
+	c, key := New(newStore(t).ready()), state.ModelKey("a", "m")
+	for _, size := range []int{10, state.MaxValueSize, 4 << 20, 20, 4 << 20} {
+		must(c.PutSpec(t.Context(), key, bytes.Repeat([]byte("x"), size), PutOptions{}))(t)
+	}
+	var got []string
+	for _, e := range must(c.SpecHistory(t.Context(), key))(t) {
+		got = append(got, fmt.Sprintf("%d of %d", len(e.Value), e.Size))
+	}
+	if want := []string{"10 of 10", "524288 of 524288", "0 of 4194304", "20 of 20", "0 of 4194304"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}

@@ -65,6 +65,9 @@ func (l *loop) readPast(ctx context.Context, key state.Key) {
 	for _, e := range history {
 		x := accept.Entry{Key: key, Revision: e.Revision, Deleted: e.Deleted, At: e.At}
 		if !e.Deleted {
+			x.Err = state.CheckValueSize(e.Size) // a value over it is not there
+		}
+		if !e.Deleted && x.Err == nil {
 			x.Doc, x.Err = state.DecodeValue(key, e.Value)
 		}
 		entries = append(entries, x)
