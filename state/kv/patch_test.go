@@ -152,3 +152,38 @@ func TestPatchedViewsLeaveTheRestAtItsPlace(t *testing.T) {
 		t.Errorf("before %+v, after %+v", before[7].Status, after[7].Status)
 	}
 }
+
+// One change costs one change, beside however many keys: counted, so it does not matter how
+// fast or busy the machine is.
+func TestOneChangeAllocatesForItselfAlone(t *testing.T) {
+	const keys, atMost = 2000, 60
+	v := &Views{charge: &charge{}}
+	v.specs = newMirror(nil, mirrorConfig[struct{}]{keepMissing: true})
+	v.statuses = newMirror(nil, mirrorConfig[state.Status]{keepMissing: true})
+	v.observed = newMirror(nil, mirrorConfig[observation]{})
+	spec := func(i int) item[struct{}] { return item[struct{}]{entry: entry{key: fmt.Sprintf("model.a.m%04d", i)}} }
+	status := func(i int) item[state.Status] { return item[state.Status]{entry: spec(i).entry} }
+	unit := func(i int) item[observation] {
+		u := &state.Unit{Server: "a", Unit: fmt.Sprint(i), Incarnation: 1}
+		return item[observation]{entry: entry{key: unitKey(u.Key())}, val: observation{unit: u}}
+	}
+	v.observed.replace(item[observation]{entry: entry{key: keyAgent}, val: observation{agent: &state.Agent{Incarnation: 1}}})
+	for i := range keys {
+		v.specs.replace(spec(i))
+		v.statuses.replace(status(i))
+		v.observed.replace(unit(i))
+	}
+	for name, change := range map[string]func(){
+		"specs":    func() { v.specs.replace(spec(7)); v.Specs() },
+		"statuses": func() { v.statuses.replace(status(7)); _, _ = v.Statuses() },
+		"observed": func() { v.observed.replace(unit(7)); v.Observed() },
+	} {
+		change()
+		if n := testing.AllocsPerRun(10, change); n > atMost {
+			t.Errorf("%s: one change beside %d keys allocates %.0f times, want %d at most", name, keys, n, atMost)
+		}
+	}
+	if len(v.Specs().Entries) != keys || len(v.Observed().Units) != keys {
+		t.Errorf("%d specs, %d units", len(v.Specs().Entries), len(v.Observed().Units))
+	}
+}

@@ -41,3 +41,24 @@ func TestInstancesArePatched(t *testing.T) {
 		}
 	}
 }
+
+// One registration costs one, beside however many there are.
+func TestOneRegistrationAllocatesForItselfAlone(t *testing.T) {
+	const atMost = 12
+	c := newContents(listing{})
+	key := func(i int) string { return fmt.Sprintf("%scurator-1a2b3c4d/m%d/generate/%x", instancePrefix, i, i+1) }
+	for i := range 2000 {
+		c.apply(change{Key: key(i)})
+	}
+	c.registrations()
+	gone, back := change{Key: key(7), Deleted: true}, change{Key: key(7)}
+	n := testing.AllocsPerRun(10, func() {
+		c.apply(gone)
+		c.registrations()
+		c.apply(back)
+		c.registrations()
+	})
+	if n > atMost {
+		t.Errorf("a worker that goes and comes back beside 2,000 allocates %.0f times, want %d at most", n, atMost)
+	}
+}

@@ -404,3 +404,29 @@ func TestTargetsAreKeptWhileNothingIsKnown(t *testing.T) {
 		t.Errorf("%v %v %s", got, err, w.Header())
 	}
 }
+
+// A round in which one unit has changed costs that unit, beside however many rest.
+func TestMetricsOfOneChangeAllocateForItselfAlone(t *testing.T) {
+	const units, atMost = 2000, 60
+	m := newMetrics()
+	m.leader(true)
+	rest := make([]state.Unit, units)
+	r := actors.Result{Statuses: make([]state.Status, units)}
+	for i := range rest {
+		rest[i] = aWorker(1, nil)
+		rest[i].Unit = fmt.Sprintf("unit%05d", i)
+		r.Statuses[i] = state.Status{Kind: state.KindModel, Server: "default", Name: fmt.Sprintf("m%05d", i),
+			Placements: []state.PlacementStatus{{Unit: rest[i].Unit, State: "Ready"}}}
+	}
+	before := roundOf(time.Hour, rest...)
+	changed := slices.Clone(rest)
+	changed[7] = aWorker(1, nil)
+	changed[7].Unit = rest[7].Unit
+	after := roundOf(time.Hour, changed...)
+	m.round(before, r)
+	again := r
+	again.Statuses = slices.Clone(r.Statuses)
+	if n := testing.AllocsPerRun(10, func() { m.round(after, again); m.round(before, r) }); n > 2*atMost {
+		t.Errorf("one changed unit of %d allocates %.0f times, want %d at most", units, n/2, atMost)
+	}
+}
