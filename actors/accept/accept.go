@@ -295,42 +295,39 @@ func (a *accepter) acceptServers() {
 		return cmp.Or(cmp.Compare(a.revisionOf(state.ServerKey(x)), a.revisionOf(state.ServerKey(y))), cmp.Compare(x, y))
 	})
 	for _, name := range names {
-		s := a.servers[name]
-		if s.rests {
-			continue
+		if s := a.servers[name]; !s.rests {
+			a.acceptServer(s, a.entryOf(state.ServerKey(name)))
 		}
-		entry := a.entryOf(state.ServerKey(name))
-		ok := entry != nil
-		var e Entry
-		if ok {
-			e = *entry
-		}
-		s.SpecMissing = s.Explicit && (!ok || e.Missing)
-		if !ok {
-			continue
-		}
-		s.Revision = e.Revision
-		if s.Recovering || e.Missing && s.Accepted != 0 {
-			continue
-		}
-		s.RevisionIn = a.in.Created
-		if e.Deleted {
-			s.Deleted = a.deletion(e)
-			continue
-		}
-		if e.Err == nil && s.Accepted == e.Revision && state.SameBucket(s.AcceptedIn, a.in.Created) && sameDoc(s.raw, e.Doc.Raw) {
-			s.AcceptedIn = a.in.Created
-			continue
-		}
-		object, rejection := a.checkServer(s, e)
-		if rejection != nil {
-			s.Rejected = rejection
-			continue
-		}
-		s.object, s.raw, s.Accepted, s.Explicit, s.acceptedNow = object, e.Doc.Raw, e.Revision, true, true
-		a.claimEtcd(s)
-		s.AcceptedIn = a.in.Created
 	}
+}
+
+// acceptServer takes a new revision of one server, if there is one; e is its entry, if any.
+func (a *accepter) acceptServer(s *acceptedServer, e *Entry) {
+	s.SpecMissing = s.Explicit && (e == nil || e.Missing)
+	if e == nil {
+		return
+	}
+	s.Revision = e.Revision
+	if s.Recovering || e.Missing && s.Accepted != 0 {
+		return
+	}
+	s.RevisionIn = a.in.Created
+	if e.Deleted {
+		s.Deleted = a.deletion(*e)
+		return
+	}
+	if e.Err == nil && s.Accepted == e.Revision && state.SameBucket(s.AcceptedIn, a.in.Created) && sameDoc(s.raw, e.Doc.Raw) {
+		s.AcceptedIn = a.in.Created
+		return
+	}
+	object, rejection := a.checkServer(s, *e)
+	if rejection != nil {
+		s.Rejected = rejection
+		return
+	}
+	s.object, s.raw, s.Accepted, s.Explicit, s.acceptedNow = object, e.Doc.Raw, e.Revision, true, true
+	a.claimEtcd(s)
+	s.AcceptedIn = a.in.Created
 }
 
 func sameDoc(x, y json.RawMessage) bool {

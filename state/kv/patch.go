@@ -74,52 +74,60 @@ func patchObserved(view *state.Observed, items map[string]item[observation]) boo
 	if view.Agent == nil || len(view.Unreadable) > 0 {
 		return false
 	}
-	next := *view
-	units := patch[state.Unit]{list: view.Units, order: compareUnit}
-	nodes := patch[state.Node]{list: view.Nodes, order: compareNodes}
-	var gone map[state.UnitKey]uint64
+	p := observedPatch{Observed: *view, inCharge: view.Agent.Incarnation,
+		units: patch[state.Unit]{list: view.Units, order: compareUnit}, nodes: patch[state.Node]{list: view.Nodes, order: compareNodes}}
 	for key, it := range items {
-		if it.err != nil {
+		if it.err != nil || !p.put(key, it) {
 			return false
-		}
-		unit, isUnit := parseUnitKey(key)
-		_, wasGone := next.Gone[unit]
-		switch {
-		case key == keyAgent:
-			if it.deleted || it.val.agent == nil || it.val.agent.Incarnation != view.Agent.Incarnation {
-				return false
-			}
-			agent := *it.val.agent
-			next.Agent = &agent
-		case isUnit && it.deleted:
-			if gone == nil {
-				gone = cloned(next.Gone)
-				next.Gone = gone
-			}
-			gone[unit] = it.rev
-			next.LastGone = latest(next.LastGone, it.at)
-			units.put(state.Unit{Server: unit.Server, Unit: unit.Unit}, false)
-		case isUnit && wasGone:
-			return false
-		case it.deleted:
-			nodes.put(state.Node{ID: strings.TrimPrefix(key, nodePrefix)}, false)
-		case it.val.unit != nil:
-			units.put(*it.val.unit, it.val.unit.Incarnation == view.Agent.Incarnation)
-		case it.val.node != nil:
-			n := it.val.node
-			nodes.put(n.Node, n.Incarnation == 0 || n.Incarnation == view.Agent.Incarnation)
 		}
 	}
-	next.Units, next.Nodes = units.list, nodes.list
-	*view = next
+	p.Units, p.Nodes = p.units.list, p.nodes.list
+	*view = p.Observed
 	return true
 }
 
-func cloned(gone map[state.UnitKey]uint64) map[state.UnitKey]uint64 {
-	if gone == nil {
-		return map[state.UnitKey]uint64{}
+// observedPatch is a view on its way to the next one.
+type observedPatch struct {
+	state.Observed
+	inCharge uint64
+	units    patch[state.Unit]
+	nodes    patch[state.Node]
+	ownGone  bool // Gone is a copy
+}
+
+// put puts one item in its place, and reports whether it concerns itself alone.
+func (p *observedPatch) put(key string, it item[observation]) bool {
+	unit, isUnit := parseUnitKey(key)
+	switch u, n := it.val.unit, it.val.node; {
+	case key == keyAgent:
+		if it.deleted || it.val.agent == nil || it.val.agent.Incarnation != p.inCharge {
+			return false
+		}
+		p.Agent = new(*it.val.agent)
+	case isUnit && it.deleted:
+		p.gone(unit, it.entry)
+	case isUnit:
+		if _, wasGone := p.Gone[unit]; wasGone || u == nil {
+			return false
+		}
+		p.units.put(*u, u.Incarnation == p.inCharge)
+	case it.deleted:
+		p.nodes.put(state.Node{ID: strings.TrimPrefix(key, nodePrefix)}, false)
+	case n != nil:
+		p.nodes.put(n.Node, n.Incarnation == 0 || n.Incarnation == p.inCharge)
 	}
-	return maps.Clone(gone)
+	return true
+}
+
+func (p *observedPatch) gone(unit state.UnitKey, marker entry) {
+	if !p.ownGone {
+		if p.Gone, p.ownGone = maps.Clone(p.Gone), true; p.Gone == nil {
+			p.Gone = map[state.UnitKey]uint64{}
+		}
+	}
+	p.Gone[unit] = marker.rev
+	p.LastGone = latest(p.LastGone, marker.at)
+	p.units.put(state.Unit{Server: unit.Server, Unit: unit.Unit}, false)
 }
 
 func compareUnit(a, b state.Unit) int { return compareUnits(a.Key(), b.Key()) }

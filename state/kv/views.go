@@ -233,11 +233,13 @@ func (v *Views) Specs() SpecSnapshot {
 	}
 	d := v.specs.delta()
 	c.version, c.view.Synced, c.view.Created = d.version, d.synced, d.created
-	if !d.whole && patchSpecs(&c.view, d.items) {
-		return c.view
+	switch {
+	case d.whole:
+		c.view.Entries, c.view.Confirmed = specView(d.items, d.created)
+	case !patchSpecs(&c.view, d.items):
+		items, _, _ := v.specs.snapshot()
+		c.view.Entries, c.view.Confirmed = specView(items, d.created)
 	}
-	items, _, _ := v.specs.snapshot()
-	c.view.Entries, c.view.Confirmed = specView(items, d.created)
 	return c.view
 }
 
@@ -271,67 +273,6 @@ func shownSpec(it item[struct{}]) (SpecEntry, bool) {
 	return e, err == nil
 }
 
-// Stored is a status that is in force. A status that the bucket has lost without a delete
-// marker stays, with Revision 0, so that writing it makes it again. Where a value cannot be
-// read, the last one that could be stays in force at the revision of the value that is to
-// be written over; where there is none, the object has no status, and [Views.Unreadable]
-// names it.
-type Stored struct {
-	Key string // of the bucket, where anything may stand
-	// Object is what Key names; the zero value where that is no object.
-	Object state.Key
-	Status *state.Status
-	// Rewrite: it does not stand in the bucket, which has lost it, or holds something
-	// unreadable in its place.
-	Rewrite bool
-}
-
-// Statuses are the statuses by key, sorted; as long as one is what it was, it is at the
-// same place in memory. Synced is as in SpecSnapshot.
-func (v *Views) Statuses() (statuses []Stored, synced bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	c := &v.statusCache
-	if c.version != 0 && c.version == v.statuses.currentVersion() {
-		return c.view.statuses, c.view.synced
-	}
-	d := v.statuses.delta()
-	c.version, c.view.synced = d.version, d.synced
-	if d.whole {
-		c.view.statuses = statusView(d.items)
-	} else {
-		c.view.statuses = patchStatuses(c.view.statuses, d.items)
-	}
-	return c.view.statuses, c.view.synced
-}
-
-func statusView(items map[string]item[state.Status]) []Stored {
-	out := make([]Stored, 0, len(items))
-	for _, it := range items {
-		if s, ok := storedStatus(it); ok {
-			out = append(out, s)
-		}
-	}
-	slices.SortFunc(out, compareStored)
-	return out
-}
-
-func compareStored(a, b Stored) int { return strings.Compare(a.Key, b.Key) }
-
-func storedStatus(it item[state.Status]) (Stored, bool) {
-	if it.key == keyStoreID || !it.usable() {
-		return Stored{}, false
-	}
-	s := it.val
-	if it.missing {
-		s.Revision = 0
-	} else if it.held {
-		s.Revision = it.rev
-	}
-	object, _ := state.ParseKey(it.key) // the zero value where it names none
-	return Stored{Key: it.key, Object: object, Status: &s, Rewrite: it.missing || it.held}, true
-}
-
 // Observed is what the agent in charge reports, with its times on the clock of
 // the store.
 func (v *Views) Observed() state.Observed {
@@ -343,20 +284,28 @@ func (v *Views) Observed() state.Observed {
 		return c.view
 	}
 	believed := v.charge.believed()
-	if c.version != 0 && c.news == news && c.view.Agent != nil && it.usable() && it.val.agent != nil {
-		agent := *it.val.agent // it says what it did, and lives
-		c.version, c.view.Agent = version, &agent
-		c.view.Synced = synced && believed && agent.Synced
-		return c.view
+	if beats := c.version != 0 && c.news == news && c.view.Agent != nil; beats && it.usable() && it.val.agent != nil {
+		c.version, c.view.Agent = version, new(*it.val.agent) // it says what it did, and lives
+	} else {
+		synced = v.lookAtObserved(news)
 	}
-	d := v.observed.delta()
-	c.version, c.news = d.version, news // if it is another by now, the next call looks again
-	if d.whole || !patchObserved(&c.view, d.items) {
-		d.items, _, _ = v.observed.snapshot()
-		c.view = observe(d.items, d.synced && believed)
-	}
-	c.view.Synced = d.synced && believed && c.view.Agent != nil && c.view.Agent.Synced
+	c.view.Synced = synced && believed && c.view.Agent != nil && c.view.Agent.Synced
 	return c.view
+}
+
+// lookAtObserved brings the view to what has changed; v.mu is held. If the news are others
+// by now, the next call looks again.
+func (v *Views) lookAtObserved(news uint64) (synced bool) {
+	c, d := &v.observedCache, v.observed.delta()
+	c.version, c.news = d.version, news
+	switch {
+	case d.whole:
+		c.view = observe(d.items, d.synced)
+	case !patchObserved(&c.view, d.items):
+		items, _, _ := v.observed.snapshot()
+		c.view = observe(items, d.synced)
+	}
+	return d.synced
 }
 
 // Unreadable names the values that stand in the buckets now and cannot be read, by
