@@ -236,18 +236,19 @@ func (l *loop) aim(in actors.Input) {
 	for _, s := range slices.Sorted(maps.Keys(frontends)) {
 		settled[s] = true
 	}
-	for _, m := range in.Desired.Models {
+	for i := range in.Desired.Models {
+		m := &in.Desired.Models[i]
 		if m.Accepted == 0 {
 			continue
 		}
 		t := frontends[m.Server]
 		t.Models = append(t.Models, m.Spec.ServedName)
 		switch {
+		case l.oracle.planner.Rests(m.Key()):
+			t.Resting = append(t.Resting, m.Spec.ServedName)
 		case !isSettled(m):
 			settled[m.Server] = false
 			t.Moving = append(t.Moving, m.Spec.ServedName)
-		case l.oracle.planner.Rests(m.Key()):
-			t.Resting = append(t.Resting, m.Spec.ServedName)
 		}
 		frontends[m.Server] = t
 	}
@@ -259,7 +260,7 @@ func (l *loop) aim(in actors.Input) {
 }
 
 // isSettled reports whether the frontend's word on a model is not expected to change.
-func isSettled(m actors.DesiredModel) bool {
+func isSettled(m *actors.DesiredModel) bool {
 	if m.Status == nil || m.Deleted != nil || m.Status.Generation != m.Template.Generation {
 		return false
 	}

@@ -48,7 +48,14 @@ func (m *metrics) beginRestarts(in actors.Input) {
 	for _, s := range in.Desired.Servers {
 		m.beginServer(s.Name)
 	}
-	for _, d := range in.Desired.Models {
+	if models := in.Desired.Models; len(models) > 0 {
+		if m.declared == &models[0] {
+			return // the list of the round before
+		}
+		m.declared = &models[0]
+	}
+	for i := range in.Desired.Models {
+		d := &in.Desired.Models[i]
 		for _, r := range d.Template.Roles {
 			m.beginRestartsOf(restart{server: d.Server, model: d.Name, role: actors.RoleName(r.Role)})
 		}
