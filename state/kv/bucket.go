@@ -158,6 +158,15 @@ var scanPatience = []time.Duration{time.Second, time.Second, 2 * time.Second, 5 
 // scanStraggler is how long a try waits for what is being written again.
 const scanStraggler = 200 * time.Millisecond
 
+// scanning is what a scan reads.
+type scanning struct {
+	bucket, filter string
+	history        bool
+	// trim makes, for each try, what lets the value of an entry go that has arrived and is
+	// not needed: a bucket may hold more than memory does. nil: all are kept.
+	trim func() func(*entry)
+}
+
 // scan reads the entries under a filter ("unit.>"), oldest first: the newest of
 // each key, or all that history holds.
 //
@@ -176,15 +185,6 @@ func (r scanning) entries(ctx context.Context, js jetstream.JetStream) ([]entry,
 		return readThrough(ctx, js, readRequest{Bucket: r.bucket, Filter: r.filter, History: r.history}, err)
 	}
 	return entries, err
-}
-
-// scanning is what a scan reads.
-type scanning struct {
-	bucket, filter string
-	history        bool
-	// trim makes, for each try, what lets the value of an entry go that has arrived and is
-	// not needed: a bucket may hold more than memory does. nil: all are kept.
-	trim func() func(*entry)
 }
 
 func scanDirect(ctx context.Context, js jetstream.JetStream, r scanning) (entries []entry, err error) {
