@@ -77,10 +77,13 @@ type spent struct {
 func (r *rig) spend(on func()) spent {
 	r.tb.Helper()
 	var before, after runtime.MemStats
+	cost := r.cost() // which gathers all metrics: the looking is not part of what is looked at
+	cpu, at := r.cpu(), time.Now()
 	runtime.ReadMemStats(&before)
-	cost := r.cost()
 	on()
-	c := r.cost().since(cost)
 	runtime.ReadMemStats(&after)
+	wall, used := time.Since(at), r.cpu()-cpu
+	c := r.cost().since(cost)
+	c.cpu, c.wall = used, wall
 	return spent{c, after.TotalAlloc - before.TotalAlloc}
 }

@@ -216,12 +216,18 @@ func (r *rig) cost() roundCost {
 			c.rounds, c.planned = h.GetSampleCount(), h.GetSampleSum()
 		}
 	}
+	c.cpu = r.cpu()
+	return c
+}
+
+// cpu is what the process has used.
+func (r *rig) cpu() time.Duration {
+	r.tb.Helper()
 	var use syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
 		r.tb.Fatal(err)
 	}
-	c.cpu = time.Duration(use.Utime.Nano() + use.Stime.Nano())
-	return c
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }
 
 func (c roundCost) since(before roundCost) roundCost {
