@@ -33,6 +33,7 @@ const (
 	codeWrongSequence         jetstream.ErrorCode = 10071
 	codeWrongSequenceConstant jetstream.ErrorCode = 10164 // replicated streams
 	codeNoStorage             jetstream.ErrorCode = 10047
+	codeMadeMeanwhile         jetstream.ErrorCode = 10130 // at the end of a stream's restore
 	codeTooManyRequests       jetstream.ErrorCode = 10167
 )
 

@@ -18,7 +18,7 @@ const (
 	restoreRetries = 20
 )
 
-// Restore puts a backup in place of the store. It reads the backup twice, and
+// Restore puts a backup in place of the store. It reads the backup twice or more, and
 // changes nothing unless it is whole. A store that holds anything is not replaced
 // unless overwrite says so. A reconciler may run; what serves goes on. Errors:
 // [ErrBadBackup], [ErrNotEmpty], [ErrUnreachable].
@@ -32,15 +32,25 @@ func (c *Client) Restore(ctx context.Context, r io.ReadSeeker, overwrite bool) (
 			return info, err
 		}
 	}
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return info, err
-	}
 	done, err := c.announceRestore(ctx)
 	if err != nil {
 		return info, err
 	}
-	_, err = readBackup(r, func(s backupStream) (func([]byte) error, error) { return c.restoreStream(ctx, s) })
-	return info, errors.Join(wrap("restore", err), done())
+	return info, errors.Join(wrap("restore", c.restoreAll(ctx, r)), done())
+}
+
+// restoreAll restores all buckets, again where somebody who has not been told yet has made
+// one of them before its last part was there.
+func (c *Client) restoreAll(ctx context.Context, r io.ReadSeeker) error {
+	for try := 0; ; try++ {
+		if _, err := r.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, err := readBackup(r, func(s backupStream) (func([]byte) error, error) { return c.restoreStream(ctx, s) })
+		if !isCode(err, codeMadeMeanwhile) || try == restoreRetries || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // empty fails unless there is no store, or one that holds nothing but its id.
