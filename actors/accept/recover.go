@@ -12,10 +12,11 @@ import (
 )
 
 // recoverServers finds what was accepted of servers whose infra runs and whose status
-// does not say. What was accepted stands in the statuses; where one is lost, or cannot be read, and
-// units of its object run, accepting the newest revision as if it were the first could
-// roll or stop them: it may never have been accepted, or be rendered differently by
-// now. So what runs says what was accepted. The rules, first match wins:
+// does not say. What was accepted stands in the statuses; where one is lost, or cannot be
+// read, and units of its object run, accepting the newest revision as if it were the first
+// could roll or stop them: it may never have been accepted, or be rendered differently by
+// now. So what runs says what was accepted, of models too ([accepter.recoverModels]). The
+// rules, first match wins:
 //
 //  1. a revision renders to a generation that has units: that one was accepted, the
 //     newest such
