@@ -193,13 +193,14 @@ func (a *admission) tellWhatItAwaits(u *unit) {
 }
 
 // tellTurns says of replicas that find no room only because others are about to leave, or
-// have just left, that they take their turn: nobody has to scale anything down.
+// have just left, that they take their turn: nobody has to scale anything down. For a
+// generation that does not start nobody leaves.
 func (a *admission) tellTurns() {
 	m := a.m
 	short := func(w actors.Wait) bool {
 		return w.Reason == actors.ReasonInsufficientGPUs || w.Reason == actors.ReasonInsufficientCPUs
 	}
-	if m.stalled != "" || m.giveUp || !slices.ContainsFunc(m.waits, short) {
+	if m.stalled != "" || m.giveUp || m.failing() || !slices.ContainsFunc(m.waits, short) {
 		return
 	}
 	reason, message := actors.CondRolling, "it takes the place of a replica of the old generation, which leaves first"

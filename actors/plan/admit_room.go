@@ -19,13 +19,13 @@ import (
 //  3. what of it is being stopped anyway leaves enough: wait
 //  4. old units that serve nobody leave enough: these go
 //  5. maxUnavailable is 0: the roll stalls
-//  6. those that get no request leave enough: these go
+//  6. those that get no request leave enough, with those of rule 4: these go
 //  7. those within the budget leave enough for one: these go, unless nothing would serve
 //     then and rule 10 leaves something that does
 //  8. all generations have the same one role: the roll stalls
 //  9. all that could go would not be enough: the roll stalls
-//  10. otherwise as few units as are enough go, down to one of each role, then the
-//     generation as a whole
+//  10. otherwise as few units as are enough go, those of rule 4 first, then down to one of
+//     each role, then the generation as a whole
 //
 // decided: it waits, or has let some go. unplaceable: rule 2 applied.
 func (a *admission) makeRoom(short []shortfall) (decided, unplaceable bool) {
@@ -40,7 +40,7 @@ func (a *admission) makeRoom(short []shortfall) (decided, unplaceable bool) {
 		a.m.stalled = a.whyUnplaceable(short, unfit)
 		return false, true
 	}
-	if set, ok := a.enough(need, eachAlone(a.notLeaving(proposeIdle(a.m)))); ok { // rules 3 and 4
+	if set, ok := a.enough(need, a.idle()); ok { // rules 3 and 4
 		a.grant(set, leaveIdleRoom)
 		a.reserve(need)
 		return true, false
@@ -60,13 +60,13 @@ func (a *admission) letGo(need []shortfall) bool {
 		a.m.stalled = "no GPU is free for a replica beside the old ones, and maxUnavailable is 0" + missingText(need)
 		return false
 	}
-	if set, ok := a.enough(need, a.stayingOf(proposeUnchosen(a.m))); ok { // rule 6 of makeRoom
+	if set, ok := a.enough(need, a.withIdle(proposeUnchosen(a.m))); ok { // rule 6 of makeRoom
 		a.grant(a.admit(wholePieces, set, 0), leaveIdleRoom)
 		a.reserve(need)
 		return true
 	}
 	set := a.admit(makesRoom, proposeReplaced(a.m), a.m.maxUnavailable(1))
-	fewer, enough := a.enough(need, a.stayingOf(proposePieces(a.m)))
+	fewer, enough := a.enough(need, a.withIdle(proposePieces(a.m)))
 	switch {
 	case len(set) > 0 && a.enoughForOne(need, set): // rule 7 of makeRoom
 		if enough && !a.servesWithout(set) && a.servesWithout(fewer) {
@@ -240,7 +240,9 @@ func (a *admission) enough(need []shortfall, groups [][]*unit) (set []*unit, ok 
 	return slices.Concat(taken...), true
 }
 
-func eachAlone(units []*unit) [][]*unit {
+// idle are the old units that serve nobody, each as a group of its own.
+func (a *admission) idle() [][]*unit {
+	units := a.notLeaving(proposeIdle(a.m))
 	out := make([][]*unit, 0, len(units))
 	for _, u := range units {
 		out = append(out, []*unit{u})
@@ -252,8 +254,11 @@ func (a *admission) notLeaving(units []*unit) []*unit {
 	return slices.DeleteFunc(units, func(u *unit) bool { return a.leaving[u] })
 }
 
-// stayingOf are groups of units without those that this round stops already.
-func (a *admission) stayingOf(groups [][]*unit) (out [][]*unit) {
+// withIdle are groups of units that serve, without those that this round stops already,
+// behind those that serve nobody: what makes room for one role may not be of another role
+// whose count is full of such.
+func (a *admission) withIdle(groups [][]*unit) [][]*unit {
+	out := a.idle()
 	for _, group := range groups {
 		if group = a.notLeaving(group); len(group) > 0 {
 			out = append(out, group)

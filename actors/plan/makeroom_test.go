@@ -266,3 +266,41 @@ func TestAnEditInMidRollKeepsWhoServes(t *testing.T) {
 	w.run(10)
 	ready(t, w, key)
 }
+
+// What is left of a role of the old generation and serves nobody, also what has lost its
+// group, keeps no place from the new one: it goes together with what makes room.
+func TestARoleThatServesNobodyKeepsNoPlace(t *testing.T) {
+	const spec = "  mode: disagg\n  prefill: {replicas: 2}\n  decode: {replicas: 2}\n  update: {maxSurge: 0, maxUnavailable: 1}\n"
+	for _, hurt := range []string{state.RolePrefill, state.RoleDecode} {
+		for name, tc := range map[string]struct {
+			happens func(w *cluster, u *state.Unit)
+			before  string // another model's replicas, when the edit comes
+		}{
+			"its groups are lost": {func(w *cluster, u *state.Unit) { w.losePlacement(u) }, "  priority: 5\n  replicas: 2\n"},
+			"it exits at once":    {func(w *cluster, u *state.Unit) { w.exit(u, &u.Actors[0], 1) }, ""},
+		} {
+			t.Run(hurt+", "+name, func(t *testing.T) {
+				w := newCluster(node("1", 4))
+				key := w.put(model("a", spec))
+				w.run(8)
+				ready(t, w, key)
+				w.broken[w.statuses[key].Generation] = true // nothing of it starts any more
+				for _, u := range w.of("a") {
+					if u.Role == hurt {
+						tc.happens(w, u)
+					}
+				}
+				if tc.before != "" {
+					w.put(model("b", tc.before))
+					w.run(3)
+				}
+				w.put(model("a", spec+otherGeneration))
+				w.run(60)
+				available(t, w, key)
+				if c := w.condition(key, state.CondAvailable); c.Status != state.StatusTrue {
+					t.Log(strings.Join(w.journal, "\n"))
+				}
+			})
+		}
+	}
+}

@@ -87,3 +87,18 @@ func TestARollThatAStrangerKeepsOutStalls(t *testing.T) {
 	}
 	stalled(t, w, key, "free")
 }
+
+// Replicas of a generation that does not start are not told that they take their turn: the
+// old ones stay, so who comes after the model and waits for room can see for what.
+func TestAGenerationThatDoesNotStartHasNoTurn(t *testing.T) {
+	w := newCluster(node("1", 2))
+	const spec = "  replicas: 3\n  update: {maxUnavailable: 2}\n"
+	key := w.put(model("a", spec)) // never all are placed: there is none to fall back to
+	w.run(10)
+	w.edit(key, spec+otherGeneration, true)
+	w.run(120)
+	if c := w.condition(key, state.CondScheduled); c.Reason != actors.ReasonInsufficientGPUs {
+		t.Errorf("Scheduled = %+v, want %s\n%s", c, actors.ReasonInsufficientGPUs, strings.Join(w.journal, "\n"))
+	}
+	available(t, w, key)
+}
