@@ -2,10 +2,10 @@ package kv
 
 import (
 	"maps"
-	"slices"
 	"strings"
 
 	"dynctl/state"
+	"dynctl/state/sorted"
 )
 
 // What the views show is made anew where one key has changed by a copy of the list with
@@ -13,33 +13,6 @@ import (
 // compares finds them the same at a glance. Where more than that has changed, or anything
 // that concerns others than itself, the views are made from all items; both ways show the
 // same, which the tests compare.
-
-// patch is a sorted list that is changed here and there; the list that it began with stays
-// as it is.
-type patch[E any] struct {
-	list  []E
-	order func(a, b E) int
-	own   bool // list is a copy
-}
-
-// put has an element in its place, or nothing there.
-func (p *patch[E]) put(e E, there bool) {
-	i, found := slices.BinarySearchFunc(p.list, e, p.order)
-	if !there && !found {
-		return
-	}
-	if !p.own {
-		p.list, p.own = append(make([]E, 0, len(p.list)+1), p.list...), true
-	}
-	switch {
-	case !there:
-		p.list = slices.Delete(p.list, i, i+1)
-	case found:
-		p.list[i] = e
-	default:
-		p.list = slices.Insert(p.list, i, e)
-	}
-}
 
 // patchSpecs puts the items that have changed into a snapshot. It reports false where the
 // whole has to be looked at.
@@ -49,23 +22,23 @@ func patchSpecs(view *SpecSnapshot, items map[string]item[struct{}]) bool {
 			return false
 		}
 	}
-	p := patch[SpecEntry]{list: view.Entries, order: compareSpecs}
+	p := sorted.Of(view.Entries, compareSpecs)
 	for _, it := range items {
 		e, ok := shownSpec(it)
-		p.put(e, ok && it.err == nil)
+		p.Put(e, ok && it.err == nil)
 	}
-	view.Entries = p.list
+	view.Entries = p.List()
 	return true
 }
 
 func patchStatuses(list []Stored, items map[string]item[state.Status]) []Stored {
-	p := patch[Stored]{list: list, order: compareStored}
+	p := sorted.Of(list, compareStored)
 	for key, it := range items {
 		s, ok := storedStatus(it)
 		s.Key = key
-		p.put(s, ok)
+		p.Put(s, ok)
 	}
-	return p.list
+	return p.List()
 }
 
 // patchObserved is the same for what is observed. Another agent in charge, what cannot be
@@ -75,13 +48,13 @@ func patchObserved(view *state.Observed, items map[string]item[observation]) boo
 		return false
 	}
 	p := observedPatch{Observed: *view, inCharge: view.Agent.Incarnation,
-		units: patch[state.Unit]{list: view.Units, order: compareUnit}, nodes: patch[state.Node]{list: view.Nodes, order: compareNodes}}
+		units: sorted.Of(view.Units, compareUnit), nodes: sorted.Of(view.Nodes, compareNodes)}
 	for key, it := range items {
 		if it.err != nil || !p.put(key, it) {
 			return false
 		}
 	}
-	p.Units, p.Nodes = p.units.list, p.nodes.list
+	p.Units, p.Nodes = p.units.List(), p.nodes.List()
 	*view = p.Observed
 	return true
 }
@@ -90,8 +63,8 @@ func patchObserved(view *state.Observed, items map[string]item[observation]) boo
 type observedPatch struct {
 	state.Observed
 	inCharge uint64
-	units    patch[state.Unit]
-	nodes    patch[state.Node]
+	units    sorted.Patch[state.Unit]
+	nodes    sorted.Patch[state.Node]
 	ownGone  bool // Gone is a copy
 }
 
@@ -110,11 +83,11 @@ func (p *observedPatch) put(key string, it item[observation]) bool {
 		if _, wasGone := p.Gone[unit]; wasGone || u == nil {
 			return false
 		}
-		p.units.put(*u, u.Incarnation == p.inCharge)
+		p.units.Put(*u, u.Incarnation == p.inCharge)
 	case it.deleted:
-		p.nodes.put(state.Node{ID: strings.TrimPrefix(key, nodePrefix)}, false)
+		p.nodes.Put(state.Node{ID: strings.TrimPrefix(key, nodePrefix)}, false)
 	case n != nil:
-		p.nodes.put(n.Node, n.Incarnation == 0 || n.Incarnation == p.inCharge)
+		p.nodes.Put(n.Node, n.Incarnation == 0 || n.Incarnation == p.inCharge)
 	}
 	return true
 }
@@ -127,7 +100,7 @@ func (p *observedPatch) gone(unit state.UnitKey, marker entry) {
 	}
 	p.Gone[unit] = marker.rev
 	p.LastGone = latest(p.LastGone, marker.at)
-	p.units.put(state.Unit{Server: unit.Server, Unit: unit.Unit}, false)
+	p.units.Put(state.Unit{Server: unit.Server, Unit: unit.Unit}, false)
 }
 
 func compareUnit(a, b state.Unit) int { return compareUnits(a.Key(), b.Key()) }

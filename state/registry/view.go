@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"dynctl/state"
+	"dynctl/state/sorted"
 )
 
 // contents is what one etcd holds, as of a revision.
@@ -57,7 +58,7 @@ func (c *contents) apply(ch change) {
 // registrations is the contents as others read them.
 func (c *contents) registrations() state.Registrations {
 	r := state.Registrations{Known: true, ClusterID: c.ClusterID, Members: c.members, Revision: c.Revision}
-	for _, k := range sorted(c.gates) {
+	for _, k := range sortedKeys(c.gates) {
 		r.Gates = append(r.Gates, state.Gate{Namespace: k.namespace, Lease: k.lease})
 	}
 	r.Instances = c.list()
@@ -73,32 +74,21 @@ const patchAtMost = 8
 func (c *contents) list() []state.Instance {
 	if len(c.touched) > 1+len(c.shown)/patchAtMost {
 		c.shown = make([]state.Instance, 0, len(c.instances))
-		for _, k := range sorted(c.instances) {
+		for _, k := range sortedKeys(c.instances) {
 			c.shown = append(c.shown, c.instance(k))
 		}
 		clear(c.touched)
 		return c.shown
 	}
-	own := false
+	p := sorted.Of(c.shown, compareInstances)
 	for k := range c.touched {
 		now := c.instance(k)
-		i, found := slices.BinarySearchFunc(c.shown, now, compareInstances)
 		there := c.instances[k]
-		if there == found && (!there || c.shown[i] == now) {
-			continue
-		}
-		if !own {
-			c.shown, own = append(make([]state.Instance, 0, len(c.shown)+1), c.shown...), true
-		}
-		switch {
-		case !there:
-			c.shown = slices.Delete(c.shown, i, i+1)
-		case found:
-			c.shown[i] = now
-		default:
-			c.shown = slices.Insert(c.shown, i, now)
+		if was, found := p.Get(now); found != there || was != now {
+			p.Put(now, there)
 		}
 	}
+	c.shown = p.List()
 	clear(c.touched)
 	return c.shown
 }
@@ -113,7 +103,7 @@ func compareInstances(a, b state.Instance) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Component, b.Component), cmp.Compare(a.Lease, b.Lease))
 }
 
-func sorted(set map[workerKey]bool) []workerKey {
+func sortedKeys(set map[workerKey]bool) []workerKey {
 	return slices.SortedFunc(maps.Keys(set), func(a, b workerKey) int {
 		return cmp.Or(
 			cmp.Compare(a.namespace, b.namespace),

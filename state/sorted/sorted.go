@@ -1,0 +1,48 @@
+// Package sorted changes sorted lists that others may still read.
+package sorted
+
+import "slices"
+
+// Patch is a sorted list that is changed here and there. The list that it began with stays
+// as it is: the first change is made in a copy.
+type Patch[E any] struct {
+	list  []E
+	order func(a, b E) int
+	own   bool // list is a copy
+}
+
+// Of begins with a list that order sorts and in which no two elements compare equal.
+func Of[E any](list []E, order func(a, b E) int) Patch[E] {
+	return Patch[E]{list: list, order: order}
+}
+
+// Get is the element at the place of e.
+func (p *Patch[E]) Get(e E) (at E, found bool) {
+	if i, ok := slices.BinarySearchFunc(p.list, e, p.order); ok {
+		return p.list[i], true
+	}
+	return at, false
+}
+
+// Put has e at its place, or, unless it is there any more, nothing.
+func (p *Patch[E]) Put(e E, there bool) {
+	i, found := slices.BinarySearchFunc(p.list, e, p.order)
+	if !there && !found {
+		return
+	}
+	if !p.own {
+		p.list, p.own = append(make([]E, 0, len(p.list)+1), p.list...), true
+	}
+	switch {
+	case !there:
+		p.list = slices.Delete(p.list, i, i+1)
+	case found:
+		p.list[i] = e
+	default:
+		p.list = slices.Insert(p.list, i, e)
+	}
+}
+
+// List is the list as it is now. Where nothing was put it is the one that it began with, at
+// its place in memory.
+func (p *Patch[E]) List() []E { return p.list }
