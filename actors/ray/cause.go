@@ -38,17 +38,30 @@ const direct = "The above exception was the direct cause of the following except
 // Ray's message about it: the exception, what the shell said, what the agent said last
 // as an error; else the last line. Empty where there is none.
 func causeOf(text string) string {
+	r := readCause(text)
+	return clipCause(orElse(r.fatal, orElse(r.logged, r.last)))
+}
+
+// causeOfSilence is the line that says best why a job that lives sends no heartbeat: what
+// the agent tries again and warns of counts, too.
+func causeOfSilence(text string) string {
+	r := readCause(text)
+	return clipCause(orElse(r.fatal, orElse(r.logged, orElse(r.warned, r.last))))
+}
+
+func readCause(text string) causeReader {
 	var r causeReader
 	for raw := range strings.Lines(text) {
 		r.read(strings.TrimRight(ofWorker.ReplaceAllString(raw, ""), " \t\r\n"))
 	}
-	return clipCause(orElse(r.fatal, orElse(r.logged, r.last)))
+	return r
 }
 
 // causeReader looks for the cause in a log, line by line.
 type causeReader struct {
 	fatal  string // the last exception, or line that says why a process ended
 	logged string // the agent's last error
+	warned string // the agent's last warning that names an error
 	last   string // the last line that is neither part of a traceback nor the agent's
 
 	inFrames bool // of a traceback, whose exception follows
@@ -78,7 +91,7 @@ func (r *causeReader) read(line string) {
 	case spoken.MatchString(line):
 		r.fatal = line
 	case strings.HasPrefix(line, "{"):
-		r.logged = orElse(saidByAgent(line), r.logged)
+		r.saidByAgent(line)
 		return
 	}
 	r.last = line
@@ -96,18 +109,22 @@ func (r *causeReader) raised(line string) {
 	r.harmless, r.chained = false, false
 }
 
-// saidByAgent is what a line of the agent's own log says, if it is an error.
-func saidByAgent(line string) string {
+// saidByAgent takes a line of the agent's own log.
+func (r *causeReader) saidByAgent(line string) {
 	var said struct{ Level, Msg, Error, Reason string }
-	if json.Unmarshal([]byte(line), &said) != nil || said.Level != "error" {
-		return ""
+	if json.Unmarshal([]byte(line), &said) != nil {
+		return
 	}
-	for _, why := range []string{said.Error, said.Reason} {
-		if why != "" {
-			return said.Msg + ": " + why
-		}
+	text := said.Msg
+	if why := orElse(said.Error, said.Reason); why != "" {
+		text += ": " + why
 	}
-	return said.Msg
+	switch {
+	case said.Level == "error":
+		r.logged = text
+	case said.Level == "warn" && said.Error != "":
+		r.warned = text
+	}
 }
 
 // clipCause makes one line of it, no longer than a cause may be.
@@ -141,6 +158,8 @@ var ways = []struct {
 	{regexp.MustCompile(`(?i)cannot pickle|PicklingError|Could not serialize|RecursionError`),
 		"the agent cannot send its actors to Ray under this Python: run Ray with a Python from 3.10 to 3.14, and report this line with the version"},
 	{regexp.MustCompile(`(?i)No space left on device`), "make room on the disk of the Ray head"},
+	{regexp.MustCompile(`(?i)certificate.verify.failed|SSLError|SSLCert|TLS is demanded`),
+		"NATS does not prove to the agent what it is: see --tls-cert and --tls-ca, and that the host in --advertise-nats-url is one that the certificate names"},
 	{regexp.MustCompile(`(?i)authorization violation|permissions violation|nats: .*auth`),
 		"NATS refuses the agent: see the user and password in --advertise-nats-url, or in --nats-url"},
 	{regexp.MustCompile(`(?i)NoServersError|no servers available|Connect(?:ion)? ?(?:call failed|refused|RefusedError)|TimeoutError|Name or service not known`),

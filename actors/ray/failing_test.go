@@ -52,6 +52,7 @@ func TestCauseOfAJob(t *testing.T) {
 			"Job has not started yet.", "runtime_env_setup"},
 		{"a supervisor that does not start", "Job supervisor actor failed to start within 900.0 seconds. This timeout can be configured by setting the environment variable RAY_JOB_START_TIMEOUT_SECONDS.",
 			"Job supervisor actor failed to start within 900.0 seconds.", "ray status"},
+		{"a warning is no end", `{"level": "warn", "msg": "NATS error", "error": "TimeoutError()"}` + "\nKilled\n", "Killed", "too little memory"},
 		{"a killed job", "Job entrypoint command failed with exit code -9", "exit code -9", "too little memory"},
 		{"nothing", "\n \n", "", ""},
 		{"a very long line", "x " + strings.Repeat("é", 2000), "x é", ""},
@@ -201,23 +202,37 @@ func TestFailingWhilePending(t *testing.T) {
 	})
 }
 
-// The job runs and its agent never says anything: its log may know.
+// The job runs and its agent is never heard: its log may know, of what the agent tries
+// again.
 func TestFailingWithoutHeartbeat(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFakeRay()
-		cfg := configFor(t, f)
-		cfg.Heartbeat = func() (Heartbeat, bool) { return Heartbeat{Age: time.Hour}, true }
-		s, end := start(t, cfg, f)
-		defer end()
-		pass(time.Second)
-		f.set(func() {
-			f.jobs[s.State().JobID].log = `{"level": "error", "msg": "no NATS yet", "error": "ConnectionRefusedError(111, 'Connect call failed')"}`
+	warned := func(msg, err string) string {
+		return `{"level": "info", "msg": "the agent starts"}` + "\n" + `{"level": "warn", "msg": "` + msg + `", "error": "` + err + `"}` + "\n"
+	}
+	for _, test := range []struct{ name, log, cause, way string }{
+		{"nobody listens", warned("no NATS yet", "ConnectionRefusedError(111, 'Connect call failed')"), "no NATS yet: ConnectionRefusedError", "has to reach the reconciler's NATS"},
+		{"a certificate of another authority", warned("NATS error", "SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate (_ssl.c:992)')"), "unable to get local issuer", "--tls-ca"},
+		{"one for another host", warned("NATS error", `SSLCertVerificationError(1, \"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: IP address mismatch, certificate is not valid for '10.0.0.1'. (_ssl.c:992)\")`), "IP address mismatch", "--tls-ca"},
+		{"one that has ended", warned("NATS error", "SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:992)')"), "certificate has expired", "--tls-ca"},
+		{"a protocol that is too old", warned("NATS error", "SSLError(1, '[SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version (_ssl.c:992)')"), "protocol version", "--tls-ca"},
+		{"whoever answers speaks no TLS", warned("NATS error", "Error('nats: TLS is demanded, and whoever answers here speaks none')"), "speaks none", "--tls-ca"},
+		{"an error counts more than a warning", warned("NATS error", "TimeoutError()") + `{"level": "error", "msg": "the agent fails", "error": "OSError(28, 'No space left on device')"}` + "\n" + warned("NATS error", "TimeoutError()"), "the agent fails: OSError", "make room"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeRay()
+				cfg := configFor(t, f)
+				cfg.Heartbeat = func() (Heartbeat, bool) { return Heartbeat{Age: time.Hour}, true }
+				s, end := start(t, cfg, f)
+				defer end()
+				pass(time.Second)
+				f.set(func() { f.jobs[s.State().JobID].log = test.log })
+				pass(30 * time.Second)
+				if got := s.State().Failing; !strings.Contains(got.Message, "no heartbeat within 30s: ") || !strings.Contains(got.Message, test.cause) || !strings.Contains(got.Way, test.way) {
+					t.Errorf("%+v, want %q with %q", got, test.cause, test.way)
+				}
+			})
 		})
-		pass(30 * time.Second)
-		if got := s.State().Failing; !strings.Contains(got.Message, "no heartbeat within 30s: no NATS yet: ConnectionRefusedError") || !strings.Contains(got.Way, "--advertise-nats-url") {
-			t.Errorf("%+v", got)
-		}
-	})
+	}
 }
 
 // The dashboard answers and does not take the job.

@@ -228,7 +228,7 @@ func (s *Supervisor) silent(ctx context.Context, info utiltypes.RayJobInfo, afte
 		return e
 	}
 	e.what = fmt.Sprintf("runs and sends no heartbeat within %s", after)
-	e.cause = causeOf(s.client.log(ctx, e.job))
+	e.cause = causeOfSilence(s.client.log(ctx, e.job))
 	e.way = orElse(wayOf(e.cause), fmt.Sprintf("see that the Ray head can reach NATS at %s (--advertise-nats-url)", s.cfg.Agent().NATSURL))
 	return e
 }
