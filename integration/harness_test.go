@@ -162,7 +162,7 @@ func config(root, name string, o Options) (local.Config, error) {
 		Bin: bin, Venv: cmp.Or(o.Venv, os.Getenv("DYNCTL_VENV"), filepath.Join(root, ".venv")), RunDir: run, DataDir: filepath.Join(run, "data"), TempDir: tmp,
 		Nodes: cmp.Or(o.Nodes, 1), GPUs: cmp.Or(o.GPUs, 8), CPUs: cmp.Or(o.CPUs, 16), Progress: os.Stderr,
 		Ports:          local.Ports{Ray: ports[0], Dashboard: ports[1], Client: ports[2], NATS: ports[3], HTTP: ports[4]},
-		ReconcilerArgs: append([]string{storeClosed, "--policy", policy}, o.ReconcilerArgs...),
+		ReconcilerArgs: append(append([]string{storeClosed}, withoutTLS...), append([]string{"--policy", policy}, o.ReconcilerArgs...)...),
 	}, nil
 }
 
@@ -172,11 +172,14 @@ const (
 	storeOpen   = "--store-auth=false"
 )
 
-// restartWith ends the reconciler, and starts it again with that first argument.
-func (e *Env) restartWith(t *testing.T, first string) {
+// withoutTLS follows the first of them.
+var withoutTLS = []string{"--tls-cert=", "--tls-key=", "--tls-ca="}
+
+// restartWith ends the reconciler, and starts it again with other first arguments.
+func (e *Env) restartWith(t *testing.T, first ...string) {
 	t.Helper()
 	e.EndReconciler(t, syscall.SIGTERM)
-	e.cfg.ReconcilerArgs[0] = first // the stack's are the same
+	copy(e.cfg.ReconcilerArgs, first) // the stack's are the same
 	e.StartReconciler(t)
 }
 
@@ -195,6 +198,9 @@ func (e *Env) bringUp() error {
 func (e *Env) startReconciler(ctx context.Context) (err error) {
 	if e.ReconcilerPID, err = e.Stack.StartReconciler(); err != nil {
 		return err
+	}
+	if e.cfg.ReconcilerArgs[1] != withoutTLS[0] {
+		return nil // the port speaks TLS: who has started it waits with its authority
 	}
 	return e.Stack.WaitReady(ctx, 2*time.Minute)
 }

@@ -76,6 +76,7 @@ func TestDeathOfTheControlPlane(t *testing.T) {
 			RequireGone(t, a.PID)
 		}},
 		{"upgraded from a store that let everybody in", e.openAndClose},
+		{"to TLS, whose certificate is renewed and ends, and back", e.toTLSAndBack},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := *s

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -70,7 +71,8 @@ func (c *connFlags) resolve() (contexts.Connection, error) {
 		return conn, exit.Usagef("context %q: %s: %w", name, contexts.Path(name), err)
 	}
 	if !conn.LogsIn() {
-		conn.NKeyFile = c.onThisMachine(conn.NATSURL).NKeyFile
+		left := c.onThisMachine(conn.NATSURL)
+		conn.NKeyFile, conn.CAFile = left.NKeyFile, cmp.Or(conn.CAFile, left.CAFile)
 	}
 	return conn, nil
 }
@@ -79,7 +81,7 @@ func (c *connFlags) resolve() (contexts.Connection, error) {
 // credential that it has left here for its user.
 func (c *connFlags) onThisMachine(url string) contexts.Connection {
 	if c.dataDir != "" {
-		return contexts.Connection{NATSURL: cmp.Or(url, contexts.DefaultURL), NKeyFile: filepath.Join(c.dataDir, "creds", "admin.nk")}
+		return contexts.Connection{NATSURL: cmp.Or(url, contexts.DefaultURL), NKeyFile: filepath.Join(c.dataDir, "creds", "admin.nk"), CAFile: local.Authorities(c.dataDir)}
 	}
 	name, left, ok := local.Find(cmp.Or(url, contexts.DefaultURL))
 	if !ok && url == "" {
@@ -88,7 +90,7 @@ func (c *connFlags) onThisMachine(url string) contexts.Connection {
 	if !ok {
 		return contexts.Connection{NATSURL: cmp.Or(url, contexts.DefaultURL)}
 	}
-	return contexts.Connection{Name: name, NATSURL: cmp.Or(url, left.NATSURL), NKeyFile: left.NKeyFile}
+	return contexts.Connection{Name: name, NATSURL: cmp.Or(url, left.NATSURL), NKeyFile: left.NKeyFile, CAFile: left.CAFile}
 }
 
 // redacted is a NATS URL without its secrets.
@@ -117,11 +119,31 @@ func (a *app) connect(ctx context.Context) (*kv.Client, error) {
 	if conn.Name != "" {
 		from = " (context " + conn.Name + ")"
 	}
+	if kv.Untrusted(err) {
+		return nil, exit.Errorf(exit.Unreachable, "NATS at %s%s: %w; %s", redacted(conn.NATSURL), from, cause(err), notTrusted(conn, err))
+	}
 	if errors.Is(err, nats.ErrAuthorization) {
 		return nil, exit.Errorf(exit.Unreachable, "NATS at %s%s: %w; %s", redacted(conn.NATSURL), from, cause(err), notLetIn(conn))
 	}
 	return nil, exit.Errorf(exit.Unreachable, "cannot reach NATS at %s%s: %w; is the reconciler running? (start it with `make up`, or set %s)",
 		redacted(conn.NATSURL), from, cause(err), envNATSURL)
+}
+
+// notTrusted is what to do about a store that did not prove what it is.
+func notTrusted(conn contexts.Connection, err error) string {
+	if errors.Is(err, nats.ErrSecureConnWanted) {
+		return "it does not speak TLS: whoever answers there is not the one that was meant, or it was started without --tls-cert"
+	}
+	if _, named := errors.AsType[x509.HostnameError](err); named {
+		return "dial it under a name that its certificate has, or have one issued for this name"
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return "its certificate has ended, or a clock is wrong: renew the files of the reconciler's --tls-cert and --tls-key"
+	}
+	if conn.CAFile != "" {
+		return conn.CAFile + " does not hold the authority of its certificate: put the file of the reconciler's --tls-ca there"
+	}
+	return "name the authority of its certificate: dynctl context add NAME --nats-url " + redacted(conn.NATSURL) + " --ca FILE"
 }
 
 // notLetIn is what to do about a store that did not let somebody in.

@@ -142,6 +142,9 @@ func makeSecret(u *roles.User, c *kv.Client, password bool) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("URL of the store: %w", err)
 		}
+		if c.JetStream().Conn().TLSRequired() {
+			at.Scheme = "tls" // nats:// would go on without, where whoever answers wants that
+		}
 		at.User = url.UserPassword(u.Name, u.Password)
 		return at.String(), nil
 	}

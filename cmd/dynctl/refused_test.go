@@ -51,7 +51,7 @@ func TestAClosedStoreSaysHowToGetIn(t *testing.T) {
 			t.Errorf("%v: exit code %d: %s", row.args, code, said)
 		}
 	}
-	if _, err := local.Write(server.URL(), data, creds.SeedPath(natsd.UserAdmin)); err != nil {
+	if _, err := local.Write(server.URL(), data, creds.SeedPath(natsd.UserAdmin), ""); err != nil {
 		t.Fatal(err)
 	}
 	// It is in: what is missing now is the store, which a reconciler would have made.

@@ -149,10 +149,10 @@ func wants(t *testing.T, example, manifests string) {
 		"open-nats.yaml":    {"replicas: 3", "namespace: ml", "value: \"ml/prod\"", "resources: [secrets]\n    resourceNames: [\"ray-token\"]"},
 		"account.yaml":      {"\"ray:write\""},
 		"rayservice.yaml":   {"--rayservice=$(RAY_SERVICE)", "resources: [rayservices]", "resourceNames: [\"chat-ray-token\"]", "--nats-url-file=/etc/dynctl/nats/nats.url"},
-		"address.yaml":      {"name: RAY_AUTH_TOKEN", "automountServiceAccountToken: false", "--nats-url=tls://"},
+		"address.yaml":      {"name: RAY_AUTH_TOKEN", "automountServiceAccountToken: false", "--nats-url=tls://", "--tls-ca=/etc/dynctl/nats-ca/ca.crt", "secret: {secretName: nats-authority, defaultMode: 0440}"},
 		"monitoring.yaml": {"kind: ServiceMonitor", "kind: PrometheusRule", "{{ $labels.model }}", "kind: ScrapeConfig", "release: kube-prometheus-stack", "credentials: {name: dynctl-http, key: token}",
 			"url: https://", "secret: {name: dynctl-tls, key: ca.crt}", "scheme: https\n"},
-		"everything.yaml": {"@sha256:0123", "resources: [secrets]\n    resourceNames: [\"sters-of-a-team-whose-names-are-long-in-production\"]", "storageClassName: \"fast\"", "secretName: fleet-viewer", "--tls-key=/etc/dynctl/tls/tls.key", "scheme: HTTPS}", "configMap: {name: fleet-policy}", "--policy=/etc/dynctl/policy/policy.yaml"},
+		"everything.yaml": {"@sha256:0123", "resources: [secrets]\n    resourceNames: [\"sters-of-a-team-whose-names-are-long-in-production\"]", "storageClassName: \"fast\"", "secretName: fleet-viewer", "--tls-key=/etc/dynctl/tls/tls.key", "--tls-ca=/etc/dynctl/tls/ca.crt", "scheme: HTTPS}", "configMap: {name: fleet-policy}", "--policy=/etc/dynctl/policy/policy.yaml"},
 		"bare.yaml":       {"claimName: dynctl-store", "serviceAccountName: reconciler"},
 	}[example] {
 		if !strings.Contains(manifests, want) {
@@ -180,6 +180,7 @@ func TestRefused(t *testing.T) {
 		{"ray.cluster=a,replicas=2", "several replicas need one NATS"},
 		{"ray.cluster=a,nats.url=nats://u:p@n:4222", "nats.urlSecret.name"},
 		{"ray.cluster=a,nats.url=nats://n:4222,nats.urlSecret.name=s", "set one of them"},
+		{"ray.cluster=a,nats.caSecret.name=s", "nats.caSecret is for an external NATS"},
 		{"ray.service=a,ray.auth.mode=token", "ray.auth.secretName"},
 		{"ray.service=a,ray.auth.mode=kubernetes", "RayClusters alone"},
 		{"ray.address=http://h:8265,ray.namespace=ml", "ray.address needs none"},

@@ -39,7 +39,10 @@ func Connect(ctx context.Context, natsURL string, opts ...nats.Option) (*Client,
 	nc, err := nats.Connect(natsURL, append(all, opts...)...)
 	if err != nil {
 		way := "start a reconciler there, or name another with DYNCTL_NATS_URL"
-		if errors.Is(err, nats.ErrAuthorization) {
+		switch {
+		case Untrusted(err):
+			way = wayUntrusted
+		case errors.Is(err, nats.ErrAuthorization):
 			way = "nobody is let in without a credential: " + WayIn
 		}
 		return nil, fmt.Errorf("%w at %s: %w: %s", ErrUnreachable, Redact(natsURL), RedactError(err), way)

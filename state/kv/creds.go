@@ -90,8 +90,8 @@ func (c *Client) askCreds(ctx context.Context, ask any) ([]roles.User, error) {
 var ErrRefused = errors.New("refused")
 
 // Open reports whether a NATS lets somebody without a credential read the store.
-func Open(ctx context.Context, natsURL string) bool {
-	c, err := Connect(ctx, natsURL, nats.NoReconnect(), nats.Name("dynctl: is the door open?"))
+func Open(ctx context.Context, natsURL string, opts ...nats.Option) bool {
+	c, err := Connect(ctx, natsURL, append([]nats.Option{nats.NoReconnect(), nats.Name("dynctl: is the door open?")}, opts...)...)
 	if err != nil {
 		return false
 	}

@@ -15,6 +15,7 @@ class TestConfig(unittest.TestCase):
         self.assertNotIn("hush", base64.b64decode(text).decode())
         self.assertEqual({"token": "t"}, Config.decode(text, json.dumps({"token": "t"})).nats_options())
         self.assertEqual({}, Config.decode(text).nats_options())
+        self.assertFalse(Config.decode(text).demands_tls())
         inbox = json.dumps({"user": "me", "inboxPrefix": "_INBOX_agent"})
         self.assertEqual({"user": "me", "inbox_prefix": "_INBOX_agent"}, Config.decode(text, inbox).nats_options())
 

@@ -39,6 +39,8 @@ type App struct {
 
 	natsd     *natsd.Server
 	creds     *natsd.Creds             // nil: the embedded store lets everybody in, or there is none
+	natsTLS   bool                     // the embedded store speaks TLS
+	lastCA    atomic.Pointer[string]   // the authorities of an external store, as they could be read last
 	open      atomic.Bool              // an external store lets everybody in
 	lacks     atomic.Pointer[[]string] // what this reconciler may not do in an external store
 	nc        *nats.Conn

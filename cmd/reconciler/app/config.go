@@ -49,8 +49,10 @@ type Config struct {
 	HTTPAllowedHosts []string
 	// HTTPTokenFile holds what clients from other machines prove themselves by.
 	HTTPTokenFile string
-	// TLSCert and TLSKey are files of what HTTP proves itself by; empty: plain HTTP.
-	TLSCert, TLSKey string
+	// TLSCert and TLSKey are files of what HTTP and the embedded NATS prove themselves by;
+	// empty: neither speaks TLS. TLSCA is one of the authorities that NATS, embedded or not,
+	// is checked against; empty: the system's.
+	TLSCert, TLSKey, TLSCA string
 	// Policy is the file of what specs may ask for; empty: the defaults of package policy.
 	Policy string
 	// BinDirs are directories on the Ray nodes that hold etcd and nats-server.
@@ -132,8 +134,9 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 		"host names, with commas between them, under which --http may be asked besides loopback and its own address; *.NAME: all below a name")
 	fs.StringVar(&c.HTTPTokenFile, "http-token-file", "",
 		"file (mode 0600) of tokens for --http, one a line, TOKEN or ROLE TOKEN (viewer, viewer-logs, admin), read again when it changes; empty: other machines get /healthz alone")
-	fs.StringVar(&c.TLSCert, "tls-cert", "", "file of the certificate of --http, with its chain, as PEM; read again when it changes; empty: plain HTTP")
+	fs.StringVar(&c.TLSCert, "tls-cert", "", "file of the certificate of --http and of the embedded NATS, with its chain, as PEM; read again when it changes; empty: no TLS")
 	fs.StringVar(&c.TLSKey, "tls-key", "", "file (mode 0600) of its key")
+	fs.StringVar(&c.TLSCA, "tls-ca", "", "file of the authorities, as PEM, that the certificate of NATS (with --nats-url: the external one's) is checked against; empty: the system's")
 	fs.StringVar(&c.Policy, "policy", "", "file of what specs may ask for, read again when it changes (dynctl schema policy); empty: the defaults, which docs/policy.md lists")
 	fs.Var(listFlag{&c.BinDirs}, "bin-dir", "directory on the Ray nodes with etcd and nats-server (may be repeated)")
 	fs.StringVar(&c.CacheDir, "cache-dir", "~/.cache/dynctl", "directory on the Ray nodes in which vLLM keeps what it compiles, for the next worker; off: nowhere")
@@ -224,6 +227,9 @@ func (c *Config) checkStore() error {
 	}
 	if c.Limits.Objects < 1 || c.Limits.Servers < 1 || min(c.Limits.CurrentBytes, c.Limits.SpecBytes, c.Limits.StatusBytes) < 1<<20 {
 		return fmt.Errorf("%w: --max-objects and --max-servers have to be at least 1, --max-current-bytes, --max-spec-bytes and --max-status-bytes 1048576", ErrUsage)
+	}
+	if c.TLSCA != "" && c.NATSURL == "" && c.TLSCert == "" {
+		return fmt.Errorf("%w: --tls-ca %s is for a NATS with TLS, and the embedded one has none: pass --tls-cert and --tls-key, too", ErrUsage, c.TLSCA)
 	}
 	if c.Repair && c.NATSURL != "" {
 		return fmt.Errorf("%w: --repair is for the embedded NATS, and --nats-url %s is not: repair its store where it runs", ErrUsage, kv.Redact(c.NATSURL))

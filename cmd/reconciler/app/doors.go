@@ -42,6 +42,12 @@ func (a *App) agentCreds() (natsURL string, creds map[string]string) {
 	if creds == nil && a.creds != nil {
 		creds = map[string]string{"user": natsd.UserAgent, "password": a.creds.AgentPassword(), "inboxPrefix": roles.InboxPrefix(roles.Agent)}
 	}
+	if ca := a.agentAuthorities(); ca != "" {
+		if creds == nil {
+			creds = map[string]string{}
+		}
+		creds["ca"] = ca
+	}
 	return natsURL, creds
 }
 
@@ -56,10 +62,18 @@ func (a *App) leaveContext() {
 		dir = a.cfg.DataDir
 	}
 	seed := filepath.Join(dir, "creds", filepath.Base(a.creds.SeedPath(natsd.UserAdmin)))
-	name, err := local.Write(dialable(a.natsURL()), dir, seed)
+	ca := a.contextAuthorities()
+	if err := local.LeaveAuthorities(dir, ca); err != nil {
+		a.log.Warn("dynctl --data-dir will not know the authority of the store", "err", err, "fix", "see who owns the directory with the credentials")
+	}
+	name, err := local.Write(a.contextURL(), dir, seed, ca)
 	if err != nil {
+		flags := " --nkey " + seed
+		if ca != "" {
+			flags += " --ca " + ca
+		}
 		a.log.Warn("no context for dynctl on this machine", "err", err, "creds", filepath.Dir(seed),
-			"fix", "dynctl context add NAME --nats-url "+dialable(a.natsURL())+" --nkey "+seed+", or start this and dynctl with the same XDG_CONFIG_HOME, a directory that may be written")
+			"fix", "dynctl context add NAME --nats-url "+a.contextURL()+flags+", or start this and dynctl with the same XDG_CONFIG_HOME, a directory that may be written")
 		return
 	}
 	a.log.Info("the store lets nobody in without a credential; dynctl on this machine has one", "context", name, "creds", filepath.Dir(seed))
@@ -188,7 +202,7 @@ func (a *App) watchDoors(ctx context.Context) error {
 	bare, _ := splitCredentials(a.cfg.NATSURL)
 	for {
 		looking, cancel := context.WithTimeout(ctx, doorsPatience)
-		open := kv.Open(looking, bare)
+		open := kv.Open(looking, bare, a.authorities()...)
 		lacks := a.store.MissingRights(looking, roles.User{Name: natsd.UserReconciler, Role: roles.Reconciler})
 		a.lacks.Store(&lacks)
 		cancel()

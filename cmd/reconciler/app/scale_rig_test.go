@@ -34,6 +34,8 @@ type rig struct {
 	dataDir string
 	// policy is its --policy.
 	policy string
+	// configure changes what is not set here; nil: nothing.
+	configure func(*Config)
 
 	mu     sync.Mutex
 	first  map[string]time.Time // the first start command, by unit
@@ -77,6 +79,9 @@ func (r *rig) start(rayAddress string) context.Context {
 		r.dataDir = r.tb.TempDir()
 	}
 	cfg := Config{DataDir: r.dataDir, Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: rayAddress, RayNamespace: "ns", ID: "rig", LogFormat: "text", Policy: r.policy, StoreAuth: r.storeAuth}
+	if r.configure != nil {
+		r.configure(&cfg)
+	}
 	var err error
 	if r.app, err = New(r.tb.Context(), cfg, log); err != nil {
 		r.tb.Fatal(err)

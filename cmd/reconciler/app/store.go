@@ -24,6 +24,10 @@ import (
 // it: an external NATS that is down heals.
 func (a *App) openNATS(ctx context.Context) error {
 	options := []nats.Option{nats.Name("reconciler " + a.cfg.ID), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectBufSize(-1)}
+	secure, err := a.secureNATS()
+	if err != nil {
+		return err
+	}
 	if a.cfg.NATSURL == "" {
 		host, port, err := net.SplitHostPort(a.cfg.Listen)
 		if err != nil {
@@ -34,7 +38,7 @@ func (a *App) openNATS(ctx context.Context) error {
 			return fmt.Errorf("--listen %s: %w", a.cfg.Listen, err)
 		}
 		o := natsd.Options{
-			Host: host, Port: number, StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Log: a.log, Repair: a.cfg.Repair, Prepare: a.lock,
+			Host: host, Port: number, StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Log: a.log, Repair: a.cfg.Repair, Prepare: a.lock, TLS: secure,
 			// Events are a record; the rest is made again from the agent and by an election.
 			Disposable: []string{events.Stream, "KV_" + kv.BucketObserved, "KV_" + kv.BucketLease},
 		}
@@ -47,7 +51,7 @@ func (a *App) openNATS(ctx context.Context) error {
 		a.nc, err = a.natsd.Connect(options...)
 		return err
 	}
-	options = append(options, nats.Timeout(2*time.Second))
+	options = append(append(options, nats.Timeout(2*time.Second)), a.authorities()...)
 	told := false
 	for {
 		nc, err := nats.Connect(a.cfg.NATSURL, options...)
@@ -57,7 +61,10 @@ func (a *App) openNATS(ctx context.Context) error {
 		}
 		if !told {
 			what, fix := "NATS does not answer; trying until it does", "start it, or correct --nats-url"
-			if errors.Is(err, nats.ErrAuthorization) {
+			switch {
+			case kv.Untrusted(err):
+				what, fix = "NATS does not prove what it is; trying until it does", "pass the authority of its certificate with --tls-ca, or correct the certificate"
+			case errors.Is(err, nats.ErrAuthorization):
 				what = "NATS does not let this reconciler in; trying until it does"
 				fix = "give it a user in --nats-url-file; where another reconciler has this NATS embedded: dynctl creds add reconciler --name NAME --password --out FILE"
 			}

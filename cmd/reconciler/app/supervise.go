@@ -133,7 +133,10 @@ func (b *beat) local(agent *state.Agent, now time.Time) *state.Agent {
 // advertisedURL is what the agent dials.
 func (a *App) advertisedURL() string {
 	if a.cfg.AdvertiseNATSURL != "" {
-		return a.cfg.AdvertiseNATSURL
+		return a.demandTLS(a.cfg.AdvertiseNATSURL)
+	}
+	if a.natsTLS {
+		return dialable(a.natsURL()) // no certificate is for all addresses
 	}
 	return a.natsURL()
 }

@@ -29,6 +29,7 @@ type Context struct {
 	NATSURL     string `json:"natsUrl"`
 	Description string `json:"description"`
 	NKeyFile    string `json:"nkeyFile"`
+	CAFile      string `json:"caFile,omitempty"` // of the authorities of its certificate; empty: the system's
 }
 
 // Dir is where contexts are kept.
@@ -43,7 +44,7 @@ func Dir() (string, error) {
 // Write leaves a context for the reconciler of a data directory, and returns its name. A
 // context of somebody's own stays as it is, and so does that of another reconciler, unless
 // that is no more: its directory is gone, or this one listens where it did.
-func Write(natsURL, dataDir, nkeyFile string) (name string, err error) {
+func Write(natsURL, dataDir, nkeyFile, caFile string) (name string, err error) {
 	dir, err := Dir()
 	if err != nil {
 		return "", err
@@ -56,7 +57,7 @@ func Write(natsURL, dataDir, nkeyFile string) (name string, err error) {
 	if err != nil {
 		return "", err
 	}
-	c := Context{NATSURL: natsURL, Description: description + dataDir, NKeyFile: nkeyFile}
+	c := Context{NATSURL: natsURL, Description: description + dataDir, NKeyFile: nkeyFile, CAFile: caFile}
 	names := []string{Name, Name + "-" + u.Port()}
 	for _, name := range names {
 		path := filepath.Join(dir, name+".json")
@@ -71,6 +72,30 @@ func Write(natsURL, dataDir, nkeyFile string) (name string, err error) {
 	return "", fmt.Errorf("%s are contexts of others in %s: make one with `dynctl context add NAME --nats-url %s --nkey %s`",
 		strings.Join(names, " and "), dir, natsURL, nkeyFile)
 }
+
+// LeaveAuthorities leaves the file of the authorities beside the credentials in a data
+// directory, for who has no context; empty: takes away what was left.
+func LeaveAuthorities(dataDir, caFile string) error {
+	link := authoritiesIn(dataDir)
+	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if caFile == "" {
+		return nil
+	}
+	return os.Symlink(caFile, link)
+}
+
+// Authorities is the file that LeaveAuthorities has left; empty: none.
+func Authorities(dataDir string) string {
+	link := authoritiesIn(dataDir)
+	if _, err := os.Lstat(link); err != nil {
+		return ""
+	}
+	return link
+}
+
+func authoritiesIn(dataDir string) string { return filepath.Join(dataDir, "creds", "ca.crt") }
 
 // lock keeps apart reconcilers that start at the same time, which could otherwise take
 // the same name. Where the file system knows no locks it does without.
@@ -181,11 +206,15 @@ func Options(natsURL string) []nats.Option {
 	if !ok {
 		return nil
 	}
-	return []nats.Option{func(o *nats.Options) error {
+	opts := []nats.Option{func(o *nats.Options) error {
 		login, err := nats.NkeyOptionFromSeed(c.NKeyFile)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.NKeyFile, err)
 		}
 		return login(o)
 	}}
+	if c.CAFile != "" {
+		opts = append(opts, nats.RootCAs(c.CAFile))
+	}
+	return opts
 }

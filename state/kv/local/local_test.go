@@ -40,7 +40,7 @@ func TestTwoFleetsOnOneMachine(t *testing.T) {
 	leave := func(url, name, want string) {
 		t.Helper()
 		dir, seed := fleet(name)
-		if got, err := Write(url, dir, seed); err != nil || got != want {
+		if got, err := Write(url, dir, seed, ""); err != nil || got != want {
 			t.Errorf("%s is context %q, %v; want %q", name, got, err, want)
 		}
 		info, err := os.Stat(path(t, want))
@@ -89,7 +89,7 @@ func TestContextsOfOthersStay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if name, err := Write("nats://127.0.0.1:4322", dir, seed); err == nil {
+	if name, err := Write("nats://127.0.0.1:4322", dir, seed, ""); err == nil {
 		t.Errorf("written as %q", name)
 	}
 	for _, name := range []string{"local", "local-4322"} {
@@ -110,7 +110,7 @@ func TestFleetsThatStartTogether(t *testing.T) {
 	for i := range n {
 		dir, seed := fleet(fmt.Sprint(i))
 		go func() {
-			name, err := Write(fmt.Sprintf("nats://127.0.0.1:%d", 5000+i), dir, seed)
+			name, err := Write(fmt.Sprintf("nats://127.0.0.1:%d", 5000+i), dir, seed, "")
 			if err != nil {
 				t.Error(err)
 			}

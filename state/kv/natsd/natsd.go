@@ -8,6 +8,7 @@ package natsd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,6 +48,8 @@ const (
 	// are synced one by one.
 	syncInterval = time.Second
 	startTimeout = 30 * time.Second
+	// handshakeTimeout is how many seconds the handshake of TLS may take.
+	handshakeTimeout = 10.0
 	// stockEvery is how often the ledger is brought up to date.
 	stockEvery = time.Second
 	// How many writes may wait for one stream (what a client sends without waiting
@@ -74,6 +77,8 @@ type Options struct {
 	Doors *Doors
 	// Login is how Connect logs in where there are Doors.
 	Login nats.Option
+	// TLS, where it is set, is what clients have to speak; those in this process do not.
+	TLS *tls.Config
 	// Prepare is called once StoreDir is this server's alone, and before it runs: it may set
 	// Doors and Login. Nil: nothing is.
 	Prepare func(*Options) error
@@ -180,6 +185,8 @@ func run(o Options, failed *atomic.Bool) (*server.Server, error) {
 		NoSigs:                true,
 		// A client that has a key, from when the doors were closed, is let in without it.
 		AlwaysEnableNonce: true,
+		TLSConfig:         o.TLS,
+		TLSTimeout:        handshakeTimeout,
 	}
 	if o.Doors != nil {
 		so.CustomClientAuthentication = o.Doors
@@ -331,6 +338,7 @@ type logger struct {
 	fatal   chan<- string
 	failed  *atomic.Bool
 	refused refusals
+	shaken  refusals // by the handshake of TLS
 }
 
 func (l *logger) Noticef(f string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(f, v...)) }
@@ -343,7 +351,11 @@ func (l *logger) Errorf(f string, v ...any) {
 		l.failed.Store(true)
 	}
 	if strings.Contains(msg, server.ErrAuthentication.Error()) {
-		l.refused.tell(l.log, msg, time.Now())
+		l.refused.tell(time.Now(), func(before int) { tellRefused(l.log, msg, before) })
+		return
+	}
+	if strings.Contains(msg, "TLS handshake error") {
+		l.shaken.tell(time.Now(), func(before int) { tellHandshake(l.log, msg, before) })
 		return
 	}
 	l.log.Error("nats: " + msg)

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import nats
+from nats.aio.client import Client, Srv
+from nats.aio.transport import TcpTransport
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError, NotFoundError
 
@@ -22,11 +24,48 @@ STREAM = "DYNCTL_EVENTS"
 SUBJECTS = [f"dynctl.events.*.{verb}.>" for verb in ("start", "stop", "sweep")]
 REQUEST_TIMEOUT = 2.0
 TOO_LARGE = 10054  # the stream's bound on one message
+CLOSING = 0.5
 WITHHELD = "dynctl.reconciler.withheld"
 
 
 class Conflict(Exception):
     """Somebody else has written the key."""
+
+
+class Ending(TcpTransport):
+    """One whose end is not waited for longer than CLOSING: after a handshake that failed
+    it is never told, and the library would wait for ever instead of trying again."""
+
+    def __bool__(self) -> bool:
+        return True  # else the library puts one of its own in its place
+
+    async def wait_closed(self) -> None:
+        try:
+            await asyncio.wait_for(super().wait_closed(), CLOSING)  # type: ignore[no-untyped-call]
+        except asyncio.TimeoutError:
+            pass
+
+
+class Connection(Client):
+    """The library's, but that it tries again after a handshake that failed, and that it
+    tells nothing, its password least of all, to a server without TLS where that is
+    demanded: the library would go on in the clear."""
+
+    def __init__(self, demands_tls: bool) -> None:
+        super().__init__()
+        self._demands_tls = demands_tls
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._transport is None and s.uri.scheme in ("nats", "tls"):
+            self._transport = Ending()  # type: ignore[no-untyped-call]
+        await super()._connect_to_server(s)
+
+    def _connect_command(self) -> bytes:
+        server = self._current_server
+        over_tls = self._server_info.get("tls_required") or (server and server.uri.scheme == "wss")
+        if self._demands_tls and not over_tls:
+            raise nats.errors.Error("nats: TLS is demanded, and whoever answers here speaks none")
+        return super()._connect_command()
 
 
 class Bus:
@@ -55,8 +94,10 @@ class Bus:
 
         while True:
             try:
-                self._nc = await nats.connect(
-                    config.nats_url, name="dynctl-agent", max_reconnect_attempts=-1, reconnect_time_wait=0.25,
+                self._nc = Connection(config.demands_tls())
+                await self._nc.connect(
+                    config.nats_url, name="dynctl-agent", max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.25,  # type: ignore[arg-type]
                     ping_interval=5, max_outstanding_pings=2, allow_reconnect=True,
                     reconnected_cb=on_reconnect, disconnected_cb=on_disconnect, error_cb=on_error,
                     no_echo=True,  # what others write is heard, and nothing else

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,11 +47,24 @@ class Config:
         )
 
     def nats_options(self) -> dict[str, Any]:
-        """The credentials as nats.connect takes them: user and password, or token; and where
-        answers to this user go."""
+        """The credentials as nats.connect takes them: user and password, or token; where
+        answers to this user go; and the authorities of the server's certificate, where they
+        are not the system's."""
         creds = self.nats_creds or {}
         names = {"user": "user", "password": "password", "token": "token", "inboxPrefix": "inbox_prefix"}
-        return {names[k]: v for k, v in creds.items() if k in names and v}
+        options: dict[str, Any] = {names[k]: v for k, v in creds.items() if k in names and v}
+        if creds.get("ca"):
+            context = ssl.create_default_context(cadata=creds["ca"])
+            # The reconciler has accepted the certificate by these authorities, and Go takes
+            # each of them for the end of a chain and asks for no extensions in them.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            options["tls"] = context
+        return options
+
+    def demands_tls(self) -> bool:
+        """Whether nothing is told to a server that speaks no TLS."""
+        return bool((self.nats_creds or {}).get("ca")) or "tls://" in self.nats_url
 
 
 def take_credentials(environ: MutableMapping[str, str]) -> str:

@@ -57,7 +57,7 @@ func Listener(l net.Listener, c *Certificate) net.Listener {
 	if c == nil {
 		return bounded
 	}
-	return tls.NewListener(bounded, c.config())
+	return tls.NewListener(bounded, c.Config("http/1.1")) // HTTP/2 is left out: the bounds count connections
 }
 
 // guard answers what is not let in, and hands on the rest.

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"dynctl/cmd/internal/reread"
@@ -18,13 +20,17 @@ import (
 // short life in the last tenth of it.
 const expiryNear = 7 * 24 * time.Hour
 
-// Certificate is what the HTTP port proves itself by. A nil one means plain HTTP. Its
-// methods may be called from any goroutine.
+// Certificate is what the HTTP port and the embedded NATS prove themselves by. A nil one
+// means that neither has TLS. Its methods may be called from any goroutine, but [Certificate.Serve]
+// before [Certificate.Follow].
 type Certificate struct {
 	certFile, keyFile string
+	// Who else has to accept it; none before Serve.
+	clients clients
 
 	current reread.Value[tls.Certificate]
-	seen    [2][]byte // what was read last; only OpenCertificate and look use it
+	trusted atomic.Pointer[string]
+	seen    [3][]byte // what was read last; only OpenCertificate, Serve and look use it
 }
 
 // OpenCertificate reads a chain and its key, as PEM; with neither of the files there is
@@ -46,8 +52,8 @@ func OpenCertificate(certFile, keyFile string) (*Certificate, error) {
 	return c, nil
 }
 
-func (c *Certificate) read() (*tls.Certificate, [2][]byte, error) {
-	var found [2][]byte
+func (c *Certificate) read() (*tls.Certificate, [3][]byte, error) {
+	var found [3][]byte
 	info, err := os.Stat(c.keyFile)
 	if err == nil {
 		err = private(info)
@@ -69,11 +75,17 @@ func (c *Certificate) read() (*tls.Certificate, [2][]byte, error) {
 			return nil, found, fmt.Errorf("--tls-cert %s: %w", c.certFile, err)
 		}
 	}
+	if c.clients.caFile != "" {
+		found[2], err = os.ReadFile(c.clients.caFile)
+	}
+	if err != nil {
+		return nil, found, fmt.Errorf("--tls-ca: %w", err)
+	}
 	return &pair, found, nil
 }
 
-// Follow reads the files again until ctx ends. Two that do not belong together leave the
-// last ones in force: one of them may be about to follow.
+// Follow reads the files again until ctx ends. Some that do not belong together leave the
+// last ones in force: another of them may be about to follow.
 func (c *Certificate) Follow(ctx context.Context, log *slog.Logger) {
 	if c != nil {
 		reread.Follow(ctx, func() { c.look(log) })
@@ -82,13 +94,18 @@ func (c *Certificate) Follow(ctx context.Context, log *slog.Logger) {
 
 func (c *Certificate) look(log *slog.Logger) {
 	pair, found, err := c.read()
+	var trusted string
+	if err == nil {
+		trusted, err = c.clients.accept(c.certFile, pair, found[2], time.Now())
+	}
 	if err != nil {
 		if text, tell := c.current.Fail(err); tell {
 			log.Error("the certificate's files do not count; the last ones that could be read do", "err", text, "fix", "correct them")
 		}
 		return
 	}
-	if bytes.Equal(found[0], c.seen[0]) && bytes.Equal(found[1], c.seen[1]) {
+	c.trusted.Store(&trusted)
+	if slices.EqualFunc(found[:], c.seen[:], bytes.Equal) {
 		c.current.Keep()
 		return
 	}
@@ -97,12 +114,12 @@ func (c *Certificate) look(log *slog.Logger) {
 	log.Info("another certificate is in force", "file", c.certFile, "until", pair.Leaf.NotAfter)
 }
 
-// config is the TLS of the port. HTTP/2 is left out: the bounds of the door count
-// connections.
-func (c *Certificate) config() *tls.Config {
+// Config is TLS with the certificate that is in force when a client connects. protocols
+// are those that the two may agree on; none: whichever is spoken.
+func (c *Certificate) Config(protocols ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
-		NextProtos:     []string{"http/1.1"},
+		NextProtos:     protocols,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Get(), nil },
 	}
 }

@@ -1,80 +1,20 @@
 package door
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"io"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"dynctl/state/kv/tlstest"
 )
-
-// authority is a CA of a test's own.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(240 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &authority{t: t, key: key, pool: x509.NewCertPool()}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	a.pool.AddCert(a.cert)
-	return a
-}
-
-// issue is a certificate for 127.0.0.1 with its key, as PEM.
-func (a *authority) issue(serial int64, from, until time.Time) (cert, key string) {
-	a.t.Helper()
-	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), NotBefore: from, NotAfter: until, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &own.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(own)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	encode := func(kind string, b []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
-	}
-	return encode("CERTIFICATE", der), encode("PRIVATE KEY", raw)
-}
 
 // secured is a port with a certificate in files.
 type secured struct {
@@ -114,9 +54,9 @@ func (s *secured) ask() (serial int64, err error) {
 // A certificate is read again for new connections, one that has ended is refused by
 // clients and told, and files that do not belong together leave the last ones in force.
 func TestTheCertificateIsReadAgain(t *testing.T) {
-	ca, dir, now := newAuthority(t), t.TempDir(), time.Now()
-	s := &secured{t: t, certFile: filepath.Join(dir, "tls.crt"), keyFile: filepath.Join(dir, "tls.key"), pool: ca.pool}
-	s.write(ca.issue(1, now.Add(-time.Hour), now.Add(100*time.Hour)))
+	ca, dir, now := tlstest.New(t), t.TempDir(), time.Now()
+	s := &secured{t: t, certFile: filepath.Join(dir, "tls.crt"), keyFile: filepath.Join(dir, "tls.key"), pool: ca.Pool}
+	s.write(ca.Issue(1, now.Add(-time.Hour), now.Add(100*time.Hour)))
 	var err error
 	if s.cert, err = OpenCertificate(s.certFile, s.keyFile); err != nil {
 		t.Fatal(err)
@@ -137,13 +77,13 @@ func TestTheCertificateIsReadAgain(t *testing.T) {
 		}
 	}
 	shows("the first", 1, "")
-	s.write(ca.issue(2, now.Add(-100*time.Hour), now.Add(9*time.Hour)))
+	s.write(ca.Issue(2, now.Add(-100*time.Hour), now.Add(9*time.Hour)))
 	shows("one that ends soon", 2, "ends at")
-	s.write(ca.issue(3, now.Add(-2*time.Hour), now.Add(-time.Hour)))
+	s.write(ca.Issue(3, now.Add(-2*time.Hour), now.Add(-time.Hour)))
 	shows("one that has ended", 0, "has ended at")
-	s.write(ca.issue(4, now.Add(-time.Hour), now.Add(100*time.Hour)))
+	s.write(ca.Issue(4, now.Add(-time.Hour), now.Add(100*time.Hour)))
 	shows("another one", 4, "")
-	cert, key := ca.issue(5, now.Add(-time.Hour), now.Add(100*time.Hour))
+	cert, key := ca.Issue(5, now.Add(-time.Hour), now.Add(100*time.Hour))
 	writeTokens(t, s.certFile, cert, 0o644)
 	shows("half of the next", 4, "do not count")
 	writeTokens(t, s.keyFile, key, 0o644)
@@ -170,8 +110,8 @@ func TestTheCertificateIsReadAgain(t *testing.T) {
 }
 
 func TestCertificatesThatCannotBeMeant(t *testing.T) {
-	ca, dir, now := newAuthority(t), t.TempDir(), time.Now()
-	cert, key := ca.issue(1, now, now.Add(time.Hour))
+	ca, dir, now := tlstest.New(t), t.TempDir(), time.Now()
+	cert, key := ca.Issue(1, now, now.Add(time.Hour))
 	file := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
 		writeTokens(t, path, text, mode)
