@@ -242,6 +242,7 @@ ANOTHER_PYTHON = own=$$($(VENV)/bin/python -c 'import sys; print("%d.%d" % sys.v
 .PHONY: test
 test: venv build examples chromium need-cc bin/testsum ## Run every test: unit with the race detector, then against real programs
 	@$(ANOTHER_PYTHON)
+	@echo "test: an upgrade from $$(integration/before.sh $(FROM) | cut -d' ' -f2-)"
 	@{ rc=0; \
 	  $(RACE) -run '$(RUN)' ./... || rc=1; \
 	  $(RACE_REAL) || rc=1; \
@@ -273,6 +274,10 @@ smoke-gpu: build examples ## Serve with vLLM on this machine's NVIDIA cards, thr
 .PHONY: chaos
 chaos: venv build examples ## Break a real fleet at random and want it whole again: CHAOS_SECONDS=120 SEED=
 	@$(GO) run ./integration/chaos -seconds $(CHAOS_SECONDS) $(if $(SEED),-seed $(SEED))
+
+.PHONY: upgrade
+upgrade: venv build examples ## Back to the programs of an earlier commit and forth again, under load: FROM= (the last release, else the commit before)
+	@DYNCTL_UPGRADE_FROM=$(FROM) $(GO) test -count=1 -tags integration -timeout 15m -run 'TestUpgrade$$' -v ./integration/
 
 .PHONY: rolls
 rolls: venv build examples ## Roll every kind of model under load, and want no request lost: ROLLS=20

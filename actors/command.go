@@ -9,6 +9,8 @@ const CommandDeadline = 30 * time.Second
 // none of another store or another Ray session, nor one that is too old.
 // docs/protocol.md has the shapes.
 type CommandScope struct {
+	// Protocol is the version of the protocol in which the command is written.
+	Protocol int     `json:"protocol"`
 	StoreID  string  `json:"storeId"`
 	Session  string  `json:"session"`
 	Deadline float64 `json:"deadline"` // seconds after the event's time stamp

@@ -82,6 +82,8 @@ var reasonTexts = map[string]string{
 	RayServiceSwitching: "The RayService makes a new cluster: once that is active everything is started again there, and the one that serves is deleted after " +
 		"rayClusterDeletionDelaySeconds. Raise that above the time that the models need, or set upgradeStrategy.type to None.",
 	RayClusterOfService: "The RayCluster that --raycluster names is one of a RayService, which replaces it; follow the service with --rayservice.",
+	ProtocolMismatch: "The agent in charge and the reconciler share no version of their protocol, so nothing is sent to it and what runs goes on; " +
+		"the reconciler replaces it once Ray takes its job, so see that --ray-address answers, or run the reconciler that the agent came with.",
 	RayClusterOutside: "The reconciler runs outside the pods' network: Ray is asked through the Kubernetes API, and etcd and the frontends are not reached, " +
 		"so what is registered and served stays unknown. Run it in the Kubernetes cluster.",
 	KubernetesUnreadable: "The Kubernetes API does not answer, or the reconciler's account may not read what it follows; what runs goes on. " +

@@ -29,6 +29,8 @@ const (
 	RayClusterOfService = "RayClusterOfService"
 	// RayClusterOutside: the pods' network is not reached from the reconciler.
 	RayClusterOutside = "RayClusterOutside"
+	// ProtocolMismatch: agent and reconciler share no version of their protocol.
+	ProtocolMismatch = "ProtocolMismatch"
 	// KubernetesUnreadable: the Kubernetes API does not say, or not to this account.
 	KubernetesUnreadable = "KubernetesUnreadable"
 )

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -24,6 +25,15 @@ func (d *decoder) fail(n *node, hint, format string, args ...any) {
 		return
 	}
 	d.errs = append(d.errs, d.src.errorAt(n.line, n.col, fmt.Sprintf(format, clipWords(args)...), hint))
+}
+
+// failBy is fail for what has a reason of its own.
+func (d *decoder) failBy(reason string, n *node, hint, format string, args ...any) {
+	before := len(d.errs)
+	d.fail(n, hint, format, args...)
+	if e, ok := errors.AsType[*SpecError](d.errs[before]); ok && e.more == 0 {
+		e.rule = &Invalid{Reason: reason, Path: "apiVersion", Message: e.Message + "; " + e.Hint}
+	}
 }
 
 // full reports whether a fault would only be counted.
@@ -64,6 +74,9 @@ func (d *decoder) header(root *node, kinds ...string) bool {
 				hint = "this looks like Curator's flat shape; turn it into a spec with dynctl convert"
 			}
 			d.fail(root, hint, "%s is missing", want.key)
+		case want.key == "apiVersion" && n.kind == nodeString && ofAnotherVersion(n.text):
+			d.failBy(ReasonUnknownVersion, n, "this program reads "+strings.Join(apiVersions(), " and ")+didYouMean(n.source, apiVersions())+
+				": write it as that, or upgrade reconciler and dynctl", "apiVersion %q is not known here", n.source)
 		case n.kind != nodeString || !slices.Contains(want.allowed, n.text):
 			d.fail(n, "it is "+allowed+didYouMean(n.source, want.allowed), "%s %q is not known", want.key, n.source)
 		}

@@ -153,7 +153,7 @@ func decode(src *source, text []byte, s section) Decoded {
 	read := s.parse(src, text)
 	d := &decoder{src: src, errs: read.errs}
 	doc := Doc{File: src.file, src: src, root: again(src, text, s)}
-	if root := read.root; root != nil && root.kind != nodeNull {
+	if root := converted(read.root); root != nil && root.kind != nodeNull {
 		doc.Object, doc.Raw, doc.Line = d.object(root), root.json(), root.line
 		if rule := doc.CheckSize(); rule != nil && len(d.errs) == 0 {
 			d.errs = append(d.errs, doc.Place(rule))
@@ -170,7 +170,7 @@ func again(src *source, text []byte, s section) func() *node {
 		if !read {
 			quiet := *src
 			quiet.told = MaxFaults
-			root, read = s.parse(&quiet, text).root, true
+			root, read = converted(s.parse(&quiet, text).root), true
 		}
 		return root
 	}

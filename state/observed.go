@@ -36,6 +36,8 @@ type Agent struct {
 	Synced bool `json:"synced"`
 	// Epoch is the highest fencing epoch that the agent has seen.
 	Epoch uint64 `json:"epoch"`
+	// Protocol is what it says that it speaks; see Speaks.
+	Protocol *Protocol `json:"protocol,omitempty"`
 	// Asks says that the agent asks for what a command withholds.
 	Asks bool `json:"asks,omitempty"`
 	// Autoscaling says that the Ray cluster adds nodes by itself.

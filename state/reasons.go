@@ -10,6 +10,8 @@ import (
 const (
 	// ReasonInvalidSpec: the document cannot be read as an object.
 	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonUnknownVersion: its apiVersion is one that this program does not read.
+	ReasonUnknownVersion = "UnknownVersion"
 	// ReasonTooLarge: the value is over MaxValueSize.
 	ReasonTooLarge = "TooLarge"
 	// ReasonKeyMismatch: the key in the store and the metadata name different objects.
@@ -103,7 +105,9 @@ const (
 )
 
 var reasonTexts = map[string]string{
-	ReasonInvalidSpec:        "The document cannot be read as a Server or a Model; correct the place that the message names (dynctl schema prints what is allowed).",
+	ReasonInvalidSpec: "The document cannot be read as a Server or a Model; correct the place that the message names (dynctl schema prints what is allowed).",
+	ReasonUnknownVersion: "The document is of an apiVersion that this reconciler does not read; it is kept, and what was accepted before goes on: " +
+		"upgrade the reconciler (or undo its downgrade), or write the document in a version that the message names.",
 	ReasonTooLarge:           "The value is larger than 512 KiB; move large content out of the spec, for example into a file named by env fromFile.",
 	ReasonKeyMismatch:        "The key in the store names another object than the document's metadata; write it under the key that fits, or let dynctl set choose the key.",
 	ReasonInvalidName:        "A name has to start and end with a-z or 0-9 and be at most 63 characters of a-z, 0-9 and - (a model's may also hold _ and .); rename the object.",

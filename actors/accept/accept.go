@@ -231,16 +231,18 @@ func readStored(raw json.RawMessage) (s storedTemplates) {
 	return s
 }
 
-// keptSpec decodes the accepted document of a status.
+// keptSpec decodes the accepted document of a status. A newer version of this program may
+// have accepted it: what is unknown here is left out, for what runs is told by the template.
+// One of an apiVersion that is not read here is none.
 func keptSpec(st *state.Status) (state.Doc, bool) {
 	if len(st.AcceptedSpec) == 0 {
 		return state.Doc{}, false
 	}
-	docs, err := state.Decode(st.Key, st.AcceptedSpec)
-	if err != nil || len(docs) != 1 {
+	docs, err := state.DecodeEach(st.Key, st.AcceptedSpec)
+	if err != nil || len(docs) != 1 || docs[0].Doc.Object == (state.Object{}) {
 		return state.Doc{}, false
 	}
-	return docs[0], true
+	return docs[0].Doc, true
 }
 
 func (a *accepter) collectModels() {

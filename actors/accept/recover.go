@@ -29,10 +29,14 @@ import (
 func (a *accepter) recoverServers() {
 	for _, name := range slices.Sorted(maps.Keys(a.servers)) {
 		s := a.servers[name]
+		key := state.ServerKey(name)
+		if a.keptUnread(key, s.Status, s.Accepted) {
+			s.Recovering = true
+			continue
+		}
 		if s.stored.Server != nil {
 			continue
 		}
-		key := state.ServerKey(name)
 		if a.in.Lost[key] && !a.in.Observed {
 			a.await(key)
 			s.Recovering = true
@@ -68,6 +72,17 @@ func (a *accepter) recoverServers() {
 	}
 }
 
+// keptUnread reports whether a status keeps an accepted document that cannot be read here,
+// as one of an apiVersion that this program does not know: it is left as it is, until a
+// program that can read it runs, or until the spec is written so that this one can.
+func (a *accepter) keptUnread(key state.Key, st *state.Status, accepted uint64) bool {
+	if st == nil || accepted != 0 || st.AcceptedRevision == 0 || len(st.AcceptedSpec) == 0 {
+		return false
+	}
+	e := a.entryOf(key)
+	return e == nil || e.Err != nil || e.Missing
+}
+
 func (s *acceptedServer) adopt(e Entry, object state.Server, created time.Time) {
 	s.object, s.recovered = object, true
 	if e.Revision != 0 {
@@ -82,6 +97,10 @@ func (a *accepter) recoverModels() {
 			continue
 		}
 		s := a.servers[m.Server]
+		if a.keptUnread(m.key, m.Status, m.Accepted) {
+			m.Recovering = true
+			continue
+		}
 		if s.Recovering || a.in.Lost[m.key] && !a.in.Observed {
 			a.await(m.key)
 			m.Recovering = true

@@ -27,6 +27,8 @@ type AgentConfig struct {
 	BinDirs []string `json:"binDirs"`
 	// CacheDir is where the nodes keep what engines compile; "" for nowhere.
 	CacheDir string `json:"cacheDir,omitempty"`
+	// Protocol is what the reconciler speaks.
+	Protocol state.Protocol `json:"protocol"`
 	// Epoch is the fencing epoch at the time.
 	Epoch uint64 `json:"epoch"`
 }

@@ -32,7 +32,7 @@ type charge struct {
 
 func newCharge(kv jetstream.KeyValue, storeID string) *charge {
 	return &charge{kv: kv, kick: make(chan struct{}, 1), agent: state.Agent{
-		StoreID: storeID, Session: fmt.Sprintf("session_sim_%d", time.Now().UnixNano()),
+		Protocol: new(state.SpokenProtocol()), StoreID: storeID, Session: fmt.Sprintf("session_sim_%d", time.Now().UnixNano()),
 		Version: "simray", NodeIP: "127.0.0.1", PID: os.Getpid(),
 	}}
 }

@@ -1,6 +1,7 @@
 package simray
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -24,6 +25,7 @@ const (
 	RefusedSession  = "RefusedSession"
 	RefusedEpoch    = "RefusedEpoch"
 	RefusedDeadline = "RefusedDeadline"
+	RefusedProtocol = "RefusedProtocol"
 	refusedShape    = "NotACommand"
 )
 
@@ -93,6 +95,8 @@ type gate struct {
 func (g gate) refusal(c command, stored, now time.Time) string {
 	deadline := time.Duration(c.payload.Deadline * float64(time.Second))
 	switch {
+	case cmp.Or(c.payload.Protocol, 1) != state.ProtocolNewest:
+		return RefusedProtocol
 	case c.payload.StoreID != g.storeID:
 		return RefusedStore
 	case c.payload.Session != g.session:

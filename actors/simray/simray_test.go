@@ -332,13 +332,14 @@ func TestRefusals(t *testing.T) {
 	b.send("stop", m, 0, func(command, _ map[string]any) { command["session"] = "another" })
 	b.send("stop", m, 0, func(command, _ map[string]any) { command["storeId"] = "another" })
 	b.send("stop", m, 0, func(command, _ map[string]any) { command["deadline"] = 1e-9 })
+	b.send("stop", m, 0, func(command, _ map[string]any) { command["protocol"] = state.ProtocolNewest + 1 })
 	b.send("start", m, 2, nil)
 	b.sees(m.Unit, attempt(2))
 	got, err := b.cluster.Refused()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, reason := range []string{simray.RefusedEpoch, simray.RefusedSession, simray.RefusedStore, simray.RefusedDeadline} {
+	for _, reason := range []string{simray.RefusedEpoch, simray.RefusedSession, simray.RefusedStore, simray.RefusedDeadline, simray.RefusedProtocol} {
 		if got[reason] != 1 {
 			t.Errorf("%s: %d refusals, want 1: %v", reason, got[reason], got)
 		}

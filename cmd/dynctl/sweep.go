@@ -110,9 +110,14 @@ func sweep(ctx context.Context, c *kv.Client, w *world, o actors.Orphan, grace t
 	if err != nil {
 		return exit.Stored(err)
 	}
+	protocol := state.SpokenProtocol().Common(w.observed.Agent.Speaks())
+	if protocol == 0 {
+		return exit.Errorf(exit.Conflict, "the agent speaks %s of the protocol and this dynctl %s: use the dynctl of the reconciler's version",
+			w.observed.Agent.Speaks(), state.SpokenProtocol())
+	}
 	u := unitOf(w.observed.Units, o.Key)
 	command, err := json.Marshal(actors.EndCommand{
-		CommandScope: actors.CommandScope{StoreID: w.storeID, Session: w.observed.Agent.Session, Deadline: actors.CommandDeadline.Seconds()},
+		CommandScope: actors.CommandScope{Protocol: protocol, StoreID: w.storeID, Session: w.observed.Agent.Session, Deadline: actors.CommandDeadline.Seconds()},
 		GracePeriod:  grace.Seconds(), Generation: u.Generation,
 	})
 	if err != nil {

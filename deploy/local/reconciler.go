@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,10 @@ type reconciler struct {
 
 func (s *Stack) reconcilerLog() string { return filepath.Join(s.cfg.RunDir, "reconciler.log") }
 
+// UseReconciler has StartReconciler start another program, with the same arguments; "" is
+// that in Bin again.
+func (s *Stack) UseReconciler(program string) { s.program = program }
+
 // StartReconciler starts the reconciler in a session of its own, so that it
 // outlives this program, and returns its pid. Its log is RunDir/reconciler.log.
 func (s *Stack) StartReconciler() (pid int, err error) {
@@ -42,7 +47,7 @@ func (s *Stack) StartReconciler() (pid int, err error) {
 		"--ray-address", s.DashboardURL(),
 		"--bin-dir", s.cfg.Bin,
 	}, s.cfg.ReconcilerArgs...)
-	cmd := exec.Command(filepath.Join(s.cfg.Bin, "reconciler"), args...)
+	cmd := exec.Command(cmp.Or(s.program, filepath.Join(s.cfg.Bin, "reconciler")), args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {

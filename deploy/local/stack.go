@@ -54,6 +54,7 @@ type Config struct {
 type Stack struct {
 	cfg        Config
 	env        []string
+	program    string // the reconciler's; empty: that in Bin
 	reconciler *reconciler
 }
 

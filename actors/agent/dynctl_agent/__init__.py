@@ -13,3 +13,6 @@ test holds both to it. `recordflags` is a program of its own, sent as source.
 """
 
 VERSION = "1"
+# The versions of the protocol that it speaks, the newest and the oldest; state/protocol.go
+# has the reconciler's.
+PROTOCOL, PROTOCOL_OLDEST = 1, 1

@@ -6,7 +6,8 @@ import asyncio
 import json
 import unittest
 
-from dynctl_agent.job.commands import parse
+from dynctl_agent import PROTOCOL, PROTOCOL_OLDEST
+from dynctl_agent.job.commands import RefusedProtocol, parse
 
 from .cluster import two_ranks, worker
 from .fakecase import FakeCase
@@ -25,6 +26,17 @@ class Parse(unittest.TestCase):
         command = parse(self.event(), 0.0)
         self.assertEqual(command.origin, {"verb": "stop", "causeId": "c", "epoch": 3, "specRevision": 7})
         self.assertEqual(command.trace_parent, "")
+
+    def test_another_protocol(self):
+        def of(**more):
+            data = {"server": "s", "unit": "u", "command": {"gracePeriod": 1, **more}}
+            return parse(json.dumps({"type": "stop", "id": "1", "data": data}).encode(), 0.0)
+
+        self.assertEqual("u", of().unit)
+        self.assertEqual("u", of(protocol=PROTOCOL).unit)
+        for version in (PROTOCOL + 1, PROTOCOL_OLDEST - 1, -1, "1", None, True, 1e9, {}):
+            with self.subTest(version), self.assertRaisesRegex(RefusedProtocol, "this agent speaks"):
+                of(protocol=version, gracePeriod={"a later": "shape"})
 
     def test_the_actor_learns_that_its_generation_leaves(self):
         data = {"server": "s", "unit": "u", "command": {"gracePeriod": 1, "retires": True}}

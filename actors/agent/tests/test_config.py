@@ -4,6 +4,7 @@ import base64
 import json
 import unittest
 
+from dynctl_agent import PROTOCOL, PROTOCOL_OLDEST
 from dynctl_agent.job.config import JOB_CONFIG, Config, take_credentials
 
 
@@ -18,6 +19,17 @@ class TestConfig(unittest.TestCase):
         self.assertFalse(Config.decode(text).demands_tls())
         inbox = json.dumps({"user": "me", "inboxPrefix": "_INBOX_agent"})
         self.assertEqual({"user": "me", "inbox_prefix": "_INBOX_agent"}, Config.decode(text, inbox).nats_options())
+
+    def test_a_reconciler_of_another_protocol(self):
+        def decode(**more):
+            raw = {"natsUrl": "nats://h", "storeId": "s", "rayNamespace": "n", **more}
+            return Config.decode(base64.b64encode(json.dumps(raw).encode()).decode())
+
+        for spoken in ({}, {"protocol": {"newest": PROTOCOL, "oldest": PROTOCOL}}, {"protocol": {"newest": PROTOCOL + 9, "oldest": PROTOCOL_OLDEST}}):
+            self.assertEqual("s", decode(**spoken).store_id)
+        later = {"newest": PROTOCOL + 2, "oldest": PROTOCOL + 1}
+        with self.assertRaisesRegex(ValueError, f"speaks versions {PROTOCOL + 1} to {PROTOCOL + 2} of the protocol"):
+            decode(protocol=later)
 
     def test_nobody_inherits_the_credentials(self):
         creds = json.dumps({"user": "me", "password": "hush"})

@@ -41,6 +41,7 @@ var checkers = []struct {
 	{"lease", checkLease},
 	{"values", checkValues},
 	{"specs-missing", checkSpecsMissing},
+	{"kept", checkKept},
 	{"policy", checkPolicy},
 	{"tokens", checkTokens},
 	{"certificate", checkCertificate},

@@ -123,6 +123,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]accept.Kept) {
 	statuses, statusesLoaded := l.stored()
 	observed := l.app.views.Observed()
 	observed.Agent = l.app.beat.local(observed.Agent, now)
+	observed.Synced = observed.Synced && protocolMismatch(observed.Agent) == nil
 	entries, refused := withinQuota(specs.Entries, statuses, l.app.cfg.Limits, l.unreadable)
 	read := reading{loop: l, created: specs.Created, statuses: statuses, units: observed.Units, deadline: time.Now().Add(readFor)}
 	documents, complete := read.all(entries, refused)

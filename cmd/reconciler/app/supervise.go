@@ -1,11 +1,13 @@
 package app
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
 
+	"dynctl/actors"
 	"dynctl/actors/ray"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -26,7 +28,7 @@ func (a *App) supervise(t kv.Term) {
 		Agent: func() ray.AgentConfig {
 			advertised, creds := a.agentCreds()
 			return ray.AgentConfig{NATSURL: advertised, NATSCreds: creds, StoreID: a.views.StoreID(),
-				RayNamespace: a.cfg.RayNamespace, BinDirs: a.cfg.BinDirs, CacheDir: a.cfg.cacheDir(), Epoch: t.Epoch}
+				RayNamespace: a.cfg.RayNamespace, BinDirs: a.cfg.BinDirs, CacheDir: a.cfg.cacheDir(), Protocol: state.SpokenProtocol(), Epoch: t.Epoch}
 		},
 		Heartbeat: a.heartbeat,
 	})
@@ -51,12 +53,30 @@ func (a *App) supervise(t kv.Term) {
 // supervisedFailure is why no agent stays, as the supervisor of this process finds it;
 // nil while one does, and where this process supervises none.
 func (a *App) supervisedFailure() *state.AgentFailure {
+	if f := protocolMismatch(a.views.Observed().Agent); f != nil {
+		return f
+	}
 	if s := a.supervisor.Load(); s != nil {
 		if f := s.State().Failing; f.Message != "" {
 			return &f
 		}
 	}
 	return nil
+}
+
+// protocolMismatch is why nothing can be said to an agent; nil: it can. The reconciler that
+// leads brings an agent of its own, so it lasts for as long as that cannot be started.
+func protocolMismatch(agent *state.Agent) *state.AgentFailure {
+	ours := state.SpokenProtocol()
+	if agent == nil || ours.Common(agent.Speaks()) != 0 {
+		return nil
+	}
+	return &state.AgentFailure{
+		Reason: actors.ProtocolMismatch,
+		Message: fmt.Sprintf("the agent in charge (incarnation %d) speaks %s of the protocol, and this reconciler %s: it is sent nothing, and what runs goes on",
+			agent.Incarnation, agent.Speaks(), ours),
+		Way: "this reconciler replaces it with its own as soon as Ray takes a job: see that --ray-address answers; or run the reconciler that the agent came with",
+	}
 }
 
 // supervisedNotice is what somebody should look at in the Ray cluster, as the supervisor

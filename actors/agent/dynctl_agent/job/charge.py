@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .. import VERSION
+from .. import PROTOCOL, PROTOCOL_OLDEST, VERSION
 from ..common.deadline import in_time
 from ..common.log import log
 from . import values
@@ -169,6 +169,7 @@ class Charge:
             "session": self._session,
             "synced": self.synced,
             "asks": True,
+            "protocol": {"newest": PROTOCOL, "oldest": PROTOCOL_OLDEST},
             "epoch": self.epoch,
             "autoscaling": self.autoscaling,
             "version": VERSION,

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from .. import PROTOCOL, PROTOCOL_OLDEST
 from ..common.messages import Counts, Goals, Origin
 from ..common.template import UnitTemplate
 from . import templates, values
@@ -18,6 +19,7 @@ TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[
 class Payload(TypedDict, total=False):
     """The protocol's `command` object. Times are in seconds."""
 
+    protocol: int
     storeId: str
     session: str
     deadline: float
@@ -95,12 +97,28 @@ def _trace_parent(value: Any) -> str:
     return value if isinstance(value, str) and TRACE_PARENT.match(value) else ""
 
 
+class RefusedProtocol(ValueError):
+    """The command is of a version of the protocol that this agent does not speak."""
+
+
+def _check_protocol(payload: dict[str, Any]) -> None:
+    """Raises RefusedProtocol. Nothing else of such a command is looked at: it may mean
+    something else there. One that names no version is of the first."""
+    version = payload.get("protocol", 1)
+    if not values.whole(version, 1 << 31) or not PROTOCOL_OLDEST <= version <= PROTOCOL:
+        raise RefusedProtocol(
+            f"it is of version {str(version)[:20]} of the protocol, and this agent speaks {PROTOCOL_OLDEST} to {PROTOCOL}: "
+            "the reconciler that leads brings an agent of its own as soon as Ray takes its job"
+        )
+
+
 def parse(body: bytes, stored_at: float) -> Command:
     """A command from a CloudEvent. Raises ValueError."""
     try:
         event = json.loads(body)
         data, verb = event["data"], event["type"]
         payload = data["command"]
+        _check_protocol(payload)
         templates.check_command(payload)
         command = Command(
             verb=verb, server=data["server"], unit=data["unit"], epoch=_counter(data, "epoch"),

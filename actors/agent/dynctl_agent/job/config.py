@@ -9,6 +9,8 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import PROTOCOL, PROTOCOL_OLDEST
+
 # Where Ray tells a driver its runtime environment and the metadata of its job.
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 CREDS = "dynctl/nats-creds"
@@ -35,6 +37,7 @@ class Config:
         missing = [k for k in ("natsUrl", "storeId", "rayNamespace") if not raw.get(k)]
         if missing:
             raise ValueError(f"--config lacks {', '.join(missing)}")
+        check_protocol(raw.get("protocol") or {})
         return cls(
             nats_url=raw["natsUrl"],
             store_id=raw["storeId"],
@@ -65,6 +68,17 @@ class Config:
     def demands_tls(self) -> bool:
         """Whether nothing is told to a server that speaks no TLS."""
         return bool((self.nats_creds or {}).get("ca")) or "tls://" in self.nats_url
+
+
+def check_protocol(theirs: dict[str, int]) -> None:
+    """Raises ValueError if the reconciler that submits this agent speaks another protocol. One
+    that does not say speaks the first."""
+    newest, oldest = int(theirs.get("newest", 1)), int(theirs.get("oldest", 1))
+    if min(newest, PROTOCOL) < max(oldest, PROTOCOL_OLDEST):
+        raise ValueError(
+            f"the reconciler speaks versions {oldest} to {newest} of the protocol and this agent {PROTOCOL_OLDEST} to {PROTOCOL}: "
+            "run the agent that the reconciler brings along"
+        )
 
 
 def take_credentials(environ: MutableMapping[str, str]) -> str:

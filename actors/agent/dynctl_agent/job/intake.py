@@ -7,7 +7,7 @@ from typing import Any
 
 from ..common.log import log
 from .charge import Charge, Superseded
-from .commands import START, STOP, SWEEP, Command, Gate, parse
+from .commands import START, STOP, SWEEP, Command, Gate, RefusedProtocol, parse
 from .rebuild import INFRA, Stale
 from .rescan import Rescan
 from .retry import TROUBLE
@@ -62,7 +62,8 @@ class Intake:
         try:
             command = parse(message.data, message.metadata.timestamp.timestamp())
         except ValueError as err:
-            log("error", "a command that cannot be read", subject=message.subject, error=str(err)[:300])
+            reason = type(err).__name__ if isinstance(err, RefusedProtocol) else "NotACommand"
+            log("error", "a command that cannot be read", reason=reason, subject=message.subject, error=str(err)[:300])
             await message.ack()
             return
         refusal = self._gate().refusal(command, self._world.bus.server_time())

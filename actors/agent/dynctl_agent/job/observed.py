@@ -134,6 +134,13 @@ class Aside(TypedDict, total=False):
     factsDropped: int
 
 
+class Protocol(TypedDict):
+    """The versions of the protocol that the agent speaks."""
+
+    newest: int
+    oldest: int
+
+
 class Heartbeat(Aside):
     """The value of `agent`."""
 
@@ -142,6 +149,7 @@ class Heartbeat(Aside):
     session: str
     synced: bool
     asks: bool
+    protocol: Protocol
     epoch: int
     autoscaling: bool
     version: str
