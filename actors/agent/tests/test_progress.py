@@ -131,8 +131,15 @@ class Watched(unittest.IsolatedAsyncioTestCase):
         while at < 60:
             asked, at = asked + 1, at + health.PATIENCE + health.pause(at)
         self.assertLessEqual(asked, 20, "each is an error in the worker's log")
-        self.assertEqual(health.pause(0.9), health.FIRST_POLL)
         self.assertEqual(health.pause(3600), health.SLOWEST_POLL)
+
+    async def test_what_others_wait_for_is_seen_at_once(self):
+        for ready in (0.02, 0.05, 0.1, 0.2, 1.0, 5.0):
+            asked, at = 0, 0.0
+            while at < ready:
+                asked, at = asked + 1, at + health.pause(at)
+            self.assertLessEqual(at - ready, max(0.02, ready / 19), f"ready after {ready} s, seen after {at:.3f} s")
+            self.assertLessEqual(asked, 120, "each is a connection")
 
 
 class Canaries(unittest.TestCase):

@@ -16,9 +16,10 @@ from .progress import Progress, Work
 if TYPE_CHECKING:
     from ..common.template import ActorTemplate
 
-# How often a starting process is asked: at once while the fast ones start, ever more
-# seldom after that, so that what an engine takes to load is known to a twentieth.
-FIRST_POLL, SLOWEST_POLL, PART = 0.05, 1.0, 20
+# How often a starting process is asked: at once while the fast ones start, which others
+# wait for (etcd and NATS take 50 ms), ever more seldom after that, so that what any takes
+# is known to a twentieth.
+FIRST_POLL, SLOWEST_POLL, PART = 0.02, 1.0, 20
 # A worker logs an error for each 503 that it answers, which would bury the reason
 # why it does not start. It tells its lease when it serves, so that is asked for
 # first and health rarely until then.
