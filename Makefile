@@ -260,6 +260,19 @@ test-integration: venv build examples chromium need-cc bin/testsum ## Run the te
 smoke-vllm: build examples $(VLLM_STAMP) $(VLLM_MODEL)/model.safetensors ## Serve with real vLLM on the CPU, scale and roll under streams (6.4 GB, about 10 minutes)
 	@VLLM_VENV=$(CURDIR)/$(VLLM_VENV) VLLM_MODEL=$(VLLM_MODEL) $(GO) test -count=1 -tags 'integration vllm' -timeout 45m -run TestVLLM -v ./integration/
 
+.PHONY: smoke-redis
+smoke-redis: venv build examples redis ## Ray with its tables on Redis: its GCS killed and back, and nobody notices (a minute)
+	@$(GO) test -count=1 -tags 'integration redis' -timeout 10m -run TestGCSFaultTolerance -v ./integration/
+
+.PHONY: redis
+redis: ## Install redis-server with apt, for smoke-redis
+	@command -v redis-server >/dev/null && exit 0; \
+	root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	command -v apt-get >/dev/null && command -v $${root:-env} >/dev/null || { \
+	  echo "redis: none found, and no apt-get (or no right) to install it: put redis-server on PATH" >&2; exit 1; }; \
+	echo "redis: apt-get install redis-server (2 MB)"; \
+	$$root apt-get update -q && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends redis-server
+
 # What vLLM serves in smoke-gpu: a small Llama with random weights, or yours.
 GPU_MODEL ?= /tmp/dynctl-tiny-llama-gpu
 VLLM_PYTHON ?=

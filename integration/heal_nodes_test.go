@@ -43,7 +43,7 @@ func nodesOf(units []Unit) []string {
 }
 
 // TestHealNodes: what needs more than one node, on a head without GPUs and two
-// raylets of 4 GPUs. The last parts kill one raylet, and then restart Ray.
+// raylets of 4 GPUs. The last parts kill one raylet, hang a node, and then restart Ray.
 func TestHealNodes(t *testing.T) {
 	e := Start(t, Options{Nodes: 2, GPUs: 4, CPUs: 8})
 	t.Run("spread", e.testSpread)
@@ -52,6 +52,7 @@ func TestHealNodes(t *testing.T) {
 	t.Run("budget", e.testBudget)
 	t.Run("wait for nodes", e.testWaitForNodes)
 	t.Run("raylet killed", e.testRayletKilled)
+	t.Run("node hung", e.testNodeHung)
 	t.Run("head restart", e.testHeadRestart)
 }
 
