@@ -23,6 +23,7 @@ SEED ?=
 ROLLS ?= 20
 # Of failovers: how many of each kind; 50 take some four minutes.
 FAILOVERS ?= 50
+TRIO ?= 5m
 
 GO ?= go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -299,6 +300,10 @@ rolls: venv build examples ## Roll every kind of model under load, and want no r
 .PHONY: failover
 failover: need-go bin/etcd ## Kill, stop and cut off the leading reconciler, and measure until the other one acts: FAILOVERS=50
 	@DYNCTL_TEST_FAILOVERS=$(FAILOVERS) $(GO) test -count=1 -timeout 2h -run TestFailover -v ./cmd/reconciler/
+
+.PHONY: trio
+trio: need-go bin/etcd ## Kill, cut off and hang one of three NATS servers at random while specs are carried out, and want none lost: TRIO=5m SEED=
+	@DYNCTL_TEST_TRIO=$(TRIO) DYNCTL_TEST_SEED=$(SEED) $(GO) test -count=1 -timeout 2h -run TestAStoreOfThreeServers -v ./cmd/reconciler/
 
 .PHONY: bench
 bench: need-go bin/etcd ## Run the benchmarks

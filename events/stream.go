@@ -22,15 +22,16 @@ const (
 
 // EnsureStream makes the stream DYNCTL_EVENTS unless it exists. An existing one is
 // left as the operator has tuned it (replicas, limits), as long as it takes the
-// subjects. Several callers may race. The error wraps [ErrUnavailable] when NATS
-// does not answer or has no room.
-func EnsureStream(ctx context.Context, js jetstream.JetStream) error {
+// subjects; replicas is how many servers hold one that is made, 1 unless given. Several
+// callers may race. The error wraps [ErrUnavailable] when NATS does not answer or has no room.
+func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas ...int) error {
 	all := SubjectPrefix + ".>"
 	_, err := js.CreateStream(ctx, jetstream.StreamConfig{
 		Name:        Stream,
 		Description: "dynctl: commands to the agent and facts",
 		Subjects:    []string{all},
 		Storage:     jetstream.FileStorage,
+		Replicas:    slices.Max(append(replicas, 1)),
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardOld,
 		MaxAge:      MaxAge,
@@ -38,9 +39,16 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream) error {
 		Duplicates:  DuplicateWindow,
 		AllowDirect: true,
 	})
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	if slices.Max(append(replicas, 1)) > 1 && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		// One that is there is kept, although it would not be made now.
+		if _, look := js.Stream(ctx, Stream); look == nil {
+			err = jetstream.ErrStreamNameAlreadyInUse
+		}
+	}
+	switch {
 	case isCode(err, codeNoStorage):
 		return fmt.Errorf("stream %s: %w: it reserves 1 GiB and the NATS store has less: free disk space or raise max_file_store: %w", Stream, ErrUnavailable, err)
 	case !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):

@@ -31,6 +31,10 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	if config := os.Getenv(asNATS); config != "" {
+		runNATS(config)
+		return
+	}
 	os.Exit(m.Run())
 }
 

@@ -135,6 +135,9 @@ func publish(ctx context.Context, js jetstream.JetStream, w write) (uint64, erro
 		if err == nil {
 			return ack.Sequence, nil
 		}
+		if errors.Is(err, jetstream.ErrNoStreamResponse) {
+			return 0, leaderless(ctx, js, w.bucket, err)
+		}
 		if !isCode(err, codeTooManyRequests) {
 			return 0, err
 		}

@@ -113,17 +113,16 @@ type BucketSize struct {
 	Name string
 	// Bytes are all revisions together; Max is the bound, 0 where there is none.
 	Bytes, Max uint64
+	// Replicas is how many servers are to hold it, Away those of them that are away or
+	// behind.
+	Replicas, Away int
 }
 
 // Sizes asks how much the streams hold; others are streams beside the buckets. One that
 // is not there is left out.
 func Sizes(ctx context.Context, js jetstream.JetStream, others ...string) ([]BucketSize, error) {
 	var out []BucketSize
-	var names []string
-	for _, bucket := range []string{BucketSpecs, BucketStatus, BucketObserved, BucketLease} {
-		names = append(names, streamName(bucket))
-	}
-	for _, name := range append(names, others...) {
+	for _, name := range append(Buckets(), others...) {
 		s, err := js.Stream(ctx, name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			continue
@@ -132,7 +131,16 @@ func Sizes(ctx context.Context, js jetstream.JetStream, others ...string) ([]Buc
 			return out, wrap("size of "+name, err)
 		}
 		info := s.CachedInfo()
-		out = append(out, BucketSize{Name: strings.TrimPrefix(name, streamName("")), Bytes: info.State.Bytes, Max: uint64(max(info.Config.MaxBytes, 0))})
+		size := BucketSize{Name: strings.TrimPrefix(name, streamName("")), Bytes: info.State.Bytes, Max: uint64(max(info.Config.MaxBytes, 0)),
+			Replicas: info.Config.Replicas}
+		if c := info.Cluster; c != nil {
+			for _, r := range c.Replicas {
+				if r.Offline || !r.Current {
+					size.Away++
+				}
+			}
+		}
+		out = append(out, size)
 	}
 	return out, nil
 }

@@ -32,6 +32,8 @@ func Connect(ctx context.Context, natsURL string, opts ...nats.Option) (*Client,
 		nats.MaxReconnects(-1),
 		// What failed must not be sent later.
 		nats.ReconnectBufSize(-1),
+		// A server that hangs is left for another, or told, after 15 s at most.
+		nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2),
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		all = append(all, nats.Timeout(max(time.Until(deadline), time.Millisecond)))

@@ -27,6 +27,8 @@ type ElectorOptions struct {
 	AgentFailure func() *state.AgentFailure
 	// RayNotice is the same of the Ray cluster.
 	RayNotice func() *state.RayNotice
+	// Replicas is that of the [Limits], for a bucket that has to be made again.
+	Replicas int
 	// Log is told about terms and trouble; nil: nobody is.
 	Log *slog.Logger
 }
@@ -76,7 +78,11 @@ func NewElector(js jetstream.JetStream, o ElectorOptions) *Elector {
 	e := &Elector{js: js, opts: o, terms: make(chan Term, 1)}
 	e.bucket = newMirror(js, mirrorConfig[struct{}]{
 		bucket: BucketLease, parse: e.parse, kick: func() {},
-		absent: func(ctx context.Context) error { return leaseBucket.ensure(ctx, js) },
+		absent: func(ctx context.Context) error {
+			bucket := leaseBucket
+			bucket.replicas = o.Replicas
+			return bucket.ensure(ctx, js)
+		},
 	})
 	return e
 }

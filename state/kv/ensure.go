@@ -65,16 +65,18 @@ func ensureBuckets(ctx context.Context, js jetstream.JetStream, k known) (string
 		return "", err
 	}
 	limits := k.limits.WithDefaults()
+	lease := leaseBucket
+	lease.replicas = limits.Replicas
 	for _, b := range []bucketConfig{
-		{name: BucketStatus, history: 1, maxBytes: limits.StatusBytes, about: "what has become of each spec, written by the reconciler"},
-		{name: BucketObserved, history: 1, about: "what the agent sees in Ray"},
-		leaseBucket,
+		{name: BucketStatus, replicas: limits.Replicas, history: 1, maxBytes: limits.StatusBytes, about: "what has become of each spec, written by the reconciler"},
+		{name: BucketObserved, replicas: limits.Replicas, history: 1, about: "what the agent sees in Ray"},
+		lease,
 	} {
 		if err := b.ensure(ctx, js); err != nil {
 			return "", err
 		}
 	}
-	specs := bucketConfig{name: BucketSpecs, history: HistoryDepth, maxBytes: limits.SpecBytes, about: "servers and models as they are wanted"}
+	specs := bucketConfig{name: BucketSpecs, replicas: limits.Replicas, history: HistoryDepth, maxBytes: limits.SpecBytes, about: "servers and models as they are wanted"}
 	if _, err := js.Stream(ctx, streamName(BucketSpecs)); errors.Is(err, jetstream.ErrStreamNotFound) {
 		highest, err := highestRevision(ctx, js)
 		if err != nil {
@@ -96,6 +98,7 @@ type bucketConfig struct {
 	markerTTL   time.Duration
 	firstSeq    uint64
 	maxBytes    int64 // 0: none
+	replicas    int   // 0: as it is
 }
 
 // leaseBucket alone has keys that expire: their end reaches watchers as a marker.
@@ -108,6 +111,7 @@ func (b bucketConfig) ensure(ctx context.Context, js jetstream.JetStream) error 
 		Description:       "dynctl: " + b.about,
 		Subjects:          []string{subject(b.name, ">")},
 		Storage:           jetstream.FileStorage,
+		Replicas:          max(b.replicas, 1),
 		MaxMsgsPerSubject: b.history,
 		// Values have no bound of their own: one over the contract's 512 KiB must
 		// arrive, to be rejected with a reason.
@@ -133,12 +137,13 @@ func (b bucketConfig) ensure(ctx context.Context, js jetstream.JetStream) error 
 	if err == nil {
 		return nil
 	}
-	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+	few := tooFew(doing, b.replicas, err) // which is told of one that is there, too
+	if few == nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return wrap(doing, err)
 	}
 	s, err := js.Stream(ctx, streamName(b.name))
 	if err != nil {
-		return wrap(doing, err)
+		return cmp.Or(few, wrap(doing, err))
 	}
 	cfg = s.CachedInfo().Config
 	change := setMaxBytes(&cfg, b.maxBytes)

@@ -18,6 +18,9 @@ type Limits struct {
 	CurrentBytes int64
 	// SpecBytes and StatusBytes bound what the buckets hold, all revisions counted.
 	SpecBytes, StatusBytes int64
+	// Replicas is how many servers of a NATS cluster hold each bucket; those that have more
+	// keep them. 0 leaves what is there, and makes buckets with one.
+	Replicas int
 }
 
 // DefaultLimits are the limits unless told otherwise.

@@ -20,6 +20,10 @@ class TestConfig(unittest.TestCase):
         inbox = json.dumps({"user": "me", "inboxPrefix": "_INBOX_agent"})
         self.assertEqual({"user": "me", "inbox_prefix": "_INBOX_agent"}, Config.decode(text, inbox).nats_options())
 
+    def test_every_server_of_a_cluster(self):
+        for urls, want in (("nats://a:1", ["nats://a:1"]), ("nats://a:1,nats://b:2, nats://c:3", ["nats://a:1", "nats://b:2", "nats://c:3"])):
+            self.assertEqual(want, Config(nats_url=urls, store_id="s", ray_namespace="n").servers())
+
     def test_a_reconciler_of_another_protocol(self):
         def decode(**more):
             raw = {"natsUrl": "nats://h", "storeId": "s", "rayNamespace": "n", **more}

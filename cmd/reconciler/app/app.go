@@ -233,6 +233,7 @@ func (a *App) Run(ctx context.Context) error {
 	add("election", a.takePart)
 	add("loop", a.loop.run)
 	add("sizes", a.keepSizes)
+	add("reach", a.keepReaching)
 	add("policy", func(ctx context.Context) error { return a.policies.follow(ctx, a.loop.Kick) })
 	add("doors", a.watchDoors)
 	a.log.Info("reconciler is up", "id", a.cfg.ID, "http", a.doors.scheme()+"://"+a.listener.Addr().String())

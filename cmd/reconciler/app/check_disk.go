@@ -121,6 +121,7 @@ func (a *App) keepSizes(ctx context.Context) error {
 		cancel()
 		if err == nil { // else those before stand
 			a.sizes.Store(&sizes)
+			a.raiseReplicas(ctx, js, sizes)
 		}
 		select {
 		case <-ctx.Done():

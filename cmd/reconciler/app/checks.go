@@ -33,6 +33,7 @@ var checkers = []struct {
 	{"specs", checkSpecs},
 	{"nats", checkNATS},
 	{kv.CheckDisk, checkDisk},
+	{kv.CheckReplicas, checkReplicas},
 	{"leader", checkLeader},
 	{"agent", checkAgent},
 	{"ray", checkRay},

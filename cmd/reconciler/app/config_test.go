@@ -91,3 +91,24 @@ func TestTheNATSURLOfAFile(t *testing.T) {
 		}
 	}
 }
+
+// TestReplicas: what cannot be is refused with what to do.
+func TestReplicas(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--replicas", "3"}, "the embedded NATS is one server"},
+		{[]string{"--replicas", "2", "--nats-url", "nats://h:1"}, "want 1, 3 or 5"},
+		{[]string{"--replicas", "7", "--nats-url", "nats://h:1"}, "want 1, 3 or 5"},
+		{[]string{"--replicas", "-1", "--nats-url", "nats://h:1"}, "want 1, 3 or 5"},
+		{[]string{"--replicas", "3", "--nats-url", "nats://h:1,nats://i:1,nats://j:1"}, ""},
+		{[]string{"--replicas", "1"}, ""},
+		{nil, ""},
+	} {
+		_, err := ParseFlags(tc.args, io.Discard)
+		if (err == nil) != (tc.want == "") || err != nil && (!errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%v: %v, want %q", tc.args, err, tc.want)
+		}
+	}
+}

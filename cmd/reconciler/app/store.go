@@ -51,7 +51,8 @@ func (a *App) openNATS(ctx context.Context) error {
 		a.nc, err = a.natsd.Connect(options...)
 		return err
 	}
-	options = append(append(options, nats.Timeout(2*time.Second)), a.authorities()...)
+	// A server that hangs, or is behind a link that has gone silent, is left after 9 s at most.
+	options = append(append(options, nats.Timeout(2*time.Second), nats.PingInterval(3*time.Second), nats.MaxPingsOutstanding(2)), a.authorities()...)
 	told := false
 	for {
 		nc, err := nats.Connect(a.cfg.NATSURL, options...)
@@ -84,12 +85,9 @@ func (a *App) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	id, err := kv.EnsureBuckets(ctx, js, a.cfg.Limits)
+	id, err := a.ensureStore(ctx, js)
 	if err != nil {
-		return fmt.Errorf("spec store: %w", err)
-	}
-	if err := events.EnsureStream(ctx, js); err != nil {
-		return fmt.Errorf("event stream: %w", err)
+		return err
 	}
 	a.log.Info("spec store", "id", id, "nats", kv.Redact(a.natsURL()))
 	a.store = kv.New(js)
@@ -106,7 +104,7 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch,
-		AgentFailure: a.supervisedFailure, RayNotice: a.supervisedNotice, Log: a.log})
+		AgentFailure: a.supervisedFailure, RayNotice: a.supervisedNotice, Replicas: a.cfg.Limits.Replicas, Log: a.log})
 	if err := errors.Join(a.answerChecks(), a.serveCreds(), kv.ServeReads(a.nc, js, readingForOthers)); err != nil {
 		return fmt.Errorf("answers to dynctl: %w", err)
 	}

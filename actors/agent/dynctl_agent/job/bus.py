@@ -96,7 +96,7 @@ class Bus:
             try:
                 self._nc = Connection(config.demands_tls())
                 await self._nc.connect(
-                    config.nats_url, name="dynctl-agent", max_reconnect_attempts=-1,
+                    config.servers(), name="dynctl-agent", max_reconnect_attempts=-1,
                     reconnect_time_wait=0.25,  # type: ignore[arg-type]
                     ping_interval=5, max_outstanding_pings=2, allow_reconnect=True,
                     reconnected_cb=on_reconnect, disconnected_cb=on_disconnect, error_cb=on_error,

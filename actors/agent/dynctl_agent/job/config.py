@@ -49,6 +49,10 @@ class Config:
             cache_dir=str(raw.get("cacheDir") or ""),
         )
 
+    def servers(self) -> list[str]:
+        """The URLs of all servers of a cluster: the client takes a list of them alone."""
+        return [url.strip() for url in self.nats_url.split(",") if url.strip()]
+
     def nats_options(self) -> dict[str, Any]:
         """The credentials as nats.connect takes them: user and password, or token; where
         answers to this user go; and the authorities of the server's certificate, where they
