@@ -2,6 +2,7 @@ package natsdtest
 
 import (
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"sync"
@@ -22,6 +23,8 @@ type Gate struct {
 	conns   []net.Conn
 	refuses bool
 	delay   time.Duration
+	lost    float64
+	resent  time.Duration
 }
 
 // NewGate makes one in front of the server at a URL.
@@ -101,9 +104,20 @@ func (g *Gate) Delay(d time.Duration) {
 	g.delay = d
 }
 
+// Lose has a part of what passes, from 0 to 1, come so much later, as TCP has what a network
+// loses: it sends that again.
+func (g *Gate) Lose(part float64, resent time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lost, g.resent = part, resent
+}
+
 func (g *Gate) delayed() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if rand.Float64() < g.lost {
+		return g.delay + g.resent
+	}
 	return g.delay
 }
 
