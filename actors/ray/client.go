@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,6 +78,9 @@ type client struct {
 // of its own.
 func newClient(way Endpoint, token string, transport http.RoundTripper) *client {
 	auth := &dashboardTransport{header: "Authorization", token: cmp.Or(way.Token, token), next: transport}
+	if way.Transport != nil {
+		auth.next = way.Transport
+	}
 	if way.Proxy != nil {
 		auth.header, auth.next = "X-Ray-Authorization", way.Proxy
 	}
@@ -125,6 +129,10 @@ func (c *client) explain(what string, err error) error {
 		return fmt.Errorf("%s: %w", what, status)
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%s: %w", what, context.Canceled)
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		var refused *tls.CertificateVerificationError
+		errors.As(err, &refused)
+		return fmt.Errorf("%s: %w at %s (%w): %s", what, ErrUntrusted, c.address, refused.Err, wayUntrusted)
 	case errors.As(err, &transport):
 		return fmt.Errorf("%s: %w at %s (%w): start Ray, or pass --ray-address", what, ErrUnreachable, c.address, transport.Err)
 	default:

@@ -10,6 +10,9 @@ import (
 var (
 	// ErrUnreachable: nothing answers at the dashboard's address.
 	ErrUnreachable = errors.New("the Ray dashboard does not answer")
+	// ErrUntrusted: the certificate of a dashboard behind https was not accepted. It is an
+	// ErrUnreachable, too.
+	ErrUntrusted error = untrusted{}
 	// ErrUnauthorized: the cluster wants a token, or another one.
 	ErrUnauthorized = errors.New("the Ray cluster refuses the token")
 	// ErrNotRay: what answers is not Ray's dashboard.
@@ -29,6 +32,14 @@ var (
 	// ErrDeps: a wheel that is to travel with the agent cannot be used.
 	ErrDeps = errors.New("unusable dependency of the agent")
 )
+
+type untrusted struct{}
+
+func (untrusted) Error() string        { return "the Ray dashboard does not prove what it is" }
+func (untrusted) Is(target error) bool { return target == ErrUnreachable }
+
+// wayUntrusted is what to do about it.
+const wayUntrusted = "pass the authority of its certificate with --ray-ca, name it in --ray-address as the certificate does, or renew that"
 
 // StatusError is an answer of the dashboard that is none of those expected. It
 // is ErrUnauthorized for 401 and 403, and ErrRefused otherwise.

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"dynctl/state/kv/tlstest"
 )
 
 // venv is the environment with Ray: that of the Python that make was told.
@@ -158,12 +160,8 @@ func readBeat(dir string) (beat, time.Duration) {
 }
 
 // supervise runs a supervisor until the returned function is called.
-func supervise(t *testing.T, address, dir string, p Package) (*Supervisor, func()) {
+func supervise(t *testing.T, resolver Resolver, dir string, p Package) (*Supervisor, func()) {
 	t.Helper()
-	resolver, err := NewStatic(address)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := New(Config{
 		Resolver: resolver,
 		Package:  p,
@@ -205,6 +203,7 @@ func running(s SupervisorState) bool { return s.Phase == PhaseRunning }
 type realStory struct {
 	t       *testing.T
 	address string
+	ray     Resolver // the way to it
 	dir     string
 	s       *Supervisor
 	end     func() // of s, without a word to the agent
@@ -212,12 +211,13 @@ type realStory struct {
 
 func (r *realStory) supervise(version string) {
 	r.t.Helper()
-	r.s, r.end = supervise(r.t, r.address, r.dir, testPackage(r.t, version))
+	r.s, r.end = supervise(r.t, r.ray, r.dir, testPackage(r.t, version))
 }
 
 // One story, because a head takes ten seconds to start.
 func TestRealRay(t *testing.T) {
 	r := &realStory{t: t, address: startRay(t), dir: t.TempDir()}
+	r.ray = resolverOf(t, r.address, "")
 	r.supervise("one")
 	state, took := awaitState(t, r.s, 90*time.Second, "the agent runs, though Ray came after the supervisor", running)
 	t.Logf("head and agent up in %s: %+v", took, state)
@@ -226,17 +226,27 @@ func TestRealRay(t *testing.T) {
 	}
 	r.describesTheCluster()
 	state = r.replacesWhatIsKilled()
+	ca, file := tlstest.New(t), filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(file, []byte(ca.PEM), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.ray = resolverOf(t, behindTLS(t, ca, time.Hour, proxyTo(t, r.address)), file) // from here on
 	r.findsItAgain(state)
 	r.stops(r.replacesAnotherVersion(state))
-	failsAndHeals(t, r.address)
+	failsAndHeals(t, r.ray)
+}
+
+func resolverOf(t *testing.T, address, caFile string) Resolver {
+	t.Helper()
+	resolver, err := NewStatic(address, caFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resolver
 }
 
 func (r *realStory) describesTheCluster() {
-	resolver, err := NewStatic(r.address)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	info, err := Check(r.t.Context(), resolver, "")
+	info, err := Check(r.t.Context(), r.ray, "")
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -310,7 +320,7 @@ func (r *realStory) stops(c *client) {
 
 // failsAndHeals: an agent whose actor cannot travel by value ends each time, until what
 // it holds is mended.
-func failsAndHeals(t *testing.T, address string) {
+func failsAndHeals(t *testing.T, ray Resolver) {
 	dir := t.TempDir()
 	p, err := NewPackage(fstest.MapFS{
 		"dynctl_agent/__init__.py": {Data: []byte("")},
@@ -319,7 +329,7 @@ func failsAndHeals(t *testing.T, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, end := supervise(t, address, dir, p)
+	s, end := supervise(t, ray, dir, p)
 	defer end()
 	state, took := awaitState(t, s, 90*time.Second, "it is told as failing", func(s SupervisorState) bool { return s.Failing.Message != "" })
 	t.Logf("told after %s: %+v", took, state.Failing)

@@ -33,25 +33,37 @@ type Endpoint struct {
 	// Proxy carries requests through a proxy that takes Authorization for itself; the
 	// token then travels in Ray's own header. nil: there is none between.
 	Proxy http.RoundTripper
+	// Transport carries requests that need another way than Go's own; nil: they do not.
+	Transport http.RoundTripper
 	// Notice is what somebody should look at although there is a way; zero: nothing.
 	Notice state.RayNotice
 }
 
 // same reports whether a client of e serves for other as well.
 func (e Endpoint) same(other Endpoint) bool {
-	return e.URL == other.URL && e.Token == other.Token && e.Proxy == other.Proxy
+	return e.URL == other.URL && e.Token == other.Token && e.Proxy == other.Proxy && e.Transport == other.Transport
 }
 
 // Static is a dashboard at an address that never changes.
-type Static struct{ address string }
+type Static struct{ endpoint Endpoint }
 
-// NewStatic takes the URL of a dashboard. Errors: ErrAddress.
-func NewStatic(address string) (Static, error) {
+// NewStatic takes the URL of a dashboard, and a file with the authorities that the
+// certificate of one behind https is checked against; empty: those that the system knows.
+// Errors: ErrAddress, and why the file cannot be used.
+func NewStatic(address, caFile string) (Static, error) {
 	u, err := url.Parse(address)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
 		return Static{}, fmt.Errorf("%q: %w: want http://HOST:8265", address, ErrAddress)
 	}
-	return Static{strings.TrimRight(address, "/")}, nil
+	s := Static{Endpoint{URL: strings.TrimRight(address, "/")}}
+	if caFile != "" {
+		way := &trusting{file: caFile}
+		if _, err := way.transport(); err != nil {
+			return Static{}, err
+		}
+		s.endpoint.Transport = way
+	}
+	return s, nil
 }
 
 // Run waits for the context to end.
@@ -61,7 +73,7 @@ func (s Static) Run(ctx context.Context) error {
 }
 
 // Endpoint is the address given to NewStatic.
-func (s Static) Endpoint(context.Context) (Endpoint, error) { return Endpoint{URL: s.address}, nil }
+func (s Static) Endpoint(context.Context) (Endpoint, error) { return s.endpoint, nil }
 
 // Changed never holds a token.
 func (s Static) Changed() <-chan struct{} { return nil }

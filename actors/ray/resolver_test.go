@@ -20,7 +20,7 @@ func TestStatic(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s, err := NewStatic(test.address)
+			s, err := NewStatic(test.address, "")
 			if test.want == "" {
 				if !errors.Is(err, ErrAddress) {
 					t.Errorf("got %v", err)

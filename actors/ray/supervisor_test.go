@@ -27,7 +27,7 @@ func packageOf(t *testing.T, content string) Package {
 
 func configFor(t *testing.T, f *fakeRay) Config {
 	t.Helper()
-	resolver, err := NewStatic("http://ray:8265/")
+	resolver, err := NewStatic("http://ray:8265/", "")
 	if err != nil {
 		t.Fatal(err)
 	}

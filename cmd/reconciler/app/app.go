@@ -170,7 +170,7 @@ func newResolver(cfg Config, log *slog.Logger) (ray.Resolver, error) {
 	case cfg.RayService != "":
 		target, err = ray.ServiceTarget(cfg.RayService)
 	default:
-		return ray.NewStatic(cfg.RayAddress)
+		return ray.NewStatic(cfg.RayAddress, cfg.RayCA)
 	}
 	if err != nil {
 		return nil, err

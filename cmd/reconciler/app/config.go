@@ -38,6 +38,9 @@ type Config struct {
 	// RayAddress is the URL of Ray's dashboard. RayCluster names a RayCluster of KubeRay
 	// ("namespace/name") instead, RayService a RayService, whose active cluster counts.
 	RayAddress string
+	// RayCA is a file with the authorities, as PEM, of the certificate of a RayAddress with
+	// https; empty: those that the system knows.
+	RayCA      string
 	RayCluster string
 	RayService string
 	// RayNamespace is the namespace of the actors and placement groups.
@@ -127,6 +130,8 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.BoolVar(&c.StoreAuth, "store-auth", true, "let nobody in to the embedded NATS without a credential; those of this machine are made in DATA-DIR/creds; =false: let everybody in")
 	fs.StringVar(&c.AdvertiseNATSURL, "advertise-nats-url", "", "the NATS URL that the agent in Ray dials")
 	fs.StringVar(&c.RayAddress, "ray-address", "http://127.0.0.1:8265", "URL of Ray's dashboard")
+	fs.StringVar(&c.RayCA, "ray-ca", "",
+		"file of the authorities, as PEM, that the certificate of an https:// --ray-address is checked against, read again when it changes; empty: the system's")
 	fs.StringVar(&c.RayCluster, "raycluster", "", "namespace/name of a KubeRay RayCluster, instead of --ray-address")
 	fs.StringVar(&c.RayService, "rayservice", "", "namespace/name of a KubeRay RayService, whose active cluster counts, instead of --ray-address")
 	fs.StringVar(&c.RayNamespace, "ray-namespace", actors.DefaultRayNamespace, "Ray namespace of actors and placement groups")
@@ -200,14 +205,14 @@ func (c *Config) check() error {
 	if err := c.checkStore(); err != nil {
 		return err
 	}
-	if err := c.checkKubeRay(); err != nil {
+	if err := c.checkRay(); err != nil {
 		return err
 	}
 	return c.checkReach()
 }
 
-// checkKubeRay refuses what names no object of Kubernetes, or two.
-func (c *Config) checkKubeRay() error {
+// checkRay refuses what names no object of Kubernetes, or two, and authorities of nothing.
+func (c *Config) checkRay() error {
 	for flag, ref := range map[string]string{"--raycluster": c.RayCluster, "--rayservice": c.RayService} {
 		if ref != "" && !strings.Contains(ref, "/") {
 			return fmt.Errorf("%w: %s %q: want NAMESPACE/NAME", ErrUsage, flag, ref)
@@ -215,6 +220,9 @@ func (c *Config) checkKubeRay() error {
 	}
 	if c.RayCluster != "" && c.RayService != "" {
 		return fmt.Errorf("%w: --raycluster %s and --rayservice %s: one of them names the Ray cluster", ErrUsage, c.RayCluster, c.RayService)
+	}
+	if c.RayCA != "" && (c.RayCluster != "" || c.RayService != "" || !strings.HasPrefix(c.RayAddress, "https://")) {
+		return fmt.Errorf("%w: --ray-ca %s is for a dashboard behind https: pass --ray-address https://HOST, too", ErrUsage, c.RayCA)
 	}
 	return nil
 }

@@ -43,8 +43,8 @@ func TestTheAgentIsToldAnAddressOfThisMachine(t *testing.T) {
 	}
 }
 
-// One flag names the Ray cluster, and each wants a namespace.
-func TestFlagsOfKubeRay(t *testing.T) {
+// One flag names the Ray cluster, and those of KubeRay want a namespace.
+func TestFlagsOfTheRayCluster(t *testing.T) {
 	for _, row := range []struct {
 		args []string
 		says string // empty: it is fine
@@ -54,6 +54,9 @@ func TestFlagsOfKubeRay(t *testing.T) {
 		{[]string{"--raycluster=ray"}, "--raycluster"},
 		{[]string{"--rayservice=chat"}, "--rayservice"},
 		{[]string{"--raycluster=ns/ray", "--rayservice=ns/chat"}, "one of them"},
+		{[]string{"--ray-address=https://ray.example", "--ray-ca=ca.crt"}, ""},
+		{[]string{"--ray-address=http://ray.example", "--ray-ca=ca.crt"}, "--ray-address https://HOST"},
+		{[]string{"--raycluster=ns/ray", "--ray-ca=ca.crt"}, "--ray-address https://HOST"},
 	} {
 		_, err := ParseFlags(append(row.args, "--nats-url=nats://nats.example:4222"), io.Discard)
 		if (err == nil) != (row.says == "") || err != nil && (!errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), row.says)) {

@@ -110,6 +110,9 @@ nats://{{ include "dynctl.fullname" . }}-nats.$(POD_NAMESPACE).svc:4322
 {{- if and (contains "@" .Values.nats.url) -}}
 {{- fail "nats.url has a user or password, which anybody could read in the Deployment: put the URL into a Secret and set nats.urlSecret.name" -}}
 {{- end -}}
+{{- if and .Values.ray.caSecret.name (not (hasPrefix "https://" .Values.ray.address)) -}}
+{{- fail "ray.caSecret is for a dashboard behind https: set ray.address to https://HOST too" -}}
+{{- end -}}
 {{- if and (include "dynctl.embedded" .) .Values.nats.caSecret.name -}}
 {{- fail "nats.caSecret is for an external NATS: set nats.url or nats.urlSecret.name too; the reconciler's own is checked against ca.crt in http.tlsSecret" -}}
 {{- end -}}
