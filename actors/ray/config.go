@@ -85,9 +85,9 @@ type Heartbeat struct {
 // Config is what a Supervisor needs.
 type Config struct {
 	Resolver Resolver
-	// Token is for Ray clusters in token mode, where the resolver knows no other; see
-	// TokenFromEnv.
-	Token   string
+	// Token is for Ray clusters in token mode, where the resolver knows no other, and asked
+	// before each request that is due; see TokenFromEnv. Nil: there is none.
+	Token   func() (string, error)
 	Package Package
 	// Agent is asked before each submission.
 	Agent func() AgentConfig

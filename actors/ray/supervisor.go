@@ -1,6 +1,7 @@
 package ray
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ type Supervisor struct {
 	stopped   bool
 	client    *client
 	way       Endpoint           // the client's
+	token     string             // of Config.Token, the client's
+	noToken   string             // why that cannot be read now, as it was logged
 	trouble   state.AgentFailure // of the Ray cluster; zero: none
 	current   *job
 	condemned map[string]bool // jobs that are never taken for a living agent again
@@ -157,14 +160,34 @@ func (s *Supervisor) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.client == nil || !s.way.same(way) {
+	token := s.readToken()
+	if s.client == nil || !s.way.same(way) || token != s.token {
 		s.closeIdle()
-		s.client = newClient(way, s.cfg.Token, s.transport)
+		s.token = token
+		s.client = newClient(way, token, s.transport)
 		s.failures, s.notBefore, s.ends, s.trouble = 0, time.Time{}, ends{}, state.AgentFailure{}
 		s.pause.Reset()
 	}
 	s.way = way
 	return nil
+}
+
+// readToken is the token as it is now. One that cannot be read, or is empty, leaves the last
+// one: a file may be about to be written.
+func (s *Supervisor) readToken() string {
+	if s.cfg.Token == nil {
+		return ""
+	}
+	token, err := s.cfg.Token()
+	switch {
+	case err == nil:
+		s.noToken = ""
+		return cmp.Or(token, s.token)
+	case err.Error() != s.noToken:
+		s.noToken = err.Error()
+		s.cfg.Log.Error("Ray's token cannot be read; the last one that could is used", "err", err)
+	}
+	return s.token
 }
 
 // watch looks at the current job; it leaves none if there has to be another one.

@@ -1,8 +1,12 @@
 package ray
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -53,7 +57,7 @@ func TestTheTokenIsRotated(t *testing.T) {
 		way := Endpoint{URL: "http://ray:8265", Token: "one", TokenFrom: "Secret ml/prod"}
 		resolver := newTurning(way)
 		cfg := configFor(t, f)
-		cfg.Resolver, cfg.Token = resolver, "of the environment"
+		cfg.Resolver, cfg.Token = resolver, func() (string, error) { return "of the environment", nil }
 		s, end := start(t, cfg, f)
 		defer end()
 		pass(time.Second)
@@ -69,6 +73,58 @@ func TestTheTokenIsRotated(t *testing.T) {
 		pass(time.Second)
 		if st := s.State(); st.Phase != PhaseRunning || st.JobID != job || st.Notice.Reason != "" || f.submitted() != 1 {
 			t.Errorf("with the new token: %+v", st)
+		}
+	})
+}
+
+// The file that the environment names is read again, also before there is an agent; without
+// it the last token counts.
+func TestTheFileOfTheTokenIsReadAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	t.Setenv("RAY_AUTH_MODE", "token")
+	t.Setenv("RAY_AUTH_TOKEN", "")
+	t.Setenv("RAY_AUTH_TOKEN_PATH", file)
+	write := func(token string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		f.token = "one"
+		var log bytes.Buffer
+		cfg := configFor(t, f)
+		cfg.Token, cfg.Log = TokenFromEnv, slog.New(slog.NewTextHandler(&log, nil))
+		s, end := start(t, cfg, f)
+		defer end()
+		pass(5 * time.Second)
+		if st := s.State(); st.Failing.Reason != actors.RayTokenRefused || f.submitted() != 0 || strings.Count(log.String(), file) != 1 {
+			t.Errorf("without the file: %+v, and the log says %s", st, log.String())
+		}
+		write("one")
+		pass(20 * time.Second)
+		job := s.State().JobID
+		if st := s.State(); st.Phase != PhaseRunning {
+			t.Errorf("with the file: %+v", st)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		pass(5 * time.Second)
+		if st := s.State(); st.Phase != PhaseRunning {
+			t.Errorf("without it again: %+v", st)
+		}
+		write("") // as while it is written
+		pass(5 * time.Second)
+		if st := s.State(); st.Phase != PhaseRunning {
+			t.Errorf("while it is empty: %+v", st)
+		}
+		f.set(func() { f.token = "two" })
+		write("two")
+		pass(5 * time.Second)
+		if st := s.State(); st.Phase != PhaseRunning || st.JobID != job || f.submitted() != 1 {
+			t.Errorf("with another: %+v, %d jobs", st, f.submitted())
 		}
 	})
 }

@@ -19,12 +19,8 @@ const never = 24 * time.Hour
 // supervise keeps the agent alive for as long as the term lasts: only the
 // reconciler that acts may submit it.
 func (a *App) supervise(t kv.Term) {
-	token, err := ray.TokenFromEnv()
-	if err != nil {
-		a.log.Error("Ray's token", "err", err)
-	}
 	s := ray.New(ray.Config{
-		Resolver: a.resolver, Token: token, Package: a.pkg, Log: a.log,
+		Resolver: a.resolver, Token: ray.TokenFromEnv, Package: a.pkg, Log: a.log,
 		Agent: func() ray.AgentConfig {
 			advertised, creds := a.agentCreds()
 			return ray.AgentConfig{NATSURL: advertised, NATSCreds: creds, StoreID: a.views.StoreID(),
