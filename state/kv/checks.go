@@ -36,6 +36,9 @@ type Check struct {
 // CheckDisk is the name of the check that looks at the disk of the store.
 const CheckDisk = "disk"
 
+// CheckCertificate is the name of the check that looks at a reconciler's certificate.
+const CheckCertificate = "certificate"
+
 // Checks are what one reconciler finds.
 type Checks struct {
 	// State is that of the worst check.

@@ -45,7 +45,7 @@ var checkers = []struct {
 	{"kept", checkKept},
 	{"policy", checkPolicy},
 	{"tokens", checkTokens},
-	{"certificate", checkCertificate},
+	{kv.CheckCertificate, checkCertificate},
 	{kv.CheckDoors, checkDoors},
 }
 

@@ -115,6 +115,7 @@ func (d *Doctor) storeNow() time.Time { return d.Now().Add(-d.skew) }
 func (d *Doctor) Examine(ctx context.Context, client *kv.Client) []Finding {
 	d.client = client
 	d.found(CheckNATS, OK, "", "%s answers", d.Address)
+	d.certificate(ctx)
 	d.client.OnUnreadable(func(kv.Unreadable) {}) // values names them
 	if d.store(ctx) {
 		d.stream(ctx)

@@ -14,11 +14,8 @@ import (
 	"time"
 
 	"dynctl/cmd/internal/reread"
+	"dynctl/state/kv"
 )
-
-// expiryNear is how long before its end a certificate is told of at the most; one of a
-// short life in the last tenth of it.
-const expiryNear = 7 * 24 * time.Hour
 
 // Certificate is what the HTTP port and the embedded NATS prove themselves by. A nil one
 // means that neither has TLS. Its methods may be called from any goroutine, but [Certificate.Serve]
@@ -134,14 +131,13 @@ func (c *Certificate) Trouble(now time.Time) string {
 		return "the files do not count, and the last ones that could be read do: " + text
 	}
 	leaf := c.current.Get().Leaf
-	near := min(expiryNear, leaf.NotAfter.Sub(leaf.NotBefore)/10)
 	until := leaf.NotAfter.UTC().Format(time.RFC3339)
 	switch {
 	case now.After(leaf.NotAfter):
 		return fmt.Sprintf("%s has ended at %s, and clients refuse it: put another one there", c.certFile, until)
 	case now.Before(leaf.NotBefore):
 		return fmt.Sprintf("%s counts from %s on only, and clients refuse it: look at the clocks", c.certFile, leaf.NotBefore.UTC().Format(time.RFC3339))
-	case leaf.NotAfter.Sub(now) < near:
+	case kv.Ending(leaf, now):
 		return fmt.Sprintf("%s ends at %s: put another one there", c.certFile, until)
 	}
 	return ""
