@@ -135,6 +135,7 @@ func (s *Server) healInfra(name string) TrafficResult {
 		t.Errorf("the worker runs attempt %d with lease %x, want attempt 1 with %x", w.Attempt, w.Lease, worker.Lease)
 	}
 	s.Wait("m", "Ready", readyIn)
+	s.requireClosed()
 	return r
 }
 

@@ -104,11 +104,17 @@ func (s *Server) AwaitAttempt(unit, suffix string, number int, timeout time.Dura
 	return a
 }
 
-// etcd opens the server's etcd.
+// etcd opens the server's etcd, as the reconciler does.
 func (s *Server) etcd() *clientv3.Client {
 	s.t.Helper()
+	return s.etcdAs(s.access())
+}
+
+func (s *Server) etcdAs(user, password string) *clientv3.Client {
+	s.t.Helper()
 	c, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{fmt.Sprintf("127.0.0.1:%d", s.InfraActor("ETCD").Ports["etcd"])}, DialTimeout: 2 * time.Second, Logger: zap.NewNop(),
+		Endpoints: []string{fmt.Sprintf("127.0.0.1:%d", s.InfraActor("ETCD").Ports["etcd"])}, DialTimeout: 10 * time.Second, Logger: zap.NewNop(),
+		Username: user, Password: password,
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -35,6 +35,7 @@ func TestAggregatedModelServes(t *testing.T) {
 	if lease := s.UnitsOf("plain", "")[0].Actors[0].Lease; a.DecodeWorker != lease {
 		t.Errorf("served by %d, want the lease %d", a.DecodeWorker, lease)
 	}
+	s.requireClosed()
 }
 
 func hostOf(url string) string {

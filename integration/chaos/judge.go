@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -152,7 +153,7 @@ func (w *world) leftovers(ctx context.Context) (wrong []string) {
 		return []string{err.Error()}
 	}
 	pids, actors, groups, leases := map[int]bool{}, []string{}, []string{}, map[int64]bool{}
-	endpoint := ""
+	endpoint, server := "", ""
 	for _, u := range units {
 		groups = append(groups, u.PlacementGroup.Name)
 		for _, a := range u.Actors {
@@ -162,7 +163,7 @@ func (w *world) leftovers(ctx context.Context) (wrong []string) {
 				leases[a.Lease] = true
 			}
 			if p := a.Ports["etcd"]; p != 0 {
-				endpoint = fmt.Sprintf("127.0.0.1:%d", p)
+				endpoint, server = fmt.Sprintf("127.0.0.1:%d", p), u.Server
 			}
 		}
 	}
@@ -179,7 +180,7 @@ func (w *world) leftovers(ctx context.Context) (wrong []string) {
 	if !slices.Equal(groups, listed.Groups) {
 		wrong = append(wrong, fmt.Sprintf("Ray holds the groups %v, the units are %v", listed.Groups, groups))
 	}
-	return append(wrong, strayLeases(ctx, endpoint, leases)...)
+	return append(wrong, w.strayLeases(ctx, server, endpoint, leases)...)
 }
 
 // strayProcesses looks for engines, frontends, etcd, NATS and agents that belong
@@ -201,8 +202,16 @@ func (w *world) strayProcesses(pids map[int]bool, agent state.Agent) (wrong []st
 	return wrong
 }
 
-func strayLeases(ctx context.Context, endpoint string, known map[int64]bool) (wrong []string) {
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 2 * time.Second, Logger: zap.NewNop()})
+func (w *world) strayLeases(ctx context.Context, server, endpoint string, known map[int64]bool) (wrong []string) {
+	var login struct{ User, Password string }
+	if answer, err := w.nc.Request("dynctl.agent.access", fmt.Appendf(nil, `{"server": %q}`, server), 10*time.Second); err != nil {
+		return []string{"the credential of etcd: " + err.Error()}
+	} else if err := json.Unmarshal(answer.Data, &login); err != nil {
+		return []string{"the credential of etcd: " + err.Error()}
+	}
+	c, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{endpoint}, DialTimeout: 2 * time.Second, Logger: zap.NewNop(), Username: login.User, Password: login.Password,
+	})
 	if err != nil {
 		return []string{err.Error()}
 	}

@@ -24,7 +24,8 @@ type etcdStore struct {
 	wg     sync.WaitGroup
 }
 
-func dialEtcd(endpoint string) (store, error) {
+func dialEtcd(endpoint string, login func(context.Context) (Login, error)) (store, error) {
+	who := &identity{login: login}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:            strings.Split(endpoint, ","),
 		DialKeepAliveTime:    5 * time.Second, // the least that etcd allows
@@ -35,7 +36,7 @@ func dialEtcd(endpoint string) (store, error) {
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: time.Second,
-		}), grpc.WithChainUnaryInterceptor(failFast)},
+		}), grpc.WithChainUnaryInterceptor(who.intercept, failFast), grpc.WithPerRPCCredentials(who)},
 		Logger: zap.NewNop(),
 	})
 	if err != nil {

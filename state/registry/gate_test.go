@@ -15,7 +15,7 @@ import (
 func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeEtcd(keyA, cardA)
-		r := newRegistry(Config{}, func(string) (store, error) { return f.dial() })
+		r := newRegistry(Config{}, func(_, _ string) (store, error) { return f.dial() })
 		defer r.Close()
 		if err := r.Shut(t.Context(), "default", Gate{}); !errors.Is(err, ErrUnknownServer) {
 			t.Errorf("without an etcd: %v", err)
@@ -66,7 +66,7 @@ func TestGate(t *testing.T) {
 func TestAGateThatIsOvertakenIsNotPut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeEtcd(keyA, cardA)
-		r := newRegistry(Config{}, func(string) (store, error) { return f.dial() })
+		r := newRegistry(Config{}, func(_, _ string) (store, error) { return f.dial() })
 		defer r.Close()
 		r.Set(map[string]string{"default": "http://etcd:2379"})
 		synctest.Wait()

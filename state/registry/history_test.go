@@ -85,7 +85,7 @@ func TestResyncsAreTold(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFakeEtcd(keyA)
 				var told []string
-				r := newRegistry(Config{OnResync: func(cause string) { told = append(told, cause) }}, func(string) (store, error) { return f.dial() })
+				r := newRegistry(Config{OnResync: func(cause string) { told = append(told, cause) }}, func(_, _ string) (store, error) { return f.dial() })
 				defer r.Close()
 				r.Set(map[string]string{"default": endpoint})
 				synctest.Wait()

@@ -69,9 +69,13 @@ func (e *realEtcd) kill() {
 	_ = e.cmd.Wait()
 }
 
-func (e *realEtcd) dial() *clientv3.Client {
+func (e *realEtcd) dial() *clientv3.Client { return e.dialAs("", "") }
+
+func (e *realEtcd) dialAs(user, password string) *clientv3.Client {
 	e.t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{e.url()}, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	c, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{e.url()}, DialTimeout: 20 * time.Second, Logger: zap.NewNop(), Username: user, Password: password,
+	})
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -19,6 +19,8 @@ var (
 	ErrUnknownServer = errors.New("no etcd is known for the server")
 	// ErrUnreachable: etcd did not answer.
 	ErrUnreachable = errors.New("etcd does not answer")
+	// ErrNoLogin: an etcd asks who we are, and Config has no Login.
+	ErrNoLogin = errors.New("nobody tells the user and the password of this etcd")
 )
 
 // Config is what a Registry needs. The zero value is usable.
@@ -31,6 +33,9 @@ type Config struct {
 	// OnResync is called when registrations have to be listed again, with one of the
 	// Resync constants; nil: nobody is told. It must not block.
 	OnResync func(cause string)
+	// Login is asked when the etcd of a server wants to know who we are; nil: we have
+	// nothing to say. It is called from several goroutines, at most once a request.
+	Login func(ctx context.Context, server string) (Login, error)
 }
 
 // Registry watches the etcd of every server. It is safe for concurrent use.
@@ -50,7 +55,16 @@ type Registry struct {
 }
 
 // New makes a Registry that watches nothing yet. Close ends it.
-func New(cfg Config) *Registry { return newRegistry(cfg, dialEtcd) }
+func New(cfg Config) *Registry {
+	return newRegistry(cfg, func(server, endpoint string) (store, error) {
+		return dialEtcd(endpoint, func(ctx context.Context) (Login, error) {
+			if cfg.Login == nil {
+				return Login{}, ErrNoLogin
+			}
+			return cfg.Login(ctx, server)
+		})
+	})
+}
 
 func newRegistry(cfg Config, dial dialer) *Registry {
 	if cfg.Log == nil {

@@ -29,7 +29,7 @@ func instance(lease int64, card bool) state.Instance {
 func watch(t *testing.T, f *fakeEtcd, test func(t *testing.T, r *Registry)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRegistry(Config{}, func(string) (store, error) { return f.dial() })
+		r := newRegistry(Config{}, func(_, _ string) (store, error) { return f.dial() })
 		defer r.Close()
 		r.Set(map[string]string{"default": endpoint})
 		synctest.Wait()
@@ -217,7 +217,7 @@ func TestChangesCoalesceIntoOneKick(t *testing.T) {
 func TestSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		etcds := map[string]*fakeEtcd{"http://a:1": newFakeEtcd(keyA), "http://b:1": newFakeEtcd(keyB)}
-		r := newRegistry(Config{}, func(endpoint string) (store, error) {
+		r := newRegistry(Config{}, func(_, endpoint string) (store, error) {
 			if f := etcds[endpoint]; f != nil {
 				return f.dial()
 			}

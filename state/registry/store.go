@@ -46,9 +46,9 @@ type newer struct {
 	than  int64
 }
 
-// dialer makes a store without waiting for its server. It fails on an endpoint
+// dialer makes a store of a server's etcd without waiting for it. It fails on an endpoint
 // that is no address at all.
-type dialer func(endpoint string) (store, error)
+type dialer func(server, endpoint string) (store, error)
 
 // header says whose answer it is and how new.
 type header struct {

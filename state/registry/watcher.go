@@ -69,7 +69,7 @@ func newWatcher(r *Registry, server, endpoint string) *watcher {
 		return w
 	}
 	w.current.Err = fmt.Sprintf("etcd %s has not answered yet", state.RedactURL(endpoint))
-	w.store, w.lastErr = r.dial(endpoint)
+	w.store, w.lastErr = r.dial(server, endpoint)
 	if w.lastErr != nil {
 		w.current.Err = state.HideSecrets(fmt.Sprintf("etcd %q is not a usable address (%v): correct spec.etcd.endpoint of server %q", state.RedactURL(endpoint), w.lastErr, server))
 	}
@@ -289,6 +289,9 @@ func (w *watcher) note(err error) {
 func unreachable(endpoint string, err error) string {
 	if err == nil {
 		err = context.DeadlineExceeded
+	}
+	if errors.Is(err, errNotLetIn) {
+		return state.HideSecrets(fmt.Sprintf("etcd %s does not let the reconciler in (%v): see that the agent runs; an etcd of your own must let it in without a password", state.RedactURL(endpoint), err))
 	}
 	return state.HideSecrets(fmt.Sprintf("etcd %s does not answer (%v): see that it runs and can be reached from here", state.RedactURL(endpoint), err))
 }

@@ -25,7 +25,7 @@ from dynctl_agent.job.config import Config
 from dynctl_agent.job.ray_api import RayActorError
 from nats.js.errors import APIError
 
-METHODS = ("describe", "wait", "aim", "find_ports", "execute", "terminate", "stop", "clean", "read_log")
+METHODS = ("describe", "wait", "aim", "find_ports", "execute", "terminate", "stop", "clean", "read_log", "tell_access")
 SESSION = "session_1"
 IP = "127.0.0.1"
 HEAD = "a" * 56

@@ -103,7 +103,8 @@ class Grace(unittest.TestCase):
             ("the frontend is no worker", ["dynamo.frontend"], (), None),
             ("decode still reads what prefill has", ["dynamo.vllm", "--disaggregation-mode", "prefill"], (), None),
             ("others may read what it has", ["dynamo.vllm", "--kv-transfer-config", "{}"], (), None),
-            ("the actor cannot log in to its etcd", ["dynamo.vllm"], [("ETCD_AUTH_USERNAME", "u")], None),
+            ("the actor cannot log in to its etcd", ["dynamo.vllm"], [("ETCD_AUTH_CLIENT_CERT", "/c")], None),
+            ("it logs in to its etcd", ["dynamo.vllm"], [("ETCD_AUTH_USERNAME", "u"), ("ETCD_AUTH_PASSWORD", "p")], "0.5"),
             ("what the spec says counts", ["dynamo.vllm"], [(NAME_OF_GRACE, "9")], "9"),
         ):
             with self.subTest(name):

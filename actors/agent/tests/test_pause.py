@@ -21,13 +21,17 @@ class Subscribed(unittest.IsolatedAsyncioTestCase):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
-        self.url = f"nats://127.0.0.1:{self.port}"
+        self.how = {"servers": f"nats://127.0.0.1:{self.port}", "user": "dynamo", "password": "p"}
+
+    async def login(self):
+        return self.how
 
     def serve(self):
         """NATS comes back."""
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
-        server = subprocess.Popen([tool("nats-server"), "-a", "127.0.0.1", "-p", str(self.port)], stderr=subprocess.DEVNULL)
+        argv = [tool("nats-server"), "-a", "127.0.0.1", "-p", str(self.port), "--user", "dynamo", "--pass", "p"]
+        server = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
 
@@ -38,13 +42,13 @@ class Subscribed(unittest.IsolatedAsyncioTestCase):
             for endpoint in "ab":
                 await message.respond(json.dumps({"id": name * pause.PROCESS_ID + endpoint}).encode())
 
-        nc = await nats.connect(self.url)
+        nc = await nats.connect(**self.how)
         self.addAsyncCleanup(nc.close)
         await nc.subscribe("$SRV.PING", cb=answer)
         await nc.flush()
 
     async def test_it_waits_for_nats_and_for_every_worker(self):
-        waits = asyncio.ensure_future(pause._all_subscribed(self.url, 2))
+        waits = asyncio.ensure_future(pause._all_subscribed(self.login, 2))
         await asyncio.sleep(0.2)
         self.serve()
         await self.worker("x")

@@ -12,7 +12,8 @@ import time
 import unittest
 from unittest import mock
 
-from dynctl_agent.actor import drain, retire
+from dynctl_agent.actor import drain, gateway, retire
+from dynctl_agent.actor.gateway import Gateway, text
 from dynctl_agent.common.messages import UNKNOWN
 
 from .cluster import tool, wait_for_port
@@ -31,7 +32,7 @@ class Etcd(Actor):
 
     async def asyncSetUp(self):
         await super().asyncSetUp()
-        patient = mock.patch.object(retire, "TIMEOUT", 20.0)  # of a busy machine's etcd
+        patient = mock.patch.object(gateway, "TIMEOUT", 20.0)  # of a busy machine's etcd
         patient.start()
         self.addCleanup(patient.stop)
         self.url = f"http://127.0.0.1:{PORT}"
@@ -44,7 +45,7 @@ class Etcd(Actor):
         self.addCleanup(self.kill)
         await asyncio.to_thread(wait_for_port, PORT, 20)
         for lease in (LEASE, LEASE + 1):
-            retire._post(self.url, "lease/grant", {"ID": str(lease), "TTL": "600"})
+            Gateway(self.url).post("lease/grant", {"ID": str(lease), "TTL": "600"})
             self.put(f"v1/mdc/curator-0a0a0a0a/m/generate/{lease:x}", CARD, lease)
             self.put(f"v1/instances/curator-0a0a0a0a/m/generate/{lease:x}", {}, lease)
             self.put(f"v1/instances/curator-0a0a0a0a/m/other/{lease:x}", {}, lease)
@@ -57,12 +58,12 @@ class Etcd(Actor):
         self.etcd.wait()
 
     def put(self, key, value, lease):
-        body = {"key": retire._text(key.encode()), "value": retire._text(json.dumps(value).encode()), "lease": str(lease)}
-        retire._post(self.url, "kv/put", body)
+        body = {"key": text(key.encode()), "value": text(json.dumps(value).encode()), "lease": str(lease)}
+        Gateway(self.url).post("kv/put", body)
 
     def cards(self):
         """Value and lease of every card."""
-        found = retire._post(self.url, "kv/range", {"key": retire._text(b"v1/mdc/"), "range_end": retire._text(b"v1/mdc0")})
+        found = Gateway(self.url).post("kv/range", {"key": text(b"v1/mdc/"), "range_end": text(b"v1/mdc0")})
         return {
             base64.b64decode(kv["key"]).decode(): (json.loads(base64.b64decode(kv["value"])), int(kv["lease"]))
             for kv in found.get("kvs", [])
@@ -70,8 +71,8 @@ class Etcd(Actor):
 
     def instances(self):
         """Component, endpoint and lease of every instance."""
-        body = {"key": retire._text(b"v1/instances/"), "range_end": retire._text(b"v1/instances0")}
-        found = retire._post(self.url, "kv/range", body)
+        body = {"key": text(b"v1/instances/"), "range_end": text(b"v1/instances0")}
+        found = Gateway(self.url).post("kv/range", body)
         return sorted(base64.b64decode(kv["key"]).decode().split("/", 3)[3] for kv in found.get("kvs", []))
 
 

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"dynctl/cmd/internal/agentaccess"
 	"dynctl/cmd/internal/version"
 	"dynctl/events"
 	"dynctl/state/kv"
@@ -97,7 +98,7 @@ func (a *App) openStore(ctx context.Context) error {
 	if a.publisher, err = events.NewPublisher(js, events.PublisherOptions{Dir: filepath.Join(a.cfg.DataDir, "spool"), Log: a.log}); err != nil {
 		return err
 	}
-	a.registry = registry.New(registry.Config{Log: a.log, OnResync: a.metrics.resynced})
+	a.registry = registry.New(registry.Config{Log: a.log, OnResync: a.metrics.resynced, Login: a.loginToEtcd})
 	a.frontends = registry.NewFrontends(registry.FrontendsConfig{})
 	a.loop = newLoop(a)
 	if a.views, err = kv.Watch(context.WithoutCancel(ctx), js, a.loop.look, kv.OnResync(a.metrics.resynced), kv.WithLimits(a.cfg.Limits)); err != nil {
@@ -109,6 +110,12 @@ func (a *App) openStore(ctx context.Context) error {
 		return fmt.Errorf("answers to dynctl: %w", err)
 	}
 	return nil
+}
+
+// loginToEtcd asks the agent how the etcd of a server lets us in.
+func (a *App) loginToEtcd(ctx context.Context, server string) (registry.Login, error) {
+	user, password, err := agentaccess.Etcd(ctx, a.nc, server)
+	return registry.Login{User: user, Password: password}, err
 }
 
 // natsURL is where clients on this machine reach the spec store.

@@ -76,11 +76,11 @@ def engine(template: ActorTemplate) -> str:
 def grace(template: ActorTemplate) -> dict[str, str]:
     """Dynamo's wait between a worker's leaving discovery and its end, where the actor has
     waited already. A prefill worker keeps it: what decode still reads of it is counted
-    nowhere. So does one whose etcd the actor cannot log in to."""
+    nowhere. So does one whose etcd the actor cannot log in to: by a certificate."""
     words = [w for w in template["argv"] if isinstance(w, str)]
     if not engine(template) or any(w.startswith(TRANSFERS) for w in words):
         return {}
-    if any(v["name"].startswith("ETCD_AUTH") for v in template.get("env") or []):
+    if any(v["name"].startswith("ETCD_AUTH_C") for v in template.get("env") or []):
         return {}
     return GRACE
 

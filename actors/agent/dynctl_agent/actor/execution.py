@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..common.messages import UNKNOWN
 from . import cause, drain, environ, logs, oom, procfs, progress, retire
+from .gateway import Gateway
 from .health import PORT_CONFLICT, Monitor, inflight
 from .process import Process
 from .scratch import Leftovers
@@ -187,14 +188,14 @@ class Execution:
             await self._left.clear()
 
     async def _retire(self, process: Process, grace: float) -> None:
-        lease, etcd = self._state.now["lease"], _etcd(process)
+        lease, etcd = self._state.now["lease"], Gateway.of(process.env)
         if lease and etcd and grace > retire.SETTLE:
             settle = await retire.retire(etcd, lease, min(retire.PATIENCE, grace / 4))
             await asyncio.wait([process.exited], timeout=min(settle, grace / 2))
 
     async def _finish(self, process: Process, grace: float) -> None:
         """Have a worker of a real engine finish what it has before it is told to end."""
-        lease, etcd = self._state.now["lease"], _etcd(process)
+        lease, etcd = self._state.now["lease"], Gateway.of(process.env)
         if lease and etcd and environ.engine(self._template) and await retire.withdraw(etcd, lease):
             left = self._asked_to_end + grace - time.monotonic()
             await drain.finished(self._under_way, process.exited, left)
@@ -256,8 +257,3 @@ async def _paused(process: Process, limit: float) -> None:
         await asyncio.sleep(limit)
     finally:
         process.signal(signal.SIGCONT)
-
-
-def _etcd(process: Process) -> str:
-    """Where the process registers; "" if it does not."""
-    return process.env.get("ETCD_ENDPOINTS", "")

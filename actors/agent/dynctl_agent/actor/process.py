@@ -58,10 +58,10 @@ class Process:
     """A running (or ended) child. Make it with `spawn`, on an event loop's thread."""
 
     def __init__(
-        self, popen: subprocess.Popen[bytes], reaper: Reaper, siblings: frozenset[int], env: Mapping[str, str]
+        self, popen: subprocess.Popen[bytes], reaper: Reaper, siblings: frozenset[int], command: Command
     ) -> None:
         self._popen = popen
-        self.env = env  # that it was executed with
+        self.argv, self.env = command.argv, command.env  # that it was executed with
         self._reaper = reaper
         self._siblings = siblings
         self.pid = popen.pid
@@ -109,7 +109,7 @@ class Process:
                 close_fds=True,
                 preexec_fn=before_exec,
             )
-        return cls(popen, reaper, siblings, command.env)
+        return cls(popen, reaper, siblings, command)
 
     def signal(self, signum: int) -> None:
         """Send a signal to the process alone; nothing happens if it has ended."""

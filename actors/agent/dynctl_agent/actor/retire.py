@@ -22,11 +22,11 @@ import asyncio
 import base64
 import json
 import time
-import urllib.request
-from typing import Any
 
 from ..common.deadline import in_time
 from ..common.log import log
+from . import gateway
+from .gateway import Gateway, text
 
 CARDS, INSTANCES = b"v1/mdc/", b"v1/instances/"
 SERVED, LEAVING = "generate", "leaving"
@@ -38,18 +38,17 @@ BEHIND = 15.0
 # How long etcd is waited for. Where it is executed again, that takes about a second.
 PATIENCE = 10.0
 RETRY = 0.2
-TIMEOUT = 1.0
 
 
-async def retire(endpoints: str, lease: int, patience: float) -> float:
-    """Put that card, on the worker's lease: it goes when the worker leaves. endpoints:
-    URLs of etcd, as in ETCD_ENDPOINTS. The seconds after which the worker may leave; 0
-    when it has no card, or etcd did not take it in patience seconds: it leaves without."""
+async def retire(etcd: Gateway, lease: int, patience: float) -> float:
+    """Put that card, on the worker's lease: it goes when the worker leaves. The seconds
+    after which the worker may leave; 0 when it has no card, or etcd did not take it in
+    patience seconds: it leaves without."""
     settle, end = SETTLE, time.monotonic() + patience
     while True:
         try:
-            work = asyncio.get_running_loop().run_in_executor(None, _retire, endpoints.split(",")[0], lease)
-            return settle if await in_time(work, 2 * TIMEOUT) else 0.0
+            work = asyncio.get_running_loop().run_in_executor(None, _retire, etcd, lease)
+            return settle if await in_time(work, 3 * gateway.TIMEOUT) else 0.0
         except (OSError, ValueError, KeyError, TypeError, asyncio.TimeoutError) as err:
             if time.monotonic() > end:
                 log(
@@ -63,10 +62,9 @@ async def retire(endpoints: str, lease: int, patience: float) -> float:
         await asyncio.sleep(RETRY)
 
 
-def _retire(url: str, lease: int) -> bool:
-    """Through etcd's JSON gateway, in which bytes are base64 and numbers strings."""
+def _retire(etcd: Gateway, lease: int) -> bool:
     after = CARDS[:-1] + bytes([CARDS[-1] + 1])
-    found = _post(url, "kv/range", {"key": _text(CARDS), "range_end": _text(after)})
+    found = etcd.post("kv/range", {"key": text(CARDS), "range_end": text(after)})
     for kv in found.get("kvs", []):
         parts = base64.b64decode(kv["key"]).decode().split("/")
         if int(kv.get("lease", 0)) != lease or len(parts) != 6 or parts[4] != SERVED:
@@ -76,52 +74,34 @@ def _retire(url: str, lease: int) -> bool:
         # Of no kind of request: for chat the frontend would build a pipeline first, and
         # know of the card only then.
         card["card_json"].update(worker_type=TYPE, needs=[], model_type="")
-        _post(
-            url,
+        etcd.post(
             "kv/put",
-            {"key": _text("/".join(parts).encode()), "value": _text(json.dumps(card).encode()), "lease": str(lease)},
+            {"key": text("/".join(parts).encode()), "value": text(json.dumps(card).encode()), "lease": str(lease)},
         )
         return True
     return False
 
 
-async def withdraw(endpoints: str, lease: int) -> bool:
+async def withdraw(etcd: Gateway, lease: int) -> bool:
     """Take a worker out of discovery; it serves on what it has. False if it was not in
     it, or etcd did not take it."""
     try:
-        work = asyncio.get_running_loop().run_in_executor(None, _withdraw, endpoints.split(",")[0], lease)
-        return await in_time(work, 3 * TIMEOUT)
+        work = asyncio.get_running_loop().run_in_executor(None, _withdraw, etcd, lease)
+        return await in_time(work, 4 * gateway.TIMEOUT)
     except (OSError, ValueError, KeyError, TypeError, asyncio.TimeoutError) as err:
         log("warn", "a worker is not taken out of discovery before it ends", lease=f"{lease:x}", error=repr(err)[:300])
         return False
 
 
-def _withdraw(url: str, lease: int) -> bool:
+def _withdraw(etcd: Gateway, lease: int) -> bool:
     keys = []
     for prefix in (INSTANCES, CARDS):
         after = prefix[:-1] + bytes([prefix[-1] + 1])
-        found = _post(url, "kv/range", {"key": _text(prefix), "range_end": _text(after), "keys_only": True})
+        found = etcd.post("kv/range", {"key": text(prefix), "range_end": text(after), "keys_only": True})
         for kv in found.get("kvs", []):
             parts = base64.b64decode(kv["key"]).decode().split("/")
             if parts[4:] == [SERVED, f"{lease & (1 << 64) - 1:x}"]:
                 keys.append(kv["key"])
     # At once, as one revision: an instance without its card, or the reverse, is nothing.
-    _post(url, "kv/txn", {"success": [{"request_delete_range": {"key": key}} for key in keys]})
+    etcd.post("kv/txn", {"success": [{"request_delete_range": {"key": key}} for key in keys]})
     return bool(keys)
-
-
-def _text(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
-
-
-def _post(url: str, call: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(
-        f"{url}/v3/{call}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    # Between a worker and its etcd stands no proxy. An opener cannot be a constant of
-    # the module: on Python >= 3.12 it holds an SSLContext, and the actor's class travels
-    # by value, with all that its modules hold.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=TIMEOUT) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from . import environ, logread, logs, ownfile, ports
+from . import access, environ, logread, logs, ownfile, ports
 from .caches import Caches
 from .execution import Execution, Surroundings
 from .process import Command, Process
@@ -29,9 +29,11 @@ from .state import State
 
 if TYPE_CHECKING:
     from ..common.messages import (
+        Access,
         Caller,
         Counts,
         Described,
+        Failure,
         Goals,
         Header,
         LogPiece,
@@ -75,6 +77,7 @@ class UnitActor:
         gpus = context.get_accelerator_ids().get("GPU") or []
         self._gpus = [str(g) for g in gpus]
         self._left = Leftovers(self._reaper, Caches(header.get("cacheDir") or "", self._gpus))
+        self._access = access.Holder(self._ip)
 
     # Calls of the agent.
 
@@ -134,7 +137,14 @@ class UnitActor:
                 return self._state.snapshot()
             await self._end(self._grace())
             self._origin = caller.get("command") or self._origin
-            self._execute(request)
+            self._unit_template = self._goal_template = request["template"]
+            template, failed = self._template(), request.get("failure")
+            if failed is None:
+                try:
+                    template = await self._access.prepare(template, request, self._paths()[0], self._spawn_once)
+                except (environ.ExecError, OSError, ValueError, KeyError) as err:
+                    failed = {"reason": "ExecFailed", "message": f"{template['label']}: {err}"}
+            self._execute(request, template, failed)
         return self._state.snapshot()
 
     async def terminate(self, caller: Caller, grace: float) -> Snapshot | Stale:
@@ -187,6 +197,12 @@ class UnitActor:
         await asyncio.get_running_loop().run_in_executor(None, remove_directory, directory, keep)
         return {}
 
+    async def tell_access(self, caller: Caller) -> Access | Stale | dict[str, str]:
+        """The credential of the service that this is; {} if it lets everybody in."""
+        if not self._admit(caller):
+            return {"stale": self._incarnation}
+        return self._access.own or {}
+
     async def read_log(self, caller: Caller, request: LogRequest) -> LogPiece | Refusal | Stale:
         """A piece of the process's log. On the loop, so that no attempt begins meanwhile."""
         if not self._admit(caller):
@@ -202,20 +218,17 @@ class UnitActor:
 
     # The process.
 
-    def _execute(self, request: Request) -> None:
-        self._unit_template = self._goal_template = request["template"]
-        template, attempt = self._template(), request["attempt"]
-        self._goals = request["goals"]
+    def _execute(self, request: Request, template: ActorTemplate, failed: Failure | None) -> None:
+        self._goals, attempt = request["goals"], request["attempt"]
         before = self._state.now
         self._state.change(
             attempt=attempt["number"], failures=attempt["failures"], digest=template.get("digest", ""),
             uses=request["uses"], lease=0, previousLease=before["previousLease"] or request["previousLease"],
-            startedAt=time.time(), readyAt=0.0, exit=None, lost=0, hung=False,
+            startedAt=time.time(), readyAt=0.0, exit=None, lost=0, hung=False, access=self._access.ids,
             lastExit=before["exit"] or before["lastExit"] or request.get("lastExit"),
         )
-        around = Surroundings(self._state, self._lock, self._left, self._paths()[1], ["127.0.0.1", self._ip])
+        around = Surroundings(self._state, self._lock, self._left, self._paths()[1], self._access.hosts)
         self._execution = Execution(template, around)
-        failed = request.get("failure")
         if failed is None:
             try:
                 process = self._spawn(template, request["resolved"])
@@ -230,11 +243,19 @@ class UnitActor:
         directory, log_path = self._paths()
         ownfile.make_directory(directory)
         logs.keep_previous(log_path)
+        return Process.spawn(self._command(template, resolved), self._reaper)
+
+    def _spawn_once(self, template: ActorTemplate, resolved: dict[str, str]) -> Process:
+        """A process that comes before that of the attempt, and ends again."""
+        return Process.spawn(self._command(template, resolved), self._reaper)
+
+    def _command(self, template: ActorTemplate, resolved: dict[str, str]) -> Command:
+        directory, log_path = self._paths()
         values = {"{py}": sys.executable, "{RD}": directory, "{gpus}": ",".join(self._gpus), **resolved}
         own = self._left.prepare(template, directory, os.environ)
         env = environ.child_environment(environ.with_defaults(template, own), values, os.environ, self._bin_dirs)
         program, argv = environ.command_line(template["argv"], values, env["PATH"])
-        return Process.spawn(Command(program, argv, env, log_path), self._reaper)
+        return Command(program, argv, env, log_path)
 
     async def _end(self, grace: float, retires: bool = False) -> None:
         """End the process that there is."""

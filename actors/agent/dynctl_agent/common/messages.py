@@ -72,6 +72,14 @@ class Exit(TypedDict):
     infraAway: NotRequired[bool]  # added by the job
 
 
+class Access(TypedDict):
+    """Who a service lets in."""
+
+    id: str  # names it where it must not be told
+    user: str
+    password: str
+
+
 class Failure(TypedDict):
     """Why an attempt was not executed."""
 
@@ -90,6 +98,8 @@ class Request(TypedDict):
     previousLease: int  # of an actor of this name before this one
     lastExit: NotRequired[Exit | None]  # of that one too
     failure: NotRequired[Failure | None]  # it has failed before it could be executed
+    closes: NotRequired[bool]  # a service: nobody that runs would be cut off by a credential
+    access: NotRequired[dict[str, Access]]  # to the services that it needs, where they are closed
 
 
 class ProcessState(TypedDict):
@@ -110,6 +120,7 @@ class ProcessState(TypedDict):
     previousLease: int
     lost: NotRequired[int]  # requests; UNKNOWN
     hung: NotRequired[bool]
+    access: NotRequired[dict[str, str]]  # ids of the credentials that it has, by service
 
 
 class Snapshot(ProcessState):

@@ -10,6 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias, TypedDict
 
+# The services that a server has for its Dynamo, and the programs that they are.
+ETCD, NATS = "etcd", "nats"
+PROGRAMS = {"etcd": ETCD, "nats-server": NATS}
+
 PLACEHOLDER = re.compile(r"\{(?:py|RD|gpus|(?:ip|port):[^{}/]+/[^{}/]+)\}")
 
 
@@ -113,6 +117,12 @@ def references(template: ActorTemplate) -> list[str]:
                 if match.startswith(("{ip:", "{port:")):
                     found[match] = None
     return list(found)
+
+
+def service(template: ActorTemplate) -> str:
+    """Which service a process is; "" for all else."""
+    program = next(iter(template.get("argv") or []), "")
+    return PROGRAMS.get(program, "") if isinstance(program, str) else ""
 
 
 def promised(rules: list[PortRule], ports: Mapping[str, int]) -> list[int]:

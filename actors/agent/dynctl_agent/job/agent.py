@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from ..common.log import log
-from . import charge, logserve, rescan
+from . import access, charge, logserve, rescan
 from .about import About
 from .bus import Bus, Conflict
 from .charge import Charge, Superseded
@@ -58,6 +58,7 @@ class Agent:
         try:
             beat = await self._take_charge()
             await logserve.serve(self._world)
+            await access.serve(self._world)
             minder = Minder(self._world, self._roster, self._charge, self._nodes)
             work = [beat, self._nodes.run(), self._survey.run(), intake.run(), self._look_again()]
             work += [self._after_reconnect(), self._refill(), minder.run()]

@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import json
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import nats
@@ -20,6 +21,7 @@ import nats
 from ..common.deadline import in_time
 from ..common.log import log
 from ..common.template import ActorTemplate
+from . import access
 from .live import LiveUnit
 from .ray_api import RayActorError
 from .units import RUNNING, ActorView
@@ -30,6 +32,7 @@ SHORTEST, LONGEST = 1.0, 5.0
 POLL = 0.02
 # Ids of NATS services begin with a text of the process; all that it serves share it.
 PROCESS_ID = 12
+Login = Callable[[], Awaitable[dict[str, Any]]]
 
 
 async def pause_frontend(live: LiveUnit, server: ActorView) -> None:
@@ -46,7 +49,7 @@ async def pause_frontend(live: LiveUnit, server: ActorView) -> None:
                 log("warn", "the frontend is not paused while NATS comes back", error=repr(err)[:200])
                 continue
             url = f"nats://{server.ip}:{server.snap['ports']['nats']}"
-            live.world.spawn(_let_go(live, actor, url, limit))
+            live.world.spawn(_let_go(live, actor, lambda: _login(live, url, server), limit))
 
 
 def sends_over_nats(template: ActorTemplate) -> bool:
@@ -55,10 +58,16 @@ def sends_over_nats(template: ActorTemplate) -> bool:
     return "dynamo.frontend" in argv and ("--request-plane", "nats") in itertools.pairwise(argv)
 
 
-async def _let_go(live: LiveUnit, actor: ActorView, url: str, limit: float) -> None:
+async def _login(live: LiveUnit, url: str, server: ActorView) -> dict[str, Any]:
+    """How NATS, server, is dialled."""
+    given = await access.told(live.world, server)
+    return {"servers": url, **({"user": given["user"], "password": given["password"]} if given else {})}
+
+
+async def _let_go(live: LiveUnit, actor: ActorView, login: Login, limit: float) -> None:
     wanted = workers(live)
     try:
-        await in_time(_all_subscribed(url, wanted), limit)
+        await in_time(_all_subscribed(login, wanted), limit)
     except asyncio.TimeoutError:
         log("warn", "not every worker subscribed again in time", wanted=wanted)
     finally:
@@ -72,18 +81,18 @@ def workers(live: LiveUnit) -> int:
     return sum(a.live and a.state == RUNNING and bool(a.snap["lease"]) for u in units for a in u.actors.values())
 
 
-async def _all_subscribed(url: str, wanted: int) -> None:
+async def _all_subscribed(login: Login, wanted: int) -> None:
     while True:
         try:
             nc = await nats.connect(  # which tries again as often as it takes
-                url,
+                **await login(),
                 allow_reconnect=False,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=POLL,
                 connect_timeout=1,
                 error_cb=_quiet,
             )
-        except (OSError, asyncio.TimeoutError, nats.errors.Error):
+        except (OSError, asyncio.TimeoutError, nats.errors.Error, RayActorError):
             await asyncio.sleep(POLL)
             continue
         try:

@@ -7,9 +7,9 @@ import time
 from typing import Any
 
 from ..common.log import log
-from ..common.messages import Described, Failure, Header, Request, Stale
+from ..common.messages import Access, Described, Failure, Header, Request, Stale
 from ..common.template import ActorTemplate, Group, PortRule, references
-from . import pause
+from . import access, pause
 from .commands import Command
 from .live import LiveUnit
 from .ray_api import RayActorError, ask
@@ -265,13 +265,16 @@ async def _attempt(live: LiveUnit, command: Command, template: ActorTemplate) ->
     actor.ported = goal["number"]
     world.changed.fire()
     resolved: dict[str, str] = {}
+    given: dict[str, Access] = {}
     if failure is None:
         resolved = await _resolve(live, actor)
+        given = await access.granted(live, actor)
     own = f":{unit.unit}/"
     request: Request = {
         "template": command.template, "attempt": goal, "resolved": resolved, "failure": failure,
         "uses": {k: v for k, v in resolved.items() if own not in k}, "previousLease": actor.snap["previousLease"],
         "lastExit": actor.snap["exit"] or actor.snap.get("lastExit"), "goals": command.attempts,
+        "access": given, "closes": access.may_close(world, unit.server, template),
     }
     unit.executes(command.template)
     if template["health"].get("kind") == "nats" and goal["number"] > 1 and failure is None:

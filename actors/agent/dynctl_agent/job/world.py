@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..common.log import log
-from ..common.messages import Caller
+from ..common.messages import Access, Caller
 from ..common.template import promised, span
 from .bus import Bus
 from .config import Config
@@ -42,6 +42,7 @@ class World:
         self.units: dict[tuple[str, str], UnitView] = {}  # kept by the roster
         self.changed = Signal()
         self.node_ips: dict[str, str] = {}
+        self.access: dict[str, Access] = {}  # the credentials of services, by id
         self.incarnation = 0
         self.in_charge: Callable[[], Awaitable[None]]  # raises or ends the agent if it is not
         self.stale: Callable[[int], None]  # an actor has seen that higher incarnation

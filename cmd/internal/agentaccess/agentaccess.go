@@ -1,0 +1,71 @@
+// Package agentaccess asks the agent in Ray for the credential of a server's etcd
+// (docs/protocol.md, "Access to the data plane"). It is in no bucket and in no event.
+package agentaccess
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"dynctl/state"
+)
+
+const (
+	// Subject is where the agent answers.
+	Subject = "dynctl.agent.access"
+	// Timeout bounds one request: the agent gives the actor of etcd 3 s.
+	Timeout = 5 * time.Second
+)
+
+// Errors of Etcd.
+var (
+	// ErrAgentAway: nobody answers.
+	ErrAgentAway = errors.New("no agent answers that knows the credential of etcd")
+	// ErrOpen: the agent knows of none.
+	ErrOpen = errors.New("etcd is not one that dynctl has given a credential")
+)
+
+type reply struct {
+	User     string `json:"user"`
+	Password string `json:"password"`
+	Error    string `json:"error"`
+}
+
+// Etcd is the user and the password of a server's managed etcd. Errors: [ErrAgentAway],
+// [ErrOpen], what the agent says, and what NATS says.
+func Etcd(ctx context.Context, nc *nats.Conn, server string) (user, password string, err error) {
+	data, err := json.Marshal(map[string]string{"server": server})
+	if err != nil {
+		return "", "", fmt.Errorf("encode request: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	message, err := nc.RequestWithContext(ctx, Subject, data)
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
+		return "", "", ErrAgentAway
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return decode(message.Data)
+}
+
+// decode reads what an agent, or somebody in its place, answered. None of it is repeated
+// but what the agent gives as a reason.
+func decode(data []byte) (user, password string, err error) {
+	var r reply
+	if json.Unmarshal(data, &r) != nil {
+		return "", "", errors.New("the agent's answer about the credential of etcd is not one")
+	}
+	switch {
+	case r.Error != "":
+		return "", "", fmt.Errorf("the agent: %s", state.Clip(r.Error, state.MaxMessage))
+	case r.User == "" || r.Password == "":
+		return "", "", ErrOpen
+	}
+	return r.User, r.Password, nil
+}
