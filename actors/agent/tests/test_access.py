@@ -22,11 +22,14 @@ from dynctl_agent.common.template import ETCD, NATS
 from dynctl_agent.job import access as job
 from dynctl_agent.job.units import RUNNING, ActorView, UnitView
 
-from .cluster import REPOSITORY, STORE
+from . import fakes
+from .cluster import REPOSITORY, STORE, worker
+from .fakecase import FakeCase
 from .fakes import new_actor
 from .patience import within
 
 HOUR = 3600.0
+GENERATION = "0a0a0a0a"
 
 
 def infra() -> dict:
@@ -270,15 +273,16 @@ class Nats(Services):
         self.assertEqual(await self.actors[0].tell_access({"storeId": "another", "incarnation": 9}), {"stale": 1})
 
 
-class Clients(unittest.IsolatedAsyncioTestCase):
-    GIVEN = {s: {"id": f"id-{s}", "user": "u", "password": f"p-{s}"} for s in (ETCD, NATS)}
+GIVEN = {s: {"id": f"id-{s}", "user": "u", "password": f"p-{s}"} for s in (ETCD, NATS)}
 
+
+class Clients(unittest.IsolatedAsyncioTestCase):
     async def test_what_a_process_is_told(self):
         holder = access.Holder("127.0.0.1")
         t = {"argv": [{"expand": "{py}"}], "env": [{"name": "NATS_AUTH_PASSWORD", "value": "old"}]}
         for request, want in (
             ({}, {"NATS_AUTH_PASSWORD": "old"}),
-            ({"access": self.GIVEN}, {
+            ({"access": GIVEN}, {
                 "ETCD_AUTH_USERNAME": "u", "ETCD_AUTH_PASSWORD": "p-etcd", "NATS_AUTH_USERNAME": "u", "NATS_AUTH_PASSWORD": "p-nats",
             }),
             ({}, {"ETCD_AUTH_PASSWORD": "p-etcd", "NATS_AUTH_PASSWORD": "p-nats"}),  # of an agent that knows of none
@@ -310,7 +314,7 @@ class Clients(unittest.IsolatedAsyncioTestCase):
                 self.assertTrue(job.may_close(types.SimpleNamespace(units={1: unit}), "another", template))
 
     async def test_who_asks_for_that_of_etcd(self):
-        own = self.GIVEN[ETCD]
+        own = GIVEN[ETCD]
 
         async def tell(_):
             return own
@@ -329,6 +333,63 @@ class Clients(unittest.IsolatedAsyncioTestCase):
                 message = types.SimpleNamespace(data=json.dumps(request).encode(), respond=lambda raw: asyncio.sleep(0, replies.append(raw)))
                 await job._respond(world, message)
                 self.assertIn("error", json.loads(replies[0]), request)
+
+
+class Agents(FakeCase):
+    """What an agent makes of it, with Ray and NATS in this process."""
+
+    def infra(self):
+        t = worker("s", GENERATION, 0, ["nats-server"], label="Dynamo_NATS", name=f"dynamo_s_{GENERATION}_Dynamo_NATS")
+        return {**t, "unit": "infra", "model": "", "role": "", "placementGroup": {**t["placementGroup"], "name": "pg_infra"}}
+
+    def worker(self, index: int):
+        return worker("s", GENERATION, index, ["x"], needs=["infra/Dynamo_NATS"])
+
+    def password(self, actor) -> str:
+        return {v["name"]: v["value"] for v in actor.executed["env"]}.get("NATS_AUTH_PASSWORD", "")
+
+    async def test_every_process_has_that_of_the_service_it_needs(self):
+        await self.new_agent()
+        server = await self.running(self.infra())
+        first = await self.running(self.worker(0))
+        await self.kill_agent()
+        await self.new_agent()
+        second = await self.running(self.worker(1))
+        secret = server._access.own["password"]
+        self.assertEqual([self.password(first), self.password(second)], [secret, secret])
+        server.started[-1].end(1)
+        await self.until(lambda: self.state(self.infra()) == "Exited")
+        self.start(self.infra(), 2)
+        await self.until(lambda: len(server.started) == 2 and self.state(self.infra()) == "Running")
+        self.assertEqual(server._access.own["password"], secret)
+        told = json.dumps([self.nats.history, self.nats.facts]) + self.output.getvalue()
+        self.assertNotIn(secret, told)
+
+    async def test_an_upgrade_cuts_off_nobody(self):
+        with mock.patch.object(fakes, "METHODS", [m for m in fakes.METHODS if m != "tell_access"]):  # of the version before
+            await self.new_agent()
+            with mock.patch.object(job, "may_close", lambda *_: False):
+                old = await self.running(self.infra())
+                client = await self.running(self.worker(0))
+            await self.kill_agent()
+        await self.new_agent()
+        new_client = await self.running(self.worker(1))
+        self.cluster.handles[old._name].die()
+        await self.until(lambda: self.state(self.infra()) == "Exited")
+        self.start(self.infra(), 2)
+        await self.until(lambda: self.state(self.infra()) == "Running")
+        server = self.actor(self.infra())
+        self.assertIsNot(server, old)
+        self.assertEqual((server.executed["argv"], server._access.own), (["nats-server"], None), "both of them run without")
+        for t in (self.worker(0), self.worker(1)):
+            self.stop(t, 0.1)
+        await self.until(lambda: not self.state(self.worker(0)) and not self.state(self.worker(1)))
+        server.started[-1].end(1)
+        await self.until(lambda: self.state(self.infra()) == "Exited")
+        self.start(self.infra(), 3)
+        await self.until(lambda: self.state(self.infra()) == "Running")
+        self.assertEqual([self.password(a) for a in (client, new_client)], ["", ""])
+        self.assertEqual(self.password(await self.running(self.worker(2))), server._access.own["password"], "closed, now that nobody is there")
 
 
 if __name__ == "__main__":

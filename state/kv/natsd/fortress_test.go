@@ -156,7 +156,7 @@ var published = []string{
 // requested are answered by somebody other than the server.
 var requested = []string{
 	"dynctl.reconciler.checks", "dynctl.reconciler.read", "dynctl.reconciler.read.viewer", "dynctl.reconciler.read.publisher.b",
-	"dynctl.reconciler.withheld", "dynctl.reconciler.creds", "dynctl.reconciler.presence.7", "dynctl.agent.logs",
+	"dynctl.reconciler.withheld", "dynctl.reconciler.creds", "dynctl.reconciler.presence.7", "dynctl.agent.logs", "dynctl.agent.access",
 }
 
 var streams = []string{"KV_dynctl_specs", "KV_dynctl_status", "KV_dynctl_observed", "KV_dynctl_lease", events.Stream}

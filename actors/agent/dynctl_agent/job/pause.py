@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import json
 import time
@@ -49,7 +50,7 @@ async def pause_frontend(live: LiveUnit, server: ActorView) -> None:
                 log("warn", "the frontend is not paused while NATS comes back", error=repr(err)[:200])
                 continue
             url = f"nats://{server.ip}:{server.snap['ports']['nats']}"
-            live.world.spawn(_let_go(live, actor, lambda: _login(live, url, server), limit))
+            live.world.spawn(_let_go(live, actor, functools.partial(_login, live, url, server), limit))
 
 
 def sends_over_nats(template: ActorTemplate) -> bool:
