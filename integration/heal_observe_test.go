@@ -112,8 +112,9 @@ func (s *Server) etcd() *clientv3.Client {
 
 func (s *Server) etcdAs(user, password string) *clientv3.Client {
 	s.t.Helper()
+	a := s.InfraActor("ETCD")
 	c, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{fmt.Sprintf("127.0.0.1:%d", s.InfraActor("ETCD").Ports["etcd"])}, DialTimeout: 10 * time.Second, Logger: zap.NewNop(),
+		Endpoints: []string{fmt.Sprintf("%s:%d", a.IP, a.Ports["etcd"])}, DialTimeout: 10 * time.Second, Logger: zap.NewNop(),
 		Username: user, Password: password,
 	})
 	if err != nil {

@@ -163,7 +163,7 @@ func (w *world) leftovers(ctx context.Context) (wrong []string) {
 				leases[a.Lease] = true
 			}
 			if p := a.Ports["etcd"]; p != 0 {
-				endpoint, server = fmt.Sprintf("127.0.0.1:%d", p), u.Server
+				endpoint, server = fmt.Sprintf("%s:%d", a.IP, p), u.Server
 			}
 		}
 	}
