@@ -291,7 +291,8 @@ func unreachable(endpoint string, err error) string {
 		err = context.DeadlineExceeded
 	}
 	if errors.Is(err, errNotLetIn) {
-		return state.HideSecrets(fmt.Sprintf("etcd %s does not let the reconciler in (%v): see that the agent runs; an etcd of your own must let it in without a password", state.RedactURL(endpoint), err))
+		const text = "etcd %s does not let the reconciler in (%v): see that the agent runs; an etcd of your own must let it in without a password"
+		return state.HideSecrets(fmt.Sprintf(text, state.RedactURL(endpoint), err))
 	}
 	return state.HideSecrets(fmt.Sprintf("etcd %s does not answer (%v): see that it runs and can be reached from here", state.RedactURL(endpoint), err))
 }
