@@ -15,6 +15,10 @@ const MaxReplicas = 5
 // CheckReplicas is the name of the check that looks how many servers hold the buckets.
 const CheckReplicas = "replicas"
 
+// CheckKept is the name of the check that looks for what a reconciler leaves as it is, because
+// it cannot read what another version has accepted.
+const CheckKept = "kept"
+
 // Codes of the JetStream API for replicas that cannot be had.
 const (
 	codeNoPeers      jetstream.ErrorCode = 10005 // no suitable peers for placement

@@ -42,7 +42,7 @@ var checkers = []struct {
 	{"lease", checkLease},
 	{"values", checkValues},
 	{"specs-missing", checkSpecsMissing},
-	{"kept", checkKept},
+	{kv.CheckKept, checkKept},
 	{"policy", checkPolicy},
 	{"tokens", checkTokens},
 	{kv.CheckCertificate, checkCertificate},
