@@ -111,7 +111,11 @@ type commander struct {
 
 // scope is that of every command of the round.
 func (c *commander) scope() actors.CommandScope {
-	return actors.CommandScope{Protocol: state.SpokenProtocol().Common(c.in.Observed.Agent.Speaks()), StoreID: c.in.Policy.StoreID, Session: c.in.Observed.Agent.Session, Deadline: actors.CommandDeadline.Seconds()}
+	agent := c.in.Observed.Agent
+	return actors.CommandScope{
+		Protocol: state.SpokenProtocol().Common(agent.Speaks()), StoreID: c.in.Policy.StoreID, Session: agent.Session,
+		Deadline: actors.CommandDeadline.Seconds(),
+	}
 }
 
 // order is one command that is to be published.

@@ -94,7 +94,7 @@ func TestBothSidesNameOneProtocol(t *testing.T) {
 	}
 	want := fmt.Sprintf("%d %d", state.ProtocolNewest, state.ProtocolOldest)
 	found := regexp.MustCompile(`(?m)^PROTOCOL, PROTOCOL_OLDEST = (\d+), (\d+)$`).FindSubmatch(source)
-	if found == nil || fmt.Sprintf("%s %s", found[1], found[2]) != want {
+	if len(found) != 3 || fmt.Sprintf("%s %s", found[1], found[2]) != want {
 		t.Errorf("the agent speaks %q, the reconciler %s", found, want)
 	}
 }
