@@ -46,7 +46,10 @@ type PublisherOptions struct {
 // The connection should have been made with nats.ReconnectBufSize(-1): otherwise
 // a command that failed because NATS was away may be sent when it is back.
 type Publisher struct {
-	js   jetstream.JetStream
+	js jetstream.JetStream
+	// async is for what is waited for later, and gives up what is not answered in time.
+	async jetstream.JetStream
+
 	opts PublisherOptions
 	log  *slog.Logger
 
@@ -90,9 +93,13 @@ func NewPublisher(js jetstream.JetStream, opts PublisherOptions) (*Publisher, er
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	async, err := jetstream.New(js.Conn(), jetstream.WithPublishAsyncTimeout(publishTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("event publisher: %w", err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Publisher{
-		js: js, opts: opts, log: opts.Log, cancel: cancel,
+		js: js, async: async, opts: opts, log: opts.Log, cancel: cancel,
 		wake: make(chan struct{}, 1), spill: make(chan struct{}, 1),
 		closeC: make(chan struct{}), sender: make(chan struct{}),
 	}
@@ -125,6 +132,41 @@ func (p *Publisher) Publish(ctx context.Context, e Event) error {
 		return fmt.Errorf("event %s on %s: %w", e.ID, e.Subject(), err)
 	}
 	return nil
+}
+
+// Begin sends one event as [Publisher.Publish] does, and leaves the waiting until it is
+// stored to the caller: stored has to be called, and returns what Publish would. What one
+// goroutine begins reaches the stream in that order.
+func (p *Publisher) Begin(ctx context.Context, e Event) (stored func() error) {
+	failed := func(err error) func() error { return func() error { return err } }
+	body, err := Encode(e)
+	if err != nil {
+		return failed(err)
+	}
+	named := func(err error) error {
+		if err = classified(err); err == nil {
+			return nil
+		}
+		return fmt.Errorf("event %s on %s: %w", e.ID, e.Subject(), err)
+	}
+	if err := p.connected(); err != nil {
+		return failed(fmt.Errorf("event %s on %s: %w", e.ID, e.Subject(), err))
+	}
+	ack, err := p.async.PublishMsgAsync(&nats.Msg{Subject: e.Subject(), Data: body, Header: nats.Header{}},
+		jetstream.WithMsgID(e.ID), jetstream.WithExpectStream(Stream))
+	if err != nil {
+		return failed(named(err))
+	}
+	return func() error {
+		select {
+		case <-ack.Ok():
+			return nil
+		case err := <-ack.Err():
+			return named(err)
+		case <-ctx.Done():
+			return named(ctx.Err())
+		}
+	}
 }
 
 // Record takes one fact and never blocks and never does IO. What cannot be taken
@@ -207,11 +249,23 @@ func (p *Publisher) Close(ctx context.Context) error {
 
 // store publishes and classifies the failure.
 func (p *Publisher) store(ctx context.Context, f fact) error {
-	if s := p.js.Conn().Status(); s != nats.CONNECTED {
-		return fmt.Errorf("%w: connection is %s", ErrUnavailable, s)
+	if err := p.connected(); err != nil {
+		return err
 	}
 	_, err := p.js.PublishMsg(ctx, &nats.Msg{Subject: f.subject, Data: f.body, Header: nats.Header{}},
 		jetstream.WithMsgID(f.id), jetstream.WithExpectStream(Stream))
+	return classified(err)
+}
+
+func (p *Publisher) connected() error {
+	if s := p.js.Conn().Status(); s != nats.CONNECTED {
+		return fmt.Errorf("%w: connection is %s", ErrUnavailable, s)
+	}
+	return nil
+}
+
+// classified says of a failure whether another try may help.
+func classified(err error) error {
 	switch {
 	case err == nil:
 		return nil

@@ -29,41 +29,80 @@ func closeWithin(p *Publisher, d time.Duration) error {
 }
 
 func TestPublish(t *testing.T) {
+	t.Run("and wait", func(t *testing.T) {
+		testPublish(t, func(ctx context.Context, p *Publisher, e Event) error { return p.Publish(ctx, e) })
+	})
+	t.Run("and wait later", func(t *testing.T) {
+		testPublish(t, func(ctx context.Context, p *Publisher, e Event) error { return p.Begin(ctx, e)() })
+	})
+}
+
+func testPublish(t *testing.T, publish func(context.Context, *Publisher, Event) error) {
+	t.Helper()
 	b := newBroker(t)
 	js := b.dial()
 	p := newPublisher(t, js, PublisherOptions{})
 	ctx := t.Context()
-	if err := p.Publish(ctx, testEvent(0)); !errors.Is(err, ErrUnavailable) {
+	if err := publish(ctx, p, testEvent(0)); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("without the stream: %v", err)
 	}
 	if err := EnsureStream(ctx, js); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the repeat is dropped by the stream
-		if err := p.Publish(ctx, testEvent(0)); err != nil {
+		if err := publish(ctx, p, testEvent(0)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	inOrder(t, stored(t, js), 1)
 	bad := testEvent(1)
 	bad.Source = ""
-	if err := p.Publish(ctx, bad); !errors.Is(err, ErrInvalid) {
+	if err := publish(ctx, p, bad); !errors.Is(err, ErrInvalid) {
 		t.Errorf("invalid: %v", err)
 	}
 	huge := testEvent(1)
 	huge.Data.Message = strings.Repeat("x", 2<<20)
-	if err := p.Publish(ctx, huge); !errors.Is(err, ErrInvalid) {
+	if err := publish(ctx, p, huge); !errors.Is(err, ErrInvalid) {
 		t.Errorf("too large: %v", err)
 	}
 	b.stop()
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if err := p.Publish(limited, testEvent(1)); !errors.Is(err, ErrUnavailable) || time.Since(start) > 3*time.Second {
+	if err := publish(limited, p, testEvent(1)); !errors.Is(err, ErrUnavailable) || time.Since(start) > 3*time.Second {
 		t.Errorf("without NATS: %v after %s", err, time.Since(start))
 	}
 	b.start()
 	inOrder(t, stored(t, b.dial()), 1) // nothing is sent late
+}
+
+// What is begun before anything is waited for is stored in that order; what cannot be
+// answered any more fails when it is waited for, and is not sent late.
+func TestBeginKeepsOrder(t *testing.T) {
+	b := newBroker(t)
+	p := newPublisher(t, b.ready(), PublisherOptions{})
+	const n = 300
+	var waits []func() error
+	for i := range n {
+		waits = append(waits, p.Begin(t.Context(), testEvent(i)))
+	}
+	for i, wait := range waits {
+		if err := wait(); err != nil {
+			t.Fatalf("%d: %v", i, err)
+		}
+	}
+	inOrder(t, stored(t, b.dial()), n)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.stop()
+	wait, late := p.Begin(t.Context(), testEvent(n)), p.Begin(over, testEvent(n))
+	for _, err := range []error{wait(), late()} {
+		if !errors.Is(err, ErrUnavailable) {
+			t.Errorf("without NATS: %v", err)
+		}
+	}
+	b.start()
+	inOrder(t, stored(t, b.dial()), n)
 }
 
 func TestEnsureStream(t *testing.T) {

@@ -4,15 +4,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"dynctl/actors"
@@ -35,14 +32,14 @@ type sentCommand struct {
 	tries int
 }
 
-// carryOut applies a plan. Revocations go first, because traffic still reaches a
-// dead worker; then gates, which have to stand before what they keep out is there;
-// then commands, then what is written for people. A failure of any
+// command does what of a plan is for the world. Revocations go first, because traffic
+// still reaches a dead worker; then gates, which have to stand before what they keep out
+// is there; then commands, which may not be stored yet when it returns. A failure of any
 // part leaves the state as it is, and the next round sees that.
-func (l *loop) carryOut(ctx context.Context, term kv.Term, in actors.Input, r actors.Result, kept map[state.Key]accept.Kept) {
+func (l *loop) command(ctx context.Context, term kv.Term, in actors.Input, r actors.Result) *commander {
 	l.revoke(ctx, in, r.Revokes)
 	l.gates(ctx, in, r)
-	c := commander{loop: l, term: term, in: in}
+	c := &commander{loop: l, term: term, in: in}
 	for _, s := range r.Starts {
 		c.start(ctx, s)
 	}
@@ -52,9 +49,16 @@ func (l *loop) carryOut(ctx context.Context, term kv.Term, in actors.Input, r ac
 	for _, e := range r.Sweeps {
 		c.end(ctx, events.TypeSweep, e)
 	}
+	return c
+}
+
+// report does what of it is for people, once the commands are stored.
+func (l *loop) report(ctx context.Context, c *commander, r actors.Result, kept map[state.Key]accept.Kept) {
+	in := c.in
+	c.settle()
 	l.writeStatuses(ctx, in, r, kept)
-	l.tellFacts(term, in, r, c)
-	l.tellUnreadable(term)
+	l.tellFacts(c.term, in, r, *c)
+	l.tellUnreadable(c.term)
 	if c.sent > 0 || len(r.Revokes) > 0 {
 		l.app.log.Info("round", "starts", len(r.Starts), "stops", len(r.Stops), "sweeps", len(r.Sweeps), "revokes", len(r.Revokes),
 			"waits", len(r.Waits), "published", c.sent, "took", time.Since(in.Now).Round(10*time.Microsecond))
@@ -105,9 +109,23 @@ type commander struct {
 	loop *loop
 	term kv.Term
 	in   actors.Input
+	way  []onItsWay // in the order in which they were sent
 	sent int
 	told []string
 }
+
+// onItsWay is a command that was sent and may not be stored yet.
+type onItsWay struct {
+	event  events.Event
+	id     string // without the tries
+	tries  int
+	log    *slog.Logger
+	stored func() error
+}
+
+// atOnce is how many commands are on their way at most: the stream stores them one after
+// the other, and nobody has to wait for each before it sends the next.
+const atOnce = 256
 
 // scope is that of every command of the round.
 func (c *commander) scope() actors.CommandScope {
@@ -178,6 +196,9 @@ func (c *commander) publish(ctx context.Context, o order) {
 	if known && c.in.Now.Sub(was.at) < resendAfter {
 		return
 	}
+	if c.loop.writes.holds(state.ModelKey(e.Data.Server, e.Data.Model), state.ServerKey(e.Data.Server)) {
+		return // what it rests on is not stored yet
+	}
 	e.ID = id
 	if known {
 		was.tries++
@@ -199,18 +220,30 @@ func (c *commander) publish(ctx context.Context, o order) {
 	if o.withheld != nil {
 		c.loop.app.withheld.keep(e.ID, *o.withheld, c.in.Now)
 	}
-	if err := c.loop.effects.command(ctx, e); err != nil {
-		log.Error("a command was not published; it is tried again", "err", err)
-		return
+	c.way = append(c.way, onItsWay{e, id, was.tries, log, c.loop.effects.command(ctx, e)})
+	if len(c.way) >= atOnce {
+		c.settle()
 	}
-	log.Info("command", "id", e.ID)
-	c.loop.app.traces.happened(e, true)
-	if len(c.loop.sent) > 16384 {
-		clear(c.loop.sent)
+}
+
+// settle waits until what was sent is stored, and notes what is.
+func (c *commander) settle() {
+	for _, w := range c.way {
+		e := w.event
+		if err := w.stored(); err != nil {
+			w.log.Error("a command was not published; it is tried again", "err", err)
+			continue
+		}
+		w.log.Info("command", "id", e.ID)
+		c.loop.app.traces.happened(e, true)
+		if len(c.loop.sent) > 16384 {
+			clear(c.loop.sent)
+		}
+		c.loop.sent[w.id] = sentCommand{at: c.in.Now, tries: w.tries}
+		c.sent++
+		c.told = append(c.told, e.Type+" "+e.Data.Server+"/"+e.Data.Unit+" ("+e.Data.Reason+")")
 	}
-	c.loop.sent[id] = sentCommand{at: c.in.Now, tries: was.tries}
-	c.sent++
-	c.told = append(c.told, e.Type+" "+e.Data.Server+"/"+e.Data.Unit+" ("+e.Data.Reason+")")
+	c.way = nil
 }
 
 // observed is the revision of the observed entry that a command rests on; 0 where
@@ -253,18 +286,27 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 		}
 		switch {
 		case !l.refused.due(s.Key, in.Now):
+		case l.writes.covers(now):
 		case old == nil:
 			fresh = append(fresh, now)
 		case l.rewrite[s.Key] || !l.alike.equal(old, s, now):
 			changed = append(changed, now)
 		}
 	}
-	l.quiet.wroteAny = len(changed)+len(fresh) > 0
+	l.quiet.wroteAny = len(changed)+len(fresh)+len(l.writes.under) > 0
 	l.putStatuses(ctx, in.Now, append(changed, l.newest(fresh)...))
 	if in.Desired.Synced && len(l.app.setAside.seen().values) > 0 { // else it is not known whose they are
 		l.discard(ctx, standing(in, r))
 	}
-	for _, k := range r.Gone {
+	l.removeStatuses(ctx, r.Gone)
+}
+
+// removeStatuses deletes those of objects that are gone.
+func (l *loop) removeStatuses(ctx context.Context, gone []state.Key) {
+	for _, k := range gone {
+		if l.writes.holds(k) {
+			continue // a delete that comes before a write would be undone by it
+		}
 		delete(l.written, k.String())
 		delete(l.refused, k.String())
 		delete(l.alike, k.String())
@@ -304,42 +346,4 @@ func (l *loop) newest(fresh []state.Status) []state.Status {
 	})
 	l.Kick()
 	return fresh[:freshStatuses]
-}
-
-// statusWriters is how many statuses are written at once: each waits for the store,
-// and the next round waits for all of them.
-const statusWriters = 16
-
-func (l *loop) putStatuses(ctx context.Context, now time.Time, changed []state.Status) {
-	if l.app.diskFailed() {
-		return // a store that has failed does not answer, and the round would wait for it
-	}
-	type result struct {
-		revision uint64
-		err      error
-	}
-	results := make([]result, len(changed))
-	var next atomic.Int64
-	var group sync.WaitGroup
-	for range min(statusWriters, len(changed)) {
-		group.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(changed); i = int(next.Add(1)) - 1 {
-				results[i].revision, results[i].err = l.effects.putStatus(ctx, changed[i])
-			}
-		})
-	}
-	group.Wait()
-	for i, s := range changed {
-		switch err := results[i].err; {
-		case errors.Is(err, kv.ErrConflict):
-			delete(l.written, s.Key)
-			l.Kick()
-		case err != nil:
-			l.app.log.Warn("a status was not written; it is tried again", "key", s.Key, "in", l.refused.failed(s.Key, now), "err", err)
-		default:
-			delete(l.refused, s.Key)
-			s.Revision = results[i].revision
-			l.written[s.Key] = s
-		}
-	}
 }

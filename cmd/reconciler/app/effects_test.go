@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/actors"
+	"dynctl/actors/accept"
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -87,6 +88,12 @@ func actingLoop(t *testing.T) (*loop, kv.Term, *logLines) {
 	return a.loop, term, lines
 }
 
+// carryOut carries a plan out as a round does.
+func carryOut(t *testing.T, l *loop, term kv.Term, in actors.Input, r actors.Result, kept map[state.Key]accept.Kept) {
+	t.Helper()
+	l.report(t.Context(), l.command(t.Context(), term, in, r), r, kept)
+}
+
 func leadership(t *testing.T, js jetstream.JetStream) kv.Term {
 	t.Helper()
 	elector := kv.NewElector(js, kv.ElectorOptions{ID: "r1"})
@@ -135,7 +142,7 @@ func TestEveryCommandIsLoggedWithItsCause(t *testing.T) {
 	l, term, lines := actingLoop(t)
 	in, plan := aPlan()
 	plan.Revokes = nil
-	l.carryOut(t.Context(), term, in, plan, nil)
+	carryOut(t, l, term, in, plan, nil)
 	got := lines.take(t)
 	epoch := float64(term.Epoch)
 	for _, want := range []map[string]any{
@@ -148,7 +155,7 @@ func TestEveryCommandIsLoggedWithItsCause(t *testing.T) {
 	if len(got) != 4 {
 		t.Errorf("%d lines, want one for each command and one for the round: %v", len(got), got)
 	}
-	l.carryOut(t.Context(), term, in, plan, nil)
+	carryOut(t, l, term, in, plan, nil)
 	if got := lines.take(t); len(got) != 0 {
 		t.Errorf("what was not published again is logged: %v", got)
 	}
@@ -159,7 +166,7 @@ func TestWhatCannotBeSentIsLoggedWithItsCause(t *testing.T) {
 	l, term, lines := actingLoop(t)
 	in, plan := aPlan()
 	plan.Stops, plan.Starts[1].Template.Unit = nil, "two words" // no subject can hold it
-	l.carryOut(t.Context(), term, in, actors.Result{Starts: plan.Starts[1:]}, nil)
+	carryOut(t, l, term, in, actors.Result{Starts: plan.Starts[1:]}, nil)
 	expectLine(t, lines.take(t), map[string]any{"level": "ERROR", "msg": "a command was not published; it is tried again",
 		"type": "start", "server": "default", "unit": "two words", "causeId": "model.default.m@6", "epoch": float64(term.Epoch)})
 

@@ -59,6 +59,7 @@ func signal(c chan<- struct{}) {
 func (l *loop) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	defer l.writes.wg.Wait()
 	var term *kv.Term
 	for {
 		select {
@@ -67,6 +68,9 @@ func (l *loop) run(ctx context.Context) error {
 		case t := <-l.app.elector.Leadership(): // this reconciler may act from now on
 			term = &t
 			l.becameLeader(t)
+		case <-l.writes.signal: // a status is stored, or was refused
+			l.noteStatuses()
+			continue
 		case <-l.kick: // a bucket has changed, or a round has left something over
 		case <-l.app.registry.Kick(): // a server's etcd has changed, or cannot be read
 		case <-l.app.frontends.Kick(): // a frontend answers otherwise
@@ -83,6 +87,7 @@ func (l *loop) run(ctx context.Context) error {
 
 // once makes one round and says when the next one is due at the latest.
 func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
+	l.noteStatuses()
 	began, news := time.Now(), l.noticed()
 	if l.staysQuiet(began, term, news) {
 		l.app.metrics.planned(time.Since(began))
@@ -93,16 +98,27 @@ func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	in, kept := l.gather(began)
 	l.want(ctx, in.Desired.Awaited)
 	result := l.plan(in)
-	l.aim(in)
 	l.app.metrics.planned(time.Since(began))
-	l.app.show(in, result)
 	l.app.traces.round(in, result, l.putAt, term != nil && term.Held())
-	if term != nil && term.Held() {
-		l.suspects, l.unclaimed, l.whole = result.Suspects, result.Unclaimed, result.Whole
-		l.carryOut(term.Acting(), *term, in, result, kept)
-	}
+	l.act(term, in, result, kept)
 	l.rest(term, news, in, result)
 	return l.ended(result.NextCheck)
+}
+
+// act has a plan carried out by a leader, and shown by any. Nobody waits for the latter as
+// long as there is something to command.
+func (l *loop) act(term *kv.Term, in actors.Input, r actors.Result, kept map[state.Key]accept.Kept) {
+	if term == nil || !term.Held() {
+		l.aim(in)
+		l.app.show(in, r)
+		return
+	}
+	l.suspects, l.unclaimed, l.whole = r.Suspects, r.Unclaimed, r.Whole
+	ctx := term.Acting()
+	c := l.command(ctx, *term, in, r)
+	l.aim(in)
+	l.app.show(in, r)
+	l.report(ctx, c, r, kept)
 }
 
 // ended notes that a round has ended, and says when the next one is due at the latest, if

@@ -37,6 +37,7 @@ type memory struct {
 	sent    map[string]sentCommand  // commands, by id
 	touched map[gateTouch]time.Time // when a gate is to be put or renewed again
 	written map[string]state.Status // overlays the status view until the watch has caught up
+	writes  *writes                 // statuses that the store has not answered yet
 	refused retries                 // statuses that the store did not take
 	rewrite map[string]bool         // statuses that are in force and do not stand in the bucket
 
@@ -53,7 +54,7 @@ type memory struct {
 func newMemory(a *App) memory {
 	return memory{
 		oracle: oracle{app: a}, alike: alike{},
-		decoded: map[string]decodedSpec{}, written: map[string]state.Status{}, refused: retries{},
+		decoded: map[string]decodedSpec{}, written: map[string]state.Status{}, writes: newWrites(), refused: retries{},
 		sent: map[string]sentCommand{}, orphans: map[state.UnitKey]string{},
 	}
 }
@@ -64,6 +65,7 @@ func (m *memory) forget() {
 	clear(m.sent)
 	clear(m.written)
 	clear(m.refused)
+	m.writes.forget()
 	m.told = nil
 	m.oracle.newTerm()
 }

@@ -15,9 +15,9 @@ import (
 // that and asks again. So each may be repeated, also after a success that was not heard
 // of, and then changes nothing that the first one did not.
 type effects interface {
-	// command publishes a command; nil once the stream has stored it. A repeat under the
-	// same id is dropped by the stream.
-	command(ctx context.Context, e events.Event) error
+	// command sends a command. stored waits until the stream has it, which is nil, and has
+	// to be called. A repeat under the same id is dropped by the stream.
+	command(ctx context.Context, e events.Event) (stored func() error)
 	// fact records what was found out. It never fails: what cannot be stored yet waits
 	// in the spool.
 	fact(e events.Event)
@@ -40,8 +40,8 @@ type effects interface {
 // adapters carry the effects out: on the stream, the buckets and the servers' etcds.
 type adapters struct{ *App }
 
-func (a adapters) command(ctx context.Context, e events.Event) error {
-	return a.publisher.Publish(ctx, e)
+func (a adapters) command(ctx context.Context, e events.Event) (stored func() error) {
+	return a.publisher.Begin(ctx, e)
 }
 
 func (a adapters) fact(e events.Event) { a.record(e) }

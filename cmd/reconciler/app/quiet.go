@@ -77,7 +77,7 @@ func (l *loop) rest(term *kv.Term, news kv.News, in actors.Input, r actors.Resul
 	q := &l.quiet
 	left := len(r.Starts) + len(r.Stops) + len(r.Sweeps) + len(r.Revokes) + gatesToPut(r) + len(r.Lifts) + len(r.Gone) + len(r.Facts) +
 		len(r.Suspects) + len(r.Unclaimed) + len(r.Whole) + len(in.Desired.Awaited)
-	open := len(l.written) + len(l.refused) + len(l.broken) + len(l.app.setAside.pending) + len(l.app.setAside.seen().values)
+	open := len(l.written) + len(l.writes.under) + len(l.refused) + len(l.broken) + len(l.app.setAside.pending) + len(l.app.setAside.seen().values)
 	*q = quiet{
 		is:   left+open == 0 && !q.wroteAny && in.Desired.Synced && isHeard(in) && in.AgentFailure == nil && !hasAny(l.rewrite),
 		term: term, news: news, input: in, policy: l.app.policies.inForce(), until: quietUntil(in.Now, r.NextCheck, l.touched),

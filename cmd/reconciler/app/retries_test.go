@@ -29,7 +29,8 @@ func TestARefusedStatusIsNotTriedInEveryRound(t *testing.T) {
 	}
 	total := 0
 	for range 240 { // two minutes of rounds
-		l.carryOut(t.Context(), term, actors.Input{Now: now}, large, kept)
+		carryOut(t, l, term, actors.Input{Now: now}, large, kept)
+		l.awaitStatuses(0)
 		now = now.Add(500 * time.Millisecond)
 		total += tries()
 	}
@@ -37,7 +38,8 @@ func TestARefusedStatusIsNotTriedInEveryRound(t *testing.T) {
 		t.Errorf("%d tries in two minutes, want one after 1 s, 2 s, 4 s, ...", total)
 	}
 	now = now.Add(time.Minute)
-	l.carryOut(t.Context(), term, actors.Input{Now: now}, large, nil)
+	carryOut(t, l, term, actors.Input{Now: now}, large, nil)
+	l.awaitStatuses(0)
 	if n := tries(); n != 0 || len(l.refused) != 0 {
 		t.Errorf("%d refused, %v", n, l.refused)
 	}

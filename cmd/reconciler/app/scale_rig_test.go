@@ -36,6 +36,9 @@ type rig struct {
 	policy string
 	// configure changes what is not set here; nil: nothing.
 	configure func(*Config)
+	// natsURL is a NATS that outlives it; empty: its own.
+	natsURL string
+	stop    func() // ends the reconciler, once
 
 	mu     sync.Mutex
 	first  map[string]time.Time // the first start command, by unit
@@ -48,9 +51,12 @@ type rig struct {
 
 const rigPatience = 2 * time.Minute
 
-func newRig(tb testing.TB, nodes int) *rig {
+func newRig(tb testing.TB, nodes int) *rig { return newRigOn(tb, nodes, "") }
+
+// newRigOn is a rig on a NATS that outlives the reconciler; empty: on its own.
+func newRigOn(tb testing.TB, nodes int, natsURL string) *rig {
 	tb.Helper()
-	r := &rig{tb: tb, first: map[string]time.Time{}, starts: map[string]time.Time{}, ready: map[string]bool{}, units: map[string]state.Unit{}, change: make(chan struct{})}
+	r := &rig{tb: tb, natsURL: natsURL, first: map[string]time.Time{}, starts: map[string]time.Time{}, ready: map[string]bool{}, units: map[string]state.Unit{}, change: make(chan struct{})}
 	var err error
 	if r.etcd, err = simray.StartEtcd(tb.Context(), "../../../bin/etcd", tb.TempDir()); err != nil {
 		tb.Fatal(err)
@@ -60,6 +66,9 @@ func newRig(tb testing.TB, nodes int) *rig {
 	js := r.connect()
 	r.client = kv.New(js)
 	r.follow()
+	if natsURL != "" {
+		ctx = context.WithoutCancel(ctx)
+	}
 	r.sim, err = simray.Start(ctx, simray.Config{JetStream: js, Etcd: r.etcd.Client, StoreID: r.app.views.StoreID(), Nodes: simray.Fleet(nodes, 8, 64)})
 	if err != nil {
 		tb.Fatal(err)
@@ -78,7 +87,7 @@ func (r *rig) start(rayAddress string) context.Context {
 	if r.dataDir == "" {
 		r.dataDir = r.tb.TempDir()
 	}
-	cfg := Config{DataDir: r.dataDir, Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: rayAddress, RayNamespace: "ns", ID: "rig", LogFormat: "text", Policy: r.policy, StoreAuth: r.storeAuth}
+	cfg := Config{NATSURL: r.natsURL, DataDir: r.dataDir, Listen: "127.0.0.1:-1", HTTP: "127.0.0.1:0", RayAddress: rayAddress, RayNamespace: "ns", ID: "rig", LogFormat: "text", Policy: r.policy, StoreAuth: r.storeAuth}
 	if r.configure != nil {
 		r.configure(&cfg)
 	}
@@ -89,24 +98,30 @@ func (r *rig) start(rayAddress string) context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.app.Run(ctx) }()
-	r.tb.Cleanup(func() {
+	app := r.app
+	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			r.tb.Error(err)
 		}
 		closing, done := context.WithTimeout(context.Background(), 10*time.Second)
 		defer done()
-		if err := r.app.Close(closing); err != nil {
+		if err := app.Close(closing); err != nil {
 			r.tb.Error(err)
 		}
 	})
+	r.tb.Cleanup(r.stop)
 	return ctx
 }
 
 // connect is a connection of its own, as that of any other program.
 func (r *rig) connect() jetstream.JetStream {
 	r.tb.Helper()
-	nc, err := nats.Connect(r.app.natsURL())
+	url := r.natsURL
+	if url == "" {
+		url = r.app.natsURL()
+	}
+	nc, err := nats.Connect(url)
 	if err != nil {
 		r.tb.Fatal(err)
 	}

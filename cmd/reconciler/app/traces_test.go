@@ -299,7 +299,7 @@ func TestAStartNamesItsTrace(t *testing.T) {
 		}
 		return out
 	}
-	l.carryOut(t.Context(), term, in, actors.Result{Starts: plan.Starts}, nil)
+	carryOut(t, l, term, in, actors.Result{Starts: plan.Starts}, nil)
 	for what, parent := range parents(1) {
 		if parent != "" {
 			t.Errorf("%s names %s though traces are off", what, parent)
@@ -309,7 +309,7 @@ func TestAStartNamesItsTrace(t *testing.T) {
 	l.app.traces = newJourney().traces
 	l.app.traces.round(in, actors.Result{}, putAtNoon, true)
 	in.Observed.Agent.Incarnation++ // so that the commands are new ones
-	l.carryOut(t.Context(), term, in, actors.Result{Starts: plan.Starts, Stops: plan.Stops}, nil)
+	carryOut(t, l, term, in, actors.Result{Starts: plan.Starts, Stops: plan.Stops}, nil)
 	got := parents(1)
 	if p := got["start 1a2b3c4d_m_DP1"]; !strings.HasPrefix(p, "00-") || len(p) != 55 {
 		t.Errorf("the start of a worker names %q", p)

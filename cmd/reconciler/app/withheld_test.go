@@ -31,7 +31,7 @@ func TestSecretsOfAStartAreNotInTheStream(t *testing.T) {
 	}}}
 	plan := actors.Result{Starts: []actors.Start{{Template: template}}}
 	command := func(asks bool, at time.Time) (id string, stored []byte) {
-		l.carryOut(t.Context(), term, actors.Input{Now: at, Observed: state.Observed{Agent: &state.Agent{Incarnation: 1, Asks: asks}}}, plan, nil)
+		carryOut(t, l, term, actors.Input{Now: at, Observed: state.Observed{Agent: &state.Agent{Incarnation: 1, Asks: asks}}}, plan, nil)
 		s, err := mustStream(t, l)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,164 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+// statusWriters is how many of one round's statuses are written at once, each of which
+// waits for the store, and how many the next round does not wait for.
+const statusWriters = 16
+
+// writes are the statuses that are on their way to the store. A few of them hold no round
+// up: until one is stored, rounds rest on what is stored, as they do after a write that
+// failed. What is concluded of its object meanwhile is neither written nor commanded (see
+// [writes.holds]), so that no command runs ahead of the record of what it rests on. All
+// but landed is the loop's alone.
+type writes struct {
+	under map[string]*underWay // by key
+	term  int                  // what was written in an earlier one is nobody's any more
+
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	landed []*underWay
+	signal chan struct{} // something has landed
+}
+
+// underWay is one status on its way.
+type underWay struct {
+	status state.Status
+	now    time.Time // of the round that wrote it
+	term   int
+	// more: something waits for its end, so a round is due then.
+	more bool
+
+	revision uint64
+	err      error
+}
+
+func newWrites() *writes {
+	return &writes{under: map[string]*underWay{}, signal: make(chan struct{}, 1)}
+}
+
+// holds reports whether the record of an object is on its way, and has a round follow that.
+func (w *writes) holds(keys ...state.Key) bool {
+	if len(w.under) == 0 {
+		return false
+	}
+	for _, k := range keys {
+		if u := w.under[k.String()]; u != nil {
+			u.more = true
+			return true
+		}
+	}
+	return false
+}
+
+// covers reports whether the status of an object is on its way. One that says more than
+// that is due once it is stored.
+func (w *writes) covers(planned state.Status) bool {
+	u := w.under[planned.Key]
+	if u == nil {
+		return false
+	}
+	planned.Conditions = slices.Clone(planned.Conditions)
+	for i := range planned.Conditions { // which will be said to have changed when it was first seen
+		c := &planned.Conditions[i]
+		if was, ok := u.status.Condition(c.Type); ok && was.Status == c.Status {
+			c.LastTransitionTime = was.LastTransitionTime
+		}
+	}
+	u.more = u.more || !equalStatus(u.status, planned)
+	return true
+}
+
+// forget is for a new term.
+func (w *writes) forget() {
+	w.term++
+	clear(w.under)
+}
+
+// begin writes statuses, of objects of which none is on its way.
+func (w *writes) begin(now time.Time, statuses []state.Status, put func(state.Status) (uint64, error)) {
+	queue := make(chan *underWay, len(statuses))
+	for _, s := range statuses {
+		u := &underWay{status: s, now: now, term: w.term}
+		w.under[s.Key] = u
+		queue <- u
+	}
+	close(queue)
+	for range min(statusWriters, len(statuses)) {
+		w.wg.Go(func() {
+			for u := range queue {
+				u.revision, u.err = put(u.status)
+				w.mu.Lock()
+				w.landed = append(w.landed, u)
+				w.mu.Unlock()
+				signal(w.signal)
+			}
+		})
+	}
+}
+
+// take are those that have landed since it was last called, without those of earlier terms.
+func (w *writes) take() (landed []*underWay) {
+	w.mu.Lock()
+	all := w.landed
+	w.landed = nil
+	w.mu.Unlock()
+	for _, u := range all {
+		if u.term == w.term {
+			delete(w.under, u.status.Key)
+			landed = append(landed, u)
+		}
+	}
+	return landed
+}
+
+// putStatuses writes statuses, and waits for them where they are many.
+func (l *loop) putStatuses(ctx context.Context, now time.Time, changed []state.Status) {
+	if l.app.diskFailed() {
+		return // a store that has failed does not answer
+	}
+	l.writes.begin(now, changed, func(s state.Status) (uint64, error) { return l.effects.putStatus(ctx, s) })
+	l.awaitStatuses(statusWriters)
+}
+
+// noteStatuses takes note of the statuses that have been stored or refused since.
+func (l *loop) noteStatuses() {
+	for _, u := range l.writes.take() {
+		l.landed(u)
+	}
+}
+
+// awaitStatuses does so until at most so many are on their way.
+func (l *loop) awaitStatuses(atMost int) {
+	for l.noteStatuses(); len(l.writes.under) > atMost; l.noteStatuses() {
+		<-l.writes.signal
+	}
+}
+
+// landed takes note of the end of one write.
+func (l *loop) landed(u *underWay) {
+	s := u.status
+	switch {
+	case errors.Is(u.err, kv.ErrConflict):
+		delete(l.written, s.Key)
+		l.Kick()
+	case u.err != nil:
+		l.app.log.Warn("a status was not written; it is tried again", "key", s.Key, "in", l.refused.failed(s.Key, u.now), "err", u.err)
+	default:
+		delete(l.refused, s.Key)
+		s.Revision = u.revision
+		l.written[s.Key] = s
+	}
+	if u.more {
+		l.look()
+	}
+}

@@ -1,0 +1,162 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"dynctl/actors"
+	"dynctl/events"
+	"dynctl/state"
+	"dynctl/state/kv"
+)
+
+// slowStore is a journal whose store answers when it is let.
+type slowStore struct {
+	journal
+	asking chan string   // one key for each put that waits
+	answer chan struct{} // one for each put that may end
+}
+
+func (s *slowStore) putStatus(ctx context.Context, st state.Status) (uint64, error) {
+	s.asking <- st.Key
+	<-s.answer
+	return s.journal.putStatus(ctx, st)
+}
+
+// commands are the units of those that were sent.
+type commands struct {
+	*slowStore
+	units []string
+}
+
+func (c *commands) command(_ context.Context, e events.Event) func() error {
+	c.units = append(c.units, e.Object)
+	return func() error { return nil }
+}
+
+func (c *commands) take() []string {
+	out := c.units
+	c.units = nil
+	return out
+}
+
+func slowLoop(t *testing.T) (*loop, kv.Term, *commands) {
+	t.Helper()
+	l, term, _ := actingLoop(t)
+	c := &commands{slowStore: &slowStore{asking: make(chan string, 64), answer: make(chan struct{}, 64)}}
+	l.effects = c
+	return l, term, c
+}
+
+func statusOf(model string) state.Status {
+	return state.Status{Key: "model.default." + model, Kind: state.KindModel, Server: "default", Name: model}
+}
+
+// While a status is on its way rounds go on. What they conclude of its object is neither
+// written nor commanded before it is stored; what they conclude of others is.
+func TestAStatusOnItsWayHoldsUpItsObjectAlone(t *testing.T) {
+	l, term, c := slowLoop(t)
+	in, plan := aPlan()
+	plan.Revokes, plan.Stops, plan.Starts = nil, nil, plan.Starts[1:] // of model m
+	other := plan.Starts[0]
+	other.Template.Unit, other.Template.Model = "1a2b3c4d_n_DP0", "n"
+	plan.Statuses = []state.Status{statusOf("m")}
+	carryOut(t, l, term, in, plan, nil)
+	if got := c.take(); !slices.Equal(got, []string{"1a2b3c4d_m_DP1"}) {
+		t.Errorf("sent %v before the status of its model is on its way", got)
+	}
+	<-c.asking
+
+	next := plan
+	next.Starts = []actors.Start{plan.Starts[0], other}
+	next.Starts[0].Attempts = map[string]actors.Attempt{"a": {Number: 2}} // another command than before
+	next.Statuses = []state.Status{statusOf("m"), statusOf("n")}
+	next.Statuses[0].Generation, next.Gone = "0badcafe", []state.Key{state.ModelKey("default", "m")}
+	carryOut(t, l, term, in, next, nil)
+	if got := c.take(); !slices.Equal(got, []string{"1a2b3c4d_n_DP0"}) {
+		t.Errorf("sent %v while the status of m is on its way", got)
+	}
+	if key := <-c.asking; key != "model.default.n" || len(c.asking) > 0 {
+		t.Errorf("%s is written, and %d more", key, len(c.asking))
+	}
+	carryOut(t, l, term, in, actors.Result{Starts: []actors.Start{other}}, nil)
+	if len(l.kick) != 0 {
+		t.Error("a round is asked for before anything is stored")
+	}
+	c.answer <- struct{}{}
+	c.answer <- struct{}{}
+	l.awaitStatuses(0)
+	if len(l.kick) != 1 || l.written["model.default.m"].Revision == 0 {
+		t.Errorf("stored: %d rounds are asked for, written: %v", len(l.kick), l.written)
+	}
+	if asked := c.journal.take(); slices.ContainsFunc(asked, func(s string) bool { return strings.HasPrefix(s, "delete") }) {
+		t.Errorf("deleted while it was on its way: %v", asked)
+	}
+	next.Statuses = nil
+	carryOut(t, l, term, in, next, nil)
+	if got := c.take(); !slices.Equal(got, []string{"1a2b3c4d_m_DP1"}) {
+		t.Errorf("sent %v once the status of m is stored", got)
+	}
+}
+
+// The status of a server holds up the commands of its models too.
+func TestAServerStatusOnItsWayHoldsUpItsModels(t *testing.T) {
+	l, term, c := slowLoop(t)
+	in, plan := aPlan()
+	server := state.Status{Key: "server.default", Kind: state.KindServer, Server: "default"}
+	carryOut(t, l, term, in, actors.Result{Statuses: []state.Status{server}}, nil)
+	<-c.asking
+	plan.Revokes = nil
+	carryOut(t, l, term, in, plan, nil)
+	if got := c.take(); len(got) > 0 {
+		t.Errorf("sent %v", got)
+	}
+	c.answer <- struct{}{}
+	l.awaitStatuses(0)
+	carryOut(t, l, term, in, plan, nil)
+	if got := c.take(); len(got) != 3 {
+		t.Errorf("sent %v once the status of the server is stored, want all three", got)
+	}
+}
+
+// A round waits for the store where many statuses are on their way, and what was written in
+// an earlier term is nobody's.
+func TestManyStatusesAreWaitedFor(t *testing.T) {
+	l, term, c := slowLoop(t)
+	var plan actors.Result
+	for i := range 2 * statusWriters {
+		plan.Statuses = append(plan.Statuses, statusOf(modelName(i)))
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); carryOut(t, l, term, actors.Input{}, plan, nil) }()
+	for range statusWriters {
+		<-c.asking
+	}
+	select {
+	case <-ended:
+		t.Fatal("the round has ended before any status was stored")
+	default:
+	}
+	for range statusWriters {
+		c.answer <- struct{}{}
+	}
+	<-ended
+	if n := len(l.writes.under); n != statusWriters || len(l.written) != statusWriters {
+		t.Errorf("%d on their way, %d written", n, len(l.written))
+	}
+	l.forget()
+	c.journal.mu.Lock()
+	c.journal.err = errors.New("the store is away")
+	c.journal.mu.Unlock()
+	for range statusWriters {
+		c.answer <- struct{}{}
+	}
+	l.writes.wg.Wait()
+	l.noteStatuses()
+	if len(l.written) > 0 || len(l.refused) > 0 || len(l.writes.under) > 0 {
+		t.Errorf("of an earlier term: %d written, %d refused", len(l.written), len(l.refused))
+	}
+}
