@@ -24,7 +24,7 @@ const evil = "\x1b]0;PWN\a\x1b]52;c;UFdO\a\x1b[2J\u009b2J\u009d0;PWN\u009c\b\b\r
 // of besides.
 var (
 	styles = regexp.MustCompile(`\x1b\[([0-4;]|3[1-7]|9[1-7]|22|23|24|39)*m`)
-	drawn  = regexp.MustCompile(`\x1b\[[0-9;:?<>=]*\$?[A-Za-z]|\x1b\]2;(dynctl)?\a|\x1b[=>78]`)
+	drawn  = regexp.MustCompile(`\x1b\[[0-9;:?<>=]*\$?[A-Za-z]|\x1b\]2;(dynctl)?\a|\x1b[=>78M]`)
 )
 
 // hostile runs dynctl with all its streams at a terminal, and fails if what others wrote

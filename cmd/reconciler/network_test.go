@@ -171,7 +171,10 @@ func TestNetworksThatFail(t *testing.T) {
 	first := n.declare()
 	n.within("a model that is ready", n.ready(first))
 	stale := map[string]func() bool{
-		reconcilerNATS: func() bool { text := n.readyz(); return strings.Contains(text, "nats: not connected") || strings.Contains(text, "leader: none") },
+		reconcilerNATS: func() bool {
+			text := n.readyz()
+			return strings.Contains(text, "nats: not connected") || strings.Contains(text, "leader: none")
+		},
 		agentNATS: func() bool {
 			c := n.condition(first, state.CondWorkersReady)
 			return c.Status == state.StatusUnknown && c.Reason == actors.WaitAgentLost

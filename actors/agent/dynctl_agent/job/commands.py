@@ -107,7 +107,8 @@ def _check_protocol(payload: dict[str, Any]) -> None:
     version = payload.get("protocol", 1)
     if not values.whole(version, 1 << 31) or not PROTOCOL_OLDEST <= version <= PROTOCOL:
         raise RefusedProtocol(
-            f"it is of version {str(version)[:20]} of the protocol, and this agent speaks {PROTOCOL_OLDEST} to {PROTOCOL}: "
+            f"it is of version {str(version)[:20]} of the protocol, and this agent speaks "
+            f"{PROTOCOL_OLDEST} to {PROTOCOL}: "
             "the reconciler that leads brings an agent of its own as soon as Ray takes its job"
         )
 

@@ -80,7 +80,8 @@ def check_protocol(theirs: dict[str, int]) -> None:
     newest, oldest = int(theirs.get("newest", 1)), int(theirs.get("oldest", 1))
     if min(newest, PROTOCOL) < max(oldest, PROTOCOL_OLDEST):
         raise ValueError(
-            f"the reconciler speaks versions {oldest} to {newest} of the protocol and this agent {PROTOCOL_OLDEST} to {PROTOCOL}: "
+            f"the reconciler speaks versions {oldest} to {newest} of the protocol and this agent "
+            f"{PROTOCOL_OLDEST} to {PROTOCOL}: "
             "run the agent that the reconciler brings along"
         )
 
