@@ -48,39 +48,14 @@ type Agent struct {
 	// Binaries are the programs of the infra unit as the agent's node has them, by
 	// name: etcd, nats-server.
 	Binaries map[string]string `json:"binaries,omitempty"`
+	// Programs are those of the reconciler for nodes that have none; nil: it has none to give.
+	Programs *AgentPrograms `json:"programs,omitempty"`
 	// NodeHealth is how Ray finds out that a node is dead; nil: the agent cannot see it.
 	NodeHealth *NodeHealth `json:"nodeHealth,omitempty"`
 	NodeIP     string      `json:"nodeIp"`
 	PID        int         `json:"pid"`
 	// At is the time of the heartbeat on the clock of the KV store; not stored.
 	At time.Time `json:"-"`
-}
-
-// NodeHealth is how Ray's GCS asks each node whether it lives, RAY_health_check_* in its
-// environment.
-type NodeHealth struct {
-	InitialDelayMS   int64 `json:"initialDelayMs"`
-	PeriodMS         int64 `json:"periodMs"`
-	TimeoutMS        int64 `json:"timeoutMs"`
-	FailureThreshold int64 `json:"failureThreshold"`
-}
-
-// Known reports whether somebody may have meant these settings.
-func (h NodeHealth) Known() bool {
-	const longest, most = 10_000_000, 1000
-	return min(h.InitialDelayMS, h.PeriodMS, h.TimeoutMS, h.FailureThreshold) >= 0 &&
-		max(h.InitialDelayMS, h.PeriodMS, h.TimeoutMS) <= longest && h.FailureThreshold <= most
-}
-
-// Killed is how long at the most Ray takes for a node whose raylet was killed: each question
-// is refused at once.
-func (h NodeHealth) Killed() time.Duration {
-	return time.Duration(h.FailureThreshold*h.PeriodMS) * time.Millisecond
-}
-
-// Silent is the same of a node that does not answer: a hung host, a cable that was pulled.
-func (h NodeHealth) Silent() time.Duration {
-	return time.Duration(h.FailureThreshold*(h.PeriodMS+h.TimeoutMS)) * time.Millisecond
 }
 
 // AgentFailure says why no agent stays, for as long as none does.

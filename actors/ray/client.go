@@ -163,33 +163,37 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// upload puts a package into Ray's store unless it is there. Asking for it also
-// keeps Ray from collecting it for the next ten minutes.
-func (c *client) upload(ctx context.Context, p Package) error {
+// upload puts a package into Ray's store unless it is there; made reports whether it was
+// not. Asking for it also keeps Ray from collecting it for the next ten minutes. content
+// is only asked for when it is needed.
+func (c *client) upload(ctx context.Context, what, name string, content func() ([]byte, error)) (made bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, uploadTimeout)
 	defer cancel()
-	const what = "upload the agent's package"
-	target := c.address + "/api/packages/gcs/" + p.name()
+	target := c.address + "/api/packages/gcs/" + name
 	for _, method := range []string{http.MethodGet, http.MethodPut} {
 		var body io.Reader = http.NoBody
 		if method == http.MethodPut {
-			body = bytes.NewReader(p.Zip)
+			packed, err := content()
+			if err != nil {
+				return false, fmt.Errorf("%s: %w", what, err)
+			}
+			body = bytes.NewReader(packed)
 		}
 		req, err := http.NewRequestWithContext(ctx, method, target, body)
 		if err != nil {
-			return fmt.Errorf("%s: %w: %w", what, ErrAddress, err)
+			return false, fmt.Errorf("%s: %w: %w", what, ErrAddress, err)
 		}
 		resp, err := c.http.Do(req)
 		if err != nil {
-			return c.explain(what, err)
+			return false, c.explain(what, err)
 		}
 		_, _ = io.Copy(io.Discard, resp.Body) // only for the connection to be used again
 		_ = resp.Body.Close()
 		if resp.StatusCode != http.StatusNotFound {
-			return nil
+			return method == http.MethodPut, nil
 		}
 	}
-	return fmt.Errorf("%s: %w: %s answers 404 to an upload", what, ErrNotRay, c.address)
+	return false, fmt.Errorf("%s: %w: %s answers 404 to an upload", what, ErrNotRay, c.address)
 }
 
 func (c *client) submit(ctx context.Context, req utiltypes.RayJobRequest) error {

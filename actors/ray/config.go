@@ -27,6 +27,8 @@ type AgentConfig struct {
 	BinDirs []string `json:"binDirs"`
 	// CacheDir is where the nodes keep what engines compile; "" for nowhere.
 	CacheDir string `json:"cacheDir,omitempty"`
+	// Programs is the package of etcd and nats-server for nodes that have neither; "": none.
+	Programs string `json:"programs,omitempty"`
 	// Protocol is what the reconciler speaks.
 	Protocol state.Protocol `json:"protocol"`
 	// Epoch is the fencing epoch at the time.
@@ -80,6 +82,8 @@ type Heartbeat struct {
 	Incarnation uint64
 	// Age is how long ago it was stored.
 	Age time.Duration
+	// Wants is the package of programs that is to be in Ray's store; "": none.
+	Wants string
 }
 
 // Config is what a Supervisor needs.
@@ -89,6 +93,8 @@ type Config struct {
 	// before each request that is due; see TokenFromEnv. Nil: there is none.
 	Token   func() (string, error)
 	Package Package
+	// Programs are those for nodes that have none; the zero value: there are none to give.
+	Programs Programs
 	// Agent is asked before each submission.
 	Agent func() AgentConfig
 	// Heartbeat is the last heartbeat in the store; false while the store cannot be

@@ -70,7 +70,8 @@ func (s *Supervisor) submit(ctx context.Context, config AgentConfig, settings st
 		s.failed(err)
 		return
 	}
-	if err := s.client.upload(ctx, s.cfg.Package); err != nil {
+	packed := func() ([]byte, error) { return s.cfg.Package.Zip, nil }
+	if _, err := s.client.upload(ctx, "upload the agent's package", s.cfg.Package.name(), packed); err != nil {
 		s.retryLater(err)
 		return
 	}

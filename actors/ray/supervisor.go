@@ -41,6 +41,7 @@ type Supervisor struct {
 	lastEnd   error // of the last job that failed; nil once another one runs
 	ends      ends
 	notBefore time.Time // the next submission
+	carryAt   time.Time // the next look for the programs in Ray's store
 
 	mu    sync.Mutex
 	state SupervisorState
@@ -166,6 +167,7 @@ func (s *Supervisor) connect(ctx context.Context) error {
 		s.token = token
 		s.client = newClient(way, token, s.transport)
 		s.failures, s.notBefore, s.ends, s.trouble = 0, time.Time{}, ends{}, state.AgentFailure{}
+		s.carryAt = time.Time{}
 		s.pause.Reset()
 	}
 	s.way = way
@@ -228,6 +230,7 @@ func (s *Supervisor) judge(ctx context.Context, info utiltypes.RayJobInfo) {
 		s.lastEnd = nil
 		s.set(PhaseRunning, "the agent is alive")
 		s.retire(ctx)
+		s.carry(ctx, beat)
 	case !j.healthy.IsZero() && beat.Age >= s.cfg.HeartbeatTimeout:
 		s.replace(ctx, &endError{job: j.id, kind: ErrNoAgent, what: fmt.Sprintf("runs and has been silent for %s: it is replaced", s.cfg.HeartbeatTimeout)})
 	case j.healthy.IsZero() && time.Since(j.since) >= s.patience(j, beat):

@@ -184,6 +184,12 @@ class Cluster:
     def session(self) -> str:
         return SESSION
 
+    def session_dir(self) -> str:
+        return f"/tmp/ray/{SESSION}"
+
+    async def has_package(self, package: str) -> bool:
+        return True
+
     def node_ip(self) -> str:
         return IP
 

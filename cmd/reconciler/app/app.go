@@ -52,6 +52,7 @@ type App struct {
 	frontends *registry.Frontends
 	resolver  ray.Resolver
 	pkg       ray.Package
+	programs  func() ray.Programs // for nodes that have none
 	listener  net.Listener
 	web       *web
 	metrics   *metrics
@@ -128,6 +129,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 	cfg.Limits = cfg.Limits.WithDefaults()
 	a = &App{cfg: cfg, log: log, metrics: newMetrics(), boot: strconv.FormatInt(time.Now().UnixMilli(), 36), logs: newLogGate()}
 	a.page = ops.New(a.opsInput, log)
+	a.programs = sync.OnceValue(a.findPrograms)
 	defer func() {
 		if err != nil {
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

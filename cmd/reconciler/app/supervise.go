@@ -3,6 +3,8 @@ package app
 import (
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -20,11 +22,12 @@ const never = 24 * time.Hour
 // reconciler that acts may submit it.
 func (a *App) supervise(t kv.Term) {
 	s := ray.New(ray.Config{
-		Resolver: a.resolver, Token: ray.TokenFromEnv, Package: a.pkg, Log: a.log,
+		Resolver: a.resolver, Token: ray.TokenFromEnv, Package: a.pkg, Programs: a.programs(), Log: a.log,
 		Agent: func() ray.AgentConfig {
 			advertised, creds := a.agentCreds()
 			return ray.AgentConfig{NATSURL: advertised, NATSCreds: creds, StoreID: a.views.StoreID(),
-				RayNamespace: a.cfg.RayNamespace, BinDirs: a.cfg.BinDirs, CacheDir: a.cfg.cacheDir(), Protocol: state.SpokenProtocol(), Epoch: t.Epoch}
+				RayNamespace: a.cfg.RayNamespace, BinDirs: a.cfg.BinDirs, CacheDir: a.cfg.cacheDir(),
+				Programs: a.programs().URI(), Protocol: state.SpokenProtocol(), Epoch: t.Epoch}
 		},
 		Heartbeat: a.heartbeat,
 	})
@@ -120,7 +123,25 @@ func (a *App) heartbeat() (ray.Heartbeat, bool) {
 	if agent == nil {
 		return ray.Heartbeat{Age: never}, true
 	}
-	return ray.Heartbeat{Incarnation: agent.Incarnation, Age: time.Since(agent.At)}, true
+	beat := ray.Heartbeat{Incarnation: agent.Incarnation, Age: time.Since(agent.At)}
+	if agent.Programs != nil && agent.Programs.Wanted {
+		beat.Wants = agent.Programs.Package
+	}
+	return beat, true
+}
+
+// findPrograms looks for etcd and nats-server beside this program, for nodes that have none.
+func (a *App) findPrograms() ray.Programs {
+	self, err := os.Executable()
+	if err != nil {
+		a.log.Warn("it is not known where this program lies, so etcd and nats-server are not looked for beside it", "err", err)
+		return ray.Programs{}
+	}
+	found, err := ray.FindPrograms(filepath.Dir(self))
+	if err != nil {
+		a.log.Warn("etcd and nats-server cannot be given to nodes that have none", "err", err)
+	}
+	return found
 }
 
 // beat remembers when a heartbeat was received here. Its own time is on the clock

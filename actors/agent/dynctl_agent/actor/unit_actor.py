@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from . import access, environ, logread, logs, ownfile, ports
+from . import access, carried, environ, logread, logs, ownfile, ports
 from .caches import Caches
 from .execution import Execution, Surroundings
 from .process import Command, Process
@@ -61,6 +61,7 @@ class UnitActor:
         self._goals: Goals = header["goals"]
         self._origin: Origin = header.get("origin") or {}
         self._bin_dirs: list[str] = header.get("binDirs") or []
+        self._programs = ""  # the package of those that the node may lack
         self._created_at = time.time()
         # What the goals refer to; the unit's own template until there are newer ones.
         self._goal_template = self._unit_template
@@ -138,6 +139,7 @@ class UnitActor:
             await self._end(self._grace())
             self._origin = caller.get("command") or self._origin
             self._unit_template = self._goal_template = request["template"]
+            self._programs = request.get("programs") or ""
             template, failed = self._template(), request.get("failure")
             if failed is None:
                 try:
@@ -254,7 +256,10 @@ class UnitActor:
         values = {"{py}": sys.executable, "{RD}": directory, "{gpus}": ",".join(self._gpus), **resolved}
         own = self._left.prepare(template, directory, os.environ)
         env = environ.child_environment(environ.with_defaults(template, own), values, os.environ, self._bin_dirs)
-        program, argv = environ.command_line(template["argv"], values, env["PATH"])
+        path = env["PATH"]
+        if self._unit_template["unit"] == "infra" and self._programs:
+            path = carried.with_carried(template["argv"][0], path, self._programs, self._session_dir)
+        program, argv = environ.command_line(template["argv"], values, path)
         return Command(program, argv, env, log_path)
 
     async def _end(self, grace: float, retires: bool = False) -> None:

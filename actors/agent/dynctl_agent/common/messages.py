@@ -100,6 +100,7 @@ class Request(TypedDict):
     failure: NotRequired[Failure | None]  # it has failed before it could be executed
     closes: NotRequired[bool]  # a service: nobody that runs would be cut off by a credential
     access: NotRequired[dict[str, Access]]  # to the services that it needs, where they are closed
+    programs: NotRequired[str]  # the package of etcd and nats-server, for a node without them
 
 
 class ProcessState(TypedDict):

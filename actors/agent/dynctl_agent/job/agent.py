@@ -49,6 +49,9 @@ class Agent:
         await self._bus.connect(self._config)
         self._charge = Charge(self._config, self._bus, self._ray.session(), self._ray.node_ip())
         about = About(self._config.bin_dirs, self._ray.session())
+        about.package, about.session_dir = self._config.programs, self._ray.session_dir()
+        about.missed, about.stored = self._world.misses_programs, self._ray.has_package
+        self._world.carried = about.carried
         await self._survey.begin(self._ray.node_id())
         self._charge.more = lambda: {**self._world.facts.counts(), **about.value()}
         self._world.in_charge, self._world.stale = self._charge.check, self._on_stale

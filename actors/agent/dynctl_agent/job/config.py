@@ -28,6 +28,7 @@ class Config:
     bin_dirs: list[str] = field(default_factory=list)
     epoch: int = 0
     cache_dir: str = ""
+    programs: str = ""
 
     @classmethod
     def decode(cls, text: str, creds: str = "") -> Config:
@@ -47,6 +48,7 @@ class Config:
             bin_dirs=list(raw.get("binDirs") or []),
             epoch=int(raw.get("epoch") or 0),
             cache_dir=str(raw.get("cacheDir") or ""),
+            programs=str(raw.get("programs") or ""),
         )
 
     def servers(self) -> list[str]:

@@ -123,12 +123,21 @@ class NodeHealth(TypedDict):
     failureThreshold: int
 
 
+class Programs(TypedDict):
+    """etcd and nats-server of the reconciler, for nodes that have none."""
+
+    package: str  # its name in Ray's store
+    directory: str  # where they lie on the agent's node; "" where they do not
+    wanted: bool  # the package has to be in Ray's store
+
+
 class Aside(TypedDict, total=False):
     """What the heartbeat tells beside who is in charge: what the agent's node has, and the
     facts that wait to be stored or were given up."""
 
     versions: dict[str, str]
     binaries: dict[str, str]  # paths
+    programs: Programs
     nodeHealth: NodeHealth | None  # None: it cannot be seen
     factsSpooled: int
     factsDropped: int

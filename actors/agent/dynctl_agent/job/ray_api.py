@@ -66,6 +66,12 @@ class Ray:
         """The name of the Ray session, such as session_2026-11-24_03-20-00_000000_1."""
         return ray.get_runtime_context().get_session_name()
 
+    def session_dir(self) -> str:
+        """Its directory on the node that the agent runs on."""
+        worker: Any = ray._private.worker  # which declares its node as None
+        path: str = worker._global_node.get_session_dir_path()
+        return path
+
     def node_id(self) -> str:
         """The node that the agent runs on."""
         return ray.get_runtime_context().get_node_id()
@@ -74,6 +80,12 @@ class Ray:
         """The address of the node that the agent runs on."""
         address: str = ray.util.get_node_ip_address()
         return address
+
+    async def has_package(self, package: str) -> bool:
+        """Whether a package is in the cluster's store."""
+        from ray.experimental.internal_kv import _internal_kv_exists
+
+        return bool(await self.run(_internal_kv_exists, package))
 
     # Placement groups.
 

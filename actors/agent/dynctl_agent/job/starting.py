@@ -269,12 +269,15 @@ async def _attempt(live: LiveUnit, command: Command, template: ActorTemplate) ->
     if failure is None:
         resolved = await _resolve(live, actor)
         given = await access.granted(live, actor)
+        if unit.unit == "infra":
+            await world.carried()
     own = f":{unit.unit}/"
     request: Request = {
         "template": command.template, "attempt": goal, "resolved": resolved, "failure": failure,
         "uses": {k: v for k, v in resolved.items() if own not in k}, "previousLease": actor.snap["previousLease"],
         "lastExit": actor.snap["exit"] or actor.snap.get("lastExit"), "goals": command.attempts,
         "access": given, "closes": access.may_close(world, unit.server, template),
+        "programs": world.config.programs,
     }
     unit.executes(command.template)
     if template["health"].get("kind") == "nats" and goal["number"] > 1 and failure is None:

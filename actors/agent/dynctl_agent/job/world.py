@@ -45,6 +45,7 @@ class World:
         self.access: dict[str, Access] = {}  # the credentials of services, by id
         self.incarnation = 0
         self.in_charge: Callable[[], Awaitable[None]]  # raises or ends the agent if it is not
+        self.carried: Callable[[], Awaitable[None]]  # waits for etcd and nats-server that travel
         self.stale: Callable[[int], None]  # an actor has seen that higher incarnation
         self._node_locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -52,6 +53,12 @@ class World:
     def caller(self) -> Caller:
         """Who calls, for actors."""
         return {"storeId": self.config.store_id, "incarnation": self.incarnation}
+
+    def misses_programs(self) -> bool:
+        """Whether etcd or NATS could not be executed somewhere."""
+        infra = [u for u in self.units.values() if u.unit == "infra" and u.store_id == self.config.store_id]
+        ends = [a.snap["exit"] for u in infra for a in u.actors.values()]
+        return any(end is not None and end["reason"] == "ExecFailed" for end in ends)
 
     def spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         """A task that is not forgotten before it ends."""

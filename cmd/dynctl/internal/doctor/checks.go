@@ -59,11 +59,15 @@ func (d *Doctor) binaries() {
 		return
 	}
 	const next = "put it on PATH on the Ray nodes, or name its directory with the reconciler's --bin-dir"
-	var have, lack []string
+	var have, lack, carried []string
 	for _, name := range []string{"etcd", "nats-server"} {
-		if is := d.agent.Binaries[name]; is != "" {
+		is, given := d.agent.Binaries[name], d.agent.Programs
+		switch {
+		case is != "":
 			have = append(have, name+" "+is)
-		} else {
+		case given != nil && given.Directory != "":
+			carried = append(carried, name+" "+given.Directory+"/"+name)
+		default:
 			lack = append(lack, name)
 		}
 	}
@@ -71,6 +75,8 @@ func (d *Doctor) binaries() {
 	switch {
 	case d.agent.Binaries == nil:
 		d.found(CheckBinaries, Warn, "see `dynctl status server/NAME`: it says whether etcd and NATS start", "the agent does not tell whether etcd and nats-server are there")
+	case len(lack) > 0 && d.agent.Programs != nil:
+		d.found(CheckBinaries, OK, "", "%s not found on the agent's node %s: the reconciler's own are brought to it when a server starts there", prose.List(lack), d.agent.NodeIP)
 	case len(lack) > 0 && running: // on another node, then
 		d.found(CheckBinaries, Warn, next, "%s not found on the agent's node %s", prose.List(lack), d.agent.NodeIP)
 	case len(lack) > 0:
@@ -78,6 +84,9 @@ func (d *Doctor) binaries() {
 	}
 	if len(have) > 0 {
 		d.found(CheckBinaries, OK, "", "%s", prose.List(have))
+	}
+	if len(carried) > 0 {
+		d.found(CheckBinaries, OK, "", "%s, brought there by the reconciler", prose.List(carried))
 	}
 }
 

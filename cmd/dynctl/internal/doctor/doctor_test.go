@@ -155,3 +155,32 @@ func TestNodeHealth(t *testing.T) {
 		}
 	}
 }
+
+// TestPrograms: doctor says which etcd and nats-server the agent's node has.
+func TestPrograms(t *testing.T) {
+	client, _ := storetest.New(t)
+	observed, err := client.JetStream().KeyValue(t.Context(), kv.BucketObserved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const none = `"binaries": {"etcd": "", "nats-server": ""}`
+	for _, row := range []struct{ agent, result, message string }{
+		{`"binaries": {"etcd": "/usr/bin/etcd", "nats-server": "/usr/bin/nats-server"}`, OK, "etcd /usr/bin/etcd, nats-server /usr/bin/nats-server"},
+		{none, Fail, "so no server can start there"},
+		{none + `, "programs": {"package": "gcs://p.zip", "wanted": true}`, OK, "the reconciler's own are brought to it"},
+		{none + `, "programs": {"package": "gcs://p.zip", "directory": "/tmp/ray/s/d"}`, OK, "etcd /tmp/ray/s/d/etcd, nats-server /tmp/ray/s/d/nats-server, brought there by the reconciler"},
+	} {
+		if _, err := observed.Put(t.Context(), "agent", []byte(`{"incarnation": 1, "synced": true, "version": "1", `+row.agent+`}`)); err != nil {
+			t.Fatal(err)
+		}
+		var got []Finding
+		for _, f := range examine(t, client, 0) {
+			if f.Check == CheckBinaries {
+				got = append(got, f)
+			}
+		}
+		if len(got) != 1 || got[0].Result != row.result || !strings.Contains(got[0].Message, row.message) {
+			t.Errorf("%s: %+v, want %s, %q", row.agent, got, row.result, row.message)
+		}
+	}
+}
