@@ -89,6 +89,10 @@ const (
 // reached through that of now, although this answers: one that is cut off from the others
 // keeps its clients. It returns when ctx ends.
 func KeepReaching(ctx context.Context, js jetstream.JetStream, moved func(server string)) {
+	keepReaching(ctx, js, reachPatience, moved)
+}
+
+func keepReaching(ctx context.Context, js jetstream.JetStream, patience time.Duration, moved func(server string)) {
 	nc := js.Conn()
 	reached := time.Now()
 	tick := time.NewTicker(reachEvery)
@@ -109,7 +113,7 @@ func KeepReaching(ctx context.Context, js jetstream.JetStream, moved func(server
 		if err == nil || errors.Is(err, jetstream.ErrStreamNotFound) {
 			reached = time.Now()
 		}
-		if time.Since(reached) < reachPatience {
+		if time.Since(reached) < patience {
 			continue
 		}
 		was := nc.ConnectedUrlRedacted()

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/state/kv/natsd/natsdtest"
@@ -33,6 +37,53 @@ func TestOneServerHoldsNoReplicas(t *testing.T) {
 	sizes, err := Sizes(t.Context(), js)
 	if err != nil || len(sizes) != 4 || sizes[0].Replicas != 1 {
 		t.Errorf("%+v, %v", sizes, err)
+	}
+}
+
+// TestAServerWithoutTheStoreIsLeft: it answers, and the store is not reached through it; another
+// one is tried, and stayed with where the store is reached.
+func TestAServerWithoutTheStoreIsLeft(t *testing.T) {
+	without, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	without.Start()
+	t.Cleanup(func() { without.Shutdown(); without.WaitForShutdown() })
+	with := natsdtest.Start(t)
+	nc, err := nats.Connect(without.ClientURL()+","+with.URL(), nats.DontRandomize(), nats.ReconnectWait(10*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	moves := make(chan string, 10)
+	var keeping sync.WaitGroup
+	keeping.Go(func() { keepReaching(ctx, js, 2*reachEvery, func(server string) { moves <- server }) })
+	defer keeping.Wait()
+	defer cancel()
+	select {
+	case left := <-moves:
+		if left != without.ClientURL() {
+			t.Errorf("%s was left, want %s", left, without.ClientURL())
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the server is not left within a minute")
+	}
+	for {
+		if _, err = EnsureBuckets(t.Context(), js); err == nil {
+			break
+		}
+		if nc.IsConnected() && nc.ConnectedUrl() != with.URL() {
+			t.Fatalf("connected to %s: %v", nc.ConnectedUrl(), err)
+		}
+	}
+	time.Sleep(3 * reachEvery)
+	if len(moves) > 0 || nc.ConnectedUrl() != with.URL() {
+		t.Errorf("%d more moves, connected to %s", len(moves), nc.ConnectedUrl())
 	}
 }
 
