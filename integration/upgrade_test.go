@@ -51,13 +51,34 @@ func shell(t *testing.T, dir, script string) {
 	}
 }
 
+// unknownTo are the reconciler's arguments that another version does not know. They may be left
+// out where they say nothing.
+func (e *Env) unknownTo(t *testing.T, program string) (out []string) {
+	t.Helper()
+	if program == "" {
+		return nil
+	}
+	help, _ := exec.Command(program, "--help").CombinedOutput() // asked for, so it ends with 2 or 0
+	for _, arg := range e.cfg.ReconcilerArgs {
+		name, value, _ := strings.Cut(arg, "=")
+		if !strings.HasPrefix(name, "--") || bytes.Contains(help, []byte("\n  "+name[1:])) {
+			continue
+		}
+		if value != "" || name == arg {
+			t.Fatalf("the program before the upgrade does not know %s, which every environment has", arg)
+		}
+		out = append(out, arg)
+	}
+	return out
+}
+
 // replaceReconciler ends the reconciler and starts another program in its place, "" for that
 // of this checkout, and waits until the agent that it brings along works.
 func (e *Env) replaceReconciler(t *testing.T, program string) {
 	t.Helper()
 	a := e.Agent(t)
 	e.EndReconciler(t, syscall.SIGTERM)
-	e.Stack.UseReconciler(program)
+	e.Stack.UseReconciler(program, e.unknownTo(t, program)...)
 	e.StartReconciler(t)
 	e.awaitAgent(t, a.Incarnation, readyIn)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -28,9 +29,11 @@ type reconciler struct {
 
 func (s *Stack) reconcilerLog() string { return filepath.Join(s.cfg.RunDir, "reconciler.log") }
 
-// UseReconciler has StartReconciler start another program, with the same arguments; "" is
-// that in Bin again.
-func (s *Stack) UseReconciler(program string) { s.program = program }
+// UseReconciler has StartReconciler start another program, "" for that in Bin again, with
+// the same arguments but those that it does not know.
+func (s *Stack) UseReconciler(program string, without ...string) {
+	s.program, s.without = program, without
+}
 
 // StartReconciler starts the reconciler in a session of its own, so that it
 // outlives this program, and returns its pid. Its log is RunDir/reconciler.log.
@@ -47,6 +50,7 @@ func (s *Stack) StartReconciler() (pid int, err error) {
 		"--ray-address", s.DashboardURL(),
 		"--bin-dir", s.cfg.Bin,
 	}, s.cfg.ReconcilerArgs...)
+	args = slices.DeleteFunc(args, func(a string) bool { return slices.Contains(s.without, a) })
 	cmd := exec.Command(cmp.Or(s.program, filepath.Join(s.cfg.Bin, "reconciler")), args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -55,6 +55,7 @@ type Stack struct {
 	cfg        Config
 	env        []string
 	program    string // the reconciler's; empty: that in Bin
+	without    []string
 	reconciler *reconciler
 }
 

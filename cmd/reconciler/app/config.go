@@ -119,13 +119,7 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.StringVar(&c.NATSURLFile, "nats-url-file", "", "a file that holds --nats-url, so that a password in it is on no command line")
 	fs.StringVar(&c.DataDir, "data-dir", "dynctl-data", "where the embedded NATS keeps specs and events")
 	fs.BoolVar(&c.Repair, "repair", false, "move damaged files of the embedded NATS' store to DATA-DIR/nats.broken-TIME and go on with what is whole")
-	fs.IntVar(&c.Limits.Objects, "max-objects", kv.DefaultLimits.Objects, "how many servers and models there may be together")
-	fs.IntVar(&c.Limits.Servers, "max-servers", kv.DefaultLimits.Servers, "how many servers there may be")
-	fs.Int64Var(&c.Limits.CurrentBytes, "max-current-bytes", kv.DefaultLimits.CurrentBytes,
-		"bytes that the newest revisions of all specs may have together; what they render to may have twice as many")
-	fs.Int64Var(&c.Limits.SpecBytes, "max-spec-bytes", kv.DefaultLimits.SpecBytes, "bytes that the bucket of specs may hold, all revisions counted")
-	fs.Int64Var(&c.Limits.StatusBytes, "max-status-bytes", kv.DefaultLimits.StatusBytes, "bytes that the bucket of statuses may hold")
-	fs.IntVar(&c.Limits.Replicas, "replicas", 0, "how many servers of the cluster behind --nats-url hold each bucket and the events: 1, 3 or 5; those that have more keep them; 0: as they are")
+	c.limitFlags(fs)
 	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4322", "address of the embedded NATS")
 	fs.BoolVar(&c.StoreAuth, "store-auth", true, "let nobody in to the embedded NATS without a credential; those of this machine are made in DATA-DIR/creds; =false: let everybody in")
 	fs.StringVar(&c.AdvertiseNATSURL, "advertise-nats-url", "", "the NATS URL that the agent in Ray dials")
@@ -239,12 +233,6 @@ func (c *Config) checkStore() error {
 	}
 	if c.TLSCA != "" && c.NATSURL == "" && c.TLSCert == "" {
 		return fmt.Errorf("%w: --tls-ca %s is for a NATS with TLS, and the embedded one has none: pass --tls-cert and --tls-key, too", ErrUsage, c.TLSCA)
-	}
-	if c.Limits.Replicas < 0 || c.Limits.Replicas > kv.MaxReplicas || c.Limits.Replicas == 2 || c.Limits.Replicas == 4 {
-		return fmt.Errorf("%w: --replicas %d: want 1, 3 or 5 (an even number survives no more servers than the odd one below it)", ErrUsage, c.Limits.Replicas)
-	}
-	if c.Limits.Replicas > 1 && c.NATSURL == "" {
-		return fmt.Errorf("%w: --replicas %d: the embedded NATS is one server: name a cluster with --nats-url", ErrUsage, c.Limits.Replicas)
 	}
 	if c.Repair && c.NATSURL != "" {
 		return fmt.Errorf("%w: --repair is for the embedded NATS, and --nats-url %s is not: repair its store where it runs", ErrUsage, kv.Redact(c.NATSURL))
