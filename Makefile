@@ -24,6 +24,9 @@ ROLLS ?= 20
 # Of failovers: how many of each kind; 50 take some four minutes.
 FAILOVERS ?= 50
 TRIO ?= 5m
+# Of bench-peer: how often each is measured, and one part alone (ray, fleet).
+PEER_RUNS ?= 5
+PART ?=
 
 GO ?= go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -59,6 +62,9 @@ VLLM_VENV := .venv-vllm
 VLLM_REQUIREMENTS := deploy/python/vllm.txt
 VLLM_STAMP := $(VLLM_VENV)/.made-from-requirements
 VLLM_MODEL := /tmp/dynctl-tiny-llama
+PEER_VENV := .venv-peer
+PEER_REQUIREMENTS := deploy/python/peer.txt
+PEER_STAMP := $(PEER_VENV)/.made-from-requirements
 CHECK_VENV := .venv-check
 CHECK_REQUIREMENTS := deploy/python/check.txt
 CHECK_STAMP := $(CHECK_VENV)/.made-from-requirements
@@ -127,6 +133,7 @@ lock: $(VENV_STAMP) ## Compile the pinned lists of Python packages in deploy/pyt
 	$(VENV)/bin/uv pip compile --universal --python-version 3.10 --generate-hashes --overrides deploy/python/overrides.txt --no-header -o $(REQUIREMENTS) deploy/python/requirements.in
 	$(VENV)/bin/uv pip compile --python-version 3.11 --generate-hashes --overrides deploy/python/vllm-overrides.txt --no-header -o $(VLLM_REQUIREMENTS) deploy/python/vllm.in
 	$(VENV)/bin/uv pip compile --universal --python-version 3.10 --generate-hashes --no-header -o $(CHECK_REQUIREMENTS) deploy/python/check.in
+	$(VENV)/bin/uv pip compile --no-deps --python-version 3.11 --generate-hashes --no-header -o $(PEER_REQUIREMENTS) deploy/python/peer.in
 
 $(VLLM_STAMP): $(VLLM_REQUIREMENTS) | $(VENV_STAMP)
 	@echo "venv: vLLM for the CPU from $(VLLM_REQUIREMENTS) (6.4 GB, one to several minutes)"
@@ -134,6 +141,17 @@ $(VLLM_STAMP): $(VLLM_REQUIREMENTS) | $(VENV_STAMP)
 	@$(VENV)/bin/python -m venv --clear $(VLLM_VENV)
 	@$(VENV)/bin/uv pip install --python $(VLLM_VENV)/bin/python --no-deps --require-hashes -r $(VLLM_REQUIREMENTS) 2>&1 | awk '!/^ [+~-] /'
 	@$(VLLM_VENV)/bin/python -c 'import dynamo.mocker, nats, ray, torch, vllm'
+	@touch $@
+
+# The peer asks for torch, transformers, datasets and more, of which its Dynamo backend
+# imports nothing: it is installed with what that does import, and without the rest.
+$(PEER_STAMP): $(REQUIREMENTS) $(PEER_REQUIREMENTS) | $(VENV_STAMP)
+	@echo "venv: NeMo Curator from $(PEER_REQUIREMENTS), Ray and Dynamo as in $(VENV) (980 MB, about a minute)"
+	@$(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "venv: $(PEER_REQUIREMENTS) is for Python 3.11: leave PYTHON out, or say PYTHON=3.11" >&2; exit 1; }
+	@$(VENV)/bin/python -m venv --clear --without-pip $(PEER_VENV)
+	@for list in $(REQUIREMENTS) $(PEER_REQUIREMENTS); do \
+	  $(VENV)/bin/uv pip install --python $(PEER_VENV)/bin/python --no-deps --require-hashes -r $$list 2>&1 | awk '!/^ [+~-] /'; done
+	@$(PEER_VENV)/bin/python -c 'import dynamo.mocker, nats, nemo_curator.core.serve.dynamo.backend, ray'
 	@touch $@
 
 $(CHECK_STAMP): $(CHECK_REQUIREMENTS) | $(VENV_STAMP)
@@ -309,6 +327,14 @@ trio: need-go bin/etcd ## Kill, cut off and hang one of three NATS servers at ra
 bench: need-go bin/etcd ## Run the benchmarks
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: bench-peer
+bench-peer: build examples $(PEER_STAMP) ## Measure starts beside the floor and beside NeMo Curator, and draw it (20 minutes): PEER_RUNS=5 PART=
+	@$(GO) run ./integration/peer -runs $(PEER_RUNS) $(if $(PART),-part $(PART))
+
+.PHONY: bench-pictures
+bench-pictures: need-go ## Draw the pictures of docs/benchmarks.md from docs/benchmarks.json again
+	@$(GO) run ./integration/peer -draw
+
 .PHONY: fuzz
 fuzz: need-go $(VENV_STAMP) ## Run every fuzz test for FUZZTIME
 	@echo "fuzz: what the agent reads"; cd actors/agent && DYNCTL_FUZZ_TIME=$(FUZZTIME) $(abspath $(VENV))/bin/python -m tests test_fuzz.py
@@ -415,4 +441,4 @@ need-cc:
 
 .PHONY: clean
 clean: down ## Remove what was made here: bin/, .run/, the Python environments and the agent's wheel
-	rm -rf bin .run .venv .venv-3.* .venv-check .venv-vllm .venv-vllm-sglang .venv-dynamo-* actors/ray/deps/*.whl
+	rm -rf bin .run .venv .venv-3.* .venv-check .venv-vllm .venv-vllm-sglang .venv-peer .venv-dynamo-* actors/ray/deps/*.whl

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"dynctl/deploy/local"
+)
+
+// tinyModel is the tokenizer that the mocker serves.
+const tinyModel = "/tmp/dynctl-tiny-model"
+
+// model is what is to be served: one worker, or one prefill and one decode worker.
+type model struct {
+	Name   string `json:"name"`
+	Disagg bool   `json:"-"`
+	Mode   string `json:"mode"`
+}
+
+func aggregated(name string) model    { return model{Name: name, Mode: "aggregated"} }
+func disaggregated(name string) model { return model{Name: name, Mode: "disagg", Disagg: true} }
+
+// contender makes models serve in its own way.
+type contender interface {
+	name() string
+	// start has these models served on a port, beside what it serves there already. It
+	// returns when its maker says that they are, or that they will be.
+	start(ctx context.Context, port int, models []model) error
+	// stop ends all of it, and returns when nothing is left.
+	stop(ctx context.Context) error
+}
+
+// driver is a program in Python that takes a command a line and answers with a line.
+type driver struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startDriver(setup local.Config, log io.Writer, script string, args ...string) (*driver, error) {
+	cmd := exec.Command(filepath.Join(setup.Venv, "bin", "python"), append([]string{filepath.Join("integration", "peer", script)}, args...)...)
+	cmd.Env = append(os.Environ(), local.MarkEnv+"="+setup.TempDir, "RAY_USAGE_STATS_ENABLED=0", "RAY_AUTH_MODE=disabled", "RAY_ADDRESS="+rayAddress(setup))
+	cmd.Stderr = log
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	d := &driver{cmd, in, bufio.NewReader(out)}
+	_, err = d.answer()
+	return d, err
+}
+
+func rayAddress(setup local.Config) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(setup.Ports.Ray))
+}
+
+type answer struct {
+	Seconds float64 `json:"seconds"`
+	Error   string  `json:"error"`
+}
+
+func (d *driver) answer() (a answer, err error) {
+	var line []byte
+	for !bytes.HasPrefix(line, []byte("{")) { // Ray prints what it likes in between
+		if line, err = d.out.ReadBytes('\n'); err != nil {
+			return a, err
+		}
+	}
+	if err := json.Unmarshal(line, &a); err != nil {
+		return a, err
+	}
+	if a.Error != "" {
+		return a, errors.New(a.Error)
+	}
+	return a, nil
+}
+
+func (d *driver) ask(command map[string]any) (answer, error) {
+	data, err := json.Marshal(command)
+	if err != nil {
+		return answer{}, err
+	}
+	if _, err := d.in.Write(append(data, '\n')); err != nil {
+		return answer{}, err
+	}
+	return d.answer()
+}
+
+func (d *driver) close() {
+	_ = d.in.Close()
+	_ = d.cmd.Process.Kill() // it may be waiting for what never comes
+	_ = d.cmd.Wait()
+}
+
+// floor makes what dynctl would, with Ray's API alone.
+type floor struct {
+	*driver
+	setup  local.Config
+	models []model
+	ports  map[string]int
+}
+
+func (*floor) name() string { return "floor" }
+
+func (f *floor) start(ctx context.Context, port int, models []model) error {
+	f.models = append(f.models, models...)
+	rendered, err := render(ctx, f.setup, port, f.models)
+	if err != nil {
+		return err
+	}
+	_, err = f.ask(map[string]any{"do": "start", "render": rendered, "ports": f.ports})
+	return err
+}
+
+// freshPorts stand for those that are rendered: of etcd, NATS and the workers.
+func (f *floor) freshPorts() error {
+	f.models, f.ports = nil, map[string]int{}
+	rendered := []string{"2379", "2380", "4222"}
+	for i := range 10 {
+		rendered = append(rendered, strconv.Itoa(20300+i))
+	}
+	found, err := local.FreePorts(len(rendered))
+	for i, p := range found {
+		f.ports[rendered[i]] = p
+	}
+	return err
+}
+
+func (f *floor) stop(context.Context) error {
+	_, err := f.ask(map[string]any{"do": "stop"})
+	return errors.Join(err, f.freshPorts())
+}
+
+// render is what the reconciler would have Ray make.
+func render(ctx context.Context, setup local.Config, port int, models []model) (json.RawMessage, error) {
+	nodes, specs := filepath.Join(setup.RunDir, "nodes.json"), filepath.Join(setup.RunDir, "specs.yaml")
+	node := fmt.Sprintf(`[{"id": "a", "gpus": %d, "cpus": %d, "alive": true}]`, setup.GPUs, setup.CPUs)
+	documents := serverDocument("floor", port)
+	for _, m := range models {
+		documents += "---\n" + m.document("floor")
+	}
+	if err := errors.Join(os.WriteFile(nodes, []byte(node), 0o644), os.WriteFile(specs, []byte(documents), 0o644)); err != nil {
+		return nil, err
+	}
+	out, err := exec.CommandContext(ctx, filepath.Join(setup.Bin, "dynctl"), "render", specs, "--nodes", nodes).Output()
+	if err != nil {
+		return nil, fmt.Errorf("dynctl render %s: %w", specs, err)
+	}
+	return out, nil
+}
+
+func serverDocument(server string, port int) string {
+	return fmt.Sprintf("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: %s}\nspec: {frontend: {port: %d}}\n", server, port)
+}
+
+func (m model) document(server string, lines ...string) string {
+	return fmt.Sprintf("apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: %s, server: %s}\nspec:\n  model: %s\n  servedName: %s\n"+
+		"  engine: mocker\n  mode: %s\n  resources: {gpus: 1}\n%s", m.Name, server, tinyModel, m.Name, m.Mode, strings.Join(lines, ""))
+}
+
+// curator is the peer. It has no way to add a model but to stop and start all.
+type curator struct {
+	*driver
+	shim   string
+	models []model
+}
+
+func (*curator) name() string { return "peer" }
+
+func (c *curator) start(_ context.Context, port int, models []model) error {
+	if len(c.models) > 0 {
+		if _, err := c.ask(map[string]any{"do": "stop"}); err != nil {
+			return err
+		}
+	}
+	c.models = append(c.models, models...)
+	_, err := c.ask(map[string]any{"do": "start", "models": c.models, "model": tinyModel, "port": port, "shim": c.shim})
+	return err
+}
+
+func (c *curator) stop(context.Context) error {
+	c.models = nil
+	_, err := c.ask(map[string]any{"do": "stop"})
+	return err
+}

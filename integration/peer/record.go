@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"dynctl/deploy/local"
+)
+
+// record is the file of what was measured.
+type record struct {
+	Parts map[string]measured `json:"parts"`
+}
+
+// measured is what one part gave, all of it on one cluster, in turn.
+type measured struct {
+	At       string            `json:"at"`
+	Machine  string            `json:"machine"`
+	Versions map[string]string `json:"versions"`
+	// Loads are the machine's load averages of one minute after each run.
+	Loads []float64 `json:"loads"`
+	// Figures are in ms, run by run: by what was measured, then by whom
+	// (of a fleet: by its number of models).
+	Figures   map[string]map[string][]float64 `json:"figures"`
+	Timelines []timeline                      `json:"timelines,omitempty"`
+}
+
+// timeline is how one start went; all times are in ms from its beginning.
+type timeline struct {
+	What string  `json:"what"`
+	Who  string  `json:"who"`
+	Ms   float64 `json:"ms"` // until the first token
+	// Idle worker processes that Ray had before.
+	Idle      int         `json:"idle"`
+	Processes []began     `json:"processes"`
+	Events    []happening `json:"events,omitempty"`
+}
+
+// began is a process, and the actor's that started it: before 0, one that was idle.
+type began struct {
+	What  string  `json:"what"`
+	Actor float64 `json:"actor"`
+	Exec  float64 `json:"exec"`
+}
+
+// happening is an event of the stream.
+type happening struct {
+	What string  `json:"what"`
+	Ms   float64 `json:"ms"`
+}
+
+// empty is a run of the same cluster of which nothing is measured yet.
+func (m measured) empty() measured {
+	return measured{At: m.At, Machine: m.Machine, Versions: m.Versions, Figures: map[string]map[string][]float64{}}
+}
+
+func readRecord(path string) (r record, err error) {
+	r.Parts = map[string]measured{}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("%s: %w; remove it to begin anew", path, err)
+	}
+	return r, nil
+}
+
+func (r record) write(path string) error {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", " ")
+	if err := encoder.Encode(r); err != nil {
+		return err
+	}
+	return os.WriteFile(path, out.Bytes(), 0o644)
+}
+
+// with is both: what is recorded, and one run more.
+func (m measured) with(run measured) (measured, error) {
+	if m.Figures == nil {
+		return run, nil
+	}
+	if m.Machine != run.Machine || !maps.Equal(m.Versions, run.Versions) {
+		return m, fmt.Errorf("%s with %v is recorded, and this is %s with %v: measure it anew, without -add", m.Machine, m.Versions, run.Machine, run.Versions)
+	}
+	for what, by := range run.Figures {
+		for who, of := range by {
+			for _, ms := range of {
+				m.note(what, who, ms)
+			}
+		}
+	}
+	m.Loads, m.Timelines = append(m.Loads, run.Loads...), append(m.Timelines, run.Timelines...)
+	return m, nil
+}
+
+func (m *measured) add(what, who string, took time.Duration) { m.note(what, who, milliseconds(took)) }
+
+func (m *measured) note(what, who string, ms float64) {
+	if m.Figures[what] == nil {
+		m.Figures[what] = map[string][]float64{}
+	}
+	m.Figures[what][who] = append(m.Figures[what][who], ms)
+}
+
+// load notes how busy the machine is, with what is measured itself.
+func (m *measured) load() {
+	data, err := os.ReadFile("/proc/loadavg")
+	var one float64
+	if err == nil {
+		_, err = fmt.Sscan(string(data), &one)
+	}
+	if err == nil {
+		m.Loads = append(m.Loads, one)
+	}
+}
+
+// describe says where and with what it is measured.
+func describe(setup local.Config) (measured, error) {
+	m := measured{At: time.Now().UTC().Format(time.RFC3339), Figures: map[string]map[string][]float64{}, Versions: map[string]string{"go": runtime.Version()}}
+	cpu, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return m, err
+	}
+	for line := range strings.Lines(string(cpu)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			m.Machine = fmt.Sprintf("%d cores of %s", runtime.NumCPU(), strings.TrimSpace(value))
+		}
+	}
+	script := "import importlib.metadata as m, json, platform\n" +
+		"print(json.dumps({'python': platform.python_version()} | {p: m.version(p) for p in ('ray', 'ai-dynamo', 'nemo-curator')}))"
+	out, err := exec.Command(filepath.Join(setup.Venv, "bin", "python"), "-c", script).Output()
+	if err != nil {
+		return m, fmt.Errorf("%s: %w; run `make bench-peer`, which makes it", setup.Venv, err)
+	}
+	err = json.Unmarshal(out, &m.Versions)
+	m.load()
+	return m, err
+}
+
+// median and spread of figures; nothing of none.
+func median(of []float64) float64 {
+	if len(of) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(of))
+	mid := len(sorted) / 2
+	if len(sorted)%2 == 0 {
+		return (sorted[mid-1] + sorted[mid]) / 2
+	}
+	return sorted[mid]
+}
