@@ -29,6 +29,8 @@ type server struct {
 	// calm: models that rest under it may go on resting; since is of [Memory.since].
 	calm  bool
 	since uint64
+	// sayTheSame: its etcd and its frontend say what they said in the plan before.
+	sayTheSame bool
 	serverVerdict
 }
 
@@ -116,7 +118,7 @@ func (r *round) classify() {
 		}
 	}
 	for _, s := range r.servers {
-		s.calm, s.since = s.isCalm(r), r.memory.since(s)
+		s.calm, s.since, s.sayTheSame = s.isCalm(r), r.memory.since(s), r.memory.sayTheSame(s)
 	}
 	r.models = make([]*model, 0, len(r.in.Desired.Models))
 	for i := range r.in.Desired.Models {

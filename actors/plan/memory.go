@@ -25,6 +25,7 @@ type Memory struct {
 	models   map[state.Key]*model
 	servers  map[string]*remembered
 	owners   map[int64]int
+	glance   glance
 	calm     bool // the round under way
 	spared   int
 	plans    uint64 // how many were made
@@ -45,6 +46,7 @@ type remembered struct {
 	since     uint64
 	spec      state.ServerSpec
 	infra     state.Unit
+	said      said
 	units     map[string][]int // lists that are filled anew in each round
 	listed    []state.Instance
 	instances map[int64][]state.Instance // of listed, by lease
@@ -54,6 +56,7 @@ type remembered struct {
 type rest struct {
 	server   uint64               // since when its server is as it is
 	desired  *actors.DesiredModel // where it was last found the same
+	checked  uint64               // the last plan in which all of this held
 	frontend state.FrontendModel
 	status   state.Status
 	since    uint64 // the plan that concluded it
@@ -67,6 +70,7 @@ func (r *round) begin() {
 	}
 	mem.calm, mem.spared = r.isCalm(), 0
 	mem.plans++
+	mem.glance.look(r.units)
 }
 
 // isCalm reports whether nothing is known that may concern any model.
@@ -84,26 +88,39 @@ func (s *server) isCalm(r *round) bool {
 // resting is a model as it was when it came to rest, if it rests; nil otherwise.
 func (r *round) resting(s *server, d *actors.DesiredModel) *model {
 	m := r.memory.models[d.Key()]
-	if m == nil || !s.calm || m.rest.server != s.since || m.rest.desired != d && !same.Bits(&m.DesiredModel, d) {
+	if m == nil || !s.calm || m.rest.server != s.since || m.rest.desired != d && !same.Bits(m.rest.desired, d) {
 		return nil
 	}
 	m.rest.desired = d
 	units := s.byModel[d.Name]
-	frontend := s.frontend.Models[d.Spec.ServedName]
-	if len(units) != len(m.units) || !sameListing(m.rest.frontend, frontend) {
-		return nil
-	}
-	m.server = s
-	for i, at := range units {
-		u, was := &r.units[at], m.units[i]
-		if !same.Bits(&was.Unit, u) || !m.registered(u, was.namespace, m.role(u.Role).Card) || !m.listed(was.namespace) || s.isShut(was.namespace) {
+	checked := m.rest.checked+1 == r.memory.plans
+	if !checked || !r.memory.glance.sameUnits(d.Server, d.Name) {
+		if len(units) != len(m.units) {
 			return nil
 		}
+		for i, at := range units {
+			if !same.Bits(&m.units[i].Unit, &r.units[at]) {
+				return nil
+			}
+		}
 	}
+	m.server = s
+	if (!checked || !s.sayTheSame) && !m.isServedAsBefore() {
+		return nil
+	}
+	m.rest.checked = r.memory.plans
 	for _, at := range units {
 		r.atRest[at] = true
 	}
 	return m
+}
+
+// isServedAsBefore reports whether the etcd and the frontend of a model's server say of it
+// and of its units what they did when it came to rest.
+func (m *model) isServedAsBefore() bool {
+	return sameListing(m.rest.frontend, m.server.frontend.Models[m.Spec.ServedName]) && !slices.ContainsFunc(m.units, func(u *unit) bool {
+		return !m.registered(&u.Unit, u.namespace, m.role(u.Role).Card) || !m.listed(u.namespace) || m.server.isShut(u.namespace)
+	})
 }
 
 // sameListing reports whether the frontend says of a model what it did. Field by field,
@@ -130,7 +147,8 @@ func (r *round) settle(m *model, st state.Status) {
 		return
 	}
 	s := m.server
-	m.rest = &rest{server: s.since, frontend: s.frontend.Models[m.Spec.ServedName], status: st, since: r.memory.plans}
+	m.rest = &rest{server: s.since, desired: &m.DesiredModel, checked: r.memory.plans, frontend: s.frontend.Models[m.Spec.ServedName], status: st,
+		since: r.memory.plans}
 	if r.memory.models == nil {
 		r.memory.models = map[state.Key]*model{}
 	}
@@ -258,6 +276,9 @@ func (mem *Memory) unitLists(server string) map[string][]int {
 // instances are those that a server's etcd holds, by lease.
 func (mem *Memory) instances(server string, regs state.Registrations) map[int64][]state.Instance {
 	s := mem.of(server)
+	if s.instances != nil && samePlace(s.listed, regs.Instances) {
+		return s.instances
+	}
 	rising := func(a, b state.Instance) int { return cmp.Or(compareInstances(a, b), -1) } // none twice
 	if s.instances == nil || !slices.IsSortedFunc(regs.Instances, rising) || !slices.IsSortedFunc(s.listed, rising) {
 		s.listed, s.instances = nil, make(map[int64][]state.Instance, len(regs.Instances))

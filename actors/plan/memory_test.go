@@ -23,6 +23,7 @@ type lasting struct {
 	accepted  int // how often
 	memory    plan.Memory
 	units     map[state.UnitKey]state.Unit
+	last      actors.Input
 	frontends map[string]state.FrontendModel // by server and served name
 	spared    int                            // models, over all plans
 }
@@ -67,6 +68,15 @@ func (l *lasting) same(in actors.Input) actors.Input {
 		}
 		in.Observed.Units[i], units[u.Key()] = u, u
 	}
+	if reflect.DeepEqual(in.Observed.Units, l.last.Observed.Units) {
+		in.Observed.Units = l.last.Observed.Units // at its place
+	}
+	in.Registered = maps.Clone(in.Registered)
+	for server, regs := range in.Registered {
+		if was := l.last.Registered[server]; reflect.DeepEqual(was, regs) {
+			in.Registered[server] = was
+		}
+	}
 	frontends := map[string]state.FrontendModel{}
 	in.Frontends = maps.Clone(in.Frontends)
 	for server, view := range in.Frontends {
@@ -78,9 +88,12 @@ func (l *lasting) same(in actors.Input) actors.Input {
 			}
 			view.Models[name], frontends[key] = m, m
 		}
+		if was := l.last.Frontends[server]; reflect.DeepEqual(was, view) {
+			view = was
+		}
 		in.Frontends[server] = view
 	}
-	l.units, l.frontends = units, frontends
+	l.units, l.frontends, l.last = units, frontends, in
 	return in
 }
 
