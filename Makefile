@@ -385,8 +385,8 @@ bin/kube-apiserver: deploy/kube/apiserver/go.mod deploy/kube/apiserver/go.sum
 	@touch $@
 
 .PHONY: kube
-kube: kube-check bin/kube-apiserver bin/etcd ## The same, and against a real Kubernetes API server with KubeRay's definitions: chart, rights, resolver
-	@$(GO) test -count=1 -tags kube -timeout 20m -v ./integration/kube/
+kube: kube-check bin/kube-apiserver venv build examples ## The same, and against a real Kubernetes API server and real Rays with tokens: chart, rights, resolver, and a fleet through all that KubeRay does
+	@$(GO) test -count=1 -tags kube -timeout 30m -v ./integration/kube/
 
 ##### Releasing
 
