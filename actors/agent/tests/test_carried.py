@@ -138,7 +138,7 @@ class Waiting(unittest.IsolatedAsyncioTestCase):
                 await found.carried()
             self.assertEqual(asked, [found.package] * times)
 
-    async def test_not_for_ever(self):
+    async def test_a_package_that_never_comes(self):
         found = about.About([], SESSION)
         found.package, found.missed = "gcs://_ray_pkg_1.zip", lambda: True
         found.stored = mock.AsyncMock(return_value=False)
