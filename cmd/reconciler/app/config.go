@@ -237,7 +237,7 @@ func (c *Config) checkStore() error {
 	if c.Repair && c.NATSURL != "" {
 		return fmt.Errorf("%w: --repair is for the embedded NATS, and --nats-url %s is not: repair its store where it runs", ErrUsage, kv.Redact(c.NATSURL))
 	}
-	return nil
+	return c.checkReplicas()
 }
 
 // checkReach refuses an agent that would dial itself: a loopback address means
