@@ -17,7 +17,7 @@ func TestTheChartHasTheAlerts(t *testing.T) {
 // Every flag that the chart, its values or its examples pass is one of the reconciler's.
 func TestFlagsOfTheChart(t *testing.T) {
 	known := map[string]bool{}
-	for _, m := range regexp.MustCompile(`fs\.\w+\((?:[^"]*)"([a-z-]+)"`).FindAllStringSubmatch(read(t, "cmd/reconciler/app/config.go"), -1) {
+	for _, m := range regexp.MustCompile(`fs\.\w+\((?:[^"]*)"([a-z-]+)"`).FindAllStringSubmatch(read(t, "cmd/reconciler/app/config.go")+read(t, "cmd/reconciler/app/config_limits.go"), -1) {
 		known[m[1]] = true
 	}
 	files := []string{"deploy/helm/dynctl/templates/deployment.yaml", "deploy/helm/dynctl/values.yaml"}
