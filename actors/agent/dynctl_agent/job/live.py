@@ -25,6 +25,8 @@ class LiveUnit:
         self.gone = False
         self.writer = self._new_writer()
         self._on_gone = on_gone
+        self.creating = asyncio.Lock()
+        """Held while an actor is looked for and created: first come, first served."""
         self._making: set[asyncio.Task[Any]] = set()
 
     def _new_writer(self) -> Writer:

@@ -193,9 +193,14 @@ async def _ensure_actor(live: LiveUnit, command: Command, template: ActorTemplat
     actor.phase, actor.template = PLACING, template
     live.changed()
     for fresh in (False, True):
-        actor.handle = handle = None if fresh else await ray.find_actor(actor.name)
-        if handle is None:
-            handle = await live.make(_create(live, command, template))
+        # Ray starts processes in the order in which it is asked, and gives the first one what
+        # idle process it has: to what the others wait for, which comes first in a template.
+        async with live.creating:
+            actor.handle = handle = None if fresh else await ray.find_actor(actor.name)
+            created = handle is None
+            if created:
+                handle = await live.make(_create(live, command, template))
+        if created:
             described = await ask(handle.describe.remote(live.world.caller()))
             break
         try:
