@@ -17,7 +17,7 @@ import (
 
 // TestProcessesRunWhatRenderPrints: the command line and the environment of every
 // process are those that `dynctl render` prints for the same documents, once the
-// placeholders are resolved; actors and groups carry the names that it prints.
+// placeholders are resolved and with what closes etcd and NATS; actors and groups carry the names that it prints.
 func TestProcessesRunWhatRenderPrints(t *testing.T) {
 	s := serving(t)
 	plain := s.Mocker("plain", 1)
@@ -100,6 +100,7 @@ func (s *Server) requireRuns(t *testing.T, want offline.RenderedActor, unit, inf
 	for i, w := range want.Argv {
 		want.Argv[i] = resolved.Replace(w)
 	}
+	granted := beyondRender(&want, a, resolved)
 	argv[0], want.Argv[0] = filepath.Base(argv[0]), filepath.Base(want.Argv[0])
 	if !slices.Equal(argv, want.Argv) {
 		t.Errorf("runs\n%q\nwant\n%q", argv, want.Argv)
@@ -120,12 +121,29 @@ func (s *Server) requireRuns(t *testing.T, want offline.RenderedActor, unit, inf
 		}
 		delete(managed, name)
 	}
-	if len(managed) > 0 {
-		t.Errorf("inherits %v", managed)
+	if have := slices.Sorted(maps.Keys(managed)); !slices.Equal(have, granted) {
+		t.Errorf("beyond what render prints it has %v, want %v", have, granted)
 	}
 	if _, ok := env["PYTHONHASHSEED"]; ok != (want.Env["PYTHONHASHSEED"] != state.EnvValue{}) {
 		t.Errorf("PYTHONHASHSEED=%q, want %+v", env["PYTHONHASHSEED"], want.Env["PYTHONHASHSEED"])
 	}
+}
+
+// beyondRender is what the actor adds to what render prints: the credentials of etcd and NATS,
+// which no template has, and the address on which alone these listen. It returns the names
+// of the variables, sorted, and puts the rest into want.
+func beyondRender(want *offline.RenderedActor, a state.Actor, resolved *strings.Replacer) []string {
+	switch {
+	case strings.HasSuffix(want.Name, "_ETCD"):
+		for i, w := range want.Argv {
+			want.Argv[i] = strings.Replace(w, "0.0.0.0", a.IP, 1)
+		}
+		return []string{"ETCD_AUTH_TOKEN", "ETCD_BCRYPT_COST"}
+	case strings.HasSuffix(want.Name, "_NATS"):
+		want.Argv = append(want.Argv, "-a", a.IP, "-c", resolved.Replace("{RD}/nats_config_data"))
+		return nil
+	}
+	return []string{"ETCD_AUTH_PASSWORD", "ETCD_AUTH_USERNAME", "NATS_AUTH_PASSWORD", "NATS_AUTH_USERNAME"}
 }
 
 // resolver puts the cluster's own paths, addresses and ports in place of what

@@ -51,6 +51,9 @@ func deletes(h nats.Header) bool {
 	return op == opDelete || op == opPurge
 }
 
+// expired reports whether the server left an entry in the place of a value whose time is over.
+func expired(h nats.Header) bool { return h.Get(jetstream.MarkerReasonHeader) != "" }
+
 func fromMsg(bucket string, msg jetstream.Msg, meta *jetstream.MsgMetadata) entry {
 	return entry{
 		key:     strings.TrimPrefix(msg.Subject(), subject(bucket, "")),
@@ -83,7 +86,7 @@ func lastDirect(ctx context.Context, js jetstream.JetStream, bucket, key string)
 	}
 	return entry{
 		key: key, rev: m.Sequence, value: m.Data, size: len(m.Data), header: m.Header, at: m.Time,
-		deleted: deletes(m.Header) || m.Header.Get("Nats-Marker-Reason") != "",
+		deleted: deletes(m.Header) || expired(m.Header),
 	}, nil
 }
 

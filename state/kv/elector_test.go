@@ -238,10 +238,27 @@ func TestLeaseExpiresInTheStore(t *testing.T) {
 		select {
 		case entry := <-w.Updates():
 			if entry != nil && entry.Operation() != jetstream.KeyValuePut {
+				expiredIsNoLease(t, e)
 				return
 			}
 		case <-deadline:
 			t.Fatal("the lease did not expire within 10 s")
 		}
+	}
+}
+
+// expiredIsNoLease: what the server leaves in the place of a lease that has expired is
+// neither a lease that was heard nor a value that cannot be read.
+func expiredIsNoLease(t *testing.T, e *Elector) {
+	t.Helper()
+	entries := must(scan(t.Context(), e.js, BucketLease, keyLeader, false))(t)
+	if len(entries) != 1 {
+		t.Fatalf("entries %v, want the marker", entries)
+	}
+	if _, err := e.parse(entries[0]); err != nil {
+		t.Errorf("the marker is taken for a value: %v", err)
+	}
+	if !e.lastHeard().IsZero() {
+		t.Error("the marker is taken for a lease")
 	}
 }

@@ -53,7 +53,7 @@ func parseEpoch(e entry, last uint64) (uint64, error) {
 // parse reads what stands in the lease bucket, for the mirror.
 func (e *Elector) parse(x entry) (none struct{}, err error) {
 	err = checkLeaseEntry(x, e.known())
-	if err == nil && x.key == keyLeader {
+	if err == nil && x.key == keyLeader && !expired(x.header) {
 		e.mu.Lock()
 		e.heard = time.Now()
 		e.mu.Unlock()
@@ -80,6 +80,9 @@ func (e *Elector) setLeader(l *Lease) {
 }
 
 func checkLeaseEntry(e entry, last uint64) (err error) {
+	if expired(e.header) {
+		return nil // nobody has written it
+	}
 	switch e.key {
 	case keyLeader:
 		_, err = parseLease(e, last)

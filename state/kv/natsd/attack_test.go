@@ -1,6 +1,7 @@
 package natsd_test
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -153,11 +154,14 @@ func streamAttacks(stream string) []attack {
 			if err != nil {
 				f.t.Fatal(err)
 			}
-			if _, err := s.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Name: "agents", AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: time.Minute}); err != nil {
+			// One of its own each time: what is left of one that was deleted may still be removed when
+			// the next one of its name is stored.
+			name := "another-" + rand.Text()
+			if _, err := s.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Name: name, AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: time.Minute}); err != nil {
 				f.t.Fatal(err)
 			}
-			defer func() { _ = s.DeleteConsumer(ctx, "agents") }()
-			return ask(nc, "$JS.API.CONSUMER.MSG.NEXT."+stream+".agents", []byte("1"), "") != nil
+			defer func() { _ = s.DeleteConsumer(ctx, name) }()
+			return ask(nc, "$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name, []byte("1"), "") != nil
 		}},
 		api("purge", "STREAM.PURGE."+stream, `{"seq": 1}`),
 		{"delete from " + stream, func(f *fortress, nc *nats.Conn) bool {
