@@ -112,35 +112,17 @@ func (w *world) breakAndJudge(ctx context.Context) error {
 }
 
 func stackConfig(cfg config) (local.Config, error) {
-	root, err := filepath.Abs(".")
-	if err != nil {
-		return local.Config{}, err
-	}
 	bin, err := filepath.Abs(cfg.bin)
 	if err != nil {
 		return local.Config{}, err
 	}
-	ports, err := local.FreePorts(5)
+	venv, err := filepath.Abs(cmp.Or(os.Getenv("DYNCTL_VENV"), ".venv"))
 	if err != nil {
 		return local.Config{}, err
 	}
-	runs := filepath.Join(root, ".run")
-	if err := os.MkdirAll(runs, 0o755); err != nil {
-		return local.Config{}, err
-	}
-	dir, err := os.MkdirTemp(runs, "chaos-")
-	if err != nil {
-		return local.Config{}, err
-	}
-	tmp, err := os.MkdirTemp("/tmp", "dynctl-chaos-")
-	if err != nil {
-		return local.Config{}, err
-	}
-	return local.Config{
-		Bin: bin, Venv: cmp.Or(os.Getenv("DYNCTL_VENV"), filepath.Join(root, ".venv")), RunDir: dir, DataDir: filepath.Join(dir, "data"), TempDir: tmp,
-		Nodes: 3, GPUs: 8, CPUs: 16, Progress: os.Stderr,
-		Ports: local.Ports{Ray: ports[0], Dashboard: ports[1], Client: ports[2], NATS: ports[3], HTTP: ports[4]},
-	}, nil
+	setup, err := local.Throwaway("chaos")
+	setup.Bin, setup.Venv, setup.Nodes, setup.GPUs, setup.CPUs = bin, venv, 3, 8, 16
+	return setup, err
 }
 
 // keepLogs saves what explains a failure before the guard removes it.

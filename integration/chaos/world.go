@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -40,7 +39,7 @@ type world struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	client  http.Client
-	ray     *rayHelper
+	ray     rayHelper
 	journal *journal
 	began   time.Time
 
@@ -95,7 +94,7 @@ func newWorld(ctx context.Context, cfg config, setup local.Config, stack *local.
 func (w *world) close() {
 	_ = w.journal.file.Close() // to read, not to judge by
 	w.nc.Close()
-	w.ray.close()
+	w.ray.Close()
 }
 
 func (w *world) startReconciler(ctx context.Context) (err error) {
@@ -216,62 +215,17 @@ func kill(pid int, sig syscall.Signal) error {
 }
 
 // rayHelper is chaos_ray.py.
-type rayHelper struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Reader
-}
+type rayHelper struct{ *local.Helper }
 
-func startRayHelper(setup local.Config) (*rayHelper, error) {
-	cmd := exec.Command(filepath.Join(setup.Venv, "bin", "python"), filepath.Join("integration", "chaos", "chaos_ray.py"),
+type rayAnswer struct{ Actors, Groups []string }
+
+func startRayHelper(setup local.Config) (rayHelper, error) {
+	h, err := setup.StartHelper(os.Stderr, nil, filepath.Join("integration", "chaos", "chaos_ray.py"),
 		fmt.Sprintf("127.0.0.1:%d", setup.Ports.Ray), "nemo_curator_dynamo")
-	cmd.Env = append(os.Environ(), local.MarkEnv+"="+setup.TempDir, "RAY_USAGE_STATS_ENABLED=0")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	h := &rayHelper{cmd, in, bufio.NewReader(out)}
-	_, err = h.answer()
-	return h, err
+	return rayHelper{h}, err
 }
 
-type rayAnswer struct {
-	Actors, Groups []string
-	Error          string
-}
-
-func (h *rayHelper) answer() (a rayAnswer, err error) {
-	var line []byte
-	for !bytes.HasPrefix(line, []byte("{")) { // Ray prints what it likes in between
-		if line, err = h.out.ReadBytes('\n'); err != nil {
-			return a, err
-		}
-	}
-	if err := json.Unmarshal(line, &a); err != nil {
-		return a, err
-	}
-	if a.Error != "" {
-		return a, errors.New(a.Error)
-	}
-	return a, nil
-}
-
-func (h *rayHelper) ask(command string) (rayAnswer, error) {
-	if _, err := fmt.Fprintln(h.in, command); err != nil {
-		return rayAnswer{}, err
-	}
-	return h.answer()
-}
-
-func (h *rayHelper) close() {
-	_ = h.in.Close() // the guard ends what does not
-	_ = h.cmd.Wait()
+func (h rayHelper) ask(command string) (a rayAnswer, err error) {
+	err = h.Ask([]byte(command), &a)
+	return a, err
 }

@@ -81,9 +81,9 @@ func (b *bench) startPeer() error {
 }
 
 func (b *bench) close() {
-	b.floor.close()
+	b.floor.Close()
 	if b.peer != nil {
-		b.peer.close()
+		b.peer.Close()
 	}
 	b.ours.nc.Close()
 	_ = b.log.Close() // to read, not to judge by

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,31 +39,13 @@ type contender interface {
 	stop(ctx context.Context) error
 }
 
-// driver is a program in Python that takes a command a line and answers with a line.
-type driver struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Reader
-}
+// driver is a contender's script.
+type driver struct{ *local.Helper }
 
-func startDriver(setup local.Config, log io.Writer, script string, args ...string) (*driver, error) {
-	cmd := exec.Command(filepath.Join(setup.Venv, "bin", "python"), append([]string{filepath.Join("integration", "peer", script)}, args...)...)
-	cmd.Env = append(os.Environ(), local.MarkEnv+"="+setup.TempDir, "RAY_USAGE_STATS_ENABLED=0", "RAY_AUTH_MODE=disabled", "RAY_ADDRESS="+rayAddress(setup))
-	cmd.Stderr = log
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	d := &driver{cmd, in, bufio.NewReader(out)}
-	_, err = d.answer()
-	return d, err
+func startDriver(setup local.Config, log io.Writer, script string, args ...string) (driver, error) {
+	h, err := setup.StartHelper(log, []string{"RAY_AUTH_MODE=disabled", "RAY_ADDRESS=" + rayAddress(setup)},
+		filepath.Join("integration", "peer", script), args...)
+	return driver{h}, err
 }
 
 func rayAddress(setup local.Config) string {
@@ -74,45 +54,20 @@ func rayAddress(setup local.Config) string {
 
 type answer struct {
 	Seconds float64 `json:"seconds"`
-	Error   string  `json:"error"`
 }
 
-func (d *driver) answer() (a answer, err error) {
-	var line []byte
-	for !bytes.HasPrefix(line, []byte("{")) { // Ray prints what it likes in between
-		if line, err = d.out.ReadBytes('\n'); err != nil {
-			return a, err
-		}
-	}
-	if err := json.Unmarshal(line, &a); err != nil {
-		return a, err
-	}
-	if a.Error != "" {
-		return a, errors.New(a.Error)
-	}
-	return a, nil
-}
-
-func (d *driver) ask(command map[string]any) (answer, error) {
+func (d driver) ask(command map[string]any) (a answer, err error) {
 	data, err := json.Marshal(command)
 	if err != nil {
-		return answer{}, err
+		return a, err
 	}
-	if _, err := d.in.Write(append(data, '\n')); err != nil {
-		return answer{}, err
-	}
-	return d.answer()
-}
-
-func (d *driver) close() {
-	_ = d.in.Close()
-	_ = d.cmd.Process.Kill() // it may be waiting for what never comes
-	_ = d.cmd.Wait()
+	err = d.Ask(data, &a)
+	return a, err
 }
 
 // floor makes what dynctl would, with Ray's API alone.
 type floor struct {
-	*driver
+	driver
 	setup  local.Config
 	models []model
 	ports  map[string]int
@@ -178,7 +133,7 @@ func (m model) document(server string, lines ...string) string {
 
 // curator is the peer. It has no way to add a model but to stop and start all.
 type curator struct {
-	*driver
+	driver
 	shim   string
 	models []model
 }

@@ -125,35 +125,15 @@ func measure(ctx context.Context, cfg config, part string, keep func(measured) e
 }
 
 func stackConfig(cfg config) (local.Config, error) {
-	root, err := filepath.Abs(".")
+	bin, err := filepath.Abs(cfg.bin)
 	if err != nil {
 		return local.Config{}, err
 	}
-	ports, err := local.FreePorts(5)
+	venv, err := filepath.Abs(cmp.Or(cfg.venv, ".venv-peer"))
 	if err != nil {
 		return local.Config{}, err
 	}
-	runs := filepath.Join(root, ".run")
-	if err := os.MkdirAll(runs, 0o755); err != nil {
-		return local.Config{}, err
-	}
-	dir, err := os.MkdirTemp(runs, "peer-")
-	if err != nil {
-		return local.Config{}, err
-	}
-	tmp, err := os.MkdirTemp("/tmp", "dynctl-peer-")
-	if err != nil {
-		return local.Config{}, err
-	}
-	absolute := func(path string) string {
-		if filepath.IsAbs(path) {
-			return path
-		}
-		return filepath.Join(root, path)
-	}
-	return local.Config{
-		Bin: absolute(cfg.bin), Venv: absolute(cmp.Or(cfg.venv, ".venv-peer")), RunDir: dir, DataDir: filepath.Join(dir, "data"), TempDir: tmp,
-		Nodes: 1, GPUs: 8, CPUs: 16, Progress: os.Stderr,
-		Ports: local.Ports{Ray: ports[0], Dashboard: ports[1], Client: ports[2], NATS: ports[3], HTTP: ports[4]},
-	}, nil
+	setup, err := local.Throwaway("peer")
+	setup.Bin, setup.Venv, setup.Nodes, setup.GPUs, setup.CPUs = bin, venv, 1, 8, 16
+	return setup, err
 }
