@@ -197,10 +197,9 @@ async def _ensure_actor(live: LiveUnit, command: Command, template: ActorTemplat
         # idle process it has: to what the others wait for, which comes first in a template.
         async with live.creating:
             actor.handle = handle = None if fresh else await ray.find_actor(actor.name)
-            created = handle is None
-            if created:
-                handle = await live.make(_create(live, command, template))
-        if created:
+            created = await live.make(_create(live, command, template)) if handle is None else None
+        if created is not None:
+            handle = created
             described = await ask(handle.describe.remote(live.world.caller()))
             break
         try:
