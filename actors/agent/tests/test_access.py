@@ -329,10 +329,7 @@ class Clients(unittest.IsolatedAsyncioTestCase):
             actor.snap["access"] = {ETCD: own["id"]}
             self.assertEqual(await job.answer(world, {"server": "s"}), own)
             for request in ({"server": "t"}, {}, {"server": 5}, []):
-                replies = []
-                message = types.SimpleNamespace(data=json.dumps(request).encode(), respond=lambda raw: asyncio.sleep(0, replies.append(raw)))
-                await job._respond(world, message)
-                self.assertIn("error", json.loads(replies[0]), request)
+                self.assertIn("error", await job._reply(world, json.dumps(request).encode()), request)
 
 
 class Agents(FakeCase):

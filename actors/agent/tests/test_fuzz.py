@@ -185,10 +185,7 @@ class Fuzz(unittest.TestCase):
         replies = []
 
         async def answered(data):
-            async def respond(reply):
-                replies.append(json.loads(reply)["error"]["reason"])
-
-            await logserve._respond(world, types.SimpleNamespace(data=data, respond=respond))
+            replies.append((await logserve._reply(world, data))["error"]["reason"])
 
         class BadRequest(Exception):
             pass

@@ -198,14 +198,8 @@ class Serve(unittest.IsolatedAsyncioTestCase):
         world = types.SimpleNamespace(
             units={("s", "u"): unit}, caller=dict, spawn=asyncio.ensure_future
         )
-        sent = []
-
-        async def respond(data):
-            sent.append(json.loads(data))
-
         data = json.dumps({"server": "s", "unit": "u", "actor": "a", "lines": 1, **request}).encode()
-        await logserve._respond(world, types.SimpleNamespace(data=data, respond=respond))
-        return sent[0]
+        return await logserve._reply(world, data)
 
     async def test_why_there_is_no_log(self):
         def actor(handle, live=True):

@@ -6,7 +6,6 @@ etcd's: `dynctl.agent.access` (docs/protocol.md, "Access to the data plane").
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
@@ -84,21 +83,16 @@ async def told(world: World, server: ActorView) -> Access | None:
 
 async def serve(world: World) -> None:
     """Answer from now on, for as long as the connection is there."""
-
-    async def on_request(message: Any) -> None:
-        world.spawn(_respond(world, message))
-
-    await world.bus.listen(SUBJECT, on_request)
+    await world.answer(SUBJECT, lambda data: _reply(world, data))
 
 
-async def _respond(world: World, message: Any) -> None:
+async def _reply(world: World, data: bytes) -> dict[str, str]:
     try:
-        reply = await answer(world, values.decode(message.data))
+        return await answer(world, values.decode(data))
     except (ValueError, KeyError, TypeError) as err:
-        reply = {"error": repr(err)[:300]}
+        return {"error": repr(err)[:300]}
     except (RayActorError, asyncio.TimeoutError) as err:
-        reply = {"error": f"the actor of etcd does not tell it: {repr(err)[:200]}"}
-    await message.respond(json.dumps(reply).encode())
+        return {"error": f"the actor of etcd does not tell it: {repr(err)[:200]}"}
 
 
 async def answer(world: World, request: Any) -> dict[str, str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any, cast
+from typing import cast
 
 from ..common.messages import LogPiece, LogRequest, Refusal, Stale
 from . import values
@@ -22,22 +21,16 @@ class Refused(Exception):
 
 async def serve(world: World) -> None:
     """Answer from now on, for as long as the connection is there."""
-
-    async def on_request(message: Any) -> None:
-        # The next one does not wait for an actor that does not answer.
-        world.spawn(_respond(world, message))
-
-    await world.bus.listen(SUBJECT, on_request)
+    await world.answer(SUBJECT, lambda data: _reply(world, data))
 
 
-async def _respond(world: World, message: Any) -> None:
+async def _reply(world: World, data: bytes) -> LogPiece | Refusal:
     try:
-        reply = await answer(world, cast(LogRequest, values.decode(message.data)))
+        return await answer(world, cast(LogRequest, values.decode(data)))
     except Refused as err:
-        reply = refusal(*err.args)
+        return refusal(*err.args)
     except (ValueError, KeyError, TypeError) as err:
-        reply = refusal("BadRequest", repr(err)[:300])
-    await message.respond(json.dumps(reply).encode())
+        return refusal("BadRequest", repr(err)[:300])
 
 
 def refusal(reason: str, message: str) -> Refusal:

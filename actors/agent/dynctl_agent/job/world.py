@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -59,6 +60,18 @@ class World:
         infra = [u for u in self.units.values() if u.unit == "infra" and u.store_id == self.config.store_id]
         ends = [a.snap["exit"] for u in infra for a in u.actors.values()]
         return any(end is not None and end["reason"] == "ExecFailed" for end in ends)
+
+    async def answer(self, subject: str, reply: Callable[[bytes], Awaitable[Any]]) -> None:
+        """Answer what is asked on a subject from now on, for as long as the connection is
+        there. No request waits for the one before: an actor may not answer."""
+
+        async def respond(message: Any) -> None:
+            await message.respond(json.dumps(await reply(message.data)).encode())
+
+        async def on_request(message: Any) -> None:
+            self.spawn(respond(message))
+
+        await self.bus.listen(subject, on_request)
 
     def spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         """A task that is not forgotten before it ends."""
