@@ -178,12 +178,22 @@ func TestWhoDialsNATSWithTLS(t *testing.T) {
 	if left, err := os.ReadFile(local.Authorities(s.app.cfg.DataDir)); err != nil || string(left) != s.ca.PEM {
 		t.Errorf("beside the credentials lies %q, %v", left, err)
 	}
-	s.app.natsTLS = false // as after a start without
-	s.app.leaveContext()
+	if err := c.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+
+	s.stop()
+	s.configure = nil // a start without
+	s.start("http://127.0.0.1:1")
 	if left := local.Authorities(s.app.cfg.DataDir); left != "" {
 		t.Errorf("%s is still there", left)
 	}
-	if err := c.Ping(t.Context()); err != nil {
+	after, err := kv.Connect(t.Context(), s.app.natsURL(), local.Options(s.app.natsURL())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after.Close()
+	if err := after.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
