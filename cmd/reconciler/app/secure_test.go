@@ -167,34 +167,34 @@ func TestWhoDialsNATSWithTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	agent.Close()
+}
 
+// What is left for dynctl of this machine opens the store, with TLS and after a start without.
+func TestTheContextOfAMachineWithTLS(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
-	s.app.leaveContext()
-	c, err := kv.Connect(t.Context(), s.app.natsURL(), local.Options(s.app.natsURL())...)
-	if err != nil {
-		t.Fatal(err)
+	s := newSecured(t)
+	ping := func() {
+		t.Helper()
+		s.app.leaveContext()
+		c, err := kv.Connect(t.Context(), s.app.natsURL(), local.Options(s.app.natsURL())...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.Ping(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
-	defer c.Close()
+	ping()
 	if left, err := os.ReadFile(local.Authorities(s.app.cfg.DataDir)); err != nil || string(left) != s.ca.PEM {
 		t.Errorf("beside the credentials lies %q, %v", left, err)
 	}
-	if err := c.Ping(t.Context()); err != nil {
-		t.Error(err)
-	}
-
 	s.stop()
 	s.configure = nil // a start without
 	s.start("http://127.0.0.1:1")
+	ping()
 	if left := local.Authorities(s.app.cfg.DataDir); left != "" {
 		t.Errorf("%s is still there", left)
-	}
-	after, err := kv.Connect(t.Context(), s.app.natsURL(), local.Options(s.app.natsURL())...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer after.Close()
-	if err := after.Ping(t.Context()); err != nil {
-		t.Error(err)
 	}
 }
 
