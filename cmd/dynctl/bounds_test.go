@@ -62,13 +62,17 @@ func flood(ts *testscript.TestScript, neg bool, args []string) {
 
 // bounded runs dynctl with little memory and time, and checks its exit code: bounded 2
 // set bad.yaml. What it wrote is in the files stdout and stderr; on stderr it may write
-// no more than a message.
+// no more than a message. It is dynctl as users have it: that of the other stories has
+// the race detector in it, which takes several times the memory and the time.
 func bounded(ts *testscript.TestScript, neg bool, args []string) {
 	const (
-		maxMemory = 400 << 10 // KB
-		maxTime   = 20 * time.Second
+		maxMemory = 400 // MiB
+		maxTime   = 10 * time.Second
 	)
 	cmd := command(ts, args[1:]...)
+	// The limit is the kernel's: the peak that it reports of a process begins with that of
+	// the one that started it, which is this test.
+	cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", fmt.Sprintf(`ulimit -d %d; exec "$0" "$@"`, maxMemory<<10), released(ts)}, args[1:]...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -79,20 +83,30 @@ func bounded(ts *testscript.TestScript, neg bool, args []string) {
 	if code := strconv.Itoa(cmd.ProcessState.ExitCode()); code != args[0] {
 		ts.Fatalf("exit code %s, want %s: %.500s", code, args[0], text)
 	}
-	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	spent := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime() // whatever else runs here
-	if usage.Maxrss > maxMemory && !raceDetector {
-		ts.Fatalf("%d MB at most, want %d", usage.Maxrss>>10, maxMemory>>10)
-	}
 	if spent > maxTime {
 		ts.Fatalf("it took %v", spent)
 	}
 	if len(text) > state.MaxMessage+100 {
-		ts.Fatalf("it says %d bytes", len(text))
+		ts.Fatalf("it says %d bytes: %.300s", len(text), text)
 	}
-	ts.Logf("%v, %d MB", spent.Round(time.Millisecond), usage.Maxrss>>10)
+	ts.Logf("%v", spent.Round(time.Millisecond))
 	ts.Check(os.WriteFile(ts.MkAbs("stdout"), stdout.Bytes(), 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs("stderr"), stderr.Bytes(), 0o600))
+}
+
+// released is dynctl as `make build` makes it, built once for each story.
+func released(ts *testscript.TestScript) string {
+	path := ts.MkAbs(".released/dynctl")
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", path, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		ts.Fatalf("go build: %v\n%s", err, out)
+	}
+	return path
 }
 
 // TestASignalEndsEveryVerb: one signal ends dynctl, wherever it is: while it reads from
