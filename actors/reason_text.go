@@ -116,7 +116,7 @@ var reasonTexts = map[string]string{
 	ReasonTPDoesNotFit:     "No node, and no even split over nodes, could hold the worker even if the cluster were empty; lower the parallel sizes, or add larger nodes.",
 	ReasonInsufficientGPUs: "The worker would fit, but its GPUs are in use; it starts by itself when they are free. Or scale another model down, or raise its priority.",
 	ReasonInsufficientCPUs: "The worker would fit, but CPUs are missing beside its GPUs; it starts by itself when they are free, or lower resources.cpus.",
-	ReasonNoLabelledNodes:  "No node carries the labels that are asked for; label them (ray start --labels ray.io/node-type=worker), or unset excludeHeadNode.",
+	ReasonNoLabelledNodes:  "No node carries the labels that are asked for; label them (ray start --labels ray.io/node-type=worker), or change nodeSelector or excludeHeadNode.",
 	ReasonWaitingForNodes:  "The group is requested all the same and waits in Ray for nodes to join; it goes on by itself.",
 
 	ExitExited:           "The process ended by itself; code 0 counts as a failure too, since nothing asked it to end. See dynctl logs.",

@@ -16,11 +16,15 @@ func (m ModelSpec) GPUsPerWorker(role string) (int, error) {
 	return m.product(role, sizes), nil
 }
 
-// product is how many GPUs a worker of a role takes by its parallel sizes.
+// product is how many GPUs a worker of a role takes by its parallel sizes, maxResources at
+// the most: no node has as many, and no product of four sizes has to fit an int.
 func (m ModelSpec) product(role string, s parallelSizes) int {
-	n := s.tensor * s.pipeline * s.prefillContext
-	if !m.SharesGPUs(role) {
-		n *= s.data
+	if m.SharesGPUs(role) {
+		s.data = 1
+	}
+	n := 1
+	for _, size := range []int{s.tensor, s.pipeline, s.prefillContext, s.data} {
+		n = min(n*size, maxResources)
 	}
 	return n
 }

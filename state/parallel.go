@@ -10,7 +10,7 @@ import (
 	"dynctl/state/engineflags"
 )
 
-// maxParallelSize bounds one parallel size, so that a product of three fits an int.
+// maxParallelSize bounds one parallel size.
 const maxParallelSize = 1 << 16
 
 // Roles lists the roles of the workers of a model, in the order in which they

@@ -69,6 +69,7 @@ func TestParallelSizes(t *testing.T) {
 		{"none", ModelSpec{}, "", 1, 1, 1, 1},
 		{"vllm", ModelSpec{EngineArgs: args("tensor_parallel_size", "2", "pipeline-parallel-size", "3", "data_parallel_size", "4")}, "", 2, 3, 4, 24},
 		{"the last spelling counts", ModelSpec{EngineArgs: args("tensor_parallel_size", "2", "tensor-parallel-size", "4")}, "", 4, 1, 1, 4},
+		{"more than any node has", ModelSpec{EngineArgs: args("tensor_parallel_size", "65536", "pipeline_parallel_size", "65536", "data_parallel_size", "65536", "prefill_context_parallel_size", "65536")}, "", 65536, 65536, 65536, 65536},
 		{"a role overlays", ModelSpec{Mode: ModeDisagg, EngineArgs: args("tensor_parallel_size", "2"), Prefill: &RoleSpec{EngineArgs: args("tensor_parallel_size", "8")}}, RolePrefill, 8, 1, 1, 8},
 		{"gpus wins", ModelSpec{EngineArgs: args("tensor_parallel_size", "2"), Resources: ResourcesSpec{GPUs: ptr(0)}}, "", 2, 1, 1, 0},
 		{"sglang", ModelSpec{Engine: EngineSGLang, EngineArgs: args("tp_size", "2", "pp-size", "2", "dp_size", "2")}, "", 2, 2, 2, 8},

@@ -52,6 +52,8 @@ const (
 	ReasonEmptyRole = "EmptyRole"
 	// ReasonNegativeCount: a count or a duration below its lowest value.
 	ReasonNegativeCount = "NegativeCount"
+	// ReasonCountTooHigh: a count or a duration above its highest value.
+	ReasonCountTooHigh = "CountTooHigh"
 	// ReasonBadParallelSize: a parallel size is not a positive whole number.
 	ReasonBadParallelSize = "BadParallelSize"
 	// ReasonDataParallelNodes: data parallelism over several nodes.
@@ -108,13 +110,14 @@ var reasonTexts = map[string]string{
 	ReasonInvalidSpec: "The document cannot be read as a Server or a Model; correct the place that the message names (dynctl schema prints what is allowed).",
 	ReasonUnknownVersion: "The document is of an apiVersion that this reconciler does not read; it is kept, and what was accepted before goes on: " +
 		"upgrade the reconciler (or undo its downgrade), or write the document in a version that the message names.",
-	ReasonTooLarge:           "The value is larger than 512 KiB; move large content out of the spec, for example into a file named by env fromFile.",
-	ReasonKeyMismatch:        "The key in the store names another object than the document's metadata; write it under the key that fits, or let dynctl set choose the key.",
-	ReasonInvalidName:        "A name has to start and end with a-z or 0-9 and be at most 63 characters of a-z, 0-9 and - (a model's may also hold _ and .); rename the object.",
-	ReasonEmptyModel:         "A Model needs spec.model: a hub id or a path that the engine can load.",
-	ReasonInvalidModel:       "The model cannot stand on a command line as it is written: it begins with - or holds a NUL; write a path such as ./NAME.",
-	ReasonEmptySlug:          "The served name holds no letter a-z and no digit, so no actor can be named after it; set spec.servedName.",
-	ReasonInvalidServedName:  "The engines split served names at spaces and commas, and take one that begins with - for a flag; set spec.servedName to one word.",
+	ReasonTooLarge:     "The value is larger than 512 KiB; move large content out of the spec, for example into a file named by env fromFile.",
+	ReasonKeyMismatch:  "The key in the store names another object than the document's metadata; write it under the key that fits, or let dynctl set choose the key.",
+	ReasonInvalidName:  "A name has to start and end with a-z or 0-9 and be at most 63 characters of a-z, 0-9 and - (a model's may also hold _ and .); rename the object.",
+	ReasonEmptyModel:   "A Model needs spec.model: a hub id or a path that the engine can load.",
+	ReasonInvalidModel: "The model cannot stand on a command line as it is written: it begins with - or holds a NUL; write a path such as ./NAME.",
+	ReasonEmptySlug:    "The served name holds no letter a-z and no digit, so no actor can be named after it; set spec.servedName.",
+	ReasonInvalidServedName: "The engines split served names at spaces and commas, and take one that begins with - for a flag; " +
+		"no file has a name of any length; set spec.servedName to one word, no longer than the message says.",
 	ReasonUnknownEngine:      "The engine is not known; use vllm, sglang, trtllm or mocker.",
 	ReasonUnknownMode:        "The mode is not known; use aggregated or disagg.",
 	ReasonUnknownRouterMode:  "Dynamo has no such router mode; use one of those that the message lists.",
@@ -127,16 +130,18 @@ var reasonTexts = map[string]string{
 	ReasonReplicasWithDisagg: "A disaggregated model has no replicas of its own; set spec.prefill.replicas and spec.decode.replicas.",
 	ReasonEmptyRole:          "A disaggregated model serves nothing without a worker of each role; give each at least one replica, or set spec.suspend.",
 	ReasonNegativeCount:      "A count is below the lowest that makes sense; raise it to the bound that the message names.",
+	ReasonCountTooHigh:       "A count or a duration is above the highest that is taken; lower it to the bound that the message names.",
 	ReasonBadParallelSize:    "Parallel sizes decide how many GPUs a worker gets; write them as positive whole numbers without quotes.",
 	ReasonDataParallelNodes:  "A worker's data parallel ranks all run on one node; remove data_parallel_size_local and use replicas to spread over nodes.",
 	ReasonNoResources:        "Ray places nothing that reserves nothing; set resources.cpus to at least 1 for a worker without GPUs.",
 	ReasonManagedFlag:        "dynctl sets this flag itself, and a second one would contradict it; remove the argument and use the spec field that the message names.",
 	ReasonInvalidArgument: "The engine would refuse the argument: the key names no flag as written, the value is none that it takes, " +
 		"or another argument sets the same flag; write what the message names.",
-	ReasonRayExecutor:         "The engine would place its ranks itself, beside the GPUs that it is given; remove the argument, since dynctl spreads a worker over nodes by itself.",
-	ReasonReservedRouterArgs:  "The router mode and its KV events are fields of their own; use spec.router.mode and spec.router.kvEvents.",
-	ReasonManagedEnv:          "dynctl sets this variable itself; remove it, and use what the message names instead.",
-	ReasonInvalidEnv:          "The name or the value cannot stand in a process environment; a name has no = and is not empty, and neither holds a NUL.",
+	ReasonRayExecutor:        "The engine would place its ranks itself, beside the GPUs that it is given; remove the argument, since dynctl spreads a worker over nodes by itself.",
+	ReasonReservedRouterArgs: "The router mode and its KV events are fields of their own; use spec.router.mode and spec.router.kvEvents.",
+	ReasonManagedEnv:         "dynctl sets this variable itself; remove it, and use what the message names instead.",
+	ReasonInvalidEnv: "The name or the value cannot stand in a process environment; a name has no = and is not empty, neither holds a NUL, " +
+		"both together are shorter than 128 KiB, and what Ray is given is text.",
 	ReasonUnknownArgument:     "The program that the nodes run has no such flag, and would end at its start; write the one that the message names, or remove it.",
 	ReasonPipAndUV:            "Ray installs with pip or with uv, not both; keep one of them in the runtimeEnv of the server and its models.",
 	ReasonNotForEngine:        "The engine, or the role, has no flag for this field, so it could not take effect; remove it, or use what the message names.",

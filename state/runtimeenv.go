@@ -104,6 +104,8 @@ func joinLists(a, b Args, key string) []json.RawMessage {
 
 func isNull(value json.RawMessage) bool { return string(value) == "null" }
 
+func isText(value json.RawMessage) bool { return len(value) > 0 && value[0] == '"' }
+
 func asObject(value json.RawMessage) (Args, bool) {
 	var out Args
 	if err := json.Unmarshal(value, &out); err != nil || out == nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // faults collects what is wrong with one object.
@@ -35,17 +36,40 @@ func (f *faults) oneOf(reason, path, value string, allowed ...string) {
 	}
 }
 
-// atLeast adds a fault if a count that is given is below its lowest value.
-func (f *faults) atLeast(path string, value *int, lowest int) {
-	if value != nil && *value < lowest {
+// MaxReplicas bounds the workers of a role: each is looked at in every round, and one that
+// waits for nodes to come has a placement group.
+const MaxReplicas = 10_000
+
+// maxResources bounds the GPUs and the CPUs of a worker, so that those of all replicas of
+// many models fit an int.
+const maxResources = 1 << 16
+
+// maxExecText is how many bytes Linux takes as one word of a command line, or as one
+// variable with its name, the NUL at the end left out (MAX_ARG_STRLEN).
+const maxExecText = 128<<10 - 1
+
+// within adds a fault if a count that is given is below its lowest value or above its
+// highest one.
+func (f *faults) within(path string, value *int, lowest, highest int) {
+	switch {
+	case value == nil:
+	case *value < lowest:
 		f.add(ReasonNegativeCount, path, "%d is too low; the lowest is %d", *value, lowest)
+	case *value > highest:
+		f.add(ReasonCountTooHigh, path, "%d is too high; the highest is %d", *value, highest)
 	}
 }
 
-// positive adds a fault if a duration is not above zero.
+// maxDuration is longer than anything is waited for; agents refuse ten times as much.
+const maxDuration = Duration(10_000 * time.Hour)
+
+// positive adds a fault if a duration is not above zero, or has no end.
 func (f *faults) positive(path string, d Duration) {
-	if d <= 0 {
+	switch {
+	case d <= 0:
 		f.add(ReasonNegativeCount, path, "%s is too short; it has to be above 0s", d)
+	case d > maxDuration:
+		f.add(ReasonCountTooHigh, path, "%s is too long; the longest is %s", d, maxDuration)
 	}
 }
 

@@ -67,7 +67,13 @@ func (f *faults) argKeys(path string, args Args) {
 		}
 		plain := strings.TrimLeft(x.Key, "-")
 		name, _, joined := strings.Cut(plain, "=")
+		size := len(x.Value)
+		if isText(x.Value) {
+			size = len(jsonText(x.Value))
+		}
 		switch {
+		case size > maxExecText:
+			f.add(ReasonInvalidArgument, at, "the value has %d bytes, and Linux takes %d as one word of a command line; put it into a file that the process reads", size, maxExecText)
 		case plain == "":
 			f.add(ReasonInvalidArgument, path, "the key %q names no flag; write its name, such as max_model_len", x.Key)
 		case strings.ContainsFunc(plain, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):

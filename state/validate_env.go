@@ -54,6 +54,9 @@ func (f *faults) env(path string, env Env) {
 			f.add(ReasonInvalidEnv, at, "%q cannot name a variable; use letters, digits and _", name)
 		case strings.ContainsRune(value.Value+value.FromFile+value.FromEnv, 0):
 			f.add(ReasonInvalidEnv, at, "the value holds a NUL character, which no environment can; remove it")
+		case len(name)+len("=")+len(value.Value) > maxExecText:
+			f.add(ReasonInvalidEnv, at, "the value has %d bytes, and Linux takes %d as one variable; put it into a file that the process reads",
+				len(value.Value), max(maxExecText-len(name)-len("="), 0))
 		}
 		f.managedVariable(at, name)
 	}
@@ -79,8 +82,16 @@ func (f *faults) managedVariable(path, name string) {
 // that a worker's is made from, and merged with the server's it may ask for one
 // installer only.
 func (f *faults) runtimeEnv(path string, own, merged Args, whose string) {
+	vars, given := own.Get("env_vars")
+	if _, ok := asObject(vars); given && !ok && !isNull(vars) {
+		f.add(ReasonInvalidEnv, path+".env_vars", "it takes an object of variables, such as {NAME: value}")
+	}
 	for _, x := range EnvVars(own) {
-		f.managedVariable(path+".env_vars."+x.Key, x.Key)
+		at := path + ".env_vars." + x.Key
+		f.managedVariable(at, x.Key)
+		if !isText(x.Value) {
+			f.add(ReasonInvalidEnv, at, "Ray takes text, and this is %s; put it in quotes", x.Value)
+		}
 	}
 	has := func(key string) bool {
 		v, ok := merged.Get(key)

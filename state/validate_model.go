@@ -33,12 +33,17 @@ func ValidateModelFor(tables engineflags.Set, m Model, server ServerSpec) []*Inv
 	}
 	f.noResources(sp)
 	f.oneOf(ReasonUnknownValue, "spec.update.type", sp.Update.Type, UpdateRolling)
-	f.atLeast("spec.update.maxSurge", sp.Update.MaxSurge, 0)
-	f.atLeast("spec.update.maxUnavailable", sp.Update.MaxUnavailable, 0)
+	f.within("spec.update.maxSurge", sp.Update.MaxSurge, 0, MaxReplicas)
+	f.within("spec.update.maxUnavailable", sp.Update.MaxUnavailable, 0, MaxReplicas)
 	f.positive("spec.startupTimeout", sp.StartupTimeout)
 	f.positive("spec.terminationGracePeriod", sp.TerminationGracePeriod)
 	return f
 }
+
+// maxSlug bounds what units, actors and their files are named after. The longest of these
+// names is a runtime directory's, nemo_curator_dynamo_{server}_{generation}_{slug}_prefill_{i},
+// and no file has a name of more than 255 bytes.
+const maxSlug = 140
 
 func (f *faults) modelName(sp ModelSpec) {
 	switch {
@@ -59,6 +64,10 @@ func (f *faults) modelName(sp ModelSpec) {
 	case bad >= 0:
 		f.add(ReasonInvalidServedName, "spec.servedName",
 			"%q is several names to the engine, which splits them at spaces and commas; set a servedName of one word", sp.ServedName)
+	case len(Slug(sp.ServedName)) > maxSlug:
+		f.add(ReasonInvalidServedName, "spec.servedName",
+			"the names of its actors and files would be longer than 255 characters: it comes to %d characters in them, and %d fit; set a shorter servedName",
+			len(Slug(sp.ServedName)), maxSlug)
 	case strings.HasPrefix(sp.ServedName, "-"):
 		f.add(ReasonInvalidServedName, "spec.servedName", "%q begins with -, and the engine would take it for a flag; set another servedName", sp.ServedName)
 	}
@@ -71,8 +80,8 @@ func splitsNames(r rune) bool { return r == ',' || unicode.IsSpace(r) || unicode
 // worker adds the faults of what a model, or a role over it, says of its workers.
 func (f *faults) worker(path string, env Env, r ResourcesSpec, p PlacementSpec) {
 	f.env(path+".env", env)
-	f.atLeast(path+".resources.gpus", r.GPUs, 0)
-	f.atLeast(path+".resources.cpus", r.CPUs, 0)
+	f.within(path+".resources.gpus", r.GPUs, 0, maxResources)
+	f.within(path+".resources.cpus", r.CPUs, 0, maxResources)
 	if p.WaitForNodes != "" {
 		f.add(ReasonUnknownValue, path+".placement.waitForNodes", "a Model has no waitForNodes; set it in the Server")
 	}
@@ -95,7 +104,7 @@ func (f *faults) noResources(sp ModelSpec) {
 // roles adds the faults of the mode, its roles and its counts.
 func (f *faults) roles(sp ModelSpec) {
 	f.oneOf(ReasonUnknownMode, "spec.mode", sp.Mode, ModeAggregated, ModeDisagg)
-	f.atLeast("spec.replicas", sp.Replicas, 0)
+	f.within("spec.replicas", sp.Replicas, 0, MaxReplicas)
 	roles := []struct {
 		name string
 		spec *RoleSpec
@@ -115,7 +124,7 @@ func (f *faults) roles(sp ModelSpec) {
 			f.add(ReasonEmptyRole, path+".replicas",
 				"a disaggregated model needs at least 1 worker of each role; to run none, set spec.suspend: true")
 		default:
-			f.atLeast(path+".replicas", role.spec.Replicas, 1)
+			f.within(path+".replicas", role.spec.Replicas, 1, MaxReplicas)
 		}
 	}
 	if sp.Mode == ModeDisagg && sp.Replicas != nil {

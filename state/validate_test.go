@@ -2,9 +2,11 @@ package state
 
 import (
 	"encoding/json"
+	"math"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 func text(s string) json.RawMessage { return json.RawMessage(s) }
@@ -61,6 +63,8 @@ func TestValidateModelNames(t *testing.T) {
 		{"served name with a comma", func(m *Model) { m.Spec.ServedName = "a,b" }, ReasonInvalidServedName, "spec.servedName"},
 		{"served name with a tab", func(m *Model) { m.Spec.ServedName = "a\tb" }, ReasonInvalidServedName, "spec.servedName"},
 		{"served name that looks like a flag", func(m *Model) { m.Spec.ServedName = "-a" }, ReasonInvalidServedName, "spec.servedName"},
+		{"served name that no file can have", func(m *Model) { m.Spec.ServedName = strings.Repeat("a", 141) }, ReasonInvalidServedName, "spec.servedName"},
+		{"the longest served name", func(m *Model) { m.Spec.ServedName = strings.Repeat("a", 140) }, "", ""},
 		{"path with a space and no served name", func(m *Model) { m.Spec.Model = "/models/my model" }, ReasonInvalidServedName, "spec.servedName"},
 		{"path with a space and a served name", func(m *Model) { m.Spec.Model, m.Spec.ServedName = "/models/my model", "m" }, "", ""},
 		{"model that looks like a flag", func(m *Model) { m.Spec.Model, m.Spec.ServedName = "--help", "m" }, ReasonInvalidModel, "spec.model"},
@@ -73,6 +77,15 @@ func TestValidateModelCounts(t *testing.T) {
 	validateModels(t, []modelRow{
 		{"no replicas at all", func(m *Model) { m.Spec.Replicas = ptr(0) }, "", ""},
 		{"negative replicas", func(m *Model) { m.Spec.Replicas = ptr(-1) }, ReasonNegativeCount, "spec.replicas"},
+		{"as many as there may be", func(m *Model) { m.Spec.Replicas = ptr(MaxReplicas) }, "", ""},
+		{"replicas without end", func(m *Model) { m.Spec.Replicas = ptr(math.MaxInt32) }, ReasonCountTooHigh, "spec.replicas"},
+		{"a role without end", func(m *Model) {
+			m.Spec.Mode, m.Spec.Prefill, m.Spec.Decode = ModeDisagg, &RoleSpec{}, &RoleSpec{Replicas: ptr(MaxReplicas + 1)}
+		}, ReasonCountTooHigh, "spec.decode.replicas"},
+		{"GPUs that no product holds", func(m *Model) { m.Spec.Resources.GPUs = ptr(1 << 62) }, ReasonCountTooHigh, "spec.resources.gpus"},
+		{"cpus without end", func(m *Model) { m.Spec.Resources.CPUs = ptr(1 << 17) }, ReasonCountTooHigh, "spec.resources.cpus"},
+		{"surge without end", func(m *Model) { m.Spec.Update.MaxSurge = ptr(math.MaxInt) }, ReasonCountTooHigh, "spec.update.maxSurge"},
+		{"unavailable without end", func(m *Model) { m.Spec.Update.MaxUnavailable = ptr(math.MaxInt) }, ReasonCountTooHigh, "spec.update.maxUnavailable"},
 		{"negative role", func(m *Model) {
 			m.Spec.Mode, m.Spec.Prefill, m.Spec.Decode = ModeDisagg, &RoleSpec{}, &RoleSpec{Replicas: ptr(-5)}
 		}, ReasonNegativeCount, "spec.decode.replicas"},
@@ -96,6 +109,8 @@ func TestValidateModelCounts(t *testing.T) {
 			m.Spec.Mode, m.Spec.Prefill, m.Spec.Decode = ModeDisagg, &RoleSpec{Placement: PlacementSpec{WaitForNodes: True}}, &RoleSpec{}
 		}, ReasonUnknownValue, "spec.prefill.placement.waitForNodes"},
 		{"negative timeout", func(m *Model) { m.Spec.StartupTimeout = -1 }, ReasonNegativeCount, "spec.startupTimeout"},
+		{"timeout without end", func(m *Model) { m.Spec.StartupTimeout = Duration(2_000_000 * time.Hour) }, ReasonCountTooHigh, "spec.startupTimeout"},
+		{"grace period without end", func(m *Model) { m.Spec.TerminationGracePeriod = Duration(10_001 * time.Hour) }, ReasonCountTooHigh, "spec.terminationGracePeriod"},
 		{"negative grace period", func(m *Model) { m.Spec.TerminationGracePeriod = -1 }, ReasonNegativeCount, "spec.terminationGracePeriod"},
 	})
 }
@@ -146,6 +161,12 @@ func TestValidateModelEnv(t *testing.T) {
 		{"managed variable", func(m *Model) { m.Spec.Env = Env{"DYN_SYSTEM_PORT": {Value: "1"}} }, ReasonManagedEnv, "spec.env.DYN_SYSTEM_PORT"},
 		{"not a variable", func(m *Model) { m.Spec.Env = Env{"A=B": {}} }, ReasonInvalidEnv, "spec.env.A=B"},
 		{"NUL in a variable", func(m *Model) { m.Spec.Env = Env{"A": {Value: "\x00"}} }, ReasonInvalidEnv, "spec.env.A"},
+		{"a variable that Linux does not take", func(m *Model) { m.Spec.Env = Env{"A": {Value: strings.Repeat("x", 128<<10)}} }, ReasonInvalidEnv, "spec.env.A"},
+		{"the longest variable", func(m *Model) { m.Spec.Env = Env{"A": {Value: strings.Repeat("x", 128<<10-3)}} }, "", ""},
+		{"a word that Linux does not take", func(m *Model) { m.Spec.EngineArgs = args("chat_template", `"`+strings.Repeat("x", 128<<10)+`"`) }, ReasonInvalidArgument, "spec.engineArgs.chat_template"},
+		{"a number in runtimeEnv", func(m *Model) { m.Spec.RuntimeEnv = args("env_vars", `{"A": 1}`) }, ReasonInvalidEnv, "spec.runtimeEnv.env_vars.A"},
+		{"a list in runtimeEnv", func(m *Model) { m.Spec.RuntimeEnv = args("env_vars", `["A=1"]`) }, ReasonInvalidEnv, "spec.runtimeEnv.env_vars"},
+		{"text in runtimeEnv", func(m *Model) { m.Spec.RuntimeEnv = args("env_vars", `{"A": "1"}`) }, "", ""},
 		{"pip with the server's uv", func(m *Model) { m.Spec.RuntimeEnv = args("pip", `["a"]`) }, ReasonPipAndUV, "spec.runtimeEnv"},
 		{"managed variable of a role", func(m *Model) {
 			m.Spec.Mode, m.Spec.Prefill, m.Spec.Decode = ModeDisagg, &RoleSpec{Env: Env{"PYTHONHASHSEED": {Value: "7"}}}, &RoleSpec{}

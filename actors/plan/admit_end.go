@@ -33,10 +33,10 @@ func (a *admission) notWaitedFor(r *role) (n int) {
 			n++
 		}
 	}
-	missing := 0
-	for i := range r.count {
-		if !settled[i] {
-			missing++
+	missing := r.count
+	for index, done := range settled {
+		if done && index < r.count {
+			missing--
 		}
 	}
 	if !leaves || missing == 0 || r.served() || a.waitsForNodes(a.m.server) {

@@ -195,26 +195,27 @@ func (a *admission) allowed(r *role) int {
 func (a *admission) startMissing() []shortfall {
 	var all []*roleStart
 	for _, r := range a.m.roles {
-		if x := proposeMissing(a.m, r); len(x.indexes) > 0 {
+		if x := proposeMissing(a.m, r); x.any() {
 			all = append(all, &roleStart{missing: x, allowed: a.allowed(r), have: count(r.fresh, a.stays)})
 		}
 	}
 	for x := nextStart(all); x != nil; x = nextStart(all) {
 		spared := x.role.served()
-		x.unfit = a.place(startWish{source: &a.m.inForce, role: x.role.RoleTemplate, index: x.indexes[0],
+		x.unfit = a.place(startWish{source: &a.m.inForce, role: x.role.RoleTemplate, index: x.index,
 			placement: actors.Attempt{Number: 1}, reason: x.reason, spared: spared})
 		switch {
 		case x.unfit == nil:
-			x.indexes, x.started = x.indexes[1:], true
+			x.next()
+			x.started = true
 			x.allowed--
 			x.have++
 		case spared:
-			x.indexes, x.unfit = nil, nil
+			x.index, x.unfit = x.role.count, nil
 		}
 	}
 	var out []shortfall
 	for _, x := range all {
-		if len(x.indexes) > 0 && !x.started && a.displaced[x.role] == nil && (x.unfit != nil || x.allowed <= 0) {
+		if x.any() && !x.started && a.displaced[x.role] == nil && (x.unfit != nil || x.allowed <= 0) {
 			out = append(out, shortfall{x.role, x.unfit})
 		}
 	}
@@ -234,7 +235,7 @@ func nextStart(all []*roleStart) *roleStart {
 	}
 	var next *roleStart
 	for _, x := range all {
-		if len(x.indexes) == 0 || x.allowed <= 0 || x.unfit != nil || halved && x.have > 0 {
+		if !x.any() || x.allowed <= 0 || x.unfit != nil || halved && x.have > 0 {
 			continue
 		}
 		if next == nil || x.have < next.have {

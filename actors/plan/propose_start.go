@@ -6,26 +6,31 @@ import (
 	"dynctl/actors"
 )
 
-// missing is the wish for the replicas of a role that do not exist.
+// missing is the wish for the replicas of a role that do not exist, one after the other:
+// there may be many more of them than there is ever room for.
 type missing struct {
-	role    *role
-	indexes []int // lowest first
-	reason  string
+	role   *role
+	index  int // the lowest of them; the role's count: there is none
+	taken  map[int]bool
+	reason string
 }
+
+// next goes on to the next of them.
+func (x *missing) next() {
+	for x.index++; x.taken[x.index]; x.index++ {
+	}
+}
+
+func (x *missing) any() bool { return x.index < x.role.count }
 
 // proposeMissing are the indexes of a role that no unit has. One that is being stopped
 // still has its name.
 func proposeMissing(m *model, r *role) missing {
-	x := missing{role: r, reason: actors.ReasonWanted}
-	taken := map[int]bool{}
+	x := missing{role: r, index: -1, taken: map[int]bool{}, reason: actors.ReasonWanted}
 	for _, u := range r.fresh {
-		taken[u.Replica] = true
+		x.taken[u.Replica] = true
 	}
-	for i := range r.count {
-		if !taken[i] {
-			x.indexes = append(x.indexes, i)
-		}
-	}
+	x.next()
 	switch {
 	case m.fellBack:
 		x.reason = actors.ReasonRollBack

@@ -125,7 +125,7 @@ func (c *fileCheck) rules(d state.Decoded) []*state.Invalid {
 var aloneReasons = []string{
 	state.ReasonInvalidName, state.ReasonUnknownEngine, state.ReasonUnknownMode, state.ReasonUnknownRouterMode,
 	state.ReasonUnknownPlane, state.ReasonUnknownValue, state.ReasonInvalidNamespace, state.ReasonInvalidAddress,
-	state.ReasonNegativeCount, state.ReasonManagedFlag, state.ReasonReservedRouterArgs, state.ReasonManagedEnv,
+	state.ReasonNegativeCount, state.ReasonCountTooHigh, state.ReasonManagedFlag, state.ReasonReservedRouterArgs, state.ReasonManagedEnv,
 	state.ReasonInvalidEnv, state.ReasonInvalidArgument, state.ReasonInvalidModel, state.ReasonInvalidServedName,
 }
 

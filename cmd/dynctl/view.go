@@ -41,7 +41,7 @@ var remedies = map[string]string{
 	"WaitingForNodes":      "starts by itself when nodes join the Ray cluster",
 	"NoGPUNodes":           "add a GPU node to the Ray cluster; it starts by itself then",
 	"TPDoesNotFit":         "lower tensor_parallel_size, or add nodes with more GPUs",
-	"NoLabelledNodes":      "label the worker nodes (ray start --labels ray.io/node-type=worker), or unset excludeHeadNode",
+	"NoLabelledNodes":      "label nodes (ray start --labels ray.io/node-type=worker), or change placement.nodeSelector or excludeHeadNode",
 	"PortConflict":         "free the port, or give the server another frontend.port",
 	"PlacementTimeout":     "tried again by itself; see `dynctl events --type placement-failed`",
 	"NotOwner":             "another store owns this Ray namespace: use another --ray-namespace, or stop that reconciler",
