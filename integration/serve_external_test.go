@@ -3,9 +3,11 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,17 +19,9 @@ import (
 // and the addresses reach the processes as they are written.
 func TestExternalEtcdAndNATS(t *testing.T) {
 	e := Shared(t)
-	ports := freePorts(t, 3)
-	etcd, peer := fmt.Sprintf("http://127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1])
-	e.spawn(t, "etcd", "--data-dir", t.TempDir(), "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
-	accepts(t, ports[0])
-	nats := e.natsServer(t, ports[2])
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{etcd}, DialTimeout: 2 * time.Second, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	etcd := e.etcdServer(t)
+	nats := e.natsServer(t, freePorts(t, 1)[0])
+	client := clientOf(t, etcd, "", "")
 
 	s := e.NewServer(t, fmt.Sprintf("etcd: {endpoint: %q}", etcd), fmt.Sprintf("nats: {url: %q}", nats), "dynamoNamespace: outside")
 	s.Set(s.Mocker("plain", 1))
@@ -58,6 +52,64 @@ func TestExternalEtcdAndNATS(t *testing.T) {
 			t.Errorf("etcd still has %v", keys)
 		}
 	}
+}
+
+// etcdServer is the address of an etcd that dynctl knows nothing of.
+func (e *Env) etcdServer(t *testing.T) string {
+	t.Helper()
+	ports := freePorts(t, 2)
+	etcd, peer := fmt.Sprintf("http://127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	e.spawn(t, "etcd", "--data-dir", t.TempDir(), "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
+	accepts(t, ports[0])
+	return etcd
+}
+
+func clientOf(t *testing.T, etcd, user, password string) *clientv3.Client {
+	t.Helper()
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{etcd}, Username: user, Password: password, DialTimeout: 20 * time.Second, Logger: zap.NewNop(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// TestExternalEtcdWithAPassword: the variables by which the processes of a server log in to an
+// etcd of somebody's own let the reconciler in, too, as a user with no more than Dynamo's keys.
+func TestExternalEtcdWithAPassword(t *testing.T) {
+	e := Shared(t)
+	etcd := e.etcdServer(t)
+	const user, password = "dynamo", "a secret of the etcd that is not ours"
+	root := clientOf(t, etcd, "", "")
+	_, a := root.UserAdd(t.Context(), "root", "of the owner")
+	_, b := root.UserGrantRole(t.Context(), "root", "root")
+	_, c := root.RoleAdd(t.Context(), "dynamo")
+	_, d := root.RoleGrantPermission(t.Context(), "dynamo", "v1/", "v10", clientv3.PermissionType(clientv3.PermReadWrite))
+	_, f := root.UserAdd(t.Context(), user, password)
+	_, g := root.UserGrantRole(t.Context(), user, "dynamo")
+	_, h := root.AuthEnable(t.Context())
+	if err := errors.Join(a, b, c, d, f, g, h); err != nil {
+		t.Fatal(err)
+	}
+
+	s := e.NewServer(t, fmt.Sprintf("etcd: {endpoint: %q}", etcd), "dynamoNamespace: asked",
+		fmt.Sprintf("env: {ETCD_AUTH_USERNAME: %q, ETCD_AUTH_PASSWORD: %q}", user, password))
+	s.Set(s.Mocker("plain", 1))
+	s.Wait("plain", "Ready", readyIn)
+	worker := s.Workers("plain", "")[0]
+	if err := syscall.Kill(worker.ChildPID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	known := clientOf(t, etcd, user, password)
+	Eventually(t, 20*time.Second, "the lease of the dead worker is revoked", func() bool {
+		left, err := known.TimeToLive(t.Context(), clientv3.LeaseID(worker.Lease))
+		return err == nil && left.TTL < 0
+	})
+	s.Wait("plain", "Ready", readyIn)
+	s.Chat("plain", "hello", 4)
 }
 
 func keysIn(t *testing.T, client *clientv3.Client, prefix string) []string {

@@ -291,7 +291,8 @@ func unreachable(endpoint string, err error) string {
 		err = context.DeadlineExceeded
 	}
 	if errors.Is(err, errNotLetIn) {
-		const text = "etcd %s does not let the reconciler in (%v): see that the agent runs; an etcd of your own must let it in without a password"
+		const text = "etcd %s does not let the reconciler in (%v): " +
+			"see that the agent runs; for an etcd of your own set ETCD_AUTH_USERNAME and ETCD_AUTH_PASSWORD in spec.env of the Server"
 		return state.HideSecrets(fmt.Sprintf(text, state.RedactURL(endpoint), err))
 	}
 	return state.HideSecrets(fmt.Sprintf("etcd %s does not answer (%v): see that it runs and can be reached from here", state.RedactURL(endpoint), err))

@@ -1,4 +1,5 @@
-// Package agentaccess asks the agent in Ray for the credential of a server's etcd
+// Package agentaccess asks the agent in Ray for the credential of a server's etcd, its own
+// or an external one
 // (docs/protocol.md, "Access to the data plane"). It is in no bucket and in no event.
 package agentaccess
 
@@ -26,7 +27,7 @@ var (
 	// ErrAgentAway: nobody answers.
 	ErrAgentAway = errors.New("no agent answers that knows the credential of etcd")
 	// ErrOpen: the agent knows of none.
-	ErrOpen = errors.New("etcd is not one that dynctl has given a credential")
+	ErrOpen = errors.New("the agent knows no credential of this etcd")
 )
 
 type reply struct {
@@ -35,7 +36,7 @@ type reply struct {
 	Error    string `json:"error"`
 }
 
-// Etcd is the user and the password of a server's managed etcd. Errors: [ErrAgentAway],
+// Etcd is the user and the password of a server's etcd. Errors: [ErrAgentAway],
 // [ErrOpen], what the agent says, and what NATS says.
 func Etcd(ctx context.Context, nc *nats.Conn, server string) (user, password string, err error) {
 	data, err := json.Marshal(map[string]string{"server": server})

@@ -62,6 +62,7 @@ class Holder:
         self.ids: dict[str, str] = {}  # of the credentials that the process has, by service
         self.hosts = [LOOPBACK, ip]  # where it may listen
         self._given: dict[str, Access] = {}
+        self._login: dict[str, str] = {}
 
     async def prepare(
         self, template: ActorTemplate, request: Request, directory: str, spawn: Spawn
@@ -85,6 +86,17 @@ class Holder:
         if address != EVERYWHERE:
             self.hosts = [address]  # anybody may listen beside it on another
         return keeper.closed(self.own, template, address)
+
+    def executed_with(self, env: Mapping[str, str]) -> None:
+        """Keep how a process is let in by its etcd, which may be somebody else's: who reads
+        that etcd has to be let in too, and a secret is read here and nowhere else."""
+        user, password = (env.get(name, "") for name in VARIABLES[ETCD])
+        self._login = {"user": user, "password": password} if user and password else {}
+
+    def tell(self) -> Access | dict[str, str]:
+        """Of a service its own credential; of a Dynamo process how etcd lets it in. {} if
+        nobody is asked."""
+        return self.own or self._login
 
 
 class Keeper:

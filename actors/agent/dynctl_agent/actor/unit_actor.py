@@ -200,10 +200,11 @@ class UnitActor:
         return {}
 
     async def tell_access(self, caller: Caller) -> Access | Stale | dict[str, str]:
-        """The credential of the service that this is; {} if it lets everybody in."""
+        """The credential of the service that this is, or that of etcd that the process was
+        executed with; {} if there is none."""
         if not self._admit(caller):
             return {"stale": self._incarnation}
-        return self._access.own or {}
+        return self._access.tell()
 
     async def read_log(self, caller: Caller, request: LogRequest) -> LogPiece | Refusal | Stale:
         """A piece of the process's log. On the loop, so that no attempt begins meanwhile."""
@@ -260,6 +261,7 @@ class UnitActor:
         if self._unit_template["unit"] == "infra" and self._programs:
             path = carried.with_carried(template["argv"][0], path, self._programs, self._session_dir)
         program, argv = environ.command_line(template["argv"], values, path)
+        self._access.executed_with(env)
         return Command(program, argv, env, log_path)
 
     async def _end(self, grace: float, retires: bool = False) -> None:

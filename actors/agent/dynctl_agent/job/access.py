@@ -1,6 +1,7 @@
 """The credentials of services, between the actors that have them: the etcd and the NATS of
-a server make them, its Dynamo processes are executed with them, and the reconciler asks for
-etcd's: `dynctl.agent.access` (docs/protocol.md, "Access to the data plane").
+a server make them, its Dynamo processes are executed with them or, where etcd is not ours,
+with what the Server says, and the reconciler asks for etcd's: `dynctl.agent.access`
+(docs/protocol.md, "Access to the data plane").
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ..common.log import log
 from ..common.template import ETCD, ActorTemplate, service
 from . import values
 from .ray_api import RayActorError, ask
-from .units import DEAD, RUNNING, ActorView
+from .units import DEAD, RUNNING, ActorView, UnitView
 
 if TYPE_CHECKING:
     from ..common.messages import Access
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 SUBJECT = "dynctl.agent.access"
 ACTOR_TIMEOUT = 3.0
 RETRY = 0.1
+INFRA = "infra"
+LOGIN = "ETCD_AUTH_USERNAME and ETCD_AUTH_PASSWORD, which the env of the Server gives it"
 
 
 def may_close(world: World, server: str, template: ActorTemplate) -> bool:
@@ -71,14 +74,20 @@ async def told(world: World, server: ActorView) -> Access | None:
     if not wanted:
         return None
     if wanted not in world.access:
-        answer = await ask(server.handle.tell_access.remote(world.caller()), ACTOR_TIMEOUT)
-        if "stale" in answer:
-            world.stale(answer["stale"])
-            raise asyncio.TimeoutError
+        answer = await _ask(world, server)
         if not answer:
             return None
-        world.access[answer["id"]] = answer
+        world.access[answer["id"]] = cast("Access", answer)
     return world.access.get(wanted)
+
+
+async def _ask(world: World, actor: ActorView) -> dict[str, str]:
+    """What an actor tells of its credential. Raises as told does."""
+    answer = await ask(actor.handle.tell_access.remote(world.caller()), ACTOR_TIMEOUT)
+    if "stale" in answer:
+        world.stale(answer["stale"])
+        raise asyncio.TimeoutError
+    return cast("dict[str, str]", answer)
 
 
 async def serve(world: World) -> None:
@@ -96,10 +105,22 @@ async def _reply(world: World, data: bytes) -> dict[str, str]:
 
 
 async def answer(world: World, request: Any) -> dict[str, str]:
-    """The credential of a server's etcd; {} if it is open. Raises as told does, and
-    ValueError."""
+    """The credential of a server's etcd; {} if it is open. Of an etcd that is not ours it is
+    the one that the frontend was executed with. Raises as told does, and ValueError."""
     name = request["server"]
     for actor in _actors(world, name):
         if service(actor.template) == ETCD and actor.live:
             return cast("dict[str, str]", await told(world, actor) or {})
+    for unit in world.units.values():
+        if unit.server == name and unit.unit == INFRA and not unit.foreign:
+            return await _of_frontend(world, unit)
     raise ValueError(f"no etcd of server {str(name)[:100]} runs")
+
+
+async def _of_frontend(world: World, infra: UnitView) -> dict[str, str]:
+    for actor in infra.actors.values():
+        if not service(actor.template) and actor.live and hasattr(actor.handle, "tell_access"):
+            login = await _ask(world, actor)
+            if login:
+                return login
+    raise ValueError(f"no frontend of server {infra.server[:100]} was executed with {LOGIN}")
