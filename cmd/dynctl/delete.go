@@ -55,7 +55,7 @@ func (a *app) deleteCmd() *cobra.Command {
 	fs.StringArrayVarP(&f.files, "filename", "f", nil, "delete what this file, directory, pattern or - declares")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would be deleted, but delete nothing")
 	fs.BoolVar(&f.wait, "wait", false, "wait until nothing of it runs any more")
-	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait")
+	patienceVar(fs, &f.timeout, "timeout", 5*time.Minute, "how long to wait")
 	fs.Uint64Var(&f.revision, "if-revision", 0, "delete only if this is still the revision")
 	fs.StringVarP(&f.comment, "comment", "m", "", "why; shown by history")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -65,7 +65,7 @@ func (a *app) setCmd() *cobra.Command {
 	fs := cmd.Flags()
 	fs.BoolVar(&f.dryRun, "dry-run", false, "check and say what would change, but write nothing")
 	fs.BoolVar(&f.wait, "wait", false, "wait until every server and model is ready")
-	fs.DurationVar(&f.timeout, "timeout", 10*time.Minute, "how long to wait")
+	patienceVar(fs, &f.timeout, "timeout", 10*time.Minute, "how long to wait")
 	fs.Uint64Var(&f.revision, "if-revision", 0, "write only if this is still the revision; 0: only if there is none")
 	fs.StringVarP(&f.comment, "comment", "m", "", "why; shown by history")
 	return cmd

@@ -34,7 +34,8 @@ func (a *app) sweepCmd() *cobra.Command {
 	}
 	all := cmd.Flags().Bool("all", false, "end every orphan")
 	rayNamespace := cmd.Flags().String("ray-namespace", actors.DefaultRayNamespace, "the reconciler's Ray namespace")
-	grace := cmd.Flags().Duration("grace-period", 120*time.Second, "how long a process may drain")
+	var grace time.Duration
+	patienceVar(cmd.Flags(), &grace, "grace-period", 120*time.Second, "how long a process may drain")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *all && len(args) > 0 {
 			return exit.Usagef("--all ends every orphan: name none beside it")
@@ -56,7 +57,7 @@ func (a *app) sweepCmd() *cobra.Command {
 				return err
 			}
 			for _, o := range chosen {
-				if err := sweep(ctx, c, w, o, *grace); err != nil {
+				if err := sweep(ctx, c, w, o, grace); err != nil {
 					return err
 				}
 				fmt.Fprintf(a.out, "unit/%s sweeping\n", o.Key)

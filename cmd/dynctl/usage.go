@@ -57,6 +57,9 @@ func wrongFlag(cmd *cobra.Command, err error) (string, bool) {
 
 // wrongValue says what a flag takes instead of a value.
 func wrongValue(e *pflag.InvalidValueError) string {
+	if errors.Is(e, errNotAbove) {
+		return errNotAbove.Error()
+	}
 	switch e.GetFlag().Value.Type() {
 	case "int":
 		return "is not a whole number"

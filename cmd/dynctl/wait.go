@@ -76,7 +76,8 @@ func (a *app) waitCmd() *cobra.Command {
 	}
 	what := cmd.Flags().String("for", state.CondReady, "condition, condition=status, or deleted")
 	offerFlag(cmd, "for", completeGoals)
-	timeout := cmd.Flags().Duration("timeout", 5*time.Minute, "how long to wait")
+	var timeout time.Duration
+	patienceVar(cmd.Flags(), &timeout, "timeout", 5*time.Minute, "how long to wait")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		g, err := parseGoal(*what)
 		if err != nil {
@@ -100,7 +101,7 @@ func (a *app) waitCmd() *cobra.Command {
 				}
 				keys = append(keys, key)
 			}
-			w := waiter{app: a, client: c, timeout: *timeout}
+			w := waiter{app: a, client: c, timeout: timeout}
 			return w.all(ctx, keys, g)
 		})
 	}
