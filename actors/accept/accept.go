@@ -33,9 +33,13 @@ type Entry struct {
 // Input is what acceptance rests on.
 type Input struct {
 	// Synced is true once specs and statuses are fully loaded.
-	Synced   bool
+	Synced bool
+	// Entries are of one key each. Who passes a memo does not change them any more.
 	Entries  []Entry
 	Statuses map[state.Key]state.Status
+	// Restated are the objects of which the status may be another than in the call before
+	// with the same memo; nil: those of any.
+	Restated map[state.Key]bool
 	// Confirmed holds, by server, the revision up to which deletes are confirmed.
 	Confirmed map[string]uint64
 	// Units are the observed units: a server with workers does not move its etcd.
@@ -89,20 +93,12 @@ type storedTemplates struct {
 // It returns the desired state and, by key, the accepted document and template
 // to be stored in the status, which are the caller's until the next call with the same memo.
 func Revisions(in Input) (actors.Desired, map[state.Key]Kept) {
-	a := &accepter{in: in, memo: in.Memo, releases: render.ReleasesOn(in.Nodes)}
-	if a.memo == nil {
-		a.memo = &Memo{}
-	}
-	if a.memo.kept == nil {
-		a.memo.kept = make(map[state.Key]Kept, len(in.Entries))
-	}
-	a.kept = a.memo.kept
-	for _, st := range in.Statuses {
-		a.stored += storedSize(&st)
-	}
+	a := newAccepter(in)
+	a.releases = render.ReleasesOn(in.Nodes)
 	a.memo.forget(in.Statuses)
 	a.memo.parsers(in.Parsers)
 	a.memo.policy(in.Policy)
+	a.notice()
 	a.collectServers()
 	a.collectModels()
 	if in.Recover {
@@ -115,6 +111,7 @@ func Revisions(in Input) (actors.Desired, map[state.Key]Kept) {
 	a.acceptModels()
 	d := a.desired()
 	a.dismiss()
+	a.remember()
 	return d, a.kept
 }
 
@@ -126,20 +123,22 @@ type Kept struct {
 
 type accepter struct {
 	in       Input
-	memo     *Memo             // the caller's, or one for this round alone
-	releases render.Releases   // of Dynamo, on the nodes
-	entries  map[state.Key]int // the places of in.Entries; nil: not needed yet
-	// first is the place of the first model in in.Entries, cursor where the next is looked for.
-	first, cursor int
-	servers       map[string]*acceptedServer
-	models        []*acceptedModel // by server and name
-	kept          map[state.Key]Kept
-	awaited       []state.Key
-	running       map[state.Key]map[string]int // see generationsOf
-	stored        int                          // bytes of specs and templates, see MaxStored
-	usage         map[string]policy.Usage      // by server, see usageOf
+	memo     *Memo           // the caller's, or one for this round alone
+	releases render.Releases // of Dynamo, on the nodes
+	cursor   int             // the place in in.Entries where the next is looked for first
+	// changed are the objects that may be others than in the call before; nil: any may.
+	changed map[state.Key]bool
+	servers map[string]*acceptedServer
+	// models are all, by server and name; restless those of them that were not taken from
+	// the call before, and judged those of which it was asked whether they rest from now on.
+	models, restless, judged []*acceptedModel
+	kept                     map[state.Key]Kept
+	awaited                  []state.Key
+	running                  map[state.Key]map[string]int // see generationsOf
+	stored                   int                          // bytes of specs and templates, see MaxStored
+	usage                    map[string]policy.Usage      // by server, see usageOf
 	// See index.go.
-	byServer      map[string][]*acceptedModel
+	asked         int // how often generationsOf was
 	generationsBy map[unitsOf][]string
 	etcds         map[string][]*acceptedServer
 }
@@ -182,7 +181,16 @@ func (a *accepter) statusOf(k state.Key) *state.Status {
 
 // collectServers finds every server that a spec, a status, a model or a unit names.
 func (a *accepter) collectServers() {
-	a.servers = map[string]*acceptedServer{}
+	a.servers = make(map[string]*acceptedServer, len(a.memo.there))
+	if a.changed != nil {
+		for name := range a.memo.there {
+			a.collectServer(name)
+		}
+		for k := range a.changed {
+			a.collectServer(k.Server)
+		}
+		return
+	}
 	last := ""
 	collect := func(server string) {
 		if server != last { // most are of the one before
@@ -246,12 +254,17 @@ func keptSpec(st *state.Status) (state.Doc, bool) {
 }
 
 func (a *accepter) collectModels() {
+	if a.changed != nil {
+		a.collectChanged()
+		return
+	}
 	keys := a.modelKeys()
 	a.models = make([]*acceptedModel, 0, len(keys))
 	for _, k := range keys {
 		m := a.restedModel(k)
 		if m == nil {
 			m = a.collectModel(k)
+			a.restless = append(a.restless, m)
 		}
 		a.models = append(a.models, m)
 	}
@@ -346,8 +359,7 @@ func sameDoc(x, y json.RawMessage) bool {
 // acceptModels takes new revisions of models, oldest first: who came first keeps
 // its names.
 func (a *accepter) acceptModels() {
-	byAge := slices.DeleteFunc(slices.Clone(a.models), func(m *acceptedModel) bool { return m.rests })
-	slices.SortFunc(byAge, func(x, y *acceptedModel) int {
+	byAge := slices.SortedFunc(slices.Values(a.restless), func(x, y *acceptedModel) int {
 		return cmp.Or(cmp.Compare(x.Revision, y.Revision), x.key.Compare(y.key))
 	})
 	for _, m := range byAge {

@@ -12,20 +12,7 @@ import (
 // first asked for, for few rounds ask.
 
 // modelsOf are the models of a server, sorted by name.
-func (a *accepter) modelsOf(server string) []*acceptedModel {
-	if a.byServer == nil {
-		a.byServer = map[string][]*acceptedModel{}
-		for i := 0; i < len(a.models); {
-			n := i + 1
-			for n < len(a.models) && a.models[n].Server == a.models[i].Server {
-				n++
-			}
-			a.byServer[a.models[i].Server] = a.models[i:n:n]
-			i = n
-		}
-	}
-	return a.byServer[server]
-}
+func (a *accepter) modelsOf(server string) []*acceptedModel { return within(a.models, server) }
 
 // generationsOn are the generations of the units of each model, whoever they belong to;
 // those of a server's infra stand under the model without a name.

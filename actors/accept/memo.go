@@ -21,10 +21,10 @@ type Memo struct {
 	rules   *policy.Policy  // the same
 	taught  int             // how often tables and rules have changed
 
-	// What rests (rest.go), the keys of all models, and who claims what.
+	// What rests (rest.go), what the last call came to (change.go), and who claims what.
 	models  map[state.Key]*acceptedModel
 	servers map[string]*acceptedServer
-	keys    []state.Key
+	before  before
 	kept    map[state.Key]Kept
 	there   map[string]*acceptedServer  // all servers of the last round
 	listed  []actors.DesiredModel       // what it came to

@@ -92,7 +92,7 @@ func (s *acceptedServer) adopt(e Entry, object state.Server, created time.Time) 
 
 // recoverModels does the same for models.
 func (a *accepter) recoverModels() {
-	for _, m := range a.models {
+	for _, m := range a.restless {
 		if m.Accepted != 0 && m.stored.Model != nil || m.Deleted != nil {
 			continue
 		}
@@ -186,26 +186,48 @@ func (a *accepter) candidates(key state.Key) (out []Entry, complete bool) {
 	return out, complete
 }
 
+// lookAtEach is how often all units are gone through for one object before they are put in
+// order for all: few rounds ask for more than one or two.
+const lookAtEach = 4
+
 // generationsOf counts the units of ours of an object by their generation; those of a
 // server are its infra.
 func (a *accepter) generationsOf(key state.Key) map[string]int {
-	if a.running == nil {
-		a.running = map[state.Key]map[string]int{}
-		for _, u := range a.in.Units {
-			if a.in.StoreID != "" && u.StoreID != a.in.StoreID {
-				continue
+	if a.running != nil {
+		return a.running[key]
+	}
+	if a.asked++; a.asked <= lookAtEach {
+		out := map[string]int{}
+		for i := range a.in.Units {
+			if u := &a.in.Units[i]; u.Server == key.Server && a.isOurs(u) && ownerOf(u) == key {
+				out[u.Generation]++
 			}
-			of := state.ServerKey(u.Server)
-			if u.Unit != actors.InfraUnit {
-				of = state.ModelKey(u.Server, u.Model)
-			}
-			if a.running[of] == nil {
-				a.running[of] = map[string]int{}
-			}
-			a.running[of][u.Generation]++
 		}
+		return out
+	}
+	a.running = map[state.Key]map[string]int{}
+	for i := range a.in.Units {
+		u := &a.in.Units[i]
+		if !a.isOurs(u) {
+			continue
+		}
+		of := ownerOf(u)
+		if a.running[of] == nil {
+			a.running[of] = map[string]int{}
+		}
+		a.running[of][u.Generation]++
 	}
 	return a.running[key]
+}
+
+func (a *accepter) isOurs(u *state.Unit) bool { return a.in.StoreID == "" || u.StoreID == a.in.StoreID }
+
+// ownerOf is the object that a unit is of: its infra is a server's.
+func ownerOf(u *state.Unit) state.Key {
+	if u.Unit == actors.InfraUnit {
+		return state.ServerKey(u.Server)
+	}
+	return state.ModelKey(u.Server, u.Model)
 }
 
 // most is the generation with most units, of those with as many the first.

@@ -16,43 +16,39 @@ import (
 // desired renders what is accepted and not rendered yet, sorted by server and name.
 func (a *accepter) desired() actors.Desired {
 	d := actors.Desired{Synced: a.in.Synced, Awaited: a.awaited}
-	listed := make([]*acceptedModel, 0, len(a.models))
-	asBefore := true
+	was := a.memo.before.basis
+	a.memo.before.basis = make(map[string]basis, len(a.servers))
 	for _, name := range slices.Sorted(maps.Keys(a.servers)) {
-		s := a.servers[name]
+		s, restless := a.servers[name], within(a.restless, name)
 		if !a.concerns(s) {
+			a.judged = append(a.judged, restless...)
 			continue
 		}
 		models := a.modelsOf(name)
-		a.finishServer(s, models)
+		a.finishServer(s, models, restless)
 		b := a.basisOf(s)
-		for _, m := range models {
-			judged := a.finishModel(s, m, b)
-			if m.Deleted != nil && m.Status == nil && len(a.generationsOn(m.Server, m.Name)) == 0 {
-				continue // deleted long ago
-			}
-			asBefore = asBefore && !judged && m.place == len(listed)
-			m.place = len(listed)
-			listed = append(listed, m)
+		if before, known := was[name]; known && before == b && a.changed != nil {
+			models = restless // what rests under another one has to be judged by this one
 		}
+		for _, m := range models {
+			a.finishModel(s, m, b)
+			long := m.Deleted != nil && m.Status == nil && len(a.generationsOn(m.Server, m.Name)) == 0 // ago
+			m.listed = !long
+		}
+		a.judged = append(a.judged, models...)
+		a.memo.before.basis[name] = b
 		d.Servers = append(d.Servers, s.DesiredServer)
 	}
-	if !asBefore || a.memo.listed == nil || len(listed) != len(a.memo.listed) {
-		a.memo.listed = make([]actors.DesiredModel, len(listed))
-		for i, m := range listed {
-			a.memo.listed[i] = m.DesiredModel
-		}
-	}
-	d.Models = a.memo.listed
+	d.Models = a.list()
 	return d
 }
 
-func (a *accepter) finishServer(s *acceptedServer, models []*acceptedModel) {
-	if a.restsWith(s, models) {
+func (a *accepter) finishServer(s *acceptedServer, models, restless []*acceptedModel) {
+	if a.restsWith(s, len(models)) && len(restless) == 0 {
 		return
 	}
 	delete(a.kept, state.ServerKey(s.Name))
-	set := routedModels(models)
+	set := a.routedOf(s.Name, models, restless)
 	s.asStored = false
 	if !s.Recovering {
 		a.renderServer(s, set)
@@ -62,10 +58,10 @@ func (a *accepter) finishServer(s *acceptedServer, models []*acceptedModel) {
 	a.restServer(s, len(models))
 }
 
-// finishModel renders a model, unless it rests as it is: judged is false then.
-func (a *accepter) finishModel(s *acceptedServer, m *acceptedModel, b basis) (judged bool) {
+// finishModel renders a model, unless it rests as it is.
+func (a *accepter) finishModel(s *acceptedServer, m *acceptedModel, b basis) {
 	if m.rests && m.basis == b {
-		return false
+		return
 	}
 	if m.rests { // its server is another one now
 		delete(a.kept, m.key)
@@ -81,7 +77,6 @@ func (a *accepter) finishModel(s *acceptedServer, m *acceptedModel, b basis) (ju
 	}
 	m.Spec = m.object.Spec
 	a.rest(m, b)
-	return true
 }
 
 // concerns reports whether something of a server is wanted, known or left.
@@ -99,12 +94,15 @@ func (a *accepter) concerns(s *acceptedServer) bool {
 func routedModels(models []*acceptedModel) []router.Model {
 	var out []router.Model
 	for _, m := range models {
-		if m.Accepted == 0 || !router.Bears(&m.object.Spec) || m.DeletedForGood() {
-			continue
+		if bears(m) {
+			out = append(out, router.Model{Name: m.Name, Spec: m.object.Spec})
 		}
-		out = append(out, router.Model{Name: m.Name, Spec: m.object.Spec})
 	}
 	return out
+}
+
+func bears(m *acceptedModel) bool {
+	return m.Accepted != 0 && router.Bears(&m.object.Spec) && !m.DeletedForGood()
 }
 
 // renderServer renders the infra unit for a new revision. A new routing alone

@@ -81,16 +81,13 @@ func (a *accepter) dismiss() {
 		}
 	}
 	a.memo.there = a.servers
-	resting := 0
-	for _, m := range a.models {
-		if m.rests {
-			resting++
-		} else {
+	for _, m := range a.judged {
+		if !m.rests {
 			a.memo.disclaim(m)
 		}
 	}
-	if resting == len(a.memo.models) {
-		return
+	if a.changed != nil {
+		return // and nothing is gone
 	}
 	for k, m := range a.memo.models {
 		if _, there := a.in.Statuses[k]; !there {
@@ -102,90 +99,34 @@ func (a *accepter) dismiss() {
 
 // modelKeys are the keys of all models that there are, sorted.
 func (a *accepter) modelKeys() []state.Key {
-	if a.hasKeys(a.memo.keys) {
-		return a.memo.keys
-	}
-	keys := make(map[state.Key]bool, len(a.memo.keys)+1)
+	keys := make(map[state.Key]bool, len(a.in.Statuses)+1)
 	for i := range a.in.Entries {
 		keys[a.in.Entries[i].Key] = true
 	}
 	for k := range a.in.Statuses {
 		keys[k] = true
 	}
-	now := slices.DeleteFunc(slices.SortedFunc(maps.Keys(keys), state.Key.Compare), func(k state.Key) bool { return k.Kind != state.KindModel })
-	for _, k := range a.memo.keys {
-		if !keys[k] {
-			delete(a.kept, k)
+	for _, m := range a.memo.before.models {
+		if !keys[m.key] {
+			delete(a.kept, m.key)
 		}
 	}
-	a.memo.keys = now
-	return now
+	return slices.DeleteFunc(slices.SortedFunc(maps.Keys(keys), state.Key.Compare), func(k state.Key) bool { return k.Kind != state.KindModel })
 }
 
-// hasKeys reports whether some keys, each of which is there once, are those of all models
-// that there are: as many of the entries and of the statuses are found by them as there are.
-func (a *accepter) hasKeys(keys []state.Key) bool {
-	entries, statuses := 0, 0
-	for i := range a.in.Entries {
-		if a.in.Entries[i].Key.Kind != state.KindModel {
-			continue
-		}
-		if entries++; entries == 1 {
-			a.first = i
-		}
-	}
-	for k := range a.in.Statuses {
-		if k.Kind == state.KindModel {
-			statuses++
-		}
-	}
-	for _, k := range keys {
-		there := a.entryOf(k) != nil
-		_, stored := a.in.Statuses[k]
-		if !there && !stored {
-			return false
-		}
-		if there {
-			entries--
-		}
-		if stored {
-			statuses--
-		}
-	}
-	return entries == 0 && statuses == 0
-}
-
-// tail is how many of the last entries are looked through for one that is not where it is
-// looked for first: what was read in this round comes last.
-const tail = 8
-
-// entryOf is the entry of a key, of which there is one at most; nil: there is none. Whoever
-// asks for one model after the other in their order is answered without any looking.
+// entryOf is the entry of a key; nil: there is none. Whoever asks for one after the other in
+// their order is answered without any looking.
 func (a *accepter) entryOf(k state.Key) *Entry {
 	all := a.in.Entries
-	for _, next := range []int{a.cursor, a.first} {
-		if next < len(all) && all[next].Key == k {
-			a.cursor = next + 1
-			return &all[next]
+	if a.cursor >= len(all) || all[a.cursor].Key != k {
+		i, there := slices.BinarySearchFunc(all, k, func(e Entry, k state.Key) int { return e.Key.Compare(k) })
+		if !there {
+			return nil
 		}
+		a.cursor = i
 	}
-	for i := len(all) - 1; i >= max(0, len(all)-tail); i-- {
-		if all[i].Key == k {
-			return &all[i]
-		}
-	}
-	if a.entries == nil {
-		a.entries = make(map[state.Key]int, len(all))
-		for i := range all {
-			a.entries[all[i].Key] = i
-		}
-	}
-	i, there := a.entries[k]
-	if !there {
-		return nil
-	}
-	a.cursor = i + 1
-	return &all[i]
+	a.cursor++
+	return &all[a.cursor-1]
 }
 
 // copied is an entry apart from the list that it came in, which is not kept for its sake.
@@ -220,11 +161,10 @@ func (a *accepter) restedServer(name string) *acceptedServer {
 	return nil
 }
 
-// restsWith reports whether what was concluded of a server holds with its models as they
-// are: none of them has changed, come or gone.
-func (a *accepter) restsWith(s *acceptedServer, models []*acceptedModel) bool {
-	return s.rests && s.models == len(models) && s.taught == a.memo.taught && s.releases.Equal(a.releases) &&
-		!slices.ContainsFunc(models, func(m *acceptedModel) bool { return !m.rests })
+// restsWith reports whether what was concluded of a server holds with so many models, if all
+// of them rest.
+func (a *accepter) restsWith(s *acceptedServer, models int) bool {
+	return s.rests && s.models == models && s.taught == a.memo.taught && s.releases.Equal(a.releases)
 }
 
 // restServer has the next round take a server as it is, if it may.
@@ -247,7 +187,7 @@ type resting struct {
 	rests    bool // taken from the round before, or to be taken by the next
 	asStored bool // what its status keeps is what was rendered
 	created  time.Time
-	place    int // in the list of the last round
+	listed   bool // of a model: it is among those that are desired
 }
 
 // restingServer is the same of a server.

@@ -55,3 +55,38 @@ func TestAMemoChangesNoAnswer(t *testing.T) {
 	w.delete(state.ModelKey("default", "a"), true)
 	same("a delete")
 }
+
+// Beside a fleet that rests only what has changed is looked at, be it an entry or a status.
+func TestOnlyWhatChangesIsAccepted(t *testing.T) {
+	const models = 12
+	w := fleet(models, false)
+	w.run(8)
+	in := accept.Input{Synced: true, Entries: w.entries(), Statuses: w.statuses, Memo: &accept.Memo{}}
+	looked := func(what string, want int, restated map[state.Key]bool) {
+		t.Helper()
+		in.Restated = restated
+		if accept.Revisions(in); in.Memo.Looked() != want {
+			t.Errorf("%s: looked at %d models, want %d", what, in.Memo.Looked(), want)
+		}
+	}
+	nothing := map[state.Key]bool{}
+	looked("at first", models, nothing)
+	looked("at rest", 0, nothing)
+	looked("where the statuses are not known", models, nil)
+	in.Entries = slices.Clone(in.Entries)
+	in.Entries[3].Revision++
+	looked("an edit", 1, nothing)
+	looked("what is not stored yet", 1, nothing)
+	key := in.Entries[7].Key
+	st := w.statuses[key]
+	st.Conditions = slices.Clone(st.Conditions)
+	w.statuses[key] = st
+	looked("a status and what is not stored yet", 2, map[state.Key]bool{key: true})
+	looked("the same again", 1, nothing)
+	w.put(model("m9999", ""))
+	in.Entries = w.entries()
+	looked("one more", 2, nothing) // and the edit is taken back
+	delete(w.specs, state.ModelKey("default", "m9999"))
+	in.Entries = w.entries()
+	looked("one is gone", models, nothing)
+}

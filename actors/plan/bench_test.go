@@ -58,7 +58,7 @@ func planned(name string, in func(tb testing.TB, models int) actors.Input) []mea
 func accepted(name string, memo func() *accept.Memo) measured {
 	return measured{"accept/" + name, func(_ testing.TB, models int) func() {
 		w := acceptedFleet(models)
-		in := accept.Input{Synced: true, Entries: slices.Collect(maps.Values(w.specs)), Statuses: w.statuses, Memo: memo()}
+		in := accept.Input{Synced: true, Entries: w.entries(), Statuses: w.statuses, Restated: map[state.Key]bool{}, Memo: memo()}
 		return func() { accept.Revisions(in) }
 	}}
 }
@@ -68,13 +68,12 @@ func accepted(name string, memo func() *accept.Memo) measured {
 func acceptedBeside() measured {
 	return measured{"accept/one-more", func(_ testing.TB, models int) func() {
 		w := acceptedFleet(models)
-		in := accept.Input{Synced: true, Statuses: w.statuses, Memo: &accept.Memo{}}
 		key := w.put(model("one-more", "  resources: {gpus: 1}\n"))
+		in := accept.Input{Synced: true, Entries: w.entries(), Statuses: w.statuses, Restated: map[state.Key]bool{}, Memo: &accept.Memo{}}
+		at := slices.IndexFunc(in.Entries, func(e accept.Entry) bool { return e.Key == key })
 		return func() {
-			e := w.specs[key]
-			e.Revision++
-			w.specs[key] = e
-			in.Entries = slices.AppendSeq(in.Entries[:0], maps.Values(w.specs))
+			in.Entries = slices.Clone(in.Entries)
+			in.Entries[at].Revision++
 			accept.Revisions(in)
 		}
 	}}
@@ -116,6 +115,11 @@ func acceptedFleet(models int) *cluster {
 	w.round()
 	w.round()
 	return w
+}
+
+// entries are those of all specs, in the order of their keys.
+func (w *cluster) entries() []accept.Entry {
+	return slices.SortedFunc(maps.Values(w.specs), func(x, y accept.Entry) int { return x.Key.Compare(y.Key) })
 }
 
 // cold is a fleet of which nothing runs.

@@ -14,13 +14,15 @@ import (
 	"dynctl/actors/accept"
 	"dynctl/actors/plan"
 	"dynctl/state"
+	"dynctl/state/same"
 )
 
 // lasting accepts and plans with a memory and without one, which must not differ. What did
 // not change is handed in as the same place in memory, as the reconciler's views do.
 type lasting struct {
 	memo      accept.Memo
-	accepted  int // how often
+	accepted  int                        // how often
+	statuses  map[state.Key]state.Status // as they were last accepted with
 	memory    plan.Memory
 	units     map[state.UnitKey]state.Unit
 	last      actors.Input
@@ -40,12 +42,37 @@ func (l *lasting) accept(in accept.Input) (actors.Desired, map[state.Key]accept.
 	if compare {
 		want, wantKept = accept.Revisions(in)
 	}
-	in.Memo = &l.memo
+	in.Memo, in.Restated = &l.memo, l.restated(in.Statuses)
+	if l.accepted%16 != 0 { // an order of their own costs a comparison of all
+		in.Entries = slices.SortedFunc(slices.Values(in.Entries), func(x, y accept.Entry) int { return x.Key.Compare(y.Key) })
+	}
 	got, kept := accept.Revisions(in)
 	if compare && (!reflect.DeepEqual(want, got) || !reflect.DeepEqual(wantKept, kept)) {
 		panic(fmt.Sprintf("what is accepted differs by what is remembered (-without +with):\n%s%s", cmp.Diff(want, got), cmp.Diff(wantKept, kept)))
 	}
 	return got, kept
+}
+
+// restated are the objects of which the status is another than it was; now and then nobody
+// can tell.
+func (l *lasting) restated(now map[state.Key]state.Status) map[state.Key]bool {
+	was := l.statuses
+	l.statuses = maps.Clone(now)
+	if was == nil || l.accepted%32 == 0 {
+		return nil
+	}
+	out := map[state.Key]bool{}
+	for k := range now {
+		if x, y := was[k], now[k]; !same.Bits(&x, &y) {
+			out[k] = true
+		}
+	}
+	for k := range was {
+		if _, there := now[k]; !there {
+			out[k] = true
+		}
+	}
+	return out
 }
 
 func (l *lasting) plan(in actors.Input) actors.Result {

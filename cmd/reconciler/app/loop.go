@@ -146,7 +146,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]accept.Kept) {
 	desired, kept := l.oracle.accept(accept.Input{
 		Synced:   specs.Synced && statusesLoaded && complete,
 		Entries:  documents,
-		Statuses: statuses, Confirmed: specs.Confirmed, Units: observed.Units, Nodes: observed.Nodes,
+		Statuses: statuses, Restated: l.inForce.changed, Confirmed: specs.Confirmed, Units: observed.Units, Nodes: observed.Nodes,
 		Parsers: l.parsers.Of(observed.Nodes), Policy: l.app.policies.inForce(),
 		Created: specs.Created, Recover: true, Observed: observed.Synced, StoreID: l.app.views.StoreID(), Lost: l.lost(statuses), Past: l.past.known(),
 		MaxStatus: int(l.app.nc.MaxPayload()) - statusRoom, MaxStored: int(2 * l.app.cfg.Limits.CurrentBytes),

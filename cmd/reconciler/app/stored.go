@@ -16,13 +16,16 @@ type stored struct {
 	all     map[state.Key]state.Status
 	view    []kv.Stored
 	written map[state.Key]bool // what is in all from l.written
+	// changed are the objects of which the status may be another than in the round before;
+	// nil: those of any.
+	changed map[state.Key]bool
 }
 
 // stored is what is stored of every object now.
 func (l *loop) stored() (statuses map[state.Key]state.Status, loaded bool) {
 	view, loaded := l.app.views.Statuses()
 	l.inForce.follow(view)
-	if l.oracle.comparing || l.oracle.distrusted {
+	if l.oracle.comparing || l.oracle.distrusted { // and changed is nil
 		var whole stored
 		if whole.follow(view); !l.oracle.distrusted && !reflect.DeepEqual(whole.all, l.inForce.all) {
 			l.oracle.distrust("what is stored")
@@ -41,10 +44,11 @@ func (l *loop) stored() (statuses map[state.Key]state.Status, loaded bool) {
 
 // follow brings what is stored to what a view shows, without what was written over it.
 func (s *stored) follow(view []kv.Stored) {
-	if s.all == nil {
-		s.all = make(map[state.Key]state.Status, len(view))
+	if s.changed = map[state.Key]bool{}; s.all == nil {
+		s.all, s.changed = make(map[state.Key]state.Status, len(view)), nil
 	}
 	for key := range s.written {
+		s.change(key)
 		delete(s.all, key)
 		if i, found := find(s.view, key.String()); found {
 			s.all[key] = *s.view[i].Status
@@ -57,10 +61,12 @@ func (s *stored) follow(view []kv.Stored) {
 		case len(was) > 0 && len(now) > 0 && was[0] == now[0]:
 			was, now = was[1:], now[1:]
 		case len(now) == 0 || len(was) > 0 && was[0].Key < now[0].Key:
+			s.change(was[0].Object)
 			delete(s.all, was[0].Object)
 			was = was[1:]
 		default:
 			if now[0].Object.Kind != "" {
+				s.change(now[0].Object)
 				s.all[now[0].Object] = *now[0].Status
 			}
 			if len(was) > 0 && was[0].Key == now[0].Key {
@@ -70,6 +76,13 @@ func (s *stored) follow(view []kv.Stored) {
 		}
 	}
 	s.view = view
+}
+
+// change notes that the status of an object may be another.
+func (s *stored) change(key state.Key) {
+	if s.changed != nil {
+		s.changed[key] = true
+	}
 }
 
 func find(view []kv.Stored, key string) (int, bool) {
@@ -92,6 +105,7 @@ func (l *loop) overlay() {
 		if l.inForce.written == nil {
 			l.inForce.written = map[state.Key]bool{}
 		}
+		l.inForce.change(key)
 		l.inForce.all[key], l.inForce.written[key] = w, true
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // What is stored is the view with what was written since, whatever has changed of either
-// from round to round.
+// from round to round; and every object of which the status is another is named.
 func TestWhatIsStoredFollowsTheView(t *testing.T) {
 	for seed := range uint64(50) {
 		random := rand.New(rand.NewPCG(seed, 3))
@@ -43,11 +43,8 @@ func TestWhatIsStoredFollowsTheView(t *testing.T) {
 					want[s.Object] = *s.Status
 				}
 			}
-			for key, w := range l.written {
-				if object, _ := state.ParseKey(key); want[object].Revision < w.Revision {
-					want[object] = w
-				}
-			}
+			overWritten(want, l.written)
+			before := maps.Clone(kept.all)
 			kept.follow(list)
 			l.inForce = kept
 			l.overlay()
@@ -55,11 +52,37 @@ func TestWhatIsStoredFollowsTheView(t *testing.T) {
 			if !reflect.DeepEqual(want, kept.all) {
 				t.Fatalf("seed %d, step %d: got %v, want %v", seed, step, kept.all, want)
 			}
+			if key, missed := kept.misses(before); missed {
+				t.Fatalf("seed %d, step %d: %v is another, and is not among %v", seed, step, key, kept.changed)
+			}
 			for key, w := range l.written {
 				if s, ok := view[key]; ok && s.Status.Revision >= w.Revision {
 					t.Fatalf("%s was written as %d, stands at %d, and is still waited for", key, w.Revision, s.Status.Revision)
 				}
 			}
+		}
+	}
+}
+
+// misses names an object of which the status is another than before and that is not named.
+func (s *stored) misses(before map[state.Key]state.Status) (state.Key, bool) {
+	for _, all := range []map[state.Key]state.Status{before, s.all} {
+		for key := range all {
+			was, had := before[key]
+			now, has := s.all[key]
+			if before != nil && !s.changed[key] && (had != has || !reflect.DeepEqual(was, now)) {
+				return key, true
+			}
+		}
+	}
+	return state.Key{}, false
+}
+
+// overWritten puts what was written over what is older.
+func overWritten(all map[state.Key]state.Status, written map[string]state.Status) {
+	for key, w := range written {
+		if object, _ := state.ParseKey(key); all[object].Revision < w.Revision {
+			all[object] = w
 		}
 	}
 }
