@@ -29,8 +29,8 @@ type server struct {
 	// calm: models that rest under it may go on resting; since is of [Memory.since].
 	calm  bool
 	since uint64
-	// sayTheSame: its etcd and its frontend say what they said in the plan before.
-	sayTheSame bool
+	// news is what its etcd and its frontend say otherwise than in the plan before.
+	news *news
 	serverVerdict
 }
 
@@ -118,7 +118,7 @@ func (r *round) classify() {
 		}
 	}
 	for _, s := range r.servers {
-		s.calm, s.since, s.sayTheSame = s.isCalm(r), r.memory.since(s), r.memory.sayTheSame(s)
+		s.calm, s.since, s.news = s.isCalm(r), r.memory.since(s), r.memory.look(s)
 	}
 	r.models = make([]*model, 0, len(r.in.Desired.Models))
 	for i := range r.in.Desired.Models {
@@ -132,9 +132,13 @@ func (r *round) classify() {
 			r.models = append(r.models, m)
 		}
 	}
-	sort(r.models, func(a, b *model) int {
+	r.inOrder = r.models
+	byPriority := func(a, b *model) int {
 		return cmp.Or(cmp.Compare(b.Spec.Priority, a.Spec.Priority), cmp.Compare(a.Server, b.Server), cmp.Compare(a.Name, b.Name))
-	})
+	}
+	if !slices.IsSortedFunc(r.models, byPriority) {
+		r.models = slices.SortedFunc(slices.Values(r.models), byPriority)
+	}
 }
 
 // sort sorts what mostly is sorted already.

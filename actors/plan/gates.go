@@ -45,8 +45,8 @@ func (r *round) planGates() {
 	}
 	groups := map[string]map[workerGroup]bool{}
 	for _, m := range r.models {
-		if !m.server.regs.Known || m.server.blocked != "" {
-			continue
+		if m.rest != nil || !m.server.regs.Known || m.server.blocked != "" {
+			continue // what rests has no gate, and all of it serves
 		}
 		mine := starts[key{m.Server, m.Name}]
 		for _, g := range m.splitGenerations(mine) {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"slices"
 
 	"dynctl/state"
 	"dynctl/state/same"
@@ -9,8 +10,8 @@ import (
 
 // What a model rests on is compared with the plan before as a whole, where that is as much:
 // the lists of all units and of what a server's etcd and frontend say are found the same at
-// their places, or gone through in their order. A model that rested in the plan before need
-// not be compared with what none of these has found to be another.
+// their places, or gone through once, which says what of them is another. A model that
+// rested in the plan before is compared with that alone.
 
 // glance is what the last plan was given, and what the one under way finds changed since.
 type glance struct {
@@ -65,21 +66,80 @@ func (g *glance) sameUnits(server, model string) bool {
 
 // said is what a server's etcd and its frontend say.
 type said struct {
-	plan      uint64 // in which they said so
-	instances []state.Instance
-	gates     []state.Gate
-	models    map[string]state.FrontendModel
+	plan   uint64 // in which they said so
+	gates  []state.Gate
+	models map[string]state.FrontendModel
+	news   news
 }
 
-// sayTheSame reports whether a server's etcd and its frontend say what they said in the
-// plan before.
-func (mem *Memory) sayTheSame(s *server) bool {
+// news are what a server's etcd and its frontend say otherwise than in the plan before.
+type news struct {
+	all    bool            // of anything they may
+	leases map[int64]bool  // whose instances are others
+	served map[string]bool // names of models of which the frontend says something else
+}
+
+func (n *news) note(lease int64) {
+	if n.leases == nil {
+		n.leases = map[int64]bool{}
+	}
+	n.leases[lease] = true
+}
+
+// look finds what is said otherwise; [Memory.instances] has noted the leases.
+func (mem *Memory) look(s *server) *news {
 	was := &mem.of(s.Name).said
-	now := said{mem.plans, s.regs.Instances, s.regs.Gates, s.frontend.Models}
-	unchanged := was.plan+1 == now.plan && samePlace(was.instances, now.instances) && samePlace(was.gates, now.gates) &&
-		same.Bits(&was.models, &now.models)
-	*was = now
-	return unchanged
+	n := &was.news
+	n.all = n.all || was.plan+1 != mem.plans || !samePlace(was.gates, s.regs.Gates)
+	clear(n.served)
+	if now := s.frontend.Models; !n.all && !same.Bits(&was.models, &now) {
+		n.lookAtFrontend(was.models, now)
+	}
+	was.plan, was.gates, was.models = mem.plans, s.regs.Gates, s.frontend.Models
+	return n
+}
+
+func (n *news) lookAtFrontend(was, now map[string]state.FrontendModel) {
+	if n.served == nil {
+		n.served = map[string]bool{}
+	}
+	for name, x := range now {
+		if y, known := was[name]; !known || !sameListing(x, y) {
+			n.served[name] = true
+		}
+	}
+	for name := range was {
+		if _, known := now[name]; !known {
+			n.served[name] = true
+		}
+	}
+}
+
+// concern reports whether something else may be said of a model that rested.
+func (n *news) concern(m *model) bool {
+	if n.all || len(n.served) > 0 && n.served[m.Spec.ServedName] {
+		return true
+	}
+	return len(n.leases) > 0 && slices.ContainsFunc(m.rest.leases, func(lease int64) bool { return n.leases[lease] })
+}
+
+// line are the models of the plan before, in the order of what was desired; those that are
+// desired now come in mostly the same.
+type line struct {
+	models []*model
+	next   int
+}
+
+// find is the model of the plan before at the place where that of a key is expected; nil:
+// another one is there.
+func (l *line) find(server, name string) *model {
+	for i := l.next; i < min(l.next+2, len(l.models)); i++ {
+		if m := l.models[i]; m.Server == server && m.Name == name {
+			l.next = i + 1
+			return m
+		}
+	}
+	return nil
 }
 
 // samePlace reports whether two lists are one, in memory.

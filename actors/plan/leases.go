@@ -50,7 +50,8 @@ func (r *round) revokeServer(s *server) {
 func (r *round) revokeDead(s *server) map[int64]bool {
 	asked := map[int64]bool{}
 	for _, u := range s.units {
-		for _, a := range u.Actors {
+		for i := range u.Actors {
+			a := &u.Actors[i]
 			l := a.PreviousLease
 			if l == 0 || asked[l] || r.owners[l] > 0 || !s.isRegistered(l) {
 				continue

@@ -26,6 +26,7 @@ type Memory struct {
 	servers  map[string]*remembered
 	owners   map[int64]int
 	glance   glance
+	line     line // all models of the last plan
 	calm     bool // the round under way
 	spared   int
 	plans    uint64 // how many were made
@@ -58,6 +59,7 @@ type rest struct {
 	desired  *actors.DesiredModel // where it was last found the same
 	checked  uint64               // the last plan in which all of this held
 	frontend state.FrontendModel
+	leases   []int64 // of its units
 	status   state.Status
 	since    uint64 // the plan that concluded it
 }
@@ -66,7 +68,7 @@ type rest struct {
 func (r *round) begin() {
 	mem := r.memory
 	if mem.policy != r.in.Policy || !mem.releases.Equal(r.releases) {
-		mem.policy, mem.releases, mem.models = r.in.Policy, r.releases, nil
+		mem.policy, mem.releases, mem.models, mem.line = r.in.Policy, r.releases, nil, line{}
 	}
 	mem.calm, mem.spared = r.isCalm(), 0
 	mem.plans++
@@ -87,7 +89,7 @@ func (s *server) isCalm(r *round) bool {
 
 // resting is a model as it was when it came to rest, if it rests; nil otherwise.
 func (r *round) resting(s *server, d *actors.DesiredModel) *model {
-	m := r.memory.models[d.Key()]
+	m := r.memory.rested(d)
 	if m == nil || !s.calm || m.rest.server != s.since || m.rest.desired != d && !same.Bits(m.rest.desired, d) {
 		return nil
 	}
@@ -105,7 +107,7 @@ func (r *round) resting(s *server, d *actors.DesiredModel) *model {
 		}
 	}
 	m.server = s
-	if (!checked || !s.sayTheSame) && !m.isServedAsBefore() {
+	if (!checked || s.news.concern(m)) && !m.isServedAsBefore() {
 		return nil
 	}
 	m.rest.checked = r.memory.plans
@@ -113,6 +115,17 @@ func (r *round) resting(s *server, d *actors.DesiredModel) *model {
 		r.atRest[at] = true
 	}
 	return m
+}
+
+// rested is a model that rested in the plan before; nil where it did not.
+func (mem *Memory) rested(d *actors.DesiredModel) *model {
+	if m := mem.line.find(d.Server, d.Name); m != nil {
+		if m.rest == nil {
+			return nil
+		}
+		return m
+	}
+	return mem.models[d.Key()]
 }
 
 // isServedAsBefore reports whether the etcd and the frontend of a model's server say of it
@@ -149,6 +162,9 @@ func (r *round) settle(m *model, st state.Status) {
 	s := m.server
 	m.rest = &rest{server: s.since, desired: &m.DesiredModel, checked: r.memory.plans, frontend: s.frontend.Models[m.Spec.ServedName], status: st,
 		since: r.memory.plans}
+	for _, u := range m.units {
+		m.rest.leases = append(m.rest.leases, leaseOf(&u.Unit))
+	}
 	if r.memory.models == nil {
 		r.memory.models = map[state.Key]*model{}
 	}
@@ -207,6 +223,7 @@ func isLasting(was *state.Status, st state.Status) bool {
 // remember forgets what is not there any more.
 func (r *round) remember() {
 	mem := r.memory
+	mem.line = line{models: r.inOrder}
 	resting := 0
 	for _, m := range r.models {
 		if m.rest != nil {
@@ -276,15 +293,19 @@ func (mem *Memory) unitLists(server string) map[string][]int {
 // instances are those that a server's etcd holds, by lease.
 func (mem *Memory) instances(server string, regs state.Registrations) map[int64][]state.Instance {
 	s := mem.of(server)
+	news := &s.said.news
+	news.all = false
+	clear(news.leases)
 	if s.instances != nil && samePlace(s.listed, regs.Instances) {
 		return s.instances
 	}
 	rising := func(a, b state.Instance) int { return cmp.Or(compareInstances(a, b), -1) } // none twice
 	if s.instances == nil || !slices.IsSortedFunc(regs.Instances, rising) || !slices.IsSortedFunc(s.listed, rising) {
-		s.listed, s.instances = nil, make(map[int64][]state.Instance, len(regs.Instances))
+		s.listed, s.instances, news.all = nil, make(map[int64][]state.Instance, len(regs.Instances)), true
 	}
 	order := func(a, b *state.Instance) int { return compareInstances(*a, *b) }
 	same.Diff(s.listed, regs.Instances, order, func(was, now *state.Instance) {
+		news.note(cmp.Or(was, now).Lease)
 		if was != nil {
 			s.instances[was.Lease] = slices.DeleteFunc(s.instances[was.Lease], func(i state.Instance) bool { return compareInstances(i, *was) == 0 })
 			if len(s.instances[was.Lease]) == 0 {

@@ -17,8 +17,12 @@ func (r *round) planOrphans() {
 			ended[m.Server+"/"+m.Name] = true
 		}
 	}
-	for i, u := range r.units {
-		if r.atRest[i] || r.spoken[u.Key()] || u.State == state.UnitStopping {
+	for i := range r.units {
+		if r.atRest[i] {
+			continue
+		}
+		u := r.units[i]
+		if r.spoken[u.Key()] || u.State == state.UnitStopping {
 			continue
 		}
 		switch {

@@ -57,6 +57,7 @@ type round struct {
 	units     []state.Unit // all that are observed, by server and id
 	servers   []*server    // by name
 	models    []*model     // by priority, then server and name
+	inOrder   []*model     // as they were desired
 	ledger    *ledger
 	releases  render.Releases
 	strangers []place.Stranger
