@@ -105,6 +105,31 @@ func TestWatcherFindsAnotherEtcd(t *testing.T) {
 	})
 }
 
+// TestAViewThatExpiredComesBack: after a time in which this process was stopped all of its
+// timers fire at once, that of the view too, and the session goes on with an etcd in which
+// nothing changes.
+func TestAViewThatExpiredComesBack(t *testing.T) {
+	f := newFakeEtcd(keyA, cardA)
+	watch(t, f, func(t *testing.T, r *Registry) {
+		r.watchers["default"].expire()
+		if v := r.Snapshot()["default"]; v.Known {
+			t.Fatalf("got %+v", v)
+		}
+		drained(r.kick)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if v := r.Snapshot()["default"]; !v.Known || len(v.Instances) != 1 || v.Err != "" || len(v.Lost) > 0 {
+			t.Errorf("got %+v", v)
+		}
+		if !drained(r.kick) {
+			t.Error("nobody was told")
+		}
+		if f.lists != 1 {
+			t.Errorf("listed %d times, want once: nothing was missed", f.lists)
+		}
+	})
+}
+
 func endInTheTruth(t *testing.T, tests []disturbance) {
 	t.Helper()
 	for _, test := range tests {

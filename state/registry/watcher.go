@@ -163,7 +163,7 @@ func (w *watcher) session() (listed bool, err error) {
 			if err := have.check(p); err != nil {
 				return true, err
 			}
-			w.confirm()
+			w.hold(have)
 			due.Reset(interval)
 		}
 	}
@@ -233,6 +233,17 @@ func (w *watcher) publish(c *contents) {
 	if !before.Known || before.ClusterID != next.ClusterID || !slices.Equal(before.Instances, next.Instances) || !slices.Equal(before.Gates, next.Gates) {
 		w.registry.wake()
 	}
+}
+
+// hold keeps the view of contents that etcd has confirmed, or makes it anew: one that expired
+// while this process was stopped, or the answer was late, is as true as ever, and in a quiet
+// etcd no change would bring it back.
+func (w *watcher) hold(c *contents) {
+	if w.view().Known {
+		w.confirm()
+		return
+	}
+	w.publish(c)
 }
 
 // confirm postpones the moment at which the view counts as unknown.
