@@ -35,12 +35,15 @@ type PublisherOptions struct {
 	Dir string
 	// MaxBytes bounds what lies in Dir; 0 means DefaultMaxBytes.
 	MaxBytes int64
+	// Replicas is how many servers hold a stream that had to be made again; 0 means 1.
+	Replicas int
 	// Log is told about trouble, not about single events; nil: nobody is.
 	Log *slog.Logger
 }
 
 // Publisher writes events: commands at once, facts through a spool. Facts reach
-// the stream in the order in which they were recorded. Its methods may be called
+// the stream in the order in which they were recorded. Where somebody has deleted the
+// stream, the first fact that finds it gone has it made again. Its methods may be called
 // from any goroutine.
 //
 // The connection should have been made with nats.ReconnectBufSize(-1): otherwise

@@ -133,6 +133,24 @@ func TestEnsureStream(t *testing.T) {
 	}
 }
 
+// TestAStreamThatIsDeletedIsMadeAgain: nothing that was recorded meanwhile is lost, and
+// commands go out again.
+func TestAStreamThatIsDeletedIsMadeAgain(t *testing.T) {
+	b := newBroker(t)
+	js := b.ready()
+	p := newPublisher(t, js, PublisherOptions{})
+	if err := js.DeleteStream(t.Context(), Stream); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		recordSoon(t, p, i)
+	}
+	if err := closeWithin(p, 20*time.Second); err != nil || p.Dropped() != 0 {
+		t.Errorf("%v, dropped %d", err, p.Dropped())
+	}
+	inOrder(t, stored(t, js), 3)
+}
+
 func TestRecordKeepsOrderOverAnOutage(t *testing.T) {
 	for _, row := range []struct {
 		name string

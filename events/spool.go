@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // runSender sends the head of the spool, one fact at a time, until the publisher
@@ -47,11 +48,29 @@ func (p *Publisher) runSender(ctx context.Context) {
 		if delay == retryFirst {
 			p.log.Warn("facts wait: the event stream does not take them", "spooled", p.Spooled(), "error", err)
 		}
+		if errors.Is(err, jetstream.ErrNoStreamResponse) {
+			p.makeAgain(ctx)
+		}
 		delay = pause(ctx, delay, back)
 		if ctx.Err() != nil {
 			return
 		}
 	}
+}
+
+// makeAgain makes the stream if nobody answers for it because it is not there. A store that
+// cannot make it now is asked again with the next try.
+func (p *Publisher) makeAgain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	if _, err := p.js.Stream(ctx, Stream); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return
+	}
+	if err := EnsureStream(ctx, p.js, p.opts.Replicas); err != nil {
+		p.log.Error("the event stream was deleted and cannot be made again yet", "error", err)
+		return
+	}
+	p.log.Error("the event stream was deleted: it is made again, without the events that it had")
 }
 
 // pause waits before the next try, but not once the connection has been made again, and

@@ -13,7 +13,7 @@ import unittest
 
 import nats
 from dynctl_agent.job import values
-from dynctl_agent.job.bus import BUCKET, Bus
+from dynctl_agent.job.bus import BUCKET, STREAM, Bus
 from dynctl_agent.job.config import Config
 
 SERVER = pathlib.Path(__file__).parents[3] / "bin" / "nats-server"
@@ -41,6 +41,32 @@ class Real(unittest.IsolatedAsyncioTestCase):
         self.bus = Bus()
         await self.bus.connect(Config(nats_url=url, store_id="s", ray_namespace="n"))
         self.addAsyncCleanup(self.bus.close)
+
+    async def test_a_stream_that_was_made_again(self):
+        """Commands are read on from its first one, whatever was read of the one before."""
+        js = self.other.jetstream()
+
+        async def made() -> None:
+            await js.add_stream(name=STREAM, subjects=["dynctl.events.>"])
+
+        async def command(text: bytes) -> None:
+            await js.publish("dynctl.events.default.start.u", text)
+
+        await made()
+        await command(b"before")
+        subscription = await self.bus.subscribe("agent-1", 0)
+        await command(b"one")
+        await command(b"two")
+        (one,) = await subscription.fetch(1, timeout=5)
+        subscription = await self.bus.subscribe("agent-2", one.metadata.sequence.stream)
+        (two,) = await subscription.fetch(1, timeout=5)
+        self.assertEqual((one.data, two.data), (b"one", b"two"))
+        await js.delete_stream(STREAM)
+        await made()
+        await command(b"three")
+        subscription = await self.bus.subscribe("agent-2", two.metadata.sequence.stream)
+        (three,) = await subscription.fetch(1, timeout=5)
+        self.assertEqual(three.data, b"three")
 
     async def test_what_others_write(self):
         value = {"incarnation": 1, "synced": True, "epoch": 0}

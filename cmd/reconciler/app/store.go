@@ -95,7 +95,9 @@ func (a *App) openStore(ctx context.Context) error {
 	if err := a.withheld.serve(a.nc); err != nil {
 		return fmt.Errorf("answers to the agent: %w", err)
 	}
-	if a.publisher, err = events.NewPublisher(js, events.PublisherOptions{Dir: filepath.Join(a.cfg.DataDir, "spool"), Log: a.log}); err != nil {
+	if a.publisher, err = events.NewPublisher(js, events.PublisherOptions{
+		Dir: filepath.Join(a.cfg.DataDir, "spool"), Replicas: a.cfg.Limits.Replicas, Log: a.log,
+	}); err != nil {
 		return err
 	}
 	a.registry = registry.New(registry.Config{Log: a.log, OnResync: a.metrics.resynced, Login: a.loginToEtcd})

@@ -78,6 +78,7 @@ class Bus:
         self.touched: set[str] = set()
         self.touch = asyncio.Event()
         self._set_aside: dict[str, int] = {}  # revisions that were named, by key
+        self._stream_made: Any = None  # when the stream was made that is read
 
     async def connect(self, config: Config) -> None:
         """Connect, however long it takes: the reconciler may be on its way up."""
@@ -205,7 +206,8 @@ class Bus:
     # The stream.
 
     async def subscribe(self, name: str, after: int) -> Any:
-        """A pull consumer for commands: those to come, or those after a sequence."""
+        """A pull consumer for commands: those to come, or those after a sequence. In a stream
+        that was made again sequences begin at 1: there it is all that it has."""
         if not after:
             # In a store that was recreated incarnations begin at 1 again, and the
             # first one's consumer may still be there with what it has not read.
@@ -213,14 +215,17 @@ class Bus:
                 await self._js.delete_consumer(STREAM, name)
             except NotFoundError:
                 pass
+        made = (await self._js.stream_info(STREAM)).created
+        start = after + 1 if made == self._stream_made else 1
         policy = DeliverPolicy.BY_START_SEQUENCE if after else DeliverPolicy.NEW
         await self._js.add_consumer(
             STREAM,
             ConsumerConfig(
                 name=name, ack_policy=AckPolicy.EXPLICIT, ack_wait=10, inactive_threshold=60,
-                deliver_policy=policy, opt_start_seq=after + 1 if after else None, filter_subjects=SUBJECTS,
+                deliver_policy=policy, opt_start_seq=start if after else None, filter_subjects=SUBJECTS,
             ),
         )
+        self._stream_made = made
         return await self._js.pull_subscribe_bind(consumer=name, stream=STREAM)
 
     async def publish(self, subject: str, message_id: str, document: dict[str, Any]) -> None:
