@@ -355,6 +355,9 @@ type Actor struct {
 	// PreviousLease is the lease of the last attempt that ended, to be revoked; 0
 	// when none was known.
 	PreviousLease int64 `json:"previousLease,omitempty"`
+	// Open: it is a managed etcd or NATS that runs and lets in whoever reaches it. Agents of
+	// earlier versions do not tell.
+	Open bool `json:"open,omitempty"`
 }
 
 // Exit is how an attempt ended.

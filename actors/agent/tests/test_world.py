@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unittest
 
-from dynctl_agent.job.units import DEAD, PLACING, ActorView, UnitView
+from dynctl_agent.common.template import ETCD, NATS
+from dynctl_agent.job.units import DEAD, PLACING, RUNNING, STARTING, ActorView, UnitView
 from dynctl_agent.job.world import World
 
 
@@ -68,6 +69,24 @@ class Ports(unittest.IsolatedAsyncioTestCase):
         asker = self.actor("asker", {})
         etcd.phase = DEAD
         self.assertEqual(self.world.taken_ports("a", asker), [2401])
+
+
+class Values(unittest.TestCase):
+    def test_what_is_told_to_be_open(self):
+        service, other = {"argv": ["nats-server"]}, {"argv": ["{py}", "-m", "dynamo.frontend"]}
+        for name, template, state, silent, known, want in (
+            ("it runs without a credential", service, RUNNING, False, {}, True),
+            ("it has that of the other service", service, RUNNING, False, {ETCD: "x"}, True),
+            ("it has its own", service, RUNNING, False, {NATS: "x"}, False),
+            ("it is being closed", service, STARTING, False, {}, False),
+            ("it does not say", service, RUNNING, True, {}, False),
+            ("it is no service", other, RUNNING, False, {}, False),
+        ):
+            actor = ActorView("a", template)
+            actor.phase, actor.silent = "", silent
+            actor.snap.update({"state": state, "access": known})
+            with self.subTest(name):
+                self.assertEqual(actor.value().get("open", False), want)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ class ObservedActor(TypedDict):
     readyAt: NotRequired[str]
     exit: NotRequired[ObservedExit]
     lastExit: NotRequired[ObservedExit]
+    open: NotRequired[bool]
 
 
 class ObservedUnit(TypedDict):

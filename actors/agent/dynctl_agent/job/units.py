@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from ..common.log import parse_time, timestamp
 from ..common.messages import Counts, Described, Exit, Origin, Snapshot
-from ..common.template import ActorTemplate, Group, PortRule, UnitTemplate
+from ..common.template import ActorTemplate, Group, PortRule, UnitTemplate, service
 from .observed import FactData, ObservedActor, ObservedExit, ObservedUnit
 
 PENDING, PLACING, WAITING, STARTING = "Pending", "Placing", "Waiting", "Starting"
@@ -150,7 +150,15 @@ class ActorView:
         last = s.get("lastExit")  # an actor of an earlier version says nothing of it
         if last:
             out["lastExit"] = _written(last)
+        if self.open:
+            out["open"] = True
         return out
+
+    @property
+    def open(self) -> bool:
+        """Whether it is a service that lets in whoever reaches it."""
+        name = service(self.template)
+        return bool(name) and self.state == RUNNING and not self.silent and name not in (self.snap.get("access") or {})
 
 
 def _written(end: Exit) -> ObservedExit:

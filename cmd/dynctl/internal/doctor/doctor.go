@@ -26,7 +26,7 @@ import (
 // Finding is one item of `dynctl doctor -o json`.
 type Finding struct {
 	// Check is one of nats, store, events, clock, reconciler, agent, versions,
-	// values, binaries, ray, gpus, ports, specs, frontend. A check may have several findings.
+	// values, binaries, dataplane, ray, gpus, ports, specs, frontend. A check may have several findings.
 	Check string `json:"check"`
 	// Result is ok, warn, fail, or skip (what it rests on is missing).
 	Result  string `json:"result"`
@@ -54,6 +54,7 @@ const (
 	CheckVersions   = "versions"
 	CheckValues     = "values"
 	CheckBinaries   = "binaries"
+	CheckDataPlane  = "dataplane"
 	CheckRay        = "ray"
 	CheckGPUs       = "gpus"
 	CheckPorts      = "ports"
@@ -64,7 +65,7 @@ const (
 // Checks are all of them, in their order.
 var Checks = []string{
 	CheckNATS, CheckStore, CheckEvents, CheckClock, CheckReconciler, CheckAgent, CheckVersions,
-	CheckValues, CheckBinaries, CheckRay, CheckGPUs, CheckPorts, CheckSpecs, CheckFrontend,
+	CheckValues, CheckBinaries, CheckDataPlane, CheckRay, CheckGPUs, CheckPorts, CheckSpecs, CheckFrontend,
 }
 
 // Object is what doctor looks at of a server or a model.
@@ -124,6 +125,7 @@ func (d *Doctor) Examine(ctx context.Context, client *kv.Client) []Finding {
 		d.readAll(ctx)
 		d.values(ctx)
 		d.binaries()
+		d.dataPlane()
 		d.ray()
 		d.gpus()
 		d.ports()
