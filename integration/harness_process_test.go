@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dynctl/deploy/local"
 )
 
 // Signal signals a process, which has to live.
@@ -23,10 +25,7 @@ func Signal(t *testing.T, pid int, sig syscall.Signal) {
 }
 
 // Alive reports whether a process lives; a zombie does not.
-func Alive(pid int) bool {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	return err == nil && !strings.Contains(string(stat), ") Z ")
-}
+func Alive(pid int) bool { return local.Alive(pid) }
 
 // RequireGone wants the processes to be gone within 15 s. Pids of 0 are ignored.
 func RequireGone(t *testing.T, pids ...int) {

@@ -3,14 +3,12 @@
 package integration
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"dynctl/deploy/local"
 )
 
 // testNodeHung: a node that falls silent with everything on it, as a host that swaps or is
@@ -26,7 +24,10 @@ func (e *Env) testNodeHung(t *testing.T) {
 		t.Fatalf("no worker stands on another node than infra: %+v", s.Units())
 	}
 	tr := s.Traffic("m")
-	all := withDescendants(t, raylet)
+	all, err := local.WithDescendants(raylet)
+	if err != nil {
+		t.Fatal(err)
+	}
 	stopped := time.Now()
 	for _, pid := range all {
 		Signal(t, pid, syscall.SIGSTOP)
@@ -43,35 +44,4 @@ func (e *Env) testNodeHung(t *testing.T) {
 		_ = syscall.Kill(pid, syscall.SIGCONT) // the raylet ends its own as soon as it wakes
 	}
 	RequireGone(t, append(lost, raylet)...)
-}
-
-// withDescendants are a process and all below it, parents first.
-func withDescendants(t *testing.T, pid int) []int {
-	t.Helper()
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	children := map[int][]int{}
-	for _, path := range stats {
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		var child, parent int
-		text := string(raw)
-		_, rest, _ := strings.Cut(text[strings.LastIndex(text, ")")+1:], " ")
-		if _, err := fmt.Sscanf(text, "%d", &child); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := fmt.Sscanf(rest, "%1s %d", new(string), &parent); err != nil {
-			t.Fatal(err)
-		}
-		children[parent] = append(children[parent], child)
-	}
-	out := []int{pid}
-	for i := 0; i < len(out); i++ {
-		out = append(out, children[out[i]]...)
-	}
-	return out
 }

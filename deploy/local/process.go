@@ -81,6 +81,50 @@ func belongs(pid int, tempDir string) bool {
 	return writesBelow(pid, tempDir)
 }
 
+// WithDescendants are a process and all below it, parents first.
+func WithDescendants(pid int) ([]int, error) {
+	dirs, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	children := map[int][]int{}
+	for _, d := range dirs {
+		child, err := strconv.Atoi(d.Name())
+		if err != nil {
+			continue
+		}
+		if _, parent, err := readStat(child); err == nil { // it has not ended meanwhile
+			children[parent] = append(children[parent], child)
+		}
+	}
+	out := []int{pid}
+	for i := 0; i < len(out); i++ {
+		out = append(out, children[out[i]]...)
+	}
+	return out, nil
+}
+
+// Alive reports whether a process exists and is no zombie.
+func Alive(pid int) bool {
+	state, _, err := readStat(pid)
+	return err == nil && state != "Z" && state != "X"
+}
+
+// readStat reads the state of a process, one letter as in ps, and its parent.
+func readStat(pid int) (state string, parent int, err error) {
+	stat, err := os.ReadFile(procPath(pid, "stat"))
+	if err != nil {
+		return "", 0, err
+	}
+	// The name in parentheses may hold anything; the state and the parent follow it.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 2 {
+		return "", 0, fmt.Errorf("process %d: cannot read %q", pid, stat)
+	}
+	parent, err = strconv.Atoi(fields[1])
+	return fields[0], parent, err
+}
+
 // writesBelow reports whether a process has a file below dir open for writing.
 // Somebody who only reads a log there is no part of the stack.
 func writesBelow(pid int, dir string) bool {

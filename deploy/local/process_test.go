@@ -92,16 +92,28 @@ func TestEnd(t *testing.T) {
 			if contains(t, dir, pid) {
 				t.Error("still listed after End")
 			}
-			if alive := syscall.Kill(pid, 0) == nil && !zombie(pid); alive == tt.ours {
+			if alive := Alive(pid); alive == tt.ours {
 				t.Errorf("alive: %v, want %v", alive, !tt.ours)
 			}
 		})
 	}
 }
 
-func zombie(pid int) bool {
-	stat, err := os.ReadFile(procPath(pid, "stat"))
-	return err == nil && strings.Contains(string(stat), ") Z ")
+func TestWithDescendants(t *testing.T) {
+	dir := t.TempDir()
+	top := spawn(t, `(sleep 60 >/dev/null & echo $! >"$DIR/below"; echo $$; wait) & wait`, "DIR="+dir)
+	text, err := os.ReadFile(filepath.Join(dir, "below"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	below, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := WithDescendants(top)
+	if err != nil || len(all) != 3 || all[0] != top || all[2] != below {
+		t.Errorf("got %v, %v; want %d, a shell and %d", all, err, top, below)
+	}
 }
 
 func TestEndOfNothing(t *testing.T) {

@@ -52,7 +52,7 @@ func (s *Stack) StartReconciler() (pid int, err error) {
 	}, s.cfg.ReconcilerArgs...)
 	args = slices.DeleteFunc(args, func(a string) bool { return slices.Contains(s.without, a) })
 	cmd := exec.Command(cmp.Or(s.program, filepath.Join(s.cfg.Bin, "reconciler")), args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, log, log
+	cmd.Env, cmd.Stdout, cmd.Stderr = slices.Concat(s.env, s.cfg.ReconcilerEnv), log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("reconciler: %w: %w", ErrStart, err)

@@ -44,8 +44,10 @@ type Config struct {
 	GPUs  int
 	CPUs  int
 	Ports Ports
-	// ReconcilerArgs are added to the reconciler's command line.
+	// ReconcilerArgs are added to the reconciler's command line, ReconcilerEnv to its
+	// environment.
 	ReconcilerArgs []string
+	ReconcilerEnv  []string
 	// Progress gets one line per step.
 	Progress io.Writer
 }

@@ -27,6 +27,7 @@ const (
 	etcdWait     = 15 * time.Second        // until the frontend has read its watches again
 	natsWait     = 16 * time.Second        // 10 s until it gives up what was on the wire, 5 s for which it sets a worker aside
 	nodeWait     = 14 * time.Second        // until Ray takes a raylet for dead
+	silentWait   = 16 * time.Second        // the same of one that hangs, by the settings of `make up`, and until it is woken
 	nodeAwayWait = 8 * time.Second         // what the walk lets it stay away
 	agentWait    = 15 * time.Second        // 10 s of silence, 5 s of backoff
 	leaseWait    = 5 * time.Second         // 3 s of a reconciler's lease, 2 s of the walk
@@ -57,6 +58,7 @@ var (
 	natsAlone      = cause{"NATS killed, while no agent is there", agentWait + natsWait, jobWork + execWork}
 	infraRemoved   = cause{"group of infra removed", backoffWait + natsWait, actorWork + fleetWork}
 	rayletKilled   = cause{"raylet killed", nodeWait + nodeAwayWait + backoffWait + settle, rayletWork + actorWork + execWork}
+	rayletHung     = cause{"raylet hung", silentWait + nodeAwayWait + backoffWait + settle, rayletWork + actorWork + execWork}
 	infraLost      = cause{"raylet killed with infra", nodeWait + nodeAwayWait + natsWait, rayletWork + actorWork + fleetWork}
 	modelDeleted   = cause{"model deleted", commandWait + leaseWait, actorWork + execWork}
 )
@@ -65,6 +67,10 @@ var (
 var (
 	agentAway      = cause{"the agent is away", agentWait, jobWork}
 	reconcilerAway = cause{"the reconciler is away", leaseWait, execWork}
+	agentCut       = cause{"the agent is cut off from NATS", longestCut + agentWait, jobWork}
+	agentSlow      = cause{"the agent's link is slow and stalls", 4*(2+3)*time.Second + agentWait, jobWork}
+	etcdCut        = cause{"the reconciler is cut off from etcd", longestCut + leaseWait, 0}
 	storeFull      = cause{"the store is full", diskWait, execWork}
+	nodeStalled    = cause{"a node stood still", settle, 0} // excuses nothing
 	specChanged    = cause{"the spec changed", drainWait + retireWait, actorWork + execWork}
 )

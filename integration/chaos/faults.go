@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -38,6 +39,11 @@ func (w *world) steps() []step {
 		{"agent stopped", 1, w.stopAgent},
 		{"reconciler killed", 2, w.killReconciler},
 		{"raylet killed", 1, w.killRaylet},
+		{"raylet hung", 1, w.hangRaylet},
+		{"node stalled", 1, w.stallNode},
+		{"agent cut off", 2, w.cutAgent},
+		{"agent's link slow", 2, w.slowAgent},
+		{"etcd cut off", 2, w.cutEtcd},
 		{"group removed", 2, w.removeGroup},
 		{"group of infra removed", 1, w.removeInfraGroup},
 		{"disk full", 1, w.fillDisk},
@@ -51,6 +57,11 @@ func (w *world) steps() []step {
 	}
 }
 
+// chosen are the steps of this run.
+func (w *world) chosen() []step {
+	return slices.DeleteFunc(w.steps(), func(s step) bool { return !w.cfg.only.MatchString(s.kind) })
+}
+
 func isFrontend(a state.Actor) bool { return strings.HasSuffix(a.Name, "_Dynamo_Frontend") }
 
 // walk makes faults at random until the time is over.
@@ -59,7 +70,7 @@ func (w *world) walk(ctx context.Context) {
 	w.watched = make(chan struct{})
 	go func() { defer close(w.watched); w.watchSpans(watching) }()
 	w.stopWatch = stop
-	steps := w.steps()
+	steps := w.chosen()
 	total := 0
 	for _, s := range steps {
 		total += s.weight
@@ -280,72 +291,6 @@ func (w *world) killReconciler(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("ready again in %.1f s", time.Since(began).Seconds()), nil
-}
-
-// killRaylet ends one of the raylets and starts another one in its place.
-func (w *world) killRaylet(ctx context.Context) (string, error) {
-	units, _, err := w.observed(ctx)
-	if err != nil {
-		return "", err
-	}
-	all, err := w.stack.Processes()
-	if err != nil {
-		return "", err
-	}
-	type raylet struct {
-		pid int
-		id  string
-	}
-	var raylets []raylet
-	for _, p := range all {
-		if !strings.Contains(p.Command, "/raylet/raylet ") || strings.Contains(p.Command, " --head") {
-			continue
-		}
-		_, rest, _ := strings.Cut(p.Command, "--node_id=")
-		id, _, _ := strings.Cut(rest, " ")
-		raylets = append(raylets, raylet{p.PID, id})
-	}
-	if len(raylets) < 2 {
-		return "", errNotNow
-	}
-	victim := raylets[w.rnd.IntN(len(raylets))]
-	lost := 0
-	infra := false
-	for _, u := range units {
-		for _, a := range u.Actors {
-			if a.Node == victim.id {
-				lost++
-				infra = infra || u.Unit == "infra"
-			}
-		}
-	}
-	if infra { // etcd, NATS and the frontend move
-		w.strikeAll(infraLost)
-		w.awaitInfra(units, infraLost)
-	}
-	w.strike(units, victim.id, func(_ state.Unit, a state.Actor) bool { return a.Node == victim.id }, rayletKilled)
-	if err := kill(victim.pid, syscall.SIGKILL); err != nil {
-		return "", err
-	}
-	time.Sleep(time.Duration(w.rnd.IntN(8000)) * time.Millisecond) // what does not fit waits meanwhile
-	if err := w.addRaylet(ctx); err != nil {
-		w.problem("%v", err)
-		return "", err
-	}
-	return fmt.Sprintf("with %d actors, infra %v", lost, infra), nil
-}
-
-// addRaylet starts another raylet. Ray gives up by itself after 30 s, which a machine
-// with much to do may need.
-func (w *world) addRaylet(ctx context.Context) (err error) {
-	for range 3 {
-		w.nodes++
-		if err = w.stack.AddNode(ctx, fmt.Sprintf("node-%d", w.nodes), w.setup.GPUs); err == nil {
-			return nil
-		}
-		w.delay(rayletKilled)
-	}
-	return fmt.Errorf("no raylet starts in place of one that was killed, so the rest of the run says nothing: %w", err)
 }
 
 // removeInfraGroup takes etcd, NATS and the frontend away at once.

@@ -90,6 +90,7 @@ func (w *world) servable() (out []string) {
 // set declares a model as it stands in the fleet.
 func (w *world) set(ctx context.Context, m *model) error {
 	w.hold(m.name, specChanged)
+	w.touch(m.name)
 	_, err := w.dynctl(ctx, m.document(), "set", "-")
 	return err
 }

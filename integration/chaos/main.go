@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -20,7 +21,8 @@ type config struct {
 	seed    uint64
 	plane   string
 	bin     string
-	disk    bool // the store has a small file system of its own
+	only    *regexp.Regexp // kinds of faults
+	disk    bool           // the store has a small file system of its own
 }
 
 // errBroken means that the run found something wrong; it was printed.
@@ -32,9 +34,15 @@ func main() {
 	flag.Uint64Var(&cfg.seed, "seed", uint64(time.Now().UnixNano())%100000, "decides the walk")
 	flag.StringVar(&cfg.plane, "plane", "", "request plane, nats or tcp; empty: decided by the seed")
 	flag.StringVar(&cfg.bin, "bin", "bin", "directory of reconciler, dynctl, local, etcd and nats-server")
+	only := flag.String("only", "", "faults whose kind matches this; empty: all")
 	flag.Parse()
+	var err error
+	if cfg.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos: -only:", err)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, cfg)
+	err = run(ctx, cfg)
 	stop()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "chaos: %v (seed %d)\n", err, cfg.seed)
@@ -57,6 +65,11 @@ func run(ctx context.Context, cfg config) (err error) {
 	if err := os.Setenv("XDG_CONFIG_HOME", filepath.Join(setup.RunDir, "config")); err != nil {
 		return err
 	}
+	through, err := openWays(&setup, fmt.Sprintf("nats://127.0.0.1:%d", setup.Ports.NATS))
+	if err != nil {
+		return err
+	}
+	defer through.close()
 	stack, err := local.New(setup)
 	if err != nil {
 		return err
@@ -82,7 +95,7 @@ func run(ctx context.Context, cfg config) (err error) {
 	if err := stack.StartRay(ctx); err != nil {
 		return err
 	}
-	w, err := newWorld(ctx, cfg, setup, stack)
+	w, err := newWorld(ctx, cfg, setup, stack, through)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ const (
 func (w *world) open(what string, c cause) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.touched[what] = time.Now()
 	if w.spans.strike(what, c, time.Now()) {
 		w.note("the span of %s opens: %s, for %.1f s at most", what, c.text, c.bound().Seconds())
 	}
@@ -75,6 +76,7 @@ func (w *world) harm(u state.Unit, node string, c cause) {
 		h.until = h.at.Add(commandWait)
 	}
 	w.harmed[u.Unit] = h
+	w.touched[u.Model] = h.at
 	w.mu.Unlock()
 	w.note("%s is harmed: %s, attempt %d, node %s", u.Unit, c.text, u.Actors[0].Attempt, node)
 }
@@ -222,11 +224,14 @@ func (w *world) awaitAnew(label string, a state.Actor, c cause) {
 	}
 }
 
-// executedAnew reports whether nothing is awaited, or no longer.
+// executedAnew reports whether nothing is awaited, or no longer, and no node hangs.
 func (w *world) executedAnew(ctx context.Context) bool {
 	w.mu.Lock()
-	anew := maps.Clone(w.anew)
+	anew, hung := maps.Clone(w.anew), w.hung
 	w.mu.Unlock()
+	if hung {
+		return false
+	}
 	for label, a := range anew {
 		runs, units, _, err := w.infraActor(ctx, label)
 		if err != nil {

@@ -34,6 +34,7 @@ type world struct {
 	cfg     config
 	setup   local.Config
 	stack   *local.Stack
+	ways    ways
 	rnd     *rand.Rand
 	port    int // of the frontend
 	nc      *nats.Conn
@@ -50,7 +51,9 @@ type world struct {
 	mu       sync.Mutex
 	spans    *spans
 	faults   []fault
-	harmed   map[string]harm // by unit, until it is gone or runs again
+	harmed   map[string]harm      // by unit, until it is gone or runs again
+	touched  map[string]time.Time // by model: when it was struck, or something asked of it, last
+	hung     bool                 // a node is, and not taken for dead yet
 	problems []string
 	anew     map[string]awaited // by label: what has to be executed again before a span closes
 	agentEnd uint64             // incarnation of the agent that was killed last
@@ -65,9 +68,10 @@ type fault struct {
 	at   time.Time
 }
 
-func newWorld(ctx context.Context, cfg config, setup local.Config, stack *local.Stack) (*world, error) {
-	w := &world{cfg: cfg, setup: setup, stack: stack, rnd: rand.New(rand.NewPCG(cfg.seed, 1)), nodes: setup.Nodes,
-		client: http.Client{Timeout: 2 * time.Second}, began: time.Now(), spans: newSpans(), harmed: map[string]harm{}, anew: map[string]awaited{}}
+func newWorld(ctx context.Context, cfg config, setup local.Config, stack *local.Stack, through ways) (*world, error) {
+	w := &world{cfg: cfg, setup: setup, stack: stack, ways: through, rnd: rand.New(rand.NewPCG(cfg.seed, 1)), nodes: setup.Nodes,
+		client: http.Client{Timeout: 2 * time.Second}, began: time.Now(), spans: newSpans(), harmed: map[string]harm{},
+		touched: map[string]time.Time{}, anew: map[string]awaited{}}
 	var err error
 	if w.journal, err = openJournal(setup.RunDir); err != nil {
 		return nil, err
@@ -140,6 +144,7 @@ func (w *world) observed(ctx context.Context) (units []state.Unit, agent state.A
 		switch {
 		case e.Key() == "agent":
 			err = json.Unmarshal(e.Value(), &agent)
+			agent.At = e.Created()
 		case strings.HasPrefix(e.Key(), "unit."):
 			var u state.Unit
 			if err = json.Unmarshal(e.Value(), &u); err == nil {

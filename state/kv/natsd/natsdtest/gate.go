@@ -1,56 +1,85 @@
 package natsdtest
 
 import (
+	"bufio"
+	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/url"
 	"sync"
 	"testing"
 	"time"
 )
 
-// Gate is a TCP proxy in front of a server, until the test ends. It can stop passing
-// anything on, as a dead machine does, and end what passes.
+// askTime is what a client of a proxy has to say where it wants to go.
+const askTime = 5 * time.Second
+
+// Gate is a TCP proxy in front of a server. It can stop passing anything on, as a dead
+// machine does, and end what passes.
 type Gate struct {
 	listener net.Listener
-	target   string
+	target   string       // host:port; empty: what each client asks for by CONNECT
 	passing  sync.RWMutex // held for writing while nothing passes
-	shut     bool         // of the test's goroutine alone
+	shut     bool         // of the goroutine alone that uses the gate
 	wg       sync.WaitGroup
 
 	mu      sync.Mutex
-	conns   []net.Conn
+	conns   map[net.Conn]bool
 	refuses bool
 	delay   time.Duration
 	lost    float64
 	resent  time.Duration
 }
 
-// NewGate makes one in front of the server at a URL.
+// NewGate makes one in front of the server at a URL, until the test ends.
 func NewGate(t testing.TB, server string) *Gate {
 	t.Helper()
-	u, err := url.Parse(server)
+	g, err := OpenGate(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &Gate{listener: l, target: u.Host}
-	g.wg.Go(g.accept)
-	t.Cleanup(func() {
-		g.Open()
-		_ = l.Close()
-		g.Cut()
-		g.wg.Wait()
-	})
+	t.Cleanup(g.Close)
 	return g
 }
 
+// OpenGate makes one in front of the server at a URL, until Close.
+func OpenGate(server string) (*Gate, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+	return openGate(u.Host)
+}
+
+// OpenProxy makes one that leads wherever its clients ask for by HTTP's CONNECT, until Close.
+func OpenProxy() (*Gate, error) { return openGate("") }
+
+func openGate(target string) (*Gate, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	g := &Gate{listener: l, target: target, conns: map[net.Conn]bool{}}
+	g.wg.Go(g.accept)
+	return g, nil
+}
+
+// Close ends the gate and all that passes it.
+func (g *Gate) Close() {
+	g.Open()
+	_ = g.listener.Close()
+	g.Cut()
+	g.wg.Wait()
+}
+
+// Addr is the host:port to dial instead of the server.
+func (g *Gate) Addr() string { return g.listener.Addr().String() }
+
 // URL is what to dial instead of the server.
-func (g *Gate) URL() string { return "nats://" + g.listener.Addr().String() }
+func (g *Gate) URL() string { return "nats://" + g.Addr() }
 
 func (g *Gate) accept() {
 	for {
@@ -58,14 +87,44 @@ func (g *Gate) accept() {
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("tcp", g.target)
-		if err != nil || !g.admit(in, out) {
-			_ = in.Close()
-			continue
-		}
-		g.wg.Go(func() { g.pass(out, in) })
-		g.wg.Go(func() { g.pass(in, out) })
+		g.wg.Go(func() {
+			if err := g.connect(in); err != nil {
+				_ = in.Close()
+			}
+		})
 	}
+}
+
+var errRefused = errors.New("the gate lets nobody in")
+
+// connect leads a client on; with an error it is none of the gate's.
+func (g *Gate) connect(in net.Conn) error {
+	target, from := g.target, io.Reader(in)
+	if target == "" {
+		asked := bufio.NewReader(in)
+		_ = in.SetReadDeadline(time.Now().Add(askTime)) // it fails where reading does
+		req, err := http.ReadRequest(asked)
+		if err != nil {
+			return err
+		}
+		_ = in.SetReadDeadline(time.Time{})
+		target, from = req.Host, asked
+	}
+	out, err := net.Dial("tcp", target)
+	if err != nil {
+		return err
+	}
+	if !g.admit(in, out) {
+		return errRefused
+	}
+	if g.target == "" {
+		if _, err := fmt.Fprint(in, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+			return errors.Join(err, out.Close())
+		}
+	}
+	g.wg.Go(func() { g.pass(out, from) })
+	g.wg.Go(func() { g.pass(in, out) })
+	return nil
 }
 
 func (g *Gate) admit(in, out net.Conn) bool {
@@ -75,12 +134,17 @@ func (g *Gate) admit(in, out net.Conn) bool {
 		_ = out.Close()
 		return false
 	}
-	g.conns = append(g.conns, in, out)
+	g.conns[in], g.conns[out] = true, true
 	return true
 }
 
-func (g *Gate) pass(to io.WriteCloser, from io.Reader) {
-	defer to.Close()
+func (g *Gate) pass(to net.Conn, from io.Reader) {
+	defer func() {
+		_ = to.Close()
+		g.mu.Lock()
+		delete(g.conns, to)
+		g.mu.Unlock()
+	}()
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
@@ -136,14 +200,21 @@ func (g *Gate) Open() {
 	}
 }
 
+// Passing reports whether anybody is connected through the gate.
+func (g *Gate) Passing() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.conns) > 0
+}
+
 // Cut ends the connections of now.
 func (g *Gate) Cut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, c := range g.conns {
+	for c := range g.conns {
 		_ = c.Close()
 	}
-	g.conns = nil
+	clear(g.conns)
 }
 
 // Refuse is Cut, and ends every other connection at once until Open.
