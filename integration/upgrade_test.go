@@ -15,7 +15,11 @@ import (
 )
 
 // versionBefore are the programs of an earlier commit.
-type versionBefore struct{ about, reconciler, dynctl string }
+type versionBefore struct {
+	about, reconciler, dynctl string
+	// open: its managed etcd and NATS let in whoever reaches them.
+	open bool
+}
 
 // buildEarlier builds the programs that an upgrade begins with. DYNCTL_UPGRADE_FROM names the
 // commit; otherwise before.sh does.
@@ -39,7 +43,8 @@ func buildEarlier(t *testing.T) versionBefore {
 	shell(t, dir, `echo '# before the upgrade' >> actors/agent/dynctl_agent/__init__.py`)
 	shell(t, dir, "CGO_ENABLED=0 go build -ldflags '-s -w -X dynctl/cmd/internal/version.Value=before-the-upgrade' -o built/ ./cmd/reconciler ./cmd/dynctl")
 	built := filepath.Join(dir, "built")
-	return versionBefore{about, filepath.Join(built, "reconciler"), filepath.Join(built, "dynctl")}
+	_, err = os.Stat(filepath.Join(dir, "actors/agent/dynctl_agent/actor/access.py"))
+	return versionBefore{about, filepath.Join(built, "reconciler"), filepath.Join(built, "dynctl"), os.IsNotExist(err)}
 }
 
 func shell(t *testing.T, dir, script string) {
@@ -87,9 +92,14 @@ func (e *Env) replaceReconciler(t *testing.T, program string) {
 // fleet that serves. The reconciler brings its agent along, so what meets is: each reconciler
 // and the other's agent, until its own has taken over; each agent and the other's actors, for
 // as long as those live; each dynctl and the other's reconciler. No request fails and nothing
-// is restarted; what the other version has started is healed, scaled and stopped.
+// is restarted; what the other version has started is healed, scaled and stopped. One from
+// before the passwords of etcd and NATS cannot be gone back to: it is upgraded from.
 func TestUpgrade(t *testing.T) {
 	old := buildEarlier(t)
+	if old.open {
+		old.upgradeOpen(t)
+		return
+	}
 	s := serving(t)
 	e := s.Env
 	t.Cleanup(func() {
@@ -129,6 +139,41 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("%s is %s", condition, got)
 		}
 	}
+}
+
+// upgradeOpen: etcd and NATS of a server that this version has started stay open after an
+// upgrade, which restarts nothing and fails no request; doctor names them, and after what it
+// says to do they are closed.
+func (v versionBefore) upgradeOpen(t *testing.T) {
+	e := Start(t, Options{})
+	e.replaceReconciler(t, v.reconciler)
+	s := e.NewServer(t)
+	s.Set(s.Mocker("m", 1))
+	s.Wait("m", "Ready", readyIn)
+	before := s.executions("", "m")
+	load := s.Load("m", 20)
+	e.replaceReconciler(t, "")
+	s.doctorSays("DataPlaneOpen: etcd and NATS of server " + s.Name + " let in whoever reaches them")
+	s.add("beside", s.Mocker("beside", 1))
+	s.Chat("beside", "hello", 4)
+	requireNoFailure(t, load.Stop())
+	requireNoRestart(t, before, s.executions("", "m"))
+
+	s.remove()
+	s.declare()
+	s.Set(s.Mocker("m", 1))
+	s.Wait("m", "Ready", readyIn)
+	s.doctorSays("ask for a password: etcd of server " + s.Name + ", NATS of server " + s.Name)
+	s.Chat("m", "hello", 4)
+}
+
+// doctorSays waits until it does.
+func (s *Server) doctorSays(text string) {
+	s.t.Helper()
+	Eventually(s.t, time.Minute, "doctor says: "+text, func() bool {
+		out, _, _ := s.Env.Exec(s.t, "", "doctor") // finds fault with machines, too
+		return strings.Contains(strings.Join(strings.Fields(out), " "), text)
+	})
 }
 
 // takeOver heals, scales and stops a model that another version has started.
