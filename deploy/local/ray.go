@@ -3,9 +3,11 @@ package local
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -15,9 +17,9 @@ import (
 // and several raylets share one /dev/shm.
 const objectStoreMemory = 100_000_000
 
-// nodeHealth has Ray notice a dead node after 3 s, and one that is silent after 9 s, instead
+// NodeHealth has Ray notice a dead node after 3 s, and one that is silent after 9 s, instead
 // of 15 and 65. A head without other nodes has nowhere else to run anything.
-var nodeHealth = []string{
+var NodeHealth = []string{
 	"RAY_health_check_initial_delay_ms=1000", "RAY_health_check_period_ms=1000",
 	"RAY_health_check_timeout_ms=2000", "RAY_health_check_failure_threshold=3",
 }
@@ -67,11 +69,28 @@ func (s *Stack) startRay(ctx context.Context) error {
 	return nil
 }
 
+// workerLabel is that of a node beside the head.
+const workerLabel = "--labels=ray.io/node-type=worker"
+
 // AddNode starts one more raylet, labelled as a worker node. name tells its log
 // file; it must be new.
 func (s *Stack) AddNode(ctx context.Context, name string, gpus int) error {
-	return s.rayStart(ctx, name, gpus,
-		"--address="+loopback(s.cfg.Ports.Ray), "--labels=ray.io/node-type=worker")
+	return s.rayStart(ctx, name, gpus, "--address="+loopback(s.cfg.Ports.Ray), workerLabel)
+}
+
+// Distant is where a node is that has a network namespace of its own.
+type Distant struct {
+	Namespace string // its name
+	Address   string // of the node
+	Head      string // the address at which it reaches the head
+}
+
+// AddDistantNode is AddNode for one in a network namespace.
+func (s *Stack) AddDistantNode(ctx context.Context, name string, gpus int, d Distant) error {
+	far := *s
+	far.within = []string{"ip", "netns", "exec", d.Namespace}
+	return far.rayStart(ctx, name, gpus,
+		"--address="+net.JoinHostPort(d.Head, strconv.Itoa(s.cfg.Ports.Ray)), "--node-ip-address="+d.Address, workerLabel)
 }
 
 func (s *Stack) rayLog(name string) string { return filepath.Join(s.cfg.RunDir, "ray-"+name+".log") }
@@ -97,7 +116,8 @@ func (s *Stack) rayStart(ctx context.Context, name string, gpus int, args ...str
 	}, args...)
 	ctx, cancel := context.WithTimeout(ctx, rayStartTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(s.cfg.Venv, "bin", "ray"), args...)
+	args = slices.Concat(s.within, []string{filepath.Join(s.cfg.Venv, "bin", "ray")}, args)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, log, log
 	// An interrupt at the terminal is for the caller, who ends all in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -58,6 +58,7 @@ type Stack struct {
 	env        []string
 	program    string // the reconciler's; empty: that in Bin
 	without    []string
+	within     []string // what Ray's command is run by; empty: nothing
 	reconciler *reconciler
 }
 
@@ -141,7 +142,7 @@ func environ(cfg Config) []string {
 		"RAY_AUTH_MODE=disabled",
 	}
 	if cfg.Nodes > 1 {
-		defaults = append(defaults, nodeHealth...)
+		defaults = append(defaults, NodeHealth...)
 	}
 	for _, d := range defaults {
 		name, _, _ := strings.Cut(d, "=")
