@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -233,7 +234,7 @@ var ways = []struct {
 	strike, mend func(*pair, *candidate)
 }{
 	{"SIGKILL", func(_ *pair, c *candidate) { c.kill() }, (*pair).replace},
-	{"SIGSTOP", func(p *pair, c *candidate) { p.signal(c, syscall.SIGSTOP) }, func(p *pair, c *candidate) {
+	{"SIGSTOP", (*pair).stop, func(p *pair, c *candidate) {
 		p.signal(c, syscall.SIGCONT)
 		p.both()
 		p.replace(c) // as a leader its lease would be a long one for a while: it has been slow
@@ -257,6 +258,29 @@ func (p *pair) signal(c *candidate, s syscall.Signal) {
 	p.t.Helper()
 	if err := c.cmd.Process.Signal(s); err != nil {
 		p.t.Fatal(err)
+	}
+}
+
+// stop stops a reconciler, and waits until none of its threads runs: on a busy machine one may
+// send another command after the signal.
+func (p *pair) stop(c *candidate) {
+	p.t.Helper()
+	p.signal(c, syscall.SIGSTOP)
+	for end := time.Now().Add(failoverPatience); ; {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", c.cmd.Process.Pid))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		running := slices.DeleteFunc(threads, func(path string) bool {
+			stat, err := os.ReadFile(path)
+			return err != nil || strings.Contains(string(stat), ") T ") // or it has ended
+		})
+		if len(running) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("not stopped within %s: %v", failoverPatience, running)
+		}
 	}
 }
 
