@@ -54,6 +54,8 @@ type Agent struct {
 	NodeHealth *NodeHealth `json:"nodeHealth,omitempty"`
 	NodeIP     string      `json:"nodeIp"`
 	PID        int         `json:"pid"`
+	// Job is the submission id of its Ray job; empty: it does not tell.
+	Job string `json:"job,omitempty"`
 	// At is the time of the heartbeat on the clock of the KV store; not stored.
 	At time.Time `json:"-"`
 }

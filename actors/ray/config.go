@@ -1,6 +1,7 @@
 package ray
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -33,12 +34,16 @@ type AgentConfig struct {
 	Protocol state.Protocol `json:"protocol"`
 	// Epoch is the fencing epoch at the time.
 	Epoch uint64 `json:"epoch"`
+	// Job is the submission id of the agent's own job.
+	Job string `json:"job,omitempty"`
+	// Standby has it wait for an order before it takes charge.
+	Standby bool `json:"standby,omitempty"`
 }
 
-// settings names everything that makes a running agent the wrong one. The epoch
-// does not: it comes with each command.
+// settings names everything that makes a running agent the wrong one. The epoch does not,
+// it comes with each command, and neither does what tells one agent from another.
 func (c AgentConfig) settings() (string, error) {
-	c.Epoch = 0
+	c.Epoch, c.Job, c.Standby = 0, "", false
 	raw, err := json.Marshal(struct {
 		AgentConfig
 		Creds map[string]string `json:"natsCreds"`
@@ -67,6 +72,9 @@ const metaCreds = "dynctl/nats-creds"
 // metadata is that of the agent's job, by which any reconciler can tell it.
 func (c AgentConfig) metadata(packageHash, settings string) (map[string]string, error) {
 	out := map[string]string{metaStore: c.StoreID, metaPackage: packageHash, metaSettings: settings}
+	if c.Standby {
+		out[metaStandby] = "true"
+	}
 	if c.NATSCreds != nil {
 		raw, err := json.Marshal(c.NATSCreds)
 		if err != nil {
@@ -82,6 +90,8 @@ type Heartbeat struct {
 	Incarnation uint64
 	// Age is how long ago it was stored.
 	Age time.Duration
+	// Job is the submission id of the agent's job; "": it does not tell.
+	Job string
 	// Wants is the package of programs that is to be in Ray's store; "": none.
 	Wants string
 }
@@ -101,6 +111,9 @@ type Config struct {
 	// read, and then nothing is concluded from its age. No heartbeat at all in a
 	// store that can be read is incarnation 0 with a large age.
 	Heartbeat func() (Heartbeat, bool)
+	// Order gives an order to the agent of a job that stands by, and waits for what comes of
+	// it. Nil: none stands by.
+	Order func(ctx context.Context, job string, order state.StandbyOrder) (state.StandbyAnswer, error)
 	// Log receives one line for each change of phase; nil: none.
 	Log *slog.Logger
 
@@ -108,7 +121,8 @@ type Config struct {
 	// One that was found and has beaten since its start gets HeartbeatTimeout.
 	StartTimeout time.Duration
 	// HeartbeatTimeout is the age at which an agent whose job runs is replaced;
-	// default 10 s, which a machine under full load does not reach.
+	// default 10 s, which a machine under full load does not reach; half of that while a
+	// standby answers.
 	HeartbeatTimeout time.Duration
 	// Poll is the pause between two looks at the job; default 250 ms. Ray tells
 	// nobody when a job ends, and one look costs it 1.5 ms of CPU (measured), so 250
@@ -119,6 +133,9 @@ type Config struct {
 	// 5 s: nothing heals while there is none), give or take a fifth. Stable is an
 	// agent that lived for ResetAfter (default 15 s).
 	BackoffInitial, BackoffMax, ResetAfter time.Duration
+	// StandbyAfter is how long an agent has been well before another one is started to
+	// stand by; default 10 s.
+	StandbyAfter time.Duration
 }
 
 func (c *Config) setDefaults() {
@@ -132,6 +149,7 @@ func (c *Config) setDefaults() {
 		{&c.BackoffInitial, 500 * time.Millisecond},
 		{&c.BackoffMax, 5 * time.Second},
 		{&c.ResetAfter, 15 * time.Second},
+		{&c.StandbyAfter, 10 * time.Second},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value
@@ -161,6 +179,21 @@ const (
 	PhaseStopped Phase = "Stopped"
 )
 
+// StandbyPhase is where the agent stands that waits beside the one in charge.
+type StandbyPhase string
+
+// Phases of a standby.
+const (
+	// StandbyOff: none is to be there.
+	StandbyOff StandbyPhase = "Off"
+	// StandbyAbsent: there is none, and one follows.
+	StandbyAbsent StandbyPhase = "Absent"
+	// StandbyStarting: its job is there, and it does not answer yet, or no more.
+	StandbyStarting StandbyPhase = "Starting"
+	// StandbyReady: it takes over as soon as the agent in charge is gone.
+	StandbyReady StandbyPhase = "Ready"
+)
+
 // SupervisorState is where a Supervisor stands and why, for people.
 type SupervisorState struct {
 	Phase Phase
@@ -178,4 +211,6 @@ type SupervisorState struct {
 	Failing state.AgentFailure
 	// Notice is what somebody should look at although an agent is there. Zero: nothing.
 	Notice state.RayNotice
+	// Standby is where the agent stands that waits beside it.
+	Standby StandbyPhase
 }

@@ -35,14 +35,15 @@ type fakeRay struct {
 	// dropAnswer loses the answer to the next submission, not the submission.
 	dropAnswer  bool
 	deleted     []string
-	incarnation uint64 // of the newest job
+	incarnation uint64 // the highest that a job has taken
 }
 
 type fakeJob struct {
 	info  utiltypes.RayJobInfo
 	muted bool
+	dead  bool // its process has ended, and Ray does not know yet
 	log   string
-	inc   uint64
+	inc   uint64 // 0: it stands by
 }
 
 func newFakeRay() *fakeRay {
@@ -130,13 +131,16 @@ func (f *fakeRay) submit(w *httptest.ResponseRecorder, req *http.Request) {
 		_, _ = w.WriteString("Please use a different submission_id.")
 		return
 	}
-	f.incarnation++
-	j := &fakeJob{inc: f.incarnation, info: utiltypes.RayJobInfo{
+	j := &fakeJob{info: utiltypes.RayJobInfo{
 		SubmissionId: r.SubmissionId, JobStatus: "RUNNING", Metadata: r.Metadata, Entrypoint: r.Entrypoint,
 		RuntimeEnv: r.RuntimeEnv, StartTime: uint64(time.Now().UnixMilli()),
 	}}
 	if f.pending != "" {
 		j.info.JobStatus, j.info.Message = "PENDING", f.pending
+	}
+	if j.info.Metadata[metaStandby] == "" {
+		f.incarnation++
+		j.inc = f.incarnation
 	}
 	f.jobs[r.SubmissionId] = j
 	f.order = append(f.order, r.SubmissionId)
@@ -148,9 +152,9 @@ func (f *fakeRay) heartbeat() (Heartbeat, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	beat := Heartbeat{Age: time.Hour}
-	for _, j := range f.jobs {
-		if j.info.JobStatus == "RUNNING" && !j.muted && j.inc > beat.Incarnation {
-			beat = Heartbeat{Incarnation: j.inc, Age: 100 * time.Millisecond}
+	for id, j := range f.jobs {
+		if j.info.JobStatus == "RUNNING" && !j.muted && !j.dead && j.inc > beat.Incarnation {
+			beat = Heartbeat{Incarnation: j.inc, Job: id, Age: 100 * time.Millisecond}
 		}
 	}
 	return beat, true

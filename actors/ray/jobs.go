@@ -23,6 +23,8 @@ const (
 	metaStore    = "dynctl/store"
 	metaPackage  = "dynctl/package"
 	metaSettings = "dynctl/settings"
+	// metaStandby says that the agent waits for an order before it takes charge.
+	metaStandby = "dynctl/standby"
 )
 
 // keptRecords is how many ended jobs of ours stay in Ray's list, for people.
@@ -46,50 +48,105 @@ func (s *Supervisor) ensure(ctx context.Context) {
 		return
 	}
 	living, ended := jobsOf(all, config.StoreID)
-	living = slices.DeleteFunc(living, func(j utiltypes.RayJobInfo) bool { return s.condemned[j.SubmissionId] })
-	for i, j := range living {
-		if j.Metadata[metaPackage] == s.cfg.Package.Hash && j.Metadata[metaSettings] == settings {
-			s.current = &job{id: j.SubmissionId, since: time.Now(), found: true,
-				started: time.UnixMilli(int64(min(j.StartTime, math.MaxInt64))), predecessors: ids(slices.Delete(living, i, i+1))}
-			s.set(PhaseStarting, "an agent of this store runs already; waiting for its heartbeat")
-			return
-		}
+	found := s.pick(living, settings)
+	if found.waiting != nil && s.standby == nil {
+		s.wait(ctx, found.waiting.SubmissionId, settings) // and if nobody is in charge, promoted
 	}
-	s.submit(ctx, config, settings, ids(living))
-	s.prune(ctx, ended)
+	switch {
+	case found.acting != nil:
+		s.current = &job{id: found.acting.SubmissionId, since: time.Now(), found: true,
+			started: time.UnixMilli(int64(min(found.acting.StartTime, math.MaxInt64))), predecessors: found.others}
+		s.set(PhaseStarting, "an agent of this store runs already; waiting for its heartbeat")
+	case found.waiting != nil && !found.known:
+		// It may be in charge itself: the heartbeat would say so.
+		s.notBefore = time.Now().Add(unreachablePause)
+		s.set(PhaseWaiting, "the heartbeat of the agent in charge cannot be read from the store")
+	case found.waiting != nil && s.promote(ctx):
+		s.current.predecessors = found.others
+	default:
+		s.submit(ctx, config, found.others)
+		s.prune(ctx, ended)
+	}
 }
 
-func (s *Supervisor) submit(ctx context.Context, config AgentConfig, settings string, predecessors []string) {
+// picked are the living agents of a store.
+type picked struct {
+	acting  *utiltypes.RayJobInfo // in charge, or on its way there
+	waiting *utiltypes.RayJobInfo // a standby
+	others  []string
+	known   bool // the heartbeat could be read
+}
+
+// pick tells the living agents apart: the heartbeat names the one in charge, which may
+// have stood by before.
+func (s *Supervisor) pick(living []utiltypes.RayJobInfo, settings string) picked {
+	beat, known := s.cfg.Heartbeat()
+	out := picked{known: known}
+	for i := range living {
+		if j := &living[i]; s.fits(*j, settings) && j.SubmissionId == beat.Job {
+			out.acting = j
+		}
+	}
+	for i := range living {
+		j := &living[i]
+		fits, waits := s.fits(*j, settings), j.Metadata[metaStandby] != ""
+		switch {
+		case j == out.acting || s.condemned[j.SubmissionId]:
+		case fits && !waits && out.acting == nil:
+			out.acting = j
+		case fits && waits && out.waiting == nil && s.cfg.Order != nil:
+			out.waiting = j
+		default:
+			out.others = append(out.others, j.SubmissionId)
+		}
+	}
+	return out
+}
+
+func (s *Supervisor) submit(ctx context.Context, config AgentConfig, predecessors []string) {
+	before, _ := s.cfg.Heartbeat()
+	next := &job{id: newJobID(config.StoreID), since: time.Now(), before: before.Incarnation, predecessors: predecessors}
+	err := s.request(ctx, next.id, config)
+	switch {
+	case errors.Is(err, errConfig):
+		s.failed(err)
+	case err != nil:
+		s.retryLater(err)
+	default:
+		s.ends.refusals, s.trouble = 0, state.AgentFailure{}
+		s.current = next
+		s.starting()
+	}
+}
+
+// errConfig means that it cannot be said what an agent is to be told.
+var errConfig = errors.New("an agent cannot be told what to do")
+
+// request asks Ray for an agent's job, with the package in its store.
+func (s *Supervisor) request(ctx context.Context, id string, config AgentConfig) error {
+	config.Job = id
+	settings, err := config.settings()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errConfig, err)
+	}
 	entrypoint, err := config.entrypoint()
 	if err != nil {
-		s.failed(err)
-		return
+		return fmt.Errorf("%w: %w", errConfig, err)
 	}
 	metadata, err := config.metadata(s.cfg.Package.Hash, settings)
 	if err != nil {
-		s.failed(err)
-		return
+		return fmt.Errorf("%w: %w", errConfig, err)
 	}
 	packed := func() ([]byte, error) { return s.cfg.Package.Zip, nil }
 	if _, err := s.client.upload(ctx, "upload the agent's package", s.cfg.Package.name(), packed); err != nil {
-		s.retryLater(err)
-		return
+		return err
 	}
-	before, _ := s.cfg.Heartbeat()
-	next := &job{id: newJobID(config.StoreID), since: time.Now(), before: before.Incarnation, predecessors: predecessors}
-	err = s.client.submit(ctx, utiltypes.RayJobRequest{
-		SubmissionId: next.id,
+	return s.client.submit(ctx, utiltypes.RayJobRequest{
+		SubmissionId: id,
 		Entrypoint:   entrypoint,
 		RuntimeEnv:   utiltypes.RuntimeEnvType{"working_dir": s.cfg.Package.URI()},
 		Metadata:     metadata,
 	})
-	if err != nil {
-		s.retryLater(err)
-		return
-	}
-	s.ends.refusals, s.trouble = 0, state.AgentFailure{}
-	s.current = next
-	s.starting()
 }
 
 // retryLater is for requests that Ray did not carry out. Jobs are listed again
@@ -129,6 +186,7 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	s.acting.Lock()
 	defer s.acting.Unlock()
 	s.stopped = true
+	s.forgetStandby()
 	if err := s.connect(ctx); err != nil {
 		return fmt.Errorf("stop the agent: %w", err)
 	}
@@ -178,14 +236,6 @@ func jobsOf(all []utiltypes.RayJobInfo, store string) (living, ended []utiltypes
 	slices.SortFunc(living, newest)
 	slices.SortFunc(ended, newest)
 	return living, ended
-}
-
-func ids(jobs []utiltypes.RayJobInfo) []string {
-	var out []string
-	for _, j := range jobs {
-		out = append(out, j.SubmissionId)
-	}
-	return out
 }
 
 // newJobID is unique: Ray refuses an id that it has seen.

@@ -43,6 +43,12 @@ type Supervisor struct {
 	notBefore time.Time // the next submission
 	carryAt   time.Time // the next look for the programs in Ray's store
 
+	standby         *standby  // nil: there is none
+	standbyFailures int       // in a row
+	standbyAt       time.Time // the next one is not submitted before
+	outgoing        []outgoing
+	attending       sync.WaitGroup
+
 	mu    sync.Mutex
 	state SupervisorState
 }
@@ -97,6 +103,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	var resolving sync.WaitGroup
 	resolving.Go(func() { _ = s.cfg.Resolver.Run(ctx) }) // it ends with the context alone
 	defer resolving.Wait()
+	defer s.attending.Wait()
 	defer cancel()
 	defer s.closeIdle()
 	for {
@@ -139,15 +146,18 @@ func (s *Supervisor) round(ctx context.Context) time.Duration {
 		s.set(PhaseWaiting, err.Error())
 		return time.Second
 	}
+	s.succeed()
 	if s.current != nil {
 		s.watch(ctx)
 	}
-	if s.current == nil && !s.stopped && ctx.Err() == nil {
+	if s.current == nil && ctx.Err() == nil && !s.promote(ctx) {
 		if wait := time.Until(s.notBefore); wait > 0 {
 			return wait
 		}
 		s.ensure(ctx)
 	}
+	s.settle(ctx)
+	s.keepStandby(ctx)
 	if s.current == nil {
 		return max(time.Until(s.notBefore), s.cfg.Poll)
 	}
@@ -169,6 +179,8 @@ func (s *Supervisor) connect(ctx context.Context) error {
 		s.failures, s.notBefore, s.ends, s.trouble = 0, time.Time{}, ends{}, state.AgentFailure{}
 		s.carryAt = time.Time{}
 		s.pause.Reset()
+		s.outgoing = nil
+		s.forgetStandby() // of another cluster, perhaps; if not, it is found again
 	}
 	s.way = way
 	return nil
@@ -217,9 +229,8 @@ func (s *Supervisor) judge(ctx context.Context, info utiltypes.RayJobInfo) {
 		return
 	}
 	j := s.current
-	ours := j.found || beat.Incarnation != j.before
 	switch {
-	case ours && beat.Age < s.cfg.HeartbeatTimeout:
+	case j.isOf(beat) && beat.Age < s.bearable():
 		if j.healthy.IsZero() {
 			j.healthy = time.Now()
 		}
@@ -231,8 +242,8 @@ func (s *Supervisor) judge(ctx context.Context, info utiltypes.RayJobInfo) {
 		s.set(PhaseRunning, "the agent is alive")
 		s.retire(ctx)
 		s.carry(ctx, beat)
-	case !j.healthy.IsZero() && beat.Age >= s.cfg.HeartbeatTimeout:
-		s.replace(ctx, &endError{job: j.id, kind: ErrNoAgent, what: fmt.Sprintf("runs and has been silent for %s: it is replaced", s.cfg.HeartbeatTimeout)})
+	case !j.healthy.IsZero() && beat.Age >= s.bearable():
+		s.replace(ctx, &endError{job: j.id, kind: ErrNoAgent, what: fmt.Sprintf("runs and has been silent for %s: it is replaced", s.bearable())})
 	case j.healthy.IsZero() && time.Since(j.since) >= s.patience(j, beat):
 		s.failures++ // it has had its time: there is no second opinion to wait for
 		s.replace(ctx, s.silent(ctx, info, s.patience(j, beat)))
@@ -301,16 +312,6 @@ func (s *Supervisor) retire(ctx context.Context) {
 	}
 }
 
-// replace gives up a job that lives and does nothing.
-func (s *Supervisor) replace(ctx context.Context, why error) {
-	id := s.current.id
-	s.condemned[id] = true
-	if err := s.client.stop(ctx, id); err != nil {
-		s.cfg.Log.Warn("a silent agent cannot be stopped", "job", id, "err", err)
-	}
-	s.failed(why)
-}
-
 // failed forgets the current job and says when the next one is due.
 func (s *Supervisor) failed(why error) {
 	var life time.Duration
@@ -346,7 +347,7 @@ func (s *Supervisor) set(phase Phase, message string) {
 	s.mu.Lock()
 	next := s.state
 	next.Phase, next.Message, next.Failures = phase, message, s.failures
-	next.Failing, next.Notice = s.failing(), s.notice()
+	next.Failing, next.Notice, next.Standby = s.failing(), s.notice(), s.standbyPhase()
 	next.JobID, next.Address = "", ""
 	if s.current != nil {
 		next.JobID = s.current.id

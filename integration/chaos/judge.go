@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -195,11 +196,19 @@ func (w *world) strayProcesses(pids map[int]bool, agent state.Agent) (wrong []st
 		if engine && !pids[p.PID] {
 			wrong = append(wrong, fmt.Sprintf("process %d belongs to no unit: %s", p.PID, p.Command))
 		}
-		if strings.Contains(p.Command, "-m dynctl_agent") && p.PID != agent.PID && !strings.Contains(p.Command, "sh -c") {
+		if strings.Contains(p.Command, "-m dynctl_agent") && p.PID != agent.PID && !strings.Contains(p.Command, "sh -c") && !standsBy(p.Command) {
 			wrong = append(wrong, fmt.Sprintf("process %d is an agent that is not in charge (%d is)", p.PID, agent.PID))
 		}
 	}
 	return wrong
+}
+
+// standsBy reports whether an agent was started to wait for the end of the one in charge.
+func standsBy(command string) bool {
+	_, config, _ := strings.Cut(command, "--config ")
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(config))
+	var said struct{ Standby bool }
+	return err == nil && json.Unmarshal(raw, &said) == nil && said.Standby
 }
 
 func (w *world) strayLeases(ctx context.Context, server, endpoint string, known map[int64]bool) (wrong []string) {

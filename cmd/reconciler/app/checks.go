@@ -115,7 +115,7 @@ func checkAgent(a *App, s *snapshot) check {
 		}
 	}
 	if s == nil || s.input.Observed.Synced || a.standsBy() {
-		return check{State: checkOK}
+		return check{State: checkOK, Text: a.standbyText()}
 	}
 	if a.diskFailed() {
 		return check{State: checkDegraded, Text: "it cannot be heard while the store takes no writes: its heartbeats are not stored"}

@@ -62,6 +62,8 @@ type Config struct {
 	BinDirs []string
 	// CacheDir is a directory on the Ray nodes for what engines compile; "off": none.
 	CacheDir string
+	// StandbyAgent has a second agent wait in Ray beside the one in charge.
+	StandbyAgent bool
 	// ID names this reconciler in the lease and in events.
 	ID string
 	// OTLPEndpoint is the URL of a receiver of traces; empty: that of OpenTelemetry's
@@ -140,6 +142,8 @@ func ParseFlags(args []string, out io.Writer) (Config, error) {
 	fs.StringVar(&c.Policy, "policy", "", "file of what specs may ask for, read again when it changes (dynctl schema policy); empty: the defaults, which docs/policy.md lists")
 	fs.Var(listFlag{&c.BinDirs}, "bin-dir", "directory on the Ray nodes with etcd and nats-server (may be repeated)")
 	fs.StringVar(&c.CacheDir, "cache-dir", "~/.cache/dynctl", "directory on the Ray nodes in which vLLM keeps what it compiles, for the next worker; off: nowhere")
+	fs.BoolVar(&c.StandbyAgent, "standby-agent", false,
+		"have a second agent wait in Ray, which takes over when the one in charge ends; it holds about 150 MB of the head's memory; without it a successor takes some seconds")
 	fs.StringVar(&c.ID, "id", host+"-"+strconv.Itoa(os.Getpid()), "name of this reconciler in the lease and in events")
 	fs.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "URL of a receiver of traces (OTLP over HTTP), such as http://127.0.0.1:4318; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or no traces")
 	fs.BoolVar(&c.CheckPlans, "check-plans", false, "hold every plan against what must hold of all plans, and carry out none that does not; it costs about as much as making the plan")

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dynctl/actors"
+	"dynctl/actors/ray"
 	"dynctl/state"
 )
 
@@ -14,6 +15,7 @@ var (
 	descReplicas  = prometheus.NewDesc("dynctl_replicas", "Workers: desired, running, ready, updated (of the wanted generation).", []string{"server", "model", "role", "state"}, nil)
 	descBackoff   = prometheus.NewDesc("dynctl_backoff_seconds", "How long until a role is executed again; absent where none waits.", []string{"server", "model", "role"}, nil)
 	descAge       = prometheus.NewDesc("dynctl_observe_age_seconds", "Age of the agent's last heartbeat; absent where none was ever heard.", nil, nil)
+	descStandby   = prometheus.NewDesc("dynctl_standby_agent_ready", "1 while an agent stands by to take over, 0 while it does not yet; absent where none is to.", nil, nil)
 	descLag       = prometheus.NewDesc("dynctl_kv_revision_lag", "By how many revisions of the spec bucket the statuses are behind.", nil, nil)
 	descOrphans   = prometheus.NewDesc("dynctl_orphans", "Units that nothing asks for and that wait for dynctl sweep.", nil, nil)
 	descSpooled   = prometheus.NewDesc("dynctl_events_spooled", "Facts that are not in the event stream yet.", nil, nil)
@@ -23,18 +25,19 @@ var (
 // gauges tells Prometheus of the moment at which it asks.
 type gauges struct {
 	snapshot func() *snapshot
+	standby  func() ray.StandbyPhase
 	spooled  func() int
 	dropped  func() uint64
 }
 
 // watch adds what is read from the app when it is asked for.
 func (m *metrics) watch(a *App) {
-	m.registry.MustRegister(&gauges{snapshot: a.snapshot.Load, spooled: a.publisher.Spooled, dropped: a.publisher.Dropped})
+	m.registry.MustRegister(&gauges{snapshot: a.snapshot.Load, standby: a.standbyPhase, spooled: a.publisher.Spooled, dropped: a.publisher.Dropped})
 }
 
 // Describe implements [prometheus.Collector].
 func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descCondition, descReplicas, descBackoff, descAge, descLag, descOrphans, descSpooled, descDropped} {
+	for _, d := range []*prometheus.Desc{descCondition, descReplicas, descBackoff, descAge, descStandby, descLag, descOrphans, descSpooled, descDropped} {
 		out <- d
 	}
 }
@@ -46,6 +49,12 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(descSpooled, float64(g.spooled()))
 	out <- prometheus.MustNewConstMetric(descDropped, prometheus.CounterValue, float64(g.dropped()))
+	switch g.standby() {
+	case ray.StandbyReady:
+		gauge(descStandby, 1)
+	case ray.StandbyStarting, ray.StandbyAbsent:
+		gauge(descStandby, 0)
+	}
 	s := g.snapshot()
 	if s == nil {
 		return

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
@@ -29,7 +31,7 @@ func (a *App) supervise(t kv.Term) {
 				RayNamespace: a.cfg.RayNamespace, BinDirs: a.cfg.BinDirs, CacheDir: a.cfg.cacheDir(),
 				Programs: a.programs().URI(), Protocol: state.SpokenProtocol(), Epoch: t.Epoch}
 		},
-		Heartbeat: a.heartbeat,
+		Heartbeat: a.heartbeat, Order: a.standbyOrders(),
 	})
 	a.supervisor.Store(s)
 	a.supervised.Go(func() {
@@ -47,6 +49,47 @@ func (a *App) supervise(t kv.Term) {
 			}
 		}
 	})
+}
+
+// standbyOrders is how agents that stand by are told what to do; nil where none is wanted.
+func (a *App) standbyOrders() func(context.Context, string, state.StandbyOrder) (state.StandbyAnswer, error) {
+	if !a.cfg.StandbyAgent {
+		return nil
+	}
+	return func(ctx context.Context, job string, order state.StandbyOrder) (answer state.StandbyAnswer, err error) {
+		raw, err := json.Marshal(order)
+		if err != nil {
+			return answer, fmt.Errorf("an order to a standby agent: %w", err)
+		}
+		m, err := a.nc.RequestWithContext(ctx, state.SubjectStandby+"."+job, raw)
+		if err != nil {
+			return answer, fmt.Errorf("an order to the standby agent %s: %w", job, err)
+		}
+		if err := json.Unmarshal(m.Data, &answer); err != nil {
+			return state.StandbyAnswer{}, fmt.Errorf("the answer of the standby agent %s: %w", job, err)
+		}
+		return answer, nil
+	}
+}
+
+// standbyPhase is where the agent stands that waits beside the one in charge; "" where
+// another reconciler supervises them.
+func (a *App) standbyPhase() ray.StandbyPhase {
+	if s := a.supervisor.Load(); s != nil && !a.standsBy() {
+		return s.State().Standby
+	}
+	return ""
+}
+
+// standbyText is the same for people; empty where nothing is to be said of it.
+func (a *App) standbyText() string {
+	switch a.standbyPhase() {
+	case ray.StandbyReady:
+		return "another one stands by"
+	case ray.StandbyStarting, ray.StandbyAbsent:
+		return "none stands by yet, so a successor would take some seconds"
+	}
+	return ""
 }
 
 // supervisedFailure is why no agent stays, as the supervisor of this process finds it;
@@ -123,7 +166,7 @@ func (a *App) heartbeat() (ray.Heartbeat, bool) {
 	if agent == nil {
 		return ray.Heartbeat{Age: never}, true
 	}
-	beat := ray.Heartbeat{Incarnation: agent.Incarnation, Age: time.Since(agent.At)}
+	beat := ray.Heartbeat{Incarnation: agent.Incarnation, Job: agent.Job, Age: time.Since(agent.At)}
 	if agent.Programs != nil && agent.Programs.Wanted {
 		beat.Wants = agent.Programs.Package
 	}

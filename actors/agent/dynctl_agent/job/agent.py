@@ -22,6 +22,7 @@ from .rebuild import Stale, discover, forget_unmade, remember
 from .rescan import Rescan
 from .retry import persist
 from .roster import Roster
+from .standby import Standby
 from .survey import Survey
 from .world import World
 
@@ -57,8 +58,10 @@ class Agent:
         self._world.in_charge, self._world.stale = self._charge.check, self._on_stale
         intake = self._intake = Intake(self._world, self._roster, self._rescan, self._charge)
         self._roster.accept = intake.accept
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
         try:
+            if self._config.standby:  # which SIGTERM ends as it ends any process
+                await Standby(self._world, self._charge, self._ray.session(), self._ray.node_ip()).wait()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
             beat = await self._take_charge()
             await logserve.serve(self._world)
             await access.serve(self._world)
@@ -97,7 +100,8 @@ class Agent:
     async def _take_charge(self) -> asyncio.Task[None]:
         above, beat = 0, None
         while True:
-            await self._charge.take(above)
+            if above or not self._charge.incarnation:
+                await self._charge.take(above)
             self._world.incarnation = self._charge.incarnation
             if beat is None:
                 beat = asyncio.ensure_future(self._charge.beat())

@@ -187,6 +187,17 @@ class Bus:
         """Now, on the clock that stamps messages."""
         return time.time() + self.clock_offset
 
+    async def follow(self, key: str, heard: Callable[[dict[str, Any]], None]) -> None:
+        """Have each value told that another one writes there; what cannot be read is none."""
+
+        async def on_write(message: Any) -> None:
+            try:
+                heard(values.read(key, message.data))
+            except values.Unreadable:
+                pass
+
+        await self._nc.subscribe(f"$KV.{BUCKET}.{key}", cb=on_write)
+
     # Requests.
 
     async def listen(self, subject: str, respond: Callable[[Any], Awaitable[None]]) -> None:

@@ -53,6 +53,23 @@ class Charge:
         until NATS lets it be written."""
         await persist("nobody can take charge yet", lambda: self._take(above))
 
+    async def succeed(self, predecessor: int, epoch: int) -> None:
+        """Take the key from that incarnation alone (0: from nobody), in one try, by the order
+        of a reconciler of that epoch. Raises Superseded where another one has it or there is
+        a newer reconciler, Conflict where somebody is faster, and what NATS raises: then the
+        key may have been taken, and the next try finds that."""
+        async with self._using:
+            value, revision = await self._bus.read(KEY)
+            found, newest = int((value or {}).get("incarnation") or 0), int((value or {}).get("epoch") or 0)
+            if value and self._is_mine(value) and found == self.incarnation:
+                self._revision = revision
+                return
+            if found != predecessor or isinstance(value, values.Garbage):
+                raise Superseded(f"incarnation {found} is in charge, not {predecessor}")
+            if newest > epoch:
+                raise Superseded(f"the order is of epoch {epoch}, and there is {newest}")
+            await self._write_over(value, revision, 0)
+
     async def _take(self, above: int) -> None:
         while True:
             async with self._using:
@@ -61,14 +78,17 @@ class Charge:
                     value = values.Garbage()  # there has to be something left to count with
                 if isinstance(value, values.Garbage):
                     above = max(above, await self._reported())
-                value = value or {}
-                self.incarnation = max(int(value.get("incarnation") or 0), above, self._config.incarnation - 1) + 1
-                self.epoch = max(self.epoch, int(value.get("epoch") or 0))
                 try:
-                    self._revision = await self._bus.write(KEY, self._value(), revision)
+                    await self._write_over(value, revision, above)
                     return
                 except Conflict:
                     continue
+
+    async def _write_over(self, value: dict[str, Any] | None, revision: int, above: int) -> None:
+        value = value or {}
+        self.incarnation = max(int(value.get("incarnation") or 0), above, self._config.incarnation - 1) + 1
+        self.epoch = max(self.epoch, int(value.get("epoch") or 0))
+        self._revision = await self._bus.write(KEY, self._value(), revision)
 
     async def _reported(self) -> int:
         """The highest incarnation that has reported something."""
@@ -143,7 +163,7 @@ class Charge:
             self.kick()
             return
         theirs = int((value or {}).get("incarnation") or 0)
-        mine = value is not None and (value.get("nodeIp"), value.get("pid")) == (self._node_ip, os.getpid())
+        mine = value is not None and self._is_mine(value)
         if theirs > self.incarnation or (theirs == self.incarnation and not mine):
             reason = f"incarnation {theirs} is in charge"
             if not self.lost.done():
@@ -156,6 +176,9 @@ class Charge:
             self.kick()
         # Otherwise it is ours, and only the answer was lost.
         self._revision = revision
+
+    def _is_mine(self, value: dict[str, Any]) -> bool:
+        return (value.get("nodeIp"), value.get("pid")) == (self._node_ip, os.getpid())
 
     def _possible(self, value: dict[str, Any]) -> bool:
         """Whether its counters follow ours."""
@@ -175,5 +198,6 @@ class Charge:
             "version": VERSION,
             "nodeIp": self._node_ip,
             "pid": os.getpid(),
+            "job": self._config.job,
             **self.more(),
         }

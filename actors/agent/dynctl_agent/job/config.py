@@ -29,6 +29,8 @@ class Config:
     epoch: int = 0
     cache_dir: str = ""
     programs: str = ""
+    job: str = ""  # this agent's submission id
+    standby: bool = False  # wait for an order to take charge
 
     @classmethod
     def decode(cls, text: str, creds: str = "") -> Config:
@@ -49,6 +51,8 @@ class Config:
             epoch=int(raw.get("epoch") or 0),
             cache_dir=str(raw.get("cacheDir") or ""),
             programs=str(raw.get("programs") or ""),
+            job=str(raw.get("job") or ""),
+            standby=bool(raw.get("standby")),
         )
 
     def servers(self) -> list[str]:

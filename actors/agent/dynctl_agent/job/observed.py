@@ -165,3 +165,4 @@ class Heartbeat(Aside):
     version: str
     nodeIp: str
     pid: int
+    job: str

@@ -22,6 +22,8 @@ type Input struct {
 	Agent   *state.Agent // nil: none was ever heard of
 	// AgentFailure is why no agent stays; nil while one does.
 	AgentFailure *state.AgentFailure
+	// StandsBy: another agent waits to take over.
+	StandsBy bool
 	// Loaded: the specs are known. Observed: what runs in Ray is.
 	Loaded, Observed bool
 	StoreID          string

@@ -233,6 +233,8 @@ func newSummary(v view) summary {
 		s.AgentLook, s.Agent = lookBusy, "not there yet"
 	case !v.Observed:
 		s.AgentLook, s.Agent = lookBad, "silent"
+	case v.StandsBy:
+		s.Agent = "connected, one stands by"
 	}
 	for _, server := range v.Servers {
 		for _, m := range server.Models {

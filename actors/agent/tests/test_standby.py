@@ -1,0 +1,193 @@
+"""An agent that stands by: whom it watches, which orders it carries out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import types
+import unittest
+from typing import Any
+from unittest import mock
+
+from dynctl_agent.job import standby
+from dynctl_agent.job.charge import Charge, Superseded
+from dynctl_agent.job.config import Config
+from dynctl_agent.job.standby import Answer, Order, Standby
+
+from .fakes import IP, SESSION, FakeBus, Nats
+
+JOB = "dynctl-agent-1"
+
+
+class Store(FakeBus):
+    """A bus that tells what is written, and whose answer to a write may be lost."""
+
+    def __init__(self, nats: Nats) -> None:
+        super().__init__(nats)
+        self.heard: Any = None
+        self.lost = 0
+
+    async def follow(self, key: str, heard: Any) -> None:
+        self.heard = heard
+
+    async def write(self, key: str, value: dict[str, Any], revision: int) -> int:
+        revision = await super().write(key, value, revision)
+        if self.lost:
+            self.lost -= 1
+            raise asyncio.TimeoutError
+        return revision
+
+
+class Case(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self) -> None:
+        redirected = contextlib.redirect_stdout(io.StringIO())
+        redirected.__enter__()
+        self.addCleanup(redirected.__exit__, None, None, None)
+        self.nats = Nats()
+        self.bus, self.subjects = Store(self.nats), []
+        config = Config(nats_url="", store_id="s", ray_namespace="n", job=JOB, standby=True)
+
+        async def answer(subject: str, _: Any) -> None:
+            self.subjects.append(subject)
+
+        world: Any = types.SimpleNamespace(config=config, bus=self.bus, answer=answer)
+        self.charge = Charge(config, self.bus, SESSION, IP)  # type: ignore[arg-type]
+        self.standby = Standby(world, self.charge, SESSION, IP)
+        self.waiting = asyncio.ensure_future(self.standby.wait())
+        self.addCleanup(self.waiting.cancel)
+
+    def agent(self, incarnation: int, **more: Any) -> subprocess.Popen:
+        """A process, and a heartbeat that says it is the agent in charge."""
+        process = subprocess.Popen(["sleep", "3600"])
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        value = {"incarnation": incarnation, "epoch": 3, "session": SESSION, "nodeIp": IP, "pid": process.pid, **more}
+        self.nats.put("agent", value, None)  # type: ignore[arg-type]
+        if self.bus.heard is not None:
+            self.bus.heard(json.loads(json.dumps(value)))
+        return process
+
+    async def watched(self, incarnation: int) -> None:
+        """Until the process of that incarnation is watched."""
+        while not (await self.order(incarnation, within=0.01)).get("watches"):
+            await asyncio.sleep(0.01)
+
+    async def order(self, incarnation: int, now: bool = False, within: float = 5.0, epoch: int = 3) -> Answer:
+        return await self.standby.carry_out(Order(incarnation=incarnation, epoch=epoch, now=now, within=within))
+
+    def key(self) -> tuple[int, int]:
+        """Who is in charge: incarnation and pid."""
+        value = self.nats.get("agent") or {}
+        return value.get("incarnation", 0), value.get("pid", 0)
+
+
+class Watching(Case):
+    async def asyncSetUp(self) -> None:
+        await super().asyncSetUp()
+        patch = mock.patch.object(standby, "_is_agent", lambda pid: pid != os.getpid())
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    async def test_it_follows_the_end_of_the_process_at_once(self):
+        process = self.agent(7)
+        await self.watched(7)
+        order = asyncio.ensure_future(self.order(7))
+        await asyncio.sleep(0.05)
+        self.assertFalse(order.done())
+        process.kill()
+        self.assertEqual(await order, {"incarnation": 8})
+        await self.waiting
+        self.assertEqual(self.key(), (8, os.getpid()))
+        self.assertEqual(self.subjects, [f"{standby.SUBJECT}.{JOB}"])
+        self.assertEqual(await self.order(8, now=True), {"incarnation": 8}, "whoever asks again is told again")
+
+    async def test_without_an_order_it_does_nothing(self):
+        process = self.agent(7)
+        await self.watched(7)
+        process.kill()
+        await asyncio.sleep(0.05)
+        self.assertEqual(self.key()[0], 7)
+        self.assertEqual(await self.order(7), {"incarnation": 8}, "the end was seen, and counts still")
+
+    async def test_an_order_runs_out(self):
+        self.agent(7)
+        await self.watched(7)
+        self.assertEqual(await self.order(7, within=0.05), {"watches": True})
+        self.assertEqual(await self.order(6, within=0.05), {"watches": False})
+        self.assertFalse(self.waiting.done())
+
+    async def test_the_process_of_another_node_is_not_watched(self):
+        process = self.agent(7, nodeIp="10.0.0.9")
+        process.kill()
+        process.wait()
+        self.assertEqual(await self.order(7, within=0.1), {"watches": False})
+
+    async def test_an_agent_that_counts_on_is_watched_on(self):
+        process = self.agent(7)
+        await self.watched(7)
+        value = {**(self.nats.get("agent") or {}), "incarnation": 12}
+        self.nats.put("agent", value, None)  # type: ignore[arg-type]
+        self.bus.heard(value)
+        process.kill()
+        self.assertEqual((await self.order(7, within=0.1)).get("incarnation"), None)
+        self.assertEqual(await self.order(12), {"incarnation": 13})
+
+    async def test_the_fleet_moves_to_another_ray_session(self):
+        self.agent(7)
+        await self.watched(7)
+        self.agent(8, session="session_2")
+        with self.assertRaises(Superseded):
+            await self.waiting
+
+
+class Ordered(Case):
+    async def test_it_takes_the_place_of_the_one_that_is_named(self):
+        self.agent(7)
+        refused = await self.order(6, now=True)
+        self.assertIn("incarnation 7 is in charge", refused["refused"])
+        self.assertEqual(await self.order(7, now=True), {"incarnation": 8})
+
+    async def test_nobody_was_ever_in_charge(self):
+        self.assertEqual(await self.order(0, now=True), {"incarnation": 1})
+
+    async def test_a_reconciler_that_leads_no_more(self):
+        self.agent(7, epoch=5)
+        self.assertIn("epoch 4", (await self.order(7, now=True, epoch=4))["refused"])
+        self.assertEqual(self.key()[0], 7)
+
+    async def test_two_orders_at_once(self):
+        self.agent(7)
+        answers = await asyncio.gather(*(self.order(7, now=True) for _ in range(3)))
+        self.assertEqual(answers, [{"incarnation": 8}] * 3)
+
+    async def test_the_answer_of_the_store_is_lost(self):
+        self.agent(7)
+        self.bus.lost = 1
+        self.assertEqual(await self.order(7, now=True), {"incarnation": 8})
+        self.assertEqual(self.key(), (8, os.getpid()))
+
+    async def test_a_process_that_is_no_agent_is_not_watched(self):
+        process = self.agent(7)
+        await asyncio.sleep(0.05)
+        process.kill()
+        self.assertEqual(await self.order(7, within=0.1), {"watches": False})
+
+    async def test_what_is_no_order(self):
+        for data in (b"", b"{}", b"[]", b'{"incarnation": "x", "epoch": 1, "now": true, "within": 1}'):
+            self.assertIn("no order", (await self.standby._answer(data))["refused"])
+        self.assertFalse(self.waiting.done())
+
+
+class Recognized(unittest.TestCase):
+    def test_an_agent_by_its_command_line(self):
+        sleep = [sys.executable, "-c", "import time; time.sleep(3600)"]
+        with subprocess.Popen([*sleep, "-m", "dynctl_agent"]) as other, subprocess.Popen(sleep) as none:
+            self.assertEqual([standby._is_agent(p) for p in (other.pid, none.pid, os.getpid())], [True, False, False])
+            other.kill()
+            none.kill()
+        self.assertFalse(standby._is_agent(other.pid))
