@@ -62,6 +62,8 @@ type overview struct {
 	agent   *state.Agent
 	// disk is what the reconciler finds of a disk that is full; empty: it is not.
 	disk string
+	// failure is why no agent stays; empty: one does, or nobody says so.
+	failure string
 	// ray is what somebody should look at in the Ray cluster; empty: nothing.
 	ray string
 	// details: the objects were asked for by name.
@@ -74,8 +76,8 @@ func (a *app) overview(ctx context.Context, c *kv.Client) (*overview, error) {
 	if c, ok := doctor.Disk(ctx, c); ok && c.Reason == actors.CondStoreFull {
 		v.disk = c.Reason + ": " + c.Text
 	}
-	if lease, err := c.GetLeader(ctx); err == nil && lease.RayNotice != nil { // without a leader there is nobody who says so
-		v.ray = lease.RayNotice.String()
+	if lease, err := c.GetLeader(ctx); err == nil { // without a leader there is nobody who says so
+		v.told(lease)
 	}
 	var err error
 	if v.servers, err = a.objects(ctx, c, state.KindServer); err != nil {
@@ -94,6 +96,16 @@ func (a *app) overview(ctx context.Context, c *kv.Client) (*overview, error) {
 		return nil, exit.Stored(err)
 	}
 	return v, nil
+}
+
+// told takes what the reconciler that leads says of the Ray cluster.
+func (v *overview) told(lease kv.Lease) {
+	if f := lease.AgentFailure; f != nil {
+		v.failure = actors.FailureReason(*f) + ": " + f.String()
+	}
+	if lease.RayNotice != nil {
+		v.ray = lease.RayNotice.String()
+	}
 }
 
 // narrow keeps the objects that are named.
@@ -131,6 +143,9 @@ type statusInfo struct {
 	// Disk is what keeps the store from being written to, or soon will: a reason and a
 	// text; absent where nothing does.
 	Disk string `json:"disk,omitempty"`
+	// AgentFailure is why no agent stays, and so nothing starts or heals: a reason, a line
+	// and what to do; absent while one does.
+	AgentFailure string `json:"agentFailure,omitempty"`
 	// Ray is what somebody should look at in the Ray cluster while an agent is there: a
 	// reason, a line and what to do.
 	Ray string `json:"ray,omitempty"`
@@ -160,7 +175,7 @@ type agentInfo struct {
 }
 
 func (v *overview) info() statusInfo {
-	info := statusInfo{Servers: []summary{}, Models: []summary{}, Disk: v.disk, Ray: v.ray}
+	info := statusInfo{Servers: []summary{}, Models: []summary{}, Disk: v.disk, AgentFailure: v.failure, Ray: v.ray}
 	for _, o := range v.servers {
 		info.Servers = append(info.Servers, v.summary(o))
 	}

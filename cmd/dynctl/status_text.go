@@ -16,6 +16,9 @@ func (v *overview) lines(p palette, width int) []string {
 	if v.disk != "" {
 		lines = append(fold(p.bad(v.disk), width), "")
 	}
+	if v.failure != "" {
+		lines = append(append(lines, fold(p.bad(v.failure), width)...), "")
+	}
 	if v.ray != "" {
 		lines = append(append(lines, fold(p.warn(v.ray), width)...), "")
 	}
