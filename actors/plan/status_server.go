@@ -97,7 +97,7 @@ func (r *round) serverConditions(c *conditions, s *server) {
 		c.set(state.CondUpToDate, state.StatusFalse, actors.CondDeletionHeld, s.heldMessage)
 	} else if s.Deleted != nil && len(s.models) > 0 {
 		c.set(state.CondUpToDate, state.StatusFalse, actors.CondDeletionHeld,
-			fmt.Sprintf("it was deleted and still has %d models; delete them, or write the server again", len(s.models)))
+			fmt.Sprintf("it was deleted, and models of it are left (%d); delete them, or write the server again", len(s.models)))
 	} else if s.SpecMissing && s.Deleted == nil {
 		c.set(state.CondUpToDate, state.StatusFalse, actors.CondSpecMissing, missingMessage(s.Accepted))
 	} else if r.in.StoreFull != "" {

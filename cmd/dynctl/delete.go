@@ -173,11 +173,15 @@ func (d *deleter) delete(ctx context.Context, refs []ref, declared []state.Key) 
 		return cmp.Or(cmp.Compare(x.Kind, y.Kind), x.Compare(y))
 	})
 	for _, key := range keys {
+		kept, err := d.keptFor(ctx, key, keys)
+		if err != nil {
+			return err
+		}
 		said, err := d.one(ctx, key)
 		if err != nil {
 			return err
 		}
-		if d.dryRun {
+		if said += kept; d.dryRun {
 			said += " (dry run)"
 		}
 		fmt.Fprintf(d.out, "%s %s\n", refOf(key), said)
@@ -262,4 +266,31 @@ set the models again.`,
 			})
 		},
 	}
+}
+
+// keptFor says for which models a server goes on to run although it is deleted; empty: for
+// none but those that are deleted with it.
+func (d *deleter) keptFor(ctx context.Context, server state.Key, deleted []state.Key) (string, error) {
+	if server.Kind != state.KindServer {
+		return "", nil
+	}
+	specs, err := d.client.ListSpecs(ctx)
+	if err != nil {
+		return "", exit.Stored(err)
+	}
+	var models []string
+	for _, e := range specs {
+		key, err := state.ParseKey(e.Key)
+		if err == nil && !e.Deleted && key.Kind == state.KindModel && key.Server == server.Server && !slices.Contains(deleted, key) {
+			models = append(models, refOf(key).String())
+		}
+	}
+	if len(models) == 0 {
+		return "", nil
+	}
+	const shown = 3
+	if more := len(models) - shown; more > 0 {
+		models = append(models[:shown], fmt.Sprintf("%d more", more))
+	}
+	return "; it runs until these are deleted too: " + strings.Join(models, ", "), nil
 }
