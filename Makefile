@@ -285,6 +285,10 @@ smoke-vllm: build examples $(VLLM_STAMP) $(VLLM_MODEL)/model.safetensors ## Serv
 smoke-redis: venv build examples redis ## Ray with its tables on Redis: its GCS killed and back, and nobody notices (a minute)
 	@$(GO) test -count=1 -tags 'integration redis' -timeout 10m -run TestGCSFaultTolerance -v ./integration/
 
+.PHONY: partition
+partition: venv build examples ## Cut a node off from all others, with everything alive on both sides: needs root and iproute2 (two minutes)
+	@$(GO) test -count=1 -tags 'integration netns' -timeout 10m -run TestHealPartition -v ./integration/
+
 .PHONY: redis
 redis: ## Install redis-server with apt, for smoke-redis
 	@command -v redis-server >/dev/null && exit 0; \

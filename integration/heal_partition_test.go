@@ -1,4 +1,4 @@
-//go:build integration
+//go:build integration && netns
 
 package integration
 
@@ -29,7 +29,7 @@ type distant struct {
 func newDistant(t *testing.T) *distant {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Fatal("a network of its own takes root: run `sudo -E make test-integration RUN=TestHealPartition`")
+		t.Fatal("a network of its own takes root: run `sudo -E make partition`")
 	}
 	n := os.Getpid() % 60000
 	d := &distant{
