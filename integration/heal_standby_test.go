@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,17 +21,68 @@ func (e *Env) AwaitStandby(t *testing.T) {
 	})
 }
 
-// awaitSuccessor waits until the agent that stood by is in charge and synced.
+// standbyJob is the one job that stands by beside the agent in charge.
+func (e *Env) standbyJob(t *testing.T, acting state.Agent) (id string) {
+	t.Helper()
+	e.AwaitStandby(t)
+	Eventually(t, backIn, "one job stands by", func() bool {
+		var jobs []struct {
+			ID       string            `json:"submission_id"`
+			Status   string            `json:"status"`
+			Metadata map[string]string `json:"metadata"`
+		}
+		_, text := get(t, e.Stack.DashboardURL()+"/api/jobs/")
+		if json.Unmarshal([]byte(text), &jobs) != nil {
+			return false
+		}
+		found := 0
+		for _, j := range jobs {
+			// One that has taken over was submitted as a standby too.
+			if j.Status == "RUNNING" && j.Metadata["dynctl/standby"] != "" && j.ID != acting.Job {
+				id, found = j.ID, found+1
+			}
+		}
+		return found == 1
+	})
+	return id
+}
+
+// takeover is when the agent of a job had taken the key and when it had rebuilt its view,
+// by its own log; zero: it does not say so.
+func (e *Env) takeover(t *testing.T, job string) (taken, synced time.Time) {
+	t.Helper()
+	var log struct{ Logs string }
+	_, text := get(t, e.Stack.DashboardURL()+"/api/jobs/"+job+"/logs")
+	if err := json.Unmarshal([]byte(text), &log); err != nil {
+		t.Errorf("the log of %s: %v: %.200s", job, err, text)
+	}
+	for line := range strings.Lines(log.Logs) {
+		var said struct {
+			Time time.Time
+			Msg  string
+		}
+		switch err := json.Unmarshal([]byte(line), &said); {
+		case err != nil: // Ray's own lines
+		case said.Msg == "taking over":
+			taken = said.Time
+		case said.Msg == "in charge":
+			synced = said.Time
+		}
+	}
+	return taken, synced
+}
+
+// awaitSuccessor waits until another agent is in charge and synced.
 func (e *Env) awaitSuccessor(t *testing.T, of state.Agent) (next state.Agent) {
 	t.Helper()
-	Eventually(t, backIn, "the standby agent is in charge", func() bool {
+	Eventually(t, backIn, "a successor is in charge", func() bool {
 		next = e.Agent(t)
 		return next.Incarnation > of.Incarnation && next.Synced
 	})
 	return next
 }
 
-// TestHealAgentWithStandby: the agent that stands by takes over at once when the one in
+// TestHealAgentWithStandby: the very agent that stands by takes over at once when the one in
 // charge is killed, and soon when it hangs; another one stands by then. What was paused
 // does nothing when it goes on.
 func TestHealAgentWithStandby(t *testing.T) {
@@ -39,8 +91,8 @@ func TestHealAgentWithStandby(t *testing.T) {
 	s.Wait("m", "Ready", readyIn)
 	tr := s.Traffic("m")
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGKILL} {
-		s.Env.AwaitStandby(t)
 		was := s.Env.Agent(t)
+		waiting := s.Env.standbyJob(t, was)
 		unit := s.UnitsOf("m", "")[0].Unit
 		victim := s.Observed(unit).Actors[0]
 		begun := time.Now()
@@ -51,11 +103,14 @@ func TestHealAgentWithStandby(t *testing.T) {
 		if sig == syscall.SIGSTOP {
 			_ = syscall.Kill(was.PID, syscall.SIGCONT) // it may have been ended meanwhile
 		}
-		if next.PID == was.PID || next.Job == was.Job || next.Job == "" {
-			t.Errorf("after %s job %q (pid %d) is in charge, before it was %q (%d)", sig, next.Job, next.PID, was.Job, was.PID)
+		if next.Job != waiting || next.PID == was.PID {
+			t.Errorf("after %s job %q (pid %d) is in charge, before it was %q (%d), and %q stood by", sig, next.Job, next.PID, was.Job, was.PID, waiting)
 		}
 		again := s.AwaitAttempt(unit, victim.Name, victim.Attempt+1, backIn)
 		t.Logf("measured: %s of the agent and of a worker to the worker's next exec: %s", sig, again.StartedAt.Sub(begun).Round(10*time.Millisecond))
+		taken, synced := s.Env.takeover(t, next.Job)
+		t.Logf("measured: %s of the agent to the key taken: %s, and its view rebuilt: %s", sig,
+			taken.Sub(begun).Round(time.Millisecond), synced.Sub(begun).Round(time.Millisecond))
 		s.Wait("m", "Ready", readyIn)
 		Eventually(t, backIn, "the one before is gone", func() bool { return syscall.Kill(was.PID, 0) != nil })
 	}
