@@ -25,7 +25,6 @@ func TestLive(t *testing.T) {
 	s.eventually("the definitions are served", func() error { _, err := s.try("kubectl", "get", "rayclusters,rayservices", "-A"); return err })
 	s.must("helm", "install", "dynctl", root+"/deploy/helm/dynctl", "-n", "ml", "--set", "ray.cluster=prod,ray.auth.mode=token")
 	s.must("kubectl", "-n", "ml", "create", "-f", s.file("raycluster.yaml", page(t, "raycluster.yaml")))
-	s.must("kubectl", "-n", "ml", "create", "secret", "generic", "prod", "--from-literal=auth_token=wrong")
 	port, err := strconv.Atoi(freePort(t))
 	if err != nil {
 		t.Fatal(err)
@@ -60,6 +59,8 @@ func (l *live) served(t *testing.T) {
 	l.pod.declare(l.port)
 	h := l.startHead("first", "one")
 	l.place(h)
+	l.pod.says("503", "RayTokenMissing", "Secret ml/prod")
+	l.must("kubectl", "-n", "ml", "create", "secret", "generic", "prod", "--from-literal=auth_token=wrong")
 	l.pod.says("503", "RayTokenRefused", "Secret ml/prod")
 	l.merge("secret/prod", "", `{"stringData": {"auth_token": "one"}}`)
 	began := time.Now()

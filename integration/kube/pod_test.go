@@ -89,14 +89,19 @@ func (p *pod) end() {
 	<-p.done
 }
 
-// says waits until /readyz tells a reason, with words.
+// says waits until /readyz tells a reason, with words, and dynctl status the reasons of the
+// Ray cluster that are among them.
 func (p *pod) says(words ...string) {
 	p.s.t.Helper()
 	p.s.eventually(strings.Join(words, ", "), func() error {
 		text, err := p.readyz()
+		status, bad := p.try("", "status")
 		for _, w := range words {
 			if !strings.Contains(text, w) {
 				return errors.Join(fmt.Errorf("no %q in %q", w, text), err)
+			}
+			if strings.HasPrefix(w, "Ray") && !strings.Contains(status, w+": ") {
+				return errors.Join(fmt.Errorf("no %q in %q", w, status), bad)
 			}
 		}
 		return nil
@@ -116,14 +121,24 @@ func (p *pod) readyz() (string, error) {
 // dynctl runs it and wants it to work.
 func (p *pod) dynctl(stdin string, args ...string) string {
 	p.s.t.Helper()
+	out, err := p.try(stdin, args...)
+	if err != nil {
+		p.s.t.Fatalf("%v\n%s", err, out)
+	}
+	return out
+}
+
+// try runs dynctl.
+func (p *pod) try(stdin string, args ...string) (string, error) {
+	p.s.t.Helper()
 	cmd := exec.Command(program(p.s.t, "dynctl"), args...)
 	cmd.Env, cmd.Stdin = p.env, strings.NewReader(stdin)
 	var out, bad bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &bad
 	if err := cmd.Run(); err != nil {
-		p.s.t.Fatalf("dynctl %s: %v\n%s%s", strings.Join(args, " "), err, out.String(), bad.String())
+		return out.String(), fmt.Errorf("dynctl %s: %w: %s", strings.Join(args, " "), err, bad.String())
 	}
-	return out.String()
+	return out.String(), nil
 }
 
 // declare sets the server on a port, with one model of two mockers.
