@@ -193,7 +193,7 @@ func TestBigValidSpecs(t *testing.T) {
 	labels := many(200_000, `,"label-%d":"v"`)
 	for name, text := range map[string]string{
 		"engineArgs":          modelJSON + `,"engineArgs":{"a":1` + many(500_000, `,"x%d":1`) + "}}}",
-		"one argument":        modelJSON + `,"engineArgs":{"a":"` + strings.Repeat("x", 500_000) + `"}}}`,
+		"one argument":        modelJSON + `,"engineArgs":{"a":"` + strings.Repeat("x", 130_000) + `"}}}`,
 		"arguments of roles":  modelJSON + `,"mode":"disagg","engineArgs":{"a":1` + many(160_000, `,"x%d":1`) + `},"prefill":{"engineArgs":{"a":1` + many(160_000, `,"x%d":1`) + `}},"decode":{"engineArgs":{"a":1` + many(160_000, `,"x%d":1`) + "}}}}",
 		"env":                 modelJSON + `,"env":{"a":"1"` + many(500_000, `,"E%d":"1"`) + "}}}",
 		"dynamoArgs":          modelJSON + `,"dynamoArgs":{"a":1` + many(500_000, `,"x%d":1`) + "}}}",
