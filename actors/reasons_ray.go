@@ -37,3 +37,6 @@ const (
 
 // FailureReason is the constant reason why no agent stays.
 func FailureReason(f state.AgentFailure) string { return cmp.Or(f.Reason, WaitAgentFailing) }
+
+// FailureText is that reason with what there is to say of it.
+func FailureText(f state.AgentFailure) string { return FailureReason(f) + ": " + f.String() }

@@ -16,7 +16,7 @@ import (
 // at is found once, before anything else: entries are compared with those of the call before,
 // in their order, and of statuses the caller says which may be others. These, and what did
 // not rest, are collected, judged and put into the lists anew. Where that is not known, where
-// an object is gone or very many are new, all are looked at: both ways come to the same,
+// an object is gone or very many models are new, all are looked at: both ways come to the same,
 // which the tests compare.
 
 // before is what the last call was given and came to.
@@ -36,7 +36,7 @@ type before struct {
 // Looked is at how many models the last call looked.
 func (m *Memo) Looked() int { return m.before.looked }
 
-// newAtOnce is how many objects may be new for the lists to be patched: each moves what
+// newAtOnce is how many models may be new for the lists to be patched: each moves what
 // comes after it.
 const newAtOnce = 64
 
@@ -96,7 +96,7 @@ func (a *accepter) changedSince(was *before) map[state.Key]bool {
 		if _, stored := a.in.Statuses[k]; !stored && a.entryOf(k) == nil {
 			return nil // it is gone
 		}
-		if _, there := slices.BinarySearchFunc(was.models, k, compareToKey); !there {
+		if _, there := slices.BinarySearchFunc(was.models, k, compareToKey); !there && k.Kind == state.KindModel {
 			come++
 		}
 	}

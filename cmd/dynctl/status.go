@@ -101,7 +101,7 @@ func (a *app) overview(ctx context.Context, c *kv.Client) (*overview, error) {
 // told takes what the reconciler that leads says of the Ray cluster.
 func (v *overview) told(lease kv.Lease) {
 	if f := lease.AgentFailure; f != nil {
-		v.failure = actors.FailureReason(*f) + ": " + f.String()
+		v.failure = actors.FailureText(*f)
 	}
 	if lease.RayNotice != nil {
 		v.ray = lease.RayNotice.String()

@@ -136,10 +136,10 @@ func (w *world) hangRaylet(ctx context.Context) (string, error) {
 	w.setHung(false)
 	time.Sleep(time.Duration(w.rnd.IntN(5000)) * time.Millisecond)
 	all, err := local.WithDescendants(victim.pid)
+	wake(stopped)
 	if err != nil {
 		return "", err
 	}
-	wake(stopped)
 	w.requireEnded(victim.pid, append(all, stopped...))
 	return fmt.Sprintf("with %d actors, alone %v, taken for dead after %.1f s", victim.lost, alone, took.Seconds()), w.replaceRaylet(ctx)
 }
@@ -171,10 +171,10 @@ func stopNode(raylet int, alone bool) (stopped []int, err error) {
 		return nil, err
 	}
 	stopped = []int{raylet}
+	if alone {
+		return stopped, nil
+	}
 	for range 2 { // what was started while the rest was being stopped
-		if alone {
-			break
-		}
 		all, err := local.WithDescendants(raylet)
 		if err != nil {
 			wake(stopped)

@@ -109,9 +109,9 @@ func (a *App) standsBy() bool {
 func checkAgent(a *App, s *snapshot) check {
 	if s != nil && !a.standsBy() {
 		if f := s.input.AgentFailure; f != nil && f.Up {
-			return check{State: checkDegraded, Text: actors.FailureReason(*f) + ": " + f.String(), Reason: actors.FailureReason(*f)}
+			return check{State: checkDegraded, Text: actors.FailureText(*f), Reason: actors.FailureReason(*f)}
 		} else if f != nil {
-			return check{State: checkFailed, Text: actors.FailureReason(*f) + ": " + f.String(), Reason: actors.FailureReason(*f)}
+			return check{State: checkFailed, Text: actors.FailureText(*f), Reason: actors.FailureReason(*f)}
 		}
 	}
 	if s == nil || s.input.Observed.Synced || a.standsBy() {
