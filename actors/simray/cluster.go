@@ -173,6 +173,9 @@ func (c *Cluster) handle(m jetstream.Msg) {
 		g := gate{c.cfg.StoreID, c.charge.agent.Session, c.charge.epoch()}
 		reason = g.refusal(cmd, meta.Timestamp, time.Now())
 	}
+	if c.cfg.Heard != nil {
+		c.cfg.Heard(Heard{Sequence: meta.Sequence.Stream, Verb: cmd.verb, Unit: cmd.key, Epoch: cmd.epoch, Refused: reason})
+	}
 	if reason != "" {
 		c.refused[reason]++
 		c.log.Warn("simray: refused", "reason", reason, "verb", cmd.verb, "unit", cmd.key, "epoch", cmd.epoch, "err", err)

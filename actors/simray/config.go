@@ -41,6 +41,18 @@ type Config struct {
 	Host string
 	// Log is told what is refused and what fails; nil: nobody is.
 	Log *slog.Logger
+	// Heard is told of every command that is read, in that order, before it is carried out,
+	// by one goroutine; nil: nobody is.
+	Heard func(Heard)
+}
+
+// Heard is one delivery of a command.
+type Heard struct {
+	Sequence uint64 // in the stream
+	Verb     string
+	Unit     state.UnitKey
+	Epoch    uint64
+	Refused  string // why it is not carried out, as [RefusedEpoch]; empty: it is
 }
 
 // Delays are how long the steps of a unit take. The zero value takes no time.

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/actors/simray"
-	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -27,6 +25,7 @@ type trioStore struct {
 	client *kv.Client
 	sim    *simray.Cluster
 	both   []*program
+	heard  heard
 	acked  acked
 	failed int // puts that were not acknowledged
 }
@@ -61,7 +60,7 @@ func newTrioStore(t *testing.T, models int) *trioStore {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.sim, err = simray.Start(t.Context(), simray.Config{JetStream: s.connect(), Etcd: etcd.Client, StoreID: id, Nodes: simray.Fleet(2+models/8, 8, 64)})
+	s.sim, err = simray.Start(t.Context(), simray.Config{JetStream: s.connect(), Etcd: etcd.Client, StoreID: id, Nodes: simray.Fleet(2+models/8, 8, 64), Heard: s.heard.add})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,48 +218,4 @@ func (s *trioStore) behind() (out []string) {
 		}
 	}
 	return out
-}
-
-// onceEach fails if something was executed twice, or a command of an older epoch was carried
-// out after one of a newer.
-func (s *trioStore) onceEach() {
-	s.t.Helper()
-	units, err := s.sim.Units()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, u := range units {
-		for _, a := range u.Actors {
-			if a.Attempt > 1 {
-				s.t.Errorf("%s was executed %d times", u.Unit, a.Attempt)
-			}
-		}
-	}
-	var epochs []uint64
-	late, starts := 0, 0
-	var highest uint64
-	for e, err := range events.Tail(s.t.Context(), s.js, events.TailOptions{FromSeq: 1}) {
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		switch e.Type {
-		case events.TypeStart:
-			starts++
-			if e.Data.Epoch < highest {
-				late++
-			}
-			highest = max(highest, e.Data.Epoch)
-		case events.TypeLeaderElected:
-			epochs = append(epochs, e.Data.Epoch)
-		}
-	}
-	refused, err := s.sim.Refused()
-	if err != nil || refused[simray.RefusedEpoch] != late {
-		s.t.Errorf("%d commands came late, refused %v, %v", late, refused, err)
-	}
-	slices.Sort(epochs)
-	if twice := len(epochs) - len(slices.Compact(slices.Clone(epochs))); twice > 0 {
-		s.t.Errorf("epochs %v: %d were led twice", epochs, twice)
-	}
-	s.t.Logf("%d starts of %d units over epochs %v; %d came late and were refused", starts, len(units), epochs, late)
 }
