@@ -51,14 +51,18 @@ func Processes(tempDir string) ([]Process, error) {
 		if err != nil || pid == os.Getpid() || !belongs(pid, tempDir) {
 			continue
 		}
-		line, err := os.ReadFile(procPath(pid, "cmdline"))
-		if err != nil {
-			continue
+		if p, err := ProcessOf(pid); err == nil {
+			out = append(out, p)
 		}
-		text := strings.TrimSpace(string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
-		out = append(out, Process{PID: pid, Command: text})
 	}
 	return out, nil
+}
+
+// ProcessOf is the process with that pid. Errors are those of reading /proc.
+func ProcessOf(pid int) (Process, error) {
+	line, err := os.ReadFile(procPath(pid, "cmdline"))
+	text := strings.TrimSpace(string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+	return Process{PID: pid, Command: text}, err
 }
 
 func procPath(pid int, name string) string {

@@ -140,7 +140,7 @@ func (w *world) hangRaylet(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w.requireEnded(victim.pid, append(all, stopped...))
+	w.requireEnded(victim.pid, append(stopped, all...))
 	return fmt.Sprintf("with %d actors, alone %v, taken for dead after %.1f s", victim.lost, alone, took.Seconds()), w.replaceRaylet(ctx)
 }
 
@@ -199,18 +199,37 @@ func wake(pids []int) {
 // endTime is what is left of a node that Ray took for dead has to end in once it wakes.
 const endTime = 30 * time.Second
 
-// requireEnded wants all to end but the raylet: nothing of ours is in it, and a machine that
-// is busy lets it take its time.
+// requireEnded wants all to end but what is Ray's own: nothing of ours is in it, and a machine
+// that is busy lets it take its time.
 func (w *world) requireEnded(raylet int, pids []int) {
 	defer func() { _ = kill(raylet, syscall.SIGKILL) }() // so that it is picked no more
-	var left []int
-	for began := time.Now(); time.Since(began) < endTime; time.Sleep(pollPeriod) {
-		left = slices.DeleteFunc(slices.Clone(pids), func(pid int) bool { return pid == raylet || !local.Alive(pid) })
+	slices.Sort(pids)
+	pids = slices.Compact(pids)
+	for began := time.Now(); ; time.Sleep(pollPeriod) {
+		left := oursOf(pids)
 		if len(left) == 0 {
 			return
 		}
+		if time.Since(began) > endTime {
+			w.problem("of a node that was taken for dead this lives %s after it woke: %v", endTime, left)
+			return
+		}
 	}
-	w.problem("of a node that was taken for dead %v live %s after it woke", left, endTime)
+}
+
+// raysOwn are the programs that Ray runs on a node for itself; the last two end once the
+// first has.
+var raysOwn = []string{"/raylet/raylet ", "/dashboard/agent.py ", "/runtime_env/agent/main.py "}
+
+// oursOf are those that live and run something for somebody.
+func oursOf(pids []int) (out []local.Process) {
+	for _, pid := range pids {
+		p, err := local.ProcessOf(pid)
+		if err == nil && local.Alive(pid) && !slices.ContainsFunc(raysOwn, func(program string) bool { return strings.Contains(p.Command, program) }) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // takenForDead reports whether the agent says so of a node.
