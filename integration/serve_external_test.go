@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,13 +14,15 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"dynctl/state/kv/tlstest"
 )
 
 // TestExternalEtcdAndNATS: with both external, the infra unit is a frontend alone,
 // and the addresses reach the processes as they are written.
 func TestExternalEtcdAndNATS(t *testing.T) {
 	e := Shared(t)
-	etcd := e.etcdServer(t)
+	etcd := e.etcdServer(t, "http")
 	nats := e.natsServer(t, freePorts(t, 1)[0])
 	client := clientOf(t, etcd, "", "")
 
@@ -55,21 +58,25 @@ func TestExternalEtcdAndNATS(t *testing.T) {
 }
 
 // etcdServer is the address of an etcd that dynctl knows nothing of.
-func (e *Env) etcdServer(t *testing.T) string {
+func (e *Env) etcdServer(t *testing.T, scheme string, more ...string) string {
 	t.Helper()
 	ports := freePorts(t, 2)
-	etcd, peer := fmt.Sprintf("http://127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1])
-	e.spawn(t, "etcd", "--data-dir", t.TempDir(), "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
+	etcd, peer := fmt.Sprintf("%s://127.0.0.1:%d", scheme, ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	e.spawn(t, "etcd", append([]string{"--data-dir", t.TempDir(), "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default=" + peer}, more...)...)
 	accepts(t, ports[0])
 	return etcd
 }
 
 func clientOf(t *testing.T, etcd, user, password string) *clientv3.Client {
 	t.Helper()
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{etcd}, Username: user, Password: password, DialTimeout: 20 * time.Second, Logger: zap.NewNop(),
-	})
+	return clientWith(t, clientv3.Config{Endpoints: []string{etcd}, Username: user, Password: password})
+}
+
+func clientWith(t *testing.T, c clientv3.Config) *clientv3.Client {
+	t.Helper()
+	c.DialTimeout, c.Logger = 20*time.Second, zap.NewNop()
+	client, err := clientv3.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +88,7 @@ func clientOf(t *testing.T, etcd, user, password string) *clientv3.Client {
 // etcd of somebody's own let the reconciler in, too, as a user with no more than Dynamo's keys.
 func TestExternalEtcdWithAPassword(t *testing.T) {
 	e := Shared(t)
-	etcd := e.etcdServer(t)
+	etcd := e.etcdServer(t, "http")
 	const user, password = "dynamo", "a secret of the etcd that is not ours"
 	root := clientOf(t, etcd, "", "")
 	_, a := root.UserAdd(t.Context(), "root", "of the owner")
@@ -97,19 +104,46 @@ func TestExternalEtcdWithAPassword(t *testing.T) {
 
 	s := e.NewServer(t, fmt.Sprintf("etcd: {endpoint: %q}", etcd), "dynamoNamespace: asked",
 		fmt.Sprintf("env: {ETCD_AUTH_USERNAME: %q, ETCD_AUTH_PASSWORD: %q}", user, password))
+	s.healsWith(clientOf(t, etcd, user, password))
+}
+
+// healsWith has a worker killed, and wants its lease revoked in that etcd and requests
+// answered again.
+func (s *Server) healsWith(etcd *clientv3.Client) {
+	s.t.Helper()
 	s.Set(s.Mocker("plain", 1))
 	s.Wait("plain", "Ready", readyIn)
 	worker := s.Workers("plain", "")[0]
 	if err := syscall.Kill(worker.ChildPID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	known := clientOf(t, etcd, user, password)
-	Eventually(t, 20*time.Second, "the lease of the dead worker is revoked", func() bool {
-		left, err := known.TimeToLive(t.Context(), clientv3.LeaseID(worker.Lease))
+	Eventually(s.t, 20*time.Second, "the lease of the dead worker is revoked", func() bool {
+		left, err := etcd.TimeToLive(s.t.Context(), clientv3.LeaseID(worker.Lease))
 		return err == nil && left.TTL < 0
 	})
 	s.Wait("plain", "Ready", readyIn)
 	s.Chat("plain", "hello", 4)
+}
+
+// TestExternalEtcdWithCertificates: the same for one that speaks TLS, is known to an authority
+// of its own, and asks for a certificate.
+func TestExternalEtcdWithCertificates(t *testing.T) {
+	e := Shared(t)
+	ca := tlstest.New(t)
+	files := ca.NewFiles(t.TempDir())
+	cert, key := ca.Issue(1, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	ca.Write(files, cert, key)
+	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	etcd := e.etcdServer(t, "https", "--cert-file", files.Cert, "--key-file", files.Key, "--trusted-ca-file", files.CA, "--client-cert-auth")
+	s := e.NewServer(t, fmt.Sprintf("etcd: {endpoint: %q}", etcd), "dynamoNamespace: certified",
+		fmt.Sprintf("env: {ETCD_AUTH_CA: %q, ETCD_AUTH_CLIENT_CERT: %q, ETCD_AUTH_CLIENT_KEY: %q}", ca.PEM, cert, key))
+	trusts := &tls.Config{RootCAs: ca.Pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	s.healsWith(clientWith(t, clientv3.Config{Endpoints: []string{etcd}, TLS: trusts}))
+	s.Delete("model/plain")
+	s.Wait("plain", "deleted", time.Minute)
 }
 
 func keysIn(t *testing.T, client *clientv3.Client, prefix string) []string {

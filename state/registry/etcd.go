@@ -26,6 +26,13 @@ type etcdStore struct {
 
 func dialEtcd(endpoint string, login func(context.Context) (Login, error)) (store, error) {
 	who := &identity{login: login}
+	options := []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+		MinConnectTimeout: time.Second,
+	}), grpc.WithChainUnaryInterceptor(who.intercept, failFast), grpc.WithPerRPCCredentials(who)}
+	if overTLS(endpoint) {
+		options = append(options, grpc.WithTransportCredentials(newTrust(login)))
+	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:            strings.Split(endpoint, ","),
 		DialKeepAliveTime:    5 * time.Second, // the least that etcd allows
@@ -33,11 +40,8 @@ func dialEtcd(endpoint string, login func(context.Context) (Login, error)) (stor
 		PermitWithoutStream:  true,
 		// The watcher tries again by itself, and wants the reason at once.
 		MaxUnaryRetries: 1,
-		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
-			MinConnectTimeout: time.Second,
-		}), grpc.WithChainUnaryInterceptor(who.intercept, failFast), grpc.WithPerRPCCredentials(who)},
-		Logger: zap.NewNop(),
+		DialOptions:     options,
+		Logger:          zap.NewNop(),
 	})
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -24,9 +25,18 @@ type realEtcd struct {
 	binary, data string
 	client, peer int
 	cmd          *exec.Cmd
+	tls          []string    // its flags; none: it speaks none
+	trusts       *tls.Config // of the test's own clients
 }
 
 func startEtcd(t *testing.T) *realEtcd {
+	t.Helper()
+	e := newEtcd(t)
+	e.start()
+	return e
+}
+
+func newEtcd(t *testing.T) *realEtcd {
 	t.Helper()
 	binary, err := filepath.Abs("../../bin/etcd")
 	if err != nil {
@@ -36,8 +46,6 @@ func startEtcd(t *testing.T) *realEtcd {
 		t.Fatalf("no etcd to test with (%v): run `make bin/etcd`", err)
 	}
 	e := &realEtcd{t: t, binary: binary, data: t.TempDir(), client: freePort(t), peer: freePort(t)}
-	e.start()
-	t.Cleanup(e.kill)
 	return e
 }
 
@@ -51,17 +59,23 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func (e *realEtcd) url() string { return fmt.Sprintf("http://127.0.0.1:%d", e.client) }
+func (e *realEtcd) url() string {
+	if len(e.tls) > 0 {
+		return fmt.Sprintf("https://127.0.0.1:%d", e.client)
+	}
+	return fmt.Sprintf("http://127.0.0.1:%d", e.client)
+}
 
 func (e *realEtcd) start() {
 	e.t.Helper()
 	peer := fmt.Sprintf("http://127.0.0.1:%d", e.peer)
-	e.cmd = exec.Command(e.binary, "--listen-client-urls", e.url(), "--advertise-client-urls", e.url(),
+	e.cmd = exec.Command(e.binary, append([]string{"--listen-client-urls", e.url(), "--advertise-client-urls", e.url(),
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-		"--initial-cluster", "default="+peer, "--data-dir", e.data, "--log-level", "error")
+		"--initial-cluster", "default=" + peer, "--data-dir", e.data, "--log-level", "error"}, e.tls...)...)
 	if err := e.cmd.Start(); err != nil {
 		e.t.Fatal(err)
 	}
+	e.t.Cleanup(e.kill)
 }
 
 func (e *realEtcd) kill() {
@@ -74,7 +88,7 @@ func (e *realEtcd) dial() *clientv3.Client { return e.dialAs("", "") }
 func (e *realEtcd) dialAs(user, password string) *clientv3.Client {
 	e.t.Helper()
 	c, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{e.url()}, DialTimeout: 20 * time.Second, Logger: zap.NewNop(), Username: user, Password: password,
+		Endpoints: []string{e.url()}, DialTimeout: 20 * time.Second, Logger: zap.NewNop(), Username: user, Password: password, TLS: e.trusts,
 	})
 	if err != nil {
 		e.t.Fatal(err)

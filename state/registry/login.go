@@ -11,8 +11,12 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Login is how an etcd lets us in.
-type Login struct{ User, Password string }
+// Login is how an etcd lets us in: by a password, a certificate, or both.
+type Login struct {
+	User, Password string
+	// CA proves the etcd, Cert and Key prove us; PEM.
+	CA, Cert, Key string
+}
 
 // errNotLetIn: an etcd asks who we are, and there is no answer that it takes.
 var errNotLetIn = errors.New("it asks for a user and a password")
@@ -53,6 +57,9 @@ func (i *identity) intercept(ctx context.Context, method string, req, reply any,
 func (i *identity) logIn(ctx context.Context, cc *grpc.ClientConn) error {
 	i.token.Store(nil)
 	l, err := i.login(ctx)
+	if err == nil && l.User == "" {
+		err = ErrNoLogin
+	}
 	if err != nil {
 		return err
 	}

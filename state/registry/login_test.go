@@ -32,7 +32,7 @@ func TestAnEtcdThatAsksWhoWeAre(t *testing.T) {
 	asked := make(chan string, 100)
 	r := New(Config{UnknownAfter: 20 * time.Second, Login: func(_ context.Context, server string) (Login, error) {
 		asked <- server
-		return Login{"root", "secret"}, nil
+		return Login{User: "root", Password: "secret"}, nil
 	}})
 	defer r.Close()
 	r.Set(map[string]string{"default": e.url()})
@@ -68,7 +68,7 @@ func TestAnEtcdThatDoesNotKnowUs(t *testing.T) {
 	closeEtcd(t, e, "secret")
 	for want, login := range map[string]func(context.Context, string) (Login, error){
 		ErrNoLogin.Error():      nil,
-		"authentication failed": func(context.Context, string) (Login, error) { return Login{"root", "wrong"}, nil },
+		"authentication failed": func(context.Context, string) (Login, error) { return Login{User: "root", Password: "wrong"}, nil },
 		"no agent answers":      func(context.Context, string) (Login, error) { return Login{}, errors.New("no agent answers") },
 	} {
 		r := New(Config{Login: login})

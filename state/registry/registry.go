@@ -33,8 +33,9 @@ type Config struct {
 	// OnResync is called when registrations have to be listed again, with one of the
 	// Resync constants; nil: nobody is told. It must not block.
 	OnResync func(cause string)
-	// Login is asked when the etcd of a server wants to know who we are; nil: we have
-	// nothing to say. It is called from several goroutines, at most once a request.
+	// Login is asked when the etcd of a server wants to know who we are, and at every
+	// connection over TLS; nil: we have nothing to say. It is called from several goroutines,
+	// at most once a request or connection.
 	Login func(ctx context.Context, server string) (Login, error)
 }
 

@@ -13,6 +13,8 @@ from dynctl_agent.job.units import ActorView, UnitView
 from .cluster import STORE
 from .test_access import infra
 
+CERTIFICATES = {"ETCD_AUTH_CA": "a", "ETCD_AUTH_CLIENT_CERT": "c", "ETCD_AUTH_CLIENT_KEY": "k"}
+
 
 class Frontends(unittest.IsolatedAsyncioTestCase):
     async def test_an_etcd_that_is_not_ours(self):
@@ -21,6 +23,12 @@ class Frontends(unittest.IsolatedAsyncioTestCase):
         for env, want in (
             ({"ETCD_AUTH_USERNAME": "u", "ETCD_AUTH_PASSWORD": "p"}, {"user": "u", "password": "p"}),
             ({"ETCD_AUTH_USERNAME": "u"}, None),
+            ({"ETCD_AUTH_CA": "a", "ETCD_AUTH_CLIENT_CERT": "c"}, None),
+            (CERTIFICATES, {"ca": "a", "cert": "c", "key": "k"}),
+            (
+                {**CERTIFICATES, "ETCD_AUTH_USERNAME": "u", "ETCD_AUTH_PASSWORD": "p"},
+                {"user": "u", "password": "p", "ca": "a", "cert": "c", "key": "k"},
+            ),
             ({}, None),
         ):
             holder = access.Holder("127.0.0.1")
@@ -38,7 +46,7 @@ class Frontends(unittest.IsolatedAsyncioTestCase):
             with self.subTest(env=env), mock.patch.object(job, "ask", lambda call, _: call):
                 answer = await job._reply(world, b'{"server": "s"}')
                 if want is None:
-                    self.assertIn("ETCD_AUTH_USERNAME and ETCD_AUTH_PASSWORD", answer["error"])
+                    self.assertIn("ETCD_AUTH_USERNAME and _PASSWORD", answer["error"])
                 else:
                     self.assertEqual(answer, want)
                 unit.foreign = True

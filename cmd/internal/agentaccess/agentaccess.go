@@ -1,6 +1,5 @@
 // Package agentaccess asks the agent in Ray for the credential of a server's etcd, its own
-// or an external one
-// (docs/protocol.md, "Access to the data plane"). It is in no bucket and in no event.
+// or an external one (docs/protocol.md, "Access to the data plane"). It is in no bucket and in no event.
 package agentaccess
 
 import (
@@ -13,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"dynctl/state"
+	"dynctl/state/registry"
 )
 
 const (
@@ -33,40 +33,43 @@ var (
 type reply struct {
 	User     string `json:"user"`
 	Password string `json:"password"`
+	CA       string `json:"ca"`
+	Cert     string `json:"cert"`
+	Key      string `json:"key"`
 	Error    string `json:"error"`
 }
 
-// Etcd is the user and the password of a server's etcd. Errors: [ErrAgentAway],
-// [ErrOpen], what the agent says, and what NATS says.
-func Etcd(ctx context.Context, nc *nats.Conn, server string) (user, password string, err error) {
+// Etcd is how a server's etcd lets its clients in. Errors: [ErrAgentAway], [ErrOpen], what
+// the agent says, and what NATS says.
+func Etcd(ctx context.Context, nc *nats.Conn, server string) (registry.Login, error) {
 	data, err := json.Marshal(map[string]string{"server": server})
 	if err != nil {
-		return "", "", fmt.Errorf("encode request: %w", err)
+		return registry.Login{}, fmt.Errorf("encode request: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	message, err := nc.RequestWithContext(ctx, Subject, data)
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
-		return "", "", ErrAgentAway
+		return registry.Login{}, ErrAgentAway
 	}
 	if err != nil {
-		return "", "", err
+		return registry.Login{}, err
 	}
 	return decode(message.Data)
 }
 
 // decode reads what an agent, or somebody in its place, answered. None of it is repeated
 // but what the agent gives as a reason.
-func decode(data []byte) (user, password string, err error) {
+func decode(data []byte) (registry.Login, error) {
 	var r reply
 	if json.Unmarshal(data, &r) != nil {
-		return "", "", errors.New("the agent's answer about the credential of etcd is not one")
+		return registry.Login{}, errors.New("the agent's answer about the credential of etcd is not one")
 	}
 	switch {
 	case r.Error != "":
-		return "", "", fmt.Errorf("the agent: %s", state.Clip(r.Error, state.MaxMessage))
-	case r.User == "" || r.Password == "":
-		return "", "", ErrOpen
+		return registry.Login{}, fmt.Errorf("the agent: %s", state.Clip(r.Error, state.MaxMessage))
+	case (r.User == "" || r.Password == "") && (r.CA == "" || r.Cert == "" || r.Key == ""):
+		return registry.Login{}, ErrOpen
 	}
-	return r.User, r.Password, nil
+	return registry.Login{User: r.User, Password: r.Password, CA: r.CA, Cert: r.Cert, Key: r.Key}, nil
 }

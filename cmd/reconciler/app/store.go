@@ -116,8 +116,7 @@ func (a *App) openStore(ctx context.Context) error {
 
 // loginToEtcd asks the agent how the etcd of a server lets us in.
 func (a *App) loginToEtcd(ctx context.Context, server string) (registry.Login, error) {
-	user, password, err := agentaccess.Etcd(ctx, a.nc, server)
-	return registry.Login{User: user, Password: password}, err
+	return agentaccess.Etcd(ctx, a.nc, server)
 }
 
 // natsURL is where clients on this machine reach the spec store.

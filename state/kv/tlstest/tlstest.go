@@ -49,7 +49,8 @@ func New(t testing.TB) *Authority {
 	return a
 }
 
-// Issue is a certificate for some hosts (none: 127.0.0.1) with its key, as PEM.
+// Issue is a certificate for some hosts (none: 127.0.0.1), and for clients, with its key, as
+// PEM.
 func (a *Authority) Issue(serial int64, from, until time.Time, hosts ...string) (cert, key string) {
 	a.t.Helper()
 	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -58,7 +59,7 @@ func (a *Authority) Issue(serial int64, from, until time.Time, hosts ...string) 
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), NotBefore: from, NotAfter: until,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	if len(hosts) == 0 {
 		hosts = []string{"127.0.0.1"}

@@ -50,6 +50,10 @@ VARIABLES = {
     ETCD: ("ETCD_AUTH_USERNAME", "ETCD_AUTH_PASSWORD"),
     NATS: ("NATS_AUTH_USERNAME", "NATS_AUTH_PASSWORD"),
 }
+# What a Dynamo process says to an etcd, by the word that the reconciler is told; the
+# certificates are PEM, not paths.
+LOGIN = {"user": "ETCD_AUTH_USERNAME", "password": "ETCD_AUTH_PASSWORD"}
+CERTIFICATES = {"ca": "ETCD_AUTH_CA", "cert": "ETCD_AUTH_CLIENT_CERT", "key": "ETCD_AUTH_CLIENT_KEY"}
 
 
 class Holder:
@@ -90,8 +94,11 @@ class Holder:
     def executed_with(self, env: Mapping[str, str]) -> None:
         """Keep how a process is let in by its etcd, which may be somebody else's: who reads
         that etcd has to be let in too, and a secret is read here and nowhere else."""
-        user, password = (env.get(name, "") for name in VARIABLES[ETCD])
-        self._login = {"user": user, "password": password} if user and password else {}
+        self._login = {}
+        for variables_of in (LOGIN, CERTIFICATES):
+            found = {word: env.get(name, "") for word, name in variables_of.items()}
+            if all(found.values()):  # Dynamo takes none of them for less
+                self._login.update(found)
 
     def tell(self) -> Access | dict[str, str]:
         """Of a service its own credential; of a Dynamo process how etcd lets it in. {} if

@@ -25,7 +25,10 @@ SUBJECT = "dynctl.agent.access"
 ACTOR_TIMEOUT = 3.0
 RETRY = 0.1
 INFRA = "infra"
-LOGIN = "ETCD_AUTH_USERNAME and ETCD_AUTH_PASSWORD, which the env of the Server gives it"
+LOGIN = (
+    "ETCD_AUTH_USERNAME and _PASSWORD, nor with ETCD_AUTH_CA, _CLIENT_CERT and _CLIENT_KEY, "
+    "which the env of the Server gives it"
+)
 
 
 def may_close(world: World, server: str, template: ActorTemplate) -> bool:
