@@ -179,21 +179,6 @@ const (
 	PhaseStopped Phase = "Stopped"
 )
 
-// StandbyPhase is where the agent stands that waits beside the one in charge.
-type StandbyPhase string
-
-// Phases of a standby.
-const (
-	// StandbyOff: none is to be there.
-	StandbyOff StandbyPhase = "Off"
-	// StandbyAbsent: there is none, and one follows.
-	StandbyAbsent StandbyPhase = "Absent"
-	// StandbyStarting: its job is there, and it does not answer yet, or no more.
-	StandbyStarting StandbyPhase = "Starting"
-	// StandbyReady: it takes over as soon as the agent in charge is gone.
-	StandbyReady StandbyPhase = "Ready"
-)
-
 // SupervisorState is where a Supervisor stands and why, for people.
 type SupervisorState struct {
 	Phase Phase
@@ -211,6 +196,7 @@ type SupervisorState struct {
 	Failing state.AgentFailure
 	// Notice is what somebody should look at although an agent is there. Zero: nothing.
 	Notice state.RayNotice
-	// Standby is where the agent stands that waits beside it.
-	Standby StandbyPhase
+	// Standby is one of state.StandbyAbsent and so on for the agent that is to wait beside
+	// it; empty: none is to. Supervisor.Standby says more.
+	Standby string
 }

@@ -57,8 +57,7 @@ func (s *Supervisor) ensure(ctx context.Context) {
 		s.current = &job{id: found.acting.SubmissionId, since: time.Now(), found: true,
 			started: time.UnixMilli(int64(min(found.acting.StartTime, math.MaxInt64))), predecessors: found.others}
 		s.set(PhaseStarting, "an agent of this store runs already; waiting for its heartbeat")
-	case found.waiting != nil && !found.known:
-		// It may be in charge itself: the heartbeat would say so.
+	case found.unknown:
 		s.notBefore = time.Now().Add(unreachablePause)
 		s.set(PhaseWaiting, "the heartbeat of the agent in charge cannot be read from the store")
 	case found.waiting != nil && s.promote(ctx):
@@ -74,22 +73,31 @@ type picked struct {
 	acting  *utiltypes.RayJobInfo // in charge, or on its way there
 	waiting *utiltypes.RayJobInfo // a standby
 	others  []string
-	known   bool // the heartbeat could be read
+	// unknown: there are some that were made to wait, and no heartbeat can be read that would
+	// say whether one of them is in charge by now. Then nothing is concluded of them, and all
+	// else is empty.
+	unknown bool
 }
 
 // pick tells the living agents apart: the heartbeat names the one in charge, which may
 // have stood by before.
 func (s *Supervisor) pick(living []utiltypes.RayJobInfo, settings string) picked {
 	beat, known := s.cfg.Heartbeat()
-	out := picked{known: known}
-	for i := range living {
-		if j := &living[i]; s.fits(*j, settings) && j.SubmissionId == beat.Job {
-			out.acting = j
-		}
+	if !known && slices.ContainsFunc(living, func(j utiltypes.RayJobInfo) bool { return s.fits(j, settings) && waits(j) }) {
+		return picked{unknown: true}
+	}
+	named := func(j utiltypes.RayJobInfo) bool { return s.fits(j, settings) && j.SubmissionId == beat.Job }
+	return s.assign(living, settings, slices.IndexFunc(living, named))
+}
+
+// assign gives each its part, where the one of that index is in charge; -1: none is known to be.
+func (s *Supervisor) assign(living []utiltypes.RayJobInfo, settings string, acting int) (out picked) {
+	if acting >= 0 {
+		out.acting = &living[acting]
 	}
 	for i := range living {
 		j := &living[i]
-		fits, waits := s.fits(*j, settings), j.Metadata[metaStandby] != ""
+		fits, waits := s.fits(*j, settings), waits(*j)
 		switch {
 		case j == out.acting || s.condemned[j.SubmissionId]:
 		case fits && !waits && out.acting == nil:
@@ -102,6 +110,9 @@ func (s *Supervisor) pick(living []utiltypes.RayJobInfo, settings string) picked
 	}
 	return out
 }
+
+// waits reports whether a job was submitted to stand by; it may be in charge since.
+func waits(j utiltypes.RayJobInfo) bool { return j.Metadata[metaStandby] != "" }
 
 func (s *Supervisor) submit(ctx context.Context, config AgentConfig, predecessors []string) {
 	before, _ := s.cfg.Heartbeat()

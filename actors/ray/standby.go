@@ -22,6 +22,9 @@ const (
 	orderPause = 500 * time.Millisecond
 	// orderPatience bounds an order to take charge now.
 	orderPatience = 2 * time.Second
+	// standbyPatience is how many times as long as one that is to be in charge it may take to
+	// its first answer: nobody waits for it, and another start costs a busy machine more.
+	standbyPatience = 3
 	// standbyLook is the pause between two looks at the standby's job.
 	standbyLook = time.Second
 	// What waits and fails does so ever more seldom, until it has been there for a while.
@@ -230,18 +233,19 @@ func (s *Supervisor) findStandby(ctx context.Context) error {
 		return err
 	}
 	living, _ := jobsOf(all, config.StoreID)
-	for _, j := range living {
-		if s.fits(j, settings) && j.Metadata[metaStandby] != "" && j.SubmissionId != s.current.id {
-			s.wait(ctx, j.SubmissionId, settings)
-			return nil
+	switch found := s.pick(living, settings); {
+	case found.unknown, found.acting != nil && found.acting.SubmissionId != s.current.id:
+		// One that waits here may be in charge by now: the next heartbeat says so.
+	case found.waiting != nil:
+		s.wait(ctx, found.waiting.SubmissionId, settings)
+	default:
+		config.Standby = true
+		id := newJobID(config.StoreID)
+		if err := s.request(ctx, id, config); err != nil {
+			return err
 		}
+		s.wait(ctx, id, settings)
 	}
-	config.Standby = true
-	id := newJobID(config.StoreID)
-	if err := s.request(ctx, id, config); err != nil {
-		return err
-	}
-	s.wait(ctx, id, settings)
 	return nil
 }
 
@@ -261,7 +265,7 @@ func (s *Supervisor) lookAtStandby(ctx context.Context, b *standby) {
 	case err != nil: // nothing is known of it
 	case rayv1.IsJobTerminal(info.JobStatus):
 		s.giveUpStandby(ctx, b, s.client.ended(ctx, info), s.standbyPause())
-	case ever && silent >= s.cfg.HeartbeatTimeout, silent >= s.cfg.StartTimeout:
+	case ever && silent >= s.cfg.HeartbeatTimeout, silent >= standbyPatience*s.cfg.StartTimeout:
 		s.giveUpStandby(ctx, b, fmt.Errorf("%w: it does not answer for %s", ErrNoAgent, silent.Round(time.Second)), s.standbyPause())
 	case ever && time.Since(b.since) >= standbyStable:
 		s.standbyFailures = 0
@@ -281,7 +285,7 @@ func (s *Supervisor) giveUpStandby(ctx context.Context, b *standby, why error, p
 		s.cfg.Log.Warn("a standby agent cannot be stopped", "job", b.id, "err", err)
 	}
 	s.forgetStandby()
-	s.standbyAt = time.Now().Add(pause)
+	s.standbyAt, s.standbyWhy = time.Now().Add(pause), why.Error()
 }
 
 // settle learns why agents have ended whose standby took over before Ray knew.
@@ -320,15 +324,31 @@ func (s *Supervisor) fits(j utiltypes.RayJobInfo, settings string) bool {
 	return !s.condemned[j.SubmissionId] && j.Metadata[metaPackage] == s.cfg.Package.Hash && j.Metadata[metaSettings] == settings
 }
 
-// standbyPhase is where the standby stands.
-func (s *Supervisor) standbyPhase() StandbyPhase {
+// Standby is the agent that is to wait beside the one in charge; nil: none is to.
+func (s *Supervisor) Standby() *state.StandbyAgent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting.State == "" {
+		return nil
+	}
+	out := s.waiting
+	return &out
+}
+
+// standbyNow is the same as this round finds it; its time is to be told by who knows when
+// it was another.
+func (s *Supervisor) standbyNow() state.StandbyAgent {
+	b := s.standby
 	switch {
 	case s.cfg.Order == nil:
-		return StandbyOff
-	case s.standby == nil:
-		return StandbyAbsent
-	case s.standby.ready():
-		return StandbyReady
+		return state.StandbyAgent{}
+	case b == nil:
+		return state.StandbyAgent{State: state.StandbyAbsent, Why: s.standbyWhy}
+	case !b.ready():
+		return state.StandbyAgent{State: state.StandbyStarting, Job: b.id, Why: s.standbyWhy}
 	}
-	return StandbyStarting
+	b.mu.Lock()
+	said := b.answered
+	b.mu.Unlock()
+	return state.StandbyAgent{State: state.StandbyReady, Job: b.id, NodeIP: said.NodeIP, PID: said.PID, Memory: said.Memory, Watches: said.Watches}
 }

@@ -22,6 +22,8 @@ type standbyRay struct {
 	blind  bool      // standbys do not see the process of the agent in charge
 	refuse string    // what standbys say to every order; "": they carry it out
 	orders int
+
+	unreadable bool // no heartbeat can be read
 }
 
 func newStandbyRay() *standbyRay { return &standbyRay{fakeRay: newFakeRay()} }
@@ -37,7 +39,7 @@ func (c *standbyRay) heartbeat() (Heartbeat, bool) {
 	if beat.Age = time.Since(c.at); c.at.IsZero() {
 		beat.Age = time.Hour
 	}
-	return beat, true
+	return beat, !c.unreadable
 }
 
 // order is what an agent does that stands by.
@@ -51,7 +53,7 @@ func (c *standbyRay) order(ctx context.Context, job string, o state.StandbyOrder
 			return state.StandbyAnswer{}, ctx.Err()
 		}
 		if time.Now().After(over) && !c.muted(job) {
-			return state.StandbyAnswer{Watches: !c.blind}, nil
+			return state.StandbyAnswer{Watches: !c.blind, NodeIP: "10.0.0.1", PID: 7, Memory: 1 << 20}, nil
 		}
 	}
 }
@@ -125,11 +127,11 @@ func TestStandbyComesOnceTheAgentIsWell(t *testing.T) {
 		s, end := c.with(t, nil)
 		defer end()
 		pass(9 * time.Second)
-		if got := s.State().Standby; c.submitted() != 1 || got != StandbyAbsent {
+		if got := s.State().Standby; c.submitted() != 1 || got != state.StandbyAbsent {
 			t.Fatalf("%d jobs after 9 s, standby %s", c.submitted(), got)
 		}
 		pass(5 * time.Second)
-		if got := s.State(); c.submitted() != 2 || got.Standby != StandbyReady || got.Phase != PhaseRunning {
+		if got := s.State(); c.submitted() != 2 || got.Standby != state.StandbyReady || got.Phase != PhaseRunning {
 			t.Fatalf("%d jobs after 14 s, %+v", c.submitted(), got)
 		}
 		pass(10 * time.Minute)
@@ -172,7 +174,7 @@ func TestStandbyTakesOver(t *testing.T) {
 					t.Fatalf("in charge is %q, want %s: %+v", c.acting(), next, got)
 				}
 				pass(20 * time.Second)
-				if got := s.State(); got.Phase != PhaseRunning || got.Standby != StandbyReady || c.submitted() != 3 {
+				if got := s.State(); got.Phase != PhaseRunning || got.Standby != state.StandbyReady || c.submitted() != 3 {
 					t.Errorf("%d jobs, %+v", c.submitted(), got)
 				}
 				for _, id := range c.living() {

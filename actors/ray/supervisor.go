@@ -45,12 +45,14 @@ type Supervisor struct {
 
 	standby         *standby  // nil: there is none
 	standbyFailures int       // in a row
+	standbyWhy      string    // the last one was given up
 	standbyAt       time.Time // the next one is not submitted before
 	outgoing        []outgoing
 	attending       sync.WaitGroup
 
-	mu    sync.Mutex
-	state SupervisorState
+	mu      sync.Mutex
+	state   SupervisorState
+	waiting state.StandbyAgent
 }
 
 // job is the agent's job as this program knows it.
@@ -347,7 +349,12 @@ func (s *Supervisor) set(phase Phase, message string) {
 	s.mu.Lock()
 	next := s.state
 	next.Phase, next.Message, next.Failures = phase, message, s.failures
-	next.Failing, next.Notice, next.Standby = s.failing(), s.notice(), s.standbyPhase()
+	next.Failing, next.Notice = s.failing(), s.notice()
+	waiting := s.standbyNow()
+	if waiting.Since = s.waiting.Since; waiting.State != s.waiting.State {
+		waiting.Since = time.Now()
+	}
+	s.waiting, next.Standby = waiting, waiting.State
 	next.JobID, next.Address = "", ""
 	if s.current != nil {
 		next.JobID = s.current.id

@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 //	event FILE        publishes events, one JSON object a line
 //	message SUBJECT FILE  publishes what may be no event
 //	raw KEY FILE      writes a spec without dynctl
-//	leader EPOCH [VERSION]  makes somebody lead
+//	leader EPOCH [VERSION [FILE]]  makes somebody lead, who says FILE of the standby agent
 //	watching TEXT           runs dynctl watch until it shows TEXT; see [watching]
 //	mask FILE               writes the file masked: FILE without what differs in each run
 //	screen COLUMNS ARG...   runs dynctl at a terminal; see [atTerminal]
@@ -217,12 +217,15 @@ func putMessage(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func putLeader(ts *testscript.TestScript, neg bool, args []string) {
-	is := ""
+	is, standby := "", []byte("null")
 	if len(args) > 1 {
 		is = args[1]
 	}
+	if len(args) > 2 {
+		standby = fixture(ts, args[2])
+	}
 	since := time.Now().Add(-3 * time.Hour).UTC().Format(time.RFC3339)
-	value := []byte(`{"holder": "r1", "epoch": ` + args[0] + `, "since": "` + since + `", "version": "` + is + `"}`)
+	value := []byte(`{"holder": "r1", "epoch": ` + args[0] + `, "since": "` + since + `", "version": "` + is + `", "standbyAgent": ` + string(standby) + `}`)
 	// A lease expires, as every one does.
 	_, err := clientOf(ts).JetStream().Publish(context.Background(), "$KV."+kv.BucketLease+".leader", value, jetstream.WithMsgTTL(time.Hour))
 	ts.Check(err)

@@ -66,6 +66,8 @@ type overview struct {
 	failure string
 	// ray is what somebody should look at in the Ray cluster; empty: nothing.
 	ray string
+	// standby is the agent that is to wait beside the one in charge; nil: none is to.
+	standby *state.StandbyAgent
 	// details: the objects were asked for by name.
 	details bool
 }
@@ -106,6 +108,7 @@ func (v *overview) told(lease kv.Lease) {
 	if lease.RayNotice != nil {
 		v.ray = lease.RayNotice.String()
 	}
+	v.standby = lease.Standby
 }
 
 // narrow keeps the objects that are named.
@@ -149,6 +152,9 @@ type statusInfo struct {
 	// Ray is what somebody should look at in the Ray cluster while an agent is there: a
 	// reason, a line and what to do.
 	Ray string `json:"ray,omitempty"`
+	// StandbyAgent is the agent that is to wait beside the one in charge; absent where none
+	// is to.
+	StandbyAgent *state.StandbyAgent `json:"standbyAgent,omitempty"`
 }
 
 // summary is one object of a status.
@@ -175,7 +181,7 @@ type agentInfo struct {
 }
 
 func (v *overview) info() statusInfo {
-	info := statusInfo{Servers: []summary{}, Models: []summary{}, Disk: v.disk, AgentFailure: v.failure, Ray: v.ray}
+	info := statusInfo{Servers: []summary{}, Models: []summary{}, Disk: v.disk, AgentFailure: v.failure, Ray: v.ray, StandbyAgent: v.standby}
 	for _, o := range v.servers {
 		info.Servers = append(info.Servers, v.summary(o))
 	}
@@ -250,6 +256,11 @@ func (v *overview) footer(p palette) string {
 		parts = append(parts, p.warn("agent is reading the cluster"))
 	default:
 		parts = append(parts, "agent connected")
+	}
+	if b := v.standby; b != nil && b.State == state.StandbyReady {
+		parts = append(parts, "another stands by")
+	} else if b != nil {
+		parts = append(parts, p.warn("none stands by for "+prose.Age(v.now, b.Since)))
 	}
 	return strings.Join(parts, "; ")
 }

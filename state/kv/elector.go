@@ -27,6 +27,8 @@ type ElectorOptions struct {
 	AgentFailure func() *state.AgentFailure
 	// RayNotice is the same of the Ray cluster.
 	RayNotice func() *state.RayNotice
+	// Standby is the same of the agent that is to wait beside the one in charge.
+	Standby func() *state.StandbyAgent
 	// Replicas is that of the [Limits], for a bucket that has to be made again.
 	Replicas int
 	// Log is told about terms and trouble; nil: nobody is.
@@ -71,6 +73,9 @@ func NewElector(js jetstream.JetStream, o ElectorOptions) *Elector {
 	}
 	if o.RayNotice == nil {
 		o.RayNotice = func() *state.RayNotice { return nil }
+	}
+	if o.Standby == nil {
+		o.Standby = func() *state.StandbyAgent { return nil }
 	}
 	if o.AgentFailure == nil {
 		o.AgentFailure = func() *state.AgentFailure { return nil }

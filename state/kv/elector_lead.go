@@ -76,6 +76,7 @@ func (r *reign) renew(ctx context.Context) (again time.Duration, lost bool) {
 	lasts := e.pace.lasts(r.presence.awaited())
 	l.LastsMS, l.Server = lasts.Milliseconds(), r.presence.server(over)
 	l.AgentFailure, l.RayNotice = e.opts.AgentFailure(), e.opts.RayNotice()
+	l.Standby = e.opts.Standby()
 	r.held.promise(lasts)
 	if !r.ends() {
 		return 0, false

@@ -55,6 +55,8 @@ type Lease struct {
 	AgentFailure *state.AgentFailure `json:"agentFailure,omitempty"`
 	// RayNotice is what somebody should look at in the Ray cluster; nil: nothing.
 	RayNotice *state.RayNotice `json:"rayNotice,omitempty"`
+	// Standby is the agent that is to wait beside the one in charge; nil: none is to.
+	Standby *state.StandbyAgent `json:"standbyAgent,omitempty"`
 }
 
 // lasts is for how long this revision of the lease is respected.

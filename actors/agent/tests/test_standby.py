@@ -14,9 +14,10 @@ import unittest
 from typing import Any
 from unittest import mock
 
-from dynctl_agent.job import standby
+from dynctl_agent.job import rehearsal, standby
 from dynctl_agent.job.charge import Charge, Superseded
 from dynctl_agent.job.config import Config
+from dynctl_agent.job.rehearsal import Rehearsal
 from dynctl_agent.job.standby import Answer, Order, Standby
 
 from .fakes import IP, SESSION, FakeBus, Nats
@@ -55,7 +56,9 @@ class Case(unittest.IsolatedAsyncioTestCase):
         async def answer(subject: str, _: Any) -> None:
             self.subjects.append(subject)
 
-        world: Any = types.SimpleNamespace(config=config, bus=self.bus, answer=answer)
+        self.ray = mock.AsyncMock()
+        self.ray.actor_names.return_value = ["dynamo_s_01234567_a", "of_another_program"]
+        world: Any = types.SimpleNamespace(config=config, bus=self.bus, answer=answer, ray=self.ray)
         self.charge = Charge(config, self.bus, SESSION, IP)  # type: ignore[arg-type]
         self.standby = Standby(world, self.charge, SESSION, IP)
         self.waiting = asyncio.ensure_future(self.standby.wait())
@@ -177,10 +180,72 @@ class Ordered(Case):
         process.kill()
         self.assertEqual(await self.order(7, within=0.1), {"watches": False})
 
+    async def test_it_says_where_it_is(self):
+        order = {"incarnation": 0, "epoch": 3, "now": True, "within": 1}
+        answer = await self.standby._answer(json.dumps(order).encode())
+        memory = answer.pop("memory")
+        self.assertEqual(answer, {"incarnation": 1, "nodeIp": IP, "pid": os.getpid()})
+        self.assertTrue(1 << 20 < memory < 1 << 40, memory)
+
     async def test_what_is_no_order(self):
         for data in (b"", b"{}", b"[]", b'{"incarnation": "x", "epoch": 1, "now": true, "within": 1}'):
             self.assertIn("no order", (await self.standby._answer(data))["refused"])
         self.assertFalse(self.waiting.done())
+
+
+class Rehearsing(Case):
+    async def asyncSetUp(self) -> None:
+        patch = mock.patch.object(rehearsal, "PAUSE", 0.01)
+        patch.start()
+        self.addCleanup(patch.stop)
+        await super().asyncSetUp()
+
+    def asked(self) -> list[str]:
+        """The actors whose handles were asked for, in order."""
+        return [call.args[0] for call in self.ray.find_actor.call_args_list]
+
+    async def rehearsed(self, times: int) -> None:
+        """Until that many rehearsals have begun, and none more for a while."""
+        while self.ray.warm_up.call_count < times:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        self.assertEqual(self.ray.warm_up.call_count, times)
+
+    async def test_it_reads_again_when_units_have_changed(self):
+        await self.rehearsed(1)
+        self.assertEqual(self.asked(), ["dynamo_s_01234567_a"])
+        self.ray.actor_names.return_value = ["dynamo_s_01234567_a", "dynamo_s_01234567_b"]
+        self.agent(7)
+        await self.rehearsed(1)
+        for key in ("unit.s.a", "unit.s.b"):
+            self.nats.put(key, {})
+        await self.rehearsed(2)
+        self.assertEqual(self.asked(), ["dynamo_s_01234567_a", "dynamo_s_01234567_b"])
+
+    async def test_what_fails_is_tried_again(self):
+        await self.rehearsed(1)
+        self.ray.find_actor.side_effect = [RuntimeError("the GCS is away"), None]
+        self.ray.actor_names.return_value = ["dynamo_s_01234567_b"]
+        self.nats.put("unit.s.b", {})
+        await self.rehearsed(3)
+        self.assertEqual(self.asked()[1:], ["dynamo_s_01234567_b"] * 2)
+
+    async def test_it_ends_with_the_wait(self):
+        await self.rehearsed(1)
+        await self.order(0, now=True)
+        await self.waiting
+        self.nats.put("unit.s.a", {})
+        await self.rehearsed(1)
+
+    async def test_it_is_in_the_way_of_no_order(self):
+        self.ray.warm_up.side_effect = lambda: asyncio.Event().wait()
+        self.assertEqual(await self.order(0, now=True), {"incarnation": 1})
+
+    async def test_no_actor_is_called(self):
+        handle = mock.Mock(side_effect=AssertionError)
+        self.ray.find_actor.return_value = handle
+        await Rehearsal(types.SimpleNamespace(bus=self.bus, ray=self.ray)).once()  # type: ignore[arg-type]
+        self.assertEqual(handle.mock_calls, [])
 
 
 class Recognized(unittest.TestCase):

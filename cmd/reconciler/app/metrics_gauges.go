@@ -6,7 +6,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dynctl/actors"
-	"dynctl/actors/ray"
 	"dynctl/state"
 )
 
@@ -25,14 +24,14 @@ var (
 // gauges tells Prometheus of the moment at which it asks.
 type gauges struct {
 	snapshot func() *snapshot
-	standby  func() ray.StandbyPhase
+	standby  func() *state.StandbyAgent
 	spooled  func() int
 	dropped  func() uint64
 }
 
 // watch adds what is read from the app when it is asked for.
 func (m *metrics) watch(a *App) {
-	m.registry.MustRegister(&gauges{snapshot: a.snapshot.Load, standby: a.standbyPhase, spooled: a.publisher.Spooled, dropped: a.publisher.Dropped})
+	m.registry.MustRegister(&gauges{snapshot: a.snapshot.Load, standby: a.standby, spooled: a.publisher.Spooled, dropped: a.publisher.Dropped})
 }
 
 // Describe implements [prometheus.Collector].
@@ -49,11 +48,12 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(descSpooled, float64(g.spooled()))
 	out <- prometheus.MustNewConstMetric(descDropped, prometheus.CounterValue, float64(g.dropped()))
-	switch g.standby() {
-	case ray.StandbyReady:
-		gauge(descStandby, 1)
-	case ray.StandbyStarting, ray.StandbyAbsent:
-		gauge(descStandby, 0)
+	if b := g.standby(); b != nil {
+		ready := 0.0
+		if b.State == state.StandbyReady {
+			ready = 1
+		}
+		gauge(descStandby, ready)
 	}
 	s := g.snapshot()
 	if s == nil {

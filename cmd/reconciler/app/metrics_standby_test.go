@@ -3,12 +3,21 @@ package app
 import (
 	"testing"
 
-	"dynctl/actors/ray"
+	"dynctl/state"
 )
 
 func TestGaugeOfTheStandbyAgent(t *testing.T) {
-	for phase, want := range map[ray.StandbyPhase]int{"": -1, ray.StandbyOff: -1, ray.StandbyAbsent: 0, ray.StandbyStarting: 0, ray.StandbyReady: 1} {
-		families, err := gaugesWith(nil, phase).Gather()
+	tests := []struct {
+		standby *state.StandbyAgent
+		want    int // -1: absent
+	}{
+		{nil, -1},
+		{&state.StandbyAgent{State: state.StandbyAbsent}, 0},
+		{&state.StandbyAgent{State: state.StandbyStarting}, 0},
+		{&state.StandbyAgent{State: state.StandbyReady}, 1},
+	}
+	for _, test := range tests {
+		families, err := gaugesWith(nil, test.standby).Gather()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -18,8 +27,8 @@ func TestGaugeOfTheStandbyAgent(t *testing.T) {
 				got = int(f.GetMetric()[0].GetGauge().GetValue())
 			}
 		}
-		if got != want {
-			t.Errorf("standby %q: %d, want %d (-1: absent)", phase, got, want)
+		if got != test.want {
+			t.Errorf("standby %+v: %d, want %d (-1: absent)", test.standby, got, test.want)
 		}
 	}
 }

@@ -13,7 +13,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"dynctl/actors"
-	"dynctl/actors/ray"
 	"dynctl/events"
 	"dynctl/state"
 )
@@ -259,11 +258,11 @@ dynctl_orphans_swept_total{kind="Other"} 1
 }
 
 // gaugesOf is a registry of the gauges alone, over a snapshot, where no agent stands by.
-func gaugesOf(s *snapshot) *prometheus.Registry { return gaugesWith(s, ray.StandbyOff) }
+func gaugesOf(s *snapshot) *prometheus.Registry { return gaugesWith(s, nil) }
 
-func gaugesWith(s *snapshot, standby ray.StandbyPhase) *prometheus.Registry {
+func gaugesWith(s *snapshot, standby *state.StandbyAgent) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(&gauges{snapshot: func() *snapshot { return s }, standby: func() ray.StandbyPhase { return standby }, spooled: func() int { return 3 }, dropped: func() uint64 { return 2 }})
+	r.MustRegister(&gauges{snapshot: func() *snapshot { return s }, standby: func() *state.StandbyAgent { return standby }, spooled: func() int { return 3 }, dropped: func() uint64 { return 2 }})
 	return r
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/actors"
-	"dynctl/actors/ray"
 	"dynctl/cmd/internal/version"
 	"dynctl/cmd/reconciler/app/ops"
 	"dynctl/events"
@@ -35,7 +34,8 @@ func (a *App) opsInput() ops.Input {
 	}
 	in.Loaded, in.StoreID = s.input.Desired.Synced, s.input.Policy.StoreID
 	in.Agent, in.AgentFailure = s.input.Observed.Agent, s.input.AgentFailure
-	in.StandsBy = a.standbyPhase() == ray.StandbyReady
+	standby := a.standby()
+	in.StandsBy = standby != nil && standby.State == state.StandbyReady
 	in.Observed = s.input.Observed.Synced && in.Agent != nil && s.input.Now.Sub(in.Agent.At) <= s.input.Policy.AgentTimeout
 	in.Units, in.Nodes = s.input.Observed.Units, s.input.Observed.Nodes
 	in.Statuses, in.Waits, in.Orphans = s.result.Statuses, s.result.Waits, s.result.Orphans

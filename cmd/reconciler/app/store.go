@@ -107,7 +107,7 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.elector = kv.NewElector(js, kv.ElectorOptions{ID: a.cfg.ID, Version: version.Get().Version, Seen: a.seenEpoch,
-		AgentFailure: a.supervisedFailure, RayNotice: a.supervisedNotice, Replicas: a.cfg.Limits.Replicas, Log: a.log})
+		AgentFailure: a.supervisedFailure, RayNotice: a.supervisedNotice, Standby: a.standby, Replicas: a.cfg.Limits.Replicas, Log: a.log})
 	if err := errors.Join(a.answerChecks(), a.serveCreds(), kv.ServeReads(a.nc, js, readingForOthers)); err != nil {
 		return fmt.Errorf("answers to dynctl: %w", err)
 	}

@@ -72,21 +72,22 @@ func (a *App) standbyOrders() func(context.Context, string, state.StandbyOrder) 
 	}
 }
 
-// standbyPhase is where the agent stands that waits beside the one in charge; "" where
+// standby is the agent that is to wait beside the one in charge; nil where none is to, or
 // another reconciler supervises them.
-func (a *App) standbyPhase() ray.StandbyPhase {
+func (a *App) standby() *state.StandbyAgent {
 	if s := a.supervisor.Load(); s != nil && !a.standsBy() {
-		return s.State().Standby
+		return s.Standby()
 	}
-	return ""
+	return nil
 }
 
 // standbyText is the same for people; empty where nothing is to be said of it.
 func (a *App) standbyText() string {
-	switch a.standbyPhase() {
-	case ray.StandbyReady:
+	switch b := a.standby(); {
+	case b == nil:
+	case b.State == state.StandbyReady:
 		return "another one stands by"
-	case ray.StandbyStarting, ray.StandbyAbsent:
+	default:
 		return "none stands by yet, so a successor would take some seconds"
 	}
 	return ""

@@ -62,6 +62,17 @@ class Ray:
         """fn(*args) in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: fn(*args))
 
+    async def warm_up(self) -> None:
+        """Have Ray import what the first call of an actor and the first look at its State API
+        need: up to two seconds each on a busy machine."""
+
+        def first() -> None:
+            import ray.util.state
+
+            ray.get(ray.put(None))
+
+        await self.run(first)
+
     def session(self) -> str:
         """The name of the Ray session, such as session_2026-11-24_03-20-00_000000_1."""
         return ray.get_runtime_context().get_session_name()

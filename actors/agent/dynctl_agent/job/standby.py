@@ -1,5 +1,5 @@
 """An agent that waits beside the one in charge: Ray is connected, NATS too, and nothing is
-done. It takes that one's place when the reconciler orders it (docs/protocol.md, "The
+done but to rehearse. It takes that one's place when the reconciler orders it (docs/protocol.md, "The
 standby"): at once, or in case that its process ends, which is seen here first."""
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ..common.log import log
 from . import values
 from .bus import Bus, Conflict
 from .charge import KEY, Charge, Superseded
+from .rehearsal import Rehearsal
 from .retry import TROUBLE, persist
 from .world import World
 
@@ -37,6 +38,9 @@ class Answer(TypedDict, total=False):
     incarnation: int  # it is in charge, as this one
     watches: bool  # it sees the process of the agent in charge
     refused: str  # why it does not carry the order out
+    nodeIp: str  # where it runs
+    pid: int
+    memory: int  # bytes of its process in memory, those included that it shares
 
 
 class Watch:
@@ -75,6 +79,14 @@ def _is_agent(pid: int) -> bool:
         return False
 
 
+def _memory() -> int:
+    try:
+        with open("/proc/self/statm", "rb") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 class Standby:
     """Waits until it is in charge."""
 
@@ -93,9 +105,11 @@ class Standby:
         self._look(value or {})
         await self._world.answer(f"{SUBJECT}.{self._world.config.job}", self._answer)
         log("info", "standing by", job=self._world.config.job)
+        rehearsal = asyncio.ensure_future(Rehearsal(self._world).run())
         try:
             await self._end
         finally:
+            rehearsal.cancel()
             if self._watch is not None:
                 self._watch.close()
         # What was written until now is read with all the rest.
@@ -110,7 +124,8 @@ class Standby:
             )
         except (ValueError, KeyError, TypeError) as err:
             return {"refused": f"no order: {err!r:.200}"}
-        return await self.carry_out(order)
+        answer = await self.carry_out(order)
+        return {**answer, "nodeIp": self._node_ip, "pid": os.getpid(), "memory": _memory()}
 
     async def carry_out(self, order: Order) -> Answer:
         """Take charge, if that is what the order comes to."""

@@ -266,6 +266,9 @@ func (d *Doctor) askAgent(ctx context.Context) {
 	default:
 		d.found(CheckAgent, OK, "", "agent %d at %s, Ray session %s", agent.Incarnation, agent.NodeIP, agent.Session)
 	}
+	if d.lease != nil && d.lease.Standby != nil {
+		d.standby(*d.lease.Standby)
+	}
 }
 
 // agentFails tells why no agent stays, as the reconciler finds it.
