@@ -16,10 +16,11 @@ INTEGRATION_TIMEOUT ?= 40m
 FUZZTIME ?= 20s
 
 # Of chaos: how long faults go on, what decides them (random if empty), and a pattern of the
-# kinds of faults (all if empty).
+# kinds of faults (all if empty); STANDBY=1 has an agent stand by and breaks that, too.
 CHAOS_SECONDS ?= 120
 SEED ?=
 ONLY ?=
+STANDBY ?=
 
 # Of rolls: how many of each kind on each request plane; 100 take about a quarter of an hour each.
 ROLLS ?= 20
@@ -310,8 +311,8 @@ smoke-gpu: build examples ## Serve with vLLM on this machine's NVIDIA cards, thr
 	@VLLM_PYTHON=$(VLLM_PYTHON) VLLM_MODEL=$(GPU_MODEL) $(GO) test -count=1 -tags 'integration gpu' -timeout 45m -run TestGPU -v ./integration/
 
 .PHONY: chaos
-chaos: venv build examples ## Break a real fleet at random and want it whole again: CHAOS_SECONDS=120 SEED= ONLY=
-	@$(GO) run ./integration/chaos -seconds $(CHAOS_SECONDS) $(if $(SEED),-seed $(SEED)) -only '$(ONLY)'
+chaos: venv build examples ## Break a real fleet at random and want it whole again: CHAOS_SECONDS=120 SEED= ONLY= STANDBY=
+	@$(GO) run ./integration/chaos -seconds $(CHAOS_SECONDS) $(if $(SEED),-seed $(SEED)) $(if $(STANDBY),-standby) -only '$(ONLY)'
 
 .PHONY: upgrade
 upgrade: venv build examples ## Back to the programs of an earlier commit and forth again, under load: FROM= (the last release, else the commit before)

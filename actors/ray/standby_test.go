@@ -292,6 +292,11 @@ func TestTakingOverWithAStandby(t *testing.T) {
 			agent.NATSURL = "nats://elsewhere"
 			cfg.Agent = func() AgentConfig { return agent }
 		}, 3, 1, false},
+		{"another version of the agent", nil, func(cfg *Config) { cfg.Package.Hash = "another" }, 3, 1, false},
+		{"another version, and the one in charge has ended", func(c *standbyRay) {
+			j := c.jobs[c.acting()]
+			c.set(func() { j.dead, j.info.JobStatus = true, "FAILED" })
+		}, func(cfg *Config) { cfg.Package.Hash = "another" }, 3, 1, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -25,7 +25,11 @@ type step struct {
 }
 
 func (w *world) steps() []step {
-	return []step{
+	var more []step
+	if w.cfg.standby {
+		more = w.standbySteps()
+	}
+	return append(more, []step{
 		{"worker killed", 6, w.killWorker},
 		{"worker stopped", 3, w.stopWorker},
 		{"frontend killed", 2, w.killInfra("Frontend")},
@@ -54,7 +58,7 @@ func (w *world) steps() []step {
 		{"model deleted", 2, w.deleteModel},
 		{"spec deleted and put again", 2, w.deleteAndPut},
 		{"model scaled", 3, w.scaleModel},
-	}
+	}...)
 }
 
 // chosen are the steps of this run.
@@ -69,6 +73,7 @@ func (w *world) walk(ctx context.Context) {
 	watching, stop := context.WithCancel(ctx)
 	w.watched = make(chan struct{})
 	go func() { defer close(w.watched); w.watchSpans(watching) }()
+	go w.watchCharge(ctx)
 	w.stopWatch = stop
 	steps := w.chosen()
 	total := 0

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -168,7 +168,11 @@ func (w *world) leftovers(ctx context.Context) (wrong []string) {
 			}
 		}
 	}
-	wrong = append(wrong, w.strayProcesses(pids, agent)...)
+	standby, err := w.standby(ctx)
+	if err != nil && !errors.Is(err, errNotNow) {
+		wrong = append(wrong, err.Error())
+	}
+	wrong = append(wrong, w.strayProcesses(pids, agent, standby)...)
 	listed, err := w.ray.ask("list")
 	if err != nil {
 		return append(wrong, err.Error())
@@ -186,7 +190,7 @@ func (w *world) leftovers(ctx context.Context) (wrong []string) {
 
 // strayProcesses looks for engines, frontends, etcd, NATS and agents that belong
 // to no unit.
-func (w *world) strayProcesses(pids map[int]bool, agent state.Agent) (wrong []string) {
+func (w *world) strayProcesses(pids map[int]bool, agent state.Agent, standby state.StandbyAgent) (wrong []string) {
 	all, err := w.stack.Processes()
 	if err != nil {
 		return []string{err.Error()}
@@ -196,19 +200,11 @@ func (w *world) strayProcesses(pids map[int]bool, agent state.Agent) (wrong []st
 		if engine && !pids[p.PID] {
 			wrong = append(wrong, fmt.Sprintf("process %d belongs to no unit: %s", p.PID, p.Command))
 		}
-		if strings.Contains(p.Command, "-m dynctl_agent") && p.PID != agent.PID && !strings.Contains(p.Command, "sh -c") && !standsBy(p.Command) {
-			wrong = append(wrong, fmt.Sprintf("process %d is an agent that is not in charge (%d is)", p.PID, agent.PID))
+		if strings.Contains(p.Command, "-m dynctl_agent") && p.PID != agent.PID && p.PID != standby.PID && !strings.Contains(p.Command, "sh -c") {
+			wrong = append(wrong, fmt.Sprintf("process %d is an agent that is not in charge (%d is), and does not stand by (%d does)", p.PID, agent.PID, standby.PID))
 		}
 	}
 	return wrong
-}
-
-// standsBy reports whether an agent was started to wait for the end of the one in charge.
-func standsBy(command string) bool {
-	_, config, _ := strings.Cut(command, "--config ")
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(config))
-	var said struct{ Standby bool }
-	return err == nil && json.Unmarshal(raw, &said) == nil && said.Standby
 }
 
 func (w *world) strayLeases(ctx context.Context, server, endpoint string, known map[int64]bool) (wrong []string) {

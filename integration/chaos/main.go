@@ -23,6 +23,7 @@ type config struct {
 	bin     string
 	only    *regexp.Regexp // kinds of faults
 	disk    bool           // the store has a small file system of its own
+	standby bool           // an agent stands by
 }
 
 // errBroken means that the run found something wrong; it was printed.
@@ -35,6 +36,7 @@ func main() {
 	flag.StringVar(&cfg.plane, "plane", "", "request plane, nats or tcp; empty: decided by the seed")
 	flag.StringVar(&cfg.bin, "bin", "bin", "directory of reconciler, dynctl, local, etcd and nats-server")
 	only := flag.String("only", "", "faults whose kind matches this; empty: all")
+	flag.BoolVar(&cfg.standby, "standby", false, "have an agent stand by, and break that, too")
 	flag.Parse()
 	var err error
 	if cfg.only, err = regexp.Compile(*only); err != nil {
@@ -64,6 +66,9 @@ func run(ctx context.Context, cfg config) (err error) {
 	// The reconciler leaves its context here, and not in the home of whoever runs this.
 	if err := os.Setenv("XDG_CONFIG_HOME", filepath.Join(setup.RunDir, "config")); err != nil {
 		return err
+	}
+	if cfg.standby {
+		setup.ReconcilerArgs = append(setup.ReconcilerArgs, "--standby-agent")
 	}
 	through, err := openWays(&setup, fmt.Sprintf("nats://127.0.0.1:%d", setup.Ports.NATS))
 	if err != nil {
@@ -112,7 +117,9 @@ func (w *world) breakAndJudge(ctx context.Context) error {
 	fmt.Println("chaos: quiet now; waiting until everything is as declared")
 	problems := w.quiesce(ctx)
 	clients.stop()
+	problems = append(problems, w.requireStandby(ctx)...)
 	problems = append(problems, w.leftovers(ctx)...)
+	problems = append(problems, w.requireOneInCharge()...)
 	problems = append(problems, w.report(clients)...)
 	for _, p := range problems {
 		fmt.Println("BROKEN:", p)

@@ -50,6 +50,7 @@ type world struct {
 
 	mu       sync.Mutex
 	spans    *spans
+	charge   *charge
 	faults   []fault
 	harmed   map[string]harm      // by unit, until it is gone or runs again
 	touched  map[string]time.Time // by model: when it was struck, or something asked of it, last
@@ -70,7 +71,7 @@ type fault struct {
 
 func newWorld(ctx context.Context, cfg config, setup local.Config, stack *local.Stack, through ways) (*world, error) {
 	w := &world{cfg: cfg, setup: setup, stack: stack, ways: through, rnd: rand.New(rand.NewPCG(cfg.seed, 1)), nodes: setup.Nodes,
-		client: http.Client{Timeout: 2 * time.Second}, began: time.Now(), spans: newSpans(), harmed: map[string]harm{},
+		client: http.Client{Timeout: 2 * time.Second}, began: time.Now(), spans: newSpans(), charge: newCharge(), harmed: map[string]harm{},
 		touched: map[string]time.Time{}, anew: map[string]awaited{}}
 	var err error
 	if w.journal, err = openJournal(setup.RunDir); err != nil {
