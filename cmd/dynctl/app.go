@@ -20,16 +20,17 @@ import (
 
 // app is one run of the program.
 type app struct {
-	in       io.Reader
-	out, err io.Writer
-	now      func() time.Time
-	conn     connFlags
-	style    palette
+	in    io.Reader
+	out   *output
+	err   io.Writer
+	now   func() time.Time
+	conn  connFlags
+	style palette
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *app {
 	return &app{
-		in: stdin, out: screen.New(stdout), err: screen.New(stderr),
+		in: stdin, out: &output{to: screen.New(stdout)}, err: screen.New(stderr),
 		now:   time.Now,
 		style: palette{on: colourful(stdout)},
 	}
@@ -41,7 +42,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	if err = a.out.complete(err); err == nil {
 		return exit.OK
 	}
 	var e *exit.Error
@@ -130,6 +131,8 @@ func isTerminal(stream any) bool {
 // fileOf is the file behind a stream; nil where there is none.
 func fileOf(stream any) *os.File {
 	switch s := stream.(type) {
+	case *output:
+		return fileOf(s.to)
 	case *screen.Writer:
 		return s.File()
 	case *os.File:

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/internal/direct"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -158,7 +159,7 @@ func (c *conversation) ask(ctx context.Context, prompt string) error {
 		return exit.Errorf(exit.Unreachable, "endpoint %s: %w", c.endpoint, err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(r)
+	response, err := direct.Client.Do(r)
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -177,6 +178,12 @@ func (c *conversation) ask(ctx context.Context, prompt string) error {
 // refused is the frontend's own word on a request that failed.
 func refused(model string, r *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 4<<10))
+	return exit.Errorf(exit.Unreachable, "the frontend answered %s for %s: %s", r.Status, model, reasonIn(body))
+}
+
+// reasonIn is what an error of the frontend says, in either of its shapes; all of it
+// where it has none.
+func reasonIn(body []byte) string {
 	text := strings.TrimSpace(string(body))
 	var parsed struct {
 		Message string          `json:"message"`
@@ -193,7 +200,7 @@ func refused(model string, r *http.Response) error {
 			text = parsed.Message
 		}
 	}
-	return exit.Errorf(exit.Unreachable, "the frontend answered %s for %s: %s", r.Status, model, text)
+	return text
 }
 
 // stream prints the text of a server-sent event stream and returns all of it.
@@ -212,27 +219,46 @@ func (c *conversation) stream(body io.Reader) (string, error) {
 			done = true
 			break
 		}
-		var chunk struct {
-			Choices []struct {
-				Delta struct {
-					Content   string `json:"content"`
-					Reasoning string `json:"reasoning_content"`
-				} `json:"delta"`
-				FinishReason *string `json:"finish_reason"`
-			} `json:"choices"`
+		finished, err := c.show(data, &answer)
+		if err != nil {
+			if answer.Len() > 0 {
+				fmt.Fprintln(c.out)
+			}
+			return answer.String(), err
 		}
-		if err := json.Unmarshal([]byte(data), &chunk); err != nil {
-			return answer.String(), exit.Errorf(exit.Unreachable, "the frontend sent what is no completion chunk: %w", err)
-		}
-		for _, choice := range chunk.Choices {
-			fmt.Fprint(c.out, c.style.dim(choice.Delta.Reasoning), choice.Delta.Content)
-			answer.WriteString(choice.Delta.Content)
-			done = done || choice.FinishReason != nil
-		}
+		done = done || finished
 	}
 	fmt.Fprintln(c.out)
 	if err := lines.Err(); err != nil || !done {
 		return answer.String(), exit.Errorf(exit.Unreachable, "the answer broke off: the connection to %s ended", c.endpoint)
 	}
 	return answer.String(), nil
+}
+
+// show prints what one chunk of an answer says, adds it to the answer, and reports
+// whether the answer ends with it. An error may come in a chunk, too: the frontend has
+// answered 200 before it knows of the worker's.
+func (c *conversation) show(data string, answer *strings.Builder) (finished bool, err error) {
+	var chunk struct {
+		Choices []struct {
+			Delta struct {
+				Content   string `json:"content"`
+				Reasoning string `json:"reasoning_content"`
+			} `json:"delta"`
+			FinishReason *string `json:"finish_reason"`
+		} `json:"choices"`
+		Error json.RawMessage `json:"error"`
+	}
+	if err := json.Unmarshal([]byte(data), &chunk); err != nil {
+		return false, exit.Errorf(exit.Unreachable, "the frontend sent what is no completion chunk: %w", err)
+	}
+	if len(chunk.Error) > 0 && string(chunk.Error) != "null" {
+		return false, exit.Errorf(exit.Unreachable, "the frontend answered for %s: %s", c.model, reasonIn([]byte(data)))
+	}
+	for _, choice := range chunk.Choices {
+		fmt.Fprint(c.out, c.style.dim(choice.Delta.Reasoning), choice.Delta.Content)
+		answer.WriteString(choice.Delta.Content)
+		finished = finished || choice.FinishReason != nil
+	}
+	return finished, nil
 }

@@ -130,14 +130,33 @@ func TestMarkOfAnotherStack(t *testing.T) {
 	}
 }
 
-func TestNew(t *testing.T) {
+// completeCheckout has all tools and free ports in a directory that starts nothing.
+func completeCheckout(t *testing.T, name string) Config {
+	t.Helper()
 	dir := t.TempDir()
-	good := Config{
-		Bin: filepath.Join(dir, "bin"), Venv: filepath.Join(dir, "venv"), RunDir: filepath.Join(dir, "run"),
-		DataDir: filepath.Join(dir, "data"), TempDir: "/tmp/dynctl-unit-" + strconv.Itoa(os.Getpid()), Nodes: 1, CPUs: 1,
+	ports, err := FreePorts(4)
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, f := range []string{"bin/reconciler", "bin/dynctl", "bin/etcd", "bin/nats-server", "venv/bin/ray", "data/stored"} {
+		path := filepath.Join(dir, f)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Config{
+		Bin: filepath.Join(dir, "bin"), Venv: filepath.Join(dir, "venv"), RunDir: filepath.Join(dir, "run"),
+		DataDir: filepath.Join(dir, "data"), TempDir: "/tmp/dynctl-unit-" + name + strconv.Itoa(os.Getpid()), Nodes: 1, CPUs: 1,
+		Ports: Ports{Ray: ports[0], Dashboard: ports[1], NATS: ports[2], HTTP: ports[3]},
+	}
+}
+
+func TestNew(t *testing.T) {
+	good := completeCheckout(t, "")
 	t.Run("says which tools are missing", func(t *testing.T) {
-		_, err := New(good)
+		c := good
+		c.Bin, c.Venv = t.TempDir(), t.TempDir()
+		_, err := New(c)
 		if !errors.Is(err, ErrMissingTool) || !strings.Contains(err.Error(), "make venv") || !strings.Contains(err.Error(), "make build") {
 			t.Errorf("got %v", err)
 		}
@@ -150,28 +169,40 @@ func TestNew(t *testing.T) {
 		}
 	})
 	t.Run("refuses a taken port by name", func(t *testing.T) {
-		for _, f := range []string{"bin/reconciler", "bin/dynctl", "bin/etcd", "bin/nats-server", "venv/bin/ray"} {
-			path := filepath.Join(dir, f)
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, nil, 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
-		ports, err := FreePorts(4)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := good
-		c.Ports = Ports{Ray: ports[0], Dashboard: ports[1], NATS: ports[2], HTTP: ports[3]}
-		l := listen(t, ports[1])
+		l := listen(t, good.Ports.Dashboard)
 		defer l.Close()
-		_, err = New(c)
+		_, err := New(good)
 		if !errors.Is(err, ErrPortTaken) || !strings.Contains(err.Error(), "DASHBOARD_PORT") {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestFreshData wants the store of a stack that runs to stay where another one that is
+// to begin with an empty store is refused.
+func TestFreshData(t *testing.T) {
+	c := completeCheckout(t, "f")
+	c.FreshData = true
+	stored := filepath.Join(c.DataDir, "stored")
+	spawn(t, `echo $$; exec sleep 60 >/dev/null`, MarkEnv+"="+c.TempDir)
+	if _, err := New(c); !errors.Is(err, ErrRunning) {
+		t.Errorf("beside one that runs: %v", err)
+	}
+	if _, err := os.Stat(stored); err != nil {
+		t.Errorf("the store of the one that runs: %v", err)
+	}
+	if err := Down(t.Context(), c.TempDir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(c); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(stored); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the store of one that begins: %v, want it gone", err)
+	}
+	if err := Down(t.Context(), c.TempDir); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestGuardWatchesItsInput(t *testing.T) {

@@ -23,6 +23,8 @@ var (
 	ErrRunning = errors.New("already running")
 	// ErrStart means that a part of the stack did not come up.
 	ErrStart = errors.New("did not start")
+	// ErrStarting means that another program is starting this stack.
+	ErrStarting = errors.New("it is being started by another program")
 )
 
 // maxTempDir keeps the sockets that Ray makes in its session directory below the
@@ -36,6 +38,9 @@ type Config struct {
 	// RunDir gets the logs; DataDir is the reconciler's store.
 	RunDir  string
 	DataDir string
+	// FreshData has the store begin empty: what DataDir holds is removed, once nothing
+	// can keep the stack from being started and nothing runs that writes there.
+	FreshData bool
 	// TempDir is Ray's, at most 40 bytes; it names the stack.
 	TempDir string
 	// Nodes is 1 for a head that holds the GPUs, or the number of raylets beside a
@@ -98,16 +103,24 @@ func New(cfg Config) (*Stack, error) {
 		}
 		cfg.Ports.Client = ports[0]
 	}
-	for _, dir := range []string{cfg.RunDir, cfg.DataDir} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, err
-		}
+	if err := makeDirs(cfg); err != nil {
+		return nil, err
 	}
 	s := &Stack{cfg: cfg, env: environ(cfg)}
 	if err := s.freshTempDir(); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// makeDirs makes the directories that outlive the stack.
+func makeDirs(cfg Config) error {
+	if cfg.FreshData {
+		if err := os.RemoveAll(cfg.DataDir); err != nil {
+			return err
+		}
+	}
+	return errors.Join(os.MkdirAll(cfg.RunDir, 0o755), os.MkdirAll(cfg.DataDir, 0o755))
 }
 
 func checkTools(cfg Config) error {

@@ -11,6 +11,7 @@ import (
 	"dynctl/actors"
 	placement "dynctl/actors/place"
 	"dynctl/cmd/dynctl/internal/prose"
+	"dynctl/cmd/internal/direct"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/cmd/internal/version"
 	"dynctl/state"
@@ -355,7 +356,7 @@ func (d *Doctor) frontend(ctx context.Context, o Object) {
 		d.found(CheckFrontend, Fail, next, "server %s: %v", o.Name, err)
 		return
 	}
-	response, err := http.DefaultClient.Do(r)
+	response, err := direct.Client.Do(r)
 	if err != nil {
 		d.found(CheckFrontend, Fail, next, "server %s: %v", o.Name, err)
 		return

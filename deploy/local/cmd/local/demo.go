@@ -27,6 +27,9 @@ var exampleModels = []struct{ file, name string }{
 // errSmoke means that something was not as it should be.
 var errSmoke = errors.New("smoke test failed")
 
+// errInterrupted means that an interrupt ended the demo before it was through.
+var errInterrupted = errors.New("interrupted before the end")
+
 // show is a stack with the examples being served.
 type show struct {
 	options
@@ -35,13 +38,17 @@ type show struct {
 
 // demo serves the examples until the context ends.
 func demo(ctx context.Context, o options) error {
-	return present(ctx, o, func(ctx context.Context, s show) error {
+	err := present(ctx, o, func(ctx context.Context, s show) error {
 		if err := s.dynctl(ctx, os.Stdout, "status"); err != nil {
 			return err
 		}
 		fmt.Printf("\nops page %s   OpenAI API http://127.0.0.1:%d/v1\nevents, until Ctrl-C:\n\n", s.stack.HTTPURL(), s.frontendPort)
 		return s.dynctl(ctx, os.Stdout, "events", "--follow", "--last", "20")
 	})
+	if errors.Is(err, errInterrupted) {
+		return nil // its ordinary end
+	}
+	return err
 }
 
 // smoke checks what the demo shows and that a deleted model goes away.
@@ -74,23 +81,23 @@ func smoke(ctx context.Context, o options) error {
 }
 
 // present brings up a stack with an empty store, serves the examples, asks each
-// model something, goes on with then, and ends everything whatever happened. An
-// interrupt is the ordinary end of it.
+// model something, goes on with then, and ends everything whatever happened. It
+// returns [errInterrupted] where an interrupt was the end of it.
 func present(ctx context.Context, o options, then func(context.Context, show) error) error {
 	if err := local.CheckPort(o.frontendPort, "FRONTEND_PORT"); err != nil {
 		return err
 	}
-	o.cfg.DataDir = filepath.Join(o.cfg.RunDir, "demo-data")
-	if err := os.RemoveAll(o.cfg.DataDir); err != nil {
+	o.cfg.DataDir, o.cfg.FreshData = filepath.Join(o.cfg.RunDir, "demo-data"), true
+	var stack *local.Stack
+	err := local.Alone(o.cfg.RunDir, func() (err error) {
+		stack, err = start(ctx, o.cfg)
 		return err
-	}
-	stack, err := start(ctx, o.cfg)
+	})
 	if err != nil {
 		return err
 	}
 	s := show{options: o, stack: stack}
-	err = s.serve(ctx)
-	if err == nil {
+	if err = s.serve(ctx); err == nil {
 		err = then(ctx, s)
 	}
 	interrupted := ctx.Err() != nil
@@ -103,7 +110,7 @@ func present(ctx context.Context, o options, then func(context.Context, show) er
 	}
 	if interrupted {
 		fmt.Println("down: nothing is left")
-		return nil
+		return errInterrupted
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -44,6 +45,10 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
 		return 2
+	}
+	if slices.Contains([]string{"help", "-h", "--help"}, args[0]) {
+		fmt.Fprint(stderr, usage)
+		return 0
 	}
 	verbs := map[string]func(context.Context, options) error{
 		"up": up, "down": down, "demo": demo, "smoke": smoke, "guard": guard,
@@ -123,16 +128,19 @@ func parse(verb string, args []string, stderr io.Writer) (options, error) {
 // up leaves nothing behind that it has started when it fails or is interrupted.
 // Beside a stack that runs it starts what is missing.
 func up(ctx context.Context, o options) error {
-	parts, err := local.Look(o.cfg.TempDir)
-	if err != nil {
-		return err
-	}
 	var stack *local.Stack
-	if len(parts.Processes) == 0 {
-		stack, err = start(ctx, o.cfg)
-	} else {
-		stack, err = complete(ctx, o, parts)
-	}
+	err := local.Alone(o.cfg.RunDir, func() error {
+		parts, err := local.Look(o.cfg.TempDir)
+		if err != nil {
+			return err
+		}
+		if len(parts.Processes) == 0 {
+			stack, err = start(ctx, o.cfg)
+		} else {
+			stack, err = complete(ctx, o, parts)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
