@@ -210,7 +210,7 @@ func (e *endError) Unwrap() error { return e.kind }
 func failureOf(err error, job string) state.AgentFailure {
 	e := new(endError)
 	if !errors.As(err, &e) {
-		return state.AgentFailure{Message: state.HideSecrets(clipCause(err.Error())), Job: job}
+		return state.AgentFailure{Message: state.HideSecrets(clipCause(err.Error())), Way: wayOf(err.Error()), Job: job}
 	}
 	message := "the agent's job " + e.what
 	if e.cause != "" {

@@ -27,7 +27,8 @@ const (
 	requestTimeout = 10 * time.Second
 	submitTimeout  = 30 * time.Second // a new head waits for its own agent first
 	uploadTimeout  = 60 * time.Second
-	maxErrorBody   = 2 << 10 // bytes of a refusal that are shown
+	maxErrorBody   = 2 << 10  // bytes of a refusal that are shown
+	maxErrorRead   = 64 << 10 // bytes that are read of one: what it comes to is at the end of a traceback
 )
 
 // TokenFromEnv is the cluster's token as Ray's own programs find it: RAY_AUTH_TOKEN,
@@ -106,7 +107,7 @@ func (t *dashboardTransport) RoundTrip(req *http.Request) (*http.Response, error
 	if err != nil || resp.StatusCode < 300 || resp.StatusCode == http.StatusNotFound {
 		return resp, err
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorRead))
 	_ = resp.Body.Close() // what matters has been read
 	if err != nil {
 		return nil, err

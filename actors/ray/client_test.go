@@ -6,6 +6,13 @@ import (
 	"testing"
 )
 
+// diskFull is Ray 2.60's answer to a job where its log cannot be written.
+var diskFull = "Traceback (most recent call last):\n" +
+	"  File \"/venv/ray/dashboard/modules/job/job_head.py\", line 419, in submit_job\n    resp = await job_agent_client.submit_job_internal(submit_request)\n           ^^^^^^^^\n" +
+	"RuntimeError: Request failed with status code 500: Traceback (most recent call last):\n" +
+	strings.Repeat("  File \"/venv/ray/dashboard/modules/job/job_agent.py\", line 45, in submit_job\n    submission_id = await self.get_job_manager().submit_job(\n", 30) +
+	"OSError: [Errno 28] No space left on device\n.\n"
+
 func TestRefusals(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -18,6 +25,7 @@ func TestRefusals(t *testing.T) {
 		{"a token is wanted", func(f *fakeRay) { f.token = "secret" }, "", ErrUnauthorized, "RAY_AUTH_TOKEN"},
 		{"another token is wanted", func(f *fakeRay) { f.token = "secret" }, "wrong", ErrUnauthorized, "RAY_AUTH_TOKEN"},
 		{"500 with JSON", func(f *fakeRay) { f.refuse, f.body = 500, `{"status": "RUNNING"}` }, "", ErrRefused, "500"},
+		{"500 with a traceback", func(f *fakeRay) { f.refuse, f.body = 500, diskFull }, "", ErrRefused, "500 Internal Server Error: OSError: [Errno 28] No space left on device"},
 		{"something else answers", func(f *fakeRay) { f.refuse, f.body = 200, "<html>" }, "", ErrNotRay, "http://ray:8265"},
 	}
 	for _, test := range tests {

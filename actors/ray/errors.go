@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // Errors of this package, to be compared with errors.Is.
@@ -46,7 +47,7 @@ const wayUntrusted = "pass the authority of its certificate with --ray-ca, name 
 type StatusError struct {
 	Method, Path string
 	Code         int
-	Body         string // its beginning
+	Body         string // at most 64 KiB of it
 }
 
 // Error says what was asked and what was answered.
@@ -54,7 +55,16 @@ func (e *StatusError) Error() string {
 	if errors.Is(e, ErrUnauthorized) {
 		return fmt.Sprintf("%v (%s %s: %d): set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token", ErrUnauthorized, e.Method, e.Path, e.Code)
 	}
-	return fmt.Sprintf("%v: %s %s: %d %s: %s", ErrRefused, e.Method, e.Path, e.Code, http.StatusText(e.Code), e.Body)
+	return fmt.Sprintf("%v: %s %s: %d %s: %s", ErrRefused, e.Method, e.Path, e.Code, http.StatusText(e.Code), e.said())
+}
+
+// said is the beginning of what the answer says. Of a traceback, which Ray sends whole,
+// it is the exception at the end: the frames before it are longer than a message may be.
+func (e *StatusError) said() string {
+	if strings.Contains(e.Body, "Traceback (most recent call last)") {
+		return causeOf(e.Body)
+	}
+	return strings.ToValidUTF8(e.Body[:min(len(e.Body), maxErrorBody)], "")
 }
 
 // Unwrap is ErrUnauthorized or ErrRefused.

@@ -272,3 +272,11 @@ func TestUnreachableIsNotFailing(t *testing.T) {
 		}
 	})
 }
+
+// A refusal of Ray's that says what to do about it is told with that.
+func TestWayOfARefusal(t *testing.T) {
+	f := failureOf(&StatusError{Method: "POST", Path: "/api/jobs/", Code: 500, Body: diskFull}, "")
+	if !strings.HasSuffix(f.Message, "No space left on device") || !strings.Contains(f.Way, "make room") {
+		t.Errorf("got %+v", f)
+	}
+}

@@ -91,7 +91,7 @@ func (a *app) getUnits(ctx context.Context, c *kv.Client, names []string) (listi
 			attempt = max(attempt, actor.Attempt)
 		}
 		l.table.add(u.Unit, u.Server, prose.OrDash(u.Model), prose.OrDash(info.Role), a.style.unitState(u.State), prose.OrDash(prose.ShortID(info.Node)),
-			count(attempt), prose.Age(a.now(), u.ChangedAt), prose.OrDash(u.Reason))
+			count(attempt), prose.Age(a.now(), u.ChangedAt), prose.OrDash(whyUnit(u)))
 	}
 	l.items = infos
 	// The id of a unit names its model and role.
@@ -100,6 +100,20 @@ func (a *app) getUnits(ctx context.Context, c *kv.Client, names []string) (listi
 		l.table.spare = []int{3, 2, 1, 6}
 	}
 	return l, err
+}
+
+// whyUnit is why a unit is not as it should be: its own reason, else that of the exit
+// that it is in.
+func whyUnit(u state.Unit) string {
+	if u.Reason != "" || u.State != state.UnitExited {
+		return u.Reason
+	}
+	for _, a := range u.Actors {
+		if a.State == state.UnitExited && a.Exit != nil && a.Exit.Reason != "" {
+			return a.Exit.Reason
+		}
+	}
+	return ""
 }
 
 // unitState gives a unit's state its colour.
