@@ -11,7 +11,7 @@ import (
 
 func (r *round) registeredCondition(c *conditions, m *model) {
 	if !m.server.regs.Known && m.server.infra != nil {
-		c.set(state.CondRegistered, state.StatusUnknown, actors.CondEtcdUnreachable, cmp.Or(m.server.regs.Err, "Dynamo's etcd does not answer yet"))
+		c.set(state.CondRegistered, state.StatusUnknown, actors.CondEtcdUnreachable, m.server.whyNoEtcd())
 		return
 	}
 	desired, have := m.counts(func(v *unit) bool { return v.registered && !v.is(leaving) })

@@ -74,7 +74,7 @@ func (r *round) serverConditions(c *conditions, s *server) {
 	case s.regs.Known:
 		c.set(state.CondRegistered, state.StatusTrue, actors.CondOK, "")
 	default:
-		c.set(state.CondRegistered, state.StatusUnknown, actors.CondEtcdUnreachable, cmp.Or(s.regs.Err, "Dynamo's etcd does not answer yet"))
+		c.set(state.CondRegistered, state.StatusUnknown, actors.CondEtcdUnreachable, s.whyNoEtcd())
 	}
 	if s.frontend.Known {
 		c.set(state.CondRouterReady, state.StatusTrue, actors.CondOK, "")
@@ -107,6 +107,18 @@ func (r *round) serverConditions(c *conditions, s *server) {
 	}
 }
 
+// whyNoEtcd says what keeps the server's etcd from answering.
+func (s *server) whyNoEtcd() string {
+	if s.infra != nil {
+		for _, a := range s.infra.Actors {
+			if strings.HasSuffix(a.Name, "_"+actors.LabelEtcd) && a.State != state.UnitRunning && a.Exit != nil {
+				return "etcd does not run: " + exitText(a)
+			}
+		}
+	}
+	return cmp.Or(s.regs.Err, "Dynamo's etcd does not answer yet")
+}
+
 // whyNoFrontend says what keeps the frontend from answering.
 func (s *server) whyNoFrontend() (reason, message string) {
 	if s.infra != nil {
@@ -121,6 +133,16 @@ func (s *server) whyNoFrontend() (reason, message string) {
 		}
 	}
 	return actors.CondFrontendDown, cmp.Or(s.frontend.Err, "the frontend does not answer yet")
+}
+
+// exitText is how an actor's last attempt ended, with the end of its log where no cause
+// was found in it.
+func exitText(a state.Actor) string {
+	text := exitMessage(a)
+	if a.Exit.Cause == "" {
+		text += lastLine(a.Exit.LogTail)
+	}
+	return text
 }
 
 func lastLine(log string) string {

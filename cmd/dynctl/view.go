@@ -79,7 +79,7 @@ func next(v outlook, s *state.Status, now time.Time) string {
 		return "correct it with `dynctl set`"
 	}
 	if text, ok := remedies[v.Blocking.Reason]; ok {
-		return text
+		return strings.NewReplacer("server/NAME", "server/"+s.Server, "confirm-deletions SERVER", "confirm-deletions "+s.Server).Replace(text)
 	}
 	if !v.Until.IsZero() {
 		return "executed again in " + prose.Span(v.Until.Sub(now))

@@ -37,6 +37,8 @@ func TestJudge(t *testing.T) {
 			verdict.Stale, "SlugConflict", "correct it with `dynctl set`; revision 3 runs on"},
 		{"some serve", statusWith("WorkersReady", "False", "WorkersStarting", "Ready", "False", "x", "Available", "True", "OK"), verdict.Degraded, "WorkersStarting", ""},
 		{"the only spec is rejected", statusWith("Accepted", "False", "EmptyModel", "Available", "False", "x"), verdict.Rejected, "EmptyModel", "correct it with `dynctl set`"},
+		{"a remedy names the server", statusWith("Registered", "Unknown", "EtcdUnreachable", "Ready", "Unknown", "x", "Available", "True", "OK"), verdict.Degraded, "EtcdUnreachable",
+			"see `dynctl status server/default` and `dynctl logs server/default`; what serves goes on"},
 		{"no room", statusWith("Scheduled", "False", "WaitingForNodes", "Available", "False", "x"), verdict.Waiting, "WaitingForNodes", "starts by itself when nodes join the Ray cluster"},
 		{"its processes exit", failing, verdict.Failing, "CrashLoopBackOff", "executed again in 30s"},
 		{"nothing is known", statusWith("Available", "Unknown", "AgentLost"), verdict.Unknown, "AgentLost", "see `dynctl doctor`: the agent's Ray job does not answer"},
