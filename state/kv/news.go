@@ -15,6 +15,12 @@ func (v *Views) News() News {
 	return News{v.specs.currentNews(), v.statuses.currentNews(), v.observed.currentNews()}
 }
 
+// StatusesAlone reports whether nothing but statuses has changed since then.
+func (n News) StatusesAlone(since News) bool {
+	since.statuses = n.statuses
+	return n == since
+}
+
 // changed notes that what the views show is another; m.mu is held.
 func (m *mirror[T]) changed() {
 	m.version++

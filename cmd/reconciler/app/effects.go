@@ -196,7 +196,7 @@ func (c *commander) publish(ctx context.Context, o order) {
 	if known && c.in.Now.Sub(was.at) < resendAfter {
 		return
 	}
-	if c.loop.writes.holds(state.ModelKey(e.Data.Server, e.Data.Model), state.ServerKey(e.Data.Server)) {
+	if w := c.loop.writes; w.holdsCommands(state.ModelKey(e.Data.Server, e.Data.Model)) || w.holdsCommands(state.ServerKey(e.Data.Server)) {
 		return // what it rests on is not stored yet
 	}
 	e.ID = id

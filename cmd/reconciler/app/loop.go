@@ -27,6 +27,7 @@ type loop struct {
 	effects effects
 	kick    chan struct{} // a round is due
 	again   chan struct{} // and is made whatever has changed
+	next    time.Time     // when a round is due whatever changes
 	past    past
 	quiet   quiet
 	memory
@@ -72,6 +73,10 @@ func (l *loop) run(ctx context.Context) error {
 			l.noteStatuses()
 			continue
 		case <-l.kick: // a bucket has changed, or a round has left something over
+			if own := l.putOff(); own > 0 {
+				timer.Reset(own)
+				continue
+			}
 		case <-l.app.registry.Kick(): // a server's etcd has changed, or cannot be read
 		case <-l.app.frontends.Kick(): // a frontend answers otherwise
 		case <-timer.C: // something falls due by time alone, or nothing woke it for a while
@@ -80,8 +85,7 @@ func (l *loop) run(ctx context.Context) error {
 			l.lostLeadership(*term)
 			term = nil
 		}
-		next := l.once(ctx, term)
-		timer.Reset(next)
+		timer.Reset(l.once(ctx, term))
 	}
 }
 
@@ -130,6 +134,7 @@ func (l *loop) ended(due time.Time) time.Duration {
 	if !due.IsZero() {
 		next = min(next, max(due.Sub(ended), time.Millisecond))
 	}
+	l.next = ended.Add(next)
 	return next
 }
 

@@ -78,6 +78,28 @@ func (s *stored) follow(view []kv.Stored) {
 	s.view = view
 }
 
+// differsOnlyBy reports whether a view is another than the one before, and all of it that is
+// another or has come is of a kind.
+func (s *stored) differsOnlyBy(view []kv.Stored, kind func(kv.Stored) bool) bool {
+	was, now, found := s.view, view, false
+	for len(was) > 0 || len(now) > 0 {
+		switch {
+		case len(was) > 0 && len(now) > 0 && was[0] == now[0]:
+			was, now = was[1:], now[1:]
+		case len(now) == 0 || len(was) > 0 && was[0].Key < now[0].Key:
+			return false // one is gone
+		case !kind(now[0]):
+			return false
+		default:
+			if found = true; len(was) > 0 && was[0].Key == now[0].Key {
+				was = was[1:]
+			}
+			now = now[1:]
+		}
+	}
+	return found
+}
+
 // change notes that the status of an object may be another.
 func (s *stored) change(key state.Key) {
 	if s.changed != nil {

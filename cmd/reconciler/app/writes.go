@@ -17,9 +17,9 @@ const statusWriters = 16
 
 // writes are the statuses that are on their way to the store. A few of them hold no round
 // up: until one is stored, rounds rest on what is stored, as they do after a write that
-// failed. What is concluded of its object meanwhile is neither written nor commanded (see
-// [writes.holds]), so that no command runs ahead of the record of what it rests on. All
-// but landed is the loop's alone.
+// failed. What is concluded of its object meanwhile is not written, and where it records
+// what commands rest on, which most do not, not commanded either: no command runs ahead of
+// the record of what it rests on. All but landed is the loop's alone.
 type writes struct {
 	under map[string]*underWay // by key
 	term  int                  // what was written in an earlier one is nobody's any more
@@ -33,8 +33,10 @@ type writes struct {
 // underWay is one status on its way.
 type underWay struct {
 	status state.Status
-	now    time.Time // of the round that wrote it
-	term   int
+	// records: commands rest on what it says otherwise than what is stored.
+	records bool
+	now     time.Time // of the round that wrote it
+	term    int
 	// more: something waits for its end, so a round is due then.
 	more bool
 
@@ -46,18 +48,24 @@ func newWrites() *writes {
 	return &writes{under: map[string]*underWay{}, signal: make(chan struct{}, 1)}
 }
 
-// holds reports whether the record of an object is on its way, and has a round follow that.
-func (w *writes) holds(keys ...state.Key) bool {
+// holds reports whether the status of an object is on its way, and has a round follow that.
+func (w *writes) holds(k state.Key) bool {
+	u := w.under[k.String()]
+	if u == nil {
+		return false
+	}
+	u.more = true
+	return true
+}
+
+// holdsCommands reports whether what commands rest on of an object is on its way to its
+// status, and has a round follow that.
+func (w *writes) holdsCommands(k state.Key) bool {
 	if len(w.under) == 0 {
 		return false
 	}
-	for _, k := range keys {
-		if u := w.under[k.String()]; u != nil {
-			u.more = true
-			return true
-		}
-	}
-	return false
+	u := w.under[k.String()]
+	return u != nil && u.records && w.holds(k)
 }
 
 // covers reports whether the status of an object is on its way. One that says more than
@@ -84,11 +92,11 @@ func (w *writes) forget() {
 	clear(w.under)
 }
 
-// begin writes statuses, of objects of which none is on its way.
-func (w *writes) begin(now time.Time, statuses []state.Status, put func(state.Status) (uint64, error)) {
+// begin writes statuses, of objects of which none is on its way; inForce are those before.
+func (w *writes) begin(now time.Time, statuses []state.Status, inForce map[state.Key]state.Status, put func(state.Status) (uint64, error)) {
 	queue := make(chan *underWay, len(statuses))
 	for _, s := range statuses {
-		u := &underWay{status: s, now: now, term: w.term}
+		u := &underWay{status: s, records: recordsMore(inForce, s), now: now, term: w.term}
 		w.under[s.Key] = u
 		queue <- u
 	}
@@ -126,7 +134,7 @@ func (l *loop) putStatuses(ctx context.Context, now time.Time, changed []state.S
 	if l.app.diskFailed() {
 		return // a store that has failed does not answer
 	}
-	l.writes.begin(now, changed, func(s state.Status) (uint64, error) { return l.effects.putStatus(ctx, s) })
+	l.writes.begin(now, changed, l.inForce.all, func(s state.Status) (uint64, error) { return l.effects.putStatus(ctx, s) })
 	l.awaitStatuses(statusWriters)
 }
 
@@ -159,6 +167,6 @@ func (l *loop) landed(u *underWay) {
 		l.written[s.Key] = s
 	}
 	if u.more {
-		l.look()
+		l.Kick()
 	}
 }

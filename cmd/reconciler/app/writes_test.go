@@ -102,6 +102,53 @@ func TestAStatusOnItsWayHoldsUpItsObjectAlone(t *testing.T) {
 	}
 }
 
+// What of a status is for people alone holds up no command of its object while it is on its
+// way; what a command may rest on does.
+func TestAStatusThatOnlyTellsHoldsUpNoCommand(t *testing.T) {
+	stored := statusOf("m")
+	stored.AcceptedRevision, stored.Generation = 6, "1a2b3c4d"
+	stored.Conditions = []state.Condition{{Type: state.CondReady, Status: state.StatusTrue}, {Type: state.CondUpToDate, Status: state.StatusTrue, Reason: actors.CondOK}}
+	stored.Placements = []state.PlacementStatus{{Unit: "1a2b3c4d_m_DP0", Generation: "1a2b3c4d", State: "Ready"}}
+	for name, tc := range map[string]struct {
+		change func(*state.Status)
+		holds  bool
+	}{
+		"a condition holds no longer":   {change: func(s *state.Status) { s.Conditions[0].Status = state.StatusFalse }},
+		"the message of a condition":    {change: func(s *state.Status) { s.Conditions[1].Message = "well" }},
+		"where a worker is in its life": {change: func(s *state.Status) { s.Placements[0].State = "Exited" }},
+		"how many run":                  {change: func(s *state.Status) { s.Roles = map[string]state.RoleStatus{"aggregated": {Restarts: 1}} }},
+		"the accepted revision":         {func(s *state.Status) { s.AcceptedRevision++ }, true},
+		"the generation":                {func(s *state.Status) { s.Generation = "0badcafe" }, true},
+		"a deletion that is held":       {func(s *state.Status) { s.DeletionBlocked = 7 }, true},
+		"a worker of a generation":      {func(s *state.Status) { s.Placements[0].Generation = "0badcafe" }, true},
+		"a roll that was given up":      {func(s *state.Status) { s.Conditions[1].Reason = actors.CondRolledBack }, true},
+		"a condition that comes true": {func(s *state.Status) {
+			s.Conditions = append(s.Conditions, state.Condition{Type: state.CondRegistered, Status: state.StatusTrue})
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, term, c := slowLoop(t)
+			in, plan := aPlan()
+			plan.Revokes, plan.Stops, plan.Starts = nil, nil, plan.Starts[1:] // of model m
+			now := stored
+			now.Conditions, now.Placements = slices.Clone(stored.Conditions), slices.Clone(stored.Placements)
+			tc.change(&now)
+			l.inForce.all = map[state.Key]state.Status{state.ModelKey("default", "m"): stored}
+			carryOut(t, l, term, in, actors.Result{Statuses: []state.Status{now}}, nil)
+			<-c.asking
+			carryOut(t, l, term, in, plan, nil)
+			if got := len(c.take()) == 0; got != tc.holds {
+				t.Errorf("the command of its model waits: %v, want %v", got, tc.holds)
+			}
+			if asks := l.writes.under["model.default.m"].more; asks != tc.holds {
+				t.Errorf("a round follows: %v, want %v", asks, tc.holds)
+			}
+			c.answer <- struct{}{}
+			l.awaitStatuses(0)
+		})
+	}
+}
+
 // The status of a server holds up the commands of its models too.
 func TestAServerStatusOnItsWayHoldsUpItsModels(t *testing.T) {
 	l, term, c := slowLoop(t)
