@@ -86,7 +86,9 @@ type Desired struct {
 	// Awaited are the objects whose history is needed to tell what was accepted of them.
 	Awaited []state.Key
 	Servers []DesiredServer // by name; also those that exist by default only
-	Models  []DesiredModel  // by server, name
+	// Models are sorted by server and name. One that is what it was in the round before is
+	// at its place in memory; nobody changes what it points to.
+	Models []*DesiredModel
 }
 
 // DesiredServer is one server with what it runs.

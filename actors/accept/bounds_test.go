@@ -71,7 +71,7 @@ func (s *stored) take() map[string]actors.DesiredModel {
 	desired, kept := accept.Revisions(s.in)
 	out := map[string]actors.DesiredModel{}
 	for _, m := range desired.Models {
-		out[m.Name] = m
+		out[m.Name] = *m
 		key := state.ModelKey("default", m.Name)
 		s.in.Statuses[key] = state.Status{Key: key.String(), AcceptedRevision: m.Accepted, ObservedRevision: m.Revision,
 			AcceptedSpec: kept[key].Spec, Template: kept[key].Template}

@@ -150,41 +150,47 @@ func within(models []*acceptedModel, server string) []*acceptedModel {
 
 // list are the models that are desired, at the place of the list before where that is the
 // same. Of some servers all were judged, of others what did not rest.
-func (a *accepter) list() []actors.DesiredModel {
+func (a *accepter) list() []*actors.DesiredModel {
 	if a.changed == nil {
 		return a.memo.relist(a.models)
 	}
 	p := sorted.Of(a.memo.listed, compareDesired)
 	for _, m := range a.judged {
-		if at, found := p.Get(m.DesiredModel); found != m.listed || !same.Bits(&at, &m.DesiredModel) {
-			p.Put(m.DesiredModel, m.listed)
+		if at, found := p.Get(&m.DesiredModel); found != m.listed || found && !same.Bits(at, &m.DesiredModel) {
+			p.Put(new(m.DesiredModel), m.listed)
 		}
 	}
 	a.memo.listed = p.List()
 	return a.memo.listed
 }
 
-func compareDesired(x, y actors.DesiredModel) int {
+func compareDesired(x, y *actors.DesiredModel) int {
 	return cmp.Or(cmp.Compare(x.Server, y.Server), cmp.Compare(x.Name, y.Name))
 }
 
 // relist makes the list from all models.
-func (m *Memo) relist(models []*acceptedModel) []actors.DesiredModel {
+func (m *Memo) relist(models []*acceptedModel) []*actors.DesiredModel {
 	n, asBefore := 0, m.listed != nil
 	for _, x := range models {
 		if x.listed {
-			asBefore = asBefore && n < len(m.listed) && same.Bits(&m.listed[n], &x.DesiredModel)
+			asBefore = asBefore && n < len(m.listed) && same.Bits(m.listed[n], &x.DesiredModel)
 			n++
 		}
 	}
 	if asBefore && n == len(m.listed) {
 		return m.listed
 	}
-	m.listed = make([]actors.DesiredModel, 0, n)
+	was := sorted.Of(m.listed, compareDesired)
+	m.listed = make([]*actors.DesiredModel, 0, n)
 	for _, x := range models {
-		if x.listed {
-			m.listed = append(m.listed, x.DesiredModel)
+		if !x.listed {
+			continue
 		}
+		d, found := was.Get(&x.DesiredModel)
+		if !found || !same.Bits(d, &x.DesiredModel) {
+			d = new(x.DesiredModel)
+		}
+		m.listed = append(m.listed, d)
 	}
 	return m.listed
 }

@@ -27,7 +27,7 @@ type Memo struct {
 	before  before
 	kept    map[state.Key]Kept
 	there   map[string]*acceptedServer  // all servers of the last round
-	listed  []actors.DesiredModel       // what it came to
+	listed  []*actors.DesiredModel      // what it came to
 	claimed map[string][]*acceptedModel // by server and claim
 }
 

@@ -77,7 +77,7 @@ func warned(list []state.Warning) string {
 
 // expect makes a round: the model runs the revision of ran, with the generation that had,
 // and what is told of it (its rejection and its warnings) holds each text.
-func (j *judging) expect(step string, ran actors.DesiredModel, told ...string) {
+func (j *judging) expect(step string, ran *actors.DesiredModel, told ...string) {
 	j.t.Helper()
 	m := j.round().Models[0]
 	if m.Accepted != ran.Accepted || m.Template.Generation != ran.Template.Generation {

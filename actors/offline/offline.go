@@ -148,7 +148,7 @@ func warningsOf(d actors.Desired) []state.Warning {
 // offlineServer is one server with its accepted models while they are laid out.
 type offlineServer struct {
 	actors.DesiredServer
-	models []actors.DesiredModel // by name
+	models []*actors.DesiredModel // by name
 	nodes  []place.Room
 	// shapes is what has room, by unit; unfit why another has none.
 	shapes map[string]place.Shape
@@ -156,7 +156,7 @@ type offlineServer struct {
 }
 
 // take keeps the accepted models of the server, in the generation asked for.
-func (o *offlineServer) take(models []actors.DesiredModel, generation string) {
+func (o *offlineServer) take(models []*actors.DesiredModel, generation string) {
 	if generation != "" {
 		o.Template = render.ServerInGeneration(o.Template, generation)
 	}
@@ -165,6 +165,7 @@ func (o *offlineServer) take(models []actors.DesiredModel, generation string) {
 			continue
 		}
 		if generation != "" {
+			m = new(*m)
 			m.Template.Generation = generation
 			in := render.ModelInput{Server: o.Name, ServerSpec: o.Spec, Model: m.Name, Spec: m.Spec}
 			// It was rendered once, so it can be.
@@ -181,7 +182,7 @@ func (o *offlineServer) place() {
 	shape, unfit := place.Infra(o.Template.Needs, o.nodes)
 	o.settle(actors.InfraUnit, shape, unfit)
 	byPriority := slices.Clone(o.models)
-	slices.SortStableFunc(byPriority, func(a, b actors.DesiredModel) int { return cmp.Compare(b.Spec.Priority, a.Spec.Priority) })
+	slices.SortStableFunc(byPriority, func(a, b *actors.DesiredModel) int { return cmp.Compare(b.Spec.Priority, a.Spec.Priority) })
 	for _, m := range byPriority {
 		most := 0
 		for _, r := range m.Template.Roles {

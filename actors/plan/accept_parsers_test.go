@@ -35,7 +35,7 @@ func (p parsed) revise(text string, statuses map[state.Key]state.Status, memo *a
 	key := state.ModelKey("default", "a")
 	d, kept := accept.Revisions(accept.Input{Synced: true, Entries: []accept.Entry{{Key: key, Revision: 1, Doc: docs[0]}},
 		Statuses: statuses, Parsers: p.set, Memo: memo})
-	return d.Models[0], kept[key]
+	return *d.Models[0], kept[key]
 }
 
 const withBlockSize = "  engineArgs: {block_size: 16}\n"

@@ -121,8 +121,7 @@ func (r *round) classify() {
 		s.calm, s.since, s.news = s.isCalm(r), r.memory.since(s), r.memory.look(s)
 	}
 	r.models = make([]*model, 0, len(r.in.Desired.Models))
-	for i := range r.in.Desired.Models {
-		d := &r.in.Desired.Models[i]
+	for _, d := range r.in.Desired.Models {
 		if s := byName[d.Server]; s != nil {
 			m := r.resting(s, d)
 			if m == nil {

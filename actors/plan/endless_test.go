@@ -15,8 +15,7 @@ func TestReplicasWithoutEnd(t *testing.T) {
 	w.put(model("b", "  mode: disagg\n  resources: {gpus: 1}\n"))
 	in, _ := w.input()
 	endless := math.MaxInt
-	for i := range in.Desired.Models {
-		m := &in.Desired.Models[i]
+	for _, m := range in.Desired.Models {
 		if m.Name == "a" {
 			m.Spec.Replicas = &endless
 		}

@@ -39,7 +39,7 @@ func watchRoll(t *testing.T, w *cluster, key state.Key, rounds int) gateStory {
 	}
 	for n := range rounds {
 		in, kept := w.input()
-		m := in.Desired.Models[slices.IndexFunc(in.Desired.Models, func(m actors.DesiredModel) bool { return m.Name == key.Name })]
+		m := in.Desired.Models[slices.IndexFunc(in.Desired.Models, func(m *actors.DesiredModel) bool { return m.Name == key.Name })]
 		ns := "curator-" + m.Template.Generation
 		roles := 0
 		for _, i := range in.Registered["default"].Instances {

@@ -43,7 +43,7 @@ func (w *cluster) carryGates(r actors.Result) {
 
 // routed are the namespaces of a model that the frontend sends requests to, whether or
 // not it answers us.
-func (w *cluster) routed(in actors.Input, m actors.DesiredModel) []string {
+func (w *cluster) routed(in actors.Input, m *actors.DesiredModel) []string {
 	away, etcd := w.frontendAway, w.etcdAway
 	w.frontendAway, w.etcdAway = false, false
 	defer func() { w.frontendAway, w.etcdAway = away, etcd }()
@@ -87,7 +87,7 @@ func (w *walk) checkEntries(t fataler, in actors.Input, before map[string][]stri
 }
 
 // whole reports whether a namespace has an aggregated worker, or one of both other roles.
-func whole(in actors.Input, m actors.DesiredModel, ns string) bool {
+func whole(in actors.Input, m *actors.DesiredModel, ns string) bool {
 	has := map[string]bool{}
 	for _, i := range in.Registered[m.Server].Instances {
 		if i.Namespace == ns {

@@ -10,6 +10,7 @@ import (
 	"dynctl/actors/place"
 	"dynctl/actors/plan"
 	"dynctl/state"
+	"dynctl/state/same"
 )
 
 type fataler interface{ Fatalf(string, ...any) }
@@ -20,7 +21,16 @@ func (w *walk) checkPure(t fataler, in actors.Input) {
 	for i, u := range in.Observed.Units {
 		before[i] = clone(u)
 	}
+	var models []actors.DesiredModel
+	for _, m := range in.Desired.Models {
+		models = append(models, *m)
+	}
 	want := plan.Plan(in)
+	for i, m := range in.Desired.Models {
+		if !same.Bits(&models[i], m) {
+			t.Fatalf("the model %s was changed", m.Name)
+		}
+	}
 	for i, u := range in.Observed.Units {
 		if d := cmp.Diff(before[i], clone(u)); d != "" {
 			t.Fatalf("the input was changed:\n%s", d)
@@ -154,7 +164,7 @@ func (w *walk) serves(u *state.Unit) bool {
 type tally struct{ serve, stop, fresh, surplus int }
 
 // checkBudget judges every stop of a unit that serves, and every execution in place.
-func (w *walk) checkBudget(t fataler, in actors.Input, m actors.DesiredModel, r actors.Result) {
+func (w *walk) checkBudget(t fataler, in actors.Input, m *actors.DesiredModel, r actors.Result) {
 	stops := map[state.UnitKey]string{}
 	for _, s := range r.Stops {
 		if u := w.units[s.Key]; s.Model == m.Name && w.serves(u) {
@@ -222,7 +232,7 @@ type stopOf struct {
 }
 
 // wanted is the count of the unit's role; 0 where the generation in force has none.
-func (s stopOf) wanted(m actors.DesiredModel) int {
+func (s stopOf) wanted(m *actors.DesiredModel) int {
 	has := func(t *actors.ModelTemplate) bool {
 		return slices.ContainsFunc(t.Roles, func(r actors.RoleTemplate) bool { return r.Role == s.unit.Role })
 	}
@@ -236,7 +246,7 @@ func (s stopOf) wanted(m actors.DesiredModel) int {
 }
 
 // checkStop fails if a serving unit is stopped for a reason that does not allow it.
-func (w *walk) checkStop(t fataler, in actors.Input, m actors.DesiredModel, s stopOf) {
+func (w *walk) checkStop(t fataler, in actors.Input, m *actors.DesiredModel, s stopOf) {
 	bad := func(why string) {
 		t.Fatalf("%s serves and is stopped (%s): %s%s", s.Key, s.Reason, why, w.story(m.Name))
 	}
@@ -272,7 +282,7 @@ func (w *walk) checkStop(t fataler, in actors.Input, m actors.DesiredModel, s st
 }
 
 // checkRoll judges a stop for a roll: left of its role serve afterwards.
-func (w *walk) checkRoll(m actors.DesiredModel, s stopOf, left int, bad func(string)) {
+func (w *walk) checkRoll(m *actors.DesiredModel, s stopOf, left int, bad func(string)) {
 	if w.etcdAway || w.frontendAway {
 		bad("who serves is not known")
 	}
@@ -298,7 +308,7 @@ func (w *walk) checkRoll(m actors.DesiredModel, s stopOf, left int, bad func(str
 }
 
 // mayMiss is how many units the spec lets be missing for a stop of a roll.
-func (s stopOf) mayMiss(m actors.DesiredModel) int {
+func (s stopOf) mayMiss(m *actors.DesiredModel) int {
 	switch u := m.Spec.Update.MaxUnavailable; {
 	case u != nil:
 		return *u
@@ -310,7 +320,7 @@ func (s stopOf) mayMiss(m actors.DesiredModel) int {
 
 // checkHalves fails if an old generation is left with prefill workers alone: what they
 // have prefilled needs its decode workers.
-func (w *walk) checkHalves(m actors.DesiredModel, s stopOf, bad func(string)) {
+func (w *walk) checkHalves(m *actors.DesiredModel, s stopOf, bad func(string)) {
 	if s.unit.Role != state.RoleDecode {
 		return
 	}
@@ -326,7 +336,7 @@ func (w *walk) checkHalves(m actors.DesiredModel, s stopOf, bad func(string)) {
 }
 
 // unplaceable reports whether a replica that stays does not come: it fails, or there is no room.
-func (w *walk) unplaceable(m actors.DesiredModel, role string, want int) bool {
+func (w *walk) unplaceable(m *actors.DesiredModel, role string, want int) bool {
 	there := 0
 	for _, u := range w.of(m.Name) {
 		if u.Role != role || u.Replica >= want {
@@ -344,7 +354,7 @@ func (w *walk) unplaceable(m actors.DesiredModel, role string, want int) bool {
 
 // checkRestarts fails if a restart takes more serving units than may be
 // missing, and none while it is not known who does.
-func (w *walk) checkRestarts(t fataler, m actors.DesiredModel, r actors.Result) {
+func (w *walk) checkRestarts(t fataler, m *actors.DesiredModel, r actors.Result) {
 	anew := map[string]int{}
 	for _, s := range r.Starts {
 		if s.Reason != actors.ReasonRestartAsked || s.Template.Model != m.Name {
@@ -368,7 +378,7 @@ func (w *walk) checkRestarts(t fataler, m actors.DesiredModel, r actors.Result) 
 	}
 }
 
-func desiredOf(m actors.DesiredModel, role string) int {
+func desiredOf(m *actors.DesiredModel, role string) int {
 	n := 1
 	count := func(p *int) int {
 		if p == nil {

@@ -53,7 +53,7 @@ func (w *walk) isBroken(generation string) bool {
 }
 
 // settledModel judges one model at the end.
-func (w *walk) settledModel(t fataler, m actors.DesiredModel) {
+func (w *walk) settledModel(t fataler, m *actors.DesiredModel) {
 	key := state.ModelKey(m.Server, m.Name)
 	bad := func(format string, args ...any) {
 		t.Fatalf("%s %s%s", key, fmt.Sprintf(format, args...), w.story(m.Name))
@@ -85,7 +85,7 @@ func (w *walk) settledModel(t fataler, m actors.DesiredModel) {
 }
 
 // settledBroken: a generation that does not start leaves the one before it serving.
-func (w *walk) settledBroken(m actors.DesiredModel, upToDate state.Condition, bad func(string, ...any)) {
+func (w *walk) settledBroken(m *actors.DesiredModel, upToDate state.Condition, bad func(string, ...any)) {
 	if m.Previous == nil {
 		return // there is none that ever was Ready
 	}
@@ -108,7 +108,7 @@ func (w *walk) settledBroken(m actors.DesiredModel, upToDate state.Condition, ba
 	}
 }
 
-func desired(m actors.DesiredModel) (n int) {
+func desired(m *actors.DesiredModel) (n int) {
 	for _, r := range m.Template.Roles {
 		n += desiredOf(m, r.Role)
 	}
@@ -117,7 +117,7 @@ func desired(m actors.DesiredModel) (n int) {
 
 // fits reports whether a unit of a role would find room beside all but the model's units of
 // other generations.
-func (w *walk) fits(m actors.DesiredModel, generation string, r actors.RoleTemplate) bool {
+func (w *walk) fits(m *actors.DesiredModel, generation string, r actors.RoleTemplate) bool {
 	_, unfit := place.Worker(r.Needs, w.free(func(u *state.Unit) bool { return u.Model == m.Name && u.Generation != generation }))
 	return unfit == nil
 }
@@ -125,7 +125,7 @@ func (w *walk) fits(m actors.DesiredModel, generation string, r actors.RoleTempl
 // settled is a model after everything has come to rest.
 type settled struct {
 	*walk
-	m    actors.DesiredModel
+	m    *actors.DesiredModel
 	here map[string]int // units of the wanted generation that run, by role
 	old  int            // units of other generations
 	bad  func(string, ...any)
@@ -138,7 +138,7 @@ func (s settled) condition(typ string) state.Condition {
 
 // settledGood: whatever starts does, as far as there is room; then nothing is left of
 // other generations, nor beyond the count.
-func (w *walk) settledGood(m actors.DesiredModel, bad func(string, ...any)) {
+func (w *walk) settledGood(m *actors.DesiredModel, bad func(string, ...any)) {
 	s := settled{walk: w, m: m, here: map[string]int{}, bad: bad}
 	for _, u := range w.of(m.Name) {
 		switch {
@@ -216,7 +216,7 @@ func (s settled) isShort(fit bool) {
 // mayStall reports whether the budget alone keeps the old generation: nothing may be missing,
 // or so many serve already as little as may, or one given back is not enough for a
 // larger one.
-func (w *walk) mayStall(m actors.DesiredModel, counts map[string]int) bool {
+func (w *walk) mayStall(m *actors.DesiredModel, counts map[string]int) bool {
 	unavailable := 1
 	if u := m.Spec.Update.MaxUnavailable; u != nil {
 		unavailable = *u
@@ -255,7 +255,7 @@ func (w *walk) mayStall(m actors.DesiredModel, counts map[string]int) bool {
 }
 
 // othersFirst reports whether a model which comes first waits for room.
-func (w *walk) othersFirst(m actors.DesiredModel) bool {
+func (w *walk) othersFirst(m *actors.DesiredModel) bool {
 	return slices.ContainsFunc(w.names, func(n string) bool {
 		c, _ := w.conditionOf(n, state.CondScheduled)
 		return n < m.Name && c.Reason == actors.ReasonInsufficientGPUs
@@ -263,7 +263,7 @@ func (w *walk) othersFirst(m actors.DesiredModel) bool {
 }
 
 // oldServes reports whether the old generation has what it takes to serve.
-func (w *walk) oldServes(m actors.DesiredModel) bool {
+func (w *walk) oldServes(m *actors.DesiredModel) bool {
 	var roles []string
 	for _, u := range w.of(m.Name) {
 		if u.Generation != m.Template.Generation && w.serves(u) {

@@ -14,7 +14,7 @@ func Instance(stem, servedName string, u state.Unit, lease int64) state.Instance
 
 // Listed is what the frontend of a server lists: a model is ready in a generation that
 // is not gated once there is an instance of every role of it.
-func Listed(server string, models []actors.DesiredModel, instances []state.Instance, gated func(namespace string) bool) state.FrontendView {
+func Listed(server string, models []*actors.DesiredModel, instances []state.Instance, gated func(namespace string) bool) state.FrontendView {
 	view := state.FrontendView{Known: true, Models: map[string]state.FrontendModel{}}
 	for _, m := range models {
 		if m.Server != server || m.Accepted == 0 {

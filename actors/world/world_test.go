@@ -76,7 +76,7 @@ func TestPlaceIsRays(t *testing.T) {
 
 // A disaggregated generation is ready with both of its roles, and not behind a gate.
 func TestListedNeedsEveryRole(t *testing.T) {
-	models := []actors.DesiredModel{{Server: "s", Name: "m", Accepted: 1, Spec: state.ModelSpec{Model: "m"}}}
+	models := []*actors.DesiredModel{{Server: "s", Name: "m", Accepted: 1, Spec: state.ModelSpec{Model: "m"}}}
 	prefill := Instance("ns", "m", state.Unit{Generation: "g", Role: state.RolePrefill}, 1)
 	decode := Instance("ns", "m", state.Unit{Generation: "g", Role: state.RoleDecode}, 2)
 	for _, tt := range []struct {

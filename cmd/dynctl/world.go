@@ -135,7 +135,7 @@ func (w *world) input(docs []state.Doc) actors.Input {
 
 // serving stands in for what only the reconciler can ask: every worker that runs
 // counts as registered, and every model with workers as listed.
-func (w *world) serving(s actors.DesiredServer, models []actors.DesiredModel) (state.Registrations, state.FrontendView) {
+func (w *world) serving(s actors.DesiredServer, models []*actors.DesiredModel) (state.Registrations, state.FrontendView) {
 	regs := state.Registrations{Known: true}
 	served := map[string]string{}
 	for _, m := range models {

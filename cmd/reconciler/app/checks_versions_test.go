@@ -15,7 +15,7 @@ func TestWhatIsKeptUnread(t *testing.T) {
 	unread := func(key string) *state.Status { return &state.Status{Key: key, AcceptedSpec: json.RawMessage(`{}`)} }
 	s := &snapshot{input: actors.Input{Desired: actors.Desired{
 		Servers: []actors.DesiredServer{{Name: "s", Recovering: true, Status: unread("server.s")}, {Name: "lost", Recovering: true}},
-		Models:  []actors.DesiredModel{{Name: "m", Recovering: true, Status: unread("model.s.m")}, {Name: "fine", Status: unread("model.s.fine")}},
+		Models:  []*actors.DesiredModel{{Name: "m", Recovering: true, Status: unread("model.s.m")}, {Name: "fine", Status: unread("model.s.fine")}},
 	}}}
 	got := checkKept(nil, s)
 	if got.State != checkDegraded || !strings.Contains(got.Text, "2 are left as they are") || !strings.Contains(got.Text, "server.s, model.s.m;") {

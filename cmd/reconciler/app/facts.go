@@ -86,7 +86,7 @@ func routerDetail(in actors.Input, f actors.Fact) json.RawMessage {
 		}
 	}
 	if applied && f.Model != "" {
-		i, ok := slices.BinarySearchFunc(in.Desired.Models, f, func(m actors.DesiredModel, f actors.Fact) int {
+		i, ok := slices.BinarySearchFunc(in.Desired.Models, f, func(m *actors.DesiredModel, f actors.Fact) int {
 			return cmp.Or(cmp.Compare(m.Server, f.Server), cmp.Compare(m.Name, f.Model))
 		})
 		if ok {

@@ -14,7 +14,7 @@ func TestDetailOfRouting(t *testing.T) {
 	kv, none := state.RouterStatus{Mode: "kv", Source: "auto"}, state.RouterStatus{Source: "auto"}
 	in := actors.Input{Desired: actors.Desired{
 		Servers: []actors.DesiredServer{{Name: "s", Router: kv, Template: actors.ServerTemplate{Router: none}}},
-		Models:  []actors.DesiredModel{{Server: "s", Name: "m", Router: state.RouterStatus{Mode: "random", Source: "model"}}},
+		Models:  []*actors.DesiredModel{{Server: "s", Name: "m", Router: state.RouterStatus{Mode: "random", Source: "model"}}},
 	}}
 	for _, row := range []struct{ typ, model, models, detail, object string }{
 		{actors.FactRouterResolved, "", "a,b", `{"mode":"kv","kvEvents":false,"source":"auto","because":"","models":["a","b"]}`, "s"},

@@ -258,8 +258,7 @@ func (l *loop) aim(in actors.Input) {
 	for _, s := range slices.Sorted(maps.Keys(frontends)) {
 		settled[s] = true
 	}
-	for i := range in.Desired.Models {
-		m := &in.Desired.Models[i]
+	for _, m := range in.Desired.Models {
 		if m.Accepted == 0 {
 			continue
 		}

@@ -33,10 +33,10 @@ type metrics struct {
 	changes *changes
 	// sweeps are why units are being swept, from the command to its end.
 	sweeps map[state.UnitKey]string
-	// begun are the actors whose restarts have series, declared where the models stand of
-	// which that was last looked for.
+	// begun are the actors whose restarts have series, declared the models of which that was
+	// last looked for.
 	begun    map[restart]bool
-	declared *actors.DesiredModel
+	declared []*actors.DesiredModel
 }
 
 // maxSweeps bounds the sweeps that are remembered.

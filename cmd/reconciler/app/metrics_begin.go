@@ -1,10 +1,13 @@
 package app
 
 import (
+	"cmp"
+
 	"dynctl/actors"
 	"dynctl/state"
 	"dynctl/state/kv"
 	"dynctl/state/registry"
+	"dynctl/state/same"
 )
 
 // other stands for what is no constant of ours.
@@ -48,18 +51,20 @@ func (m *metrics) beginRestarts(in actors.Input) {
 	for _, s := range in.Desired.Servers {
 		m.beginServer(s.Name)
 	}
-	if models := in.Desired.Models; len(models) > 0 {
-		if m.declared == &models[0] {
-			return // the list of the round before
+	same.Diff(m.declared, in.Desired.Models, compareDeclared, func(_, now **actors.DesiredModel) {
+		if now == nil {
+			return
 		}
-		m.declared = &models[0]
-	}
-	for i := range in.Desired.Models {
-		d := &in.Desired.Models[i]
+		d := *now
 		for _, r := range d.Template.Roles {
 			m.beginRestartsOf(restart{server: d.Server, model: d.Name, role: actors.RoleName(r.Role)})
 		}
-	}
+	})
+	m.declared = in.Desired.Models
+}
+
+func compareDeclared(a, b **actors.DesiredModel) int {
+	return cmp.Or(cmp.Compare((*a).Server, (*b).Server), cmp.Compare((*a).Name, (*b).Name))
 }
 
 // begunAtMost bounds what is begun beforehand, most of which never counts anything:

@@ -67,7 +67,7 @@ func TestRestartsOfWhatIsDeclaredBeginAtZero(t *testing.T) {
 	m := newMetrics()
 	in := roundOf(0)
 	in.Desired.Servers = []actors.DesiredServer{{Name: "two"}}
-	in.Desired.Models = []actors.DesiredModel{
+	in.Desired.Models = []*actors.DesiredModel{
 		{Server: "two", Name: "m", Template: actors.ModelTemplate{Roles: []actors.RoleTemplate{{Role: state.RoleDecode}, {Role: state.RolePrefill}}}},
 		{Server: "two", Name: "rejected"},
 	}

@@ -268,7 +268,7 @@ func gaugesWith(s *snapshot, standby *state.StandbyAgent) *prometheus.Registry {
 
 func TestGaugesAreThoseOfTheLastRound(t *testing.T) {
 	in := roundOf(0)
-	in.Desired.Models = []actors.DesiredModel{
+	in.Desired.Models = []*actors.DesiredModel{
 		{Server: "default", Name: "m", Revision: 40, Status: &state.Status{ObservedRevision: 40}},
 		{Server: "default", Name: "n", Revision: 44, Status: &state.Status{ObservedRevision: 38}},
 	}
@@ -343,14 +343,14 @@ func TestRevisionLag(t *testing.T) {
 	status := func(observed uint64) *state.Status { return &state.Status{ObservedRevision: observed} }
 	for _, tc := range []struct {
 		name   string
-		models []actors.DesiredModel
+		models []*actors.DesiredModel
 		want   uint64
 	}{
 		{"nothing", nil, 0},
-		{"all seen", []actors.DesiredModel{{Revision: 7, Status: status(7)}, {Revision: 9, Status: status(9)}}, 0},
-		{"a new one beside one that is seen", []actors.DesiredModel{{Revision: 7, Status: status(7)}, {Revision: 8}}, 1},
-		{"an old one edited", []actors.DesiredModel{{Revision: 12, Status: status(3)}, {Revision: 9, Status: status(9)}}, 3},
-		{"the only one is new", []actors.DesiredModel{{Revision: 5}}, 5},
+		{"all seen", []*actors.DesiredModel{{Revision: 7, Status: status(7)}, {Revision: 9, Status: status(9)}}, 0},
+		{"a new one beside one that is seen", []*actors.DesiredModel{{Revision: 7, Status: status(7)}, {Revision: 8}}, 1},
+		{"an old one edited", []*actors.DesiredModel{{Revision: 12, Status: status(3)}, {Revision: 9, Status: status(9)}}, 3},
+		{"the only one is new", []*actors.DesiredModel{{Revision: 5}}, 5},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := revisionLag(actors.Desired{Models: tc.models}); got != tc.want {

@@ -51,7 +51,7 @@ func (a *App) opsInput() ops.Input {
 }
 
 // gpusOf is the number of GPUs of one worker, where every role has the same.
-func gpusOf(m actors.DesiredModel) int {
+func gpusOf(m *actors.DesiredModel) int {
 	n := -1
 	for _, r := range m.Template.Roles {
 		if n >= 0 && n != r.Needs.GPUs {

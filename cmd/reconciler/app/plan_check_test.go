@@ -65,7 +65,7 @@ func TestAPlanThatBreaksAnInvariantIsTold(t *testing.T) {
 	var log bytes.Buffer
 	l, in, good := checkedLoop(t, &log)
 	const secret = "hf_0123456789abcdef"
-	in.Desired.Models = append(in.Desired.Models, actors.DesiredModel{Server: "default", Name: "z", Spec: state.ModelSpec{Env: state.Env{"HF_TOKEN": {Value: secret}}}})
+	in.Desired.Models = append(in.Desired.Models, &actors.DesiredModel{Server: "default", Name: "z", Spec: state.ModelSpec{Env: state.Env{"HF_TOKEN": {Value: secret}}}})
 	for range 3 {
 		l.checkPlan(in, broken(good))
 	}

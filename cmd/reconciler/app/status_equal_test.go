@@ -98,7 +98,7 @@ func TestWhatIsStoredIsFoundForEachStatus(t *testing.T) {
 	}
 	for _, server := range []string{"a", "b", "c"} {
 		for _, model := range []string{"m", "n", "o.p", "q"} {
-			d.Models = append(d.Models, actors.DesiredModel{Server: server, Name: model, Status: &state.Status{Key: "model." + server + "." + model}})
+			d.Models = append(d.Models, &actors.DesiredModel{Server: server, Name: model, Status: &state.Status{Key: "model." + server + "." + model}})
 			planned = append(planned, state.Status{Kind: state.KindModel, Server: server, Name: model})
 		}
 	}

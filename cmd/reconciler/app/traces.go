@@ -161,7 +161,7 @@ func readyUnits(statuses []state.Status) map[state.UnitKey]bool {
 }
 
 // look notes how far the units of a journey are.
-func (t *traces) look(in actors.Input, m actors.DesiredModel, j *journey, ready map[state.UnitKey]bool) {
+func (t *traces) look(in actors.Input, m *actors.DesiredModel, j *journey, ready map[state.UnitKey]bool) {
 	regs := in.Registered[m.Server]
 	for _, u := range in.Observed.Units {
 		l := j.legs[u.Unit]
@@ -204,7 +204,7 @@ func isRegistered(u state.Unit, regs state.Registrations) bool {
 }
 
 // isReady reports whether the model is ready at its accepted revision.
-func isReady(m actors.DesiredModel) bool {
+func isReady(m *actors.DesiredModel) bool {
 	if m.Status == nil || m.Status.ObservedRevision != m.Accepted {
 		return false
 	}

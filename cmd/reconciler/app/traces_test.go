@@ -56,7 +56,7 @@ func (r journeyRound) input() (actors.Input, actors.Result) {
 		u.Actors[0].StartedAt, u.Actors[0].Lease = seconds(8), 0x1f
 	}
 	in := roundOf(time.Duration(r.at)*time.Second, append(r.units, u)...)
-	in.Desired.Models = []actors.DesiredModel{{Server: "default", Name: "m", Revision: 6, Accepted: 6}}
+	in.Desired.Models = []*actors.DesiredModel{{Server: "default", Name: "m", Revision: 6, Accepted: 6}}
 	regs := state.Registrations{Known: !r.blind}
 	if r.registered {
 		regs.Instances = []state.Instance{{Lease: 0x1f}}
@@ -288,7 +288,7 @@ func TestAStartNamesItsTrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	in, plan := aPlan()
-	in.Desired.Models = []actors.DesiredModel{{Server: "default", Name: "m", Accepted: 6}}
+	in.Desired.Models = []*actors.DesiredModel{{Server: "default", Name: "m", Accepted: 6}}
 	parents := func(from uint64) map[string]string {
 		out := map[string]string{}
 		for e, err := range events.Tail(t.Context(), js, events.TailOptions{FromSeq: from}) {
