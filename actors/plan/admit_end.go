@@ -143,7 +143,7 @@ func (s *server) deadRegistered(generation string) bool {
 	namespace := actors.Namespace(s.Spec.DynamoNamespace, generation)
 	owners := map[int64]int{}
 	for _, u := range s.units {
-		noteOwners(owners, u)
+		noteOwners(owners, u, 1)
 	}
 	return slices.ContainsFunc(s.regs.Instances, func(i state.Instance) bool {
 		return i.Namespace == namespace && owners[i.Lease] == 0

@@ -59,12 +59,9 @@ func startRank(t actors.UnitTemplate) int {
 
 // sortedUnits is the same list where it is sorted, as the views' is.
 func sortedUnits(units []state.Unit) []state.Unit {
-	byKey := func(a, b *state.Unit) int {
-		return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Unit, b.Unit))
-	}
 	for i := 1; i < len(units); i++ {
-		if byKey(&units[i-1], &units[i]) > 0 {
-			return slices.SortedFunc(slices.Values(units), func(a, b state.Unit) int { return byKey(&a, &b) })
+		if compareUnits(&units[i-1], &units[i]) > 0 {
+			return slices.SortedFunc(slices.Values(units), func(a, b state.Unit) int { return compareUnits(&a, &b) })
 		}
 	}
 	return units

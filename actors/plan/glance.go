@@ -15,7 +15,9 @@ import (
 
 // glance is what the last plan was given, and what the one under way finds changed since.
 type glance struct {
-	units []state.Unit
+	units  []state.Unit  // sorted
+	rising bool          // no key is twice among them
+	owners map[int64]int // see [ownersOf]
 	// changed are the models of which a unit is another, has come or has gone; all: of any
 	// model one may be.
 	changed map[unitsOf]bool
@@ -27,29 +29,40 @@ type unitsOf struct{ server, model string }
 // look compares the units of the plan under way with those of the one before.
 func (g *glance) look(units []state.Unit) {
 	clear(g.changed)
-	order := func(a, b *state.Unit) int {
-		return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Unit, b.Unit))
-	}
-	was := g.units
+	was, wasRising := g.units, g.rising
 	g.units, g.all = units, false
 	if samePlace(was, units) {
 		return
 	}
-	for _, list := range [][]state.Unit{was, units} {
-		for i := 1; i < len(list); i++ {
-			g.all = g.all || order(&list[i-1], &list[i]) >= 0 // one key twice
-		}
-	}
-	if g.all {
+	g.rising = isRising(units)
+	if g.all = !wasRising || !g.rising; g.all {
+		g.owners = ownersOf(units)
 		return
 	}
-	same.Diff(was, units, order, func(was, now *state.Unit) {
-		for _, u := range []*state.Unit{was, now} {
-			if u != nil {
-				g.note(unitsOf{u.Server, u.Model})
-			}
+	same.Diff(was, units, compareUnits, func(was, now *state.Unit) {
+		if was != nil {
+			g.note(unitsOf{was.Server, was.Model})
+			noteOwners(g.owners, was, -1)
+		}
+		if now != nil {
+			g.note(unitsOf{now.Server, now.Model})
+			noteOwners(g.owners, now, 1)
 		}
 	})
+}
+
+func compareUnits(a, b *state.Unit) int {
+	return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Unit, b.Unit))
+}
+
+// isRising reports whether units are sorted and none of them has the key of another.
+func isRising(units []state.Unit) bool {
+	for i := 1; i < len(units); i++ {
+		if compareUnits(&units[i-1], &units[i]) >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (g *glance) note(of unitsOf) {

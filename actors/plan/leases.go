@@ -66,17 +66,20 @@ func (r *round) revokeDead(s *server) map[int64]bool {
 // ownersOf says of each lease how many processes have told that it is theirs, whatever
 // server and store they belong to.
 func ownersOf(units []state.Unit) map[int64]int {
-	out := map[int64]int{}
+	out := make(map[int64]int, len(units))
 	for i := range units {
-		noteOwners(out, &units[i])
+		noteOwners(out, &units[i], 1)
 	}
 	return out
 }
 
-func noteOwners(of map[int64]int, u *state.Unit) {
+// noteOwners counts what a unit owns up or down.
+func noteOwners(of map[int64]int, u *state.Unit, by int) {
 	for i := range u.Actors {
 		if a := &u.Actors[i]; a.Lease != 0 && a.ChildPID != 0 {
-			of[a.Lease]++
+			if of[a.Lease] += by; of[a.Lease] == 0 {
+				delete(of, a.Lease)
+			}
 		}
 	}
 }

@@ -24,7 +24,6 @@ type Memory struct {
 	releases render.Releases
 	models   map[state.Key]*model
 	servers  map[string]*remembered
-	owners   map[int64]int
 	glance   glance
 	line     line // all models of the last plan
 	calm     bool // the round under way
@@ -73,6 +72,7 @@ func (r *round) begin() {
 	mem.calm, mem.spared = r.isCalm(), 0
 	mem.plans++
 	mem.glance.look(r.units)
+	r.owners = mem.glance.owners
 }
 
 // isCalm reports whether nothing is known that may concern any model.
@@ -322,16 +322,4 @@ func (mem *Memory) instances(server string, regs state.Registrations) map[int64]
 
 func compareInstances(a, b state.Instance) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Component, b.Component), cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(a.Lease, b.Lease))
-}
-
-// ownersOf is [ownersOf] in a map that is used again.
-func (mem *Memory) ownersOf(units []state.Unit) map[int64]int {
-	if mem.owners == nil {
-		mem.owners = make(map[int64]int, len(units))
-	}
-	clear(mem.owners)
-	for i := range units {
-		noteOwners(mem.owners, &units[i])
-	}
-	return mem.owners
 }

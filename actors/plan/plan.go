@@ -84,12 +84,13 @@ func newRound(in actors.Input, mem *Memory) *round {
 	r := &round{in: in, memory: mem, starts: map[state.UnitKey]*actors.Start{}, stops: map[state.UnitKey]*stop{},
 		asked: map[state.UnitKey]place.Shape{}, spoken: map[state.UnitKey]bool{}}
 	r.acting = in.Desired.Synced && in.Observed.Synced && !agentLost(in)
-	r.units = sortedUnits(in.Observed.Units)
+	if r.units = in.Observed.Units; !samePlace(r.units, mem.glance.units) { // those are sorted
+		r.units = sortedUnits(r.units)
+	}
 	r.atRest = make([]bool, len(r.units))
 	r.ledger = newLedger(in.Observed.Nodes, r.units)
 	r.releases = render.ReleasesOn(in.Observed.Nodes)
 	r.strangers = place.Strangers(in.Observed.Nodes, in.Observed.Units)
-	r.owners = mem.ownersOf(in.Observed.Units)
 	return r
 }
 

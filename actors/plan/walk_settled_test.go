@@ -9,6 +9,7 @@ import (
 	"dynctl/actors/place"
 	"dynctl/actors/plan"
 	"dynctl/state"
+	"dynctl/state/same"
 )
 
 // What must hold once a walk has come to rest.
@@ -274,4 +275,20 @@ func (w *walk) oldServes(m *actors.DesiredModel) bool {
 		g, ok := strings.CutSuffix(r, state.RoleDecode)
 		return !ok && !strings.HasSuffix(r, state.RolePrefill) || ok && slices.Contains(roles, g+state.RolePrefill)
 	})
+}
+
+// planUntouched is a plan that leaves the models that are desired, which others share, as
+// they are.
+func planUntouched(t fataler, in actors.Input) actors.Result {
+	var before []actors.DesiredModel
+	for _, m := range in.Desired.Models {
+		before = append(before, *m)
+	}
+	r := plan.Plan(in)
+	for i, m := range in.Desired.Models {
+		if !same.Bits(&before[i], m) {
+			t.Fatalf("the model %s was changed", m.Name)
+		}
+	}
+	return r
 }

@@ -63,6 +63,8 @@ func parseObservation(e entry) (observation, error) {
 		if err == nil {
 			err = state.CheckUnit(o.unit, e.at)
 			toStoreClock(o.unit, e.at)
+			u := o.unit
+			u.Server, u.Model, u.StoreID = shared(u.Server), shared(u.Model), shared(u.StoreID)
 		}
 		o.unit.Revision = e.rev
 	case strings.HasPrefix(e.key, nodePrefix):

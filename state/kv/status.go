@@ -230,6 +230,7 @@ func parseStatus(e entry) (state.Status, error) {
 		return state.Status{}, err
 	}
 	s.Key, s.Revision = e.key, e.rev
+	s.Server, s.Name = shared(s.Server), shared(s.Name)
 	return s, nil
 }
 

@@ -64,6 +64,6 @@ func storedStatus(it item[state.Status]) (Stored, bool) {
 	} else if it.held {
 		s.Revision = it.rev
 	}
-	object, _ := state.ParseKey(it.key) // the zero value where it names none
+	object, _ := sharedKey(it.key) // the zero value where it names none
 	return Stored{Key: it.key, Object: object, Status: &s, Rewrite: it.missing || it.held}, true
 }

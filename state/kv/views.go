@@ -268,7 +268,7 @@ func specView(items map[string]item[struct{}], created time.Time) ([]SpecEntry, 
 func shownSpec(it item[struct{}]) (SpecEntry, bool) {
 	e := specEntry(it.entry)
 	var err error
-	e.object, err = state.ParseKey(it.key)
+	e.object, err = sharedKey(it.key)
 	e.Missing = it.missing
 	return e, err == nil
 }

@@ -145,9 +145,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]accept.Kept) {
 	observed := l.app.views.Observed()
 	observed.Agent = l.app.beat.local(observed.Agent, now)
 	observed.Synced = observed.Synced && protocolMismatch(observed.Agent) == nil
-	entries, refused := withinQuota(specs.Entries, statuses, l.app.cfg.Limits, l.unreadable)
-	read := reading{loop: l, created: specs.Created, statuses: statuses, units: observed.Units, deadline: time.Now().Add(readFor)}
-	documents, complete := read.all(entries, refused)
+	documents, complete := l.documents(specs, statuses, observed.Units)
 	desired, kept := l.oracle.accept(accept.Input{
 		Synced:   specs.Synced && statusesLoaded && complete,
 		Entries:  documents,

@@ -21,6 +21,8 @@ type memory struct {
 	alike alike
 	// inForce are the statuses that are in force, from round to round.
 	inForce stored
+	// stands are the specs that stand as they were accepted.
+	stands stands
 	// decoded are the documents that were read and are not accepted as they stand.
 	decoded map[string]decodedSpec
 

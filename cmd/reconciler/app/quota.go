@@ -23,13 +23,33 @@ type quota struct {
 	objects      int
 	servers      map[string]bool
 	bytes, large int64
+	last         string // server that was counted
+}
+
+// counted is what of entries the quota rests on. Documents that are unreadable take no room.
+type counted struct {
+	statuses   map[state.Key]state.Status
+	stands     *stands
+	unreadable func(kv.SpecEntry) bool
+}
+
+// one is which revision of an entry's object was accepted, 0: none, and what the entry takes.
+func (c counted) one(entries []kv.SpecEntry, place int, key state.Key) (accepted uint64, size int64) {
+	e := &entries[place]
+	if c.stands.accepted(entries, place) != nil {
+		return e.Revision, int64(e.Size)
+	}
+	if !c.unreadable(*e) {
+		size = int64(e.Size)
+	}
+	return c.statuses[key].AcceptedRevision, size
 }
 
 // withinQuota leaves out the objects past the bounds. Those that were accepted stay,
 // then the oldest: what is there goes on, whatever comes. A revision of an accepted
 // object for which there is no room leaves the accepted one running. refused are told
-// why. Documents of which unreadable says so take no room.
-func withinQuota(entries []kv.SpecEntry, known map[state.Key]state.Status, limits kv.Limits, unreadable func(kv.SpecEntry) bool) (within []kv.SpecEntry, refused map[string]error) {
+// why.
+func withinQuota(entries []kv.SpecEntry, limits kv.Limits, of counted) (within []kv.SpecEntry, refused map[string]error) {
 	q := quota{limits: limits, servers: map[string]bool{}}
 	type candidate struct {
 		*kv.SpecEntry
@@ -44,15 +64,10 @@ func withinQuota(entries []kv.SpecEntry, known map[state.Key]state.Status, limit
 		if err != nil || e.Deleted {
 			continue
 		}
-		c := candidate{SpecEntry: e, server: key.Server, size: int64(e.Size)}
-		revision := known[key].AcceptedRevision
-		c.accepted = revision > 0
+		revision, size := of.one(entries, i, key)
+		c := candidate{SpecEntry: e, server: key.Server, size: size, accepted: revision > 0}
 		if c.accepted {
-			q.objects++
-			q.servers[key.Server] = true
-		}
-		if unreadable(*e) {
-			c.size = 0
+			q.keep(key.Server)
 		}
 		if c.accepted && revision == e.Revision {
 			q.add(c.size)
@@ -67,8 +82,7 @@ func withinQuota(entries []kv.SpecEntry, known map[state.Key]state.Status, limit
 		if bad == nil {
 			q.add(c.size)
 			if !c.accepted {
-				q.objects++
-				q.servers[c.server] = true
+				q.keep(c.server)
 			}
 			continue
 		}
@@ -87,6 +101,14 @@ func withinQuota(entries []kv.SpecEntry, known map[state.Key]state.Status, limit
 		return entries, refused
 	}
 	return slices.DeleteFunc(slices.Clone(entries), func(e kv.SpecEntry) bool { return left[e.Key] }), refused
+}
+
+// keep counts an object of a server.
+func (q *quota) keep(server string) {
+	q.objects++
+	if server != q.last {
+		q.servers[server], q.last = true, server
+	}
 }
 
 func (q *quota) add(size int64) {

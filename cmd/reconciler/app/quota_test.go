@@ -25,7 +25,7 @@ func TestObjectsPastTheBoundAreRefused(t *testing.T) {
 		}
 	}
 	entries = append(entries, kv.SpecEntry{Key: "model.default.gone", Deleted: true}, kv.SpecEntry{Key: "nonsense"})
-	within, refused := withinQuota(entries, known, kv.Limits{Objects: 10}.WithDefaults(), readable)
+	within, refused := withinQuota(entries, kv.Limits{Objects: 10}.WithDefaults(), counted{known, &stands{}, readable})
 	has := func(i int) bool {
 		return slices.ContainsFunc(within, func(e kv.SpecEntry) bool { return e.Key == entries[i].Key })
 	}
@@ -40,7 +40,7 @@ func TestObjectsPastTheBoundAreRefused(t *testing.T) {
 	if has(100) || len(refused) != toldOverQuota || len(within) != 10+toldOverQuota+2 {
 		t.Errorf("%d within, %d refused", len(within), len(refused))
 	}
-	if within, refused := withinQuota(entries[:10], known, kv.Limits{Objects: 10}.WithDefaults(), readable); len(within) != 10 || refused != nil {
+	if within, refused := withinQuota(entries[:10], kv.Limits{Objects: 10}.WithDefaults(), counted{known, &stands{}, readable}); len(within) != 10 || refused != nil {
 		t.Errorf("at the bound: %d, %v", len(within), refused)
 	}
 }

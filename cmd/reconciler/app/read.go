@@ -65,10 +65,15 @@ func (r *reading) all(entries []kv.SpecEntry, refused map[string]error) (out []a
 func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out []accept.Entry, complete bool) {
 	r.out = make([]accept.Entry, 0, len(entries))
 	standing := make(map[string]bool, len(r.loop.decoded))
-	for _, e := range entries {
+	for i, e := range entries {
 		key, err := e.Object()
 		if err != nil {
 			continue // the views leave these out
+		}
+		if spec := r.loop.stands.accepted(entries, i); spec != nil {
+			r.done(e)
+			r.out = append(r.out, accept.Entry{Key: key, Revision: e.Revision, Missing: e.Missing, At: e.At, Doc: state.Doc{Raw: spec}})
+			continue
 		}
 		x := accept.Entry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, Missing: e.Missing, At: e.At}
 		d, had := r.loop.decoded[e.Key]
@@ -78,6 +83,7 @@ func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out 
 			r.done(e)
 		case e.Deleted:
 		case r.accepted(key, e, &x):
+			r.loop.stands.note(entries, i, x.Doc.Raw)
 			r.done(e)
 		case had && d.revision == e.Revision:
 			standing[e.Key] = true

@@ -34,7 +34,7 @@ func TestBytesPastTheBoundAreRefused(t *testing.T) {
 			map[string]string{"model.c.m": state.ReasonTooManyObjects}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			within, refused := withinQuota(c.entries, known, limits, func(e kv.SpecEntry) bool { return c.bad[e.Key] })
+			within, refused := withinQuota(c.entries, limits, counted{known, &stands{}, func(e kv.SpecEntry) bool { return c.bad[e.Key] }})
 			if len(within) != len(c.entries) {
 				t.Errorf("%d of %d are told of", len(within), len(c.entries))
 			}
