@@ -19,7 +19,8 @@ const (
 
 // notWaitedFor counts the replicas of a role that would stay and that those beyond the
 // count do not wait for: those that fail again and again, and those that find room only
-// once the others leave, unless these serve in their stead.
+// once the others leave, unless these serve in their stead. An old generation leaves by
+// itself, so the room that it will leave is waited for.
 func (a *admission) notWaitedFor(r *role) (n int) {
 	settled := map[int]bool{} // indexes that need no room, or are counted
 	leaves := false
@@ -42,9 +43,10 @@ func (a *admission) notWaitedFor(r *role) (n int) {
 	if !leaves || missing == 0 || r.served() || a.waitsForNodes(a.m.server) {
 		return n
 	}
-	need, nobody := []shortfall{{role: r}}, proposeIdle(a.m) // what serves nobody makes room first
+	need := []shortfall{{role: r}}
+	first := slices.Concat(proposeIdle(a.m), r.old) // what serves nobody and the old generation make room first
 	beyond := slices.DeleteFunc(slices.Clone(r.fresh), func(u *unit) bool { return u.standing != surplus })
-	if fit(need, a.roomWithout(nobody)) != nil && fit(need, a.roomWithout(slices.Concat(nobody, beyond))) == nil {
+	if fit(need, a.roomWithout(first)) != nil && fit(need, a.roomWithout(slices.Concat(first, beyond))) == nil {
 		n += missing
 	}
 	return n

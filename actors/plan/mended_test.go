@@ -201,3 +201,40 @@ func TestAGenerationBehindItsGateReplacesNobody(t *testing.T) {
 		ready(t, w, key)
 	}
 }
+// Where the old generation makes room later, a replica beyond the count that serves does
+// not make it now: fewer would serve meanwhile than are wanted.
+func TestTheOldMakeRoomBeforeThoseBeyondTheCount(t *testing.T) {
+	w := newCluster(node("1", 4))
+	key := w.put(model("a", "  replicas: 3\n"))
+	w.run(8)
+	ready(t, w, key)
+	first := w.statuses[key].Generation
+	w.broken[first] = true
+	for _, u := range w.of("a")[:2] { // these serve nobody, and make room for the next
+		w.exit(u, &u.Actors[0], 1)
+	}
+	w.edit(key, "  replicas: 2\n  resources: {gpus: 2}\n  update: {maxUnavailable: 1}\n", false)
+	serving := func(want func(*state.Unit) bool) (n int) {
+		for _, u := range w.of("a") {
+			if _, ok := w.instances["default"][u.Actors[0].Lease]; ok && u.State == state.UnitRunning && want(u) {
+				n++
+			}
+		}
+		return n
+	}
+	for serving(func(u *state.Unit) bool { return u.Generation != first }) == 0 {
+		w.round()
+		w.tick()
+	}
+	w.broken[first] = false
+	w.edit(key, "  replicas: 2\n  update: {maxSurge: 1, maxUnavailable: 0}\n", false)
+	for range 60 {
+		w.round()
+		w.tick()
+		if n := serving(func(*state.Unit) bool { return true }); n < 2 {
+			t.Fatalf("%d serve, want 2\n%s", n, strings.Join(w.journal, "\n"))
+		}
+	}
+	ready(t, w, key)
+	upToDate(t, w, key)
+}
