@@ -120,7 +120,8 @@ func (r *round) mayOwn(i state.Instance) bool {
 			return true
 		}
 		return slices.ContainsFunc(u.Actors, func(a state.Actor) bool {
-			return a.Bundle == 0 && (a.Lease == 0 || r.owners[a.Lease] > 1) && a.State != state.UnitExited
+			lives := a.State != state.UnitExited && a.State != state.ActorDead
+			return a.Bundle == 0 && lives && (a.Lease == 0 || r.owners[a.Lease] > 1)
 		})
 	})
 }

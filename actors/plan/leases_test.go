@@ -91,3 +91,21 @@ func TestNothingIsRevokedWhileNoUnitIsKnown(t *testing.T) {
 		w.now = w.now.Add(time.Second)
 	}
 }
+
+// What is left of a unit whose group is gone, and that finds no other, may own nothing: a
+// process of it that lives on, as on a node that was cut off, is not waited for.
+func TestALeaseBesideALostUnitIsRevoked(t *testing.T) {
+	w, key := served(t)
+	lease := w.stranger(key)
+	w.nodes[0].GPUs = 0
+	w.losePlacement(w.of("a")[0])
+	for range 8 {
+		for _, x := range w.round().Revokes {
+			if x.Lease == lease {
+				return
+			}
+		}
+		w.tick()
+	}
+	t.Fatal("it is never revoked")
+}

@@ -201,6 +201,7 @@ func TestAGenerationBehindItsGateReplacesNobody(t *testing.T) {
 		ready(t, w, key)
 	}
 }
+
 // Where the old generation makes room later, a replica beyond the count that serves does
 // not make it now: fewer would serve meanwhile than are wanted.
 func TestTheOldMakeRoomBeforeThoseBeyondTheCount(t *testing.T) {
