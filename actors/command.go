@@ -24,6 +24,7 @@ type StartCommand struct {
 	Withheld  bool               `json:"withheld,omitempty"`
 	Placement Attempt            `json:"placement"`
 	Attempts  map[string]Attempt `json:"attempts"`
+	Ahead     bool               `json:"ahead,omitempty"`
 }
 
 // EndCommand is the payload of a stop and of a sweep.
@@ -32,4 +33,5 @@ type EndCommand struct {
 	GracePeriod float64 `json:"gracePeriod"` // seconds
 	Generation  string  `json:"generation"`
 	Retires     bool    `json:"retires,omitempty"`
+	Ahead       bool    `json:"ahead,omitempty"`
 }

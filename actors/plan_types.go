@@ -215,6 +215,9 @@ type Start struct {
 	Revision  uint64 // of the spec
 	// Seen is the revision of the observed entry that the decision rests on.
 	Seen uint64
+	// Ahead: another unit of its role waits for this one, and is asked for once it serves.
+	// What costs time and no GPU may be done for it beforehand.
+	Ahead bool
 }
 
 // Attempt numbers an execution. Failures is the number of exits in a row that
@@ -232,7 +235,9 @@ type End struct {
 	GracePeriod time.Duration
 	// Retires: no other worker of its generation serves in its role, and another
 	// generation does. It leaves that one's traffic first.
-	Retires  bool
+	Retires bool
+	// Ahead: a unit that is made alike waits for its place.
+	Ahead    bool
 	Reason   string
 	Message  string
 	Revision uint64 // of the spec; 0: none asks for the unit

@@ -116,7 +116,7 @@ func (a *admission) grantOne(u *unit, l leave) {
 			l.grace = infraGrace
 		}
 	}
-	a.stop(u.Unit, actors.End{GracePeriod: l.grace, Reason: l.reason, Message: l.message, Revision: a.m.Revision})
+	a.stop(u.Unit, actors.End{GracePeriod: l.grace, Reason: l.reason, Message: l.message, Revision: a.m.Revision, Ahead: l.ahead})
 }
 
 // scaleDown lets replicas beyond the count go.

@@ -43,6 +43,8 @@ type startWish struct {
 	yields func(state.Unit) bool
 	// spared: another replica serves in its stead, so nothing waits where it finds no room.
 	spared bool
+	// ahead: another replica is to start once this one serves.
+	ahead bool
 }
 
 // place grants a start if there is room; else it says what misses.
@@ -77,7 +79,7 @@ func (a *admission) place(w startWish) *place.Unfit {
 	}
 	t := a.template(m, *w.source, w.role, unitAt{index: w.index, worker: worker, shape: shape, restart: m.Spec.Restart})
 	a.start(actors.Start{Template: t, Attempts: firstAttempts(was, t.Actors), Placement: w.placement, Reason: w.reason,
-		Revision: m.Accepted, Seen: seen})
+		Revision: m.Accepted, Seen: seen, Ahead: w.ahead})
 	a.asked[key] = shape
 	return nil
 }
@@ -177,6 +179,7 @@ type roleStart struct {
 	unfit   *place.Unfit
 	allowed int // how many may be started beside the old ones
 	have    int // that exist or were started in this round
+	waits   int // that may not be started before others serve, and for which none is ahead
 	started bool
 }
 
@@ -196,18 +199,20 @@ func (a *admission) startMissing() []shortfall {
 	var all []*roleStart
 	for _, r := range a.m.roles {
 		if x := proposeMissing(a.m, r); x.any() {
-			all = append(all, &roleStart{missing: x, allowed: a.allowed(r), have: count(r.fresh, a.stays)})
+			allowed := a.allowed(r)
+			all = append(all, &roleStart{missing: x, allowed: allowed, have: count(r.fresh, a.stays), waits: x.count() - max(allowed, 0)})
 		}
 	}
 	for x := nextStart(all); x != nil; x = nextStart(all) {
 		spared := x.role.served()
 		x.unfit = a.place(startWish{source: &a.m.inForce, role: x.role.RoleTemplate, index: x.index,
-			placement: actors.Attempt{Number: 1}, reason: x.reason, spared: spared})
+			placement: actors.Attempt{Number: 1}, reason: x.reason, spared: spared, ahead: x.waits > 0})
 		switch {
 		case x.unfit == nil:
 			x.next()
 			x.started = true
 			x.allowed--
+			x.waits--
 			x.have++
 		case spared:
 			x.index, x.unfit = x.role.count, nil

@@ -28,6 +28,7 @@ const (
 type leave struct {
 	reason, message string
 	grace           time.Duration // 0: the model's own
+	ahead           bool          // a replica takes its place
 }
 
 // strandedGrace is how long the ranks that are left of a unit may take: they serve nobody.
@@ -39,8 +40,8 @@ var (
 	leaveUnplaced   = leave{reason: actors.ReasonSuperseded, message: "its group is gone and another generation is wanted"}
 	leaveStray      = leave{reason: actors.ReasonRollOld, message: "the new set of workers is ready"}
 	leaveReplaced   = leave{reason: actors.ReasonRollOld, message: "enough replicas of the new generation are ready"}
-	leaveIdleRoom   = leave{reason: actors.ReasonMakeRoom, message: "it does not serve, and a replica of the new generation needs its place"}
-	leaveForRoom    = leave{reason: actors.ReasonMakeRoom, message: "no GPU is free for a replica beside this one"}
+	leaveIdleRoom   = leave{reason: actors.ReasonMakeRoom, message: "it does not serve, and a replica of the new generation needs its place", ahead: true}
+	leaveForRoom    = leave{reason: actors.ReasonMakeRoom, message: "no GPU is free for a replica beside this one", ahead: true}
 	leaveDeleted    = leave{reason: actors.ReasonDeleted, message: "the spec was deleted"}
 	leaveSuspended  = leave{reason: actors.ReasonSuspended, message: "spec.suspend is true"}
 	leaveRecreating = func(s *server) leave {

@@ -23,6 +23,16 @@ func (x *missing) next() {
 
 func (x *missing) any() bool { return x.index < x.role.count }
 
+// count is how many of them there are.
+func (x *missing) count() (n int) {
+	for index := range x.role.count {
+		if !x.taken[index] {
+			n++
+		}
+	}
+	return n
+}
+
 // proposeMissing are the indexes of a role that no unit has. One that is being stopped
 // still has its name.
 func proposeMissing(m *model, r *role) missing {

@@ -161,7 +161,7 @@ func (c *commander) start(ctx context.Context, s actors.Start) {
 			Server: t.Server, Model: t.Model, Unit: t.Unit, Generation: t.Generation,
 			SpecRevision: s.Revision, Reason: s.Reason, Message: s.Message,
 		}},
-		command: actors.StartCommand{CommandScope: c.scope(), Template: shown, Withheld: hides, Placement: s.Placement, Attempts: s.Attempts},
+		command: actors.StartCommand{CommandScope: c.scope(), Template: shown, Withheld: hides, Placement: s.Placement, Attempts: s.Attempts, Ahead: s.Ahead},
 		seen:    s.Seen, parts: []string{strings.Join(attempts, ","), strconv.Itoa(s.Placement.Number)},
 	}
 	if hides {
@@ -176,7 +176,7 @@ func (c *commander) end(ctx context.Context, verb string, e actors.End) {
 			Server: e.Key.Server, Model: e.Model, Unit: e.Key.Unit, Generation: e.Generation,
 			SpecRevision: e.Revision, Reason: e.Reason, Message: e.Message,
 		}},
-		command: actors.EndCommand{CommandScope: c.scope(), GracePeriod: e.GracePeriod.Seconds(), Generation: e.Generation, Retires: e.Retires},
+		command: actors.EndCommand{CommandScope: c.scope(), GracePeriod: e.GracePeriod.Seconds(), Generation: e.Generation, Retires: e.Retires, Ahead: e.Ahead},
 		seen:    e.Seen,
 	})
 }

@@ -30,6 +30,7 @@ class Payload(TypedDict, total=False):
     attempts: Goals | None
     retires: bool | None
     withheld: bool | None
+    ahead: bool | None
 
 
 @dataclass
@@ -73,6 +74,11 @@ class Command:
     def withheld(self) -> bool:
         """Whether the template lacks its secrets, which the stream would keep for days."""
         return self.verb == START and bool(self.payload.get("withheld"))
+
+    @property
+    def ahead(self) -> bool:
+        """Whether a unit that is made alike waits for this one: to serve, or to leave."""
+        return bool(self.payload.get("ahead"))
 
     @property
     def placement(self) -> Counts:

@@ -26,6 +26,7 @@ from ..actor.unit_actor import UnitActor
 from ..common.deadline import in_time
 from ..common.messages import Header, Inventory
 from ..common.template import ActorTemplate, Group
+from . import raylet
 from .config import JOB_CONFIG
 
 T = TypeVar("T")
@@ -179,6 +180,10 @@ class Ray:
     async def kill(self, handle: Any) -> None:
         """End an actor; what is dead is no error."""
         await self.run(lambda: ray.kill(handle, no_restart=True))
+
+    async def prestart(self, node: str, count: int, keep: float) -> None:
+        """Worker processes of a node for actors that are about to come (raylet.prestart)."""
+        await self.run(raylet.prestart, node, count, keep)
 
     # Tasks.
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..common.log import log
 from ..common.messages import Access, Described, Failure, Header, Request, Stale
 from ..common.template import ActorTemplate, Group, PortRule, references
-from . import access, pause
+from . import access, pause, warm
 from .commands import Command
 from .live import LiveUnit
 from .ray_api import RayActorError, ask
@@ -44,6 +44,8 @@ async def start(live: LiveUnit, command: Command) -> None:
     for n in range(RETRIES):
         try:
             await _make_it_so(live, command)
+            if command.ahead:
+                live.world.spawn(warm.ahead(live))
             return
         except PlacementTimeout as err:
             await give_up(live, "PlacementTimeout", str(err))

@@ -6,6 +6,7 @@ import asyncio
 
 from ..common.log import log
 from ..common.messages import UNKNOWN, Origin
+from . import warm
 from .commands import SWEEP, Command
 from .foreign import end_children
 from .live import LiveUnit
@@ -26,6 +27,8 @@ async def stop(live: LiveUnit, command: Command) -> None:
     for actor in unit.actors.values():
         actor.stopping = True
     live.changed()
+    if command.ahead:
+        live.world.spawn(warm.ahead(live))
     await remove(live, command.grace, command.origin)
     await live.forget()
     kind = "orphan-swept" if command.verb == SWEEP else "unit-stopped"

@@ -67,6 +67,7 @@ COMMAND: Fields = {
     "deadline": _seconds, "gracePeriod": _maybe(_seconds), "generation": _maybe(text), "placement": _maybe(_counts),
     "attempts": _maybe(lambda v: _object(v) and all(_counts(c) for c in v.values())), "names": _maybe(_object),
     "storeId": text, "session": text, "retires": _maybe(_flag), "withheld": _maybe(_flag),
+    "ahead": _maybe(_flag),
 }
 TEMPLATE: Fields = {
     "server": _name,
