@@ -75,7 +75,24 @@ func (b *bench) roll(ctx context.Context, port int, m model, n int) error {
 		return fmt.Errorf("%w during a roll: %d of %d", errFailed, failed, sent)
 	}
 	b.out.add("roll", "ours", over.Sub(begun))
+	if err := b.noteRoll(ctx, begun, over); err != nil {
+		return err
+	}
 	b.say("roll: %d ms, %d requests answered", over.Sub(begun).Milliseconds(), sent)
+	return nil
+}
+
+// noteRoll keeps how a roll went: each event of it, and when each new process began.
+func (b *bench) noteRoll(ctx context.Context, begun, over time.Time) error {
+	t, err := lookBack(b.stack, begun)
+	if err != nil {
+		return err
+	}
+	t.What, t.Who, t.Ms = "roll", b.ours.name(), milliseconds(over.Sub(begun))
+	if t.Events, err = b.ours.happened(ctx, begun); err != nil {
+		return err
+	}
+	b.out.Timelines = append(b.out.Timelines, t)
 	return nil
 }
 

@@ -40,7 +40,7 @@ type measured struct {
 type timeline struct {
 	What string  `json:"what"`
 	Who  string  `json:"who"`
-	Ms   float64 `json:"ms"` // until the first token
+	Ms   float64 `json:"ms"` // until the first token; of a roll, until it was complete
 	// Idle worker processes that Ray had before.
 	Idle      int         `json:"idle"`
 	Processes []began     `json:"processes"`
