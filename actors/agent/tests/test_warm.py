@@ -75,24 +75,36 @@ def idle(raylet: int) -> set[int]:
     """Ray's worker processes that wait for work."""
     found = set()
     for p in procfs.processes():
-        if p.ppid == raylet and Path(f"/proc/{p.pid}/cmdline").read_bytes().startswith(b"ray::IDLE"):
-            found.add(p.pid)
+        try:
+            if p.ppid == raylet and Path(f"/proc/{p.pid}/cmdline").read_bytes().startswith(b"ray::IDLE"):
+                found.add(p.pid)
+        except OSError:  # it has just ended
+            pass
     return found
 
 
 class InRay(Case):
-    async def test_the_next_actor_runs_in_the_process_that_was_started_ahead(self):
-        first, second = (self.worker(["sleep", "600"], i) for i in range(2))
-        await self.r.start(first)
-        raylet = procfs.stat((await self.r.running(first))["pid"]).ppid
-        for pid in idle(raylet):  # which Ray started beforehand: any of them would do
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        t = self.worker(["sleep", "600"])
+        await self.r.start(t)
+        self.raylet = procfs.stat((await self.r.running(t))["pid"]).ppid
+        for pid in idle(self.raylet):  # which Ray started beforehand: any of them would do
             os.kill(pid, signal.SIGKILL)
-        await self.r.until(lambda: not idle(raylet))
-        payload = {"template": first, "placement": {"number": 1, "failures": 0}, "attempts": {}, "ahead": True}
-        await self.r.command("start", first["server"], first["unit"], payload)
-        (there,) = await self.r.until(lambda: idle(raylet))
-        await self.r.start(second)
-        self.assertEqual((await self.r.running(second))["pid"], there)
+        await self.r.until(lambda: not idle(self.raylet))
+        payload = {"template": t, "placement": {"number": 1, "failures": 0}, "attempts": {}, "ahead": True}
+        await self.r.command("start", t["server"], t["unit"], payload)
+        self.ahead = await self.r.until(lambda: idle(self.raylet))
+
+    async def test_the_next_actor_runs_in_the_process_that_was_started_ahead(self):
+        t = self.worker(["sleep", "600"], 1)
+        await self.r.start(t)
+        self.assertIn((await self.r.running(t))["pid"], self.ahead)
+
+    async def test_it_ends_with_the_agents_job(self):
+        self.machines.agents[-1].kill()
+        await self.gone(self.ahead, 20)
+        await self.new_agent()
 
 
 if __name__ == "__main__":
