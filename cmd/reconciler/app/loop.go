@@ -145,7 +145,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]accept.Kept) {
 	observed := l.app.views.Observed()
 	observed.Agent = l.app.beat.local(observed.Agent, now)
 	observed.Synced = observed.Synced && protocolMismatch(observed.Agent) == nil
-	documents, complete := l.documents(specs, statuses, observed.Units)
+	documents, complete := l.documents(specs, statuses, observed.Units, time.Now().Add(readFor))
 	desired, kept := l.oracle.accept(accept.Input{
 		Synced:   specs.Synced && statusesLoaded && complete,
 		Entries:  documents,

@@ -77,14 +77,15 @@ func (s *stands) note(entries []kv.SpecEntry, place int, spec json.RawMessage) {
 	}
 }
 
-// documents are what the specs say, within the quota. complete is as in [reading.all].
-func (l *loop) documents(specs kv.SpecSnapshot, statuses map[state.Key]state.Status, units []state.Unit) (out []accept.Entry, complete bool) {
+// documents are what the specs say, within the quota, as far as they are read before a
+// deadline. complete is as in [reading.all].
+func (l *loop) documents(specs kv.SpecSnapshot, statuses map[state.Key]state.Status, units []state.Unit, deadline time.Time) (out []accept.Entry, complete bool) {
 	s := &l.stands
 	if s.follow(specs.Entries, specs.Created, l.inForce.changed); s.read != nil {
 		return s.read, true
 	}
 	entries, refused := withinQuota(specs.Entries, l.app.cfg.Limits, counted{statuses, s, l.unreadable})
-	r := reading{loop: l, created: specs.Created, statuses: statuses, units: units, deadline: time.Now().Add(readFor)}
+	r := reading{loop: l, created: specs.Created, statuses: statuses, units: units, deadline: deadline}
 	out, complete = r.all(entries, refused)
 	if complete && len(refused)+len(r.unread)+len(r.read)+len(l.decoded) == 0 && s.isOf(entries) {
 		s.read = out
