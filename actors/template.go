@@ -132,6 +132,16 @@ type ServerTemplate struct {
 	Router state.RouterStatus `json:"router"`
 }
 
+// FrontendScheme is that of the frontend's URL.
+func (t *ServerTemplate) FrontendScheme() string {
+	for i := range t.Actors {
+		if a := &t.Actors[i]; a.Label == LabelFrontend && a.Health.TLS {
+			return "https"
+		}
+	}
+	return "http"
+}
+
 // UnitTemplate is everything that the agent needs to make one unit; it is the
 // payload of a start event.
 type UnitTemplate struct {
@@ -196,6 +206,8 @@ type Health struct {
 	Kind string `json:"kind"`
 	Port string `json:"port,omitempty"` // the name of the port
 	Path string `json:"path,omitempty"`
+	// TLS: it is asked by https. An agent of an earlier version asks by http.
+	TLS bool `json:"tls,omitempty"`
 	// Lease: the instance id is read from the worker_id label of GET /metrics on Port.
 	Lease bool `json:"lease,omitempty"`
 	// FirstWithin in seconds: no success within it after the exec is an exit

@@ -17,7 +17,7 @@ func (s *server) endpoint() string {
 	}
 	for _, a := range s.infra.Actors {
 		if port, ok := a.Ports[actors.PortHTTP]; ok && a.IP != "" {
-			return fmt.Sprintf("http://%s:%d/v1", a.IP, port)
+			return fmt.Sprintf("%s://%s:%d/v1", s.Template.FrontendScheme(), a.IP, port)
 		}
 	}
 	return ""

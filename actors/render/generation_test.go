@@ -263,6 +263,30 @@ func TestUnitWithoutShape(t *testing.T) {
 	}
 }
 
+// TestAFrontendWithACertificate is asked by https, however the certificate is named.
+func TestAFrontendWithACertificate(t *testing.T) {
+	args := func(key string) state.Args { return state.Args{{Key: key, Value: []byte(`"/run/secrets/tls.crt"`)}} }
+	for name, c := range map[string]struct {
+		edit func(*state.ServerSpec)
+		want string
+	}{
+		"none":                 {func(*state.ServerSpec) {}, "http"},
+		"frontend.args":        {func(s *state.ServerSpec) { s.Frontend.Args = args("tls-cert-path") }, "https"},
+		"with underscores":     {func(s *state.ServerSpec) { s.Frontend.Args = args("tls_cert_path") }, "https"},
+		"abbreviated":          {func(s *state.ServerSpec) { s.Frontend.Args = args("tls-cert") }, "https"},
+		"router.args":          {func(s *state.ServerSpec) { s.Router.Args = args("tls-cert-path") }, "https"},
+		"a variable":           {func(s *state.ServerSpec) { s.Env = state.Env{"DYN_TLS_CERT_PATH": {Value: "/c"}} }, "https"},
+		"of the request plane": {func(s *state.ServerSpec) { s.Frontend.Args = args("tcp-tls-cert-path") }, "http"},
+	} {
+		in := ServerInput{Server: "s", Spec: state.DefaultedServer("s").Spec}
+		c.edit(&in.Spec)
+		template := Server(in)
+		if got := template.FrontendScheme(); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
 func TestInfraGeneration(t *testing.T) {
 	base := func() ServerInput {
 		return ServerInput{Server: "s", Spec: state.DefaultedServer("s").Spec}

@@ -161,11 +161,20 @@ func (in ServerInput) frontend() actors.ActorTemplate {
 		Env:        overlayEnv(managed, in.Spec.Env),
 		RuntimeEnv: in.Spec.RuntimeEnv.Clone(),
 		Ports:      []actors.Port{{Name: actors.PortHTTP, Seed: in.Spec.Frontend.Port, Exact: true}},
-		Health: actors.Health{Kind: "http", Port: actors.PortHTTP, Path: "/health", FirstWithin: frontendFirst200,
+		Health: actors.Health{Kind: "http", Port: actors.PortHTTP, Path: "/health", TLS: in.hasCertificate(), FirstWithin: frontendFirst200,
 			Every: infraAsked, Failures: infraSilent},
 		StartupTimeout:         infraStartup,
 		TerminationGracePeriod: state.DefaultTerminationGracePeriod.Seconds(),
 	}
+}
+
+// hasCertificate reports whether the frontend does: it answers nothing but TLS then.
+func (in ServerInput) hasCertificate() bool {
+	table := in.Spec.FrontendTable(in.Parsers)
+	_, given := in.Spec.Env["DYN_TLS_CERT_PATH"]
+	return given || slices.ContainsFunc(slices.Concat(in.Spec.Router.Args, in.Spec.Frontend.Args), func(a state.Arg) bool {
+		return table.Same(a.Key, "tls-cert-path")
+	})
 }
 
 func (in ServerInput) frontendArgv() []actors.Text {

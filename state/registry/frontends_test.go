@@ -2,6 +2,7 @@ package registry
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -204,6 +205,22 @@ func TestFrontendThatIsNone(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestAFrontendOverTLS: its certificate may be for any name, of anybody.
+func TestAFrontendOverTLS(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"object": "list", "data": []}`)
+	}))
+	defer server.Close()
+	f := NewFrontends(FrontendsConfig{})
+	defer f.Close()
+	f.Set(map[string]FrontendTarget{"default": {URL: server.URL}})
+	for late := time.Now().Add(time.Minute); !f.Snapshot()["default"].Known; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatalf("got %+v", f.Snapshot()["default"])
+		}
 	}
 }
 

@@ -196,7 +196,10 @@ func (l *loop) lost(statuses map[state.Key]state.Status) map[state.Key]bool {
 }
 
 // reach is where a server's etcd and frontend are.
-type reach struct{ etcd, frontend string }
+type reach struct {
+	etcd, frontend string
+	scheme         string // of the frontend
+}
 
 // locate returns where the etcd and the frontend of each server are. While the agent
 // is away its units are not known, and that is no reason to look away from what
@@ -204,9 +207,9 @@ type reach struct{ etcd, frontend string }
 func (l *loop) locate(in actors.Input) map[string]reach {
 	out := map[string]reach{}
 	for _, s := range in.Desired.Servers {
-		r := reach{}
+		r := reach{scheme: s.Template.FrontendScheme()}
 		if !in.Observed.Synced {
-			r = l.reached[s.Name]
+			r.etcd, r.frontend = l.reached[s.Name].etcd, l.reached[s.Name].frontend
 			if r.frontend == "" && s.Status != nil {
 				r.frontend = strings.TrimSuffix(s.Status.Endpoint, "/v1")
 			}
@@ -235,7 +238,7 @@ func (r reach) of(u state.Unit) reach {
 			r.etcd = fmt.Sprintf("http://%s:%d", a.IP, p)
 		}
 		if p, ok := a.Ports[actors.PortHTTP]; ok {
-			r.frontend = fmt.Sprintf("http://%s:%d", a.IP, p)
+			r.frontend = fmt.Sprintf("%s://%s:%d", r.scheme, a.IP, p)
 		}
 	}
 	return r

@@ -89,6 +89,7 @@ class Monitor:
         self._kind: str = rule.get("kind", "none")
         self._port: int = ports.get(rule.get("port", ""), 0)
         self._path: str = rule.get("path") or "/"
+        self._tls: bool = bool(rule.get("tls"))
         self._wants_lease: bool = bool(rule.get("lease"))
         self._every: float = rule.get("every") or 0
         self._failures: int = rule.get("failures") or 0
@@ -224,7 +225,7 @@ class Monitor:
             try:
                 if self._kind == "nats":
                     return OK if (await httpget.greeting(host, self._port, timeout)).startswith(b"INFO ") else BAD
-                status, _ = await httpget.get(host, self._port, self._path, timeout)
+                status, _ = await httpget.get(host, self._port, self._path, timeout, self._tls)
                 return OK if status == 200 else BAD
             except asyncio.TimeoutError:  # before OSError, which it is from Python 3.11 on
                 return SILENT

@@ -52,6 +52,7 @@ class Health(TypedDict, total=False):
     kind: str
     port: str
     path: str
+    tls: bool
     lease: bool
     firstWithin: float
     every: float

@@ -107,8 +107,8 @@ ACTOR: Fields = {
 VARIABLE: Fields = {"name": text, "value": _word, "fromFile": text, "fromEnv": text}
 PORT: Fields = {"name": text, "seed": _port, "count": _port, "max": _port, "exact": _flag, "sticky": _flag}
 HEALTH: Fields = {
-    "kind": lambda v: v in HEALTH_KINDS, "port": text, "path": text, "lease": _flag, "firstWithin": _seconds,
-    "every": _seconds, "failures": whole,
+    "kind": lambda v: v in HEALTH_KINDS, "port": text, "path": text, "tls": _flag, "lease": _flag,
+    "firstWithin": _seconds, "every": _seconds, "failures": whole,
 }
 
 
