@@ -125,7 +125,7 @@ func (w *world) hangRaylet(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for !w.takenForDead(ctx, victim.id) {
+	for !w.takenForDead(ctx, victim.id, began) {
 		if time.Since(began) > time.Minute {
 			w.problem("a raylet that hangs is not taken for dead within a minute")
 			break
@@ -217,9 +217,9 @@ func (w *world) requireEnded(raylet int, pids []int) {
 	}
 }
 
-// raysOwn are the programs that Ray runs on a node for itself; the last two end once the
-// first has.
-var raysOwn = []string{"/raylet/raylet ", "/dashboard/agent.py ", "/runtime_env/agent/main.py "}
+// raysOwn are the programs that Ray runs on a node for itself, by command line or title; the
+// others end once the first has.
+var raysOwn = []string{"/raylet/raylet ", "/dashboard/agent.py ", "/runtime_env/agent/main.py ", "ray::DashboardAgent", "ray::RuntimeEnvAgent"}
 
 // oursOf are those that live and run something for somebody.
 func oursOf(pids []int) (out []local.Process) {
@@ -232,8 +232,13 @@ func oursOf(pids []int) (out []local.Process) {
 	return out
 }
 
-// takenForDead reports whether the agent says so of a node.
-func (w *world) takenForDead(ctx context.Context, id string) bool {
+// raysPatience is the least in which Ray takes a node for dead that is silent, by the settings
+// of make up.
+const raysPatience = 8 * time.Second
+
+// takenForDead reports whether the agent says so of a node that has been silent since then.
+// One that is not listed is dead once it can be: an agent that has just begun lists it soon.
+func (w *world) takenForDead(ctx context.Context, id string, since time.Time) bool {
 	out, err := w.dynctl(ctx, "", "get", "nodes", "-o", "json")
 	if err != nil {
 		return false // asked again soon
@@ -250,7 +255,7 @@ func (w *world) takenForDead(ctx context.Context, id string) bool {
 			return !n.Alive
 		}
 	}
-	return true
+	return time.Since(since) > raysPatience
 }
 
 // setHung keeps every span open while a node hangs: what is sent there gets no answer,
