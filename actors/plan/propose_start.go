@@ -23,11 +23,12 @@ func (x *missing) next() {
 
 func (x *missing) any() bool { return x.index < x.role.count }
 
-// count is how many of them there are.
-func (x *missing) count() (n int) {
-	for index := range x.role.count {
-		if !x.taken[index] {
-			n++
+// count is how many of them there are, found without going through them.
+func (x *missing) count() int {
+	n := x.role.count
+	for index := range x.taken {
+		if index < x.role.count {
+			n--
 		}
 	}
 	return n
