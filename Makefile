@@ -37,7 +37,8 @@ STATIC := $(GO) build -ldflags
 # One setting for build, vet and lint, so that they share the build cache; the
 # race detector needs the other.
 export CGO_ENABLED := 0
-RACE := CGO_ENABLED=1 $(GO) test -json -race
+# The planner's walks alone take five minutes under the race detector on a quiet machine.
+RACE := CGO_ENABLED=1 $(GO) test -json -race -timeout 20m
 REQUIREMENTS := deploy/python/requirements.txt
 UV_VERSION := 0.13.9
 # PYTHON is a version from 3.10 to 3.14, or the path of a Python; empty: 3.11, which CI
