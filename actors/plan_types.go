@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"time"
 
 	"dynctl/state"
@@ -150,6 +151,11 @@ type DesiredModel struct {
 	// Carries: its own workers carry Router, not the frontend.
 	Carries bool
 	Status  *state.Status
+}
+
+// Compare orders models by server and name, as [Desired.Models] are.
+func (m *DesiredModel) Compare(other *DesiredModel) int {
+	return cmp.Or(cmp.Compare(m.Server, other.Server), cmp.Compare(m.Name, other.Name))
 }
 
 // ModelRevision is a revision of a model's spec, which may be a delete marker.

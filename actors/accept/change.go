@@ -154,7 +154,7 @@ func (a *accepter) list() []*actors.DesiredModel {
 	if a.changed == nil {
 		return a.memo.relist(a.models)
 	}
-	p := sorted.Of(a.memo.listed, compareDesired)
+	p := sorted.Of(a.memo.listed, (*actors.DesiredModel).Compare)
 	for _, m := range a.judged {
 		if at, found := p.Get(&m.DesiredModel); found != m.listed || found && !same.Bits(at, &m.DesiredModel) {
 			p.Put(new(m.DesiredModel), m.listed)
@@ -162,10 +162,6 @@ func (a *accepter) list() []*actors.DesiredModel {
 	}
 	a.memo.listed = p.List()
 	return a.memo.listed
-}
-
-func compareDesired(x, y *actors.DesiredModel) int {
-	return cmp.Or(cmp.Compare(x.Server, y.Server), cmp.Compare(x.Name, y.Name))
 }
 
 // relist makes the list from all models.
@@ -180,7 +176,7 @@ func (m *Memo) relist(models []*acceptedModel) []*actors.DesiredModel {
 	if asBefore && n == len(m.listed) {
 		return m.listed
 	}
-	was := sorted.Of(m.listed, compareDesired)
+	was := sorted.Of(m.listed, (*actors.DesiredModel).Compare)
 	m.listed = make([]*actors.DesiredModel, 0, n)
 	for _, x := range models {
 		if !x.listed {

@@ -125,11 +125,7 @@ func (s *server) whyNoFrontend() (reason, message string) {
 		i := slices.IndexFunc(s.infra.Actors, func(a state.Actor) bool { return a.Exit != nil && a.State != state.UnitRunning })
 		if i >= 0 {
 			a := s.infra.Actors[i]
-			message := exitMessage(a)
-			if a.Exit.Cause == "" {
-				message += lastLine(a.Exit.LogTail)
-			}
-			return cmp.Or(a.Exit.Reason, actors.CondFrontendDown), message
+			return cmp.Or(a.Exit.Reason, actors.CondFrontendDown), exitText(a)
 		}
 	}
 	return actors.CondFrontendDown, cmp.Or(s.frontend.Err, "the frontend does not answer yet")

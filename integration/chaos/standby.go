@@ -37,6 +37,14 @@ func (w *world) standby(ctx context.Context) (state.StandbyAgent, error) {
 	return said.StandbyAgent, nil
 }
 
+// pause stops a process until it is woken; it may have been ended then.
+func pause(pid int) (wake func(), err error) {
+	if err := kill(pid, syscall.SIGSTOP); err != nil {
+		return nil, err
+	}
+	return func() { _ = kill(pid, syscall.SIGCONT) }, nil
+}
+
 // killStandby ends what nothing rests on.
 func (w *world) killStandby(ctx context.Context) (string, error) {
 	b, err := w.standby(ctx)
@@ -52,10 +60,11 @@ func (w *world) stopStandby(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := kill(b.PID, syscall.SIGSTOP); err != nil {
+	wake, err := pause(b.PID)
+	if err != nil {
 		return "", err
 	}
-	defer func() { _ = kill(b.PID, syscall.SIGCONT) }() // it may have been ended meanwhile
+	defer wake()
 	lasts := time.Second + time.Duration(w.rnd.Int64N(int64(longestCut)))
 	time.Sleep(lasts / 2)
 	what, err := w.meanwhile(ctx)
@@ -70,17 +79,17 @@ func (w *world) killBoth(ctx context.Context) (string, error) {
 		return "", err
 	}
 	first := w.rnd.IntN(2) == 0
-	pause := time.Duration(w.rnd.IntN(300)) * time.Millisecond
+	apart := time.Duration(w.rnd.IntN(300)) * time.Millisecond
 	if first {
 		err = kill(b.PID, syscall.SIGKILL)
-		time.Sleep(pause)
+		time.Sleep(apart)
 	}
 	what, failed := w.killAgent(ctx)
 	if !first {
-		time.Sleep(pause)
+		time.Sleep(apart)
 		err = kill(b.PID, syscall.SIGKILL)
 	}
-	return fmt.Sprintf("%s, and %s, which went first: %v, %s apart", what, b.Job, first, pause), errors.Join(err, failed)
+	return fmt.Sprintf("%s, and %s, which went first: %v, %s apart", what, b.Job, first, apart), errors.Join(err, failed)
 }
 
 // stopBoth pauses both agents until a successor works, and wakes them.
@@ -89,10 +98,11 @@ func (w *world) stopBoth(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := kill(b.PID, syscall.SIGSTOP); err != nil {
+	wake, err := pause(b.PID)
+	if err != nil {
 		return "", err
 	}
-	defer func() { _ = kill(b.PID, syscall.SIGCONT) }() // it may have been ended meanwhile
+	defer wake()
 	what, err := w.stopAgent(ctx)
 	return what + " and " + b.Job, err
 }

@@ -1,8 +1,6 @@
 package app
 
 import (
-	"cmp"
-
 	"dynctl/actors"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -63,9 +61,7 @@ func (m *metrics) beginRestarts(in actors.Input) {
 	m.declared = in.Desired.Models
 }
 
-func compareDeclared(a, b **actors.DesiredModel) int {
-	return cmp.Or(cmp.Compare((*a).Server, (*b).Server), cmp.Compare((*a).Name, (*b).Name))
-}
+func compareDeclared(a, b **actors.DesiredModel) int { return (*a).Compare(*b) }
 
 // begunAtMost bounds what is begun beforehand, most of which never counts anything:
 // a series costs a kilobyte.
