@@ -15,9 +15,17 @@ type target struct {
 	Labels  map[string]string `json:"labels"`
 }
 
+// schemeLabel is what Prometheus reads the scheme of a target from; without it that of the
+// job counts, which is http unless it says otherwise.
+const schemeLabel = "__scheme__"
+
 // targets are the system port of every worker and the HTTP port of every
 // frontend that this store runs, in the order of the units.
 func targets(in actors.Input) []target {
+	secure := map[string]bool{} // servers whose frontend answers TLS alone
+	for _, s := range in.Desired.Servers {
+		secure[s.Name] = s.Template.FrontendScheme() == "https"
+	}
 	out := []target{}
 	for _, u := range in.Observed.Units {
 		if u.StoreID != in.Policy.StoreID {
@@ -36,6 +44,8 @@ func targets(in actors.Input) []target {
 			labels := map[string]string{"server": u.Server, "role": role, "unit": u.Unit, "generation": u.Generation}
 			if u.Model != "" {
 				labels["model"] = u.Model
+			} else if secure[u.Server] {
+				labels[schemeLabel] = "https"
 			}
 			out = append(out, target{[]string{net.JoinHostPort(a.IP, strconv.Itoa(port))}, labels})
 		}

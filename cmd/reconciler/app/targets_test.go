@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"dynctl/actors"
 	"dynctl/state"
 )
 
@@ -26,6 +27,20 @@ func TestTargets(t *testing.T) {
 	}
 	if got := targets(roundOf(0)); got == nil {
 		t.Error("none is null, which Prometheus refuses")
+	}
+}
+
+// TestTargetsOfAFrontendWithTLS: Prometheus asks it by https, and its workers as before.
+func TestTargetsOfAFrontendWithTLS(t *testing.T) {
+	in := roundOf(0, anInfra(), aWorker(1, nil))
+	frontend := actors.ActorTemplate{Label: actors.LabelFrontend, Health: actors.Health{TLS: true}}
+	in.Desired.Servers = []actors.DesiredServer{{Name: "default", Template: actors.ServerTemplate{Actors: []actors.ActorTemplate{frontend}}}}
+	got := targets(in)
+	if len(got) != 2 || got[0].Labels[schemeLabel] != "https" {
+		t.Fatalf("got %v, want a frontend by https and a worker", got)
+	}
+	if scheme, ok := got[1].Labels[schemeLabel]; ok {
+		t.Errorf("the worker's system port is asked by %q", scheme)
 	}
 }
 
