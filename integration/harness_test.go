@@ -27,7 +27,8 @@ type Options struct {
 	// Nodes is 1 (a head with the GPUs) or the number of raylets beside a head
 	// without any. GPUs and CPUs are of each. 0 means 1, 8 and 16.
 	Nodes, GPUs, CPUs int
-	ReconcilerArgs    []string
+	// ReconcilerArgs and ReconcilerEnv are added to the reconciler's.
+	ReconcilerArgs, ReconcilerEnv []string
 	// Venv is another virtual environment than that of the Python that make was told, or .venv.
 	Venv string
 }
@@ -163,6 +164,7 @@ func config(root, name string, o Options) (local.Config, error) {
 		Nodes: cmp.Or(o.Nodes, 1), GPUs: cmp.Or(o.GPUs, 8), CPUs: cmp.Or(o.CPUs, 16), Progress: os.Stderr,
 		Ports:          local.Ports{Ray: ports[0], Dashboard: ports[1], Client: ports[2], NATS: ports[3], HTTP: ports[4]},
 		ReconcilerArgs: append(append([]string{storeClosed}, withoutTLS...), append([]string{"--policy", policy}, o.ReconcilerArgs...)...),
+		ReconcilerEnv:  o.ReconcilerEnv,
 	}, nil
 }
 

@@ -19,20 +19,21 @@ func (c cause) bound() time.Duration { return c.waits + slow*c.work }
 
 // The waits are those of docs/healing.md, docs/dynamo.md and of the walk itself.
 const (
-	backoffWait  = 2400 * time.Millisecond // healing.backoff.max of the fleet and a fifth
-	hungWait     = 9 * time.Second         // three questions, 2 s apart and 1 s each
-	patience     = 5 * time.Second         // what a frontend has for its first answer
-	drainWait    = 10 * time.Second        // of streams and of a request that hangs
-	retireWait   = 2 * time.Second         // a generation leaves, and enters, the frontend's choice
-	etcdWait     = 15 * time.Second        // until the frontend has read its watches again
-	natsWait     = 16 * time.Second        // 10 s until it gives up what was on the wire, 5 s for which it sets a worker aside
-	nodeWait     = 14 * time.Second        // until Ray takes a raylet for dead
-	silentWait   = 16 * time.Second        // the same of one that hangs, by the settings of `make up`, and until it is woken
-	nodeAwayWait = 8 * time.Second         // what the walk lets it stay away
-	agentWait    = 15 * time.Second        // 10 s of silence, 5 s of backoff
-	leaseWait    = 5 * time.Second         // 3 s of a reconciler's lease, 2 s of the walk
-	commandWait  = 30 * time.Second        // the deadline of a command
-	diskWait     = 11 * time.Second        // 6 s of the walk, 5 s until the store is opened again
+	backoffWait  = 2400 * time.Millisecond                     // healing.backoff.max of the fleet and a fifth
+	hungWait     = 9 * time.Second                             // three questions, 2 s apart and 1 s each
+	patience     = 5 * time.Second                             // what a frontend has for its first answer
+	drainWait    = 10 * time.Second                            // of streams and of a request that hangs
+	retireWait   = 2 * time.Second                             // a generation leaves, and enters, the frontend's choice
+	etcdWait     = 15 * time.Second                            // until the frontend has read its watches again
+	natsWait     = 16 * time.Second                            // 10 s until it gives up what was on the wire, 5 s for which it sets a worker aside
+	nodeWait     = 14 * time.Second                            // until Ray takes a raylet for dead
+	silentWait   = 16 * time.Second                            // the same of one that hangs, by the settings of `make up`, and until it is woken
+	nodeAwayWait = 8 * time.Second                             // what the walk lets it stay away
+	agentWait    = 15 * time.Second                            // 10 s of silence, 5 s of backoff
+	leaseWait    = 5 * time.Second                             // 3 s of a reconciler's lease, 2 s of the walk
+	slowWait     = mostStalls * (betweenStalls + longestStall) // of the walk
+	commandWait  = 30 * time.Second                            // the deadline of a command
+	diskWait     = 11 * time.Second                            // 6 s of the walk, 5 s until the store is opened again
 )
 
 // The work, as measured on two quiet cores.
@@ -68,8 +69,9 @@ var (
 	agentAway      = cause{"the agent is away", agentWait, jobWork}
 	reconcilerAway = cause{"the reconciler is away", leaseWait, execWork}
 	agentCut       = cause{"the agent is cut off from NATS", longestCut + agentWait, jobWork}
-	agentSlow      = cause{"the agent's link is slow and stalls", 4*(2+3)*time.Second + agentWait, jobWork}
+	agentSlow      = cause{"the agent's link is slow and stalls", slowWait + agentWait, jobWork}
 	etcdCut        = cause{"the reconciler is cut off from etcd", longestCut + leaseWait, 0}
+	etcdSlow       = cause{"the reconciler's link to etcd is slow and stalls", slowWait + leaseWait, 0}
 	storeFull      = cause{"the store is full", diskWait, execWork}
 	nodeStalled    = cause{"a node stood still", settle, 0} // excuses nothing
 	specChanged    = cause{"the spec changed", drainWait + retireWait, actorWork + execWork}

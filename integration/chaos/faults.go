@@ -48,6 +48,7 @@ func (w *world) steps() []step {
 		{"agent cut off", 2, w.cutAgent},
 		{"agent's link slow", 2, w.slowAgent},
 		{"etcd cut off", 2, w.cutEtcd},
+		{"etcd's link slow", 2, w.slowEtcd},
 		{"group removed", 2, w.removeGroup},
 		{"group of infra removed", 1, w.removeInfraGroup},
 		{"disk full", 1, w.fillDisk},
@@ -269,10 +270,11 @@ func (w *world) stopAgent(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := kill(agent.PID, syscall.SIGSTOP); err != nil {
+	wake, err := pause(agent.PID)
+	if err != nil {
 		return "", err
 	}
-	defer func() { _ = kill(agent.PID, syscall.SIGCONT) }() // it may have been ended meanwhile
+	defer wake()
 	w.delay(agentAway)
 	for deadline := time.Now().Add(45 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		if _, next, err := w.observed(ctx); err == nil && next.Incarnation > agent.Incarnation && next.Synced {

@@ -48,6 +48,13 @@ var cutWays = []struct {
 // longestCut is longer than the silence after which another agent is sent.
 const longestCut = 16 * time.Second
 
+// What a slow way stalls for, and how often.
+const (
+	mostStalls    = 4
+	betweenStalls = 2 * time.Second
+	longestStall  = 2500 * time.Millisecond
+)
+
 // cutAgent has nothing pass between the agent and NATS for a while.
 func (w *world) cutAgent(ctx context.Context) (string, error) {
 	return w.cutOff(ctx, w.ways.agent, agentCut)
@@ -72,20 +79,30 @@ func (w *world) cutOff(ctx context.Context, gate *natsdtest.Gate, c cause) (stri
 	return fmt.Sprintf("%s for %.1f s%s", how.name, lasts.Seconds(), what), err
 }
 
-// slowAgent has all between the agent and NATS take 200 ms longer each way, a twentieth of
-// it a second more, as where packets are lost, and stall now and then.
+// slowAgent has the agent and NATS far from each other for a while.
 func (w *world) slowAgent(ctx context.Context) (string, error) {
-	gate := w.ways.agent
+	return w.slowDown(ctx, w.ways.agent, agentSlow)
+}
+
+// slowEtcd has the reconciler and Dynamo's etcd far from each other for a while: it hears of
+// registrations late, and revokes late.
+func (w *world) slowEtcd(ctx context.Context) (string, error) {
+	return w.slowDown(ctx, w.ways.etcd, etcdSlow)
+}
+
+// slowDown has all that passes take 200 ms longer each way, a twentieth of it a second more,
+// as where packets are lost, and stall now and then.
+func (w *world) slowDown(ctx context.Context, gate *natsdtest.Gate, c cause) (string, error) {
 	if !gate.Passing() {
 		return "", errNotNow
 	}
-	stalls := 1 + w.rnd.IntN(4)
-	each := 500*time.Millisecond + time.Duration(w.rnd.Int64N(int64(2*time.Second)))
-	what, err := w.whileItFails(ctx, gate, agentSlow, func() {
+	stalls := 1 + w.rnd.IntN(mostStalls)
+	each := 500*time.Millisecond + time.Duration(w.rnd.Int64N(int64(longestStall-500*time.Millisecond)))
+	what, err := w.whileItFails(ctx, gate, c, func() {
 		gate.Delay(200 * time.Millisecond)
 		gate.Lose(0.05, time.Second)
 		for range stalls {
-			time.Sleep(2 * time.Second)
+			time.Sleep(betweenStalls)
 			gate.Shut()
 			time.Sleep(each)
 			gate.Open()
