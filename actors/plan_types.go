@@ -188,10 +188,13 @@ type Result struct {
 	Sweeps  []End // of orphans
 	Revokes []Revoke
 	// Gates are to stand, Lifts to go.
-	Gates    []Gate
-	Lifts    []Lift
-	Waits    []Wait
-	Statuses []state.Status
+	Gates []Gate
+	Lifts []Lift
+	Waits []Wait
+	// Statuses are those of servers, by name, then those of models, by server and name. One
+	// that is at the place in memory of one of the plan before says the same of an object of
+	// which the same is stored; nobody changes what is pointed to.
+	Statuses []*state.Status
 	// Gone are the objects whose last unit is gone after a delete: their status is
 	// to be removed.
 	Gone []state.Key

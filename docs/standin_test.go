@@ -161,7 +161,8 @@ func (s *standIn) round(ctx context.Context, t *testing.T) {
 	for _, x := range list {
 		statuses[x.Key] = *x.Status
 	}
-	for _, st := range r.Statuses {
+	for _, planned := range r.Statuses {
+		st := *planned
 		key, err := state.ParseKey(st.Key)
 		if err != nil {
 			t.Error(err)

@@ -79,6 +79,28 @@ func acceptedBeside() measured {
 	}}
 }
 
+// plannedBeside plans a fleet that rests, of which one worker has exited and runs again, over
+// and over: the list of units is another each time, as the views hand it out.
+func plannedBeside() measured {
+	return measured{"plan/one-exit", func(tb testing.TB, models int) func() {
+		var memory plan.Memory
+		w, rests := steadyFleet(tb, models, 0)
+		memory.Plan(rests)
+		u := w.of(fmt.Sprintf("m%04d", models/2))[0]
+		w.exit(u, &u.Actors[0], 1)
+		w.settleState(u)
+		at := slices.IndexFunc(rests.Observed.Units, func(x state.Unit) bool { return x.Key() == u.Key() })
+		runs, exited := rests.Observed.Units[at], *u
+		turn := func(now state.Unit) {
+			in := rests
+			in.Observed.Units = slices.Clone(rests.Observed.Units)
+			in.Observed.Units[at] = now
+			memory.Plan(in)
+		}
+		return func() { turn(exited); turn(runs) }
+	}}
+}
+
 // everyMeasured is all that is measured: fleets that run as declared, of which every tenth
 // worker has exited, and of which nothing runs yet.
 func everyMeasured() []measured {
@@ -87,7 +109,7 @@ func everyMeasured() []measured {
 		planned("exits", func(tb testing.TB, models int) actors.Input { return steady(tb, models, 10) }),
 		planned("cold", func(_ testing.TB, models int) actors.Input { return cold(models, false) }),
 		planned("cold-disagg", func(_ testing.TB, models int) actors.Input { return cold(models, true) }),
-		[]measured{accepted("first", func() *accept.Memo { return nil }), accepted("again", func() *accept.Memo { return &accept.Memo{} }), acceptedBeside()},
+		[]measured{accepted("first", func() *accept.Memo { return nil }), accepted("again", func() *accept.Memo { return &accept.Memo{} }), acceptedBeside(), plannedBeside()},
 	)
 }
 
@@ -132,6 +154,12 @@ func cold(models int, disagg bool) actors.Input {
 // steady is a fleet that runs, of which every so many workers have exited.
 func steady(b testing.TB, models, exits int) actors.Input {
 	b.Helper()
+	_, in := steadyFleet(b, models, exits)
+	return in
+}
+
+func steadyFleet(b testing.TB, models, exits int) (*cluster, actors.Input) {
+	b.Helper()
 	w := fleet(models, false)
 	w.run(8)
 	for i := range models {
@@ -146,5 +174,5 @@ func steady(b testing.TB, models, exits int) actors.Input {
 		}
 	}
 	in, _ := w.input()
-	return in
+	return w, in
 }

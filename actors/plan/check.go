@@ -145,7 +145,8 @@ func (c *checked) promisesTooMuch() []string {
 		g, yields := back[state.ModelKey(u.Server, u.Model)]
 		return unplaced(u) || u.PlacementGroup.State == state.GroupRescheduling || yields && u.Generation != g && u.PlacementGroup.State != state.GroupCreated
 	}
-	for _, n := range newLedger(c.in.Observed.Nodes, sortedUnits(c.in.Observed.Units)).without(leaves) {
+	units, _ := (&glance{}).sorted(c.in.Observed.Units)
+	for _, n := range newLedger(c.in.Observed.Nodes, units).without(leaves) {
 		if n.Alive {
 			free += max(n.FreeGPUs, 0)
 		}

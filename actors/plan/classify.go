@@ -98,31 +98,24 @@ func (r *round) classify() {
 	byName := map[string]*server{}
 	for _, d := range r.in.Desired.Servers {
 		s := &server{DesiredServer: d, regs: r.in.Registered[d.Name], frontend: r.in.Frontends[d.Name]}
-		s.instances, s.byModel = r.memory.instances(d.Name, s.regs), r.memory.unitLists(d.Name)
+		s.instances = r.memory.instances(d.Name, s.regs)
 		byName[d.Name] = s
 		r.servers = append(r.servers, s)
 	}
 	sort(r.servers, func(a, b *server) int { return cmp.Compare(a.Name, b.Name) })
-	for i := range r.units {
-		u := &r.units[i]
-		s := byName[u.Server]
-		switch {
-		case s == nil:
-		case u.StoreID != r.in.Policy.StoreID:
-			s.foreign = append(s.foreign, *u)
-		case u.Unit == actors.InfraUnit:
-			s.infra = u
-		default:
-			s.units = append(s.units, u)
-			s.byModel[u.Model] = append(s.byModel[u.Model], i)
-		}
+	for from := 0; from < len(r.units); {
+		from = r.classifyUnits(byName[r.units[from].Server], from)
 	}
 	for _, s := range r.servers {
 		s.calm, s.since, s.news = s.isCalm(r), r.memory.since(s), r.memory.look(s)
 	}
 	r.models = make([]*model, 0, len(r.in.Desired.Models))
+	var s *server
 	for _, d := range r.in.Desired.Models {
-		if s := byName[d.Server]; s != nil {
+		if s == nil || s.Name != d.Server {
+			s = byName[d.Server]
+		}
+		if s != nil {
 			m := r.resting(s, d)
 			if m == nil {
 				m = r.newModel(s, *d)
@@ -138,6 +131,36 @@ func (r *round) classify() {
 	if !slices.IsSortedFunc(r.models, byPriority) {
 		r.models = slices.SortedFunc(slices.Values(r.models), byPriority)
 	}
+}
+
+// classifyUnits puts the units of one server, from a place on, where they belong, and returns
+// where those of the next one begin. s is nil where nobody desires the server.
+func (r *round) classifyUnits(s *server, from int) (next int) {
+	name := r.units[from].Server
+	after := func(u state.Unit, name string) int { return cmp.Or(cmp.Compare(u.Server, name), -1) }
+	n, _ := slices.BinarySearchFunc(r.units[from:], name, after)
+	next = from + n
+	if s == nil {
+		return next
+	}
+	var fill bool
+	s.byModel, fill = r.memory.unitLists(name)
+	s.units = make([]*state.Unit, 0, next-from)
+	for i := from; i < next; i++ {
+		u := &r.units[i]
+		switch {
+		case u.StoreID != r.in.Policy.StoreID:
+			s.foreign = append(s.foreign, *u)
+		case u.Unit == actors.InfraUnit:
+			s.infra = u
+		default:
+			s.units = append(s.units, u)
+			if fill {
+				s.byModel[u.Model] = append(s.byModel[u.Model], i)
+			}
+		}
+	}
+	return next
 }
 
 // sort sorts what mostly is sorted already.

@@ -56,13 +56,3 @@ func startRank(t actors.UnitTemplate) int {
 	}
 	return 1
 }
-
-// sortedUnits is the same list where it is sorted, as the views' is.
-func sortedUnits(units []state.Unit) []state.Unit {
-	for i := 1; i < len(units); i++ {
-		if compareUnits(&units[i-1], &units[i]) > 0 {
-			return slices.SortedFunc(slices.Values(units), func(a, b state.Unit) int { return compareUnits(&a, &b) })
-		}
-	}
-	return units
-}

@@ -18,6 +18,9 @@ type glance struct {
 	units  []state.Unit  // sorted
 	rising bool          // no key is twice among them
 	owners map[int64]int // see [ownersOf]
+	// placed counts the plans in which some unit had come, gone or become another model's:
+	// as long as it is the same, all are at the same places of the list.
+	placed uint64
 	// changed are the models of which a unit is another, has come or has gone; all: of any
 	// model one may be.
 	changed map[unitsOf]bool
@@ -26,20 +29,36 @@ type glance struct {
 
 type unitsOf struct{ server, model string }
 
+// sorted are units in their order, and whether no key is twice among them.
+func (g *glance) sorted(units []state.Unit) (_ []state.Unit, rising bool) {
+	if samePlace(units, g.units) {
+		return g.units, g.rising
+	}
+	if isRising(units) { // as the views' are
+		return units, true
+	}
+	units = slices.SortedStableFunc(slices.Values(units), func(a, b state.Unit) int { return compareUnits(&a, &b) })
+	return units, isRising(units)
+}
+
 // look compares the units of the plan under way with those of the one before.
-func (g *glance) look(units []state.Unit) {
+func (g *glance) look(units []state.Unit, rising bool) {
 	clear(g.changed)
 	was, wasRising := g.units, g.rising
-	g.units, g.all = units, false
+	g.units, g.rising, g.all = units, rising, false
 	if samePlace(was, units) {
 		return
 	}
-	g.rising = isRising(units)
-	if g.all = !wasRising || !g.rising; g.all {
+	if g.all = !wasRising || !rising; g.all {
 		g.owners = ownersOf(units)
+		g.placed++
 		return
 	}
+	placed := g.placed + 1
 	same.Diff(was, units, compareUnits, func(was, now *state.Unit) {
+		if was == nil || now == nil || was.Model != now.Model || was.StoreID != now.StoreID {
+			g.placed = placed
+		}
 		if was != nil {
 			g.note(unitsOf{was.Server, was.Model})
 			noteOwners(g.owners, was, -1)

@@ -21,33 +21,36 @@ import (
 // is concluded of such a model falls due.
 type Memory struct {
 	policy   actors.Policy
-	releases render.Releases
+	nodes    []state.Node
+	releases render.Releases // on nodes
 	models   map[state.Key]*model
 	servers  map[string]*remembered
 	glance   glance
 	line     line // all models of the last plan
 	calm     bool // the round under way
 	spared   int
+	awake    []*actors.DesiredModel
 	plans    uint64 // how many were made
 }
 
 // Spared is how many models the last plan took as they were.
 func (mem *Memory) Spared() int { return mem.spared }
 
-// Rests reports whether the last plan took a model as it was.
-func (mem *Memory) Rests(k state.Key) bool {
-	m := mem.models[k]
-	return m != nil && m.rest != nil && m.rest.since < mem.plans
-}
+// Awake are the models that the last plan did not take as they were, as they were desired.
+func (mem *Memory) Awake() []*actors.DesiredModel { return mem.awake }
 
 // remembered is what is kept of a server.
 type remembered struct {
 	// since is the plan that first saw spec and infra as they are.
-	since     uint64
-	spec      state.ServerSpec
-	infra     state.Unit
-	said      said
-	units     map[string][]int // lists that are filled anew in each round
+	since uint64
+	spec  state.ServerSpec
+	infra state.Unit
+	said  said
+	// units are the places of each model's units among all, as they were when so many plans
+	// had moved some (see [glance]).
+	units     map[string][]int
+	placed    uint64
+	infraUnit renderedInfra
 	listed    []state.Instance
 	instances map[int64][]state.Instance // of listed, by lease
 }
@@ -59,7 +62,9 @@ type rest struct {
 	checked  uint64               // the last plan in which all of this held
 	frontend state.FrontendModel
 	leases   []int64 // of its units
-	status   state.Status
+	places   []int   // of its units among all, as of placed (see [glance])
+	placed   uint64
+	status   *state.Status
 	since    uint64 // the plan that concluded it
 }
 
@@ -67,11 +72,13 @@ type rest struct {
 func (r *round) begin() {
 	mem := r.memory
 	if mem.policy != r.in.Policy || !mem.releases.Equal(r.releases) {
-		mem.policy, mem.releases, mem.models, mem.line = r.in.Policy, r.releases, nil, line{}
+		mem.policy, mem.models, mem.line = r.in.Policy, nil, line{}
+		mem.glance.placed++ // what is ours is another
 	}
+	mem.nodes, mem.releases = r.in.Observed.Nodes, r.releases
 	mem.calm, mem.spared = r.isCalm(), 0
 	mem.plans++
-	mem.glance.look(r.units)
+	mem.glance.look(r.units, r.rising)
 	r.owners = mem.glance.owners
 }
 
@@ -94,27 +101,36 @@ func (r *round) resting(s *server, d *actors.DesiredModel) *model {
 		return nil
 	}
 	m.rest.desired = d
-	units := s.byModel[d.Name]
+	if placed := r.memory.glance.placed; m.rest.placed != placed {
+		m.rest.placed, m.rest.places = placed, s.byModel[d.Name]
+	}
 	checked := m.rest.checked+1 == r.memory.plans
-	if !checked || !r.memory.glance.sameUnits(d.Server, d.Name) {
-		if len(units) != len(m.units) {
-			return nil
-		}
-		for i, at := range units {
-			if !same.Bits(&m.units[i].Unit, &r.units[at]) {
-				return nil
-			}
-		}
+	if (!checked || !r.memory.glance.sameUnits(d.Server, d.Name)) && !r.hasUnitsAsBefore(m) {
+		return nil
 	}
 	m.server = s
 	if (!checked || s.news.concern(m)) && !m.isServedAsBefore() {
 		return nil
 	}
 	m.rest.checked = r.memory.plans
-	for _, at := range units {
+	for _, at := range m.rest.places {
 		r.atRest[at] = true
 	}
 	return m
+}
+
+// hasUnitsAsBefore reports whether the units of a model are what they were when it came to
+// rest.
+func (r *round) hasUnitsAsBefore(m *model) bool {
+	if len(m.rest.places) != len(m.units) {
+		return false
+	}
+	for i, at := range m.rest.places {
+		if !same.Bits(&m.units[i].Unit, &r.units[at]) {
+			return false
+		}
+	}
+	return true
 }
 
 // rested is a model that rested in the plan before; nil where it did not.
@@ -154,7 +170,7 @@ func (s *server) disturb() {
 }
 
 // settle has a model rest from now on, if it may; st is what was concluded of it.
-func (r *round) settle(m *model, st state.Status) {
+func (r *round) settle(m *model, st *state.Status) {
 	if !r.rests(m, st) {
 		delete(r.memory.models, m.Key())
 		return
@@ -173,7 +189,7 @@ func (r *round) settle(m *model, st state.Status) {
 
 // rests reports whether a model serves as declared, and nothing was concluded of it that
 // is not concluded again as long as nothing changes.
-func (r *round) rests(m *model, st state.Status) bool {
+func (r *round) rests(m *model, st *state.Status) bool {
 	return m.server.calm && m.isAsDeclared() && m.modelVerdict.isEmpty() && r.isWhole(m) && isLasting(m.Status, st)
 }
 
@@ -213,7 +229,7 @@ func (r *round) isWhole(m *model) bool {
 
 // isLasting reports whether no condition of a status has changed by this round: the times
 // of its transitions are then those of before, and not now.
-func isLasting(was *state.Status, st state.Status) bool {
+func isLasting(was, st *state.Status) bool {
 	return was != nil && !slices.ContainsFunc(st.Conditions, func(c state.Condition) bool {
 		before, ok := was.Condition(c.Type)
 		return !ok || before.Status != c.Status
@@ -224,10 +240,14 @@ func isLasting(was *state.Status, st state.Status) bool {
 func (r *round) remember() {
 	mem := r.memory
 	mem.line = line{models: r.inOrder}
+	mem.awake = nil
 	resting := 0
-	for _, m := range r.models {
+	for _, m := range r.inOrder {
 		if m.rest != nil {
 			resting++
+		}
+		if m.rest == nil || m.rest.since == mem.plans {
+			mem.awake = append(mem.awake, &m.DesiredModel)
 		}
 	}
 	if resting < len(mem.models) {
@@ -277,17 +297,48 @@ func (mem *Memory) since(s *server) uint64 {
 	return was.since
 }
 
-// unitLists are empty lists for the units of each model of a server, by their places.
-func (mem *Memory) unitLists(server string) map[string][]int {
-	lists := mem.of(server).units
-	for name, list := range lists {
+// unitLists are the places of the units of each model of a server among all; fill: they are
+// empty, and to be filled.
+func (mem *Memory) unitLists(server string) (lists map[string][]int, fill bool) {
+	s := mem.of(server)
+	if s.placed == mem.glance.placed {
+		return s.units, false
+	}
+	s.placed = mem.glance.placed
+	for name, list := range s.units {
 		if len(list) == 0 {
-			delete(lists, name)
+			delete(s.units, name)
 			continue
 		}
-		lists[name] = list[:0]
+		s.units[name] = list[:0]
 	}
-	return lists
+	return s.units, true
+}
+
+// releasesOn are the releases of Dynamo on nodes.
+func (mem *Memory) releasesOn(nodes []state.Node) render.Releases {
+	if len(nodes) > 0 && samePlace(nodes, mem.nodes) {
+		return mem.releases
+	}
+	return render.ReleasesOn(nodes)
+}
+
+// renderedInfra is the unit of a server's infra as it was rendered last, with what that
+// rests on.
+type renderedInfra struct {
+	from   actors.ServerTemplate
+	group  state.PlacementGroup
+	policy actors.Policy
+	unit   actors.UnitTemplate
+}
+
+// infraOf is what a server's infra unit is made from, in the shape that it has.
+func (r *round) infraOf(s *server) actors.UnitTemplate {
+	was := &r.memory.of(s.Name).infraUnit
+	if was.unit.Unit == "" || was.policy != r.in.Policy || !same.Bits(&was.from, &s.Template) || !same.Bits(&was.group, &s.infra.PlacementGroup) {
+		*was = renderedInfra{s.Template, s.infra.PlacementGroup, r.in.Policy, r.infraTemplate(s, shapeOf(*s.infra))}
+	}
+	return was.unit
 }
 
 // instances are those that a server's etcd holds, by lease.

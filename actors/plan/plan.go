@@ -22,6 +22,7 @@ func Plan(in actors.Input) actors.Result { return (&Memory{}).Plan(in) }
 func (mem *Memory) Plan(in actors.Input) actors.Result {
 	r := newRound(in, mem)
 	if !in.Desired.Synced {
+		mem.awake = in.Desired.Models
 		return r.emit()
 	}
 	r.begin()
@@ -55,6 +56,7 @@ type round struct {
 	// only output.
 	acting    bool
 	units     []state.Unit // all that are observed, by server and id
+	rising    bool         // no key is twice among them
 	servers   []*server    // by name
 	models    []*model     // by priority, then server and name
 	inOrder   []*model     // as they were desired
@@ -84,12 +86,10 @@ func newRound(in actors.Input, mem *Memory) *round {
 	r := &round{in: in, memory: mem, starts: map[state.UnitKey]*actors.Start{}, stops: map[state.UnitKey]*stop{},
 		asked: map[state.UnitKey]place.Shape{}, spoken: map[state.UnitKey]bool{}}
 	r.acting = in.Desired.Synced && in.Observed.Synced && !agentLost(in)
-	if r.units = in.Observed.Units; !samePlace(r.units, mem.glance.units) { // those are sorted
-		r.units = sortedUnits(r.units)
-	}
+	r.units, r.rising = mem.glance.sorted(in.Observed.Units)
 	r.atRest = make([]bool, len(r.units))
 	r.ledger = newLedger(in.Observed.Nodes, r.units)
-	r.releases = render.ReleasesOn(in.Observed.Nodes)
+	r.releases = mem.releasesOn(in.Observed.Nodes)
 	r.strangers = place.Strangers(in.Observed.Nodes, in.Observed.Units)
 	return r
 }

@@ -76,7 +76,7 @@ func (r *round) frontendIsCurrent(s *server) bool {
 	if s.infra == nil || s.infra.Generation != s.Template.Generation || s.infra.State == state.UnitStopping {
 		return false
 	}
-	for _, t := range r.infraTemplate(s, shapeOf(*s.infra)).Actors {
+	for _, t := range r.infraOf(s).Actors {
 		if !t.IsFrontend() {
 			continue
 		}

@@ -165,7 +165,7 @@ func (r *round) ensureInfra(s *server) {
 		r.startInfra(s, next, actors.ReasonPlacementRetry, u.Message)
 		return
 	}
-	t := r.infraTemplate(s, shapeOf(u))
+	t := r.infraOf(s)
 	w := proposeExited(u, t.Actors, backoff, r.in.Now)
 	w.proposeFrontend(s, t.Actors, registrationsLost(s, r.in.Now))
 	if !w.until.IsZero() {

@@ -226,7 +226,8 @@ func (w *cluster) carryOut(r actors.Result, kept map[state.Key]accept.Kept) {
 	for _, s := range r.Sweeps {
 		w.end(s.Key, s.Reason)
 	}
-	for _, s := range r.Statuses {
+	for _, planned := range r.Statuses {
+		s := *planned
 		key, err := state.ParseKey(s.Key)
 		if err != nil {
 			panic(err)

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,17 +51,13 @@ func (c *conditions) get(typ string) state.Condition {
 // planStatuses writes what is known of every object, whether or not anything may
 // be done about it.
 func (r *round) planStatuses() {
-	r.out.Statuses = make([]state.Status, 0, len(r.servers)+len(r.models))
+	r.out.Statuses = make([]*state.Status, 0, len(r.servers)+len(r.models))
 	for _, s := range r.servers {
 		if !s.Recovering {
 			r.serverStatus(s)
 		}
 	}
-	models := slices.Clone(r.models)
-	sort(models, func(a, b *model) int {
-		return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Name, b.Name))
-	})
-	for _, m := range models {
+	for _, m := range r.byName() {
 		switch {
 		case m.Recovering:
 			continue
@@ -77,6 +72,15 @@ func (r *round) planStatuses() {
 		}
 		r.out.Waits = append(r.out.Waits, m.waits...)
 	}
+}
+
+// byName are the models by server and name, as they mostly come.
+func (r *round) byName() []*model {
+	order := func(a, b *model) int { return a.Compare(&b.DesiredModel) }
+	if slices.IsSortedFunc(r.inOrder, order) {
+		return r.inOrder
+	}
+	return slices.SortedFunc(slices.Values(r.inOrder), order)
 }
 
 func (r *round) modelStatus(m *model) {
@@ -126,7 +130,7 @@ func (r *round) finishModelStatus(m *model, st state.Status) {
 		st.DeletionBlocked = m.Deleted.Revision
 	}
 	r.modelFacts(m, &st)
-	r.out.Statuses = append(r.out.Statuses, st)
+	r.out.Statuses = append(r.out.Statuses, &st)
 }
 
 func wasReady(was *state.Status, unit string) bool {

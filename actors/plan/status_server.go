@@ -56,7 +56,7 @@ func (r *round) serverStatus(s *server) {
 	r.serverConditions(c, s)
 	st.Conditions = c.list
 	r.serverFacts(s, &st)
-	r.out.Statuses = append(r.out.Statuses, st)
+	r.out.Statuses = append(r.out.Statuses, &st)
 }
 
 func (r *round) serverConditions(c *conditions, s *server) {

@@ -209,7 +209,7 @@ func (s *story) plan() string {
 	}
 	var b strings.Builder
 	for _, st := range r.Statuses {
-		b.WriteString(told(st))
+		b.WriteString(told(*st))
 	}
 	return actions + s.readable(b.String())
 }

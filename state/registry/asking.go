@@ -9,37 +9,10 @@ import (
 	"dynctl/state"
 )
 
-// pace is how often a model is asked for.
-type pace struct {
-	moves bool
-	// rests is since when it has been named among those that rest, and answers the same;
-	// zero: it does not.
-	rests time.Time
-}
-
-// pacesOf is how often each model is asked for from now on.
-func pacesOf(target FrontendTarget, before map[string]pace, now time.Time) map[string]pace {
-	paces := make(map[string]pace, len(target.Models))
-	for _, name := range target.Models {
-		paces[name] = pace{}
-	}
-	for _, name := range target.Resting {
-		since := before[name].rests
-		if since.IsZero() {
-			since = now
-		}
-		paces[name] = pace{rests: since}
-	}
-	for _, name := range target.Moving {
-		paces[name] = pace{moves: true}
-	}
-	return paces
-}
-
 // asking is one probe: what is to be asked, and what has been answered so far.
 type asking struct {
 	target FrontendTarget
-	paces  map[string]pace
+	paces  paces
 	before state.FrontendView
 	listed []string
 	// all: the time has come for those that neither move nor rest.
@@ -48,6 +21,7 @@ type asking struct {
 	sameList bool
 	rested   time.Time    // what rests since then is left alone
 	turn     map[int]bool // those that are asked for though they rest
+	places   []int        // of the models that may be due, rising
 
 	models  map[string]state.FrontendModel // those of before until something has changed
 	changed []string
@@ -65,20 +39,37 @@ func (p *prober) asking(all bool, listed []string) *asking {
 	if a.models = a.before.Models; !a.before.Known {
 		a.models = map[string]state.FrontendModel{}
 	}
+	a.places = a.inQuestion()
 	if n := len(a.target.Models); a.all && n > 0 {
 		a.turn = map[int]bool{}
 		for range min(n, int(int64(n)*int64(cfg.Settled)/int64(cfg.Resting))+1) {
 			p.turn = (p.turn + 1) % n
 			a.turn[p.turn] = true
+			a.places = append(a.places, p.turn)
 		}
 	}
+	slices.Sort(a.places)
+	a.places = slices.Compact(a.places)
 	return a
+}
+
+// inQuestion are the places of the models that may be due, beside those whose turn it is. As
+// long as the list says the same of the same models, what has rested for long is not.
+func (a *asking) inQuestion() []int {
+	if a.sameList && a.paces.begun.Before(a.rested) {
+		return a.paces.stirring()
+	}
+	all := make([]int, len(a.target.Models))
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // due reports whether the model at a place of the target's is asked for. A model that has
 // just come to the list, or left it, is: the list alone does not say which generation.
 func (a *asking) due(i int, name string) bool {
-	was, x := a.before.Models[name], a.paces[name]
+	was, x := a.before.Models[name], a.paces.of(name)
 	switch {
 	case !a.before.Known, was.Namespaces == nil, x.moves, a.lists(name) != was.Listed:
 		return true
@@ -120,12 +111,12 @@ func (a *asking) others() {
 		return
 	}
 	for _, name := range a.listed {
-		if _, ours := a.paces[name]; !ours {
+		if _, ours := a.paces.places[name]; !ours {
 			a.answered(name, state.FrontendModel{Listed: true})
 		}
 	}
 	for name := range a.before.Models {
-		_, ours := a.paces[name]
+		_, ours := a.paces.places[name]
 		if !ours && !a.lists(name) {
 			a.change(name)
 			delete(a.models, name)

@@ -22,10 +22,10 @@ type FrontendTarget struct {
 	// any, an unsettled server is asked for them alone every Unsettled, and for all
 	// every Settled. Empty: always for all.
 	Moving []string
-	// Resting are those of which nothing has changed of late, as far as anybody knows: once
-	// one has been among them for Watched it is asked for every Resting alone, or as soon as
-	// the list, which has every model in one answer, says otherwise of it.
-	Resting []string
+	// Awake are those of which something has changed of late, as far as anybody knows. The
+	// others rest: once one has not been among them for Watched it is asked for every Resting
+	// alone, or as soon as the list, which has every model in one answer, says otherwise of it.
+	Awake []string
 }
 
 // FrontendsConfig is what Frontends needs. The zero value is usable.

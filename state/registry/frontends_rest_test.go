@@ -55,7 +55,6 @@ func resting(t *testing.T) (*fakeFrontend, *Frontends, FrontendTarget) {
 		fake.answers["/v1/models/"+name+"/ready"] = recording(t, 200, "ready_aggregated.json")
 	}
 	fake.list(target.Models...)
-	target.Resting = target.Models
 	f := newFrontends(FrontendsConfig{}, fake)
 	t.Cleanup(f.Close)
 	f.Set(map[string]FrontendTarget{"default": target})
@@ -113,12 +112,12 @@ func TestWhatRestsIsSeenToLeaveTheList(t *testing.T) {
 func TestWhatStirsIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, f, target := resting(t)
-		target.Resting = target.Models[1:]
+		target.Awake = target.Models[:1]
 		f.Set(map[string]FrontendTarget{"default": target})
 		if got := fake.during(10 * time.Second); got["/v1/models/m00/ready"] < 5 || got["/v1/models/m59/ready"] > 1 {
 			t.Errorf("m00 does not rest: %v", got)
 		}
-		target.Resting = target.Models
+		target.Awake = nil
 		f.Set(map[string]FrontendTarget{"default": target})
 		if got := fake.during(8 * time.Second); got["/v1/models/m00/ready"] < 4 {
 			t.Errorf("it has just come to rest: %v", got)
@@ -134,7 +133,7 @@ func TestWhatStirsIsAskedForAgain(t *testing.T) {
 func TestAPokeLeavesAloneWhatRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, f, target := resting(t)
-		target.Resting = target.Models[1:]
+		target.Awake = target.Models[:1]
 		f.Set(map[string]FrontendTarget{"default": target})
 		fake.during(time.Second)
 		f.Poke("default")

@@ -29,7 +29,7 @@ type prober struct {
 
 	mu      sync.Mutex
 	target  FrontendTarget
-	paces   map[string]pace
+	paces   paces
 	settled bool
 	current state.FrontendView
 
@@ -103,8 +103,8 @@ func (p *prober) setModels(target FrontendTarget) {
 	p.mu.Lock()
 	was := p.target
 	same := slices.Equal(was.Models, target.Models)
-	if !same || !slices.Equal(was.Moving, target.Moving) || !slices.Equal(was.Resting, target.Resting) {
-		p.target, p.paces = target, pacesOf(target, p.paces, time.Now())
+	if p.paces.places == nil || !same || !slices.Equal(was.Moving, target.Moving) || !slices.Equal(was.Awake, target.Awake) {
+		p.target, p.paces = target, pacesOf(target, was, p.paces, time.Now(), p.frontends.cfg.Watched)
 	}
 	p.mu.Unlock()
 	if !same {
@@ -126,11 +126,8 @@ func (p *prober) publish(next state.FrontendView, changed []string) {
 	if news {
 		p.current = next
 	}
-	for _, name := range changed {
-		if x := p.paces[name]; !x.rests.IsZero() {
-			x.rests = time.Now()
-			p.paces[name] = x
-		}
+	if len(changed) > 0 {
+		p.paces.answered(changed, time.Now())
 	}
 	p.mu.Unlock()
 	if news {
@@ -147,7 +144,8 @@ func (p *prober) probe(all bool) (view state.FrontendView, changed []string) {
 		return state.FrontendView{Err: err.Error()}, nil
 	}
 	a := p.asking(all, listed)
-	for i, name := range a.target.Models {
+	for _, i := range a.places {
+		name := a.target.Models[i]
 		if !a.due(i, name) {
 			continue
 		}

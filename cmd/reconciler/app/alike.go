@@ -49,31 +49,36 @@ func findFrom(last, n int, order func(i int) int) int {
 	return sort.Search(n, func(i int) bool { return order(i) >= 0 })
 }
 
-// alike remembers which statuses were found equal, by key: most of a round are those of
-// the round before, to the bit.
-type alike map[string]*pairOfStatuses
+// alike are the statuses that stand as they were planned, in the order of the plan that was
+// looked at last. One that is at its place in memory in the next plan stands as well: what is
+// stored of its object is the same, and what is kept of a model is another only where what
+// is planned of it is.
+type alike []*state.Status
 
-type pairOfStatuses struct {
-	old *state.Status
-	now state.Status // as it was planned
+// others are the statuses of a plan that are not known to stand.
+func (a alike) others(planned []*state.Status) (others []*state.Status) {
+	same.Diff(a, planned, compareStatuses, func(_, now **state.Status) {
+		if now != nil {
+			others = append(others, *now)
+		}
+	})
+	return others
 }
 
-// again reports whether two statuses are those that were found equal before. What is kept of
-// a model is another only where what is planned of it is.
-func (a alike) again(old, planned *state.Status) bool {
-	was := a[planned.Key]
-	return was != nil && was.old == old && same.Bits(&was.now, planned)
-}
-
-// equal is [equalStatus] of what would be written, and remembers the answer for what was
-// planned.
-func (a alike) equal(old, planned *state.Status, now state.Status) bool {
-	if !equalStatus(*old, now) {
-		delete(a, now.Key)
-		return false
+// without are the statuses of a plan but for some of them, in the same order.
+func without(planned, some []*state.Status) alike {
+	if len(some) == 0 {
+		return planned
 	}
-	a[now.Key] = &pairOfStatuses{old, *planned}
-	return true
+	out := make(alike, 0, len(planned))
+	for _, s := range planned {
+		if len(some) > 0 && s == some[0] {
+			some = some[1:]
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // equalStatus compares all but the revision of the entry. Most statuses of a round

@@ -73,7 +73,11 @@ func (d *fullDisk) stored() string {
 }
 
 func (d *fullDisk) shown() string {
-	c, ok := upToDate(d.app.snapshot.Load().result.Statuses)
+	var shown []state.Status
+	for _, s := range d.app.snapshot.Load().result.Statuses {
+		shown = append(shown, *s)
+	}
+	c, ok := upToDate(shown)
 	if !ok {
 		return ""
 	}

@@ -272,13 +272,13 @@ func causeID(d events.Data, seen uint64) string {
 func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Result, kept map[state.Key]accept.Kept) {
 	before := storedOf{desired: in.Desired}
 	var changed, fresh []state.Status
+	var stay []*state.Status // that are not known to stand
 	bad := l.unreadableStatuses()
-	for i := range r.Statuses {
-		s := &r.Statuses[i]
+	if hasAny(l.rewrite) {
+		l.alike = nil // some of them are to be written though they are equal
+	}
+	for _, s := range l.alike.others(r.Statuses) {
 		key, old := before.next(s)
-		if old != nil && !l.rewrite[s.Key] && l.alike.again(old, s) {
-			continue
-		}
 		now := *s
 		now.AcceptedSpec, now.Template = kept[key].Spec, kept[key].Template
 		if old == nil {
@@ -289,10 +289,14 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 		case l.writes.covers(now):
 		case old == nil:
 			fresh = append(fresh, now)
-		case l.rewrite[s.Key] || !l.alike.equal(old, s, now):
+		case l.rewrite[s.Key] || !equalStatus(*old, now):
 			changed = append(changed, now)
+		default:
+			continue
 		}
+		stay = append(stay, s)
 	}
+	l.alike = without(r.Statuses, stay)
 	l.quiet.wroteAny = len(changed)+len(fresh)+len(l.writes.under) > 0
 	l.putStatuses(ctx, in.Now, append(changed, l.newest(fresh)...))
 	if in.Desired.Synced && len(l.app.setAside.seen().values) > 0 { // else it is not known whose they are
@@ -309,7 +313,6 @@ func (l *loop) removeStatuses(ctx context.Context, gone []state.Key) {
 		}
 		delete(l.written, k.String())
 		delete(l.refused, k.String())
-		delete(l.alike, k.String())
 		if err := l.effects.deleteStatus(ctx, k); err != nil {
 			l.app.log.Warn("a status was not removed; it is tried again", "key", k, "err", err)
 		}

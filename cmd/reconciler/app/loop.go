@@ -2,9 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +9,6 @@ import (
 	"dynctl/actors/accept"
 	"dynctl/state"
 	"dynctl/state/kv"
-	"dynctl/state/registry"
 )
 
 // idleRound bounds the time between two rounds, for what no watch announces: a
@@ -193,101 +189,4 @@ func (l *loop) lost(statuses map[state.Key]state.Status) map[state.Key]bool {
 		}
 	}
 	return out
-}
-
-// reach is where a server's etcd and frontend are.
-type reach struct {
-	etcd, frontend string
-	scheme         string // of the frontend
-}
-
-// locate returns where the etcd and the frontend of each server are. While the agent
-// is away its units are not known, and that is no reason to look away from what
-// still runs: the last places count, after a restart those of the status.
-func (l *loop) locate(in actors.Input) map[string]reach {
-	out := map[string]reach{}
-	for _, s := range in.Desired.Servers {
-		r := reach{scheme: s.Template.FrontendScheme()}
-		if !in.Observed.Synced {
-			r.etcd, r.frontend = l.reached[s.Name].etcd, l.reached[s.Name].frontend
-			if r.frontend == "" && s.Status != nil {
-				r.frontend = strings.TrimSuffix(s.Status.Endpoint, "/v1")
-			}
-		}
-		if s.Spec.Etcd.Endpoint != "" {
-			r.etcd = s.Spec.Etcd.Endpoint
-		}
-		out[s.Name] = r
-	}
-	for _, u := range in.Observed.Units {
-		if r, ok := out[u.Server]; ok && u.Unit == actors.InfraUnit && u.StoreID == in.Policy.StoreID {
-			out[u.Server] = r.of(u)
-		}
-	}
-	return out
-}
-
-// of is where the actors of a server's infrastructure listen; what does not run is
-// where it was.
-func (r reach) of(u state.Unit) reach {
-	for _, a := range u.Actors {
-		if a.IP == "" || a.ChildPID == 0 {
-			continue
-		}
-		if p, ok := a.Ports[actors.PortEtcd]; ok {
-			r.etcd = fmt.Sprintf("http://%s:%d", a.IP, p)
-		}
-		if p, ok := a.Ports[actors.PortHTTP]; ok {
-			r.frontend = fmt.Sprintf("%s://%s:%d", r.scheme, a.IP, p)
-		}
-	}
-	return r
-}
-
-// aim points the registry and the frontend prober at what runs now. A model that the plan
-// took as it was rests for the prober too: no unit of it, no registration and nothing that
-// the frontend says of it is another than before.
-func (l *loop) aim(in actors.Input) {
-	l.reached = l.locate(in)
-	etcds := map[string]string{}
-	frontends := map[string]registry.FrontendTarget{}
-	for server, r := range l.reached {
-		etcds[server] = r.etcd
-		frontends[server] = registry.FrontendTarget{URL: r.frontend}
-	}
-	settled := map[string]bool{}
-	for _, s := range slices.Sorted(maps.Keys(frontends)) {
-		settled[s] = true
-	}
-	for _, m := range in.Desired.Models {
-		if m.Accepted == 0 {
-			continue
-		}
-		t := frontends[m.Server]
-		t.Models = append(t.Models, m.Spec.ServedName)
-		switch {
-		case l.oracle.planner.Rests(m.Key()):
-			t.Resting = append(t.Resting, m.Spec.ServedName)
-		case !isSettled(m):
-			settled[m.Server] = false
-			t.Moving = append(t.Moving, m.Spec.ServedName)
-		}
-		frontends[m.Server] = t
-	}
-	l.app.registry.Set(etcds)
-	l.app.frontends.Set(frontends)
-	for s, ok := range settled {
-		l.app.frontends.Settle(s, ok)
-	}
-}
-
-// isSettled reports whether the frontend's word on a model is not expected to change.
-func isSettled(m *actors.DesiredModel) bool {
-	if m.Status == nil || m.Deleted != nil || m.Status.Generation != m.Template.Generation {
-		return false
-	}
-	ready, _ := m.Status.Condition(state.CondReady)
-	current, _ := m.Status.Condition(state.CondUpToDate)
-	return ready.Status == state.StatusTrue && current.Status == state.StatusTrue ||
-		ready.Reason == actors.CondScaledToZero || ready.Reason == actors.CondSuspended
 }

@@ -17,12 +17,14 @@ type memory struct {
 	// oracle makes the rounds; parsers spares unpacking what the nodes tell of command lines.
 	oracle  oracle
 	parsers parsers.Cache
-	// alike spares comparing statuses that were found equal.
+	// alike spares comparing statuses that were found equal to what is stored.
 	alike alike
 	// inForce are the statuses that are in force, from round to round.
 	inForce stored
 	// stands are the specs that stand as they were accepted.
 	stands stands
+	// served are the models that the frontends are asked for.
+	served served
 	// decoded are the documents that were read and are not accepted as they stand.
 	decoded map[string]decodedSpec
 
@@ -55,8 +57,7 @@ type memory struct {
 
 func newMemory(a *App) memory {
 	return memory{
-		oracle: oracle{app: a}, alike: alike{},
-		decoded: map[string]decodedSpec{}, written: map[string]state.Status{}, writes: newWrites(), refused: retries{},
+		oracle: oracle{app: a}, decoded: map[string]decodedSpec{}, written: map[string]state.Status{}, writes: newWrites(), refused: retries{},
 		sent: map[string]sentCommand{}, orphans: map[state.UnitKey]string{},
 	}
 }
@@ -68,6 +69,6 @@ func (m *memory) forget() {
 	clear(m.written)
 	clear(m.refused)
 	m.writes.forget()
-	m.told = nil
+	m.told, m.alike = nil, nil
 	m.oracle.newTerm()
 }

@@ -17,8 +17,8 @@ import (
 type changes struct {
 	begun    bool
 	store    string
-	units    []state.Unit   // of the round before, by server and id
-	statuses []state.Status // the same
+	units    []state.Unit // of the round before, by server and id
+	statuses []*state.Status
 	attempts map[actorKey]int
 	// asked is why the last start of an actor was asked for.
 	asked map[actorKey]askedStart
@@ -146,19 +146,20 @@ func roleOf(u state.Unit, a state.Actor) string {
 	return "other"
 }
 
+// compareStatuses is the order in which a plan has them.
+func compareStatuses(a, b **state.Status) int {
+	x, y := *a, *b
+	return cmp.Or(cmp.Compare(y.Kind, x.Kind), cmp.Compare(x.Server, y.Server), cmp.Compare(x.Name, y.Name))
+}
+
 // becameReady tells each execution of a worker once.
-func (c *changes) becameReady(now time.Time, units []state.Unit, statuses []state.Status) []readiness {
+func (c *changes) becameReady(now time.Time, units []state.Unit, statuses []*state.Status) []readiness {
 	var out []readiness
-	order := func(a, b *state.Status) int { // the planner's
-		return cmp.Or(cmp.Compare(b.Kind, a.Kind), cmp.Compare(a.Server, b.Server), cmp.Compare(a.Name, b.Name))
-	}
-	if !slices.IsSortedFunc(statuses, func(a, b state.Status) int { return order(&a, &b) }) {
-		c.statuses = nil // what is not sorted is looked at whole
-	}
-	same.Diff(c.statuses, statuses, order, func(_, s *state.Status) {
-		if s == nil || s.Kind != state.KindModel {
+	same.Diff(c.statuses, statuses, compareStatuses, func(_, is **state.Status) {
+		if is == nil || (*is).Kind != state.KindModel {
 			return
 		}
+		s := *is
 		for _, p := range s.Placements {
 			i, found := slices.BinarySearchFunc(units, state.Unit{Server: s.Server, Unit: p.Unit}, compareUnits)
 			if p.State != "Ready" || !found || units[i].StoreID != c.store {

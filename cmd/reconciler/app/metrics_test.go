@@ -52,7 +52,7 @@ func ready(units ...string) actors.Result {
 	for _, u := range units {
 		s.Placements = append(s.Placements, state.PlacementStatus{Unit: u, State: "Ready"})
 	}
-	return actors.Result{Statuses: []state.Status{s}}
+	return actors.Result{Statuses: []*state.Status{&s}}
 }
 
 // moved leaves out counters and histograms that never moved: many are made at the
@@ -275,7 +275,7 @@ func TestGaugesAreThoseOfTheLastRound(t *testing.T) {
 	in.Desired.Servers = []actors.DesiredServer{{Name: "default", Revision: 2, Status: &state.Status{ObservedRevision: 2}}}
 	result := actors.Result{
 		Orphans: []actors.Orphan{{}},
-		Statuses: []state.Status{{
+		Statuses: []*state.Status{{
 			Kind: state.KindModel, Server: "default", Name: "m",
 			Conditions: []state.Condition{{Type: "Ready", Status: "True"}, {Type: "Available", Status: "False"}, {Type: "Scheduled", Status: "Unknown"}},
 			Roles:      map[string]state.RoleStatus{"decode": {Desired: 4, Running: 3, Ready: 2, Updated: 1}},
@@ -315,7 +315,7 @@ dynctl_events_dropped_total 2
 func TestAgeAndBackoffCountFromNow(t *testing.T) {
 	until := time.Now().Add(time.Hour)
 	in := actors.Input{Observed: state.Observed{Agent: &state.Agent{At: time.Now().Add(-time.Minute)}}}
-	result := actors.Result{Statuses: []state.Status{{Kind: state.KindModel, Roles: map[string]state.RoleStatus{"decode": {BackoffUntil: &until}}}}}
+	result := actors.Result{Statuses: []*state.Status{{Kind: state.KindModel, Roles: map[string]state.RoleStatus{"decode": {BackoffUntil: &until}}}}}
 	families, err := gaugesOf(&snapshot{in, result}).Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -366,11 +366,11 @@ func TestMetricsOfOneChangeAllocateForItselfAlone(t *testing.T) {
 	m := newMetrics()
 	m.leader(true)
 	rest := make([]state.Unit, units)
-	r := actors.Result{Statuses: make([]state.Status, units)}
+	r := actors.Result{Statuses: make([]*state.Status, units)}
 	for i := range rest {
 		rest[i] = aWorker(1, nil)
 		rest[i].Unit = fmt.Sprintf("unit%05d", i)
-		r.Statuses[i] = state.Status{Kind: state.KindModel, Server: "default", Name: fmt.Sprintf("m%05d", i),
+		r.Statuses[i] = &state.Status{Kind: state.KindModel, Server: "default", Name: fmt.Sprintf("m%05d", i),
 			Placements: []state.PlacementStatus{{Unit: rest[i].Unit, State: "Ready"}}}
 	}
 	before := roundOf(time.Hour, rest...)

@@ -68,8 +68,9 @@ func (o *oracle) plan(in actors.Input) actors.Result {
 	whole := plan.Plan(in)
 	if !reflect.DeepEqual(whole, got) {
 		o.distrust("the plan")
+		return whole
 	}
-	return whole
+	return got // whose statuses are at the places in memory that others know
 }
 
 func (o *oracle) distrust(what string) {

@@ -34,7 +34,7 @@ func checkedLoop(t *testing.T, log io.Writer) (l *loop, in actors.Input, good ac
 func broken(good actors.Result) actors.Result {
 	bad := good
 	bad.Starts = append(bad.Starts[:len(bad.Starts):len(bad.Starts)], bad.Starts[0])
-	bad.Statuses = []state.Status{{Key: "model.default.a"}}
+	bad.Statuses = []*state.Status{{Key: "model.default.a"}}
 	return bad
 }
 

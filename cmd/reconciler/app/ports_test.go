@@ -119,7 +119,7 @@ func TestStatusesAreRepeated(t *testing.T) {
 	in, plan := aPlan()
 	plan.Starts, plan.Stops, plan.Revokes = nil, nil, nil
 	const key = "model.default.m"
-	plan.Statuses = []state.Status{{Key: key, Kind: state.KindModel, Server: "default", Name: "m"}}
+	plan.Statuses = []*state.Status{{Key: key, Kind: state.KindModel, Server: "default", Name: "m"}}
 	plan.Gone = []state.Key{state.ModelKey("default", "gone")}
 	round := func() []string {
 		carryOut(t, l, term, in, plan, nil)

@@ -17,7 +17,7 @@ func TestARefusedStatusIsNotTriedInEveryRound(t *testing.T) {
 	l, term, lines := actingLoop(t)
 	key := state.ModelKey("default", "m")
 	now := time.Now()
-	large := actors.Result{Statuses: []state.Status{{Key: key.String(), Kind: key.Kind, Server: key.Server, Name: key.Name}}}
+	large := actors.Result{Statuses: []*state.Status{{Key: key.String(), Kind: key.Kind, Server: key.Server, Name: key.Name}}}
 	kept := map[state.Key]accept.Kept{key: {Spec: []byte(`"` + strings.Repeat("x", int(l.app.nc.MaxPayload())) + `"`)}}
 	tries := func() (n int) {
 		for _, line := range lines.take(t) {

@@ -66,48 +66,63 @@ func BenchmarkEqualStatus(b *testing.B) {
 	}
 }
 
-// What was found equal is not compared again until one of both is another.
-func TestEqualStatusesAreComparedOnce(t *testing.T) {
-	old := &state.Status{Key: "model.default.a", Generation: "1"}
-	planned, a := *old, alike{}
-	planned.Conditions = []state.Condition{{Type: "Ready"}}
-	now := planned
-	now.Template = json.RawMessage("{}")
-	if a.equal(old, &planned, now) || len(a) > 0 || a.again(old, &planned) {
-		t.Error("they differ by a condition and a template")
+// What stands as it was planned is not looked at again until another status is planned of it.
+func TestStatusesThatStandAreLookedAtOnce(t *testing.T) {
+	l, term, j := journalled(t)
+	old := statusOf("a")
+	in := actors.Input{Desired: actors.Desired{Models: []*actors.DesiredModel{{Server: "default", Name: "a", Status: &old}, {Server: "default", Name: "b"}}}}
+	round := func(statuses ...*state.Status) []string {
+		carryOut(t, l, term, in, actors.Result{Statuses: statuses}, nil)
+		l.awaitStatuses(0)
+		return j.take()
 	}
-	old.Conditions, old.Template = planned.Conditions, now.Template
-	if !a.equal(old, &planned, now) || !a.again(old, &planned) {
-		t.Error("they do not differ")
+	a, b := new(statusOf("a")), new(statusOf("b"))
+	if got := round(a, b); len(got) != 1 || len(l.alike) != 1 || l.alike[0] != a {
+		t.Errorf("wrote %v, %d stand: b has no status yet", got, len(l.alike))
 	}
-	if a.again(&state.Status{Key: "model.default.a", Generation: "2"}, &planned) {
-		t.Error("another status is taken for the same")
+	if a.Generation = "changed behind its back"; len(l.alike.others([]*state.Status{a, b})) != 1 {
+		t.Error("a is looked at again")
 	}
-	if planned.Generation = "2"; a.again(old, &planned) {
-		t.Error("another plan is taken for the same")
+	other := new(statusOf("a"))
+	other.Generation = "2"
+	if got := l.alike.others([]*state.Status{other, b}); len(got) != 2 {
+		t.Errorf("%d are looked at, of which both are others", len(got))
+	}
+	for _, tt := range []struct{ was, planned, others []*state.Status }{
+		{nil, nil, nil},
+		{[]*state.Status{a, b}, []*state.Status{b}, nil},
+		{[]*state.Status{b}, []*state.Status{a, b}, []*state.Status{a}},
+		{[]*state.Status{a, b}, []*state.Status{other, b}, []*state.Status{other}},
+	} {
+		if got := alike(tt.was).others(tt.planned); !slices.Equal(got, tt.others) {
+			t.Errorf("others of %v beside %v: %v", tt.planned, tt.was, got)
+		}
+		if got := without(tt.planned, tt.others); len(got)+len(tt.others) != len(tt.planned) {
+			t.Errorf("%v without %v: %v", tt.planned, tt.others, got)
+		}
 	}
 }
 
 // What is stored is found for each planned status, in their order and in any other.
 func TestWhatIsStoredIsFoundForEachStatus(t *testing.T) {
 	var d actors.Desired
-	var planned []state.Status
+	var planned []*state.Status
 	for _, server := range []string{"a", "b", "c"} {
 		d.Servers = append(d.Servers, actors.DesiredServer{Name: server, Status: &state.Status{Key: "server." + server}})
-		planned = append(planned, state.Status{Kind: state.KindServer, Server: server})
+		planned = append(planned, &state.Status{Kind: state.KindServer, Server: server})
 	}
 	for _, server := range []string{"a", "b", "c"} {
 		for _, model := range []string{"m", "n", "o.p", "q"} {
 			d.Models = append(d.Models, &actors.DesiredModel{Server: server, Name: model, Status: &state.Status{Key: "model." + server + "." + model}})
-			planned = append(planned, state.Status{Kind: state.KindModel, Server: server, Name: model})
+			planned = append(planned, &state.Status{Kind: state.KindModel, Server: server, Name: model})
 		}
 	}
-	planned = append(planned, state.Status{Kind: state.KindModel, Server: "a", Name: "none"}, state.Status{Kind: state.KindServer, Server: "none"})
+	planned = append(planned, &state.Status{Kind: state.KindModel, Server: "a", Name: "none"}, &state.Status{Kind: state.KindServer, Server: "none"})
 	random := rand.New(rand.NewPCG(1, 1))
 	for range 20 {
 		before := storedOf{desired: d}
 		for i := range planned {
-			key, old := before.next(&planned[i])
+			key, old := before.next(planned[i])
 			switch none := key.Name == "none" || key.Server == "none"; {
 			case none && old != nil, !none && (old == nil || old.Key != key.String()):
 				t.Errorf("%s: %+v", key, old)

@@ -148,7 +148,7 @@ func (t *traces) round(in actors.Input, r actors.Result, puts func(state.Key, ui
 	}
 }
 
-func readyUnits(statuses []state.Status) map[state.UnitKey]bool {
+func readyUnits(statuses []*state.Status) map[state.UnitKey]bool {
 	out := map[state.UnitKey]bool{}
 	for _, s := range statuses {
 		for _, p := range s.Placements {

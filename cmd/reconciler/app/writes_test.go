@@ -55,6 +55,13 @@ func statusOf(model string) state.Status {
 	return state.Status{Key: "model.default." + model, Kind: state.KindModel, Server: "default", Name: model}
 }
 
+func plannedStatuses(models ...string) (out []*state.Status) {
+	for _, name := range models {
+		out = append(out, new(statusOf(name)))
+	}
+	return out
+}
+
 // While a status is on its way rounds go on. What they conclude of its object is neither
 // written nor commanded before it is stored; what they conclude of others is.
 func TestAStatusOnItsWayHoldsUpItsObjectAlone(t *testing.T) {
@@ -63,7 +70,7 @@ func TestAStatusOnItsWayHoldsUpItsObjectAlone(t *testing.T) {
 	plan.Revokes, plan.Stops, plan.Starts = nil, nil, plan.Starts[1:] // of model m
 	other := plan.Starts[0]
 	other.Template.Unit, other.Template.Model = "1a2b3c4d_n_DP0", "n"
-	plan.Statuses = []state.Status{statusOf("m")}
+	plan.Statuses = plannedStatuses("m")
 	carryOut(t, l, term, in, plan, nil)
 	if got := c.take(); !slices.Equal(got, []string{"1a2b3c4d_m_DP1"}) {
 		t.Errorf("sent %v before the status of its model is on its way", got)
@@ -73,7 +80,7 @@ func TestAStatusOnItsWayHoldsUpItsObjectAlone(t *testing.T) {
 	next := plan
 	next.Starts = []actors.Start{plan.Starts[0], other}
 	next.Starts[0].Attempts = map[string]actors.Attempt{"a": {Number: 2}} // another command than before
-	next.Statuses = []state.Status{statusOf("m"), statusOf("n")}
+	next.Statuses = plannedStatuses("m", "n")
 	next.Statuses[0].Generation, next.Gone = "0badcafe", []state.Key{state.ModelKey("default", "m")}
 	carryOut(t, l, term, in, next, nil)
 	if got := c.take(); !slices.Equal(got, []string{"1a2b3c4d_n_DP0"}) {
@@ -134,7 +141,7 @@ func TestAStatusThatOnlyTellsHoldsUpNoCommand(t *testing.T) {
 			now.Conditions, now.Placements = slices.Clone(stored.Conditions), slices.Clone(stored.Placements)
 			tc.change(&now)
 			l.inForce.all = map[state.Key]state.Status{state.ModelKey("default", "m"): stored}
-			carryOut(t, l, term, in, actors.Result{Statuses: []state.Status{now}}, nil)
+			carryOut(t, l, term, in, actors.Result{Statuses: []*state.Status{&now}}, nil)
 			<-c.asking
 			carryOut(t, l, term, in, plan, nil)
 			if got := len(c.take()) == 0; got != tc.holds {
@@ -154,7 +161,7 @@ func TestAServerStatusOnItsWayHoldsUpItsModels(t *testing.T) {
 	l, term, c := slowLoop(t)
 	in, plan := aPlan()
 	server := state.Status{Key: "server.default", Kind: state.KindServer, Server: "default"}
-	carryOut(t, l, term, in, actors.Result{Statuses: []state.Status{server}}, nil)
+	carryOut(t, l, term, in, actors.Result{Statuses: []*state.Status{&server}}, nil)
 	<-c.asking
 	plan.Revokes = nil
 	carryOut(t, l, term, in, plan, nil)
@@ -175,7 +182,7 @@ func TestManyStatusesAreWaitedFor(t *testing.T) {
 	l, term, c := slowLoop(t)
 	var plan actors.Result
 	for i := range 2 * statusWriters {
-		plan.Statuses = append(plan.Statuses, statusOf(modelName(i)))
+		plan.Statuses = append(plan.Statuses, plannedStatuses(modelName(i))...)
 	}
 	ended := make(chan struct{})
 	go func() { defer close(ended); carryOut(t, l, term, actors.Input{}, plan, nil) }()

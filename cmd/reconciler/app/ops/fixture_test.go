@@ -101,7 +101,7 @@ func fixture() Input {
 	}
 }
 
-func fixtureStatuses() []state.Status {
+func fixtureStatuses() []*state.Status {
 	until := nextAttempt()
 	auto := state.RouterStatus{Mode: "kv", KVEvents: true, Source: "auto", Because: "model qwen3-32b is disaggregated, and kv routing is what pairs its prefill with its decode"}
 	server := state.Status{
@@ -125,7 +125,7 @@ func fixtureStatuses() []state.Status {
 	roll.Placements = []state.PlacementStatus{{Unit: "66aa88bb_phi_4_DP1", State: "Ready"}}
 	off := model("whisper-v3", "31415926", chain(state.CondWorkersReady, actors.CondSuspended, "spec.suspend is true"), map[string]state.RoleStatus{"aggregated": {}})
 	off.Conditions = append(off.Conditions, state.Condition{Type: state.CondSuspended, Status: state.StatusTrue, Reason: actors.CondSuspended, Message: "`dynctl resume model/whisper-v3` starts it again", LastTransitionTime: noon.Add(-3 * time.Hour)})
-	return []state.Status{server, llama, mix, roll, qwen, off}
+	return []*state.Status{&server, &llama, &mix, &roll, &qwen, &off}
 }
 
 func fixtureUnits() []state.Unit {

@@ -28,7 +28,7 @@ type Input struct {
 	Loaded, Observed bool
 	StoreID          string
 
-	Statuses []state.Status
+	Statuses []*state.Status
 	Specs    map[string]Spec // by the key of the status
 	Units    []state.Unit
 	Nodes    []state.Node

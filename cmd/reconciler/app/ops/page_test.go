@@ -143,7 +143,7 @@ func TestWhatThePageSaysOfOthers(t *testing.T) {
 		other.Statuses[i].Server = "two"
 	}
 	two := fixture()
-	two.Statuses = append(two.Statuses, state.Status{Key: "server.two", Kind: state.KindServer, Server: "two"})
+	two.Statuses = append(two.Statuses, &state.Status{Key: "server.two", Kind: state.KindServer, Server: "two"})
 	pageSays(t, []said{
 		{"models of several servers are told apart", two, []string{"default/llama-70b is failing - dynctl</title>", ">default/llama-70b is failing<"}, nil},
 		{"a unit of another store", orphan, []string{"of another store"}, nil},

@@ -93,7 +93,7 @@ func newView(in Input) view {
 	for _, s := range in.Statuses {
 		if s.Kind == state.KindServer {
 			byServer[s.Server] = len(v.Servers)
-			v.Servers = append(v.Servers, serverCard{object: newObject(s, in)})
+			v.Servers = append(v.Servers, serverCard{object: newObject(*s, in)})
 		}
 	}
 	for _, s := range in.Statuses {
@@ -106,7 +106,7 @@ func newView(in Input) view {
 			byServer[s.Server] = i
 			v.Servers = append(v.Servers, serverCard{object: object{Name: s.Server, ID: "server." + s.Server, Look: lookNone, Verdict: verdict.Verdict{Word: verdict.Unknown}}})
 		}
-		m := modelCard{object: newObject(s, in), Spec: in.Specs[s.Key]}
+		m := modelCard{object: newObject(*s, in), Spec: in.Specs[s.Key]}
 		for _, name := range slices.Sorted(maps.Keys(s.Roles)) {
 			m.Roles = append(m.Roles, roleRow{name, s.Roles[name]})
 		}
