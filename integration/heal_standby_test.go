@@ -27,9 +27,8 @@ func (e *Env) standbyJob(t *testing.T, acting state.Agent) (id string) {
 	e.AwaitStandby(t)
 	Eventually(t, backIn, "one job stands by", func() bool {
 		var jobs []struct {
-			ID       string            `json:"submission_id"`
-			Status   string            `json:"status"`
-			Metadata map[string]string `json:"metadata"`
+			ID     string `json:"submission_id"`
+			Status string `json:"status"`
 		}
 		_, text := get(t, e.Stack.DashboardURL()+"/api/jobs/")
 		if json.Unmarshal([]byte(text), &jobs) != nil {
@@ -37,14 +36,26 @@ func (e *Env) standbyJob(t *testing.T, acting state.Agent) (id string) {
 		}
 		found := 0
 		for _, j := range jobs {
-			// One that has taken over was submitted as a standby too.
-			if j.Status == "RUNNING" && j.Metadata["dynctl/standby"] != "" && j.ID != acting.Job {
+			// One that has taken over was submitted as a standby, and one that came too late was not.
+			if j.Status == "RUNNING" && j.ID != acting.Job {
 				id, found = j.ID, found+1
 			}
 		}
 		return found == 1
 	})
 	return id
+}
+
+// standbyAgent is what the reconciler says of the one that stands by beside the agent in charge.
+func (e *Env) standbyAgent(t *testing.T, acting state.Agent) state.StandbyAgent {
+	t.Helper()
+	id := e.standbyJob(t, acting)
+	var said struct{ StandbyAgent state.StandbyAgent }
+	Eventually(t, backIn, "it is told who stands by", func() bool {
+		err := json.Unmarshal([]byte(e.run(t, "", "status", "-o", "json")), &said)
+		return err == nil && said.StandbyAgent.State == state.StandbyReady && said.StandbyAgent.Job == id
+	})
+	return said.StandbyAgent
 }
 
 // takeover is when the agent of a job had taken the key and when it had rebuilt its view,
@@ -113,6 +124,41 @@ func TestHealAgentWithStandby(t *testing.T) {
 			taken.Sub(begun).Round(time.Millisecond), synced.Sub(begun).Round(time.Millisecond))
 		s.Wait("m", "Ready", readyIn)
 		Eventually(t, backIn, "the one before is gone", func() bool { return syscall.Kill(was.PID, 0) != nil })
+	}
+	r := tr.Stop()
+	t.Log("measured:", r, r.Errors)
+}
+
+// TestHealAgentWithStandbyAndBothStruck: both agents end at once, and both are stopped in turn.
+// Somebody is in charge again each time and stays so, and another one stands by.
+func TestHealAgentWithStandbyAndBothStruck(t *testing.T) {
+	s := Start(t, Options{ReconcilerArgs: []string{"--standby-agent"}}).NewServer(t)
+	s.Set(s.Mocker("m", 2))
+	s.Wait("m", "Ready", readyIn)
+	tr := s.Traffic("m")
+	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
+		was := s.Env.Agent(t)
+		standby := s.Env.standbyAgent(t, was)
+		unit := s.UnitsOf("m", "")[0].Unit
+		victim := s.Observed(unit).Actors[0]
+		begun := time.Now()
+		Signal(t, standby.PID, sig)
+		Signal(t, was.PID, sig)
+		Signal(t, victim.ChildPID, syscall.SIGKILL)
+		if sig == syscall.SIGSTOP {
+			// The orders of meanwhile lie before it when it goes on, and another job is on its way.
+			time.Sleep(12 * time.Second)
+			_ = syscall.Kill(standby.PID, syscall.SIGCONT) // it may have been ended meanwhile
+		}
+		next := s.Env.awaitSuccessor(t, was)
+		t.Logf("measured: %s of both agents to a successor synced: %s", sig, time.Since(begun).Round(10*time.Millisecond))
+		s.AwaitAttempt(unit, victim.Name, victim.Attempt+1, backIn)
+		_ = syscall.Kill(was.PID, syscall.SIGCONT)
+		Eventually(t, backIn, "the one before is gone", func() bool { return syscall.Kill(was.PID, 0) != nil })
+		s.Wait("m", "Ready", readyIn)
+		if s.Env.standbyAgent(t, next); s.Env.Agent(t).Incarnation != next.Incarnation {
+			t.Errorf("after %s incarnation %d is in charge, and %d was the first after it", sig, s.Env.Agent(t).Incarnation, next.Incarnation)
+		}
 	}
 	r := tr.Stop()
 	t.Log("measured:", r, r.Errors)

@@ -56,8 +56,10 @@ type Agent struct {
 	PID        int         `json:"pid"`
 	// Job is the submission id of its Ray job; empty: it does not tell.
 	Job string `json:"job,omitempty"`
-	// At is the time of the heartbeat on the clock of the KV store; not stored.
-	At time.Time `json:"-"`
+	// At is the time of the heartbeat on the clock of the KV store, and Revision the number
+	// of its entry there; not stored.
+	At       time.Time `json:"-"`
+	Revision uint64    `json:"-"`
 }
 
 // AgentFailure says why no agent stays, for as long as none does.

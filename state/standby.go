@@ -11,6 +11,9 @@ const SubjectStandby = "dynctl.agent.standby"
 type StandbyOrder struct {
 	// Incarnation is that of the agent in charge; 0: there is none.
 	Incarnation uint64 `json:"incarnation"`
+	// Revision is that of the last heartbeat of an agent that is given up because it is
+	// silent: once it has sent another one, the order is void. 0: it holds all the same.
+	Revision uint64 `json:"revision,omitempty"`
 	// Epoch is the reconciler's.
 	Epoch uint64 `json:"epoch"`
 	// Now: whatever becomes of the agent in charge. Otherwise only when its process ends.

@@ -38,12 +38,15 @@ type AgentConfig struct {
 	Job string `json:"job,omitempty"`
 	// Standby has it wait for an order before it takes charge.
 	Standby bool `json:"standby,omitempty"`
+	// Succeeds is the newest incarnation whose place it takes by itself; where a newer one is
+	// in charge when it comes up, it stands by. Nil: it takes charge whoever is.
+	Succeeds *uint64 `json:"succeeds,omitempty"`
 }
 
 // settings names everything that makes a running agent the wrong one. The epoch does not,
 // it comes with each command, and neither does what tells one agent from another.
 func (c AgentConfig) settings() (string, error) {
-	c.Epoch, c.Job, c.Standby = 0, "", false
+	c.Epoch, c.Job, c.Standby, c.Succeeds = 0, "", false, nil
 	raw, err := json.Marshal(struct {
 		AgentConfig
 		Creds map[string]string `json:"natsCreds"`
@@ -88,6 +91,8 @@ func (c AgentConfig) metadata(packageHash, settings string) (map[string]string, 
 // Heartbeat is the last one that was seen.
 type Heartbeat struct {
 	Incarnation uint64
+	// Revision is another one with each heartbeat; 0: there was none.
+	Revision uint64
 	// Age is how long ago it was stored.
 	Age time.Duration
 	// Job is the submission id of the agent's job; "": it does not tell.
@@ -112,7 +117,7 @@ type Config struct {
 	// store that can be read is incarnation 0 with a large age.
 	Heartbeat func() (Heartbeat, bool)
 	// Order gives an order to the agent of a job that stands by, and waits for what comes of
-	// it. Nil: none stands by.
+	// it; [ErrNotListening] if that one takes none yet, or no more. Nil: none stands by.
 	Order func(ctx context.Context, job string, order state.StandbyOrder) (state.StandbyAnswer, error)
 	// Log receives one line for each change of phase; nil: none.
 	Log *slog.Logger

@@ -30,6 +30,8 @@ var (
 	ErrAddress = errors.New("not the address of a Ray dashboard")
 	// ErrNoAgent: no heartbeat came in time.
 	ErrNoAgent = errors.New("the agent sends no heartbeat")
+	// ErrNotListening: nobody takes the orders of that agent.
+	ErrNotListening = errors.New("the agent takes no orders yet, or no more")
 	// ErrDeps: a wheel that is to travel with the agent cannot be used.
 	ErrDeps = errors.New("unusable dependency of the agent")
 )

@@ -36,6 +36,9 @@ type fakeRay struct {
 	dropAnswer  bool
 	deleted     []string
 	incarnation uint64 // the highest that a job has taken
+	// onSubmit and onStop are what a job does then; nil: it is in charge at once unless it is
+	// to stand by, and ends at once.
+	onSubmit, onStop func(id string, j *fakeJob)
 }
 
 type fakeJob struct {
@@ -110,7 +113,11 @@ func (f *fakeRay) serve(w *httptest.ResponseRecorder, req *http.Request) {
 		f.deleted = append(f.deleted, id)
 		answer(map[string]bool{"deleted": true})
 	case verb == "stop":
-		j.info.JobStatus = "STOPPED"
+		if f.onStop != nil {
+			f.onStop(id, j)
+		} else {
+			j.info.JobStatus = "STOPPED"
+		}
 		answer(map[string]bool{"stopped": true})
 	case verb == "logs":
 		answer(map[string]string{"logs": j.log})
@@ -138,7 +145,10 @@ func (f *fakeRay) submit(w *httptest.ResponseRecorder, req *http.Request) {
 	if f.pending != "" {
 		j.info.JobStatus, j.info.Message = "PENDING", f.pending
 	}
-	if j.info.Metadata[metaStandby] == "" {
+	switch {
+	case f.onSubmit != nil:
+		f.onSubmit(r.SubmissionId, j)
+	case j.info.Metadata[metaStandby] == "":
 		f.incarnation++
 		j.inc = f.incarnation
 	}

@@ -49,19 +49,26 @@ func (s *Supervisor) ensure(ctx context.Context) {
 	}
 	living, ended := jobsOf(all, config.StoreID)
 	found := s.pick(living, settings)
+	if s.succeed(); s.current != nil { // the standby took over while Ray was asked
+		s.current.predecessors = append(s.current.predecessors, found.others...)
+		return
+	}
 	if found.waiting != nil && s.standby == nil {
 		s.wait(ctx, found.waiting.SubmissionId, settings) // and if nobody is in charge, promoted
 	}
 	switch {
 	case found.acting != nil:
-		s.current = &job{id: found.acting.SubmissionId, since: time.Now(), found: true,
+		s.current = &job{id: found.acting.SubmissionId, settings: settings, since: time.Now(), found: true, held: found.named,
 			started: time.UnixMilli(int64(min(found.acting.StartTime, math.MaxInt64))), predecessors: found.others}
+		if !found.named {
+			s.current.called = s.call(ctx, s.current.id, settings)
+		}
 		s.set(PhaseStarting, "an agent of this store runs already; waiting for its heartbeat")
 	case found.unknown:
 		s.notBefore = time.Now().Add(unreachablePause)
 		s.set(PhaseWaiting, "the heartbeat of the agent in charge cannot be read from the store")
 	case found.waiting != nil && s.promote(ctx):
-		s.current.predecessors = found.others
+		s.current.predecessors = append(s.current.predecessors, found.others...)
 	default:
 		s.submit(ctx, config, found.others)
 		s.prune(ctx, ended)
@@ -71,6 +78,7 @@ func (s *Supervisor) ensure(ctx context.Context) {
 // picked are the living agents of a store.
 type picked struct {
 	acting  *utiltypes.RayJobInfo // in charge, or on its way there
+	named   bool                  // it is in charge: the heartbeat names it
 	waiting *utiltypes.RayJobInfo // a standby
 	others  []string
 	// unknown: there are some that were made to wait, and no heartbeat can be read that would
@@ -93,16 +101,18 @@ func (s *Supervisor) pick(living []utiltypes.RayJobInfo, settings string) picked
 // assign gives each its part, where the one of that index is in charge; -1: none is known to be.
 func (s *Supervisor) assign(living []utiltypes.RayJobInfo, settings string, acting int) (out picked) {
 	if acting >= 0 {
-		out.acting = &living[acting]
+		out.acting, out.named = &living[acting], true
 	}
 	for i := range living {
 		j := &living[i]
-		fits, waits := s.fits(*j, settings), waits(*j)
+		fits, waits := s.fits(*j, settings), waits(*j) || s.standby != nil && s.standby.id == j.SubmissionId
 		switch {
 		case j == out.acting || s.condemned[j.SubmissionId]:
 		case fits && !waits && out.acting == nil:
 			out.acting = j
-		case fits && waits && out.waiting == nil && s.cfg.Order != nil:
+		case fits && out.waiting == nil && s.cfg.Order != nil:
+			// Or it was submitted to be in charge: then it has found another one there and
+			// waits, or is on its way and takes charge by itself.
 			out.waiting = j
 		default:
 			out.others = append(out.others, j.SubmissionId)
@@ -115,8 +125,11 @@ func (s *Supervisor) assign(living []utiltypes.RayJobInfo, settings string, acti
 func waits(j utiltypes.RayJobInfo) bool { return j.Metadata[metaStandby] != "" }
 
 func (s *Supervisor) submit(ctx context.Context, config AgentConfig, predecessors []string) {
-	before, _ := s.cfg.Heartbeat()
-	next := &job{id: newJobID(config.StoreID), since: time.Now(), before: before.Incarnation, predecessors: predecessors}
+	before, known := s.cfg.Heartbeat()
+	next := &job{id: newJobID(config.StoreID), settings: s.settings(), since: time.Now(), before: before.Incarnation, predecessors: predecessors}
+	if known && s.cfg.Order != nil {
+		config.Succeeds = &before.Incarnation
+	}
 	err := s.request(ctx, next.id, config)
 	switch {
 	case errors.Is(err, errConfig):
@@ -125,7 +138,7 @@ func (s *Supervisor) submit(ctx context.Context, config AgentConfig, predecessor
 		s.retryLater(err)
 	default:
 		s.ends.refusals, s.trouble = 0, state.AgentFailure{}
-		s.current = next
+		s.current, next.called = next, s.call(ctx, next.id, next.settings)
 		s.starting()
 	}
 }

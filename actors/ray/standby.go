@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -33,8 +32,9 @@ const (
 	outgoingFor = 3 * time.Second
 )
 
-// standby is an agent that waits beside the one in charge.
-type standby struct {
+// contender is an agent that waits for orders: the one that stands by, or the one that is to
+// be in charge next.
+type contender struct {
 	id, settings string
 	since        time.Time          // submitted or found
 	looked       time.Time          // at its job, for the last time
@@ -44,10 +44,12 @@ type standby struct {
 	mu       sync.Mutex
 	heard    time.Time // its last answer; zero: none yet
 	answered state.StandbyAnswer
+	now      *state.StandbyOrder // what it is to do at once; nil: to see whether the other one ends
+	recall   context.CancelFunc  // gives up the order under way, for another one is to be given
 }
 
 // note keeps an answer to an order.
-func (b *standby) note(answer state.StandbyAnswer, err error) {
+func (b *contender) note(answer state.StandbyAnswer, err error) {
 	if err != nil {
 		return
 	}
@@ -57,21 +59,21 @@ func (b *standby) note(answer state.StandbyAnswer, err error) {
 }
 
 // took is its incarnation once it is in charge; 0: it waits.
-func (b *standby) took() uint64 {
+func (b *contender) took() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.answered.Incarnation
 }
 
 // ready reports whether it was heard of late.
-func (b *standby) ready() bool {
+func (b *contender) ready() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.heard.IsZero() && time.Since(b.heard) < 2*orderFor
 }
 
 // silentFor is how long it has not been heard, and whether it ever was.
-func (b *standby) silentFor() (d time.Duration, ever bool) {
+func (b *contender) silentFor() (d time.Duration, ever bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.heard.IsZero() {
@@ -80,102 +82,42 @@ func (b *standby) silentFor() (d time.Duration, ever bool) {
 	return time.Since(b.heard), true
 }
 
-// outgoing is an agent whose process has ended, of which Ray has not told why yet.
-type outgoing struct {
-	id    string
-	since time.Time
-	life  time.Duration
-}
-
-// isOf reports whether a heartbeat is the job's. Agents of earlier versions do not tell
-// theirs.
-func (j *job) isOf(beat Heartbeat) bool {
-	if beat.Job != "" {
-		return beat.Job == j.id
+// command says what it is to do until it is told something else: that order, or, where none
+// is due, to take over if the agent in charge ends.
+func (b *contender) command(due bool, order state.StandbyOrder) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if due && b.now == nil && b.recall != nil {
+		b.recall()
 	}
-	return j.found || beat.Incarnation != j.before
-}
-
-// bearable is how long an agent may be silent whose job runs. A standby that answers says
-// that neither the machine nor the way to it is what is slow, and costs no time.
-func (s *Supervisor) bearable() time.Duration {
-	if s.standby != nil && s.standby.ready() {
-		return s.cfg.HeartbeatTimeout / 2
-	}
-	return s.cfg.HeartbeatTimeout
-}
-
-// replace gives up a job that lives and does nothing. A standby is in charge before the
-// job has been stopped, which may take as long as Ray likes.
-func (s *Supervisor) replace(ctx context.Context, why error) {
-	id := s.current.id
-	s.condemned[id] = true
-	s.failed(why)
-	if s.promote(ctx) {
-		s.current.predecessors = append(s.current.predecessors, id)
-		return
-	}
-	if err := s.client.stop(ctx, id); err != nil {
-		s.cfg.Log.Warn("a silent agent cannot be stopped", "job", id, "err", err)
+	if b.now = nil; due {
+		b.now = &order
 	}
 }
 
-// succeed takes note that the standby took the place of the agent in charge, as ordered.
-func (s *Supervisor) succeed() {
-	b := s.standby
-	if b == nil || b.took() == 0 {
-		return
+// next is the order that is due and the context to give it in.
+func (b *contender) next(ctx context.Context, otherwise state.StandbyOrder) (context.Context, context.CancelFunc, state.StandbyOrder) {
+	ctx, cancel := context.WithTimeout(ctx, orderFor+orderPatience)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.recall = cancel
+	if b.now != nil {
+		return ctx, cancel, *b.now
 	}
-	next := &job{id: b.id, since: time.Now()}
-	if old := s.current; old != nil {
-		left := outgoing{id: old.id, since: time.Now()}
-		if !old.healthy.IsZero() {
-			left.life = time.Since(old.healthy)
-		}
-		s.outgoing = append(s.outgoing, left)
-		next.before, next.predecessors = old.before, old.predecessors
-		s.failures++
-	}
-	s.forgetStandby()
-	s.current, s.standbyAt = next, time.Time{}
-	s.cfg.Log.Info("the standby agent has taken over", "job", next.id)
-	s.starting()
-}
-
-// promote has the standby take charge now. It reports false where there is none that can.
-func (s *Supervisor) promote(ctx context.Context) bool {
-	b := s.standby
-	if b == nil || time.Since(b.tried) < standbyLook {
-		return false
-	}
-	beat, known := s.cfg.Heartbeat()
-	if !known || b.settings != s.settings() {
-		return false
-	}
-	b.tried = time.Now()
-	ctx, cancel := context.WithTimeout(ctx, orderPatience)
-	defer cancel()
-	answer, err := s.cfg.Order(ctx, b.id, s.order(beat, true))
-	b.note(answer, err)
-	if b.took() == 0 {
-		s.cfg.Log.Warn("the standby agent does not take over; another one is started", "job", b.id, "refused", answer.Refused, "err", err)
-		return false
-	}
-	s.succeed()
-	return true
+	return ctx, cancel, otherwise
 }
 
 func (s *Supervisor) order(beat Heartbeat, now bool) state.StandbyOrder {
 	return state.StandbyOrder{Incarnation: beat.Incarnation, Epoch: s.cfg.Agent().Epoch, Now: now, Within: orderFor.Seconds()}
 }
 
-// attend keeps an order with a standby: to take over if the agent in charge ends.
-func (s *Supervisor) attend(ctx context.Context, b *standby) {
+// attend keeps an order with an agent that waits.
+func (s *Supervisor) attend(ctx context.Context, b *contender) {
 	for ctx.Err() == nil {
 		pause := time.NewTimer(orderPause)
 		if beat, known := s.cfg.Heartbeat(); known {
-			asked, cancel := context.WithTimeout(ctx, orderFor+orderPatience)
-			b.note(s.cfg.Order(asked, b.id, s.order(beat, false)))
+			asked, cancel, order := b.next(ctx, s.order(beat, false))
+			b.note(s.cfg.Order(asked, b.id, order))
 			cancel()
 			if b.took() != 0 {
 				s.Poke()
@@ -193,10 +135,26 @@ func (s *Supervisor) attend(ctx context.Context, b *standby) {
 // wait takes a job for the standby.
 func (s *Supervisor) wait(ctx context.Context, id, settings string) {
 	s.forgetStandby()
+	s.standby = s.call(ctx, id, settings)
+}
+
+// call begins to give orders to the agent of a job; nil where none are given.
+func (s *Supervisor) call(ctx context.Context, id, settings string) *contender {
+	if s.cfg.Order == nil {
+		return nil
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	b := &standby{id: id, settings: settings, since: time.Now(), looked: time.Now(), dismiss: cancel}
-	s.standby = b
+	b := &contender{id: id, settings: settings, since: time.Now(), looked: time.Now(), dismiss: cancel}
 	s.attending.Go(func() { s.attend(ctx, b) })
+	return b
+}
+
+// dismiss gives its agent no orders any more.
+func (j *job) dismiss() {
+	if j.called != nil {
+		j.called.dismiss()
+		j.called = nil
+	}
 }
 
 // forgetStandby leaves its job alone.
@@ -213,7 +171,8 @@ func (s *Supervisor) keepStandby(ctx context.Context) {
 	switch j := s.current; {
 	case s.cfg.Order == nil || s.stopped || ctx.Err() != nil:
 	case s.standby != nil:
-		if time.Since(s.standby.looked) >= standbyLook {
+		// While nobody is in charge it is given up for nothing: it may be the first to be there.
+		if s.inCharge() && time.Since(s.standby.looked) >= standbyLook {
 			s.lookAtStandby(ctx, s.standby)
 		}
 	case j == nil || j.healthy.IsZero() || time.Since(j.healthy) < s.cfg.StandbyAfter || time.Now().Before(s.standbyAt):
@@ -251,7 +210,7 @@ func (s *Supervisor) findStandby(ctx context.Context) error {
 
 // lookAtStandby gives up a standby that has ended, does not answer, or was told what no
 // longer holds.
-func (s *Supervisor) lookAtStandby(ctx context.Context, b *standby) {
+func (s *Supervisor) lookAtStandby(ctx context.Context, b *contender) {
 	b.looked = time.Now()
 	if b.settings != s.settings() {
 		s.giveUpStandby(ctx, b, errors.New("its settings have changed"), 0)
@@ -277,8 +236,11 @@ func (s *Supervisor) standbyPause() time.Duration {
 	return min(standbyPause<<min(s.standbyFailures-1, 10), standbyPauseMax)
 }
 
-// giveUpStandby ends it; the next one comes after a pause.
-func (s *Supervisor) giveUpStandby(ctx context.Context, b *standby, why error, pause time.Duration) {
+// giveUpStandby ends it, unless it is in charge by now; the next one comes after a pause.
+func (s *Supervisor) giveUpStandby(ctx context.Context, b *contender, why error, pause time.Duration) {
+	if beat, known := s.cfg.Heartbeat(); known && beat.Job == b.id {
+		return
+	}
 	s.cfg.Log.Warn("the standby agent is given up", "job", b.id, "err", why, "nextIn", pause)
 	s.condemned[b.id] = true
 	if err := s.client.stop(ctx, b.id); err != nil {
@@ -286,28 +248,6 @@ func (s *Supervisor) giveUpStandby(ctx context.Context, b *standby, why error, p
 	}
 	s.forgetStandby()
 	s.standbyAt, s.standbyWhy = time.Now().Add(pause), why.Error()
-}
-
-// settle learns why agents have ended whose standby took over before Ray knew.
-func (s *Supervisor) settle(ctx context.Context) {
-	s.outgoing = slices.DeleteFunc(s.outgoing, func(o outgoing) bool {
-		info, err := s.client.job(ctx, o.id)
-		switch {
-		case errors.Is(err, ErrNoJob):
-		case err != nil:
-			return false
-		case rayv1.IsJobTerminal(info.JobStatus):
-			s.ends.add(s.client.ended(ctx, info), o.life)
-		case time.Since(o.since) < outgoingFor:
-			return false
-		default:
-			s.ends.add(&endError{job: o.id, kind: ErrNoAgent, what: "has left its place to the standby"}, o.life)
-			if err := s.client.stop(ctx, o.id); err != nil {
-				s.cfg.Log.Warn("a replaced agent cannot be stopped", "job", o.id, "err", err)
-			}
-		}
-		return true
-	})
 }
 
 // settings are those that an agent has to have now; empty: they cannot be told.

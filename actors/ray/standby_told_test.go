@@ -76,7 +76,7 @@ func TestPick(t *testing.T) {
 		want     string
 	}{
 		{"the one that was started so is in charge", list(waits, plain, other), "plain", true, false, "plain in charge, waits waits, and [other]"},
-		{"one that stood by is in charge", list(waits, plain), "waits", true, false, "waits in charge, - waits, and [plain]"},
+		{"one that stood by is in charge", list(waits, plain), "waits", true, false, "waits in charge, plain waits, and []"},
 		{"nobody is in charge", list(waits), "gone", true, false, "- in charge, waits waits, and []"},
 		{"an agent that names no job", list(waits, plain), "", true, false, "plain in charge, waits waits, and []"},
 		{"no heartbeat can be read", list(waits, plain, other), "", false, false, "unknown"},

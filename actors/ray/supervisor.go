@@ -11,7 +11,6 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
-	utiltypes "github.com/ray-project/kuberay/ray-operator/controllers/ray/utils/types"
 
 	"dynctl/state"
 )
@@ -43,11 +42,12 @@ type Supervisor struct {
 	notBefore time.Time // the next submission
 	carryAt   time.Time // the next look for the programs in Ray's store
 
-	standby         *standby  // nil: there is none
-	standbyFailures int       // in a row
-	standbyWhy      string    // the last one was given up
-	standbyAt       time.Time // the next one is not submitted before
+	standby         *contender // nil: there is none
+	standbyFailures int        // in a row
+	standbyWhy      string     // the last one was given up
+	standbyAt       time.Time  // the next one is not submitted before
 	outgoing        []outgoing
+	givenUp         []string // jobs that were in charge and are silent; stopped once another one is in charge
 	attending       sync.WaitGroup
 
 	mu      sync.Mutex
@@ -57,14 +57,20 @@ type Supervisor struct {
 
 // job is the agent's job as this program knows it.
 type job struct {
-	id    string
-	since time.Time // submitted or found
+	id       string
+	settings string
+	since    time.Time // submitted or found
 	// before is the incarnation in charge when the job was submitted; it is known
 	// to have taken over once there is another one. Unused for a job that was found.
 	before uint64
 	found  bool
 	// started is when a job that was found began, on Ray's clock.
 	started time.Time
+	// held: it has been in charge.
+	held bool
+	// called takes its orders to it until it is in charge, for it may find another one there
+	// when it comes up; nil: it was seen in charge, or no agent stands by.
+	called *contender
 	// healthy is when its first heartbeat was seen; zero: not yet.
 	healthy time.Time
 	// overdue says why it does not come up, once it has taken longer than it should.
@@ -154,12 +160,14 @@ func (s *Supervisor) round(ctx context.Context) time.Duration {
 	}
 	if s.current == nil && ctx.Err() == nil && !s.promote(ctx) {
 		if wait := time.Until(s.notBefore); wait > 0 {
+			s.direct()
 			return wait
 		}
 		s.ensure(ctx)
 	}
 	s.settle(ctx)
 	s.keepStandby(ctx)
+	s.direct()
 	if s.current == nil {
 		return max(time.Until(s.notBefore), s.cfg.Poll)
 	}
@@ -223,102 +231,14 @@ func (s *Supervisor) watch(ctx context.Context) {
 	s.trouble = state.AgentFailure{} // there was an answer
 }
 
-// judge compares the heartbeat with what the living job has to deliver.
-func (s *Supervisor) judge(ctx context.Context, info utiltypes.RayJobInfo) {
-	beat, known := s.cfg.Heartbeat()
-	if !known {
-		s.set(s.phaseOf(s.current), "the agent's job runs; its heartbeat cannot be read from the store")
-		return
-	}
-	j := s.current
-	switch {
-	case j.isOf(beat) && beat.Age < s.bearable():
-		if j.healthy.IsZero() {
-			j.healthy = time.Now()
-		}
-		if s.failures > 0 && time.Since(j.healthy) >= s.cfg.ResetAfter {
-			s.failures = 0
-			s.pause.Reset()
-		}
-		s.lastEnd = nil
-		s.set(PhaseRunning, "the agent is alive")
-		s.retire(ctx)
-		s.carry(ctx, beat)
-	case !j.healthy.IsZero() && beat.Age >= s.bearable():
-		s.replace(ctx, &endError{job: j.id, kind: ErrNoAgent, what: fmt.Sprintf("runs and has been silent for %s: it is replaced", s.bearable())})
-	case j.healthy.IsZero() && time.Since(j.since) >= s.patience(j, beat):
-		s.failures++ // it has had its time: there is no second opinion to wait for
-		s.replace(ctx, s.silent(ctx, info, s.patience(j, beat)))
-	case j.healthy.IsZero():
-		if j.overdue == nil && time.Since(j.since) >= s.patience(j, beat)/2 {
-			j.overdue = s.silent(ctx, info, s.patience(j, beat)/2)
-		}
-		s.starting()
-	}
-}
-
-// silent says why a job that lives has sent no heartbeat for so long.
-func (s *Supervisor) silent(ctx context.Context, info utiltypes.RayJobInfo, after time.Duration) error {
-	e := &endError{job: s.current.id, kind: ErrNoAgent}
-	if info.JobStatus == rayv1.JobStatusPending {
-		e.what = fmt.Sprintf("has not been started by Ray for %s", after)
-		e.cause = clipCause(info.Message)
-		e.way = wayOf(e.cause)
-		return e
-	}
-	e.what = fmt.Sprintf("runs and sends no heartbeat within %s", after)
-	e.cause = causeOfSilence(s.client.log(ctx, e.job))
-	e.way = orElse(wayOf(e.cause), fmt.Sprintf("see that the Ray head can reach NATS at %s (--advertise-nats-url)", s.cfg.Agent().NATSURL))
-	return e
-}
-
-// patience is how long a job that was submitted or found may take to its first
-// heartbeat that is seen here. A heartbeat since its start says that a job which was
-// found has started long ago and is silent now; whoever condemned it is gone.
-func (s *Supervisor) patience(j *job, beat Heartbeat) time.Duration {
-	if j.found && time.Now().Add(-beat.Age).After(j.started) {
-		return s.cfg.HeartbeatTimeout
-	}
-	return s.cfg.StartTimeout
-}
-
-func (s *Supervisor) starting() {
-	message := "the agent's job is starting"
-	switch {
-	case s.current.overdue != nil:
-		message = s.current.overdue.Error()
-	case s.lastEnd != nil:
-		message = fmt.Sprintf("%s, after this: %v", message, s.lastEnd)
-	}
-	s.set(PhaseStarting, message)
-}
-
-func (s *Supervisor) phaseOf(j *job) Phase {
-	if j.healthy.IsZero() {
-		return PhaseStarting
-	}
-	return PhaseRunning
-}
-
-// retire stops the agents that the current one has replaced. What cannot be
-// stopped now is tried again in the next round; it does no harm, for its
-// incarnation is refused everywhere.
-func (s *Supervisor) retire(ctx context.Context) {
-	j := s.current
-	for len(j.predecessors) > 0 {
-		if err := s.client.stop(ctx, j.predecessors[0]); err != nil {
-			s.cfg.Log.Warn("a replaced agent cannot be stopped", "job", j.predecessors[0], "err", err)
-			return
-		}
-		j.predecessors = j.predecessors[1:]
-	}
-}
-
 // failed forgets the current job and says when the next one is due.
 func (s *Supervisor) failed(why error) {
 	var life time.Duration
-	if j := s.current; j != nil && !j.healthy.IsZero() {
-		life = time.Since(j.healthy)
+	if j := s.current; j != nil {
+		j.dismiss()
+		if !j.healthy.IsZero() {
+			life = time.Since(j.healthy)
+		}
 	}
 	s.current = nil
 	var wait time.Duration

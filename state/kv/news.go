@@ -119,6 +119,6 @@ func isBeat(old, it item[observation]) bool {
 		return false
 	}
 	was := *old.val.agent
-	was.At = it.val.agent.At
+	was.At, was.Revision = it.val.agent.At, it.val.agent.Revision
 	return reflect.DeepEqual(was, *it.val.agent)
 }

@@ -54,7 +54,7 @@ func parseObservation(e entry) (observation, error) {
 		if err = decodeObject(e.value, maxObserved, o.agent); err == nil {
 			err = state.CheckAgent(*o.agent)
 		}
-		o.agent.At = e.at
+		o.agent.At, o.agent.Revision = e.at, e.rev
 	case strings.HasPrefix(e.key, unitPrefix):
 		o.unit = &state.Unit{}
 		if err = decodeObject(e.value, maxObserved, o.unit); err == nil && unitKey(o.unit.Key()) != e.key {

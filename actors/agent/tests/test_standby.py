@@ -80,8 +80,8 @@ class Case(unittest.IsolatedAsyncioTestCase):
         while not (await self.order(incarnation, within=0.01)).get("watches"):
             await asyncio.sleep(0.01)
 
-    async def order(self, incarnation: int, now: bool = False, within: float = 5.0, epoch: int = 3) -> Answer:
-        return await self.standby.carry_out(Order(incarnation=incarnation, epoch=epoch, now=now, within=within))
+    async def order(self, incarnation: int, now: bool = False, within: float = 5.0, epoch: int = 3, revision: int = 0) -> Answer:
+        return await self.standby.carry_out(Order(incarnation=incarnation, revision=revision, epoch=epoch, now=now, within=within))
 
     def key(self) -> tuple[int, int]:
         """Who is in charge: incarnation and pid."""

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"dynctl/actors"
 	"dynctl/actors/ray"
@@ -62,7 +65,10 @@ func (a *App) standbyOrders() func(context.Context, string, state.StandbyOrder) 
 			return answer, fmt.Errorf("an order to a standby agent: %w", err)
 		}
 		m, err := a.nc.RequestWithContext(ctx, state.SubjectStandby+"."+job, raw)
-		if err != nil {
+		switch {
+		case errors.Is(err, nats.ErrNoResponders):
+			return answer, fmt.Errorf("an order to the standby agent %s: %w: %w", job, ray.ErrNotListening, err)
+		case err != nil:
 			return answer, fmt.Errorf("an order to the standby agent %s: %w", job, err)
 		}
 		if err := json.Unmarshal(m.Data, &answer); err != nil {
@@ -167,7 +173,7 @@ func (a *App) heartbeat() (ray.Heartbeat, bool) {
 	if agent == nil {
 		return ray.Heartbeat{Age: never}, true
 	}
-	beat := ray.Heartbeat{Incarnation: agent.Incarnation, Job: agent.Job, Age: time.Since(agent.At)}
+	beat := ray.Heartbeat{Incarnation: agent.Incarnation, Revision: agent.Revision, Job: agent.Job, Age: time.Since(agent.At)}
 	if agent.Programs != nil && agent.Programs.Wanted {
 		beat.Wants = agent.Programs.Package
 	}

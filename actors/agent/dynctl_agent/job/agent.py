@@ -59,8 +59,7 @@ class Agent:
         intake = self._intake = Intake(self._world, self._roster, self._rescan, self._charge)
         self._roster.accept = intake.accept
         try:
-            if self._config.standby:  # which SIGTERM ends as it ends any process
-                await Standby(self._world, self._charge, self._ray.session(), self._ray.node_ip()).wait()
+            await self._await_turn()  # which SIGTERM ends as it ends any process
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminate)
             beat = await self._take_charge()
             await logserve.serve(self._world)
@@ -97,11 +96,25 @@ class Agent:
 
     # The start.
 
+    async def _await_turn(self) -> None:
+        """Until the key was taken, or may be taken from whomever."""
+        if not self._config.standby:
+            if self._config.succeeds is None:
+                return
+            try:
+                await self._charge.take(newest=self._config.succeeds)
+                return
+            except Superseded as err:
+                log("info", "another agent was faster", reason=str(err))
+        await Standby(self._world, self._charge, self._ray.session(), self._ray.node_ip()).wait()
+
     async def _take_charge(self) -> asyncio.Task[None]:
         above, beat = 0, None
         while True:
-            if above or not self._charge.incarnation:
-                await self._charge.take(above)
+            if not self._charge.incarnation:
+                await self._charge.take()
+            elif above:
+                await self._charge.take(above, self._charge.incarnation)
             self._world.incarnation = self._charge.incarnation
             if beat is None:
                 beat = asyncio.ensure_future(self._charge.beat())

@@ -48,16 +48,18 @@ class Charge:
         # revision that is newer than it.
         self._using = asyncio.Lock()
 
-    async def take(self, above: int = 0) -> None:
+    async def take(self, above: int = 0, newest: int | None = None) -> None:
         """Take the key with an incarnation above all that were seen, however long it takes
-        until NATS lets it be written."""
-        await persist("nobody can take charge yet", lambda: self._take(above))
+        until NATS lets it be written. Raises Superseded where another one has it that is newer
+        than the newest whose place is to be taken (None: it is taken from whomever)."""
+        await persist("nobody can take charge yet", lambda: self._take(above, newest))
 
-    async def succeed(self, predecessor: int, epoch: int) -> None:
+    async def succeed(self, predecessor: int, epoch: int, silent_since: int = 0) -> None:
         """Take the key from that incarnation alone (0: from nobody), in one try, by the order
-        of a reconciler of that epoch. Raises Superseded where another one has it or there is
-        a newer reconciler, Conflict where somebody is faster, and what NATS raises: then the
-        key may have been taken, and the next try finds that."""
+        of a reconciler of that epoch; if it is given up for its silence, only if that revision
+        is still its last heartbeat. Raises Superseded where another one has it, it was heard
+        again or there is a newer reconciler, Conflict where somebody is faster, and what NATS
+        raises: then the key may have been taken, and the next try finds that."""
         async with self._using:
             value, revision = await self._bus.read(KEY)
             found, newest = int((value or {}).get("incarnation") or 0), int((value or {}).get("epoch") or 0)
@@ -66,11 +68,13 @@ class Charge:
                 return
             if found != predecessor or isinstance(value, values.Garbage):
                 raise Superseded(f"incarnation {found} is in charge, not {predecessor}")
+            if silent_since not in (0, revision):
+                raise Superseded(f"incarnation {found} is heard again")
             if newest > epoch:
                 raise Superseded(f"the order is of epoch {epoch}, and there is {newest}")
             await self._write_over(value, revision, 0)
 
-    async def _take(self, above: int) -> None:
+    async def _take(self, above: int, newest: int | None) -> None:
         while True:
             async with self._using:
                 value, revision = await self._bus.read(KEY)
@@ -78,17 +82,31 @@ class Charge:
                     value = values.Garbage()  # there has to be something left to count with
                 if isinstance(value, values.Garbage):
                     above = max(above, await self._reported())
+                if value and newest is not None:
+                    self._keep_to(newest, value)
                 try:
                     await self._write_over(value, revision, above)
                     return
                 except Conflict:
                     continue
 
+    def _keep_to(self, newest: int, value: dict[str, Any]) -> None:
+        """Raises Superseded where the key is that of an agent whose place is not to be taken,
+        be it that this one had the key, whose answer was lost, and has lost it since."""
+        found = int(value.get("incarnation") or 0)
+        mine = found == self.incarnation and self._is_mine(value)
+        if not mine and (found > newest or found > self.incarnation > 0):
+            raise Superseded(f"incarnation {found} is in charge, not {newest}")
+
     async def _write_over(self, value: dict[str, Any] | None, revision: int, above: int) -> None:
-        value = value or {}
+        value, before = value or {}, self.incarnation
         self.incarnation = max(int(value.get("incarnation") or 0), above, self._config.incarnation - 1) + 1
         self.epoch = max(self.epoch, int(value.get("epoch") or 0))
-        self._revision = await self._bus.write(KEY, self._value(), revision)
+        try:
+            self._revision = await self._bus.write(KEY, self._value(), revision)
+        except Conflict:
+            self.incarnation = before  # of any other error nobody knows whether it was written
+            raise
 
     async def _reported(self) -> int:
         """The highest incarnation that has reported something."""

@@ -31,6 +31,7 @@ class Config:
     programs: str = ""
     job: str = ""  # this agent's submission id
     standby: bool = False  # wait for an order to take charge
+    succeeds: int | None = None  # the newest incarnation whose place it takes without one; None: whichever
 
     @classmethod
     def decode(cls, text: str, creds: str = "") -> Config:
@@ -53,6 +54,7 @@ class Config:
             programs=str(raw.get("programs") or ""),
             job=str(raw.get("job") or ""),
             standby=bool(raw.get("standby")),
+            succeeds=None if raw.get("succeeds") is None else int(raw["succeeds"]),
         )
 
     def servers(self) -> list[str]:

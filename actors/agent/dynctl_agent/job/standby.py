@@ -27,6 +27,7 @@ class Order(TypedDict):
     """What the reconciler asks of a standby."""
 
     incarnation: int  # whose place is to be taken; 0: nobody is in charge
+    revision: int  # of its last heartbeat, if it is given up for its silence; 0: it is not
     epoch: int  # of the reconciler
     now: bool  # False: only if that agent's process ends
     within: float  # for how many seconds that may be
@@ -119,7 +120,7 @@ class Standby:
         try:
             raw = values.decode(data)
             order = Order(
-                incarnation=int(raw["incarnation"]), epoch=int(raw["epoch"]),
+                incarnation=int(raw["incarnation"]), revision=int(raw.get("revision") or 0), epoch=int(raw["epoch"]),
                 now=bool(raw["now"]), within=min(float(raw["within"]), LONGEST),
             )
         except (ValueError, KeyError, TypeError) as err:
@@ -146,7 +147,7 @@ class Standby:
         return {"incarnation": self._charge.incarnation}
 
     async def _succeed(self, order: Order) -> None:
-        await self._charge.succeed(order["incarnation"], order["epoch"])
+        await self._charge.succeed(order["incarnation"], order["epoch"], order["revision"])
 
     async def _ended(self, incarnation: int) -> None:
         while self._watch is None or self._watch.incarnation != incarnation:
