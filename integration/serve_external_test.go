@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -130,18 +129,11 @@ func (s *Server) healsWith(etcd *clientv3.Client) {
 func TestExternalEtcdWithCertificates(t *testing.T) {
 	e := Shared(t)
 	ca := tlstest.New(t)
-	files := ca.NewFiles(t.TempDir())
-	cert, key := ca.Issue(1, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
-	ca.Write(files, cert, key)
-	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	files, cert, key := ca.Issued(t.TempDir())
 	etcd := e.etcdServer(t, "https", "--cert-file", files.Cert, "--key-file", files.Key, "--trusted-ca-file", files.CA, "--client-cert-auth")
 	s := e.NewServer(t, fmt.Sprintf("etcd: {endpoint: %q}", etcd), "dynamoNamespace: certified",
 		fmt.Sprintf("env: {ETCD_AUTH_CA: %q, ETCD_AUTH_CLIENT_CERT: %q, ETCD_AUTH_CLIENT_KEY: %q}", ca.PEM, cert, key))
-	trusts := &tls.Config{RootCAs: ca.Pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	s.healsWith(clientWith(t, clientv3.Config{Endpoints: []string{etcd}, TLS: trusts}))
+	s.healsWith(clientWith(t, clientv3.Config{Endpoints: []string{etcd}, TLS: ca.Client(cert, key)}))
 	s.Delete("model/plain")
 	s.Wait("plain", "deleted", time.Minute)
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"dynctl/state/kv/tlstest"
 )
@@ -19,9 +18,7 @@ import (
 func TestFrontendWithTLS(t *testing.T) {
 	e := Shared(t)
 	ca := tlstest.New(t)
-	files := ca.NewFiles(t.TempDir())
-	cert, key := ca.Issue(1, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
-	ca.Write(files, cert, key)
+	files, _, _ := ca.Issued(t.TempDir())
 	s := e.nameServer(t)
 	t.Cleanup(s.remove)
 	port := fmt.Sprintf("{port: %d", s.Port)

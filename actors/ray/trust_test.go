@@ -1,7 +1,6 @@
 package ray
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
 	"log"
@@ -23,14 +22,9 @@ import (
 // time from now. It returns the URL.
 func behindTLS(t *testing.T, ca *tlstest.Authority, end time.Duration, next http.Handler) string {
 	t.Helper()
-	cert, key := ca.Issue(1, time.Now().Add(-100*time.Hour), time.Now().Add(end))
-	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := httptest.NewUnstartedServer(next)
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	s.TLS = ca.Server(end)
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s.URL

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,13 +23,7 @@ func storeWithTLS(t *testing.T, data string, ca *tlstest.Authority, end time.Dur
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, key := ca.Issue(1, time.Now().Add(-100*time.Hour), time.Now().Add(end))
-	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	server, err := natsd.Start(natsd.Options{Port: -1, StoreDir: filepath.Join(data, "nats"), Doors: creds.Doors(), TLS: config})
+	server, err := natsd.Start(natsd.Options{Port: -1, StoreDir: filepath.Join(data, "nats"), Doors: creds.Doors(), TLS: ca.Server(end)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -129,6 +130,12 @@ func eventually(t *testing.T, r *Registry, within time.Duration, what string, ho
 			t.Fatalf("%s: not within %s: %+v", what, within, view)
 		}
 	}
+}
+
+// awaitLeases waits until these and no others are known to have a card.
+func awaitLeases(t *testing.T, r *Registry, what string, want ...int64) {
+	t.Helper()
+	eventually(t, r, time.Minute, what, func(v state.Registrations) bool { return v.Known && slices.Equal(leases(v), want) })
 }
 
 func leases(view state.Registrations) []int64 {

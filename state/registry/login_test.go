@@ -5,12 +5,9 @@ package registry
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"dynctl/state"
 )
 
 // closeEtcd has an etcd let nobody in but root.
@@ -36,12 +33,8 @@ func TestAnEtcdThatAsksWhoWeAre(t *testing.T) {
 	}})
 	defer r.Close()
 	r.Set(map[string]string{"default": e.url()})
-	known := func(what string, want ...int64) {
-		t.Helper()
-		eventually(t, r, time.Minute, what, func(v state.Registrations) bool { return v.Known && slices.Equal(leases(v), want) })
-	}
 	lease := register(t, e.dial())
-	known("registered", lease)
+	awaitLeases(t, r, "registered", lease)
 	if len(asked) != 0 {
 		t.Error("an etcd that asks nobody was told who we are")
 	}
@@ -51,15 +44,15 @@ func TestAnEtcdThatAsksWhoWeAre(t *testing.T) {
 	if server := <-asked; server != "default" {
 		t.Errorf("the login of %q was asked for", server)
 	}
-	known("back, and closed", lease)
+	awaitLeases(t, r, "back, and closed", lease)
 	if err := r.Revoke(t.Context(), "default", lease); err != nil {
 		t.Error(err)
 	}
-	known("revoked")
+	awaitLeases(t, r, "revoked")
 	e.kill() // it forgets whom it has let in
 	e.start()
 	lease = register(t, e.dialAs("root", "secret"))
-	known("let in again", lease)
+	awaitLeases(t, r, "let in again", lease)
 }
 
 // TestAnEtcdThatDoesNotKnowUs says why nothing is known.

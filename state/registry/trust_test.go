@@ -4,15 +4,12 @@ package registry
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"dynctl/state"
 	"dynctl/state/kv/tlstest"
 )
 
@@ -22,15 +19,9 @@ type certified struct{ *realEtcd }
 // of is an etcd of that authority from its next start on; the login is of it, too.
 func (c *certified) of(ca *tlstest.Authority) Login {
 	c.t.Helper()
-	files := ca.NewFiles(c.t.TempDir())
-	cert, key := ca.Issue(1, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
-	ca.Write(files, cert, key)
+	files, cert, key := ca.Issued(c.t.TempDir())
 	c.realEtcd.tls = []string{"--cert-file", files.Cert, "--key-file", files.Key, "--trusted-ca-file", files.CA, "--client-cert-auth"}
-	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.trusts = &tls.Config{RootCAs: ca.Pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	c.trusts = ca.Client(cert, key)
 	return Login{CA: ca.PEM, Cert: cert, Key: key}
 }
 
@@ -45,22 +36,18 @@ func TestAnEtcdThatAsksForCertificates(t *testing.T) {
 	r := New(Config{UnknownAfter: 20 * time.Second, Login: func(context.Context, string) (Login, error) { return *login.Load(), nil }})
 	defer r.Close()
 	r.Set(map[string]string{"default": e.url()})
-	known := func(what string, want ...int64) {
-		t.Helper()
-		eventually(t, r, time.Minute, what, func(v state.Registrations) bool { return v.Known && slices.Equal(leases(v), want) })
-	}
 	lease := register(t, e.dial())
-	known("registered", lease)
+	awaitLeases(t, r, "registered", lease)
 	if err := r.Revoke(t.Context(), "default", lease); err != nil {
 		t.Error(err)
 	}
-	known("revoked")
+	awaitLeases(t, r, "revoked")
 	e.kill()
 	now = e.of(tlstest.New(t))
 	e.start()
 	lease = register(t, e.dial())
 	login.Store(&now)
-	known("let in by the new authority's", lease)
+	awaitLeases(t, r, "let in by the new authority's", lease)
 }
 
 // TestAnEtcdThatIsNotTrusted says why nothing is known, and what to do.

@@ -2,7 +2,6 @@ package natsd_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"strings"
@@ -26,16 +25,11 @@ func (h heard) Write(p []byte) (int, error) {
 // Clients that do not accept the certificate are told of once, with what to do, and not
 // each time that they try.
 func TestAHandshakeThatFailsIsTold(t *testing.T) {
-	ca, now := tlstest.New(t), time.Now()
-	cert, key := ca.Issue(1, now.Add(-time.Hour), now.Add(time.Hour))
-	own, err := tls.X509KeyPair([]byte(cert), []byte(key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca := tlstest.New(t)
 	log := make(heard, 16)
 	server, err := natsd.Start(natsd.Options{
 		Port: -1, StoreDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(log, nil)),
-		TLS: &tls.Config{Certificates: []tls.Certificate{own}, MinVersion: tls.VersionTLS12},
+		TLS: ca.Server(time.Hour),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -82,6 +83,28 @@ func (a *Authority) Issue(serial int64, from, until time.Time, hosts ...string) 
 	return encode("CERTIFICATE", der), encode("PRIVATE KEY", raw)
 }
 
+// Server is TLS with a certificate for 127.0.0.1 that ends at some time from now.
+func (a *Authority) Server(end time.Duration) *tls.Config {
+	a.t.Helper()
+	cert, key := a.Issue(1, time.Now().Add(-100*time.Hour), time.Now().Add(end))
+	return &tls.Config{Certificates: []tls.Certificate{a.pair(cert, key)}, MinVersion: tls.VersionTLS12}
+}
+
+// Client is TLS with a certificate, which trusts the authority alone.
+func (a *Authority) Client(cert, key string) *tls.Config {
+	a.t.Helper()
+	return &tls.Config{Certificates: []tls.Certificate{a.pair(cert, key)}, RootCAs: a.Pool, MinVersion: tls.VersionTLS12}
+}
+
+func (a *Authority) pair(cert, key string) tls.Certificate {
+	a.t.Helper()
+	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return pair
+}
+
 func encode(kind string, b []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
 }
@@ -95,6 +118,15 @@ func (a *Authority) NewFiles(dir string) Files {
 	f := Files{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"), filepath.Join(dir, "ca.crt")}
 	a.write(f.CA, a.PEM)
 	return f
+}
+
+// Issued is NewFiles with a certificate for 127.0.0.1 in them, which is valid for an hour.
+func (a *Authority) Issued(dir string) (f Files, cert, key string) {
+	a.t.Helper()
+	f = a.NewFiles(dir)
+	cert, key = a.Issue(1, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	a.Write(f, cert, key)
+	return f, cert, key
 }
 
 // Write puts a certificate and its key there.

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"crypto/tls"
 	"strings"
 	"testing"
 	"time"
@@ -19,12 +18,7 @@ import (
 func storeWithTLS(t *testing.T, end time.Duration) (client *kv.Client, reconciler *nats.Conn) {
 	t.Helper()
 	ca := tlstest.New(t)
-	cert, key := ca.Issue(1, time.Now().Add(-100*time.Hour), time.Now().Add(end))
-	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := natsd.Start(natsd.Options{Port: -1, StoreDir: t.TempDir(), TLS: &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}})
+	server, err := natsd.Start(natsd.Options{Port: -1, StoreDir: t.TempDir(), TLS: ca.Server(end)})
 	if err != nil {
 		t.Fatal(err)
 	}
