@@ -62,7 +62,7 @@ var reasonTexts = map[string]string{
 	WaitCuratorAlive:  "A Ray job that is alive runs units under the server's name, so nothing is touched; end that job or use another server name.",
 	WaitInfraStopping: "etcd, NATS and the frontend are being stopped; they start again by themselves if they are wanted.",
 	WaitPortConflict: "Another program has taken a port. A promised one is to be freed or changed (frontend.port); " +
-		"a worker whose port was taken before it listened gets another. It is tried again every 5 s at most.",
+		"a worker whose port was taken before it listened gets another. It is tried again every 5 s at first, later every minute; what is changed in the spec, at once.",
 	WaitForeignEtcd:    "The external etcd turns out to be another server's, whatever its address is called; nothing is started. Leave etcd.endpoint empty, or name another etcd.",
 	WaitRolloutStalled: "The roll cannot go on and the old generation keeps serving; the message says what is missing. Correct the spec, or dynctl rollback.",
 	WaitAgentLost:      "The agent in Ray has been silent for 3 s, so what it told may be out of date; nothing is stopped meanwhile and it is submitted again. See dynctl doctor.",

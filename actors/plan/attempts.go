@@ -11,9 +11,14 @@ import (
 	"dynctl/state"
 )
 
-// portConflictRetry bounds the wait for a port that was promised: whoever holds it may
-// leave at any time, and nothing but looking tells.
-const portConflictRetry = 5 * time.Second
+// Bounds of the wait for a port that was promised: whoever holds it may leave at any time,
+// and nothing but looking tells. What holds it after so many attempts, of 3 to 8 s each, is
+// no process that is just ending, and is looked for more seldom.
+const (
+	portConflictRetry = 5 * time.Second
+	portConflictsSoon = 6
+	portConflictMax   = time.Minute
+)
 
 // infraRetry bounds the wait of etcd, NATS and the frontend, and the wait counts from the
 // start of the attempt that ended: everything needs them, so only one that ends soon after
@@ -36,10 +41,13 @@ func nextAttempt(u state.Unit, a state.Actor, spec state.BackoffSpec) (actors.At
 		next.Failures = 1
 	}
 	delay := backoffDelay(spec, next.Failures, u.Key().String()+"/"+a.Name, next.Number)
+	from := a.Exit.At
 	if a.Exit.Reason == actors.WaitPortConflict {
+		if next.Failures > portConflictsSoon {
+			return next, from.Add(min(delay, portConflictMax))
+		}
 		delay = min(delay, portConflictRetry)
 	}
-	from := a.Exit.At
 	if u.Unit == actors.InfraUnit {
 		delay = min(delay, infraRetry)
 		if !a.StartedAt.IsZero() {

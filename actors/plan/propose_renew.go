@@ -38,8 +38,9 @@ func (w *renewal) ask(actor string, a actors.Attempt, reason, message string) {
 //
 //  1. the actor is missing, and not about to be made: create it and execute
 //  2. the actor died: recreate it and execute, by backoff
-//  3. the process exited: execute it in place, by backoff
-//  4. the actor was never told to execute: execute
+//  3. the frontend exited, and something else is to be executed: execute that
+//  4. the process exited: execute it in place, by backoff
+//  5. the actor was never told to execute: execute
 //
 // Otherwise it is left alone.
 func proposeExited(u state.Unit, templates []actors.ActorTemplate, backoff state.BackoffSpec, now time.Time) renewal {
@@ -52,9 +53,11 @@ func proposeExited(u state.Unit, templates []actors.ActorTemplate, backoff state
 			w.ask(t.Name, actors.Attempt{Number: 1}, actors.ReasonNotExecuted, "actor "+t.Name+" does not exist")
 		case a.State == state.ActorDead: // rule 2
 			w.askByBackoff(u, a, actors.ReasonActorDied, backoff, now)
-		case a.State == state.UnitExited && a.Attempt > 0: // rule 3
+		case a.State == state.UnitExited && a.Attempt > 0 && t.IsFrontend() && a.Digest != t.Digest: // rule 3
+			w.ask(t.Name, actors.Attempt{Number: a.Attempt + 1}, actors.ReasonTemplateChanged, "the frontend's command line changed")
+		case a.State == state.UnitExited && a.Attempt > 0: // rule 4
 			w.askByBackoff(u, a, actors.ReasonExited, backoff, now)
-		case a.State == state.UnitExited: // rule 4
+		case a.State == state.UnitExited: // rule 5
 			w.ask(t.Name, actors.Attempt{Number: 1}, actors.ReasonNotExecuted, "actor "+t.Name+" was never told what to execute")
 		}
 	}

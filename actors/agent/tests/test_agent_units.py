@@ -114,6 +114,23 @@ class Failures(Case):
         self.assertEqual(end["reason"], "PortConflict")
         self.assertIn(str(port), end["logTail"])
 
+    async def test_a_port_that_stays_held_is_told_once(self):
+        port = FIRST_PORT + 610
+        rule = [{"name": "system", "seed": port, "exact": True}]
+        first, second = self.http(0, ports=rule), self.http(1, ports=rule)
+        await self.r.start(first)
+        await self.r.running(first)
+        await self.exit_of(second)
+        for attempt in (2, 3):
+            await self.r.start(second, attempt)
+            await self.r.until(lambda n=attempt: (self.r.actor(second).get("exit") or {}).get("attempt") == n)
+        await self.r.stop(first)
+        await self.r.until(lambda: not self.r.state(first))
+        await self.r.start(second, 4)
+        os.kill((await self.r.running(second))["childPid"], signal.SIGKILL)
+        await self.r.until(lambda: len(self.facts("unit-exited")) > 1)
+        self.assertEqual([f["detail"]["attempt"] for f in self.facts("unit-exited")], [1, 4])
+
     async def test_port_promised_to_a_process_that_waits(self):
         port = FIRST_PORT + 620
         late = self.http(0, ports=[{"name": "system", "seed": port, "exact": True}], needs=["infra/Dynamo_ETCD"])

@@ -17,6 +17,14 @@ from .units import INFRA_AWAY, ActorView, UnitView, was_away
 from .world import World
 
 
+def _same_conflict(end: Exit, before: Exit | None) -> bool:
+    """Whether an attempt found the port that it needs held as the one before did: that is
+    tried for as long as it takes, and told once."""
+    if before is None or {end["reason"], before["reason"]} != {"PortConflict"}:
+        return False
+    return end.get("cause") == before.get("cause")
+
+
 class LiveUnit:
     """A unit with its writer and its watches."""
 
@@ -111,7 +119,7 @@ class LiveUnit:
             actor.snap["exit"] = old  # judged already
         elif end is not None:
             self._judge_exit(actor, end)
-            if not actor.stopping:
+            if not (actor.stopping or _same_conflict(end, snap.get("lastExit"))):
                 self._tell_exit(actor, end)
         self.changed()
 
