@@ -39,4 +39,9 @@ const (
 func FailureReason(f state.AgentFailure) string { return cmp.Or(f.Reason, WaitAgentFailing) }
 
 // FailureText is that reason with what there is to say of it.
-func FailureText(f state.AgentFailure) string { return FailureReason(f) + ": " + f.String() }
+func FailureText(f state.AgentFailure) string {
+	if f.Up {
+		return FailureReason(f) + ", with an agent at work in between: " + f.String()
+	}
+	return FailureReason(f) + ": " + f.String()
+}

@@ -74,8 +74,8 @@ type AgentFailure struct {
 	Way string `json:"way,omitempty"`
 	// Job is the Ray job whose log has the rest; empty: none was accepted.
 	Job string `json:"job,omitempty"`
-	// Up says that an agent is there for some time between two failures, long enough to
-	// carry specs out.
+	// Up says that an agent is there now, or for some time between two failures, long enough
+	// to carry specs out.
 	Up bool `json:"up,omitempty"`
 }
 

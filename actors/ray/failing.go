@@ -97,7 +97,7 @@ func (s *Supervisor) failing() state.AgentFailure {
 	case n == 0, s.failures < unstable && n < flaps:
 		return state.AgentFailure{}
 	}
-	f := failureOf(s.ends.list[n-1].why, "") // rule 5
-	f.Up = s.failures < unstable
+	f := failureOf(s.ends.list[n-1].why, "")                        // rule 5
+	f.Up = s.failures < unstable || j != nil && !j.healthy.IsZero() // heard, it does its work
 	return f
 }

@@ -114,8 +114,8 @@ func TestFailingAtOnceAndHealed(t *testing.T) {
 			}
 		}
 		pass(8 * time.Second)
-		if s.State().Phase != PhaseRunning || s.State().Failing.Message == "" {
-			t.Errorf("a new life of 3 s proves nothing: %+v", s.State())
+		if got := s.State(); got.Phase != PhaseRunning || got.Failing.Message == "" || !got.Failing.Up {
+			t.Errorf("a new life of 3 s proves nothing, and an agent is at work: %+v", got)
 		}
 		pass(15 * time.Second)
 		if got := s.State(); got.Failing.Message != "" {

@@ -59,7 +59,9 @@ const rootLong = `dynctl declares, shows and explains what Dynamo serves on Ray.
 
 Exit codes: 0 done or no difference; 1 difference found (diff, plan), fault
 found (doctor) or document denied (policy test); 2 wrong usage or invalid spec;
-3 not found; 4 conflict; 5 timed out; 6 unreachable.
+3 not found; 4 conflict; 5 timed out; 6 unreachable: NATS, Ray or a frontend
+does not answer or takes nothing, or the output could not be written whole; 130
+interrupted.
 
 Objects are named model/NAME or server/NAME. A model is looked for on every
 server unless --server says which.`

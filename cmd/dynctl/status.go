@@ -64,6 +64,8 @@ type overview struct {
 	disk string
 	// failure is why no agent stays; empty: one does, or nobody says so.
 	failure string
+	// between: an agent does its work between two failures.
+	between bool
 	// ray is what somebody should look at in the Ray cluster; empty: nothing.
 	ray string
 	// standby is the agent that is to wait beside the one in charge; nil: none is to.
@@ -103,7 +105,7 @@ func (a *app) overview(ctx context.Context, c *kv.Client) (*overview, error) {
 // told takes what the reconciler that leads says of the Ray cluster.
 func (v *overview) told(lease kv.Lease) {
 	if f := lease.AgentFailure; f != nil {
-		v.failure = actors.FailureText(*f)
+		v.failure, v.between = actors.FailureText(*f), f.Up
 	}
 	if lease.RayNotice != nil {
 		v.ray = lease.RayNotice.String()

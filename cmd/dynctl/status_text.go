@@ -17,7 +17,11 @@ func (v *overview) lines(p palette, width int) []string {
 		lines = append(fold(p.bad(v.disk), width), "")
 	}
 	if v.failure != "" {
-		lines = append(append(lines, fold(p.bad(v.failure), width)...), "")
+		paint := p.bad
+		if v.between {
+			paint = p.warn
+		}
+		lines = append(append(lines, fold(paint(v.failure), width)...), "")
 	}
 	if v.ray != "" {
 		lines = append(append(lines, fold(p.warn(v.ray), width)...), "")
@@ -86,6 +90,19 @@ func (v *overview) modelLines(server string, p palette, width int) []string {
 	return lines
 }
 
+// fromExits reports whether what stands in the way may come from processes that ended: no
+// exit explains that there is no room, or that nothing is known.
+func fromExits(v verdict.Verdict) bool {
+	if v.Word == verdict.Suspended || v.Blocking == nil || v.Word == verdict.Serving {
+		return false
+	}
+	switch v.Blocking.Type {
+	case state.CondAccepted, state.CondScheduled, state.CondRouterReady:
+		return !v.Until.IsZero() // one waits for its next attempt all the same
+	}
+	return v.Blocking.Status == state.StatusFalse
+}
+
 // reasonLines say why, and what comes next; nothing for what is as it should be.
 func (v *overview) reasonLines(s *state.Status, look outlook, p palette, width int) []string {
 	const indent = "      "
@@ -101,7 +118,7 @@ func (v *overview) reasonLines(s *state.Status, look outlook, p palette, width i
 		lines = append(lines, wrap("why: "+text, indent, width))
 	}
 	for _, role := range roleNames(s.Roles) {
-		if e := s.Roles[role].LastExit; e != nil && look.Word != verdict.Serving && look.Word != verdict.Suspended {
+		if e := s.Roles[role].LastExit; e != nil && fromExits(look.Verdict) {
 			text := fmt.Sprintf("last exit: %s, code %d, %s, %s ago, %s", e.Unit, e.Code, e.Reason, prose.Age(v.now, e.At), prose.Plural(s.Roles[role].Restarts, "restart"))
 			lines = append(lines, wrap(text, indent, width))
 			switch tail := prose.LastLine(e.LogTail); {

@@ -277,7 +277,11 @@ func (d *Doctor) agentFails(f state.AgentFailure) {
 	if f.Job != "" {
 		next = strings.TrimPrefix(next+"; the whole log: `ray job logs "+f.Job+"`", "; ")
 	}
-	d.found(CheckAgent, Fail, cmp.Or(next, "see the Ray dashboard's jobs"), "%s: %s", actors.FailureReason(f), f.Message)
+	result, text := Fail, actors.FailureReason(f)
+	if f.Up {
+		result, text = Warn, text+", with an agent at work in between"
+	}
+	d.found(CheckAgent, result, cmp.Or(next, "see the Ray dashboard's jobs"), "%s: %s", text, f.Message)
 }
 
 // maxValues bounds how many values are named that cannot be read.

@@ -81,6 +81,9 @@ func TestAgentFailing(t *testing.T) {
 		}
 	}
 	until("it is told", true)
+	failure.Store(&state.AgentFailure{Message: "the agent's job ended (FAILED): MemoryError", Up: true})
+	want = Finding{CheckAgent, Warn, "AgentFailing, with an agent at work in between: the agent's job ended (FAILED): MemoryError", "see the Ray dashboard's jobs"}
+	until("one is there for some time", true)
 	failure.Store(nil)
 	until("it is over", false)
 }

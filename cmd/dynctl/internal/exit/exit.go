@@ -18,7 +18,7 @@ const (
 	NotFound    = 3   // the named object does not exist
 	Conflict    = 4   // somebody else changed it first, or two objects clash
 	Timeout     = 5   // what was waited for did not come in time
-	Unreachable = 6   // NATS, Ray or the frontend does not answer
+	Unreachable = 6   // NATS, Ray or the frontend does not answer or takes nothing, or the output is not whole
 	Interrupted = 130 // ended by a signal, as shells count it
 )
 

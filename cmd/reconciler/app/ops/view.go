@@ -224,18 +224,26 @@ func commands(s *state.Status, v verdict.Verdict) []string {
 	return out
 }
 
-func newSummary(v view) summary {
-	s := summary{AgentLook: lookOK, Agent: "connected"}
+// agentSummary is how the agent does, as a look and in a few words.
+func agentSummary(v view) (look, text string) {
 	switch {
+	case v.AgentFailure != nil && v.AgentFailure.Up && v.Observed:
+		return lookWarn, "connected, ends again and again"
 	case v.AgentFailure != nil:
-		s.AgentLook, s.Agent = lookBad, "failing"
+		return lookBad, "failing"
 	case v.Agent == nil:
-		s.AgentLook, s.Agent = lookBusy, "not there yet"
+		return lookBusy, "not there yet"
 	case !v.Observed:
-		s.AgentLook, s.Agent = lookBad, "silent"
+		return lookBad, "silent"
 	case v.StandsBy:
-		s.Agent = "connected, one stands by"
+		return lookOK, "connected, one stands by"
 	}
+	return lookOK, "connected"
+}
+
+func newSummary(v view) summary {
+	var s summary
+	s.AgentLook, s.Agent = agentSummary(v)
 	for _, server := range v.Servers {
 		for _, m := range server.Models {
 			s.Models++
