@@ -201,6 +201,9 @@ func (s *Server) Events(types ...string) []Event {
 
 // remove deletes the server and its models and waits until nothing is left.
 func (s *Server) remove() {
+	if s.t.Failed() {
+		s.tell()
+	}
 	var pids []int
 	for _, u := range s.Units() {
 		for _, a := range u.Actors {
@@ -217,6 +220,20 @@ func (s *Server) remove() {
 	s.Delete("server/" + s.Name)
 	Eventually(s.t, 3*time.Minute, "no unit of server "+s.Name, func() bool { return len(s.Units()) == 0 })
 	RequireGone(s.t, pids...)
+}
+
+// tell logs how the server stands and how it came to that, for a test that failed: its
+// logs alone do not say what waited for what.
+func (s *Server) tell() {
+	for _, args := range [][]string{
+		{"status", "--server", s.Name},
+		{"get", "units", "--server", s.Name},
+		{"get", "nodes"},
+		{"events", "--server", s.Name, "-n", "60"},
+	} {
+		stdout, stderr, _ := s.Env.Exec(s.t, "", args...)
+		s.t.Logf("dynctl %s\n%s%s", strings.Join(args, " "), stdout, stderr)
+	}
 }
 
 // Exec runs dynctl in the environment and returns what it wrote and its exit code.

@@ -253,7 +253,7 @@ func (e *Env) keepLogs() error {
 	if err != nil {
 		return err
 	}
-	for _, pattern := range []string{"logs/job-driver-*.log", "logs/raylet.*", "nemo_curator_dynamo_*/*.log*"} {
+	for _, pattern := range []string{"logs/job-driver-*.log", "logs/gcs_server.*", "logs/raylet.*", "nemo_curator_dynamo_*/*.log*"} {
 		paths, err := filepath.Glob(filepath.Join(session, pattern))
 		if err != nil {
 			return err

@@ -245,11 +245,6 @@ func (e *Env) testRayletKilled(t *testing.T) {
 	if raylets[victim] == 0 {
 		t.Fatalf("no worker stands on another node than infra: %+v; raylets %v", s.Units(), raylets)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end:\n%s%s", s.Dynctl("status"), s.Dynctl("get", "units"))
-		}
-	})
 	if text := e.run(t, "", "doctor"); !strings.Contains(strings.Join(strings.Fields(text), " "), "3s after it was killed, 9s after it went silent") {
 		t.Errorf("doctor does not tell what a dead node costs:\n%s", text)
 	}

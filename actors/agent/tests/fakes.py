@@ -154,20 +154,19 @@ class Group:
 
 class Cluster:
     """ray_api.Ray, and what a test does to it."""
-
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.directory = tempfile.mkdtemp(prefix="dynctl-fakes-")
         self.ips = {HEAD: IP}
         self.node = HEAD  # where the next group goes
         self.full = False  # groups wait for nodes
+        self.loses: set[str] = set()  # the actors that are not made
         self.living: list[str] = []  # jobs; the one that has made all, "01", is dead
         self.tells = True  # the State API answers
         self.handles: dict[str, Handle] = {}
         self.by_name: dict[str, Group] = {}
 
     def close(self) -> None:
-        """Remove the files."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def place(self) -> None:
@@ -220,7 +219,7 @@ class Cluster:
         handle = self.handles[name] = Handle(self, name)
         handle.make = lambda: new_actor(FakeActor, header, self.directory, group.node, self.ips[group.node])
         handle.group = group  # type: ignore[attr-defined]
-        if group.state == "CREATED":
+        if group.state == "CREATED" and name not in self.loses:
             self.loop.call_soon_threadsafe(handle.gate.set)
         return handle
 
@@ -261,8 +260,9 @@ class Cluster:
             raise RuntimeError("the dashboard is slow")
         rows = []
         for name in await self.actor_names():
-            group = self.handles[name].group  # type: ignore[attr-defined]
-            rows.append({"name": name, "job_id": "01", "node_id": None, "pid": None, "placement_group_id": group.hex})
+            handle = self.handles[name]
+            row = {"name": name, "state": "ALIVE" if handle.actor else "PENDING_CREATION", "job_id": "01"}
+            rows.append({**row, "node_id": None, "pid": None, "placement_group_id": handle.group.hex})  # type: ignore[attr-defined]
         return rows
 
     async def live_jobs(self) -> list[str]:

@@ -13,12 +13,15 @@ import time
 from ..common.log import log
 from ..common.messages import Described, Origin, Stale
 from ..common.template import ActorTemplate
+from . import answers
 from .ray_api import ActorUnavailableError, RayActorError, ask
 from .rebuild import forget_unmade, resume
 from .runner import Runner
 from .units import ActorView
 
 LOOK = 0.5
+# What Ray calls an actor that never ran.
+UNMADE = ("DEPENDENCIES_UNREADY", "PENDING_CREATION")
 
 
 def attend(runner: Runner) -> None:
@@ -27,6 +30,8 @@ def attend(runner: Runner) -> None:
     silent = [a for a in runner.unit.actors.values() if a.silent]
     for actor in silent:
         runner.live.world.spawn(_listen(runner, actor))
+        if not runner.unit.foreign:
+            runner.live.world.spawn(_made_in_time(runner, actor))
     if silent and not runner.unit.foreign and runner.unit.placement_timeout:
         runner.live.world.spawn(_placed_in_time(runner))
 
@@ -91,3 +96,28 @@ async def _placed_in_time(runner: Runner) -> None:
             return
         await asyncio.sleep(LOOK)
         await runner.live.refresh_group()
+
+
+async def _made_in_time(runner: Runner, actor: ActorView) -> None:
+    """End an actor that Ray does not make; whoever listens to it hears of that. Ray itself
+    has to say that it never ran: one that is there and hangs may serve."""
+    live, handle, since = runner.live, actor.handle, time.monotonic()
+    while actor.handle is handle and actor.silent and not live.gone:
+        await asyncio.sleep(LOOK)
+        if live.unit.group.get("state") != "CREATED":
+            since = time.monotonic()
+            await live.refresh_group()
+        elif time.monotonic() - max(since, live.world.made.get(live.unit.where(actor), 0.0)) > answers.MAKING_WITH_ENV:
+            since = time.monotonic()
+            if await _unmade(runner, actor):
+                log("warn", "an actor that Ray does not make is given up", actor=actor.name)
+                await live.world.ray.kill(handle)
+
+
+async def _unmade(runner: Runner, actor: ActorView) -> bool:
+    try:
+        rows = await runner.live.world.ray.actor_rows()
+    except Exception as err:  # the State API is slow or away: nothing is known
+        log("warn", "Ray does not say whether an actor is made", actor=actor.name, error=repr(err)[:300])
+        return False
+    return any(r["name"] == actor.name and r["state"] in UNMADE for r in rows)

@@ -9,7 +9,7 @@ from typing import Any
 from ..common.log import log
 from ..common.messages import Access, Described, Failure, Header, Request, Stale
 from ..common.template import ActorTemplate, Group, PortRule, references
-from . import access, pause, warm
+from . import access, answers, pause, warm
 from .commands import Command
 from .live import LiveUnit
 from .ray_api import RayActorError, ask
@@ -202,7 +202,7 @@ async def _ensure_actor(live: LiveUnit, command: Command, template: ActorTemplat
             created = await live.make(_create(live, command, template)) if handle is None else None
         if created is not None:
             handle = created
-            described = await ask(handle.describe.remote(live.world.caller()))
+            described = await answers.made(live, actor, handle)
             break
         try:
             described = await _ask_found(live, handle)
@@ -261,11 +261,11 @@ async def _attempt(live: LiveUnit, command: Command, template: ActorTemplate) ->
     world, unit = live.world, live.unit
     actor, goal = unit.actors[template["name"]], command.attempts[template["name"]]
     if not _ready_to_execute(live, template):
-        await live.call(actor, "aim", command.template, command.attempts, command=command.origin)
+        await answers.answered(live, actor, "aim", command.template, command.attempts, command=command.origin)
         live.changed()
         await world.changed.until(lambda: actor.phase == DEAD or _ready_to_execute(live, template))
     if actor.snap["childPid"]:
-        await live.call(actor, "terminate", float(template.get("terminationGracePeriod") or 0))
+        await answers.answered(live, actor, "terminate", float(template.get("terminationGracePeriod") or 0))
     actor.template = template
     failure = await _find_ports(live, actor)
     actor.ported = goal["number"]
@@ -288,7 +288,7 @@ async def _attempt(live: LiveUnit, command: Command, template: ActorTemplate) ->
     unit.executes(command.template)
     if template["health"].get("kind") == "nats" and goal["number"] > 1 and failure is None:
         await pause.pause_frontend(live, actor)
-    answer = await live.call(actor, "execute", request, command=command.origin)
+    answer = await answers.answered(live, actor, "execute", request, command=command.origin)
     if answer["attempt"] == goal["number"] and answer["childPid"]:
         message = f"{actor.name}: attempt {goal['number']}, pid {answer['childPid']} on {actor.ip}"
         world.facts.tell("unit-started", unit.fact("Executed", message))
@@ -313,7 +313,7 @@ async def _find_ports(live: LiveUnit, actor: ActorView) -> Failure | None:
     while True:
         async with live.world.node_lock(actor.node):
             taken = live.world.taken_ports(actor.node, actor)
-            answer = await live.call(actor, "find_ports", rules, taken, previous)
+            answer = await answers.answered(live, actor, "find_ports", rules, taken, previous)
         if "conflict" not in answer:
             return None
         if time.monotonic() - begun > PORT_PATIENCE:

@@ -42,6 +42,7 @@ class ActorView:
         self.ported = 0  # the attempt that its ports were found for
         self.stopping = False
         self.died = False
+        self.unmade = 0  # how often in a row Ray did not make it in time
         self.silent = False  # of our class, found, and has not said yet what it is
         self.described: Described | None = None  # what it said at last
         self.watch: Any = None

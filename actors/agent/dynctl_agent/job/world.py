@@ -44,6 +44,7 @@ class World:
         self.changed = Signal()
         self.node_ips: dict[str, str] = {}
         self.access: dict[str, Access] = {}  # the credentials of services, by id
+        self.made: dict[str, float] = {}  # when an actor came up last, by node (monotonic)
         self.incarnation = 0
         self.in_charge: Callable[[], Awaitable[None]]  # raises or ends the agent if it is not
         self.carried: Callable[[], Awaitable[None]]  # waits for etcd and nats-server that travel
