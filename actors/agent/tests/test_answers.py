@@ -152,4 +152,4 @@ class UnmadeForTheSuccessor(FakeCase):
         t = await self.taken_over()
         self.cluster.tells = False
         await asyncio.sleep(2.0)
-        self.assertEqual((self.state(t), self.told("unit-exited")), ("Placing", []))
+        self.assertEqual((self.state(t), self.told("unit-exited")), ("Starting", []))
