@@ -140,7 +140,7 @@ func TestContests(t *testing.T) {
 			c.calm()
 			pass(10 * time.Minute)
 			c.settled(s)
-			if c.longest > time.Minute {
+			if c.longest > 2*time.Minute { // a job that was stopped on its way is waited for a minute
 				t.Errorf("nobody was in charge for %s", c.longest)
 			}
 			if t.Failed() {
