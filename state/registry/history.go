@@ -15,7 +15,8 @@ const maxGone = 1024
 type history struct {
 	mu     sync.Mutex
 	header header
-	leases map[int64]bool // nil: nothing was listed yet
+	shown  []state.Instance // sorted
+	leases map[int64]int    // of shown, how often each; nil: nothing was listed yet
 	lost   []int64
 	left   []int64
 }
@@ -27,25 +28,45 @@ type history struct {
 func (h *history) note(c *contents, r *state.Registrations, away bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	now := map[int64]bool{}
-	for k := range c.instances {
-		now[k.lease] = true
-	}
-	var fresh []int64
-	for l := range h.leases {
-		if !now[l] {
-			fresh = append(fresh, l)
-		}
-	}
+	before, first := len(h.leases), h.leases == nil
+	fresh := h.follow(r.Instances)
 	gone := &h.left
-	if h.leases != nil && (c.ClusterID != h.header.ClusterID || c.Revision < h.header.Revision || away && len(fresh) == len(h.leases)) {
+	if !first && (c.ClusterID != h.header.ClusterID || c.Revision < h.header.Revision || away && len(fresh) == before) {
 		gone = &h.lost
 	}
-	slices.Sort(fresh)
 	*gone = append(*gone, fresh...)
 	if n := len(*gone); n > maxGone {
 		*gone = (*gone)[n-maxGone:]
 	}
-	h.header, h.leases = c.header, now
+	h.header = c.header
 	r.Lost, r.Left = slices.Clone(h.lost), slices.Clone(h.left)
+}
+
+// follow brings the leases to a list of instances, and returns those that it does not have any
+// more, sorted. What is the same of both lists is only passed by.
+func (h *history) follow(now []state.Instance) (gone []int64) {
+	if h.leases == nil {
+		h.leases = make(map[int64]int, len(now))
+	}
+	was := h.shown
+	h.shown = now
+	for len(was) > 0 || len(now) > 0 {
+		switch {
+		case len(was) > 0 && len(now) > 0 && was[0] == now[0]:
+			was, now = was[1:], now[1:]
+		case len(now) == 0 || len(was) > 0 && compareInstances(was[0], now[0]) <= 0:
+			h.leases[was[0].Lease]--
+			gone = append(gone, was[0].Lease)
+			was = was[1:]
+		default:
+			h.leases[now[0].Lease]++
+			now = now[1:]
+		}
+	}
+	gone = slices.DeleteFunc(gone, func(lease int64) bool { return h.leases[lease] > 0 })
+	for _, lease := range gone {
+		delete(h.leases, lease)
+	}
+	slices.Sort(gone)
+	return slices.Compact(gone)
 }

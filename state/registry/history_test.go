@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,5 +99,32 @@ func TestResyncsAreTold(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What is followed from list to list is what a look at both whole lists finds.
+func TestLeasesThatGoAreFoundAmongThoseThatStay(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 1))
+	var h history
+	before := map[int64]bool{}
+	for range 500 {
+		var list []state.Instance
+		now, want := map[int64]bool{}, []int64{}
+		for lease := range int64(8) {
+			for _, component := range []string{"decode", "prefill"} {
+				if random.IntN(3) > 0 {
+					list = append(list, state.Instance{Namespace: "ns", Component: component, Lease: lease, Card: random.IntN(4) > 0})
+					now[lease] = true
+				}
+			}
+			if before[lease] && !now[lease] {
+				want = append(want, lease)
+			}
+		}
+		slices.SortFunc(list, compareInstances)
+		if got := h.follow(list); !slices.Equal(got, want) || len(h.leases) != len(now) {
+			t.Fatalf("of %v have gone %v, want %v; %d are left, want %d", before, got, want, len(h.leases), len(now))
+		}
+		before = now
 	}
 }
