@@ -129,6 +129,24 @@ func TestWhatStirsIsAskedForAgain(t *testing.T) {
 	})
 }
 
+// A model that has come, and that nobody says to be awake, is asked for once, and then as
+// seldom as what rests.
+func TestWhatHasNothingToSayIsAskedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, f, target := resting(t)
+		target.Models = append([]string{"m-new"}, target.Models...)
+		f.Set(map[string]FrontendTarget{"default": target})
+		if n := fake.during(10 * time.Second)["/v1/models/m-new/ready"]; n < 1 || n > 2 { // and once when its turn comes
+			t.Errorf("it is asked for %d times in 10 s", n)
+		}
+		target.Awake = []string{"m-new"}
+		f.Set(map[string]FrontendTarget{"default": target})
+		if n := fake.during(10 * time.Second)["/v1/models/m-new/ready"]; n < 5 {
+			t.Errorf("awake it is asked for %d times in 10 s", n)
+		}
+	})
+}
+
 // A poke, as after a revocation, asks for the list and for what does not rest.
 func TestAPokeLeavesAloneWhatRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -36,9 +36,6 @@ func pacesOf(target, before FrontendTarget, was paces, now time.Time, watched ti
 		p.places = make(map[string]int, len(target.Models))
 		for i, name := range target.Models {
 			p.places[name] = i
-			if _, known := was.places[name]; !known {
-				p.rests[name] = now
-			}
 		}
 	}
 	for name, since := range was.rests {

@@ -123,16 +123,28 @@ func (p *prober) snapshot() state.FrontendView {
 func (p *prober) publish(next state.FrontendView, changed []string) {
 	p.mu.Lock()
 	news := p.ctx.Err() == nil && (len(changed) > 0 || next.Known != p.current.Known || next.Err != p.current.Err)
+	if stirred := stirred(changed, p.current, next); len(stirred) > 0 {
+		p.paces.answered(stirred, time.Now())
+	}
 	if news {
 		p.current = next
-	}
-	if len(changed) > 0 {
-		p.paces.answered(changed, time.Now())
 	}
 	p.mu.Unlock()
 	if news {
 		p.frontends.wake()
 	}
+}
+
+// stirred are those of which something else is said, beside what was never asked for before
+// and has nothing to say.
+func stirred(changed []string, was, now state.FrontendView) (names []string) {
+	for _, name := range changed {
+		x := now.Models[name]
+		if _, known := was.Models[name]; known || x.Listed || len(x.Namespaces) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // probe asks for the list and for each model that is due, one after the other: half a

@@ -1,7 +1,9 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"dynctl/actors"
@@ -78,7 +80,7 @@ func (l *loop) aim(in actors.Input) {
 	}
 	for _, m := range l.oracle.planner.Awake() {
 		t, known := frontends[m.Server]
-		if m.Accepted == 0 || !known {
+		if m.Accepted == 0 || !known || isSilent(in, m) {
 			continue
 		}
 		t.Awake = append(t.Awake, m.Spec.ServedName)
@@ -125,6 +127,35 @@ func servedAs(m **actors.DesiredModel) string {
 		return ""
 	}
 	return (*m).Spec.ServedName
+}
+
+// isSilent reports whether there is nothing to hear from the frontend of a model yet: etcd has
+// no worker of it, and the frontend knew of none when it was asked last. While an engine loads
+// its model for minutes, it is etcd that tells when to ask again.
+func isSilent(in actors.Input, m *actors.DesiredModel) bool {
+	regs, view := in.Registered[m.Server], in.Frontends[m.Server]
+	said := view.Models[m.Spec.ServedName]
+	if !regs.Known || !view.Known || said.Listed || said.Ready || len(said.Namespaces) > 0 {
+		return false
+	}
+	i, found := slices.BinarySearchFunc(in.Desired.Servers, m.Server, func(s actors.DesiredServer, name string) int { return cmp.Compare(s.Name, name) })
+	if !found {
+		return false
+	}
+	registered := func(t *actors.ModelTemplate) bool {
+		namespace := actors.Namespace(in.Desired.Servers[i].Spec.DynamoNamespace, t.Generation)
+		_, found := slices.BinarySearchFunc(regs.Instances, namespace, func(x state.Instance, name string) int { return cmp.Compare(x.Namespace, name) })
+		return found
+	}
+	if registered(&m.Template) || m.Previous != nil && registered(m.Previous) {
+		return false
+	}
+	for k := range m.Others {
+		if registered(&m.Others[k]) {
+			return false
+		}
+	}
+	return true
 }
 
 // isSettled reports whether the frontend's word on a model is not expected to change.
