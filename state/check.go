@@ -33,7 +33,7 @@ func CheckCounter(name string, n, last uint64) error {
 
 // maxAhead is how far a stored time may lie ahead of the moment that its value was
 // written: what waits for a moment in another century waits for ever.
-const maxAhead = time.Hour
+const maxAhead = 24 * time.Hour
 
 // Bounds of texts that are shown; what is longer is cut off.
 const (

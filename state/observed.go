@@ -18,7 +18,7 @@ type Observed struct {
 	// Gone holds the revision of the delete marker of units that are no more, so
 	// that a unit which starts again is told apart from its first start.
 	Gone map[UnitKey]uint64
-	// LastGone is when the last of them went, on the clock of the KV store.
+	// LastGone is when the last of them went, on the clock of whoever reads it.
 	LastGone time.Time
 	// Unreadable are the units that are reported in a way that cannot be read, and
 	// that no earlier report stands in for: they exist, and nothing else is known.
@@ -273,7 +273,7 @@ type Unit struct {
 	JobAlive bool `json:"jobAlive,omitempty"`
 	// ChangedAt is when State last changed, SentAt when the value was written, both
 	// on the agent's clock; adapters move ChangedAt and the actors' times to the
-	// clock of the KV store.
+	// clock of whoever reads them.
 	ChangedAt time.Time `json:"changedAt,omitzero"`
 	SentAt    time.Time `json:"sentAt,omitzero"`
 	// Revision is the revision of the KV entry; not stored in it.

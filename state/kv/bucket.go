@@ -37,7 +37,7 @@ type entry struct {
 	value   []byte
 	size    int // of the value, which may have been let go
 	header  nats.Header
-	at      time.Time // on the clock of the store
+	at      time.Time // on the clock of the store; in a mirror, on ours
 	deleted bool      // a delete or purge marker; nothing else deletes
 	cut     bool      // the value was let go for want of room
 }

@@ -45,6 +45,8 @@ type mirrorConfig[T any] struct {
 	follow follower[T]
 	// resync is called when the copy is reloaded, with why; may be nil.
 	resync func(cause string)
+	// dated: what is made of an entry goes by when it was stored.
+	dated bool
 	// rests: in a flood of large values the bucket is let be from time to time.
 	rests bool
 }
@@ -80,6 +82,7 @@ func (i item[T]) usable() bool { return !i.deleted && (i.err == nil || i.held) }
 type mirror[T any] struct {
 	js  jetstream.JetStream
 	cfg mirrorConfig[T]
+	now func() time.Time
 
 	mu    sync.Mutex
 	items map[string]item[T]
@@ -107,7 +110,7 @@ type mirror[T any] struct {
 }
 
 func newMirror[T any](js jetstream.JetStream, cfg mirrorConfig[T]) *mirror[T] {
-	return &mirror[T]{js: js, cfg: cfg, items: map[string]item[T]{}, whole: true}
+	return &mirror[T]{js: js, cfg: cfg, now: time.Now, items: map[string]item[T]{}, whole: true}
 }
 
 // run mirrors until ctx ends.
@@ -149,6 +152,7 @@ var (
 	errReconnected = fmt.Errorf("%w: the connection was made again", errReload)
 	errRecreated   = fmt.Errorf("%w: the bucket was recreated", errReload)
 	errPurged      = fmt.Errorf("%w: the bucket was purged", errReload)
+	errClock       = fmt.Errorf("%w: a clock was set", errReload)
 	errGap         = fmt.Errorf("%w: the watch has a gap", errReload)
 )
 

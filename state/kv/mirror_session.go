@@ -18,6 +18,8 @@ type session[T any] struct {
 	tired chan struct{}
 	rests rests                       // of handle alone
 	rest  func(context.Context) error // see rest
+	// clocks are as they were when the session began.
+	clocks clocks
 
 	// Under m.mu.
 	fresh  map[string]item[T] // until loaded
@@ -38,12 +40,13 @@ func (s *session[T]) isLoaded() bool {
 }
 
 func (s *session[T]) run(ctx context.Context, reconnects <-chan nats.Status) error {
-	m := s.m
+	m, asked := s.m, s.m.now()
 	stream, err := openStream(ctx, m.js, m.cfg.bucket)
 	if err != nil {
 		return err
 	}
 	info := stream.CachedInfo()
+	s.clocks = compare(info.TimeStamp, asked, m.now())
 	m.tellResync(m.begin(info.Created))
 	s.target, s.keys = info.State.LastSeq, info.State.NumSubjects
 	create, cancel := context.WithTimeout(ctx, verifyTimeout)
@@ -120,12 +123,15 @@ func (s *session[T]) follow(ctx context.Context, reconnects <-chan nats.Status) 
 
 // verify reports whether the stream has more than what has arrived.
 func (s *session[T]) verify(ctx context.Context) (behind bool, seen uint64, err error) {
-	m := s.m
+	m, asked := s.m, s.m.now()
 	stream, err := openStream(ctx, m.js, m.cfg.bucket)
 	if err != nil {
 		return false, 0, err
 	}
 	info := stream.CachedInfo()
+	if m.cfg.dated && compare(info.TimeStamp, asked, m.now()).set(s.clocks) {
+		return false, 0, errClock
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !info.Created.Equal(m.created) {
@@ -165,6 +171,7 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 		return
 	}
 	e := fromMsg(m.cfg.bucket, msg, meta)
+	e.at = s.clocks.here(e.at, m.now())
 	it := item[T]{entry: e}
 	if m.cfg.parse != nil && !e.deleted {
 		it.val, it.err = m.cfg.parse(e)

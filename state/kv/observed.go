@@ -62,7 +62,7 @@ func parseObservation(e entry) (observation, error) {
 		}
 		if err == nil {
 			err = state.CheckUnit(o.unit, e.at)
-			toStoreClock(o.unit, e.at)
+			fromAgentClock(o.unit, e.at)
 			u := o.unit
 			u.Server, u.Model, u.StoreID = shared(u.Server), shared(u.Model), shared(u.StoreID)
 		}
@@ -123,16 +123,20 @@ func parseUnitKey(key string) (state.UnitKey, bool) {
 	return state.UnitKey{Server: server, Unit: unit}, ok && dot
 }
 
-// toStoreClock moves the times of a unit from the agent's clock to that of the KV
-// store: the value was sent at SentAt and stored at that moment.
-func toStoreClock(u *state.Unit, stored time.Time) {
+// fromAgentClock moves the times of a unit from the agent's clock to that on which the value
+// was stored: it was sent at SentAt and stored at that moment. What the actors tell is by the
+// clocks of their nodes, and cannot have happened later.
+func fromAgentClock(u *state.Unit, stored time.Time) {
 	if u.SentAt.IsZero() {
 		return
 	}
 	d := stored.Sub(u.SentAt)
 	shift := func(t *time.Time) {
-		if !t.IsZero() {
-			*t = t.Add(d)
+		if t.IsZero() {
+			return
+		}
+		if *t = t.Add(d); t.After(stored) {
+			*t = stored
 		}
 	}
 	shift(&u.ChangedAt)

@@ -109,13 +109,13 @@ func Watch(ctx context.Context, js jetstream.JetStream, kick func(), options ...
 	ctx, cancel := context.WithCancel(ctx)
 	v := &Views{js: js, cancel: cancel, storeID: id, limits: o.limits, charge: &charge{}, wanted: wanted{wake: make(chan struct{}, 1)}}
 	v.specs = newMirror(js, mirrorConfig[struct{}]{
-		bucket: BucketSpecs, keepMissing: true, keep: keepSpecs, kick: kick, absent: v.makeAgain, parse: parseInternal, resync: o.resync, rests: true,
+		bucket: BucketSpecs, keepMissing: true, keep: keepSpecs, dated: true, kick: kick, absent: v.makeAgain, parse: parseInternal, resync: o.resync, rests: true,
 	})
 	v.statuses = newMirror(js, mirrorConfig[state.Status]{
 		bucket: BucketStatus, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseStatusEntry, resync: o.resync, rests: true,
 	})
 	v.observed = newMirror(js, mirrorConfig[observation]{
-		bucket: BucketObserved, kick: kick, absent: v.makeAgain, parse: parseObservation, judge: judgeObservation, beat: isBeat, follow: v.charge, resync: o.resync,
+		bucket: BucketObserved, dated: true, kick: kick, absent: v.makeAgain, parse: parseObservation, judge: judgeObservation, beat: isBeat, follow: v.charge, resync: o.resync,
 		rests: true,
 	})
 	v.wg.Go(func() { v.specs.run(ctx) })
@@ -274,7 +274,7 @@ func shownSpec(it item[struct{}]) (SpecEntry, bool) {
 }
 
 // Observed is what the agent in charge reports, with its times on the clock of
-// the store.
+// this machine.
 func (v *Views) Observed() state.Observed {
 	v.mu.Lock()
 	defer v.mu.Unlock()
