@@ -27,6 +27,8 @@ var (
 		`|(?i:command not found|python[\w.]*: not found|permission denied)\s*$` +
 		`|: No module named \S+$` +
 		`|error while loading shared libraries: `)
+	// announced is what Ray says of a job before anything runs: its whole command line.
+	announced = regexp.MustCompile(`Running entrypoint for job \S+: `)
 	// handled begins the traceback of what ended nothing.
 	handled = regexp.MustCompile(`^(?:Exception ignored in|--- Logging error ---|.*exception was never retrieved)`)
 )
@@ -72,7 +74,7 @@ type causeReader struct {
 
 func (r *causeReader) read(line string) {
 	switch {
-	case strings.TrimSpace(line) == "":
+	case strings.TrimSpace(line) == "", announced.MatchString(line):
 		return
 	case traceback.MatchString(line):
 		r.inFrames = true

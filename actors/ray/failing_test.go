@@ -55,6 +55,7 @@ func TestCauseOfAJob(t *testing.T) {
 		{"a warning is no end", `{"level": "warn", "msg": "NATS error", "error": "TimeoutError()"}` + "\nKilled\n", "Killed", "too little memory"},
 		{"a killed job", "Job entrypoint command failed with exit code -9", "exit code -9", "too little memory"},
 		{"nothing", "\n \n", "", ""},
+		{"what Ray says before anything runs", "2026-11-28 11:30:02,001\tINFO job_manager.py:568 -- Running entrypoint for job dynctl-agent-1: python -m dynctl_agent --config eyJ=\n", "", ""},
 		{"a very long line", "x " + strings.Repeat("é", 2000), "x é", ""},
 	}
 	for _, test := range tests {

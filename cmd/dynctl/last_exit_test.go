@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"dynctl/actors"
 	"dynctl/state"
 )
 
@@ -35,5 +36,19 @@ func TestLastExitWhereItExplains(t *testing.T) {
 		if told := strings.Contains(text, "last exit: "); told != row.told {
 			t.Errorf("%s=%s %s, backoff %v: told %v, want %v:\n%s", row.blocking, row.status, row.reason, row.backoff, told, row.told, text)
 		}
+	}
+}
+
+// TestWhyNoAgentStaysIsSaidOnce: it heads the screen, so what has that cause names it alone.
+func TestWhyNoAgentStaysIsSaidOnce(t *testing.T) {
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	f := state.AgentFailure{Message: "the agent's job ended (FAILED)", Way: "mend it"}
+	s := state.Status{Kind: state.KindModel, Server: "default", Name: "m", Conditions: []state.Condition{
+		{Type: state.CondScheduled, Status: state.StatusUnknown, Reason: actors.WaitAgentFailing, Message: f.String() + " (etcd is away)", LastTransitionTime: now.Add(-time.Minute)},
+	}}
+	v := overview{now: now, failure: actors.FailureText(f)}
+	text := strings.Join(v.reasonLines(&s, judge(&s, now), palette{}, 100), "\n")
+	if want := "      why: AgentFailing, as above (etcd is away) (for 60s)"; text != want {
+		t.Errorf("got  %q\nwant %q", text, want)
 	}
 }

@@ -112,6 +112,9 @@ func (v *overview) reasonLines(s *state.Status, look outlook, p palette, width i
 		if c.Message != "" {
 			text = strings.TrimPrefix(text+": "+prose.FirstLine(c.Message), ": ")
 		}
+		if rest, ok := strings.CutPrefix(text, v.failure); ok && v.failure != "" { // which heads the screen
+			text, look.next = c.Reason+", as above"+rest, ""
+		}
 		if since := prose.Age(v.now, c.LastTransitionTime); since != "-" {
 			text += " (for " + since + ")"
 		}
