@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func (a *app) watchCmd() *cobra.Command {
 		Example: "  dynctl watch\n  dynctl watch --server default",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !isTerminal(a.out) {
+			if !isTerminal(a.out) || os.Getenv("TERM") == "dumb" {
 				return exit.Usagef("watch needs a terminal: use `dynctl events -f` or `dynctl status`")
 			}
 			return a.withClient(cmd.Context(), func(c *kv.Client) error { return a.watch(cmd.Context(), c) })

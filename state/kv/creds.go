@@ -52,6 +52,9 @@ func (c *Client) AddCreds(ctx context.Context, u roles.User) error {
 // none of the name; else as AddCreds.
 func (c *Client) RemoveCreds(ctx context.Context, name string) error {
 	_, err := c.askCreds(ctx, map[string]any{"remove": name})
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("credential %q: %w (see `dynctl creds ls`)", name, ErrNotFound)
+	}
 	return err
 }
 
