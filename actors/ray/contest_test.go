@@ -21,7 +21,8 @@ import (
 type contest struct {
 	*fakeRay
 	t      *testing.T
-	rnd    *rand.Rand
+	rnd    *rand.Rand // of the agents
+	dice   *rand.Rand // of the test
 	agents map[string]*walker
 	key    heldKey
 	lossy  bool          // orders and answers are lost now and then
@@ -59,7 +60,7 @@ type toldOrder struct {
 }
 
 func newContest(t *testing.T, seed uint64) *contest {
-	c := &contest{fakeRay: newFakeRay(), t: t, rnd: rand.New(rand.NewPCG(seed, 1)), agents: map[string]*walker{}, starts: 4 * time.Second}
+	c := &contest{fakeRay: newFakeRay(), t: t, rnd: rand.New(rand.NewPCG(seed, 1)), dice: rand.New(rand.NewPCG(seed, 2)), agents: map[string]*walker{}, starts: 4 * time.Second}
 	c.onSubmit, c.onStop = c.begin, c.stopped
 	return c
 }
@@ -254,6 +255,23 @@ func (c *contest) waiting() (ids []string) {
 	}
 	return ids
 }
+
+func (c *contest) isWell() (well bool) {
+	c.set(func() { well = c.well() })
+	return well
+}
+
+func (c *contest) longestGap() (gap time.Duration) {
+	c.set(func() { gap = c.longest })
+	return gap
+}
+
+func (c *contest) takeovers() (n int) {
+	c.set(func() { n = c.changes })
+	return n
+}
+
+func (c *contest) startsIn(d time.Duration) { c.set(func() { c.starts = d }) }
 
 func (c *contest) kill(id string) {
 	c.set(func() {

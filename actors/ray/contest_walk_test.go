@@ -20,7 +20,7 @@ func inContest(t *testing.T, seed uint64, test func(t *testing.T, c *contest, s 
 		s := c.supervised()
 		defer func() { c.end() }()
 		pass(30 * time.Second)
-		c.longest = 0
+		c.set(func() { c.longest = 0 })
 		test(t, c, s)
 	})
 }
@@ -29,7 +29,7 @@ func inContest(t *testing.T, seed uint64, test func(t *testing.T, c *contest, s 
 func (c *contest) settled(s *Supervisor) {
 	c.t.Helper()
 	got, waiting := s.State(), c.waiting()
-	if got.Phase != PhaseRunning || got.JobID != c.holder() || !c.well() {
+	if got.Phase != PhaseRunning || got.JobID != c.holder() || !c.isWell() {
 		c.t.Errorf("in charge is %q, %+v", c.holder(), got)
 	}
 	if len(waiting) != 1 || got.Standby != state.StandbyReady || s.Standby().Job != waiting[0] {
@@ -41,7 +41,7 @@ func (c *contest) settled(s *Supervisor) {
 // way: that one is to be in charge, and no other is started.
 func TestTheNextStandbyIsOnItsWayWhenTheAgentIsStopped(t *testing.T) {
 	inContest(t, 1, func(t *testing.T, c *contest, s *Supervisor) {
-		c.starts = 12 * time.Second
+		c.startsIn(12 * time.Second)
 		first, second := c.holder(), c.waiting()[0]
 		c.pause(first, true)
 		pass(6 * time.Second)
@@ -64,7 +64,7 @@ func TestTheNextStandbyIsOnItsWayWhenTheAgentIsStopped(t *testing.T) {
 // itself it takes over, and the one that was submitted stands by.
 func TestTheStandbyComesToItselfWhenAnotherJobIsOnItsWay(t *testing.T) {
 	inContest(t, 1, func(t *testing.T, c *contest, s *Supervisor) {
-		c.starts = 8 * time.Second
+		c.startsIn(8 * time.Second)
 		was, standby := c.holder(), c.waiting()[0]
 		c.pause(standby, true)
 		c.kill(was)
@@ -78,8 +78,8 @@ func TestTheStandbyComesToItselfWhenAnotherJobIsOnItsWay(t *testing.T) {
 			t.Errorf("in charge is %s, want %s; %+v", c.holder(), standby, got)
 		}
 		pass(time.Minute)
-		if c.holder() != standby || c.submitted() != 3 || c.longest > 7*time.Second {
-			t.Errorf("in charge is %s after %d jobs, want %s after 3; nobody was for %s", c.holder(), c.submitted(), standby, c.longest)
+		if c.holder() != standby || c.submitted() != 3 || c.longestGap() > 7*time.Second {
+			t.Errorf("in charge is %s after %d jobs, want %s after 3; nobody was for %s", c.holder(), c.submitted(), standby, c.longestGap())
 		}
 		c.settled(s)
 	})
@@ -88,7 +88,7 @@ func TestTheStandbyComesToItselfWhenAnotherJobIsOnItsWay(t *testing.T) {
 // Who was silent and is heard again before a successor is there goes on.
 func TestWhoIsHeardAgainGoesOn(t *testing.T) {
 	inContest(t, 1, func(t *testing.T, c *contest, s *Supervisor) {
-		c.starts = 8 * time.Second
+		c.startsIn(8 * time.Second)
 		was, standby := c.holder(), c.waiting()[0]
 		c.pause(was, true)
 		c.pause(standby, true)
@@ -97,7 +97,7 @@ func TestWhoIsHeardAgainGoesOn(t *testing.T) {
 		pass(1500 * time.Millisecond)
 		c.pause(standby, false)
 		pass(time.Second)
-		if c.holder() != was || !c.well() {
+		if c.holder() != was || !c.isWell() {
 			t.Errorf("in charge is %s, want %s", c.holder(), was)
 		}
 		pass(2 * time.Minute)
@@ -119,8 +119,8 @@ func TestBothAgentsEnd(t *testing.T) {
 				pass(apart)
 				c.kill(ids[1])
 				pass(time.Minute)
-				if c.submitted() != 4 || c.longest > 7*time.Second {
-					t.Errorf("%d jobs, want 4; nobody was in charge for %s", c.submitted(), c.longest)
+				if c.submitted() != 4 || c.longestGap() > 7*time.Second {
+					t.Errorf("%d jobs, want 4; nobody was in charge for %s", c.submitted(), c.longestGap())
 				}
 				c.settled(s)
 			})
@@ -135,16 +135,16 @@ func TestContests(t *testing.T) {
 		inContest(t, seed, func(t *testing.T, c *contest, s *Supervisor) {
 			for range 40 {
 				s = c.strike(s)
-				pass(time.Duration(c.rnd.IntN(8000)) * time.Millisecond)
+				pass(time.Duration(c.dice.IntN(8000)) * time.Millisecond)
 			}
 			c.calm()
 			pass(10 * time.Minute)
 			c.settled(s)
-			if c.longest > 2*time.Minute { // a job that was stopped on its way is waited for a minute
-				t.Errorf("nobody was in charge for %s", c.longest)
+			if c.longestGap() > 2*time.Minute { // a job that was stopped on its way is waited for a minute
+				t.Errorf("nobody was in charge for %s", c.longestGap())
 			}
 			if t.Failed() {
-				t.Fatalf("seed %d, %d agents", seed, c.changes)
+				t.Fatalf("seed %d, %d agents", seed, c.takeovers())
 			}
 		})
 	}
@@ -153,8 +153,8 @@ func TestContests(t *testing.T) {
 // strike breaks one thing, or mends one.
 func (c *contest) strike(s *Supervisor) *Supervisor {
 	ids := append(c.waiting(), c.holder(), c.holder())
-	id := ids[c.rnd.IntN(len(ids))]
-	switch c.rnd.IntN(9) {
+	id := ids[c.dice.IntN(len(ids))]
+	switch c.dice.IntN(9) {
 	case 0, 1:
 		c.kill(id)
 	case 2, 3:
@@ -162,7 +162,7 @@ func (c *contest) strike(s *Supervisor) *Supervisor {
 	case 4, 5:
 		c.set(func() {
 			for _, w := range c.agents {
-				w.paused = w.paused && c.rnd.IntN(2) == 0
+				w.paused = w.paused && c.dice.IntN(2) == 0
 			}
 		})
 	case 6:
@@ -171,10 +171,10 @@ func (c *contest) strike(s *Supervisor) *Supervisor {
 		c.set(func() { c.down = !c.down })
 	case 8:
 		c.end()
-		pass(time.Duration(c.rnd.IntN(3000)) * time.Millisecond)
+		pass(time.Duration(c.dice.IntN(3000)) * time.Millisecond)
 		s = c.supervised()
 	}
-	c.set(func() { c.starts = time.Duration(1+c.rnd.IntN(12)) * time.Second })
+	c.startsIn(time.Duration(1+c.dice.IntN(12)) * time.Second)
 	return s
 }
 
