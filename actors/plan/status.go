@@ -344,8 +344,11 @@ func (r *round) whyNotRunning(m *model) (reason, message string) {
 				return actors.CondStarting, fmt.Sprintf(": attempt %d starts after %s", a.Attempt, exitMessage(a))
 			}
 		}
-		if v.Unit.State == state.UnitWaiting {
+		switch {
+		case v.Unit.State == state.UnitWaiting:
 			return actors.CondInfraStarting, ": waiting for etcd and NATS"
+		case v.Unit.State == state.UnitPlacing && v.PlacementGroup.State == state.GroupCreated:
+			return actors.CondStarting, ": its place is there, and Ray makes its actor"
 		}
 	}
 	return actors.CondStarting, ""
