@@ -111,6 +111,9 @@ func (a *App) openStore(ctx context.Context) error {
 	if err := errors.Join(a.answerChecks(), a.serveCreds(), kv.ServeReads(a.nc, js, readingForOthers)); err != nil {
 		return fmt.Errorf("answers to dynctl: %w", err)
 	}
+	if err := a.nc.Flush(); err != nil { // who asks at once is not told that nobody answers
+		return fmt.Errorf("answers to dynctl: %w", err)
+	}
 	return nil
 }
 
