@@ -39,13 +39,17 @@ def tool(name: str) -> str:
 def wait_for_port(port: int, timeout: float) -> None:
     """Until something listens."""
     end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        with socket.socket() as s:
-            s.settimeout(0.5)
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    while not listens(port):
+        if time.monotonic() > end:
+            raise TimeoutError(f"nothing listens on {port} after {timeout} s")
         time.sleep(0.05)
-    raise TimeoutError(f"nothing listens on {port} after {timeout} s")
+
+
+def listens(port: int) -> bool:
+    """Whether somebody does, on this machine."""
+    with socket.socket() as s:
+        s.settimeout(0.5)
+        return s.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Machines:
@@ -82,6 +86,8 @@ class Machines:
 
     def start_nats(self) -> None:
         """Start nats-server, on the data that it had."""
+        if listens(self.nats_port):
+            raise RuntimeError(f"port {self.nats_port} is somebody else's: end that, or choose others by DYNCTL_TEST_PORT")
         self.nats = subprocess.Popen(
             [tool("nats-server"), "-a", "127.0.0.1", "-p", str(self.nats_port), "-js", "-sd", str(self.dir / "nats")],
             stdout=self._log("nats"), stderr=subprocess.STDOUT,
