@@ -89,28 +89,3 @@ func TestABusyCardIsTold(t *testing.T) {
 		t.Errorf("WorkersReady = %+v", c)
 	}
 }
-
-// A place that is there without an actor waits for Ray, which is said: nothing else would
-// tell it from an engine that starts.
-func TestRayMakesTheActor(t *testing.T) {
-	w := newCluster(node("1", 1))
-	key := w.put(model("a", ""))
-	w.run(1)
-	unit := w.of("a")[0]
-	for _, row := range []struct {
-		unit  state.UnitState
-		group string
-		want  bool
-	}{
-		{state.UnitPlacing, state.GroupPending, false},
-		{state.UnitPlacing, state.GroupCreated, true},
-		{state.UnitStarting, state.GroupCreated, false},
-	} {
-		unit.State, unit.PlacementGroup.State = row.unit, row.group
-		w.round()
-		c := w.condition(key, state.CondWorkersReady)
-		if c.Reason != actors.CondStarting || strings.Contains(c.Message, "Ray makes its actor") != row.want {
-			t.Errorf("%s in a group %s: %+v", row.unit, row.group, c)
-		}
-	}
-}

@@ -25,6 +25,15 @@ from .cluster import NAMESPACE, STORE
 from .fakes import SESSION, Cluster, FakeActor, FakeBus, Nats
 
 
+def hushed(case: unittest.TestCase) -> io.StringIO:
+    """What is printed until the end of a test."""
+    output = io.StringIO()
+    redirected = contextlib.redirect_stdout(output)  # enterContext is not in Python 3.10
+    redirected.__enter__()
+    case.addCleanup(redirected.__exit__, None, None, None)
+    return output
+
+
 class AgentThread:
     """An agent that can be killed, as its process would be."""
 
@@ -88,10 +97,7 @@ class FakeCase(unittest.IsolatedAsyncioTestCase):
             patch.start()
             self.addCleanup(patch.stop)
         self.agents: list[AgentThread] = []
-        self.output = io.StringIO()
-        redirected = contextlib.redirect_stdout(self.output)
-        redirected.__enter__()
-        self.addCleanup(redirected.__exit__, None, None, None)
+        self.output = hushed(self)
 
     async def asyncTearDown(self) -> None:
         for agent in self.agents:

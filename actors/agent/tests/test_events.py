@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import io
 import unittest
 from unittest import mock
 
@@ -12,7 +10,7 @@ from dynctl_agent.job import events
 from dynctl_agent.job.events import Facts
 
 from .cluster import worker
-from .fakecase import FakeCase
+from .fakecase import FakeCase, hushed
 from .fakes import FakeBus, Nats
 
 GENERATION = "0a0a0a0a"
@@ -23,10 +21,7 @@ class Spool(unittest.IsolatedAsyncioTestCase):
         self.nats = Nats()
         self.facts = Facts(FakeBus(self.nats))
         self.facts.begin(1)
-        self.output = io.StringIO()
-        redirected = contextlib.redirect_stdout(self.output)
-        redirected.__enter__()
-        self.addCleanup(redirected.__exit__, None, None, None)
+        self.output = hushed(self)
         for name, value in (("RETRY", 0.01), ("SPOOL", 3)):
             patch = mock.patch.object(events, name, value, create=True)
             patch.start()

@@ -21,7 +21,7 @@ from dynctl_agent.job.observe import Writer
 from nats.js.api import DiscardPolicy, StreamConfig
 
 from .cluster import worker
-from .fakecase import AgentThread, FakeCase
+from .fakecase import AgentThread, FakeCase, hushed
 from .test_bus import Real
 
 
@@ -41,10 +41,7 @@ class RefusedByARealServer(Real):
     async def asyncSetUp(self):
         await super().asyncSetUp()
         self.js = self.other.jetstream()
-        self.output = io.StringIO()
-        redirected = contextlib.redirect_stdout(self.output)
-        redirected.__enter__()
-        self.addCleanup(redirected.__exit__, None, None, None)
+        self.output = hushed(self)
         for module in (events, observe):
             for name, value in (("RETRY", 0.02), ("RETRY_MAX", 0.2)):
                 patch = mock.patch.object(module, name, value)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import io
 import json
 import os
 import subprocess
@@ -20,6 +18,7 @@ from dynctl_agent.job.config import Config
 from dynctl_agent.job.rehearsal import Rehearsal
 from dynctl_agent.job.standby import Answer, Order, Standby
 
+from .fakecase import hushed
 from .fakes import IP, SESSION, FakeBus, Nats
 
 JOB = "dynctl-agent-1"
@@ -46,9 +45,7 @@ class Store(FakeBus):
 
 class Case(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self) -> None:
-        redirected = contextlib.redirect_stdout(io.StringIO())
-        redirected.__enter__()
-        self.addCleanup(redirected.__exit__, None, None, None)
+        hushed(self)
         self.nats = Nats()
         self.bus, self.subjects = Store(self.nats), []
         config = Config(nats_url="", store_id="s", ray_namespace="n", job=JOB, standby=True)

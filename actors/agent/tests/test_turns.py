@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
-import io
 import itertools
 import json
 import random
@@ -22,6 +20,7 @@ from dynctl_agent.job.bus import Conflict
 from dynctl_agent.job.charge import Charge, Superseded
 from dynctl_agent.job.config import Config
 
+from .fakecase import hushed
 from .fakes import IP, SESSION, FakeBus, Nats
 
 
@@ -51,9 +50,7 @@ class HurriedBus(FakeBus):
 
 class Case(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self) -> None:
-        redirected = contextlib.redirect_stdout(io.StringIO())
-        redirected.__enter__()
-        self.addCleanup(redirected.__exit__, None, None, None)
+        hushed(self)
         self.nats = Nats()
 
     def charge(self, ip: str = IP, rnd: random.Random | None = None, **config: Any) -> Charge:

@@ -34,10 +34,9 @@ async def made(live: LiveUnit, actor: ActorView, handle: Any) -> Described | Sta
     try:
         while not call.done():
             await asyncio.wait([call], timeout=LOOK)
-            now = time.monotonic()
             if live.unit.group.get("state") != "CREATED":
-                since = now  # it waits for its group, which has a limit of its own
-            elif not call.done() and now - max(since, live.world.made.get(live.unit.where(actor), 0.0)) > limit:
+                since = time.monotonic()  # it waits for its group, which has a limit of its own
+            elif not call.done() and idle(live, actor, since) > limit:
                 actor.unmade += 1
                 await _end(live, actor, handle, f"Ray did not make it within {limit:.0f} s of its group's placement")
         described = call.result()
@@ -47,6 +46,11 @@ async def made(live: LiveUnit, actor: ActorView, handle: Any) -> Described | Sta
     if "node" in described:
         live.world.made[described["node"]] = time.monotonic()
     return described
+
+
+def idle(live: LiveUnit, actor: ActorView, since: float) -> float:
+    """For how long (seconds) no actor has come up on the node of one, since then at most."""
+    return time.monotonic() - max(since, live.world.made.get(live.unit.where(actor), 0.0))
 
 
 async def answered(

@@ -107,7 +107,7 @@ async def _made_in_time(runner: Runner, actor: ActorView) -> None:
         if live.unit.group.get("state") != "CREATED":
             since = time.monotonic()
             await live.refresh_group()
-        elif time.monotonic() - max(since, live.world.made.get(live.unit.where(actor), 0.0)) > answers.MAKING_WITH_ENV:
+        elif answers.idle(live, actor, since) > answers.MAKING_WITH_ENV:
             since = time.monotonic()
             if await _unmade(runner, actor):
                 log("warn", "an actor that Ray does not make is given up", actor=actor.name)
