@@ -22,6 +22,8 @@ const (
 	ExitExecFailed = "ExecFailed"
 	// PlacementStartFailed: Ray refused what a start needs, several times.
 	PlacementStartFailed = "StartFailed"
+	// UnitActorSilent: an actor answers nothing, and its process may serve.
+	UnitActorSilent = "ActorSilent"
 )
 
 var reasonTexts = map[string]string{
@@ -119,11 +121,13 @@ var reasonTexts = map[string]string{
 	ReasonNoLabelledNodes:  "No node carries the labels that are asked for; label them (ray start --labels ray.io/node-type=worker), or change nodeSelector or excludeHeadNode.",
 	ReasonWaitingForNodes:  "The group is requested all the same and waits in Ray for nodes to join; it goes on by itself.",
 
-	ExitExited:           "The process ended by itself; code 0 counts as a failure too, since nothing asked it to end. See dynctl logs.",
-	ExitKilled:           "A signal ended the process; code -9 is often the kernel's out-of-memory killer.",
-	ExitHung:             "The process lived and failed three health checks in a row, so it was killed and its lease revoked.",
-	ExitStartupTimeout:   "The process was not healthy within spec.startupTimeout (a frontend: 5 s) and was killed; raise the time, or see dynctl logs.",
-	ExitExecFailed:       "The process could not be executed; the log tail says why: a program, a file or a variable is missing on the node.",
+	ExitExited:         "The process ended by itself; code 0 counts as a failure too, since nothing asked it to end. See dynctl logs.",
+	ExitKilled:         "A signal ended the process; code -9 is often the kernel's out-of-memory killer.",
+	ExitHung:           "The process lived and failed three health checks in a row, so it was killed and its lease revoked.",
+	ExitStartupTimeout: "The process was not healthy within spec.startupTimeout (a frontend: 5 s) and was killed; raise the time, or see dynctl logs.",
+	ExitExecFailed:     "The process could not be executed; the log tail says why: a program, a file or a variable is missing on the node.",
+	UnitActorSilent: "Another execution was asked for and the actor answers nothing (its process hangs, its node's disk does). What it executed may serve, so it is left alone, " +
+		"and executed again once it answers; suspend and resume the model to end it.",
 	PlacementStartFailed: "Ray refused to create the group or its actors, five times in a row; the message says what it said. It is tried again with backoff.",
 
 	"UnsafePath": "The log was not read: its path leads through a link, or belongs to somebody else; see that only Ray's user writes to the session directory.",

@@ -17,7 +17,7 @@ GENERATION = "0a0a0a0a"
 class Unmade(FakeCase):
     async def asyncSetUp(self):
         await super().asyncSetUp()
-        for name, value in (("MAKING", 0.4), ("LOOK", 0.02), ("SILENCE", 0.2)):
+        for name, value in (("MAKING", 0.4), ("LOOK", 0.02), ("SILENCE", 0.2), ("PRESENT", 0.2)):
             patch = mock.patch.object(answers, name, value)
             patch.start()
             self.addCleanup(patch.stop)
@@ -97,6 +97,29 @@ class Unmade(FakeCase):
         self.start(t, 3)
         await self.until(lambda: self.state(t) == "Running")
         self.assertIsNot(self.actor(t), actor)
+
+    async def test_one_that_hangs_while_its_process_serves_is_left_alone(self):
+        t, other = worker("s", GENERATION, 0, ["x"]), worker("s", GENERATION, 1, ["x"])
+        for each in (t, other):
+            each["actors"][0]["ports"] = [{"name": "system", "seed": 20000}]
+        actor = await self.running(t)
+        for needs in ([], ["infra/Dynamo_ETCD"]):  # what is next is its end, or what is to come
+            handle = self.cluster.handles[t["actors"][0]["name"]]
+            handle.gate.clear()
+            t["actors"][0]["needs"] = needs
+            self.start(t, 2)
+            await self.until(lambda: self.unit(t).get("reason") == "ActorSilent")
+            await asyncio.sleep(1.0)
+            self.assertEqual((self.state(t), self.told("unit-exited")), ("Running", []))
+            self.assertFalse(actor.started[0].exited.done() or handle.dead.is_set())
+            self.assertIn("may serve", self.unit(t)["message"])
+            handle.gate.set()
+            await self.until(lambda: not self.unit(t).get("reason"))
+        await self.running(other)
+        self.assertFalse(actor.started[0].exited.done(), "nothing was left for it to do once it wakes")
+        t["actors"][0]["needs"] = []
+        self.start(t, 2)
+        await self.until(lambda: len(actor.started) == 2 and self.state(t) == "Running")
 
     async def test_one_that_is_slow_is_waited_for(self):
         t = worker("s", GENERATION, 0, ["x"])

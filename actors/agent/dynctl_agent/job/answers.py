@@ -1,5 +1,5 @@
-"""How long a start waits for an actor. What hangs there serves nothing yet, so it is ended,
-and the reconciler decides what comes next, as after any death."""
+"""How long a start waits for an actor. What hangs there before it has a process serves
+nothing yet, so it is ended, and the reconciler decides what comes next, as after any death."""
 
 from __future__ import annotations
 
@@ -19,9 +19,19 @@ from .units import ActorView
 MAKING = 90.0
 MAKING_WITH_ENV = 900.0
 LOOK = 1.0
+# What has a process is asked first whether it is there at all (seconds): it may serve, so it
+# is not ended for its silence, and nothing is asked of it that it would do later.
+PRESENT = 5.0
 # A call may take as long as a process takes to end. An actor that for so long (seconds) does
 # not even say what it is does not run.
 SILENCE = 30.0
+
+
+SILENT = "ActorSilent"
+
+
+class Silent(Exception):
+    """An actor answers nothing, and has a process that may serve: it is left alone."""
 
 
 async def made(live: LiveUnit, actor: ActorView, handle: Any) -> Described | Stale:
@@ -53,11 +63,38 @@ def idle(live: LiveUnit, actor: ActorView, since: float) -> float:
     return time.monotonic() - max(since, live.world.made.get(live.unit.where(actor), 0.0))
 
 
+async def present(live: LiveUnit, actor: ActorView) -> None:
+    """Until an actor has answered anything. Raises Silent, RayActorError."""
+    hello = actor.hello
+    if hello is None or hello.done():
+        hello = actor.hello = asyncio.ensure_future(live.call(actor, "describe"))
+        hello.add_done_callback(lambda call: _heard(live, call))
+    await asyncio.wait([hello], timeout=PRESENT)
+    if not hello.done():
+        raise _left_alone(actor, PRESENT)
+    hello.result()
+
+
+def _heard(live: LiveUnit, call: asyncio.Future[Answer]) -> None:
+    """An actor answers again, or is dead: nothing waits for its answer any more."""
+    _ = call.cancelled() or call.exception()  # which nobody else may be left to look at
+    if live.unit.reason == SILENT:
+        live.unit.reason = live.unit.message = ""
+        live.changed()
+
+
+def _left_alone(actor: ActorView, silence: float) -> Silent:
+    return Silent(
+        f"{actor.name} answered nothing for {silence:.0f} s; its process, pid {actor.snap['childPid']}, is left "
+        "alone: it may serve. What was asked for comes once it answers; suspend the model to end it"
+    )
+
+
 async def answered(
     live: LiveUnit, actor: ActorView, method: str, *args: Any, command: Origin | None = None
 ) -> Answer:
-    """LiveUnit.call, of an actor that is ended when it does not answer anything else either.
-    Raises RayActorError."""
+    """LiveUnit.call, of an actor that is ended when it does not answer anything else either,
+    unless it has a process. Raises Silent, RayActorError."""
     handle = actor.handle
     call = asyncio.ensure_future(live.call(actor, method, *args, command=command))
     try:
@@ -68,6 +105,8 @@ async def answered(
             try:
                 await live.call(actor, "describe", timeout=SILENCE)
             except asyncio.TimeoutError:
+                if actor.snap["childPid"]:
+                    raise _left_alone(actor, 2 * SILENCE) from None
                 await _end(live, actor, handle, f"its actor answered nothing for {2 * SILENCE:.0f} s")
     finally:
         call.cancel()

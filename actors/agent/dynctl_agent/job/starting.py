@@ -180,6 +180,10 @@ async def _drive(live: LiveUnit, command: Command, template: ActorTemplate) -> N
         await _ensure_actor(live, command, template)
         if goal is not None and actor.snap["attempt"] < goal["number"]:
             await _attempt(live, command, template)
+    except answers.Silent as err:
+        log("warn", "an actor is left alone", actor=actor.name, reason=str(err))
+        live.unit.reason, live.unit.message = answers.SILENT, str(err)
+        live.changed()
     except RayActorError as err:
         # Dead again: said in the unit, and the reconciler decides.
         log("warn", "an actor died during a start", actor=actor.name, error=str(err)[:500])
@@ -260,6 +264,8 @@ async def _create(live: LiveUnit, command: Command, template: ActorTemplate) -> 
 async def _attempt(live: LiveUnit, command: Command, template: ActorTemplate) -> None:
     world, unit = live.world, live.unit
     actor, goal = unit.actors[template["name"]], command.attempts[template["name"]]
+    if actor.snap["childPid"]:
+        await answers.present(live, actor)
     if not _ready_to_execute(live, template):
         await answers.answered(live, actor, "aim", command.template, command.attempts, command=command.origin)
         live.changed()

@@ -46,6 +46,7 @@ class ActorView:
         self.silent = False  # of our class, found, and has not said yet what it is
         self.described: Described | None = None  # what it said at last
         self.watch: Any = None
+        self.hello: Any = None  # the question whether it is there, until it has answered
 
     @property
     def live(self) -> bool:
