@@ -206,6 +206,9 @@ type Result struct {
 	Whole     map[GenerationKey]Whole
 	// Orphans are what is reported and waits for a person.
 	Orphans []Orphan
+	// Warm are the idle worker processes of Ray's that are to be kept, by node; nil: what is
+	// to be kept is not known, and empty: none.
+	Warm map[string]int
 	// NextCheck is when a decision falls due by time alone; zero: never.
 	NextCheck time.Time
 }

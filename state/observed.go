@@ -52,8 +52,11 @@ type Agent struct {
 	Programs *AgentPrograms `json:"programs,omitempty"`
 	// NodeHealth is how Ray finds out that a node is dead; nil: the agent cannot see it.
 	NodeHealth *NodeHealth `json:"nodeHealth,omitempty"`
-	NodeIP     string      `json:"nodeIp"`
-	PID        int         `json:"pid"`
+	// Warm is what it keeps ready for workers that are still to come; nil: it keeps nothing,
+	// and cannot.
+	Warm   *AgentWarm `json:"warm,omitempty"`
+	NodeIP string     `json:"nodeIp"`
+	PID    int        `json:"pid"`
 	// Job is the submission id of its Ray job; empty: it does not tell.
 	Job string `json:"job,omitempty"`
 	// At is the time of the heartbeat on the clock of the KV store, and Revision the number

@@ -64,6 +64,12 @@ var schemaFields = map[string]fieldSchema{
 	"spec.healing.backoff.jitter":     {text: "The fraction by which a delay may differ.", value: 0.2, extra: schemaNode{"minimum": 0, "maximum": 1}},
 	"spec.healing.backoff.resetAfter": {text: "How long a process must have been ready to forget earlier exits.", value: "10m"},
 
+	"spec.warmPool": {text: "What is kept ready for workers that are still to come."},
+	"spec.warmPool.processesPerNode": {
+		text:  "Idle worker processes of Ray's on each node, some 45 MB each: starts take a second less. The largest of several servers counts; not for a runtimeEnv.",
+		value: 0, extra: schemaNode{"minimum": 0, "maximum": MaxWarmProcesses},
+	},
+
 	"Model:spec":       {required: true},
 	"spec.model":       {text: "A hub id or a path, passed to the engine as it is written.", required: true, extra: schemaNode{"type": "string", "minLength": 1, "pattern": "^[^-]"}},
 	"spec.servedName":  {text: "The name that clients use; the model where none is given.", extra: schemaNode{"pattern": servedNamePattern}},

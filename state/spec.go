@@ -70,6 +70,7 @@ type ServerSpec struct {
 	RuntimeEnv      Args          `json:"runtimeEnv,omitempty"`
 	Placement       PlacementSpec `json:"placement,omitzero"`
 	Healing         HealingSpec   `json:"healing,omitzero"`
+	WarmPool        WarmPoolSpec  `json:"warmPool,omitzero"`
 }
 
 // EtcdSpec says which etcd Dynamo registers in. An empty Endpoint means one that
@@ -116,6 +117,13 @@ type PlacementSpec struct {
 	// WaitForNodes says whether a placement group that fits nowhere waits for
 	// nodes to come (Server only). Auto: it waits where Ray autoscales.
 	WaitForNodes Tristate `json:"waitForNodes,omitempty"`
+}
+
+// WarmPoolSpec says what is kept ready for workers that are still to come.
+type WarmPoolSpec struct {
+	// ProcessesPerNode is how many idle worker processes of Ray's are kept on each node that
+	// may carry the server's workers. 0: none. Where several servers say so the largest counts.
+	ProcessesPerNode int `json:"processesPerNode,omitempty"`
 }
 
 // HealingSpec says how exits are followed by a new execution.

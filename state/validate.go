@@ -44,6 +44,10 @@ const MaxReplicas = 10_000
 // many models fit an int.
 const maxResources = 1 << 16
 
+// MaxWarmProcesses bounds the worker processes that are kept ready on a node: each is there
+// for one worker that is still to come, and holds memory until then.
+const MaxWarmProcesses = 16
+
 // maxExecText is how many bytes Linux takes as one word of a command line, or as one
 // variable with its name, the NUL at the end left out (MAX_ARG_STRLEN).
 const maxExecText = 128<<10 - 1

@@ -42,6 +42,7 @@ func ValidateServerFor(tables engineflags.Set, s Server) []*Invalid {
 	f.runtimeEnv("spec.runtimeEnv", sp.RuntimeEnv, sp.RuntimeEnv, "the runtimeEnv")
 	f.tristate("spec.placement.waitForNodes", sp.Placement.WaitForNodes)
 	f.backoff(sp.Healing.Backoff)
+	f.within("spec.warmPool.processesPerNode", &sp.WarmPool.ProcessesPerNode, 0, MaxWarmProcesses)
 	return f
 }
 

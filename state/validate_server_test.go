@@ -48,6 +48,9 @@ func TestValidateServer(t *testing.T) {
 		{"max below initial", func(s *Server) { s.Spec.Healing.Backoff.Max = 1 }, ReasonNegativeCount, "spec.healing.backoff.max"},
 		{"shrinking backoff", func(s *Server) { s.Spec.Healing.Backoff.Multiplier = 0.5 }, ReasonNegativeCount, "spec.healing.backoff.multiplier"},
 		{"jitter above one", func(s *Server) { s.Spec.Healing.Backoff.Jitter = ptr(1.1) }, ReasonNegativeCount, "spec.healing.backoff.jitter"},
+		{"a warm pool", func(s *Server) { s.Spec.WarmPool.ProcessesPerNode = MaxWarmProcesses }, "", ""},
+		{"a warm pool without end", func(s *Server) { s.Spec.WarmPool.ProcessesPerNode = MaxWarmProcesses + 1 }, ReasonCountTooHigh, "spec.warmPool.processesPerNode"},
+		{"a negative warm pool", func(s *Server) { s.Spec.WarmPool.ProcessesPerNode = -1 }, ReasonNegativeCount, "spec.warmPool.processesPerNode"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

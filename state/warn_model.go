@@ -54,6 +54,9 @@ func WarnServerFor(tables engineflags.Set, s ServerSpec) []Warning {
 	if s.Router.Apply == ApplyModel && s.Router.Mode != RouterAuto {
 		w.add("spec.router.apply", "it says where an automatic mode goes, and %s goes to the frontend; remove it, or set spec.router.mode to auto", s.Router.Mode)
 	}
+	if s.WarmPool.ProcessesPerNode > 0 && len(s.RuntimeEnv) > 0 {
+		w.add("spec.warmPool.processesPerNode", "a worker with a runtimeEnv takes no process that is kept ready, and spec.runtimeEnv gives one to all; remove one of the two")
+	}
 	return w
 }
 

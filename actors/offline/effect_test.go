@@ -59,6 +59,7 @@ var values = map[string][]string{
 	"healing.backoff.multiplier":     {`3`},
 	"healing.backoff.jitter":         {`0`},
 	"healing.backoff.resetAfter":     {`"1m"`},
+	"warmPool.processesPerNode":      {`2`, `17`},
 	"prefill.placement.waitForNodes": {`true`},
 	"decode.placement.waitForNodes":  {`true`},
 }
@@ -75,7 +76,8 @@ var actsElsewhere = []string{
 	"placement.waitForNodes", // what a group does that has no room
 	"healing.backoff.initial", "healing.backoff.max", "healing.backoff.multiplier",
 	"healing.backoff.jitter", "healing.backoff.resetAfter", // when an exit is followed
-	"router.apply", // which command line carries an automatic routing, once there is one
+	"warmPool.processesPerNode", // what is there before anything is started
+	"router.apply",              // which command line carries an automatic routing, once there is one
 }
 
 // effectCase is a valid server with one valid model.

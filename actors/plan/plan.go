@@ -42,6 +42,7 @@ func (mem *Memory) Plan(in actors.Input) actors.Result {
 		r.planOrphans()
 		r.planRevokes()
 		r.planGates()
+		r.planWarm()
 	}
 	r.planStatuses()
 	r.remember()

@@ -37,6 +37,7 @@ var checkers = []struct {
 	{"leader", checkLeader},
 	{"agent", checkAgent},
 	{"ray", checkRay},
+	{"warm-pool", checkWarm},
 	{"round", checkRound},
 	{"plan", checkPlans},
 	{"lease", checkLease},

@@ -119,6 +119,7 @@ func (l *loop) act(term *kv.Term, in actors.Input, r actors.Result, kept map[sta
 	l.aim(in)
 	l.app.show(in, r)
 	l.report(ctx, c, r, kept)
+	l.warm(ctx, *term, in, r.Warm)
 }
 
 // ended notes that a round has ended, and says when the next one is due at the latest, if

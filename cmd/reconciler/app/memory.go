@@ -42,6 +42,7 @@ type memory struct {
 	touched map[gateTouch]time.Time // when a gate is to be put or renewed again
 	written map[string]state.Status // overlays the status view until the watch has caught up
 	writes  *writes                 // statuses that the store has not answered yet
+	warmed  time.Time               // when the agent was told last which worker processes to keep
 	refused retries                 // statuses that the store did not take
 	rewrite map[string]bool         // statuses that are in force and do not stand in the bucket
 

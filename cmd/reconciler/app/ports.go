@@ -35,6 +35,8 @@ type effects interface {
 	// keeps out no more. renew makes such a lease last; one that has ended is an error.
 	shut(ctx context.Context, server string, g registry.Gate) error
 	renew(ctx context.Context, server string, lease int64) error
+	// warm has the agent keep these worker processes ready, and no others.
+	warm(ctx context.Context, order state.WarmOrder) error
 }
 
 // adapters carry the effects out: on the stream, the buckets and the servers' etcds.

@@ -71,6 +71,8 @@ func (j *journal) renew(_ context.Context, server string, _ int64) error {
 	return j.note("renew " + server)
 }
 
+func (j *journal) warm(context.Context, state.WarmOrder) error { return j.note("warm") }
+
 // journalled is the loop of a leader whose effects are only noted.
 func journalled(t *testing.T) (*loop, kv.Term, *journal) {
 	t.Helper()

@@ -24,6 +24,7 @@ from .retry import persist
 from .roster import Roster
 from .standby import Standby
 from .survey import Survey
+from .warm import Pool
 from .world import World
 
 PATIENCE = 60.0  # seconds of tries of one call to NATS while the agent starts
@@ -54,7 +55,9 @@ class Agent:
         about.missed, about.stored = self._world.misses_programs, self._ray.has_package
         self._world.carried = about.carried
         await self._survey.begin(self._ray.node_id())
-        self._charge.more = lambda: {**self._world.facts.counts(), **about.value()}
+        pool = Pool(self._world, self._charge)
+        self._world.used = pool.used
+        self._charge.more = lambda: {**self._world.facts.counts(), **about.value(), "warm": pool.value()}
         self._world.in_charge, self._world.stale = self._charge.check, self._on_stale
         intake = self._intake = Intake(self._world, self._roster, self._rescan, self._charge)
         self._roster.accept = intake.accept
@@ -64,9 +67,10 @@ class Agent:
             beat = await self._take_charge()
             await logserve.serve(self._world)
             await access.serve(self._world)
+            await pool.serve()
             minder = Minder(self._world, self._roster, self._charge, self._nodes)
             work = [beat, self._nodes.run(), self._survey.run(), intake.run(), self._look_again()]
-            work += [self._after_reconnect(), self._refill(), minder.run()]
+            work += [self._after_reconnect(), self._refill(), minder.run(), pool.run()]
             ends: list[Any] = [*map(asyncio.ensure_future, work), self._charge.lost, self._failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in ends:

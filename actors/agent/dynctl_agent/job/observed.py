@@ -142,6 +142,17 @@ class Aside(TypedDict, total=False):
     nodeHealth: NodeHealth | None  # None: it cannot be seen
     factsSpooled: int
     factsDropped: int
+    warm: Warm
+
+
+class Warm(TypedDict):
+    """The worker processes that are kept ready: of which order, how many, and how many of
+    them are there."""
+
+    version: str
+    wanted: int
+    ready: int
+    trouble: NotRequired[str]
 
 
 class Protocol(TypedDict):

@@ -185,6 +185,14 @@ class Ray:
         """Worker processes of a node for actors that are about to come (raylet.prestart)."""
         await self.run(raylet.prestart, node, count, keep)
 
+    async def workers(self, node: str) -> list[raylet.Worker]:
+        """The worker processes of this job on a node (raylet.workers)."""
+        return await self.run(raylet.workers, node)
+
+    async def end(self, worker: raylet.Worker) -> bool:
+        """Ask a worker process that waits to end (raylet.end)."""
+        return await self.run(raylet.end, worker)
+
     # Tasks.
 
     async def look(self, node: str, cache_dir: str) -> Inventory:

@@ -41,9 +41,11 @@ async def start(live: LiveUnit, command: Command) -> None:
         actor.aimed = goal["number"] if goal else actor.aimed
     for template in command.template["actors"]:
         unit.actors[template["name"]].next_ports = template.get("ports") or []
+    pids = {a.pid for a in unit.actors.values()}
     for n in range(RETRIES):
         try:
             await _make_it_so(live, command)
+            live.world.used({a.node for a in unit.actors.values() if a.live and a.pid not in pids})
             if command.ahead:
                 live.world.spawn(warm.ahead(live))
             return

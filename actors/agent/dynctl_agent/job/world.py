@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from ..common.log import log
@@ -44,6 +44,8 @@ class World:
         self.changed = Signal()
         self.node_ips: dict[str, str] = {}
         self.access: dict[str, Access] = {}  # the credentials of services, by id
+        self.warm: dict[str, int] = {}  # worker processes that are kept, by node
+        self.used: Callable[[Iterable[str]], None] = lambda nodes: None  # actors were made on nodes
         self.made: dict[str, float] = {}  # when an actor came up last, by node (monotonic)
         self.incarnation = 0
         self.in_charge: Callable[[], Awaitable[None]]  # raises or ends the agent if it is not
