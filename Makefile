@@ -27,9 +27,16 @@ ROLLS ?= 20
 # Of failovers: how many of each kind; 50 take some four minutes.
 FAILOVERS ?= 50
 TRIO ?= 5m
-# Of bench-peer: how often each is measured, and one part alone (ray, fleet).
-PEER_RUNS ?= 5
-PART ?=
+# Of bench and bench-peer: how often each is measured; where that is recorded (empty:
+# docs/benchmarks.json, with the tables and pictures of docs; else the pages stay as they
+# are); ADD=1 adds the runs to those that are recorded. Of bench-peer: its parts, and
+# beside how many workers the agent is measured, at 100 MB each.
+BENCH_RUNS ?= 5
+BENCH_RECORD ?=
+ADD ?=
+PART ?= ray,kill,agent
+ACTORS ?= 40
+BENCH = $(GO) run ./integration/peer -runs $(BENCH_RUNS) $(if $(BENCH_RECORD),-record '$(BENCH_RECORD)') $(if $(ADD),-add)
 
 GO ?= go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -332,12 +339,12 @@ trio: need-go bin/etcd ## Kill, cut off and hang one of three NATS servers at ra
 	@DYNCTL_TEST_TRIO=$(TRIO) DYNCTL_TEST_SEED=$(SEED) $(GO) test -count=1 -timeout 2h -run TestAStoreOfThreeServers -v ./cmd/reconciler/
 
 .PHONY: bench
-bench: need-go bin/etcd ## Run the benchmarks
-	@$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: need-go bin/etcd ## Measure the reconciler on a simulated Ray and print all that is measured beside its goals (16 minutes): BENCH_RUNS=5 BENCH_RECORD=
+	@$(BENCH) -part fleet
 
 .PHONY: bench-peer
-bench-peer: build examples $(PEER_STAMP) ## Measure starts beside the floor and beside NeMo Curator, and draw it (20 minutes): PEER_RUNS=5 PART=
-	@$(GO) run ./integration/peer -runs $(PEER_RUNS) $(if $(PART),-part $(PART))
+bench-peer: build examples $(PEER_STAMP) ## The same on a real Ray, beside the floor and NeMo Curator (25 minutes): BENCH_RUNS=5 PART=ray,kill,agent ACTORS=40
+	@$(BENCH) -part '$(PART)' -actors $(ACTORS)
 
 .PHONY: bench-pictures
 bench-pictures: need-go ## Draw the pictures of docs/benchmarks.md from docs/benchmarks.json again

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"dynctl/actors"
@@ -64,12 +65,20 @@ func accepted(name string, memo func() *accept.Memo) measured {
 }
 
 // acceptedBeside accepts one model that is written anew, over and over, beside a fleet
-// that rests.
+// that rests. To have a large one accepted takes a minute, so each is made once for all
+// that is measured of it.
 func acceptedBeside() measured {
+	made := map[int]accept.Input{}
 	return measured{"accept/one-more", func(_ testing.TB, models int) func() {
-		w := acceptedFleet(models)
-		key := w.put(model("one-more", "  resources: {gpus: 1}\n"))
-		in := accept.Input{Synced: true, Entries: w.entries(), Statuses: w.statuses, Restated: map[state.Key]bool{}, Memo: &accept.Memo{}}
+		in, has := made[models]
+		key := state.ModelKey(state.DefaultServer, "one-more")
+		if !has {
+			w := acceptedFleet(models)
+			w.put(model("one-more", "  resources: {gpus: 1}\n"))
+			in = accept.Input{Synced: true, Entries: w.entries(), Statuses: w.statuses, Restated: map[state.Key]bool{}}
+			made[models] = in
+		}
+		in.Memo = &accept.Memo{}
 		at := slices.IndexFunc(in.Entries, func(e accept.Entry) bool { return e.Key == key })
 		return func() {
 			in.Entries = slices.Clone(in.Entries)
@@ -113,9 +122,12 @@ func everyMeasured() []measured {
 	)
 }
 
+// everyMeasuredOnce is that with what was made for it, over all counts of a benchmark.
+var everyMeasuredOnce = sync.OnceValue(everyMeasured)
+
 func BenchmarkPlanner(b *testing.B) {
 	for _, models := range []int{10, 100, 1000, 10000} {
-		for _, m := range everyMeasured() {
+		for _, m := range everyMeasuredOnce() {
 			if models > 1000 && !strings.HasPrefix(m.name, "accept/") {
 				continue // to have so many run takes minutes
 			}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -34,68 +33,21 @@ type bench struct {
 	peer   *curator
 	client http.Client
 	out    measured // of the run that is under way
-	keep   func(measured) error
+	keep   keeper
 }
 
-func newBench(ctx context.Context, cfg config, setup local.Config, stack *local.Stack) (b *bench, err error) {
-	b = &bench{cfg: cfg, setup: setup, stack: stack, client: http.Client{Timeout: 30 * time.Second}}
-	if b.log, err = os.Create(filepath.Join(setup.RunDir, "drivers.log")); err != nil {
-		return nil, err
-	}
-	if b.out, err = describe(setup); err != nil {
-		return nil, err
-	}
-	if err := stack.StartRay(ctx); err != nil {
-		return nil, err
-	}
-	begun := time.Now()
-	if _, err := stack.StartReconciler(); err != nil {
-		return nil, err
-	}
-	if err := stack.WaitReady(ctx, patience); err != nil {
-		return nil, err
-	}
-	b.out.add("reconciler", "ours", time.Since(begun))
-	if b.ours, err = newOurs(ctx, setup, stack); err != nil {
-		return nil, err
-	}
-	d, err := startDriver(setup, b.log, "floor.py", rayAddress(setup), setup.TempDir)
-	if err != nil {
-		return nil, fmt.Errorf("floor.py: %w", err)
-	}
-	b.floor = &floor{driver: d, setup: setup}
-	return b, b.floor.freshPorts()
-}
-
-func (b *bench) startPeer() error {
-	shim, err := filepath.Abs(filepath.Join("integration", "peer", "shim"))
+// starts measures what begins and ends on a real Ray, beside floor and peer.
+func starts(ctx context.Context, cfg config, keep keeper) error {
+	setup, err := stackConfig(cfg)
 	if err != nil {
 		return err
 	}
-	d, err := startDriver(b.setup, b.log, "curator.py")
-	if err != nil {
-		return fmt.Errorf("curator.py: %w", err)
-	}
-	b.peer = &curator{driver: d, shim: shim}
-	return nil
-}
-
-func (b *bench) close() {
-	b.floor.Close()
-	if b.peer != nil {
-		b.peer.Close()
-	}
-	b.ours.nc.Close()
-	_ = b.log.Close() // to read, not to judge by
-}
-
-func (b *bench) say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "bench-peer: "+format+"\n", args...)
+	return onCluster(ctx, cfg, setup, keep, func(b *bench) error { return b.all(ctx) })
 }
 
 // all measures everything so often, and hands over each thing that all contenders have done.
 func (b *bench) all(ctx context.Context) error {
-	if err := b.startPeer(); err != nil {
+	if err := b.startContenders(); err != nil {
 		return err
 	}
 	four := []model{aggregated("a"), aggregated("b"), aggregated("c"), aggregated("d")}
@@ -110,10 +62,7 @@ func (b *bench) all(ctx context.Context) error {
 			if err := step(run); err != nil {
 				return err
 			}
-			b.out.load()
-			done := b.out
-			b.out = done.empty()
-			if err := b.keep(done); err != nil {
+			if err := b.handOver(); err != nil {
 				return err
 			}
 		}

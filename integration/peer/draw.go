@@ -1,13 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,9 +20,10 @@ const (
 // style lets a picture be read on a light page and on a dark one.
 const style = `<style>text{font:12px sans-serif;fill:#24292f}.t{font-weight:600}.s{font-size:11px;fill:#57606a}` +
 	`.g{stroke:#d0d7de;stroke-width:1}.e{stroke:#24292f;stroke-width:1.5}.a{fill:#9fc5ef}.p{fill:#2f6fb5}` +
-	`.l0{stroke:#2f6fb5}.l1{stroke:#bc4c00}.l2{stroke:#8250df}.l3{stroke:#1a7f37}.l4{stroke:#bf3989}polyline{fill:none}line,polyline{stroke-width:2}` +
+	`.l0{stroke:#2f6fb5}.l1{stroke:#bc4c00}.l2{stroke:#8250df}.l3{stroke:#1a7f37}.l4{stroke:#bf3989}.l5{stroke:#7d6608}` +
+	`polyline{fill:none}line,polyline{stroke-width:2}.x{stroke:#cf222e}` +
 	`@media (prefers-color-scheme:dark){text{fill:#e6edf3}.s{fill:#9198a1}.g{stroke:#3d444d}.e{stroke:#e6edf3}.a{fill:#3b5f87}.p{fill:#79b0ee}` +
-	`.l0{stroke:#79b0ee}.l1{stroke:#f0883e}.l2{stroke:#b58cf5}.l3{stroke:#3fb950}.l4{stroke:#f778ba}}</style>` + "\n"
+	`.l0{stroke:#79b0ee}.l1{stroke:#f0883e}.l2{stroke:#b58cf5}.l3{stroke:#3fb950}.l4{stroke:#f778ba}.l5{stroke:#d4b106}.x{stroke:#ff7b72}}</style>` + "\n"
 
 // drawing is an SVG under way.
 type drawing struct{ strings.Builder }
@@ -66,6 +64,9 @@ func (r record) pictures() map[string]string {
 	}
 	if p, has := r.Parts[partFleet]; has {
 		out["fleet-cost.svg"] = p.drawFleet()
+	}
+	if p, has := r.Parts[partKill]; has {
+		out["gap-around-a-kill.svg"] = p.drawKills()
 	}
 	return out
 }
@@ -118,46 +119,3 @@ func (m measured) drawStart(what string) string {
 }
 
 func seconds(ms float64) string { return fmt.Sprintf("%.2f s", ms/1000) }
-
-// drawFleet shows each curve over the size of the fleet, both axes by tens.
-func (m measured) drawFleet() string {
-	const bottom, top, sizes, tens = 330.0, 40.0, 4, 7 // 1 to 10,000 models; 1 us to 10 s
-	d := &drawing{}
-	x := func(models float64) float64 { return left + math.Log10(models)/sizes*(right-left) }
-	y := func(ms float64) float64 { return bottom - (math.Log10(max(ms, 1e-3))+3)/tens*(bottom-top) }
-	d.text(10, 18, "t", "What one change costs beside a fleet, by its number of models (the least of all runs)")
-	for i := range sizes + 1 {
-		at := math.Pow10(i)
-		d.line("g", x(at), top, x(at), bottom)
-		label := strconv.Itoa(int(at))
-		d.text(x(at)-3*float64(len(label)), bottom+16, "s", label)
-	}
-	for i, label := range []string{"1 µs", "10 µs", "0.1 ms", "1 ms", "10 ms", "0.1 s", "1 s", "10 s"} {
-		at := y(math.Pow10(i - 3))
-		d.line("g", left, at, right, at)
-		d.text(40, at+4, "s", label)
-	}
-	under := bottom + 36
-	for i, c := range curves {
-		of := m.Figures[c.says]
-		var points []string
-		bySize := func(a, b string) int { return cmp.Compare(number(a), number(b)) }
-		for _, models := range slices.SortedFunc(maps.Keys(of), bySize) {
-			points = append(points, fmt.Sprintf("%.1f,%.1f", x(number(models)), y(least(of[models]))))
-		}
-		fmt.Fprintf(d, "<polyline class=\"l%d\" points=\"%s\"/>\n", i, strings.Join(points, " "))
-		d.line("l"+strconv.Itoa(i), left, under-4, left+24, under-4)
-		d.text(left+32, under, "", c.says)
-		under += lineSpace
-	}
-	return d.done(under)
-}
-
-// number is a figure's size of fleet; what is none does not get into a record.
-func number(text string) float64 {
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return 1
-	}
-	return n
-}

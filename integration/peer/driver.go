@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"strings"
 
 	"dynctl/deploy/local"
+	"dynctl/state"
 )
 
 // tinyModel is the tokenizer that the mocker serves.
@@ -108,9 +110,9 @@ func (f *floor) stop(context.Context) error {
 func render(ctx context.Context, setup local.Config, port int, models []model) (json.RawMessage, error) {
 	nodes, specs := filepath.Join(setup.RunDir, "nodes.json"), filepath.Join(setup.RunDir, "specs.yaml")
 	node := fmt.Sprintf(`[{"id": "a", "gpus": %d, "cpus": %d, "alive": true}]`, setup.GPUs, setup.CPUs)
-	documents := serverDocument("floor", port)
+	documents := serverDocument("floor", port, "")
 	for _, m := range models {
-		documents += "---\n" + m.document("floor")
+		documents += "---\n" + m.document("floor", "{gpus: 1}")
 	}
 	if err := errors.Join(os.WriteFile(nodes, []byte(node), 0o644), os.WriteFile(specs, []byte(documents), 0o644)); err != nil {
 		return nil, err
@@ -122,13 +124,15 @@ func render(ctx context.Context, setup local.Config, port int, models []model) (
 	return out, nil
 }
 
-func serverDocument(server string, port int) string {
-	return fmt.Sprintf("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: %s}\nspec: {frontend: {port: %d}}\n", server, port)
+// serverDocument declares a server; plane is that of its requests, empty: by default.
+func serverDocument(server string, port int, plane string) string {
+	return fmt.Sprintf("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: %s}\nspec: {frontend: {port: %d}, requestPlane: %s}\n",
+		server, port, cmp.Or(plane, state.PlaneNATS))
 }
 
-func (m model) document(server string, lines ...string) string {
+func (m model) document(server, resources string, lines ...string) string {
 	return fmt.Sprintf("apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: %s, server: %s}\nspec:\n  model: %s\n  servedName: %s\n"+
-		"  engine: mocker\n  mode: %s\n  resources: {gpus: 1}\n%s", m.Name, server, tinyModel, m.Name, m.Mode, strings.Join(lines, ""))
+		"  engine: mocker\n  mode: %s\n  resources: %s\n%s", m.Name, server, tinyModel, m.Name, m.Mode, resources, strings.Join(lines, ""))
 }
 
 // curator is the peer. It has no way to add a model but to stop and start all.

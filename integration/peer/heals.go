@@ -17,14 +17,7 @@ func (b *bench) heals(ctx context.Context, run int) error {
 		return err
 	}
 	m := aggregated("m")
-	if err := b.ours.start(ctx, ports[0], nil); err != nil {
-		return err
-	}
-	b.ours.models = append(b.ours.models, m)
-	if err := b.ours.put(ctx, m, "  replicas: 2\n"); err != nil {
-		return err
-	}
-	if err := b.ours.dynctl(ctx, "wait", "model/"+m.Name, "--for", "Ready", "--timeout", patience.String()); err != nil {
+	if err := b.ours.serve(ctx, ports[0], m, "  replicas: 2\n"); err != nil {
 		return err
 	}
 	time.Sleep(settle)
@@ -32,7 +25,7 @@ func (b *bench) heals(ctx context.Context, run int) error {
 		return err
 	}
 	time.Sleep(settle)
-	if err := b.killAgent(ctx); err != nil {
+	if err := b.killAgent(ctx, "agent"); err != nil {
 		return err
 	}
 	if err := b.ours.stop(ctx); err != nil {
@@ -97,7 +90,7 @@ func (b *bench) noteRoll(ctx context.Context, begun, over time.Time) error {
 }
 
 // killAgent kills the agent and waits for its successor at work.
-func (b *bench) killAgent(ctx context.Context) error {
+func (b *bench) killAgent(ctx context.Context, what string) error {
 	was, err := b.ours.agent(ctx)
 	if err != nil {
 		return err
@@ -113,8 +106,9 @@ func (b *bench) killAgent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.out.add("agent", "ours", time.Since(begun))
-	b.say("agent: %d ms", time.Since(begun).Milliseconds())
+	took := time.Since(begun)
+	b.out.add(what, "ours", took)
+	b.say("%s: %d ms", what, took.Milliseconds())
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -9,14 +8,15 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
-
-	"dynctl/deploy/local"
 )
 
 type config struct {
 	runs      int
-	part      string
+	actors    int
+	parts     string
 	bin, venv string
 	record    string
 	docs      string
@@ -26,114 +26,98 @@ type config struct {
 // Parts of the measurement.
 const (
 	partRay   = "ray"   // starts beside floor and peer, rolls, the end of the agent, on a real Ray
+	partKill  = "kill"  // requests around a worker's end, and an agent's end beside a standby, on a real Ray
+	partAgent = "agent" // what the agent costs at rest beside many real actors
 	partFleet = "fleet" // the reconciler alone, with fleets of several sizes on a simulated Ray
 )
+
+// keeper takes what one run has given.
+type keeper func(measured) error
+
+var parts = []struct {
+	name    string
+	measure func(context.Context, config, keeper) error
+}{{partRay, starts}, {partKill, kills}, {partAgent, atRest}, {partFleet, fleets}}
+
+// actorsMeasured fit a machine with 8 GB: each takes some 100 MB.
+const actorsMeasured = 40
 
 func main() {
 	var cfg config
 	flag.IntVar(&cfg.runs, "runs", 5, "how often each thing is measured")
-	flag.StringVar(&cfg.part, "part", "", partRay+" or "+partFleet+"; empty: one after the other")
+	flag.IntVar(&cfg.actors, "actors", actorsMeasured, "how many workers stand beside the agent at rest, at 100 MB each; a fourth of them first")
+	flag.StringVar(&cfg.parts, "part", strings.Join([]string{partRay, partKill, partAgent, partFleet}, ","), "what is measured, one after the other")
 	flag.StringVar(&cfg.bin, "bin", "bin", "directory of reconciler, dynctl, local, etcd and nats-server")
 	flag.StringVar(&cfg.venv, "venv", ".venv-peer", "virtual environment with Ray, Dynamo and the peer")
-	flag.StringVar(&cfg.docs, "docs", "docs", "directory of benchmarks.md, whose table is written, and of img/, where pictures go")
-	flag.StringVar(&cfg.record, "record", "docs/benchmarks.json", "what was measured")
+	flag.StringVar(&cfg.docs, "docs", "docs", "directory of benchmarks.json, of benchmarks.md with the tables, and of img/ with the pictures")
+	flag.StringVar(&cfg.record, "record", "", "where what was measured is kept; empty: benchmarks.json in -docs. With another one the pages stay as they are")
 	flag.BoolVar(&cfg.add, "add", false, "keep what is recorded of a part, and add the runs to it")
-	flag.BoolVar(&cfg.draw, "draw", false, "measure nothing; write the table and draw the pictures of the record again")
+	flag.BoolVar(&cfg.draw, "draw", false, "measure nothing; write the tables and draw the pictures of the record again")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, cfg)
 	stop()
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "bench-peer: %v\n", err)
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
 }
 
 func run(ctx context.Context, cfg config) error {
-	if cfg.runs < 1 {
-		return fmt.Errorf("-runs %d: want at least one", cfg.runs)
+	if cfg.runs < 1 || cfg.actors < 4 {
+		return fmt.Errorf("-runs %d -actors %d: want at least one run, and four workers", cfg.runs, cfg.actors)
 	}
-	r, err := readRecord(cfg.record)
+	shown := filepath.Join(cfg.docs, "benchmarks.json")
+	if cfg.record == "" {
+		cfg.record = shown
+	}
+	r, err := readRecord(cfg.record, shown)
 	if err != nil {
 		return err
 	}
-	for _, part := range []string{partRay, partFleet} {
-		if cfg.draw || cfg.part != "" && cfg.part != part {
+	if !cfg.draw {
+		err = measureParts(ctx, cfg, r)
+	}
+	fmt.Print(r.reach())
+	if filepath.Clean(cfg.record) != filepath.Clean(shown) {
+		fmt.Fprintf(os.Stderr, "bench: recorded in %s; %s stays as it is\n", cfg.record, cfg.docs)
+		return err
+	}
+	return errors.Join(err, r.drawAll(filepath.Join(cfg.docs, "img")), r.intoPage(filepath.Join(cfg.docs, "benchmarks.md")))
+}
+
+// measureParts measures what is asked for. A part that fails leaves what it has measured,
+// and the next ones are measured all the same.
+func measureParts(ctx context.Context, cfg config, r record) error {
+	wanted := strings.Split(cfg.parts, ",")
+	var errs []error
+	for _, p := range parts {
+		i := slices.Index(wanted, p.name)
+		if i < 0 || ctx.Err() != nil {
 			continue
 		}
-		if !cfg.add {
-			delete(r.Parts, part)
-		}
-		// What was measured is kept as soon as it is: an interrupt loses no more than one start of each.
-		err := measure(ctx, cfg, part, func(m measured) error {
-			all, err := r.Parts[part].with(m)
+		wanted = slices.Delete(wanted, i, i+1)
+		// What was measured is kept as soon as it is: an interrupt loses no more than one
+		// thing, and what was recorded before is there until the first is measured.
+		fresh := !cfg.add
+		err := p.measure(ctx, cfg, func(m measured) error {
+			if fresh {
+				delete(r.Parts, p.name)
+				fresh = false
+			}
+			all, err := r.Parts[p.name].with(m)
 			if err != nil {
 				return err
 			}
-			r.Parts[part] = all
+			r.Parts[p.name] = all
 			return r.write(cfg.record)
 		})
 		if err != nil {
-			return err
+			errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
 		}
 	}
-	fmt.Print(r.table())
-	return errors.Join(r.drawAll(filepath.Join(cfg.docs, "img")), r.intoPage(filepath.Join(cfg.docs, "benchmarks.md")))
-}
-
-// measure makes a cluster for one part, and hands each run over. The guard ends it
-// whatever happens here.
-func measure(ctx context.Context, cfg config, part string, keep func(measured) error) (err error) {
-	if part == partFleet {
-		return fleets(ctx, cfg, keep)
+	if len(wanted) > 0 && ctx.Err() == nil {
+		errs = append(errs, fmt.Errorf("-part %s: no such part", strings.Join(wanted, ",")))
 	}
-	setup, err := stackConfig(cfg)
-	if err != nil {
-		return err
-	}
-	// The reconciler leaves its context here, and not in the home of whoever runs this; the
-	// peer takes etcd and nats-server from PATH. Ray's workers run at nice 15 by default, and
-	// beside other work on the machine that would be most of what is measured.
-	err = errors.Join(os.Setenv("XDG_CONFIG_HOME", filepath.Join(setup.RunDir, "config")), os.Setenv("RAY_worker_niceness", "0"),
-		os.Setenv("PATH", setup.Bin+string(os.PathListSeparator)+os.Getenv("PATH")))
-	if err != nil {
-		return err
-	}
-	stack, err := local.New(setup)
-	if err != nil {
-		return err
-	}
-	guard, err := local.StartGuard(setup)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "bench-peer: logs are kept in", setup.RunDir)
-		}
-		if err = errors.Join(err, guard.Close()); err == nil {
-			err = os.RemoveAll(setup.RunDir)
-		}
-	}()
-	b, err := newBench(ctx, cfg, setup, stack)
-	if err != nil {
-		return err
-	}
-	defer b.close()
-	b.keep = keep
-	return b.all(ctx)
-}
-
-func stackConfig(cfg config) (local.Config, error) {
-	bin, err := filepath.Abs(cfg.bin)
-	if err != nil {
-		return local.Config{}, err
-	}
-	venv, err := filepath.Abs(cmp.Or(cfg.venv, ".venv-peer"))
-	if err != nil {
-		return local.Config{}, err
-	}
-	setup, err := local.Throwaway("peer")
-	setup.Bin, setup.Venv, setup.Nodes, setup.GPUs, setup.CPUs = bin, venv, 1, 8, 16
-	return setup, err
+	return errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +29,8 @@ type ours struct {
 	js       jetstream.JetStream
 	specs    jetstream.KeyValue
 	observed jetstream.KeyValue
-	served   int // servers so far
+	served   int    // servers so far
+	plane    string // of the requests of the next one; empty: as it is by default
 	models   []model
 }
 
@@ -55,7 +58,7 @@ func (o *ours) server() string { return fmt.Sprintf("ours-%d", o.served) }
 func (o *ours) start(ctx context.Context, port int, models []model) error {
 	if len(o.models) == 0 {
 		o.served++
-		if _, err := o.specs.Put(ctx, "server."+o.server(), []byte(serverDocument(o.server(), port))); err != nil {
+		if _, err := o.specs.Put(ctx, "server."+o.server(), []byte(serverDocument(o.server(), port, o.plane))); err != nil {
 			return err
 		}
 	}
@@ -69,7 +72,11 @@ func (o *ours) start(ctx context.Context, port int, models []model) error {
 }
 
 func (o *ours) put(ctx context.Context, m model, lines ...string) error {
-	_, err := o.specs.Put(ctx, "model."+o.server()+"."+m.Name, []byte(m.document(o.server(), lines...)))
+	return o.putWith(ctx, m, "{gpus: 1}", lines...)
+}
+
+func (o *ours) putWith(ctx context.Context, m model, resources string, lines ...string) error {
+	_, err := o.specs.Put(ctx, "model."+o.server()+"."+m.Name, []byte(m.document(o.server(), resources, lines...)))
 	return err
 }
 
@@ -83,15 +90,8 @@ func (o *ours) stop(ctx context.Context) error {
 		return err
 	}
 	return poll(ctx, time.Minute, "no unit of "+o.server(), func() (bool, error) {
-		keys, err := o.observed.ListKeysFiltered(ctx, "unit."+o.server()+".>")
-		if err != nil {
-			return false, err
-		}
-		left := 0
-		for range keys.Keys() {
-			left++
-		}
-		return left == 0, nil
+		left, err := o.units(ctx)
+		return len(left) == 0, err
 	})
 }
 
@@ -113,6 +113,30 @@ func (o *ours) agent(ctx context.Context) (a state.Agent, err error) {
 	}
 	err = json.Unmarshal(e.Value(), &a)
 	return a, err
+}
+
+// units are what the agent reports of the server, in the order of their names.
+func (o *ours) units(ctx context.Context) (out []state.Unit, err error) {
+	keys, err := o.observed.ListKeysFiltered(ctx, "unit."+o.server()+".>")
+	if err != nil {
+		return nil, err
+	}
+	for key := range keys.Keys() {
+		e, err := o.observed.Get(ctx, key)
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			continue // it has gone meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		var u state.Unit
+		if err := json.Unmarshal(e.Value(), &u); err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		out = append(out, u)
+	}
+	slices.SortFunc(out, func(x, y state.Unit) int { return cmp.Compare(x.Unit, y.Unit) })
+	return out, nil
 }
 
 // event waits for the first event of a kind that was stored after a moment, and says when.

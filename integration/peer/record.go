@@ -14,8 +14,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"dynctl/deploy/local"
 )
 
 // record is the file of what was measured.
@@ -25,15 +23,19 @@ type record struct {
 
 // measured is what one part gave, all of it on one cluster, in turn.
 type measured struct {
-	At       string            `json:"at"`
+	At string `json:"at"`
+	// Commit is that of what was measured, where git tells it.
+	Commit   string            `json:"commit,omitempty"`
 	Machine  string            `json:"machine"`
 	Versions map[string]string `json:"versions"`
 	// Loads are the machine's load averages of one minute after each run.
 	Loads []float64 `json:"loads"`
-	// Figures are in ms, run by run: by what was measured, then by whom
-	// (of a fleet: by its number of models).
+	// Figures are in ms unless their name ends with another unit, run by run: by what was
+	// measured, then by whom (of a fleet: by its number of models; beside the agent: by the
+	// number of actors).
 	Figures   map[string]map[string][]float64 `json:"figures"`
 	Timelines []timeline                      `json:"timelines,omitempty"`
+	Kills     []kill                          `json:"kills,omitempty"`
 }
 
 // timeline is how one start went; all times are in ms from its beginning.
@@ -62,12 +64,16 @@ type happening struct {
 
 // empty is a run of the same cluster of which nothing is measured yet.
 func (m measured) empty() measured {
-	return measured{At: m.At, Machine: m.Machine, Versions: m.Versions, Figures: map[string]map[string][]float64{}}
+	return measured{At: m.At, Commit: m.Commit, Machine: m.Machine, Versions: m.Versions, Figures: map[string]map[string][]float64{}}
 }
 
-func readRecord(path string) (r record, err error) {
+// readRecord reads a record, or where there is none the one that is shown in its place.
+func readRecord(path, shown string) (r record, err error) {
 	r.Parts = map[string]measured{}
 	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = os.ReadFile(shown)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
@@ -99,6 +105,9 @@ func (m measured) with(run measured) (measured, error) {
 	if m.Machine != run.Machine || !maps.Equal(m.Versions, run.Versions) {
 		return m, fmt.Errorf("%s with %v is recorded, and this is %s with %v: measure it anew, without -add", m.Machine, m.Versions, run.Machine, run.Versions)
 	}
+	if run.Commit != "" && !strings.Contains(m.Commit, run.Commit) {
+		m.Commit += ", " + run.Commit
+	}
 	for what, by := range run.Figures {
 		for who, of := range by {
 			for _, ms := range of {
@@ -106,7 +115,7 @@ func (m measured) with(run measured) (measured, error) {
 			}
 		}
 	}
-	m.Loads, m.Timelines = append(m.Loads, run.Loads...), append(m.Timelines, run.Timelines...)
+	m.Loads, m.Timelines, m.Kills = append(m.Loads, run.Loads...), append(m.Timelines, run.Timelines...), append(m.Kills, run.Kills...)
 	return m, nil
 }
 
@@ -131,9 +140,15 @@ func (m *measured) load() {
 	}
 }
 
-// describe says where and with what it is measured.
-func describe(setup local.Config) (measured, error) {
+// describe says where and of what it is measured.
+func describe() (measured, error) {
 	m := measured{At: time.Now().UTC().Format(time.RFC3339), Figures: map[string]map[string][]float64{}, Versions: map[string]string{"go": runtime.Version()}}
+	if out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output(); err == nil {
+		m.Commit = strings.TrimSpace(string(out))
+		if exec.Command("git", "diff", "--quiet", "HEAD", "--", ":!docs").Run() != nil { // the pages are written meanwhile
+			m.Commit += " and changes"
+		}
+	}
 	cpu, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return m, err
@@ -143,15 +158,20 @@ func describe(setup local.Config) (measured, error) {
 			m.Machine = fmt.Sprintf("%d cores of %s", runtime.NumCPU(), strings.TrimSpace(value))
 		}
 	}
-	script := "import importlib.metadata as m, json, platform\n" +
-		"print(json.dumps({'python': platform.python_version()} | {p: m.version(p) for p in ('ray', 'ai-dynamo', 'nemo-curator')}))"
-	out, err := exec.Command(filepath.Join(setup.Venv, "bin", "python"), "-c", script).Output()
-	if err != nil {
-		return m, fmt.Errorf("%s: %w; run `make bench-peer`, which makes it", setup.Venv, err)
-	}
-	err = json.Unmarshal(out, &m.Versions)
 	m.load()
-	return m, err
+	return m, nil
+}
+
+// describePython adds what runs on Ray.
+func (m *measured) describePython(venv string) error {
+	script := "import importlib.metadata as m, json, platform\n" +
+		"has = {d.metadata['Name']: d.version for d in m.distributions()}\n" +
+		"print(json.dumps({'python': platform.python_version()} | {p: has[p] for p in ('ray', 'ai-dynamo', 'nemo-curator') if p in has}))"
+	out, err := exec.Command(filepath.Join(venv, "bin", "python"), "-c", script).Output()
+	if err != nil {
+		return fmt.Errorf("%s: %w; run `make bench-peer`, which makes it", venv, err)
+	}
+	return json.Unmarshal(out, &m.Versions)
 }
 
 // median and spread of figures; nothing of none.

@@ -3,12 +3,20 @@ package main
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 )
 
-// The table's place in docs/benchmarks.md.
-const tableBegins, tableEnds = "<!-- Written by make bench-peer. -->\n", "<!-- To here. -->\n"
+// place is where a page has a table, between two lines.
+type place struct{ begins, ends string }
+
+func placeOf(what string) place {
+	return place{"<!-- " + what + ": written by make bench and make bench-peer. -->\n", "<!-- To here. -->\n"}
+}
+
+// tables are what docs/benchmarks.md shows, by their place.
+func (r record) tables() map[place]string {
+	return map[place]string{placeOf("What is reached"): r.reach(), placeOf("Floor and peer"): r.table()}
+}
 
 // row is a line of the table: what was measured, and by what name in the record.
 type row struct{ figure, says string }
@@ -25,7 +33,7 @@ var rows = []row{
 	{"actor-idle", "Ray: an actor in an idle worker process"},
 }
 
-// table is what docs/benchmarks.md shows.
+// table is of starts beside floor and peer.
 func (r record) table() string {
 	var out strings.Builder
 	p, has := r.Parts[partRay]
@@ -40,25 +48,22 @@ func (r record) table() string {
 			continue // not measured yet
 		}
 		fmt.Fprintf(&out, "| %s | %d | %s | %s | %s | %s | %s |\n", row.says, max(len(f["ours"]), len(f["floor"])),
-			spread(f["floor"]), spread(f["ours"]), spread(f["peer"]), ratio(f["ours"], f["floor"]), ratio(f["ours"], f["peer"]))
+			inSeconds.spread(f["floor"]), inSeconds.spread(f["ours"]), inSeconds.spread(f["peer"]), ratio(f["ours"], f["floor"]), ratio(f["ours"], f["peer"]))
 	}
 	return out.String()
 }
 
 func (m measured) where() string {
-	return fmt.Sprintf("%s, Ray %s, Dynamo %s, nemo-curator %s, Python %s, %s; %s; load %.0f to %.0f.", m.Machine, m.Versions["ray"],
-		m.Versions["ai-dynamo"], m.Versions["nemo-curator"], m.Versions["python"], m.Versions["go"], m.At, least(m.Loads), most(m.Loads))
-}
-
-// spread is the median of figures with the least and the most of them.
-func spread(ms []float64) string {
-	if len(ms) == 0 {
-		return ""
+	with := []string{m.Machine}
+	for _, x := range []struct{ says, name string }{{"Ray ", "ray"}, {"Dynamo ", "ai-dynamo"}, {"nemo-curator ", "nemo-curator"}, {"Python ", "python"}, {"", "go"}} {
+		if version := m.Versions[x.name]; version != "" {
+			with = append(with, x.says+version)
+		}
 	}
-	if len(ms) == 1 {
-		return fmt.Sprintf("%.2f s", ms[0]/1000)
+	if m.Commit != "" {
+		with = append(with, "commit "+m.Commit)
 	}
-	return fmt.Sprintf("%.2f s (%.2f to %.2f)", median(ms)/1000, least(ms)/1000, most(ms)/1000)
+	return fmt.Sprintf("%s; %s; load %.1f to %.1f.", strings.Join(with, ", "), m.At, least(m.Loads), most(m.Loads))
 }
 
 // ratio is that of the medians.
@@ -69,30 +74,20 @@ func ratio(of, to []float64) string {
 	return fmt.Sprintf("%.2f", median(of)/median(to))
 }
 
-func least(of []float64) float64 {
-	if len(of) == 0 {
-		return 0
-	}
-	return slices.Min(of)
-}
-
-func most(of []float64) float64 {
-	if len(of) == 0 {
-		return 0
-	}
-	return slices.Max(of)
-}
-
-// intoPage writes the table where the page has it.
+// intoPage writes the tables where the page has them.
 func (r record) intoPage(path string) error {
 	page, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	before, rest, begins := strings.Cut(string(page), tableBegins)
-	_, after, ends := strings.Cut(rest, tableEnds)
-	if !begins || !ends {
-		return fmt.Errorf("%s: no lines %q and %q: put them where the table is to be", path, tableBegins, tableEnds)
+	text := string(page)
+	for at, table := range r.tables() {
+		before, rest, begins := strings.Cut(text, at.begins)
+		_, after, ends := strings.Cut(rest, at.ends)
+		if !begins || !ends {
+			return fmt.Errorf("%s: no lines %q and %q: put them where the table is to be", path, at.begins, at.ends)
+		}
+		text = before + at.begins + table + "\n" + at.ends + after
 	}
-	return os.WriteFile(path, []byte(before+tableBegins+r.table()+"\n"+tableEnds+after), 0o644)
+	return os.WriteFile(path, []byte(text), 0o644)
 }

@@ -2,8 +2,6 @@ package app
 
 import (
 	"fmt"
-	"io"
-	"log/slog"
 	"runtime"
 	"strings"
 	"sync"
@@ -12,15 +10,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-
-	"dynctl/actors/plan"
-	"dynctl/state/kv/natsd"
 )
 
 // BenchmarkLarge measures what a large fleet costs as a whole: that many new specs at once
 // until all are started and until all are ready; one plan of all without any memory of
-// those before; what the process holds in memory; and a reconciler that starts beside
-// all of them running, which sends no command. The simulation runs in the same process.
+// those before; some changes beside it; what the process holds in memory, and what of it is
+// the reconciler's; and a reconciler that starts beside all of them running, which sends no
+// command. The simulation runs in the same process.
 func BenchmarkLarge(b *testing.B) {
 	for _, models := range []int{250, 1000, 4000, 10000} {
 		b.Run(fmt.Sprintf("models=%d", models), func(b *testing.B) {
@@ -31,38 +27,25 @@ func BenchmarkLarge(b *testing.B) {
 	}
 }
 
-func measureLarge(b *testing.B, models int) {
-	server, err := natsd.Start(natsd.Options{Host: "127.0.0.1", Port: -1, StoreDir: b.TempDir(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = server.Shutdown(b.Context()) })
-	r := newRigOn(b, models/8+8, server.URL())
-	began, cpu := time.Now(), r.cpu()
-	r.declareAtOnce(models)
-	put := time.Since(began)
-	started := r.poll("all are started", func() bool { return len(r.first) > models }) // and the infra unit
-	startedCPU := r.cpu() - cpu
-	ready := r.poll("all are ready", func() bool { return count(r.ready, "model.") == models })
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(put.Seconds(), "put-all-s")
-	b.ReportMetric(started.Sub(began).Seconds(), "all-started-s")
-	b.ReportMetric(startedCPU.Seconds(), "all-started-cpu-s")
-	b.ReportMetric(ready.Sub(began).Seconds(), "all-ready-s")
-	<-time.After(5 * time.Second)
-	idle := r.spend(func() { <-time.After(5 * time.Second) })
-	b.ReportMetric(idle.cpu.Seconds()/idle.wall.Seconds()*100, "idle-cpu-%")
+// changesBesideMany are fewer: they are for the median.
+const changesBesideMany = 20
 
-	best := time.Hour
-	for range 5 {
-		cpu := r.cpu()
-		plan.Plan(r.app.snapshot.Load().input)
-		best = min(best, r.cpu()-cpu)
-	}
-	b.ReportMetric(float64(best.Microseconds())/1000, "plan-cpu-ms")
+func measureLarge(b *testing.B, models int) {
+	b.ReportMetric(0, "ns/op")
+	r := newRigOn(b, nodesFor(models+changesBesideMany), startStore(b))
+	r.measureAtOnce(b, models)
+	<-time.After(rests)
+	r.measureIdle(b)
+	r.measurePlan(b)
+	r.measurePutsAndExits(b, models, changesBesideMany)
 	b.ReportMetric(float64(heap())/(1<<20), "heap-MB") // the simulation and the store included
 	r.stop()
+	alone := r.rest()
+	b.ReportMetric(alone.cpu.Seconds()/alone.wall.Seconds()*100, "floor-idle-cpu-%") // simulation and store
+	r.app = nil
+	without := heap()
 	measureColdStart(b, r)
+	b.ReportMetric(float64(heap()-without)/(1<<20), "own-heap-MB")
 }
 
 // measureColdStart starts a reconciler beside all that runs.
@@ -100,12 +83,17 @@ func heap() int64 {
 
 // declareAtOnce puts models from several clients.
 func (r *rig) declareAtOnce(models int) {
+	together(models, func(i int) { r.declareOne(modelName(i)) })
+}
+
+// together does so many things, 32 of them at a time.
+func together(many int, do func(i int)) {
 	var wg sync.WaitGroup
 	var next atomic.Int64
 	for range 32 {
 		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < models; i = int(next.Add(1)) - 1 {
-				r.declareOne(modelName(i))
+			for i := int(next.Add(1)) - 1; i < many; i = int(next.Add(1)) - 1 {
+				do(i)
 			}
 		})
 	}

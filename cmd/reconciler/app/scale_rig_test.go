@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -45,8 +46,9 @@ type rig struct {
 	starts map[string]time.Time // the last
 	ready  map[string]bool      // by key
 	units  map[string]state.Unit
-	gone   int           // statuses that were removed
-	change chan struct{} // closed with each change
+	worker map[string]state.Unit // by model, what was reported last
+	gone   int                   // statuses that were removed
+	change chan struct{}         // closed with each change
 }
 
 const rigPatience = 2 * time.Minute
@@ -56,7 +58,7 @@ func newRig(tb testing.TB, nodes int) *rig { return newRigOn(tb, nodes, "") }
 // newRigOn is a rig on a NATS that outlives the reconciler; empty: on its own.
 func newRigOn(tb testing.TB, nodes int, natsURL string) *rig {
 	tb.Helper()
-	r := &rig{tb: tb, natsURL: natsURL, first: map[string]time.Time{}, starts: map[string]time.Time{}, ready: map[string]bool{}, units: map[string]state.Unit{}, change: make(chan struct{})}
+	r := &rig{tb: tb, natsURL: natsURL, first: map[string]time.Time{}, starts: map[string]time.Time{}, ready: map[string]bool{}, units: map[string]state.Unit{}, worker: map[string]state.Unit{}, change: make(chan struct{})}
 	var err error
 	if r.etcd, err = simray.StartEtcd(tb.Context(), "../../../bin/etcd", tb.TempDir()); err != nil {
 		tb.Fatal(err)
@@ -117,18 +119,27 @@ func (r *rig) start(rayAddress string) context.Context {
 // connect is a connection of its own, as that of any other program.
 func (r *rig) connect() jetstream.JetStream {
 	r.tb.Helper()
-	url := r.natsURL
-	if url == "" {
-		url = r.app.natsURL()
+	return connectTo(r.tb, r.url())
+}
+
+// url is that of its NATS.
+func (r *rig) url() string {
+	if r.natsURL != "" {
+		return r.natsURL
 	}
+	return r.app.natsURL()
+}
+
+func connectTo(tb testing.TB, url string) jetstream.JetStream {
+	tb.Helper()
 	nc, err := nats.Connect(url)
 	if err != nil {
-		r.tb.Fatal(err)
+		tb.Fatal(err)
 	}
-	r.tb.Cleanup(nc.Close)
+	tb.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
-		r.tb.Fatal(err)
+		tb.Fatal(err)
 	}
 	return js
 }
@@ -152,7 +163,12 @@ func (r *rig) follow() {
 		if len(m.Data) > 0 && json.Unmarshal(m.Data, &u) != nil {
 			return
 		}
-		r.note(func() { r.units[unit] = u })
+		r.note(func() {
+			r.units[unit] = u
+			if u.Model != "" {
+				r.worker[u.Model] = u
+			}
+		})
 	})
 	client := kv.New(r.connect())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -241,8 +257,44 @@ func (r *rig) declare(models int) map[string]time.Time {
 // declareOne puts one model.
 func (r *rig) declareOne(name string) {
 	r.tb.Helper()
-	r.put("model.default."+name, "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: "+name+"}\nspec:\n  model: acme/"+name+
-		"\n  servedName: "+name+"\n  engine: mocker\n  engineArgs: {max-model-len: 4096, block-size: 16}\n  resources: {gpus: 1}\n")
+	r.put(modelKey(name), modelDocument(name))
+}
+
+func modelKey(name string) string { return "model.default." + name }
+
+func modelDocument(name string) string {
+	return "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: " + name + "}\nspec:\n  model: acme/" + name +
+		"\n  servedName: " + name + "\n  engine: mocker\n  engineArgs: {max-model-len: 4096, block-size: 16}\n  resources: {gpus: 1}\n"
+}
+
+// nodesFor is how many nodes hold so many models.
+func nodesFor(models int) int { return models/8 + 8 }
+
+// oneReady waits until a model is ready.
+func (r *rig) oneReady(name string) {
+	r.tb.Helper()
+	r.until(name+" is ready", func() bool { return r.ready[modelKey(name)] })
+}
+
+// removeOne deletes a model, and waits until its worker and its status are gone.
+func (r *rig) removeOne(name string) {
+	r.tb.Helper()
+	unit, gone := r.runs(name).Unit, 0
+	r.until("", func() bool { gone = r.gone; return true })
+	if _, err := r.client.DeleteSpec(r.tb.Context(), state.ModelKey(state.DefaultServer, name), kv.DeleteOptions{}); err != nil {
+		r.tb.Fatal(err)
+	}
+	r.until(name+" is gone", func() bool { return r.gone > gone && r.units[unit].State == "" })
+}
+
+// runs waits until the worker of a model runs, and returns it.
+func (r *rig) runs(name string) (u state.Unit) {
+	r.tb.Helper()
+	r.until("a worker of "+name+" runs", func() bool {
+		u = r.worker[name]
+		return u.State == state.UnitRunning
+	})
+	return u
 }
 
 func (r *rig) allReady(models int) time.Time {
@@ -299,11 +351,12 @@ func (r *rig) restarted(unit string, after time.Time) time.Time {
 	return last
 }
 
-// percentile of durations: 0.5, 0.99.
+// percentile of durations (0.5, 0.99): the least of which so large a part is not longer.
+// Of fewer than 100 the 0.99 is the longest.
 func percentile(all []time.Duration, p float64) time.Duration {
 	if len(all) == 0 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(all))
-	return sorted[min(int(p*float64(len(sorted))), len(sorted)-1)]
+	return sorted[max(int(math.Ceil(p*float64(len(sorted)))), 1)-1]
 }
