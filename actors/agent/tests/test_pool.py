@@ -159,6 +159,15 @@ class Pools(PoolCase):
         self.assertEqual(self.processes.looks, looks, "nothing is looked at any more")
         self.assertEqual(len(self.processes.asked), 2)
 
+    async def test_one_that_was_ended_is_not_waited_for(self):
+        with mock.patch.object(warm, "COMING", 60.0), mock.patch.object(warm, "EVERY", 60.0):
+            await self.order({HEAD: 2}, "v1")
+            await self.until(lambda: self.beat()["ready"] == 2)
+            await self.order({HEAD: 1}, "v2")
+            await self.until(lambda: len(self.processes.fresh()) == 1)
+            await self.running(worker("s", GENERATION, 0, ["x"]))
+            await self.until(lambda: self.processes.fresh(), 5)
+
     async def test_none_is_ended_while_something_starts(self):
         await self.order({HEAD: 1}, "v1")
         await self.until(lambda: self.processes.fresh())

@@ -68,6 +68,13 @@ class _Node:
         self.asked = 0  # processes, at the last time that any were asked for
         self.asked_at = -COMING
         self.known: set[int] = set()  # pids of all that were there then
+        self.came: set[int] = set()  # and of those that were seen since, whatever became of them
+
+    def coming(self) -> int:
+        """How many of those that were asked for are still to come."""
+        if time.monotonic() - self.asked_at > COMING:
+            return 0
+        return max(0, self.asked - len(self.came))
 
 
 class Pool:
@@ -175,24 +182,20 @@ class Pool:
         found = await ray.workers(name)
         fresh = [w for w in found if w.fresh]
         node.ready = len(fresh)
+        node.came |= {w.pid for w in found} - node.known
         if node.surplus:
             await self._release(name, node, fresh)
             return
-        coming = self._coming(node, found)
+        coming = node.coming()
         missing = node.wanted - len(fresh) - coming
         if missing > 0:
             await ray.prestart(name, missing, KEEP)
-            node.asked, node.asked_at, node.known = missing + coming, time.monotonic(), {w.pid for w in found}
+            node.asked, node.asked_at = missing + coming, time.monotonic()
+            node.known, node.came = {w.pid for w in found}, set()
         if len(fresh) >= node.wanted:
             node.pause = SOON
         else:
             node.due, node.pause = time.monotonic() + node.pause, min(2 * node.pause, EVERY)
-
-    def _coming(self, node: _Node, found: list[Worker]) -> int:
-        """How many of those that were asked for are still to come."""
-        if time.monotonic() - node.asked_at > COMING:
-            return 0
-        return max(0, node.asked - sum(w.pid not in node.known for w in found))
 
     async def _release(self, name: str, node: _Node, fresh: list[Worker]) -> None:
         """End those that nobody wants any more. None while something starts: it may be given
