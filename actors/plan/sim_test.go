@@ -226,6 +226,11 @@ func (w *cluster) carryOut(r actors.Result, kept map[state.Key]accept.Kept) {
 	for _, s := range r.Sweeps {
 		w.end(s.Key, s.Reason)
 	}
+	w.store(r, kept)
+}
+
+// store writes what is said of the objects, and nothing else.
+func (w *cluster) store(r actors.Result, kept map[state.Key]accept.Kept) {
 	for _, planned := range r.Statuses {
 		s := *planned
 		key, err := state.ParseKey(s.Key)

@@ -20,7 +20,8 @@ type suite struct {
 }
 
 // suites are what is measured, of so many runs. A fleet of 100 is but a point of a picture; to
-// make what one more model is accepted beside takes a minute, so all of its runs are one process.
+// make what one more model is accepted beside takes longer than to accept it, so all runs of
+// that are one process.
 func suites(runs int) []suite {
 	return []suite{
 		{"./cmd/reconciler/app", `^BenchmarkChange$/^models=1$`, "1x", 0},

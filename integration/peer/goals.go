@@ -78,7 +78,7 @@ func fleetGoals() []goal {
 		{
 			says: "acceptance of the 10,001st model", figure: fleetOf(acceptance, "10000"), unit: inFineMs, most: 0.1,
 			why: func(r record) string {
-				return "the lists of all models are copied, 8 bytes each; of the 1,001st it takes " + r.tell(inFineMs, fleetOf(acceptance, "1000"))
+				return "lists of the places of all models are copied, some 20 bytes each; of the 1,001st it takes " + r.tell(inFineMs, fleetOf(acceptance, "1000"))
 			},
 		},
 	}
