@@ -113,7 +113,7 @@ func (a *accepter) renderServer(s *acceptedServer, set []router.Model) {
 	s.RoutedAnew = a.routedAnew(s)
 	flags := routerStatus(a.forFrontend(s, set))
 	stored := s.stored.Server
-	fresh := stored == nil || stored.Revision != s.Accepted || !state.SameBucket(noted(stored.In, s.Status), s.AcceptedIn)
+	fresh := stored == nil || revisionOf(stored, s.Status) != s.Accepted || !state.SameBucket(noted(stored.In, s.Status), s.AcceptedIn)
 	if !fresh && sameAnswer(stored.Router, flags) {
 		s.Template = *stored
 		if s.Status != nil {
@@ -132,6 +132,15 @@ func (a *accepter) renderServer(s *acceptedServer, set []router.Model) {
 	}
 	s.Template = t
 	a.keep(state.ServerKey(s.Name), s.raw, storedTemplates{Server: &t})
+}
+
+// revisionOf is the revision that a server's template was rendered from; of one from before
+// that was noted, which says 0, it is the one that the status beside it accepts.
+func revisionOf(t *actors.ServerTemplate, beside *state.Status) uint64 {
+	if t.Revision == 0 && beside != nil {
+		return beside.AcceptedRevision
+	}
+	return t.Revision
 }
 
 // routedAnew compares the models that make the answer with those that did when it

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"bytes"
 	"maps"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -117,6 +118,37 @@ func TestAnAcceptedSpecOfAnUnknownVersion(t *testing.T) {
 			ready(t, w, key)
 			if c := w.condition(key, state.CondUpToDate); c.Reason == actors.CondSpecMissing {
 				t.Errorf("UpToDate is %+v", c)
+			}
+		})
+	}
+}
+
+// TestATemplateOfAnotherVersionStays: what an older version of this program rendered for a
+// server's accepted spec goes on as it is, under a version that would render something else.
+func TestATemplateOfAnotherVersionStays(t *testing.T) {
+	const ours, theirs = `"--advertise-client-urls"`, `"--advertise-as-before"`
+	rows := map[string]func(template []byte) []byte{
+		"with its revision": func(t []byte) []byte { return t },
+		"from before its revision was kept": func(t []byte) []byte {
+			return regexp.MustCompile(`"revision":\d+`).ReplaceAll(t, []byte(`"revision":0`))
+		},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			w := newCluster(node("1", 8))
+			server := w.put("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec: {frontend: {port: 8123}}\n")
+			key := w.put(model("a", ""))
+			w.run(10)
+			ready(t, w, key)
+			st := w.statuses[server]
+			if st.Template = row(bytes.ReplaceAll(st.Template, []byte(ours), []byte(theirs))); !bytes.Contains(st.Template, []byte(theirs)) {
+				t.Fatalf("the template is %s", st.Template)
+			}
+			w.statuses[server], w.lasting.memo, w.changed = st, accept.Memo{}, true
+			w.put(model("b", "")) // so that the server is looked at
+			w.run(10)
+			if now := w.statuses[server].Template; !bytes.Contains(now, []byte(theirs)) || bytes.Contains(now, []byte(ours)) {
+				t.Errorf("the template is rendered anew: %s", now)
 			}
 		})
 	}

@@ -63,6 +63,7 @@ func Server(in ServerInput) actors.ServerTemplate {
 		Actors:     append(services, in.frontend()),
 		Needs:      needs,
 		Renderer:   Version,
+		Revision:   in.Revision,
 		Router: state.RouterStatus{
 			Mode: in.Router.Mode, KVEvents: in.Router.KVEvents,
 			Source: in.Router.Source, Because: in.Router.Because,
