@@ -1,9 +1,12 @@
-"""In which order Ray is asked for the actors of a unit."""
+"""In which order Ray is asked for actors."""
 
 from __future__ import annotations
 
 import asyncio
 import unittest
+from unittest import mock
+
+from dynctl_agent.job import starting
 
 from .cluster import two_ranks, worker
 from .fakecase import FakeCase
@@ -31,6 +34,50 @@ class Order(FakeCase):
         self.start(t)
         await self.until(lambda: len(created) == 2)
         self.assertEqual(created, names)
+
+    async def test_what_others_need_is_created_first_in_whichever_unit(self):
+        infra, t = worker("s", GENERATION, 0, ["x"]), worker("s", GENERATION, 1, ["x"], needs=["infra/Dynamo_NATS"])
+        infra["unit"] = "infra"
+        infra["actors"][0].update(name="dynamo_s_NATS", label="Dynamo_NATS")
+        create, create_group, created = self.cluster.create_actor, self.cluster.create_group, []
+
+        async def slow_group(wanted):
+            if wanted["name"] == infra["placementGroup"]["name"]:
+                await asyncio.sleep(0.1)
+            return await create_group(wanted)
+
+        async def note(template, group, header):
+            created.append(template["name"])
+            return await create(template, group, header)
+
+        self.cluster.create_group, self.cluster.create_actor = slow_group, note
+        await self.new_agent()
+        self.start(infra)
+        self.start(t)
+        await self.until(lambda: len(created) == 2)
+        self.assertEqual(created, ["dynamo_s_NATS", t["actors"][0]["name"]])
+
+    async def test_what_is_not_asked_for_is_not_waited_for_for_ever(self):
+        infra, t = worker("s", GENERATION, 0, ["x"]), worker("s", GENERATION, 1, ["x"], needs=["infra/Dynamo_NATS"])
+        infra["unit"] = "infra"
+        infra["actors"][0].update(name="dynamo_s_NATS", label="Dynamo_NATS")
+        create, never = self.cluster.create_actor, asyncio.Event()
+        created = []
+
+        async def note(template, group, header):
+            if template["name"] == "dynamo_s_NATS":
+                await never.wait()
+            created.append(template["name"])
+            return await create(template, group, header)
+
+        self.cluster.create_actor = note
+        with mock.patch.object(starting, "NEEDS_FIRST", 0.1):
+            await self.new_agent()
+            self.start(infra)
+            self.start(t)
+            await self.until(lambda: created)
+        self.assertEqual(created, [t["actors"][0]["name"]])
+        never.set()
 
 
 if __name__ == "__main__":

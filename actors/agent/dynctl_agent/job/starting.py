@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -20,6 +21,8 @@ from .units import DEAD, PENDING, PLACING, RUNNING, ActorView, UnitView
 PORT_PATIENCE = 3.0
 RETRIES = 5
 FOUND_PATIENCE = 20.0
+# How long an actor is not asked for while what it needs is not, in seconds.
+NEEDS_FIRST = 2.0
 
 
 class PlacementTimeout(Exception):
@@ -200,12 +203,14 @@ async def _ensure_actor(live: LiveUnit, command: Command, template: ActorTemplat
         return
     actor.phase, actor.template = PLACING, template
     live.changed()
+    await _needs_first(live, template)
     for fresh in (False, True):
         # Ray starts processes in the order in which it is asked, and gives the first one what
         # idle process it has: to what the others wait for, which comes first in a template.
         async with live.creating:
             actor.handle = handle = None if fresh else await ray.find_actor(actor.name)
             created = await live.make(_create(live, command, template)) if handle is None else None
+        live.world.changed.fire()
         if created is not None:
             handle = created
             described = await answers.made(live, actor, handle)
@@ -225,6 +230,21 @@ async def _ensure_actor(live: LiveUnit, command: Command, template: ActorTemplat
     actor.adopt(handle, described)
     live.watch(actor)
     live.changed()
+
+
+async def _needs_first(live: LiveUnit, template: ActorTemplate) -> None:
+    """Until Ray was asked for what an actor waits for in any case, as of the infra unit that is
+    started with it: whoever asks first gets the process that is idle, and the rest take longer
+    the more of them start at once."""
+
+    def asked(need: str) -> bool:
+        found = live.world.find(live.unit.server, need)
+        return found is None or found.handle is not None or found.phase not in (PENDING, PLACING)
+
+    needs = template.get("needs") or []
+    all_asked = live.world.changed.until(lambda: all(asked(need) for need in needs))
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(all_asked, NEEDS_FIRST)
 
 
 async def _ask_found(live: LiveUnit, handle: Any) -> Described | Stale:
