@@ -41,7 +41,7 @@ func (m *Memo) Looked() int { return m.before.looked }
 const newAtOnce = 64
 
 func newAccepter(in Input) *accepter {
-	if !slices.IsSortedFunc(in.Entries, compareEntries) {
+	if known := in.Memo != nil && same.Place(in.Entries, in.Memo.before.entries); !known && !areSorted(in.Entries) {
 		in.Entries = slices.SortedFunc(slices.Values(in.Entries), compareEntries)
 	}
 	a := &accepter{in: in, memo: in.Memo}
@@ -53,6 +53,16 @@ func newAccepter(in Input) *accepter {
 	}
 	a.kept = a.memo.kept
 	return a
+}
+
+// areSorted reports whether entries come by key, as those of the store do.
+func areSorted(entries []Entry) bool {
+	for i := 1; i < len(entries); i++ {
+		if entries[i-1].Key.Compare(entries[i].Key) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func compareEntries(x, y Entry) int { return x.Key.Compare(y.Key) }

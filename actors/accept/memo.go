@@ -75,10 +75,10 @@ func (m *Memo) read(k state.Key, st *state.Status) remembered {
 	return now
 }
 
-// forget drops objects that have no status any more, once there are more of them than
-// statuses: nothing is taken from them that does not fit.
+// forget drops objects that have no status any more, once there are many more of them than
+// statuses: nothing is taken from them that does not fit, and what is new has no status yet.
 func (m *Memo) forget(statuses map[state.Key]state.Status) {
-	if max(len(m.objects), len(m.warned)) <= len(statuses) {
+	if max(len(m.objects), len(m.warned)) <= len(statuses)+len(statuses)/4+64 {
 		return
 	}
 	for k := range m.objects {

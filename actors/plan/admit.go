@@ -39,10 +39,6 @@ func (a *admission) ready(u *unit) bool   { return u.ready() && !a.leaving[u] }
 //  7. otherwise: replicas beyond the count stop, exited ones are executed again, missing
 //     ones start, old generations are replaced within the budget
 func (r *round) planModel(m *model) {
-	if m.rest != nil {
-		r.memory.spared++
-		return
-	}
 	for _, u := range m.units {
 		r.spoken[u.Key()] = true
 	}
@@ -181,7 +177,11 @@ func (a *admission) tellWhatItAwaits(u *unit) {
 	if u.standing == old || u.PlacementGroup.State == state.GroupCreated {
 		return
 	}
-	_, unfit := place.Worker(a.m.role(u.Role).Needs, a.ledger.without(func(x state.Unit) bool { return x.Key() == u.Key() }))
+	needs := a.m.role(u.Role).Needs
+	if _, unfit := place.Worker(needs, a.ledger.room()); unfit == nil {
+		return // beside itself even
+	}
+	_, unfit := place.Worker(needs, a.ledger.without(func(x state.Unit) bool { return x.Key() == u.Key() }))
 	if unfit == nil {
 		return
 	}

@@ -146,7 +146,7 @@ func (c *checked) promisesTooMuch() []string {
 		return unplaced(u) || u.PlacementGroup.State == state.GroupRescheduling || yields && u.Generation != g && u.PlacementGroup.State != state.GroupCreated
 	}
 	units, _ := (&glance{}).sorted(c.in.Observed.Units)
-	for _, n := range newLedger(c.in.Observed.Nodes, units).without(leaves) {
+	for _, n := range newLedger(c.in.Observed.Nodes, units, new(holdingOf(units))).without(leaves) {
 		if n.Alive {
 			free += max(n.FreeGPUs, 0)
 		}
@@ -189,8 +189,9 @@ func (c *checked) rolled() []*model {
 		return c.models
 	}
 	r := newRound(c.in, &Memory{})
+	r.begin()
 	r.classify()
-	for _, m := range r.models {
+	for _, m := range r.wakeful() {
 		if slices.ContainsFunc(m.units, func(u *unit) bool { return u.is(serving) && !m.unchosen(u) && forRoll(c.stopped[u.Key()]) }) {
 			c.models = append(c.models, m)
 		}

@@ -26,6 +26,10 @@ type server struct {
 	nextWorker int
 	// dataLost is what [registrationsLost] has found in this round; nil: not asked yet.
 	dataLost *bool
+	// plan is the one that it was classified in, lists its list of units (see glance).
+	plan, lists uint64
+	// awake are the models that do not rest.
+	awake []*model
 	// calm: models that rest under it may go on resting; since is of [Memory.since].
 	calm  bool
 	since uint64
@@ -97,7 +101,8 @@ type role struct {
 func (r *round) classify() {
 	byName := map[string]*server{}
 	for _, d := range r.in.Desired.Servers {
-		s := &server{DesiredServer: d, regs: r.in.Registered[d.Name], frontend: r.in.Frontends[d.Name]}
+		s := r.memory.classified(d.Name)
+		s.DesiredServer, s.regs, s.frontend = d, r.in.Registered[d.Name], r.in.Frontends[d.Name]
 		s.instances = r.memory.instances(d.Name, s.regs)
 		byName[d.Name] = s
 		r.servers = append(r.servers, s)
@@ -109,28 +114,7 @@ func (r *round) classify() {
 	for _, s := range r.servers {
 		s.calm, s.since, s.news = s.isCalm(r), r.memory.since(s), r.memory.look(s)
 	}
-	r.models = make([]*model, 0, len(r.in.Desired.Models))
-	var s *server
-	for _, d := range r.in.Desired.Models {
-		if s == nil || s.Name != d.Server {
-			s = byName[d.Server]
-		}
-		if s != nil {
-			m := r.resting(s, d)
-			if m == nil {
-				m = r.newModel(s, *d)
-			}
-			s.models = append(s.models, m)
-			r.models = append(r.models, m)
-		}
-	}
-	r.inOrder = r.models
-	byPriority := func(a, b *model) int {
-		return cmp.Or(cmp.Compare(b.Spec.Priority, a.Spec.Priority), cmp.Compare(a.Server, b.Server), cmp.Compare(a.Name, b.Name))
-	}
-	if !slices.IsSortedFunc(r.models, byPriority) {
-		r.models = slices.SortedFunc(slices.Values(r.models), byPriority)
-	}
+	r.seatModels(byName)
 }
 
 // classifyUnits puts the units of one server, from a place on, where they belong, and returns
@@ -140,12 +124,13 @@ func (r *round) classifyUnits(s *server, from int) (next int) {
 	after := func(u state.Unit, name string) int { return cmp.Or(cmp.Compare(u.Server, name), -1) }
 	n, _ := slices.BinarySearchFunc(r.units[from:], name, after)
 	next = from + n
-	if s == nil {
+	if s == nil || s.lists == r.memory.glance.lists {
 		return next
 	}
+	s.lists = r.memory.glance.lists
 	var fill bool
 	s.byModel, fill = r.memory.unitLists(name)
-	s.units = make([]*state.Unit, 0, next-from)
+	s.units, s.foreign, s.infra = make([]*state.Unit, 0, next-from), nil, nil
 	for i := from; i < next; i++ {
 		u := &r.units[i]
 		switch {

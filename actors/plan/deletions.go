@@ -29,9 +29,9 @@ func (r *round) deletionDue(d *actors.Deletion) bool {
 //  5. its hold is over: deleted
 //  6. otherwise it is held; while the guard is up, until that is answered
 func (r *round) judgeDeletions(s *server) {
-	var open []*model // not decided by rules 1 and 2
-	known := 0
-	for _, m := range s.models {
+	var open []*model                     // not decided by rules 1 and 2
+	known := len(s.models) - len(s.awake) // what rests is accepted, and not deleted
+	for _, m := range s.awake {
 		switch {
 		case m.Deleted == nil:
 		case m.DeletedForGood(), m.Accepted == 0 && r.deletionDue(m.Deleted): // rules 1 and 2

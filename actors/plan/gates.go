@@ -44,9 +44,9 @@ func (r *round) planGates() {
 		}
 	}
 	groups := map[string]map[workerGroup]bool{}
-	for _, m := range r.models {
-		if m.rest != nil || !m.server.regs.Known || m.server.blocked != "" {
-			continue // what rests has no gate, and all of it serves
+	for _, m := range r.awake { // what rests has no gate, and all of it serves
+		if !m.server.regs.Known || m.server.blocked != "" {
+			continue
 		}
 		mine := starts[key{m.Server, m.Name}]
 		for _, g := range m.splitGenerations(mine) {

@@ -18,6 +18,9 @@ type glance struct {
 	units  []state.Unit  // sorted
 	rising bool          // no key is twice among them
 	owners map[int64]int // see [ownersOf]
+	held   holding       // what they hold of the nodes
+	// lists counts those in which the list was another, or what is ours.
+	lists uint64
 	// placed counts the plans in which some unit had come, gone or become another model's:
 	// as long as it is the same, all are at the same places of the list.
 	placed uint64
@@ -31,7 +34,7 @@ type unitsOf struct{ server, model string }
 
 // sorted are units in their order, and whether no key is twice among them.
 func (g *glance) sorted(units []state.Unit) (_ []state.Unit, rising bool) {
-	if samePlace(units, g.units) {
+	if same.Place(units, g.units) {
 		return g.units, g.rising
 	}
 	if isRising(units) { // as the views' are
@@ -46,11 +49,12 @@ func (g *glance) look(units []state.Unit, rising bool) {
 	clear(g.changed)
 	was, wasRising := g.units, g.rising
 	g.units, g.rising, g.all = units, rising, false
-	if samePlace(was, units) {
+	if same.Place(was, units) && g.lists > 0 {
 		return
 	}
+	g.lists++
 	if g.all = !wasRising || !rising; g.all {
-		g.owners = ownersOf(units)
+		g.owners, g.held = ownersOf(units), holdingOf(units)
 		g.placed++
 		return
 	}
@@ -62,10 +66,12 @@ func (g *glance) look(units []state.Unit, rising bool) {
 		if was != nil {
 			g.note(unitsOf{was.Server, was.Model})
 			noteOwners(g.owners, was, -1)
+			g.held.give(was)
 		}
 		if now != nil {
 			g.note(unitsOf{now.Server, now.Model})
 			noteOwners(g.owners, now, 1)
+			g.held.take(now)
 		}
 	})
 }
@@ -122,7 +128,7 @@ func (n *news) note(lease int64) {
 func (mem *Memory) look(s *server) *news {
 	was := &mem.of(s.Name).said
 	n := &was.news
-	n.all = n.all || was.plan+1 != mem.plans || !samePlace(was.gates, s.regs.Gates)
+	n.all = n.all || was.plan+1 != mem.plans || !same.Place(was.gates, s.regs.Gates)
 	clear(n.served)
 	if now := s.frontend.Models; !n.all && !same.Bits(&was.models, &now) {
 		n.lookAtFrontend(was.models, now)
@@ -147,34 +153,13 @@ func (n *news) lookAtFrontend(was, now map[string]state.FrontendModel) {
 	}
 }
 
+// isEmpty reports whether nothing is said otherwise.
+func (n *news) isEmpty() bool { return !n.all && len(n.leases) == 0 && len(n.served) == 0 }
+
 // concern reports whether something else may be said of a model that rested.
 func (n *news) concern(m *model) bool {
 	if n.all || len(n.served) > 0 && n.served[m.Spec.ServedName] {
 		return true
 	}
 	return len(n.leases) > 0 && slices.ContainsFunc(m.rest.leases, func(lease int64) bool { return n.leases[lease] })
-}
-
-// line are the models of the plan before, in the order of what was desired; those that are
-// desired now come in mostly the same.
-type line struct {
-	models []*model
-	next   int
-}
-
-// find is the model of the plan before at the place where that of a key is expected; nil:
-// another one is there.
-func (l *line) find(server, name string) *model {
-	for i := l.next; i < min(l.next+2, len(l.models)); i++ {
-		if m := l.models[i]; m.Server == server && m.Name == name {
-			l.next = i + 1
-			return m
-		}
-	}
-	return nil
-}
-
-// samePlace reports whether two lists are one, in memory.
-func samePlace[T any](a, b []T) bool {
-	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 
@@ -15,6 +16,7 @@ import (
 type ledger struct {
 	reported []state.Node // as Ray tells them
 	units    []state.Unit // by server and id
+	held     *holding     // by them
 	// begin is the room before this round has promised any, left what is left of it; nil
 	// until it is asked for, for most rounds start nothing.
 	begin, left []place.Room
@@ -28,14 +30,14 @@ type shortage struct {
 	needs actors.Needs
 }
 
-func newLedger(nodes []state.Node, units []state.Unit) *ledger {
-	return &ledger{reported: nodes, units: units}
+func newLedger(nodes []state.Node, units []state.Unit, held *holding) *ledger {
+	return &ledger{reported: nodes, units: units, held: held}
 }
 
 // room is what is left of the nodes beside what units hold and what was promised.
 func (l *ledger) room() []place.Room {
 	if l.begin == nil {
-		l.begin = roomOn(l.reported, l.units)
+		l.begin = roomOn(l.reported, l.held)
 		l.left = slices.Clone(l.begin)
 	}
 	return l.left
@@ -48,11 +50,11 @@ func (l *ledger) promise(s place.Shape) { s.TakeFrom(l.room()) }
 // without is the room that is left when some units have left, and what this round has
 // promised is taken.
 func (l *ledger) without(leaves func(state.Unit) bool) []place.Room {
-	given := map[string]state.BundleShape{}
-	var stay []state.Unit
-	for _, u := range l.units {
-		if !leaves(u) {
-			stay = append(stay, u)
+	given, stay := map[string]state.BundleShape{}, newHolding()
+	for i := range l.units {
+		u := &l.units[i]
+		if !leaves(*u) {
+			stay.take(u)
 			continue
 		}
 		for b, shape := range u.PlacementGroup.Bundles {
@@ -65,7 +67,7 @@ func (l *ledger) without(leaves func(state.Unit) bool) []place.Room {
 		n := &nodes[i]
 		n.FreeGPUs, n.FreeCPUs = more(n.FreeGPUs, given[n.ID].GPU), more(n.FreeCPUs, given[n.ID].CPU)
 	}
-	room, left := roomOn(nodes, stay), l.room()
+	room, left := roomOn(nodes, &stay), l.room()
 	for i := range room {
 		room[i].FreeGPUs -= l.begin[i].FreeGPUs - left[i].FreeGPUs
 		room[i].FreeCPUs -= l.begin[i].FreeCPUs - left[i].FreeCPUs
@@ -89,7 +91,7 @@ func (l *ledger) counted(granted []place.Shape) []place.Room {
 	for i := range nodes {
 		nodes[i].FreeGPUs, nodes[i].FreeCPUs = nil, nil
 	}
-	room := roomOn(nodes, l.units)
+	room := roomOn(nodes, l.held)
 	for _, s := range granted {
 		for _, b := range s.Bundles {
 			takeAnywhere(room, b)
@@ -98,30 +100,19 @@ func (l *ledger) counted(granted []place.Shape) []place.Room {
 	return room
 }
 
-// roomOn is what is free on each node, by id: what units hold is taken. A unit whose nodes
-// are not known yet is counted where it would fit first; a bundle whose node died holds
-// nothing, since its replacement may have the room. Ray's own word on what is free is a
-// second old at most, so the smaller of the two counts.
-func roomOn(nodes []state.Node, units []state.Unit) []place.Room {
+// roomOn is what is free on each node, by id: what units hold is taken, and then what those
+// hold whose nodes are not known yet, where it would fit first; a bundle whose node died
+// holds nothing, since its replacement may have the room. Ray's own word on what is free is
+// a second old at most, so the smaller of the two counts.
+func roomOn(nodes []state.Node, held *holding) []place.Room {
 	room := make([]place.Room, 0, len(nodes))
-	index := make(map[string]int, len(nodes))
 	for _, n := range slices.SortedFunc(slices.Values(nodes), func(a, b state.Node) int { return cmp.Compare(a.ID, b.ID) }) {
-		index[n.ID] = len(room)
-		room = append(room, place.Room{Node: n, FreeGPUs: n.GPUs, FreeCPUs: n.CPUs})
+		on := held.on[n.ID]
+		room = append(room, place.Room{Node: n, FreeGPUs: n.GPUs - on.GPU, FreeCPUs: n.CPUs - on.CPU})
 	}
-	for _, u := range units {
-		if u.PlacementGroup.State == state.GroupRemoved {
-			continue
-		}
-		for b, shape := range u.PlacementGroup.Bundles {
-			id := u.NodeOf(b)
-			i, known := index[id]
-			switch {
-			case known:
-				take(room, i, shape)
-			case id == "" && u.PlacementGroup.State != state.GroupRescheduling:
-				takeAnywhere(room, shape)
-			}
+	for _, bundles := range held.inOrder() {
+		for _, b := range bundles {
+			takeAnywhere(room, b)
 		}
 	}
 	for i := range room {
@@ -140,6 +131,66 @@ func roomOn(nodes []state.Node, units []state.Unit) []place.Room {
 func take(room []place.Room, i int, b state.BundleShape) {
 	room[i].FreeGPUs -= b.GPU
 	room[i].FreeCPUs -= b.CPU
+}
+
+// holding is what units hold. It is brought to what changes, unit by unit, and not made anew
+// in each round.
+type holding struct {
+	on map[string]state.BundleShape // of each node, by id
+	// adrift are the bundles whose nodes are not known yet.
+	adrift map[state.UnitKey][]state.BundleShape
+}
+
+func newHolding() holding {
+	return holding{map[string]state.BundleShape{}, map[state.UnitKey][]state.BundleShape{}}
+}
+
+func holdingOf(units []state.Unit) holding {
+	h := newHolding()
+	for i := range units {
+		h.take(&units[i])
+	}
+	return h
+}
+
+// take adds what a unit holds, of which nothing is in it yet.
+func (h *holding) take(u *state.Unit) { h.add(u, 1) }
+
+// give takes that back.
+func (h *holding) give(u *state.Unit) {
+	h.add(u, -1)
+	delete(h.adrift, u.Key())
+}
+
+func (h *holding) add(u *state.Unit, times int) {
+	if u.PlacementGroup.State == state.GroupRemoved {
+		return
+	}
+	for b, shape := range u.PlacementGroup.Bundles {
+		switch id := u.NodeOf(b); {
+		case id != "":
+			on := h.on[id]
+			on.GPU, on.CPU = on.GPU+times*shape.GPU, on.CPU+times*shape.CPU
+			if h.on[id] = on; on == (state.BundleShape{}) {
+				delete(h.on, id)
+			}
+		case times > 0 && u.PlacementGroup.State != state.GroupRescheduling:
+			h.adrift[u.Key()] = append(h.adrift[u.Key()], shape)
+		}
+	}
+}
+
+// inOrder are the bundles that are adrift, by unit.
+func (h *holding) inOrder() [][]state.BundleShape {
+	var out [][]state.BundleShape
+	for _, key := range slices.SortedFunc(maps.Keys(h.adrift), compareUnitKeys) {
+		out = append(out, h.adrift[key])
+	}
+	return out
+}
+
+func compareUnitKeys(a, b state.UnitKey) int {
+	return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Unit, b.Unit))
 }
 
 // takeAnywhere takes from the first node with room; if there is none, from the one with

@@ -26,8 +26,9 @@ type Memory struct {
 	models   map[state.Key]*model
 	servers  map[string]*remembered
 	glance   glance
-	line     line // all models of the last plan
-	calm     bool // the round under way
+	line     line   // all models of the last plan
+	spare    []seat // those of the one before, to be written over
+	calm     bool   // the round under way
 	spared   int
 	awake    []*actors.DesiredModel
 	plans    uint64 // how many were made
@@ -41,6 +42,7 @@ func (mem *Memory) Awake() []*actors.DesiredModel { return mem.awake }
 
 // remembered is what is kept of a server.
 type remembered struct {
+	server server // as it was classified last
 	// since is the plan that first saw spec and infra as they are.
 	since uint64
 	spec  state.ServerSpec
@@ -59,7 +61,6 @@ type remembered struct {
 type rest struct {
 	server   uint64               // since when its server is as it is
 	desired  *actors.DesiredModel // where it was last found the same
-	checked  uint64               // the last plan in which all of this held
 	frontend state.FrontendModel
 	leases   []int64 // of its units
 	places   []int   // of its units among all, as of placed (see [glance])
@@ -74,6 +75,7 @@ func (r *round) begin() {
 	if mem.policy != r.in.Policy || !mem.releases.Equal(r.releases) {
 		mem.policy, mem.models, mem.line = r.in.Policy, nil, line{}
 		mem.glance.placed++ // what is ours is another
+		mem.glance.lists++
 	}
 	mem.nodes, mem.releases = r.in.Observed.Nodes, r.releases
 	mem.calm, mem.spared = r.isCalm(), 0
@@ -94,17 +96,26 @@ func (s *server) isCalm(r *round) bool {
 		!registrationsLost(s, r.in.Now) && frontendBehind(s, r.in.Now).IsZero()
 }
 
-// resting is a model as it was when it came to rest, if it rests; nil otherwise.
-func (r *round) resting(s *server, d *actors.DesiredModel) *model {
-	m := r.memory.rested(d)
-	if m == nil || !s.calm || m.rest.server != s.since || m.rest.desired != d && !same.Bits(m.rest.desired, d) {
+// resting is a model as it was when it came to rest, if it rests; nil otherwise. x is its seat
+// in the plan before, if that is known.
+func (r *round) resting(s *server, d *actors.DesiredModel, x *seat) *model {
+	if x == nil {
+		x = r.memory.line.find(d.Server, d.Name)
+	}
+	var m *model
+	checked := false // in the plan before all of it held
+	if x != nil {
+		m, checked = x.model, x.status != nil
+	} else {
+		m = r.memory.models[d.Key()]
+	}
+	if m == nil || m.rest == nil || !s.calm || !m.rest.isOf(s, d) {
 		return nil
 	}
 	m.rest.desired = d
 	if placed := r.memory.glance.placed; m.rest.placed != placed {
 		m.rest.placed, m.rest.places = placed, s.byModel[d.Name]
 	}
-	checked := m.rest.checked+1 == r.memory.plans
 	if (!checked || !r.memory.glance.sameUnits(d.Server, d.Name)) && !r.hasUnitsAsBefore(m) {
 		return nil
 	}
@@ -112,11 +123,12 @@ func (r *round) resting(s *server, d *actors.DesiredModel) *model {
 	if (!checked || s.news.concern(m)) && !m.isServedAsBefore() {
 		return nil
 	}
-	m.rest.checked = r.memory.plans
-	for _, at := range m.rest.places {
-		r.atRest[at] = true
-	}
 	return m
+}
+
+// isOf reports whether it was concluded of a model as it is desired, under its server as it is.
+func (r *rest) isOf(s *server, d *actors.DesiredModel) bool {
+	return r.server == s.since && (r.desired == d || same.Bits(r.desired, d))
 }
 
 // hasUnitsAsBefore reports whether the units of a model are what they were when it came to
@@ -131,17 +143,6 @@ func (r *round) hasUnitsAsBefore(m *model) bool {
 		}
 	}
 	return true
-}
-
-// rested is a model that rested in the plan before; nil where it did not.
-func (mem *Memory) rested(d *actors.DesiredModel) *model {
-	if m := mem.line.find(d.Server, d.Name); m != nil {
-		if m.rest == nil {
-			return nil
-		}
-		return m
-	}
-	return mem.models[d.Key()]
 }
 
 // isServedAsBefore reports whether the etcd and the frontend of a model's server say of it
@@ -159,7 +160,7 @@ func sameListing(a, b state.FrontendModel) bool {
 }
 
 // disturb ends the rest of the models of a server whose own rules have concluded something.
-func (s *server) disturb() {
+func (r *round) disturb(s *server) {
 	if s.serverVerdict == (serverVerdict{}) {
 		return
 	}
@@ -167,6 +168,7 @@ func (s *server) disturb() {
 	for _, m := range s.models {
 		m.rest = nil
 	}
+	r.disturbed = true
 }
 
 // settle has a model rest from now on, if it may; st is what was concluded of it.
@@ -176,7 +178,7 @@ func (r *round) settle(m *model, st *state.Status) {
 		return
 	}
 	s := m.server
-	m.rest = &rest{server: s.since, desired: &m.DesiredModel, checked: r.memory.plans, frontend: s.frontend.Models[m.Spec.ServedName], status: st,
+	m.rest = &rest{server: s.since, desired: &m.DesiredModel, frontend: s.frontend.Models[m.Spec.ServedName], status: st,
 		since: r.memory.plans}
 	for _, u := range m.units {
 		m.rest.leases = append(m.rest.leases, leaseOf(&u.Unit))
@@ -236,24 +238,25 @@ func isLasting(was, st *state.Status) bool {
 	})
 }
 
-// remember forgets what is not there any more.
+// remember keeps the line for the next plan, and forgets what is not there any more.
 func (r *round) remember() {
 	mem := r.memory
-	mem.line = line{models: r.inOrder}
+	mem.spare, mem.line = mem.line.seats, line{seats: r.seats}
 	mem.awake = nil
 	resting := 0
-	for _, m := range r.inOrder {
-		if m.rest != nil {
+	for i := range r.seats {
+		x := &r.seats[i]
+		if x.status != nil {
 			resting++
 		}
-		if m.rest == nil || m.rest.since == mem.plans {
-			mem.awake = append(mem.awake, &m.DesiredModel)
+		if x.status == nil || x.model.rest.since == mem.plans {
+			mem.awake = append(mem.awake, x.desired)
 		}
 	}
 	if resting < len(mem.models) {
 		clear(mem.models)
-		for _, m := range r.models {
-			if m.rest != nil {
+		for i := range r.seats {
+			if m := r.seats[i].model; m.rest != nil {
 				mem.models[m.Key()] = m
 			}
 		}
@@ -280,6 +283,18 @@ func (mem *Memory) of(server string) *remembered {
 			mem.servers = map[string]*remembered{}
 		}
 		mem.servers[server] = s
+	}
+	return s
+}
+
+// classified is a server to be classified, at the place of the plan before, which its models
+// know. As long as the list of units is the same they need not be looked at again.
+func (mem *Memory) classified(name string) *server {
+	s := &mem.of(name).server
+	was := *s
+	*s = server{plan: mem.plans, models: was.models[:0], awake: was.awake[:0]}
+	if was.lists == mem.glance.lists {
+		s.lists, s.units, s.byModel, s.infra, s.foreign = was.lists, was.units, was.byModel, was.infra, was.foreign
 	}
 	return s
 }
@@ -317,7 +332,7 @@ func (mem *Memory) unitLists(server string) (lists map[string][]int, fill bool) 
 
 // releasesOn are the releases of Dynamo on nodes.
 func (mem *Memory) releasesOn(nodes []state.Node) render.Releases {
-	if len(nodes) > 0 && samePlace(nodes, mem.nodes) {
+	if len(nodes) > 0 && same.Place(nodes, mem.nodes) {
 		return mem.releases
 	}
 	return render.ReleasesOn(nodes)
@@ -347,7 +362,7 @@ func (mem *Memory) instances(server string, regs state.Registrations) map[int64]
 	news := &s.said.news
 	news.all = false
 	clear(news.leases)
-	if s.instances != nil && samePlace(s.listed, regs.Instances) {
+	if s.instances != nil && same.Place(s.listed, regs.Instances) {
 		return s.instances
 	}
 	rising := func(a, b state.Instance) int { return cmp.Or(compareInstances(a, b), -1) } // none twice

@@ -12,7 +12,7 @@ import (
 // a first look, and by itself nothing but what a delete marker names.
 func (r *round) planOrphans() {
 	ended := map[string]bool{} // models whose delete is acted on
-	for _, m := range r.models {
+	for _, m := range r.awake {
 		if m.deletion == deleted {
 			ended[m.Server+"/"+m.Name] = true
 		}

@@ -33,9 +33,10 @@ func (mem *Memory) Plan(in actors.Input) actors.Result {
 	// Whether a server is wanted rests on what is deleted, and a model needs its infra.
 	for _, s := range r.servers {
 		r.planServer(s)
-		s.disturb()
+		r.disturb(s)
 	}
-	for _, m := range r.models {
+	r.rouse()
+	for _, m := range r.awake {
 		r.planModel(m)
 	}
 	if r.acting {
@@ -59,8 +60,10 @@ type round struct {
 	units     []state.Unit // all that are observed, by server and id
 	rising    bool         // no key is twice among them
 	servers   []*server    // by name
-	models    []*model     // by priority, then server and name
-	inOrder   []*model     // as they were desired
+	seats     []seat       // of all models, as they were desired
+	sorted    bool         // which is by server and name
+	disturbed bool         // the rules of some server have ended the rest of its models
+	awake     []*model     // those that do not rest, by priority, then server and name
 	ledger    *ledger
 	releases  render.Releases
 	strangers []place.Stranger
@@ -89,7 +92,7 @@ func newRound(in actors.Input, mem *Memory) *round {
 	r.acting = in.Desired.Synced && in.Observed.Synced && !agentLost(in)
 	r.units, r.rising = mem.glance.sorted(in.Observed.Units)
 	r.atRest = make([]bool, len(r.units))
-	r.ledger = newLedger(in.Observed.Nodes, r.units)
+	r.ledger = newLedger(in.Observed.Nodes, r.units, &mem.glance.held)
 	r.releases = mem.releasesOn(in.Observed.Nodes)
 	r.strangers = place.Strangers(in.Observed.Nodes, in.Observed.Units)
 	return r

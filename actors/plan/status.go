@@ -51,36 +51,33 @@ func (c *conditions) get(typ string) state.Condition {
 // planStatuses writes what is known of every object, whether or not anything may
 // be done about it.
 func (r *round) planStatuses() {
-	r.out.Statuses = make([]*state.Status, 0, len(r.servers)+len(r.models))
+	r.out.Statuses = make([]*state.Status, 0, len(r.servers)+len(r.seats))
 	for _, s := range r.servers {
 		if !s.Recovering {
 			r.serverStatus(s)
 		}
 	}
-	for _, m := range r.byName() {
+	if !r.sorted {
+		slices.SortStableFunc(r.seats, func(a, b seat) int { return a.desired.Compare(b.desired) })
+	}
+	for i := range r.seats {
+		x := &r.seats[i]
+		m := x.model
 		switch {
-		case m.Recovering:
+		case x.status != nil:
+			r.out.Statuses = append(r.out.Statuses, x.status)
 			continue
-		case m.rest != nil:
-			r.out.Statuses = append(r.out.Statuses, m.rest.status)
+		case m.Recovering:
 			continue
 		}
 		statuses, facts := len(r.out.Statuses), len(r.out.Facts)
 		r.modelStatus(m)
 		if len(r.out.Statuses) > statuses && len(r.out.Facts) == facts {
 			r.settle(m, r.out.Statuses[statuses])
+			*x = seated(m, x.desired)
 		}
 		r.out.Waits = append(r.out.Waits, m.waits...)
 	}
-}
-
-// byName are the models by server and name, as they mostly come.
-func (r *round) byName() []*model {
-	order := func(a, b *model) int { return a.Compare(&b.DesiredModel) }
-	if slices.IsSortedFunc(r.inOrder, order) {
-		return r.inOrder
-	}
-	return slices.SortedFunc(slices.Values(r.inOrder), order)
 }
 
 func (r *round) modelStatus(m *model) {

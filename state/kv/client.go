@@ -141,7 +141,7 @@ type SpecEntry struct {
 }
 
 // Object is what Key names; an error where that is no server and no model.
-func (e SpecEntry) Object() (state.Key, error) {
+func (e *SpecEntry) Object() (state.Key, error) {
 	if e.object.Kind != "" {
 		return e.object, nil
 	}

@@ -38,12 +38,17 @@ func Slice[T any](a, b []T) bool {
 	return true
 }
 
+// Place reports whether two lists are one, in memory.
+func Place[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
 // Diff finds what two lists do not share, both sorted by order and without two of one
 // place: changed is called with what was and with what is now, in that order. One that is
 // gone is nil now, and one that has come was nil. Values that are the same bits are not
 // compared further.
 func Diff[T any](was, now []T, order func(a, b *T) int, changed func(was, now *T)) {
-	if len(was) == len(now) && (len(was) == 0 || &was[0] == &now[0]) {
+	if Place(was, now) {
 		return
 	}
 	for len(was) > 0 && len(now) > 0 {

@@ -67,10 +67,10 @@ func (c *changes) since(in actors.Input, r actors.Result) ([]restart, []readines
 	}
 	var restarts []restart
 	units := in.Observed.Units
-	if !slices.IsSortedFunc(units, compareUnits) {
-		units = slices.SortedFunc(slices.Values(units), compareUnits)
+	if !areSorted(units) {
+		units = slices.SortedFunc(slices.Values(units), func(a, b state.Unit) int { return compareUnits(&a, &b) })
 	}
-	same.Diff(c.units, units, func(a, b *state.Unit) int { return compareUnits(*a, *b) }, func(was, now *state.Unit) {
+	same.Diff(c.units, units, compareUnits, func(was, now *state.Unit) {
 		restarts = append(restarts, c.unitChanged(was, now)...)
 	})
 	ready := c.becameReady(in.Now, units, r.Statuses)
@@ -86,7 +86,17 @@ func (c *changes) since(in actors.Input, r actors.Result) ([]restart, []readines
 	return restarts, ready
 }
 
-func compareUnits(a, b state.Unit) int {
+// areSorted reports whether units come by server and id, as the views show them.
+func areSorted(units []state.Unit) bool {
+	for i := 1; i < len(units); i++ {
+		if compareUnits(&units[i-1], &units[i]) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func compareUnits(a, b *state.Unit) int {
 	return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Unit, b.Unit))
 }
 
@@ -161,7 +171,7 @@ func (c *changes) becameReady(now time.Time, units []state.Unit, statuses []*sta
 		}
 		s := *is
 		for _, p := range s.Placements {
-			i, found := slices.BinarySearchFunc(units, state.Unit{Server: s.Server, Unit: p.Unit}, compareUnits)
+			i, found := slices.BinarySearchFunc(units, &state.Unit{Server: s.Server, Unit: p.Unit}, func(a state.Unit, b *state.Unit) int { return compareUnits(&a, b) })
 			if p.State != "Ready" || !found || units[i].StoreID != c.store {
 				continue
 			}

@@ -36,7 +36,8 @@ type reading struct {
 	created  time.Time // of the bucket
 	statuses map[state.Key]state.Status
 	units    []state.Unit
-	owners   map[state.Key]bool // what has units; nil: nobody has asked yet
+	asked    int                // how often it was asked who owns units
+	owners   map[state.Key]bool // what has units, once that was asked often
 	deadline time.Time
 
 	out    []accept.Entry
@@ -65,16 +66,20 @@ func (r *reading) all(entries []kv.SpecEntry, refused map[string]error) (out []a
 func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out []accept.Entry, complete bool) {
 	r.out = make([]accept.Entry, 0, len(entries))
 	standing := make(map[string]bool, len(r.loop.decoded))
-	for i, e := range entries {
-		key, err := e.Object()
+	for i := range entries {
+		at := &entries[i]
+		key, err := at.Object()
 		if err != nil {
 			continue // the views leave these out
 		}
 		if spec := r.loop.stands.accepted(entries, i); spec != nil {
-			r.done(e)
-			r.out = append(r.out, accept.Entry{Key: key, Revision: e.Revision, Missing: e.Missing, At: e.At, Doc: state.Doc{Raw: spec}})
+			if len(at.Value) > 0 {
+				r.done(*at)
+			}
+			r.out = append(r.out, accept.Entry{Key: key, Revision: at.Revision, Missing: at.Missing, At: at.At, Doc: state.Doc{Raw: spec}})
 			continue
 		}
+		e := *at
 		x := accept.Entry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, Missing: e.Missing, At: e.At}
 		d, had := r.loop.decoded[e.Key]
 		switch {
@@ -206,12 +211,24 @@ func (r *reading) standIn(u unreadSpec) bool {
 	return true
 }
 
+// fewOwners is how often the units are gone through for one object: to note what each of
+// them belongs to costs as much as that.
+const fewOwners = 16
+
 // owns reports whether an object has units.
 func (r *reading) owns(key state.Key) bool {
-	if r.owners == nil {
+	if r.asked++; r.owners == nil && r.asked > fewOwners {
 		r.owners = ownersOf(r.units)
 	}
-	return r.owners[key]
+	if r.owners != nil {
+		return r.owners[key]
+	}
+	for i := range r.units {
+		if u := &r.units[i]; u.Server == key.Server && (key.Kind == state.KindServer || u.Model == key.Name) {
+			return true
+		}
+	}
+	return false
 }
 
 // ownersOf are the objects that have units.

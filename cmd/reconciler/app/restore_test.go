@@ -58,7 +58,8 @@ func (r *restored) edit() {
 				r.now[u.Model] = u
 			}
 		}
-		return r.now["later"].State == state.UnitRunning && len(r.now) == 3 && r.now["m0001"].Generation != r.old["m0001"].Generation &&
+		rolled := r.units[r.old["m0001"].Unit].State == "" // else its end would be taken for the restore's
+		return rolled && r.now["later"].State == state.UnitRunning && len(r.now) == 3 && r.now["m0001"].Generation != r.old["m0001"].Generation &&
 			r.ready["model.default.m0001"] && r.ready["model.default.later"] && r.gone == 1
 	})
 }

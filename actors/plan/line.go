@@ -1,0 +1,168 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"dynctl/actors"
+	"dynctl/state"
+)
+
+// line are the models of one plan. The next plan is asked for mostly the same ones, of which
+// mostly all rest: what tells so lies here, one after the other in memory, and not with the
+// models, which are anywhere.
+type line struct {
+	seats []seat // by server and name
+	next  int    // where the model that is asked for next is expected
+}
+
+// seat is a model in a plan.
+type seat struct {
+	desired *actors.DesiredModel
+	model   *model
+	of      *server
+	// status is what was concluded of a model that rests, the others what that rests on
+	// (see rest); nil: it does not rest.
+	status *state.Status
+	server uint64
+	placed uint64
+	at     int // the place of its unit among all; -1: it has several
+}
+
+// seated is a model in the plan under way.
+func seated(m *model, d *actors.DesiredModel) seat {
+	x := seat{desired: d, model: m, of: m.server}
+	if m.rest != nil {
+		x.status, x.server, x.placed, x.at = m.rest.status, m.rest.server, m.rest.placed, -1
+		if len(m.rest.places) == 1 {
+			x.at = m.rest.places[0]
+		}
+	}
+	return x
+}
+
+// expected is the seat of a model if the plan before was asked for the same one in its place;
+// nil otherwise.
+func (l *line) expected(d *actors.DesiredModel) *seat {
+	if l.next < len(l.seats) && l.seats[l.next].desired == d {
+		l.next++
+		return &l.seats[l.next-1]
+	}
+	return nil
+}
+
+// find is the seat of a model by its name; nil where another one stands.
+func (l *line) find(server, name string) *seat {
+	for i := l.next; i < min(l.next+2, len(l.seats)); i++ {
+		if x := &l.seats[i]; x.model.Server == server && x.model.Name == name {
+			l.next = i + 1
+			return x
+		}
+	}
+	return nil
+}
+
+// wake has the models of which units have changed looked at.
+func (l *line) wake(changed map[unitsOf]bool) {
+	for of := range changed {
+		i, found := slices.BinarySearchFunc(l.seats, of, func(x seat, of unitsOf) int {
+			if c := strings.Compare(x.model.Server, of.server); c != 0 {
+				return c
+			}
+			return strings.Compare(x.model.Name, of.model)
+		})
+		if found {
+			l.seats[i].placed = 0 // as of no plan
+		}
+	}
+}
+
+// seatModels classifies the models, of which those that rest stay as they are.
+func (r *round) seatModels(byName map[string]*server) {
+	was := &r.memory.line
+	if r.memory.glance.all {
+		was.seats = nil
+	}
+	was.wake(r.memory.glance.changed)
+	r.seats = slices.Grow(r.memory.spare[:0], len(r.in.Desired.Models))
+	r.sorted = true
+	var s *server
+	var last *actors.DesiredModel
+	follows := false // the last one was in the line
+	for _, d := range r.in.Desired.Models {
+		x := was.expected(d)
+		if last != nil && (x == nil || !follows) && last.Compare(d) > 0 {
+			r.sorted = false
+		}
+		last, follows = d, x != nil
+		if x != nil && r.stillRests(x) {
+			r.sit(*x)
+			continue
+		}
+		if s == nil || s.Name != d.Server {
+			s = byName[d.Server]
+		}
+		if s == nil {
+			continue
+		}
+		m := r.resting(s, d, x)
+		if m == nil {
+			m = r.newModel(s, *d)
+		}
+		r.sit(seated(m, d))
+	}
+}
+
+// stillRests reports whether nothing has changed of all that a model rests on, as far as that
+// can be told without it.
+func (r *round) stillRests(x *seat) bool {
+	s := x.of
+	return x.status != nil && x.placed == r.memory.glance.placed && s.plan == r.memory.plans && s.calm && x.server == s.since && s.news.isEmpty()
+}
+
+// sit gives a model its seat.
+func (r *round) sit(x seat) {
+	s := x.of
+	s.models = append(s.models, x.model)
+	r.seats = append(r.seats, x)
+	switch {
+	case x.status == nil:
+		s.awake = append(s.awake, x.model)
+	case x.at >= 0:
+		r.atRest[x.at] = true
+	default:
+		for _, at := range x.model.rest.places {
+			r.atRest[at] = true
+		}
+	}
+}
+
+// rouse finds who does not rest, now that the rules of the servers have been heard.
+func (r *round) rouse() {
+	if r.disturbed {
+		for i := range r.seats {
+			if x := &r.seats[i]; x.model.rest == nil {
+				x.status = nil
+			}
+		}
+	}
+	r.awake = r.wakeful()
+	r.memory.spared = len(r.seats) - len(r.awake)
+	slices.SortStableFunc(r.awake, func(a, b *model) int {
+		if c := cmp.Compare(b.Spec.Priority, a.Spec.Priority); c != 0 {
+			return c
+		}
+		return a.Compare(&b.DesiredModel)
+	})
+}
+
+// wakeful are the models that do not rest.
+func (r *round) wakeful() (out []*model) {
+	for i := range r.seats {
+		if x := &r.seats[i]; x.status == nil {
+			out = append(out, x.model)
+		}
+	}
+	return out
+}
