@@ -34,7 +34,7 @@ TRIO ?= 5m
 BENCH_RUNS ?= 5
 BENCH_RECORD ?=
 ADD ?=
-PART ?= ray,kill,agent
+PART ?= ray,kill,load,agent
 ACTORS ?= 40
 BENCH = $(GO) run ./integration/peer -runs $(BENCH_RUNS) $(if $(BENCH_RECORD),-record '$(BENCH_RECORD)') $(if $(ADD),-add)
 
@@ -343,7 +343,7 @@ bench: need-go bin/etcd ## Measure the reconciler on a simulated Ray and print a
 	@$(BENCH) -part fleet
 
 .PHONY: bench-peer
-bench-peer: build examples $(PEER_STAMP) ## The same on a real Ray, beside the floor and NeMo Curator (25 minutes): BENCH_RUNS=5 PART=ray,kill,agent ACTORS=40
+bench-peer: build examples $(PEER_STAMP) ## The same on a real Ray, beside the floor and NeMo Curator (30 minutes): BENCH_RUNS=5 PART=ray,kill,load,agent ACTORS=40
 	@$(BENCH) -part '$(PART)' -actors $(ACTORS)
 
 .PHONY: bench-pictures

@@ -121,9 +121,14 @@ type ended struct {
 	err   error
 }
 
-func newAsker(ctx context.Context, port int, model string) *asker {
-	a := &asker{url: fmt.Sprintf("http://127.0.0.1:%d/v1/chat/completions", port), model: model,
+// askerOf is one that begins nothing by itself.
+func askerOf(port int, model string) *asker {
+	return &asker{url: fmt.Sprintf("http://127.0.0.1:%d/v1/chat/completions", port), model: model,
 		client: http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
+}
+
+func newAsker(ctx context.Context, port int, model string) *asker {
+	a := askerOf(port, model)
 	ctx, a.cancel = context.WithCancel(ctx)
 	a.ticking.Go(func() {
 		for tick := time.NewTicker(pollEvery); ; {

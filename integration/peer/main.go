@@ -27,6 +27,7 @@ type config struct {
 const (
 	partRay   = "ray"   // starts beside floor and peer, rolls, the end of the agent, on a real Ray
 	partKill  = "kill"  // requests around a worker's end, and an agent's end beside a standby, on a real Ray
+	partLoad  = "load"  // requests of many clients, by each request plane
 	partAgent = "agent" // what the agent costs at rest beside many real actors
 	partFleet = "fleet" // the reconciler alone, with fleets of several sizes on a simulated Ray
 )
@@ -37,7 +38,7 @@ type keeper func(measured) error
 var parts = []struct {
 	name    string
 	measure func(context.Context, config, keeper) error
-}{{partRay, starts}, {partKill, kills}, {partAgent, atRest}, {partFleet, fleets}}
+}{{partRay, starts}, {partKill, kills}, {partLoad, loads}, {partAgent, atRest}, {partFleet, fleets}}
 
 // actorsMeasured fit a machine with 8 GB: each takes some 100 MB.
 const actorsMeasured = 40
@@ -46,7 +47,7 @@ func main() {
 	var cfg config
 	flag.IntVar(&cfg.runs, "runs", 5, "how often each thing is measured")
 	flag.IntVar(&cfg.actors, "actors", actorsMeasured, "how many workers stand beside the agent at rest, at 100 MB each; a fourth of them first")
-	flag.StringVar(&cfg.parts, "part", strings.Join([]string{partRay, partKill, partAgent, partFleet}, ","), "what is measured, one after the other")
+	flag.StringVar(&cfg.parts, "part", strings.Join([]string{partRay, partKill, partLoad, partAgent, partFleet}, ","), "what is measured, one after the other")
 	flag.StringVar(&cfg.bin, "bin", "bin", "directory of reconciler, dynctl, local, etcd and nats-server")
 	flag.StringVar(&cfg.venv, "venv", ".venv-peer", "virtual environment with Ray, Dynamo and the peer")
 	flag.StringVar(&cfg.docs, "docs", "docs", "directory of benchmarks.json, of benchmarks.md with the tables, and of img/ with the pictures")

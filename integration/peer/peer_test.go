@@ -61,12 +61,24 @@ func TestTheTablesGoWhereThePageHasThem(t *testing.T) {
 	}
 	has, err := os.ReadFile(page)
 	if err != nil || strings.Count(string(has), "2.00 s (1.00 to 3.00)") != 2 || strings.Contains(string(has), "stale") ||
-		!strings.HasPrefix(string(has), "before\n") || strings.Count(string(has), "between\n") != 2 {
+		!strings.HasPrefix(string(has), "before\n") || strings.Count(string(has), "between\n") != len(r.tables()) {
 		t.Errorf("%v:\n%s", err, has)
 	}
 	write("a page without a place for it\n")
 	if err := r.intoPage(page); err == nil {
 		t.Error("no error where there is no place for the table")
+	}
+}
+
+func TestAPercentileOfALoad(t *testing.T) {
+	for _, x := range []struct {
+		of   []float64
+		p    float64
+		want float64
+	}{{nil, 0.5, 0}, {[]float64{7}, 0.99, 7}, {[]float64{1, 2, 3, 4}, 0.5, 3}, {[]float64{1, 2, 3, 4}, 0.99, 4}} {
+		if got := nearest(x.of, x.p); got != x.want {
+			t.Errorf("nearest(%v, %v) = %v, want %v", x.of, x.p, got, x.want)
+		}
 	}
 }
 

@@ -88,6 +88,7 @@ func (r record) reach() string {
 var partSays = map[string]string{
 	partRay:   "Starts, rolls and the end of the agent, on a real Ray",
 	partKill:  "The end of a worker, and of an agent beside a standby, on a real Ray",
+	partLoad:  "Requests of many clients (below), on a real Ray",
 	partAgent: "The agent at rest, on a real Ray",
 	partFleet: "Everything else, on a simulated Ray",
 }

@@ -15,7 +15,7 @@ func placeOf(what string) place {
 
 // tables are what docs/benchmarks.md shows, by their place.
 func (r record) tables() map[place]string {
-	return map[place]string{placeOf("What is reached"): r.reach(), placeOf("Floor and peer"): r.table()}
+	return map[place]string{placeOf("What is reached"): r.reach(), placeOf("Floor and peer"): r.table(), placeOf("By nats and by tcp"): r.byPlane()}
 }
 
 // row is a line of the table: what was measured, and by what name in the record.
