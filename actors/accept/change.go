@@ -41,8 +41,8 @@ func (m *Memo) Looked() int { return m.before.looked }
 const newAtOnce = 64
 
 func newAccepter(in Input) *accepter {
-	if known := in.Memo != nil && same.Place(in.Entries, in.Memo.before.entries); !known && !areSorted(in.Entries) {
-		in.Entries = slices.SortedFunc(slices.Values(in.Entries), compareEntries)
+	if known := in.Memo != nil && same.Place(in.Entries, in.Memo.before.entries); !known && !sorted.Is(in.Entries, compareEntries) {
+		in.Entries = slices.SortedFunc(slices.Values(in.Entries), func(x, y Entry) int { return compareEntries(&x, &y) })
 	}
 	a := &accepter{in: in, memo: in.Memo}
 	if a.memo == nil {
@@ -55,17 +55,7 @@ func newAccepter(in Input) *accepter {
 	return a
 }
 
-// areSorted reports whether entries come by key, as those of the store do.
-func areSorted(entries []Entry) bool {
-	for i := 1; i < len(entries); i++ {
-		if entries[i-1].Key.Compare(entries[i].Key) > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-func compareEntries(x, y Entry) int { return x.Key.Compare(y.Key) }
+func compareEntries(x, y *Entry) int { return x.Key.Compare(y.Key) }
 
 // notice finds what has changed since the call before.
 func (a *accepter) notice() {
@@ -99,8 +89,7 @@ func (a *accepter) changedSince(was *before) map[state.Key]bool {
 	for k := range a.in.Restated {
 		changed[k] = true
 	}
-	order := func(x, y *Entry) int { return x.Key.Compare(y.Key) }
-	same.Diff(was.entries, a.in.Entries, order, func(x, y *Entry) { changed[cmp.Or(x, y).Key] = true })
+	same.Diff(was.entries, a.in.Entries, compareEntries, func(x, y *Entry) { changed[cmp.Or(x, y).Key] = true })
 	come := 0
 	for k := range changed {
 		if _, stored := a.in.Statuses[k]; !stored && a.entryOf(k) == nil {

@@ -8,9 +8,6 @@ import (
 // May reports whether a worker, or one of its ranks, may ever run on a node, whatever runs
 // there now.
 func May(needs actors.Needs, node *state.Node) bool {
-	room := Room{Node: *node}
-	if needs.GPUs == 0 {
-		return node.Alive && (!needs.ExcludeHeadNode || !node.Head) && node.CPUs >= needs.CPUs && matches(labelsOf(needs), node.Labels)
-	}
-	return hasGPUs(&room, needs.ExcludeHeadNode) && node.CPUs >= needs.CPUs && matches(labelsOf(needs), node.Labels)
+	return node.Alive && (needs.GPUs == 0 || node.GPUs >= 1) && (!needs.ExcludeHeadNode || !node.Head) &&
+		node.CPUs >= needs.CPUs && matches(labelsOf(needs), node.Labels)
 }

@@ -38,17 +38,12 @@ var planes = []string{state.PlaneNATS, state.PlaneTCP}
 
 func (b *bench) kills(ctx context.Context) error {
 	for _, plane := range planes {
-		ports, err := local.FreePorts(1)
+		port, m, err := b.serveTwo(ctx, plane)
 		if err != nil {
 			return err
 		}
-		m := aggregated("m")
-		b.ours.plane = plane
-		if err := b.ours.serve(ctx, ports[0], m, "  replicas: 2\n"); err != nil {
-			return err
-		}
 		for run := range b.cfg.runs {
-			if err := b.killWorker(ctx, ports[0], m, run); err != nil {
+			if err := b.killWorker(ctx, port, m, run); err != nil {
 				return err
 			}
 			if plane == planes[0] { // it does not matter to the agent
@@ -66,6 +61,18 @@ func (b *bench) kills(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// serveTwo declares a server by a plane with one model of two workers, and waits until it is
+// ready.
+func (b *bench) serveTwo(ctx context.Context, plane string) (port int, m model, err error) {
+	ports, err := local.FreePorts(1)
+	if err != nil {
+		return 0, m, err
+	}
+	m = aggregated("m")
+	b.ours.plane = plane
+	return ports[0], m, b.ours.serve(ctx, ports[0], m, "  replicas: 2\n")
 }
 
 // killWorker kills a worker under requests, and waits until all is well again.

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"dynctl/deploy/local"
 )
 
 // loadFor is how long so many clients ask, each again as soon as it was answered.
@@ -56,18 +54,13 @@ func (b *bench) loads(ctx context.Context) error {
 }
 
 func (b *bench) loadsBy(ctx context.Context, plane string) error {
-	ports, err := local.FreePorts(1)
+	port, m, err := b.serveTwo(ctx, plane)
 	if err != nil {
-		return err
-	}
-	m := aggregated("m")
-	b.ours.plane = plane
-	if err := b.ours.serve(ctx, ports[0], m, "  replicas: 2\n"); err != nil {
 		return err
 	}
 	time.Sleep(settle)
 	for _, n := range clients {
-		l := measureLoad(ctx, ports[0], m.Name, n)
+		l := measureLoad(ctx, port, m.Name, n)
 		for what, value := range map[string]float64{
 			loadRate: l.rate, loadP50: nearest(l.took, 0.5), loadP99: nearest(l.took, 0.99), loadFailed: float64(l.failed),
 		} {

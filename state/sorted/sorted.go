@@ -46,3 +46,13 @@ func (p *Patch[E]) Put(e E, there bool) {
 // List is the list as it is now. Where nothing was put it is the one that it began with, at
 // its place in memory.
 func (p *Patch[E]) List() []E { return p.list }
+
+// Is reports whether order sorts a list. It copies no element, as slices.IsSortedFunc does.
+func Is[E any](list []E, order func(a, b *E) int) bool {
+	for i := 1; i < len(list); i++ {
+		if order(&list[i-1], &list[i]) > 0 {
+			return false
+		}
+	}
+	return true
+}

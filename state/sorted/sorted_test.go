@@ -62,3 +62,12 @@ func list(m map[int]int) []pair {
 	}
 	return out
 }
+
+func TestIs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 3), func(k int) pair { return pair{key: k} }), 0, 5).Draw(t, "list")
+		if got, want := sorted.Is(l, func(a, b *pair) int { return byKey(*a, *b) }), slices.IsSortedFunc(l, byKey); got != want {
+			t.Errorf("Is(%v) = %v", l, got)
+		}
+	})
+}

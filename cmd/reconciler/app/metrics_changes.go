@@ -9,6 +9,7 @@ import (
 	"dynctl/actors"
 	"dynctl/state"
 	"dynctl/state/same"
+	"dynctl/state/sorted"
 )
 
 // changes finds restarts and workers that became ready by comparing a round with
@@ -67,7 +68,7 @@ func (c *changes) since(in actors.Input, r actors.Result) ([]restart, []readines
 	}
 	var restarts []restart
 	units := in.Observed.Units
-	if !areSorted(units) {
+	if !sorted.Is(units, compareUnits) {
 		units = slices.SortedFunc(slices.Values(units), func(a, b state.Unit) int { return compareUnits(&a, &b) })
 	}
 	same.Diff(c.units, units, compareUnits, func(was, now *state.Unit) {
@@ -84,16 +85,6 @@ func (c *changes) since(in actors.Input, r actors.Result) ([]restart, []readines
 		clear(c.asked) // units that never came to be
 	}
 	return restarts, ready
-}
-
-// areSorted reports whether units come by server and id, as the views show them.
-func areSorted(units []state.Unit) bool {
-	for i := 1; i < len(units); i++ {
-		if compareUnits(&units[i-1], &units[i]) > 0 {
-			return false
-		}
-	}
-	return true
 }
 
 func compareUnits(a, b *state.Unit) int {

@@ -67,19 +67,16 @@ func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out 
 	r.out = make([]accept.Entry, 0, len(entries))
 	standing := make(map[string]bool, len(r.loop.decoded))
 	for i := range entries {
-		at := &entries[i]
-		key, err := at.Object()
+		e := &entries[i]
+		key, err := e.Object()
 		if err != nil {
 			continue // the views leave these out
 		}
 		if spec := r.loop.stands.accepted(entries, i); spec != nil {
-			if len(at.Value) > 0 {
-				r.done(*at)
-			}
-			r.out = append(r.out, accept.Entry{Key: key, Revision: at.Revision, Missing: at.Missing, At: at.At, Doc: state.Doc{Raw: spec}})
+			r.done(e)
+			r.out = append(r.out, accept.Entry{Key: key, Revision: e.Revision, Missing: e.Missing, At: e.At, Doc: state.Doc{Raw: spec}})
 			continue
 		}
-		e := *at
 		x := accept.Entry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, Missing: e.Missing, At: e.At}
 		d, had := r.loop.decoded[e.Key]
 		switch {
@@ -87,7 +84,7 @@ func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out 
 			x.Err = refused[e.Key]
 			r.done(e)
 		case e.Deleted:
-		case r.accepted(key, e, &x):
+		case r.accepted(key, *e, &x):
 			r.loop.stands.note(entries, i, x.Doc.Raw)
 			r.done(e)
 		case had && d.revision == e.Revision:
@@ -97,7 +94,7 @@ func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out 
 			standing[e.Key] = had
 			_, known := r.statuses[key]
 			_, housed := r.statuses[state.ServerKey(key.Server)]
-			r.unread = append(r.unread, unreadSpec{e, key, known || r.owns(key), housed})
+			r.unread = append(r.unread, unreadSpec{*e, key, known || r.owns(key), housed})
 			continue
 		}
 		r.out = append(r.out, x)
@@ -123,9 +120,9 @@ func (r *reading) accepted(key state.Key, e kv.SpecEntry, x *accept.Entry) bool 
 	return true
 }
 
-func (r *reading) done(e kv.SpecEntry) {
+func (r *reading) done(e *kv.SpecEntry) {
 	if len(e.Value) > 0 {
-		r.read = append(r.read, e)
+		r.read = append(r.read, *e)
 	}
 }
 
@@ -195,7 +192,7 @@ func (r *reading) take(u unreadSpec, had bool) bool {
 		d.err = &state.Invalid{Reason: state.ReasonOf(err), Message: state.Clip(err.Error(), state.MaxMessage)}
 	}
 	r.loop.decoded[u.Key] = d
-	r.done(u.SpecEntry)
+	r.done(&u.SpecEntry)
 	r.out = append(r.out, accept.Entry{Key: u.key, Revision: u.Revision, Missing: u.Missing, Doc: d.doc, Err: d.err, At: u.At})
 	return true
 }
