@@ -18,7 +18,7 @@ func (s *Server) warmPool() string {
 	var checks kv.Checks
 	decode(s.t, text, &checks)
 	for _, c := range checks.Checks {
-		if c.Name == "warm-pool" {
+		if c.Name == kv.CheckWarm {
 			return c.Text
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"dynctl/state/kv"
 )
 
-// TestDoctorPassesOn: what two reconcilers find of replicas, and of what they leave as it is,
-// is told once, and not at all where all is well.
+// TestDoctorPassesOn: what two reconcilers find of replicas, of what they leave as it is and of
+// processes that are kept ready is told once; where all is well of the last alone.
 func TestDoctorPassesOn(t *testing.T) {
 	client := newStore(t)
 	nc := client.JetStream().Conn()
@@ -34,6 +34,8 @@ func TestDoctorPassesOn(t *testing.T) {
 		{kv.Check{Name: kv.CheckReplicas, State: "degraded", Text: "--replicas asks for 3, and fewer servers hold dynctl_specs (1)"}, 1},
 		{kv.Check{Name: kv.CheckKept, State: "degraded", Text: "1 are left as they are: model.default.m"}, 1},
 		{kv.Check{Name: kv.CheckReplicas, State: "ok", Text: "all is well"}, 0},
+		{kv.Check{Name: kv.CheckWarm, State: "degraded", Text: "0 of 2 worker processes are kept ready"}, 1},
+		{kv.Check{Name: kv.CheckWarm, State: "ok", Text: "2 of 2 worker processes are kept ready"}, 1},
 	} {
 		answer.Store(&row.check)
 		_, out, _ := execute(t, "doctor", "-o", "json")
@@ -45,7 +47,7 @@ func TestDoctorPassesOn(t *testing.T) {
 		for _, f := range findings {
 			if f.Message == row.check.Text {
 				told++
-				if f.Result != doctor.Warn || f.Next == "" {
+				if wrong := row.check.State != "ok"; (f.Result == doctor.Warn) != wrong || (f.Next != "") != wrong {
 					t.Errorf("%+v", f)
 				}
 			}

@@ -19,6 +19,9 @@ const CheckReplicas = "replicas"
 // it cannot read what another version has accepted.
 const CheckKept = "kept"
 
+// CheckWarm is the name of the check that counts the worker processes that are kept ready.
+const CheckWarm = "warm-pool"
+
 // Codes of the JetStream API for replicas that cannot be had.
 const (
 	codeNoPeers      jetstream.ErrorCode = 10005 // no suitable peers for placement

@@ -37,7 +37,7 @@ var checkers = []struct {
 	{"leader", checkLeader},
 	{"agent", checkAgent},
 	{"ray", checkRay},
-	{"warm-pool", checkWarm},
+	{kv.CheckWarm, checkWarm},
 	{"round", checkRound},
 	{"plan", checkPlans},
 	{"lease", checkLease},
