@@ -1,7 +1,10 @@
 package plan
 
 import (
+	"maps"
 	"slices"
+	"strconv"
+	"time"
 
 	"dynctl/actors"
 	"dynctl/actors/place"
@@ -112,31 +115,100 @@ func (m *model) failing() bool {
 // generations"): what is on its way to such a worker has nobody else to go to.
 //
 // One whose generation has a dead worker that is still registered is put off until that is
-// gone: alone it would be all that the frontend knows of the generation, and be chosen.
+// gone: alone it would be all that the frontend knows of the generation, and be chosen. So is
+// one while what was sent to another worker that died may come back, and the leave of that
+// other one: its unit is all that tells of the death.
 func (a *admission) retire() {
 	if len(a.leaving) == 0 {
 		return
 	}
-	type part struct{ generation, role string }
 	staying := map[part]bool{}
 	var listed []string // generations that go on serving
 	for _, u := range a.m.units {
 		if !a.serving(u) {
 			continue
 		}
-		staying[part{u.Generation, u.Role}] = true
+		staying[partOf(u)] = true
 		if u.listed && !slices.Contains(listed, u.Generation) {
 			listed = append(listed, u.Generation)
 		}
 	}
+	back := a.comesBack()
 	for _, u := range a.m.units {
 		s := a.stops[u.Key()]
 		another := func(g string) bool { return g != u.Generation }
-		if s == nil || !u.is(serving) || s.Reason == actors.ReasonSuperseded || staying[part{u.Generation, u.Role}] || !slices.ContainsFunc(listed, another) {
+		if s == nil || !slices.ContainsFunc(listed, another) {
 			continue
 		}
-		s.Retires, s.putOff = true, a.m.server.deadRegistered(u.Generation)
+		until := back[partOf(u)]
+		switch {
+		case !u.is(serving):
+			s.putOff = until.of == u
+		case s.Reason != actors.ReasonSuperseded && !staying[partOf(u)]:
+			s.Retires, s.putOff = true, a.m.server.deadRegistered(u.Generation) || until.of != nil
+		}
+		if s.putOff && until.of != nil {
+			a.checkAt(until.at)
+		}
 	}
+}
+
+// part are the workers of one role of a generation.
+type part struct{ generation, role string }
+
+func partOf(u *unit) part { return part{u.Generation, u.Role} }
+
+// lastDeath is the unit of a part that died last, and until when what was sent to it may
+// come back.
+type lastDeath struct {
+	of *unit
+	at time.Time
+}
+
+// comesBack is, of each part of which a worker serves, the last death after which requests
+// may still wait for the dead: with the request plane nats the frontend gives such a request
+// to another worker of the part only when its time is over (docs/dynamo.md, "When a worker is
+// killed").
+func (a *admission) comesBack() map[part]lastDeath {
+	spec := &a.m.server.Spec
+	if spec.RequestPlane != state.PlaneNATS {
+		return nil
+	}
+	out := map[part]lastDeath{}
+	for _, u := range a.m.units {
+		for _, x := range u.Actors {
+			e := ended(x)
+			if e == nil || e.ReadyFor == 0 {
+				continue
+			}
+			until := e.At.Add(receiptTimeout(spec.Env) + receiptMargin)
+			if until.After(a.in.Now) && until.After(out[partOf(u)].at) {
+				out[partOf(u)] = lastDeath{of: u, at: until}
+			}
+		}
+	}
+	maps.DeleteFunc(out, func(p part, _ lastDeath) bool {
+		return !slices.ContainsFunc(a.m.units, func(u *unit) bool { return partOf(u) == p && u.is(serving) })
+	})
+	return out
+}
+
+const (
+	// dynamoReceiptTimeout is how long Dynamo's frontend waits for a worker's receipt of a
+	// request by NATS, unless its environment says otherwise.
+	dynamoReceiptTimeout = 10 * time.Second
+	receiptTimeoutEnv    = "DYN_NATS_REQUEST_TIMEOUT_SECS"
+	// receiptMargin is for what is sent to a worker while the kernel ends it (16 ms were
+	// measured), and for the way of the request to another one.
+	receiptMargin = time.Second
+)
+
+// receiptTimeout is how long a frontend with a server's environment waits for a receipt.
+func receiptTimeout(env state.Env) time.Duration {
+	if n, err := strconv.ParseUint(env[receiptTimeoutEnv].Value, 10, 32); err == nil {
+		return time.Duration(n) * time.Second
+	}
+	return dynamoReceiptTimeout
 }
 
 // deadRegistered reports whether some instance of a generation stands in etcd that no

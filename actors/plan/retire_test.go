@@ -3,6 +3,7 @@ package plan_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"dynctl/state"
 )
@@ -73,4 +74,78 @@ func TestNobodyLeavesAGenerationToTheDead(t *testing.T) {
 	if n := len(w.of("a")); n != 1 {
 		t.Errorf("%d units are left, want 1", n)
 	}
+}
+
+// With the request plane nats a request that was sent to a worker which died waits there for
+// 10 s, unless the frontend's environment says otherwise, and is sent again to a worker of
+// the same generation: somebody of it stays as long, whenever in a roll the worker died and
+// however much room there is.
+func TestSomebodyStaysForWhatWasSentToTheDead(t *testing.T) {
+	for name, tc := range map[string]struct {
+		server      string
+		stays, goes time.Duration // at least, at most in the shortest case
+	}{
+		"nats":                  {stays: 10 * time.Second, goes: 12 * time.Second},
+		"nats, other timeout":   {server: "  env: {DYN_NATS_REQUEST_TIMEOUT_SECS: \"6\"}\n", stays: 6 * time.Second, goes: 8 * time.Second},
+		"nats, timeout unknown": {server: "  env: {DYN_NATS_REQUEST_TIMEOUT_SECS: soon}\n", stays: 10 * time.Second, goes: 12 * time.Second},
+		"tcp":                   {server: "  requestPlane: tcp\n", goes: 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shortest := time.Hour
+			for _, gpus := range []int{8, 3, 2} {
+				for after := range 14 {
+					alone := rollWithDeath(t, tc.server, gpus, after)
+					if alone < tc.stays {
+						t.Errorf("%d GPUs, killed after round %d: the last of the generation went %s after the death", gpus, after, alone)
+					}
+					shortest = min(shortest, alone)
+				}
+			}
+			if shortest > tc.goes {
+				t.Errorf("the last of a generation stays for %s at least, longer than it has to", shortest)
+			}
+		})
+	}
+}
+
+// rollWithDeath kills a worker of two some rounds after the roll of its model began, and
+// returns how long after that another of its generation served; an hour where none did then.
+func rollWithDeath(t *testing.T, server string, gpus, after int) time.Duration {
+	t.Helper()
+	w := newCluster(node("1", gpus))
+	if server != "" {
+		w.put("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec:\n" + server)
+	}
+	key := w.put(model("a", "  replicas: 2\n"))
+	w.run(8)
+	ready(t, w, key)
+	generation := w.statuses[key].Generation
+	w.put(model("a", "  replicas: 2\n"+otherGeneration))
+	w.run(after)
+	serving := func() (out []*state.Unit) {
+		for _, u := range w.of("a") {
+			if u.Generation == generation && u.State == state.UnitRunning {
+				out = append(out, u)
+			}
+		}
+		return out
+	}
+	victims := serving()
+	if len(victims) < 2 {
+		return time.Hour // no other one is left, so nobody can take the request
+	}
+	w.exit(victims[0], &victims[0].Actors[0], -9)
+	died, last := w.now, w.now
+	for range 60 {
+		if len(serving()) > 0 {
+			last = w.now
+		}
+		w.round()
+		w.tick()
+	}
+	ready(t, w, key)
+	if n := len(w.of("a")); n != 2 {
+		t.Errorf("%d units are left, want 2", n)
+	}
+	return last.Sub(died)
 }

@@ -164,7 +164,6 @@ func (a *admission) inPairs(set []*unit, _ int) []*unit {
 	if !a.m.disagg() {
 		return set
 	}
-	type part struct{ generation, role string }
 	left, goes := map[part]int{}, map[part]int{}
 	for _, r := range a.m.roles {
 		for _, u := range r.old {
