@@ -220,7 +220,7 @@ func (s *standIn) input() (actors.Input, map[state.Key]accept.Kept) {
 }
 
 // serving is what runs, registered and listed at once.
-func serving(server actors.DesiredServer, desired actors.Desired, units []state.Unit) (state.Registrations, state.FrontendView) {
+func serving(server actors.DesiredServer, desired actors.Desired, units []*state.Unit) (state.Registrations, state.FrontendView) {
 	served := map[string]string{}
 	for _, m := range desired.Models {
 		if m.Server == server.Name {
@@ -231,7 +231,7 @@ func serving(server actors.DesiredServer, desired actors.Desired, units []state.
 	for _, u := range units {
 		for _, a := range u.Actors {
 			if u.Server == server.Name && u.Model != "" && a.Lease != 0 {
-				regs.Instances = append(regs.Instances, world.Instance(server.Spec.DynamoNamespace, served[u.Model], u, a.Lease))
+				regs.Instances = append(regs.Instances, world.Instance(server.Spec.DynamoNamespace, served[u.Model], *u, a.Lease))
 			}
 		}
 	}

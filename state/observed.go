@@ -13,8 +13,10 @@ type Observed struct {
 	// rebuilt its view from Ray.
 	Synced bool
 	Agent  *Agent
-	Units  []Unit // by server, then id
-	Nodes  []Node // by id
+	// Units are by server, then id. They are shared with whoever else was handed them, so
+	// nobody changes one: who has another puts that in its place, in a list of its own.
+	Units []*Unit
+	Nodes []Node // by id
 	// Gone holds the revision of the delete marker of units that are no more, so
 	// that a unit which starts again is told apart from its first start.
 	Gone map[UnitKey]uint64

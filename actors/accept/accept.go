@@ -43,7 +43,7 @@ type Input struct {
 	// Confirmed holds, by server, the revision up to which deletes are confirmed.
 	Confirmed map[string]uint64
 	// Units are the observed units: a server with workers does not move its etcd.
-	Units []state.Unit
+	Units []*state.Unit
 	// Nodes tell which Dynamo they have: an old one's workers carry no routing.
 	Nodes []state.Node
 	// Parsers are the command lines that the nodes take, as far as they are known: a

@@ -65,7 +65,7 @@ func (a *accepter) checkModelsUnder(server string, object state.Server) *actors.
 }
 
 func (a *accepter) hasWorkers(server string) bool {
-	return slices.ContainsFunc(a.in.Units, func(u state.Unit) bool { return u.Server == server && u.Model != "" })
+	return slices.ContainsFunc(a.in.Units, func(u *state.Unit) bool { return u.Server == server && u.Model != "" })
 }
 
 // invalidModel is every reason why a model is not valid under a server.

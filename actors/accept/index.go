@@ -19,8 +19,7 @@ func (a *accepter) modelsOf(server string) []*acceptedModel { return within(a.mo
 func (a *accepter) generationsOn(server, model string) []string {
 	if a.generationsBy == nil {
 		a.generationsBy = map[unitsOf][]string{}
-		for i := range a.in.Units {
-			u := &a.in.Units[i]
+		for _, u := range a.in.Units {
 			of := unitsOf{u.Server, u.Model}
 			if list := a.generationsBy[of]; !slices.Contains(list, u.Generation) {
 				a.generationsBy[of] = append(list, u.Generation)
@@ -34,7 +33,7 @@ type unitsOf struct{ server, model string }
 
 // hasUnitsOn reports whether any unit of a server is observed.
 func (a *accepter) hasUnitsOn(server string) bool {
-	return slices.ContainsFunc(a.in.Units, func(u state.Unit) bool { return u.Server == server })
+	return slices.ContainsFunc(a.in.Units, func(u *state.Unit) bool { return u.Server == server })
 }
 
 // claim notes what a model claims. What it claimed before stays noted: whoever asks

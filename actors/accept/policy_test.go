@@ -209,7 +209,7 @@ func TestADeniedRevisionDoesNotStandForWhatRuns(t *testing.T) {
 	j.use("")
 	j.put(key, "{model: a, env: {LD_PRELOAD: x}}")
 	in := accept.Input{Synced: true, Observed: true, Recover: true, Entries: j.entries, Policy: j.policy, Past: map[state.Key][]accept.Entry{key: nil},
-		Units: []state.Unit{{Server: "default", Unit: "0badc0de_a_DP0", Model: "m", Generation: "0badc0de"}}}
+		Units: []*state.Unit{{Server: "default", Unit: "0badc0de_a_DP0", Model: "m", Generation: "0badc0de"}}}
 	d, _ := accept.Revisions(in)
 	if m := d.Models[0]; m.Accepted != 0 || m.Rejected == nil {
 		t.Errorf("it stands for what runs: %d %+v", m.Accepted, m.Rejected)

@@ -198,16 +198,15 @@ func (a *accepter) generationsOf(key state.Key) map[string]int {
 	}
 	if a.asked++; a.asked <= lookAtEach {
 		out := map[string]int{}
-		for i := range a.in.Units {
-			if u := &a.in.Units[i]; u.Server == key.Server && a.isOurs(u) && ownerOf(u) == key {
+		for _, u := range a.in.Units {
+			if u.Server == key.Server && a.isOurs(u) && ownerOf(u) == key {
 				out[u.Generation]++
 			}
 		}
 		return out
 	}
 	a.running = map[state.Key]map[string]int{}
-	for i := range a.in.Units {
-		u := &a.in.Units[i]
+	for _, u := range a.in.Units {
 		if !a.isOurs(u) {
 			continue
 		}

@@ -32,7 +32,7 @@ func (s Stranger) String() string {
 // Strangers lists who holds memory of the nodes' cards beside our units, by node and
 // card. A process that its node does not know (it is in another container) counts only
 // on a card that no unit of ours was given: else it may be ours.
-func Strangers(nodes []state.Node, units []state.Unit) []Stranger {
+func Strangers(nodes []state.Node, units []*state.Unit) []Stranger {
 	if !slices.ContainsFunc(nodes, func(n state.Node) bool { return len(n.Cards) > 0 }) {
 		return nil
 	}

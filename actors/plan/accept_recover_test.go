@@ -26,10 +26,7 @@ func (w *cluster) snapshotOf() map[state.UnitKey]string {
 
 // acceptLost accepts without any status, with the history that was asked for.
 func (w *cluster) acceptLost(past map[state.Key][]accept.Entry) (actors.Desired, map[state.Key]accept.Kept) {
-	var units []state.Unit
-	for _, u := range w.units {
-		units = append(units, *u)
-	}
+	units := slices.Collect(maps.Values(w.units))
 	entries := []accept.Entry{}
 	for _, e := range w.specs {
 		entries = append(entries, e)
@@ -177,8 +174,8 @@ func TestSpecMissing(t *testing.T) {
 	}
 }
 
-func without(units []state.Unit, key state.UnitKey) []state.Unit {
-	return slices.DeleteFunc(units, func(u state.Unit) bool { return u.Key() == key })
+func without(units []*state.Unit, key state.UnitKey) []*state.Unit {
+	return slices.DeleteFunc(units, func(u *state.Unit) bool { return u.Key() == key })
 }
 
 // A unit whose value cannot be read is neither started, nor stopped, nor its lease

@@ -164,7 +164,7 @@ func (a *admission) renew(u *unit, dataLost bool) {
 }
 
 // execute grants what of a renewal is due.
-func (r *round) execute(w renewal, t actors.UnitTemplate, u state.Unit, revision uint64) {
+func (r *round) execute(w renewal, t actors.UnitTemplate, u *state.Unit, revision uint64) {
 	if len(w.attempts) > 0 {
 		r.start(actors.Start{Template: t, Attempts: w.attempts, Placement: actors.Attempt{Number: u.Attempt, Failures: u.Failures},
 			Reason: w.reason, Message: w.message, Revision: revision, Seen: u.Revision})
@@ -181,7 +181,7 @@ func (a *admission) tellWhatItAwaits(u *unit) {
 	if _, unfit := place.Worker(needs, a.ledger.room()); unfit == nil {
 		return // beside itself even
 	}
-	_, unfit := place.Worker(needs, a.ledger.without(func(x state.Unit) bool { return x.Key() == u.Key() }))
+	_, unfit := place.Worker(needs, a.ledger.without(func(x *state.Unit) bool { return x.Key() == u.Key() }))
 	if unfit == nil {
 		return
 	}

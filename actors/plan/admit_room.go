@@ -280,7 +280,7 @@ func (a *admission) roomWithout(set []*unit) []place.Room {
 	for _, u := range set {
 		leave[u.Key()] = true
 	}
-	nodes := a.ledger.without(func(u state.Unit) bool {
+	nodes := a.ledger.without(func(u *state.Unit) bool {
 		if u.Server != a.m.Server || u.Model != a.m.Name {
 			return false
 		}

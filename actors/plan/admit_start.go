@@ -40,7 +40,7 @@ type startWish struct {
 	placement actors.Attempt
 	reason    string
 	// yields are units whose room counts as free; nil: none.
-	yields func(state.Unit) bool
+	yields func(*state.Unit) bool
 	// spared: another replica serves in its stead, so nothing waits where it finds no room.
 	spared bool
 	// ahead: another replica is to start once this one serves.
@@ -73,7 +73,7 @@ func (a *admission) place(w startWish) *place.Unfit {
 	var seen uint64
 	var was *state.Unit
 	if w.was != nil {
-		worker, seen, was = w.was.Worker, w.was.Revision, &w.was.Unit
+		worker, seen, was = w.was.Worker, w.was.Revision, w.was.Unit
 	} else {
 		worker = a.nextWorker(m.server, w.role.Role)
 	}
@@ -113,7 +113,7 @@ func (a *admission) replace(w replacement) {
 		return
 	}
 	again := startWish{source: &m.inForce, index: u.Replica, was: u, placement: w.placement, reason: actors.ReasonPlacementRetry,
-		yields: func(x state.Unit) bool { return x.Key() == u.Key() }}
+		yields: func(x *state.Unit) bool { return x.Key() == u.Key() }}
 	if u.standing == old {
 		a.replaceOld(u, again)
 		return
@@ -142,7 +142,7 @@ func (a *admission) replaceOld(u *unit, again startWish) {
 		return
 	}
 	again.source, again.role = source, *role
-	again.yields = func(x state.Unit) bool {
+	again.yields = func(x *state.Unit) bool {
 		waits := x.Server == m.Server && x.Model == m.Name && x.Generation == m.inForce.Generation && x.PlacementGroup.State != state.GroupCreated
 		return waits || x.Key() == u.Key() // what waits for nodes that are to come holds none of these
 	}

@@ -28,7 +28,7 @@ const infraRetry = 2 * time.Second
 // nextAttempt numbers the attempt that follows an exit and says when it is due. The first
 // exit is followed at once; an exit while etcd or NATS was away does not count, and a
 // process that was healthy for resetAfter starts over.
-func nextAttempt(u state.Unit, a state.Actor, spec state.BackoffSpec) (actors.Attempt, time.Time) {
+func nextAttempt(u *state.Unit, a state.Actor, spec state.BackoffSpec) (actors.Attempt, time.Time) {
 	next := actors.Attempt{Number: a.Attempt + 1, Failures: a.Failures + 1}
 	if a.Exit == nil {
 		return next, time.Time{}
@@ -58,7 +58,7 @@ func nextAttempt(u state.Unit, a state.Actor, spec state.BackoffSpec) (actors.At
 }
 
 // nextPlacement says when a unit whose placement failed is tried again.
-func nextPlacement(u state.Unit, spec state.BackoffSpec) (actors.Attempt, time.Time) {
+func nextPlacement(u *state.Unit, spec state.BackoffSpec) (actors.Attempt, time.Time) {
 	next := actors.Attempt{Number: u.Attempt + 1, Failures: u.Failures + 1}
 	return next, u.ChangedAt.Add(backoffDelay(spec, next.Failures, u.Key().String(), next.Number))
 }
@@ -88,7 +88,7 @@ func firstAttempts(u *state.Unit, templates []actors.ActorTemplate) map[string]a
 	for _, t := range templates {
 		var was state.Actor
 		if u != nil {
-			was, _ = findActor(*u, t.Name)
+			was, _ = findActor(u, t.Name)
 		}
 		out[t.Name] = actors.Attempt{Number: was.Attempt + 1, Failures: was.Failures}
 	}

@@ -99,9 +99,9 @@ func plannedBeside() measured {
 		u := w.of(fmt.Sprintf("m%04d", models/2))[0]
 		w.exit(u, &u.Actors[0], 1)
 		w.settleState(u)
-		at := slices.IndexFunc(rests.Observed.Units, func(x state.Unit) bool { return x.Key() == u.Key() })
-		runs, exited := rests.Observed.Units[at], *u
-		turn := func(now state.Unit) {
+		at := slices.IndexFunc(rests.Observed.Units, func(x *state.Unit) bool { return x.Key() == u.Key() })
+		runs, exited := rests.Observed.Units[at], new(*u)
+		turn := func(now *state.Unit) {
 			in := rests
 			in.Observed.Units = slices.Clone(rests.Observed.Units)
 			in.Observed.Units[at] = now

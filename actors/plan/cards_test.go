@@ -33,7 +33,7 @@ func TestStrangers(t *testing.T) {
 		"hidden, on a card of ours":           {0, state.CardProcess{PID: 7, Memory: 40 << 30}, false},
 		"hidden, on a card that nobody holds": {1, state.CardProcess{PID: 7, Memory: 40 << 30}, true},
 	} {
-		got := place.Strangers([]state.Node{held(node("1", 2), tc.card, tc.process)}, []state.Unit{unit})
+		got := place.Strangers([]state.Node{held(node("1", 2), tc.card, tc.process)}, []*state.Unit{&unit})
 		if (len(got) == 1) != tc.want {
 			t.Errorf("%s: %v", name, got)
 		}

@@ -30,7 +30,7 @@ var invariants = []invariant{
 // Check returns what of the invariants a result breaks, in their order; nil when all hold.
 // It looks at the input and the result alone, and not at how one was made of the other.
 func Check(in actors.Input, r actors.Result) []string {
-	c := &checked{in: in, r: r, units: map[state.UnitKey]state.Unit{}, stopped: map[state.UnitKey]string{}}
+	c := &checked{in: in, r: r, units: map[state.UnitKey]*state.Unit{}, stopped: map[state.UnitKey]string{}}
 	for _, u := range in.Observed.Units {
 		c.units[u.Key()] = u
 	}
@@ -50,7 +50,7 @@ func Check(in actors.Input, r actors.Result) []string {
 type checked struct {
 	in      actors.Input
 	r       actors.Result
-	units   map[state.UnitKey]state.Unit
+	units   map[state.UnitKey]*state.Unit
 	stopped map[state.UnitKey]string // with the reason
 	models  []*model                 // classified; nil: not asked yet
 }
@@ -141,7 +141,7 @@ func (c *checked) promisesTooMuch() []string {
 	free := 0
 	// What waits for a node in the place of one that died holds none for long, and what
 	// waits for its first place yields to a generation that served.
-	leaves := func(u state.Unit) bool {
+	leaves := func(u *state.Unit) bool {
 		g, yields := back[state.ModelKey(u.Server, u.Model)]
 		return unplaced(u) || u.PlacementGroup.State == state.GroupRescheduling || yields && u.Generation != g && u.PlacementGroup.State != state.GroupCreated
 	}

@@ -14,7 +14,7 @@ type server struct {
 	units   []*state.Unit    // ours, without infra
 	byModel map[string][]int // their places among all
 	infra   *state.Unit
-	foreign []state.Unit
+	foreign []*state.Unit
 	models  []*model
 	regs    state.Registrations
 	// instances are those of regs, by lease.
@@ -121,7 +121,7 @@ func (r *round) classify() {
 // where those of the next one begin. s is nil where nobody desires the server.
 func (r *round) classifyUnits(s *server, from int) (next int) {
 	name := r.units[from].Server
-	after := func(u state.Unit, name string) int { return cmp.Or(cmp.Compare(u.Server, name), -1) }
+	after := func(u *state.Unit, name string) int { return cmp.Or(cmp.Compare(u.Server, name), -1) }
 	n, _ := slices.BinarySearchFunc(r.units[from:], name, after)
 	next = from + n
 	if s == nil || s.lists == r.memory.glance.lists {
@@ -132,10 +132,10 @@ func (r *round) classifyUnits(s *server, from int) (next int) {
 	s.byModel, fill = r.memory.unitLists(name)
 	s.units, s.foreign, s.infra = make([]*state.Unit, 0, next-from), nil, nil
 	for i := from; i < next; i++ {
-		u := &r.units[i]
+		u := r.units[i]
 		switch {
 		case u.StoreID != r.in.Policy.StoreID:
-			s.foreign = append(s.foreign, *u)
+			s.foreign = append(s.foreign, u)
 		case u.Unit == actors.InfraUnit:
 			s.infra = u
 		default:
@@ -174,7 +174,7 @@ func (r *round) newModel(s *server, d actors.DesiredModel) *model {
 }
 
 // add classifies one unit of the model.
-func (m *model) add(u state.Unit) {
+func (m *model) add(u *state.Unit) {
 	r := m.role(u.Role)
 	if r == nil {
 		r = &role{RoleTemplate: actors.RoleTemplate{Role: u.Role}, stray: true}
@@ -182,7 +182,7 @@ func (m *model) add(u state.Unit) {
 	}
 	isFresh := u.Generation == m.inForce.Generation
 	namespace := actors.Namespace(m.server.Spec.DynamoNamespace, u.Generation)
-	v := &unit{Unit: u, namespace: namespace, registered: m.registered(&u, namespace, isFresh && r.Card)}
+	v := &unit{Unit: u, namespace: namespace, registered: m.registered(u, namespace, isFresh && r.Card)}
 	v.phase = phaseOf(v.Unit, v.registered)
 	v.listed = m.listed(namespace)
 	switch {
@@ -251,7 +251,7 @@ func (m *model) unchosen(u *unit) bool { return !u.listed && slices.ContainsFunc
 
 // source is what a unit is made from: its generation's template and its role in that;
 // nil where the template is not kept any more.
-func (m *model) source(u state.Unit) (*actors.ModelTemplate, *actors.RoleTemplate) {
+func (m *model) source(u *state.Unit) (*actors.ModelTemplate, *actors.RoleTemplate) {
 	t := &m.inForce
 	if u.Generation != t.Generation {
 		t = m.templateOf(u.Generation)

@@ -75,8 +75,7 @@ func TestAClaimedLeaseIsNeverRevoked(t *testing.T) {
 		pool := leases.Draw(t, "leases")
 		any64 := func(label string) int64 { return pool[rapid.IntRange(0, len(pool)-1).Draw(t, label)] }
 		claimed := map[int64]bool{}
-		for i := range in.Observed.Units {
-			u := &in.Observed.Units[i]
+		for _, u := range in.Observed.Units {
 			if rapid.Bool().Draw(t, "orphan") {
 				u.Server = rapid.SampledFrom([]string{"default", "two", "three", "gone"}).Draw(t, "server")
 			}

@@ -15,7 +15,7 @@ import (
 
 // glance is what the last plan was given, and what the one under way finds changed since.
 type glance struct {
-	units  []state.Unit  // sorted
+	units  []*state.Unit // sorted
 	rising bool          // no key is twice among them
 	owners map[int64]int // see [ownersOf]
 	held   holding       // what they hold of the nodes
@@ -33,19 +33,19 @@ type glance struct {
 type unitsOf struct{ server, model string }
 
 // sorted are units in their order, and whether no key is twice among them.
-func (g *glance) sorted(units []state.Unit) (_ []state.Unit, rising bool) {
+func (g *glance) sorted(units []*state.Unit) (_ []*state.Unit, rising bool) {
 	if same.Place(units, g.units) {
 		return g.units, g.rising
 	}
 	if isRising(units) { // as the views' are
 		return units, true
 	}
-	units = slices.SortedStableFunc(slices.Values(units), func(a, b state.Unit) int { return compareUnits(&a, &b) })
+	units = slices.SortedStableFunc(slices.Values(units), compareUnits)
 	return units, isRising(units)
 }
 
 // look compares the units of the plan under way with those of the one before.
-func (g *glance) look(units []state.Unit, rising bool) {
+func (g *glance) look(units []*state.Unit, rising bool) {
 	clear(g.changed)
 	was, wasRising := g.units, g.rising
 	g.units, g.rising, g.all = units, rising, false
@@ -59,7 +59,7 @@ func (g *glance) look(units []state.Unit, rising bool) {
 		return
 	}
 	placed := g.placed + 1
-	same.Diff(was, units, compareUnits, func(was, now *state.Unit) {
+	same.DiffPointers(was, units, compareUnits, func(was, now *state.Unit) {
 		if was == nil || now == nil || was.Model != now.Model || was.StoreID != now.StoreID {
 			g.placed = placed
 		}
@@ -81,9 +81,9 @@ func compareUnits(a, b *state.Unit) int {
 }
 
 // isRising reports whether units are sorted and none of them has the key of another.
-func isRising(units []state.Unit) bool {
+func isRising(units []*state.Unit) bool {
 	for i := 1; i < len(units); i++ {
-		if compareUnits(&units[i-1], &units[i]) >= 0 {
+		if compareUnits(units[i-1], units[i]) >= 0 {
 			return false
 		}
 	}

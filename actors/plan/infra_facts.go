@@ -12,7 +12,7 @@ import (
 
 // usesStale reports whether an address which the actor was executed with is not the one at
 // which infra is reached now. An address that infra does not have (yet) proves nothing.
-func usesStale(a state.Actor, infra state.Unit) bool {
+func usesStale(a state.Actor, infra *state.Unit) bool {
 	for placeholder, value := range a.Uses {
 		if now, ok := resolve(infra, placeholder); ok && now != value {
 			return true
@@ -22,7 +22,7 @@ func usesStale(a state.Actor, infra state.Unit) bool {
 }
 
 // resolve reads {ip:infra/BUNDLE} or {port:infra/NAME} from the running unit.
-func resolve(u state.Unit, placeholder string) (string, bool) {
+func resolve(u *state.Unit, placeholder string) (string, bool) {
 	kind, ref, ok := strings.Cut(strings.Trim(placeholder, "{}"), ":")
 	unit, name, ok2 := strings.Cut(ref, "/")
 	if !ok || !ok2 || unit != u.Unit {

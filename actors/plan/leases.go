@@ -65,10 +65,10 @@ func (r *round) revokeDead(s *server) map[int64]bool {
 
 // ownersOf says of each lease how many processes have told that it is theirs, whatever
 // server and store they belong to.
-func ownersOf(units []state.Unit) map[int64]int {
+func ownersOf(units []*state.Unit) map[int64]int {
 	out := make(map[int64]int, len(units))
-	for i := range units {
-		noteOwners(out, &units[i], 1)
+	for _, u := range units {
+		noteOwners(out, u, 1)
 	}
 	return out
 }
@@ -112,7 +112,7 @@ func ourNamespace(s *server, namespace string) bool {
 // known yet, or a unit is in a state where that cannot be told: what is told to execute may
 // have done so already. A lease with two owners is not known: one of them was told another's.
 func (r *round) mayOwn(i state.Instance) bool {
-	return slices.ContainsFunc(r.in.Observed.Units, func(u state.Unit) bool {
+	return slices.ContainsFunc(r.in.Observed.Units, func(u *state.Unit) bool {
 		if u.Generation == "" || !strings.HasSuffix(i.Namespace, "-"+u.Generation) {
 			return false
 		}

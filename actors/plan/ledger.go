@@ -14,9 +14,9 @@ import (
 // ledger says what room is left on the nodes while wishes are admitted: what units hold,
 // what this round has promised, and what those that came before wait for.
 type ledger struct {
-	reported []state.Node // as Ray tells them
-	units    []state.Unit // by server and id
-	held     *holding     // by them
+	reported []state.Node  // as Ray tells them
+	units    []*state.Unit // by server and id
+	held     *holding      // by them
 	// begin is the room before this round has promised any, left what is left of it; nil
 	// until it is asked for, for most rounds start nothing.
 	begin, left []place.Room
@@ -30,7 +30,7 @@ type shortage struct {
 	needs actors.Needs
 }
 
-func newLedger(nodes []state.Node, units []state.Unit, held *holding) *ledger {
+func newLedger(nodes []state.Node, units []*state.Unit, held *holding) *ledger {
 	return &ledger{reported: nodes, units: units, held: held}
 }
 
@@ -49,11 +49,10 @@ func (l *ledger) promise(s place.Shape) { s.TakeFrom(l.room()) }
 
 // without is the room that is left when some units have left, and what this round has
 // promised is taken.
-func (l *ledger) without(leaves func(state.Unit) bool) []place.Room {
+func (l *ledger) without(leaves func(*state.Unit) bool) []place.Room {
 	given, stay := map[string]state.BundleShape{}, newHolding()
-	for i := range l.units {
-		u := &l.units[i]
-		if !leaves(*u) {
+	for _, u := range l.units {
+		if !leaves(u) {
 			stay.take(u)
 			continue
 		}
@@ -145,10 +144,10 @@ func newHolding() holding {
 	return holding{map[string]state.BundleShape{}, map[state.UnitKey][]state.BundleShape{}}
 }
 
-func holdingOf(units []state.Unit) holding {
+func holdingOf(units []*state.Unit) holding {
 	h := newHolding()
-	for i := range units {
-		h.take(&units[i])
+	for _, u := range units {
+		h.take(u)
 	}
 	return h
 }

@@ -46,7 +46,7 @@ type remembered struct {
 	// since is the plan that first saw spec and infra as they are.
 	since uint64
 	spec  state.ServerSpec
-	infra state.Unit
+	infra *state.Unit
 	said  said
 	// units are the places of each model's units among all, as they were when so many plans
 	// had moved some (see [glance]).
@@ -138,7 +138,7 @@ func (r *round) hasUnitsAsBefore(m *model) bool {
 		return false
 	}
 	for i, at := range m.rest.places {
-		if !same.Bits(&m.units[i].Unit, &r.units[at]) {
+		if m.units[i].Unit != r.units[at] {
 			return false
 		}
 	}
@@ -149,7 +149,7 @@ func (r *round) hasUnitsAsBefore(m *model) bool {
 // and of its units what they did when it came to rest.
 func (m *model) isServedAsBefore() bool {
 	return sameListing(m.rest.frontend, m.server.frontend.Models[m.Spec.ServedName]) && !slices.ContainsFunc(m.units, func(u *unit) bool {
-		return !m.registered(&u.Unit, u.namespace, m.role(u.Role).Card) || !m.listed(u.namespace) || m.server.isShut(u.namespace)
+		return !m.registered(u.Unit, u.namespace, m.role(u.Role).Card) || !m.listed(u.namespace) || m.server.isShut(u.namespace)
 	})
 }
 
@@ -181,7 +181,7 @@ func (r *round) settle(m *model, st *state.Status) {
 	m.rest = &rest{server: s.since, desired: &m.DesiredModel, frontend: s.frontend.Models[m.Spec.ServedName], status: st,
 		since: r.memory.plans}
 	for _, u := range m.units {
-		m.rest.leases = append(m.rest.leases, leaseOf(&u.Unit))
+		m.rest.leases = append(m.rest.leases, leaseOf(u.Unit))
 	}
 	if r.memory.models == nil {
 		r.memory.models = map[state.Key]*model{}
@@ -306,8 +306,8 @@ func (mem *Memory) since(s *server) uint64 {
 	if s.infra == nil {
 		return 0 // and nothing rests
 	}
-	if was.since == 0 || !same.Bits(&was.spec, &s.Spec) || !same.Bits(&was.infra, s.infra) {
-		was.since, was.spec, was.infra = mem.plans, s.Spec, *s.infra
+	if was.since == 0 || !same.Bits(&was.spec, &s.Spec) || was.infra != s.infra {
+		was.since, was.spec, was.infra = mem.plans, s.Spec, s.infra
 	}
 	return was.since
 }
@@ -351,7 +351,7 @@ type renderedInfra struct {
 func (r *round) infraOf(s *server) actors.UnitTemplate {
 	was := &r.memory.of(s.Name).infraUnit
 	if was.unit.Unit == "" || was.policy != r.in.Policy || !same.Bits(&was.from, &s.Template) || !same.Bits(&was.group, &s.infra.PlacementGroup) {
-		*was = renderedInfra{s.Template, s.infra.PlacementGroup, r.in.Policy, r.infraTemplate(s, shapeOf(*s.infra))}
+		*was = renderedInfra{s.Template, s.infra.PlacementGroup, r.in.Policy, r.infraTemplate(s, shapeOf(s.infra))}
 	}
 	return was.unit
 }

@@ -24,7 +24,7 @@ type lasting struct {
 	accepted  int                        // how often
 	statuses  map[state.Key]state.Status // as they were last accepted with
 	memory    plan.Memory
-	units     map[state.UnitKey]state.Unit
+	units     map[state.UnitKey]*state.Unit
 	last      actors.Input
 	frontends map[string]state.FrontendModel  // by server and served name
 	spared    int                             // models, over all plans
@@ -110,7 +110,7 @@ func (l *lasting) tell(in actors.Input, r actors.Result) {
 
 // same is an input in which what is as it was in the input before is the same to the bit.
 func (l *lasting) same(in actors.Input) actors.Input {
-	units := map[state.UnitKey]state.Unit{}
+	units := map[state.UnitKey]*state.Unit{}
 	in.Observed.Units = slices.Clone(in.Observed.Units)
 	for i, u := range in.Observed.Units {
 		if was, ok := l.units[u.Key()]; ok && reflect.DeepEqual(was, u) {

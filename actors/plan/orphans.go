@@ -39,7 +39,7 @@ func (r *round) planOrphans() {
 }
 
 // suspect sweeps a unit at the second look.
-func (r *round) suspect(u state.Unit, reason, message string) {
+func (r *round) suspect(u *state.Unit, reason, message string) {
 	r.spoken[u.Key()] = true
 	first, seen := r.in.Suspects[u.Key()]
 	if !seen {
@@ -60,7 +60,7 @@ func (r *round) suspect(u state.Unit, reason, message string) {
 		GracePeriod: infraGrace, Reason: reason, Message: message, Seen: u.Revision})
 }
 
-func (r *round) orphan(u state.Unit, reason, message string) {
+func (r *round) orphan(u *state.Unit, reason, message string) {
 	r.spoken[u.Key()] = true
 	r.out.Orphans = append(r.out.Orphans, actors.Orphan{Key: u.Key(), Reason: reason,
 		Message: message + "; look with `dynctl get units`, end it with `dynctl sweep " + u.Server + "/" + u.Unit + "`"})

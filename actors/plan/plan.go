@@ -57,13 +57,13 @@ type round struct {
 	// acting: the observed side is known and the agent hears. Without it statuses are the
 	// only output.
 	acting    bool
-	units     []state.Unit // all that are observed, by server and id
-	rising    bool         // no key is twice among them
-	servers   []*server    // by name
-	seats     []seat       // of all models, as they were desired
-	sorted    bool         // which is by server and name
-	disturbed bool         // the rules of some server have ended the rest of its models
-	awake     []*model     // those that do not rest, by priority, then server and name
+	units     []*state.Unit // all that are observed, by server and id
+	rising    bool          // no key is twice among them
+	servers   []*server     // by name
+	seats     []seat        // of all models, as they were desired
+	sorted    bool          // which is by server and name
+	disturbed bool          // the rules of some server have ended the rest of its models
+	awake     []*model      // those that do not rest, by priority, then server and name
 	ledger    *ledger
 	releases  render.Releases
 	strangers []place.Stranger
@@ -135,7 +135,7 @@ func (r *round) ending(k state.UnitKey) bool { return r.stops[k] != nil && !r.st
 
 // stop grants a leave, unless the unit is being stopped: every agent goes on with that
 // which finds it so.
-func (r *round) stop(u state.Unit, s actors.End) {
+func (r *round) stop(u *state.Unit, s actors.End) {
 	key := u.Key()
 	r.spoken[key] = true
 	if !r.acting || u.State == state.UnitStopping || r.stops[key] != nil {

@@ -43,7 +43,7 @@ func (w *renewal) ask(actor string, a actors.Attempt, reason, message string) {
 //  5. the actor was never told to execute: execute
 //
 // Otherwise it is left alone.
-func proposeExited(u state.Unit, templates []actors.ActorTemplate, backoff state.BackoffSpec, now time.Time) renewal {
+func proposeExited(u *state.Unit, templates []actors.ActorTemplate, backoff state.BackoffSpec, now time.Time) renewal {
 	var w renewal
 	for _, t := range templates {
 		a, ok := findActor(u, t.Name)
@@ -66,7 +66,7 @@ func proposeExited(u state.Unit, templates []actors.ActorTemplate, backoff state
 
 // askByBackoff wishes for the next attempt when it is due, and says how long to wait
 // otherwise.
-func (w *renewal) askByBackoff(u state.Unit, a state.Actor, reason string, spec state.BackoffSpec, now time.Time) {
+func (w *renewal) askByBackoff(u *state.Unit, a state.Actor, reason string, spec state.BackoffSpec, now time.Time) {
 	next, due := nextAttempt(u, a, spec)
 	if !due.After(now) {
 		w.ask(a.Name, next, reason, exitMessage(a))
@@ -85,7 +85,7 @@ func (w *renewal) askByBackoff(u state.Unit, a state.Actor, reason string, spec 
 
 // withAllRanks restarts every rank of a multi-node worker when one is: the others wait
 // for a peer that is gone.
-func (w *renewal) withAllRanks(u state.Unit) {
+func (w *renewal) withAllRanks(u *state.Unit) {
 	if len(w.attempts) == 0 {
 		return
 	}
@@ -99,16 +99,16 @@ func (w *renewal) withAllRanks(u state.Unit) {
 // proposeRefresh restarts a worker whose environment names an infra that moved, or
 // whose registration went with etcd's data (docs/dynamo.md, "In etcd": nothing registers
 // again by itself).
-func (w *renewal) proposeRefresh(s *server, u state.Unit, dataLost bool) {
+func (w *renewal) proposeRefresh(s *server, u *state.Unit, dataLost bool) {
 	for _, a := range u.Actors {
 		if a.State != state.UnitRunning && a.State != state.UnitStarting {
 			continue
 		}
 		next := actors.Attempt{Number: a.Attempt + 1}
 		switch {
-		case s.infra != nil && usesStale(a, *s.infra):
+		case s.infra != nil && usesStale(a, s.infra):
 			w.ask(a.Name, next, actors.ReasonInfraMoved, "etcd or NATS came back at another address")
-		case dataLost && registrationLost(s, &u):
+		case dataLost && registrationLost(s, u):
 			w.ask(a.Name, next, actors.ReasonRegistrationLost, "etcd came back without its data")
 		}
 	}
@@ -117,7 +117,7 @@ func (w *renewal) proposeRefresh(s *server, u state.Unit, dataLost bool) {
 // proposeFrontend restarts a frontend whose template changed, or whose registrations
 // went with etcd's data. etcd and NATS never notice.
 func (w *renewal) proposeFrontend(s *server, templates []actors.ActorTemplate, dataLost bool) {
-	u := *s.infra
+	u := s.infra
 	for _, t := range templates {
 		if !t.IsFrontend() {
 			continue
@@ -139,7 +139,7 @@ func (w *renewal) proposeFrontend(s *server, templates []actors.ActorTemplate, d
 }
 
 // sound reports whether every actor of a unit is there and none has ended.
-func sound(u state.Unit, r actors.RoleTemplate) bool {
+func sound(u *state.Unit, r actors.RoleTemplate) bool {
 	for _, a := range u.Actors {
 		if a.State != state.UnitRunning && a.State != state.UnitStarting && a.State != state.UnitWaiting {
 			return false

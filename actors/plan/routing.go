@@ -80,7 +80,7 @@ func (r *round) frontendIsCurrent(s *server) bool {
 		if !t.IsFrontend() {
 			continue
 		}
-		a, ok := findActor(*s.infra, t.Name)
+		a, ok := findActor(s.infra, t.Name)
 		return ok && a.State == state.UnitRunning && a.Digest == t.Digest
 	}
 	return false

@@ -80,7 +80,7 @@ func foreignEtcdMessage(owner *server) string {
 
 // judgeOwner applies rules 1 to 3 and reports whether the server is blocked.
 func (r *round) judgeOwner(s *server) bool {
-	var leftovers []state.Unit
+	var leftovers []*state.Unit
 	for _, u := range s.foreign {
 		r.spoken[u.Key()] = true
 		switch {
@@ -140,7 +140,7 @@ func (r *round) stopInfraWhenAlone(s *server, reason string) {
 	if len(s.units) > 0 || r.hiddenIn(s.Name) {
 		return
 	}
-	r.stop(*s.infra, actors.End{GracePeriod: infraGrace, Reason: reason, Revision: s.Revision,
+	r.stop(s.infra, actors.End{GracePeriod: infraGrace, Reason: reason, Revision: s.Revision,
 		Message: "the frontend, then NATS and etcd"})
 }
 
@@ -150,7 +150,7 @@ func (r *round) ensureInfra(s *server) {
 		r.startInfra(s, actors.Attempt{Number: 1}, actors.ReasonInfraMissing, "")
 		return
 	}
-	u, backoff := *s.infra, s.Spec.Healing.Backoff
+	u, backoff := s.infra, s.Spec.Healing.Backoff
 	r.spoken[u.Key()] = true
 	if u.State == state.UnitStopping {
 		s.blocked, s.blockedMessage = actors.WaitInfraStopping, "infra is being stopped"

@@ -125,7 +125,7 @@ func (w *cluster) input() (actors.Input, map[state.Key]accept.Kept) {
 	for _, k := range sortedKeys(w.units) {
 		u := *w.units[k] // the planner changes nothing of it, and tests see to that
 		u.Actors = slices.Clone(u.Actors)
-		observed.Units = append(observed.Units, u)
+		observed.Units = append(observed.Units, &u)
 	}
 	desired, kept := w.accept(observed.Units)
 	in := actors.Input{Now: w.now, Desired: desired, Observed: observed, Suspects: w.suspects, Unclaimed: w.unclaimed, Whole: w.whole, AgentFailure: w.agentFailure,
@@ -141,7 +141,7 @@ func (w *cluster) input() (actors.Input, map[state.Key]accept.Kept) {
 
 // accept makes the desired state. A walk, which says what it changes, takes what it had
 // while nothing did.
-func (w *cluster) accept(units []state.Unit) (actors.Desired, map[state.Key]accept.Kept) {
+func (w *cluster) accept(units []*state.Unit) (actors.Desired, map[state.Key]accept.Kept) {
 	if w.caching && !w.changed {
 		return w.desired, w.kept
 	}

@@ -61,10 +61,10 @@ func (w *cluster) usedGPUs() map[string]int {
 
 // place finds nodes as Ray would.
 func (w *cluster) place(u *state.Unit) {
-	var placed []state.Unit
+	var placed []*state.Unit
 	for _, k := range sortedKeys(w.units) {
 		if o := w.units[k]; o.PlacementGroup.State == state.GroupCreated {
-			placed = append(placed, *o)
+			placed = append(placed, o)
 		}
 	}
 	nodes := world.Place(u.PlacementGroup, world.Rooms(w.nodes, placed))

@@ -139,7 +139,7 @@ func wasReady(was *state.Status, unit string) bool {
 // placementReady is the state of a unit that serves.
 const placementReady = "Ready"
 
-func placement(u state.Unit, ready bool) state.PlacementStatus {
+func placement(u *state.Unit, ready bool) state.PlacementStatus {
 	s := state.PlacementStatus{Unit: u.Unit, Generation: u.Generation, State: string(u.State), PlacementGroup: u.PlacementGroup.Name}
 	if ready {
 		s.State = placementReady

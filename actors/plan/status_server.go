@@ -49,7 +49,7 @@ func (r *round) serverStatus(s *server) {
 		st.Placements, st.Endpoint = s.Status.Placements, s.Status.Endpoint
 	}
 	if s.infra != nil {
-		st.Placements = append(st.Placements, placement(*s.infra, s.infra.State == state.UnitRunning))
+		st.Placements = append(st.Placements, placement(s.infra, s.infra.State == state.UnitRunning))
 	}
 	c := r.conditions(s.Status)
 	c.accepted(s.Rejected, s.Accepted, s.Warnings, s.SpecMissing)

@@ -38,7 +38,7 @@ const (
 
 // unit is a unit with what was concluded of it. It does not change in a round.
 type unit struct {
-	state.Unit
+	*state.Unit
 	namespace string // of its generation in Dynamo
 	phase     phase
 	standing  standing
@@ -81,7 +81,7 @@ func (u *unit) failed(times int) bool {
 }
 
 // phaseOf classifies a unit by what is observed of it.
-func phaseOf(u state.Unit, registered bool) phase {
+func phaseOf(u *state.Unit, registered bool) phase {
 	switch {
 	case u.State == state.UnitStopping:
 		return leaving
@@ -96,7 +96,7 @@ func phaseOf(u state.Unit, registered bool) phase {
 }
 
 // unplaced reports whether neither a group nor an actor of the unit is left.
-func unplaced(u state.Unit) bool {
+func unplaced(u *state.Unit) bool {
 	if u.State != state.UnitExited {
 		return false
 	}
@@ -112,7 +112,7 @@ func unplaced(u state.Unit) bool {
 
 // stranded reports whether the group of a unit lost a node with part of its ranks. The
 // others wait for a peer that is gone, and keep Ray from giving the group up.
-func stranded(u state.Unit) bool {
+func stranded(u *state.Unit) bool {
 	dead := func(a state.Actor) bool { return a.State == state.ActorDead }
 	return u.State != state.UnitStopping && u.PlacementGroup.State == state.GroupRescheduling &&
 		slices.ContainsFunc(u.Actors, dead) && !unplaced(u)
@@ -128,7 +128,7 @@ func leaseOf(u *state.Unit) int64 {
 	return 0
 }
 
-func findActor(u state.Unit, name string) (state.Actor, bool) {
+func findActor(u *state.Unit, name string) (state.Actor, bool) {
 	for _, a := range u.Actors {
 		if a.Name == name {
 			return a, true
@@ -138,6 +138,6 @@ func findActor(u state.Unit, name string) (state.Actor, bool) {
 }
 
 // shapeOf is the shape that a unit keeps for its life.
-func shapeOf(u state.Unit) place.Shape {
+func shapeOf(u *state.Unit) place.Shape {
 	return place.Shape{Bundles: u.PlacementGroup.Bundles, Strategy: u.PlacementGroup.Strategy, Selector: u.PlacementGroup.Selector}
 }

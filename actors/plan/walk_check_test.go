@@ -18,11 +18,11 @@ type fataler interface{ Fatalf(string, ...any) }
 func (w *walk) checkPure(t fataler, in actors.Input) {
 	before := make([]state.Unit, len(in.Observed.Units))
 	for i, u := range in.Observed.Units {
-		before[i] = clone(u)
+		before[i] = clone(*u)
 	}
 	want := planUntouched(t, in)
 	for i, u := range in.Observed.Units {
-		if d := cmp.Diff(before[i], clone(u)); d != "" {
+		if d := cmp.Diff(before[i], clone(*u)); d != "" {
 			t.Fatalf("the input was changed:\n%s", d)
 		}
 	}

@@ -107,7 +107,7 @@ func (b *bench) see(what string, ok func(map[string]state.Unit) bool) map[string
 		}
 		units := map[string]state.Unit{}
 		for _, u := range list {
-			units[u.Unit] = u
+			units[u.Unit] = *u
 		}
 		if ok(units) {
 			return units

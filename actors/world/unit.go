@@ -103,10 +103,10 @@ func Used(u state.Unit) map[string]state.BundleShape {
 }
 
 // Rooms is what is left of the nodes beside the units.
-func Rooms(nodes []state.Node, units []state.Unit) []place.Room {
+func Rooms(nodes []state.Node, units []*state.Unit) []place.Room {
 	used := map[string]state.BundleShape{}
 	for _, u := range units {
-		for id, b := range Used(u) {
+		for id, b := range Used(*u) {
 			used[id] = state.BundleShape{CPU: used[id].CPU + b.CPU, GPU: used[id].GPU + b.GPU}
 		}
 	}

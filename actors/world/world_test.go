@@ -47,7 +47,7 @@ func TestAStartKeepsAGroupThatStands(t *testing.T) {
 
 func TestPlaceIsRays(t *testing.T) {
 	rooms := Rooms([]state.Node{{ID: "a", GPUs: 4, CPUs: 8, Alive: true}, {ID: "b", GPUs: 4, CPUs: 8, Alive: true}, {ID: "c", GPUs: 8, CPUs: 8}},
-		[]state.Unit{{PlacementGroup: state.PlacementGroup{Bundles: []state.BundleShape{{CPU: 1, GPU: 2}}, Nodes: []string{"b"}}}})
+		[]*state.Unit{{PlacementGroup: state.PlacementGroup{Bundles: []state.BundleShape{{CPU: 1, GPU: 2}}, Nodes: []string{"b"}}}})
 	for _, tt := range []struct {
 		name, strategy string
 		bundles        []state.BundleShape

@@ -74,7 +74,7 @@ func (f *forecast) measure() {
 		f.free[n.ID] = state.BundleShape{CPU: n.CPUs, GPU: n.GPUs}
 	}
 	for _, u := range f.world.observed.Units {
-		f.move(u, -1)
+		f.move(*u, -1)
 	}
 	for _, n := range f.world.observed.Nodes {
 		left := f.free[n.ID]
@@ -111,9 +111,9 @@ func (f *forecast) apply() (moved bool) {
 		still[w.Key] = w.Reason == actors.ReasonWaitingForNodes
 	}
 	units := &f.world.observed.Units
-	*units = slices.DeleteFunc(*units, func(u state.Unit) bool {
+	*units = slices.DeleteFunc(*units, func(u *state.Unit) bool {
 		if gone[u.Key()] || u.State == state.UnitStopping {
-			f.move(u, +1)
+			f.move(*u, +1)
 			moved = true
 			return true
 		}
@@ -124,7 +124,7 @@ func (f *forecast) apply() (moved bool) {
 	}
 	for i, u := range *units {
 		if u.StoreID == f.world.storeID && u.State != state.UnitExited && !still[u.Key()] {
-			(*units)[i] = f.ready(u, &moved)
+			(*units)[i] = new(f.ready(*u, &moved))
 		}
 	}
 	return moved
@@ -134,9 +134,9 @@ func (f *forecast) apply() (moved bool) {
 func (f *forecast) start(s actors.Start) {
 	t, units := s.Template, &f.world.observed.Units
 	var was *state.Unit
-	i := slices.IndexFunc(*units, func(u state.Unit) bool { return u.Server == t.Server && u.Unit == t.Unit })
+	i := slices.IndexFunc(*units, func(u *state.Unit) bool { return u.Server == t.Server && u.Unit == t.Unit })
 	if i >= 0 {
-		was = &(*units)[i]
+		was = (*units)[i]
 	}
 	u := simulated.Started(was, s, f.world.storeID)
 	if u.PlacementGroup.State == state.GroupPending {
@@ -148,10 +148,10 @@ func (f *forecast) start(s actors.Start) {
 		f.move(u, -1)
 	}
 	if u.State = state.UnitStarting; i < 0 {
-		*units = append(*units, u)
+		*units = append(*units, &u)
 		return
 	}
-	(*units)[i] = u
+	(*units)[i] = &u
 }
 
 // rooms is what is free of each node.

@@ -76,14 +76,14 @@ func (a *app) getUnits(ctx context.Context, c *kv.Client, names []string) (listi
 		return listing{}, exit.Stored(err)
 	}
 	if a.conn.server != "" {
-		units = slices.DeleteFunc(units, func(u state.Unit) bool { return u.Server != a.conn.server })
+		units = slices.DeleteFunc(units, func(u *state.Unit) bool { return u.Server != a.conn.server })
 	}
-	units, err = selectNamed("unit", units, names, func(u state.Unit) string { return u.Unit })
+	units, err = selectNamed("unit", units, names, func(u *state.Unit) string { return u.Unit })
 	infos := []unitInfo{}
 	l := listing{}
 	l.table.add("UNIT", "SERVER", "MODEL", "ROLE", "STATE", "NODE", "ATTEMPT", "AGE", "REASON")
 	for _, u := range units {
-		info := newUnitInfo(u)
+		info := newUnitInfo(*u)
 		infos = append(infos, info)
 		l.names = append(l.names, "unit/"+u.Unit)
 		attempt := 0
@@ -91,12 +91,12 @@ func (a *app) getUnits(ctx context.Context, c *kv.Client, names []string) (listi
 			attempt = max(attempt, actor.Attempt)
 		}
 		l.table.add(u.Unit, u.Server, prose.OrDash(u.Model), prose.OrDash(info.Role), a.style.unitState(u.State), prose.OrDash(prose.ShortID(info.Node)),
-			count(attempt), prose.Age(a.now(), u.ChangedAt), prose.OrDash(whyUnit(u)))
+			count(attempt), prose.Age(a.now(), u.ChangedAt), prose.OrDash(whyUnit(*u)))
 	}
 	l.items = infos
 	// The id of a unit names its model and role.
 	l.table.spare = []int{3, 2, 6}
-	if oneServer(units, func(u state.Unit) string { return u.Server }) {
+	if oneServer(units, func(u *state.Unit) string { return u.Server }) {
 		l.table.spare = []int{3, 2, 1, 6}
 	}
 	return l, err

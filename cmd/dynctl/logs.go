@@ -118,10 +118,10 @@ func (a *app) selectLogs(ctx context.Context, c *kv.Client, arg string) (logs.Se
 }
 
 // unitsNamed are the units of an id, of one server or of those that --server allows.
-func (a *app) unitsNamed(ctx context.Context, c *kv.Client, server, id string) ([]state.Unit, error) {
+func (a *app) unitsNamed(ctx context.Context, c *kv.Client, server, id string) ([]*state.Unit, error) {
 	units, err := c.ListUnits(ctx)
 	server = cmp.Or(server, a.conn.server)
-	return slices.DeleteFunc(units, func(u state.Unit) bool {
+	return slices.DeleteFunc(units, func(u *state.Unit) bool {
 		return u.Unit != id || server != "" && u.Server != server
 	}), exit.Stored(err)
 }

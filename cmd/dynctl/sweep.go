@@ -140,10 +140,10 @@ func sweep(ctx context.Context, c *kv.Client, w *world, o actors.Orphan, grace t
 	return exit.Stored(errors.Join(err, publisher.Close(ctx)))
 }
 
-func unitOf(units []state.Unit, key state.UnitKey) state.Unit {
+func unitOf(units []*state.Unit, key state.UnitKey) state.Unit {
 	for _, u := range units {
 		if u.Key() == key {
-			return u
+			return *u
 		}
 	}
 	return state.Unit{}

@@ -145,7 +145,7 @@ func (w *world) serving(s actors.DesiredServer, models []*actors.DesiredModel) (
 	}
 	for _, u := range w.observed.Units {
 		if u.Server == s.Name && u.Model != "" && u.State == state.UnitRunning && len(u.Actors) > 0 {
-			regs.Instances = append(regs.Instances, simulated.Instance(s.Spec.DynamoNamespace, served[u.Model], u, u.Actors[0].Lease))
+			regs.Instances = append(regs.Instances, simulated.Instance(s.Spec.DynamoNamespace, served[u.Model], *u, u.Actors[0].Lease))
 		}
 	}
 	return regs, simulated.Listed(s.Name, models, regs.Instances, func(string) bool { return false })

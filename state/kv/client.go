@@ -247,7 +247,7 @@ func (c *Client) IsLeft(ctx context.Context, key state.Key) bool {
 		return true
 	}
 	o, _ := c.readObserved(ctx, "units") // those that cannot be read tell nothing
-	return slices.ContainsFunc(o.Units, func(u state.Unit) bool {
+	return slices.ContainsFunc(o.Units, func(u *state.Unit) bool {
 		return u.Server == key.Server && (u.Model == key.Name || key.Kind == state.KindServer)
 	})
 }

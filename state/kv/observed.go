@@ -189,7 +189,7 @@ func observe(items map[string]item[observation], loaded bool) state.Observed {
 // report adds a value that could be read, unless an agent of another incarnation left it.
 func report(out *state.Observed, o observation, incarnation uint64) {
 	if u := o.unit; u != nil && u.Incarnation == incarnation {
-		out.Units = append(out.Units, *u)
+		out.Units = append(out.Units, u)
 	}
 	if n := o.node; n != nil && (n.Incarnation == 0 || n.Incarnation == incarnation) {
 		out.Nodes = append(out.Nodes, n.Node)
@@ -243,7 +243,7 @@ func (c *Client) readObserved(ctx context.Context, doing string) (state.Observed
 // ListUnits reads every unit that the agent in charge reports, by server and id,
 // with its times on the clock of the store. An [UnreadableError] names what was
 // left out of them.
-func (c *Client) ListUnits(ctx context.Context) ([]state.Unit, error) {
+func (c *Client) ListUnits(ctx context.Context) ([]*state.Unit, error) {
 	o, err := c.readObserved(ctx, "list units")
 	return o.Units, err
 }
@@ -257,7 +257,7 @@ func (c *Client) GetUnit(ctx context.Context, key state.UnitKey) (state.Unit, er
 	}
 	for _, u := range o.Units {
 		if u.Key() == key {
-			return u, nil
+			return *u, nil
 		}
 	}
 	if err != nil && slices.Contains(o.Unreadable, key) {

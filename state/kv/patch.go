@@ -63,7 +63,7 @@ func patchObserved(view *state.Observed, items map[string]item[observation]) boo
 type observedPatch struct {
 	state.Observed
 	inCharge uint64
-	units    sorted.Patch[state.Unit]
+	units    sorted.Patch[*state.Unit]
 	nodes    sorted.Patch[state.Node]
 	ownGone  bool // Gone is a copy
 }
@@ -83,7 +83,7 @@ func (p *observedPatch) put(key string, it item[observation]) bool {
 		if _, wasGone := p.Gone[unit]; wasGone || u == nil {
 			return false
 		}
-		p.units.Put(*u, u.Incarnation == p.inCharge)
+		p.units.Put(u, u.Incarnation == p.inCharge)
 	case it.deleted:
 		p.nodes.Put(state.Node{ID: strings.TrimPrefix(key, nodePrefix)}, false)
 	case n != nil:
@@ -100,9 +100,9 @@ func (p *observedPatch) gone(unit state.UnitKey, marker entry) {
 	}
 	p.Gone[unit] = marker.rev
 	p.LastGone = latest(p.LastGone, marker.at)
-	p.units.Put(state.Unit{Server: unit.Server, Unit: unit.Unit}, false)
+	p.units.Put(&state.Unit{Server: unit.Server, Unit: unit.Unit}, false)
 }
 
-func compareUnit(a, b state.Unit) int { return compareUnits(a.Key(), b.Key()) }
+func compareUnit(a, b *state.Unit) int { return compareUnits(a.Key(), b.Key()) }
 
 func compareNodes(a, b state.Node) int { return strings.Compare(a.ID, b.ID) }

@@ -125,6 +125,9 @@ func patchedObserved(t *testing.T, seed uint64, v *Views, same func(t *testing.T
 		same(t, "what was handed out before", kept, before)
 		before, kept = got, got
 		kept.Units, kept.Nodes, kept.Gone = slices.Clone(got.Units), slices.Clone(got.Nodes), maps.Clone(got.Gone)
+		for i, u := range kept.Units {
+			kept.Units[i] = new(*u) // what is pointed to is not changed either
+		}
 	})
 }
 

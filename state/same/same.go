@@ -43,6 +43,17 @@ func Place[T any](a, b []T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
+// DiffPointers is [Diff] of what two lists point to. What is at its place is the same.
+func DiffPointers[T any](was, now []*T, order func(a, b *T) int, changed func(was, now *T)) {
+	to := func(p **T) *T {
+		if p == nil {
+			return nil
+		}
+		return *p
+	}
+	Diff(was, now, func(a, b **T) int { return order(*a, *b) }, func(was, now **T) { changed(to(was), to(now)) })
+}
+
 // Diff finds what two lists do not share, both sorted by order and without two of one
 // place: changed is called with what was and with what is now, in that order. One that is
 // gone is nil now, and one that has come was nil. Values that are the same bits are not

@@ -114,3 +114,16 @@ func TestDiff(t *testing.T) {
 		}
 	}
 }
+
+// Of what is pointed to the place alone counts.
+func TestDiffPointers(t *testing.T) {
+	order := func(a, b *numbered) int { return a.n - b.n }
+	gone, stays, before, now, come := &numbered{1, "a"}, &numbered{2, "b"}, &numbered{3, "c"}, &numbered{3, "c"}, &numbered{4, "d"}
+	var got [][2]*numbered
+	DiffPointers([]*numbered{gone, stays, before}, []*numbered{stays, now, come}, order, func(was, now *numbered) {
+		got = append(got, [2]*numbered{was, now})
+	})
+	if want := [][2]*numbered{{gone, nil}, {before, now}, {nil, come}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

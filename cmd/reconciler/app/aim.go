@@ -36,8 +36,7 @@ func (l *loop) locate(in actors.Input) map[string]reach {
 		}
 		out[s.Name] = r
 	}
-	for i := range in.Observed.Units {
-		u := &in.Observed.Units[i]
+	for _, u := range in.Observed.Units {
 		if u.Unit != actors.InfraUnit || u.StoreID != in.Policy.StoreID {
 			continue
 		}
@@ -106,7 +105,7 @@ type served struct {
 // follow brings it to what is desired. As long as the same models are served the lists stay.
 func (s *served) follow(models []*actors.DesiredModel) {
 	moved := s.names == nil
-	same.Diff(s.models, models, compareDeclared, func(was, now **actors.DesiredModel) {
+	same.DiffPointers(s.models, models, (*actors.DesiredModel).Compare, func(was, now *actors.DesiredModel) {
 		moved = moved || servedAs(was) != servedAs(now)
 	})
 	s.models = models
@@ -122,11 +121,11 @@ func (s *served) follow(models []*actors.DesiredModel) {
 }
 
 // servedAs is the name under which a model is asked for; empty: it is not.
-func servedAs(m **actors.DesiredModel) string {
-	if m == nil || (*m).Accepted == 0 {
+func servedAs(m *actors.DesiredModel) string {
+	if m == nil || m.Accepted == 0 {
 		return ""
 	}
-	return (*m).Spec.ServedName
+	return m.Spec.ServedName
 }
 
 // isSilent reports whether there is nothing to hear from the frontend of a model yet: etcd has

@@ -57,9 +57,9 @@ type alike []*state.Status
 
 // others are the statuses of a plan that are not known to stand.
 func (a alike) others(planned []*state.Status) (others []*state.Status) {
-	same.Diff(a, planned, compareStatuses, func(_, now **state.Status) {
+	same.DiffPointers(a, planned, compareStatuses, func(_, now *state.Status) {
 		if now != nil {
-			others = append(others, *now)
+			others = append(others, now)
 		}
 	})
 	return others

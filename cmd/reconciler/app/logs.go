@@ -135,7 +135,7 @@ func (a *App) explainLog(err error, r agentlogs.Request) string {
 				if agent := snapshot.input.Observed.Agent; agent != nil {
 					session = agent.Session
 				}
-				text += fmt.Sprintf("; its log may lie at %s:%s", actor.IP, agentlogs.Path(session, u, actor))
+				text += fmt.Sprintf("; its log may lie at %s:%s", actor.IP, agentlogs.Path(session, *u, actor))
 				return text + lastWords(actor.Exit)
 			}
 		}

@@ -49,19 +49,16 @@ func (m *metrics) beginRestarts(in actors.Input) {
 	for _, s := range in.Desired.Servers {
 		m.beginServer(s.Name)
 	}
-	same.Diff(m.declared, in.Desired.Models, compareDeclared, func(_, now **actors.DesiredModel) {
-		if now == nil {
+	same.DiffPointers(m.declared, in.Desired.Models, (*actors.DesiredModel).Compare, func(_, d *actors.DesiredModel) {
+		if d == nil {
 			return
 		}
-		d := *now
 		for _, r := range d.Template.Roles {
 			m.beginRestartsOf(restart{server: d.Server, model: d.Name, role: actors.RoleName(r.Role)})
 		}
 	})
 	m.declared = in.Desired.Models
 }
-
-func compareDeclared(a, b **actors.DesiredModel) int { return (*a).Compare(*b) }
 
 // begunAtMost bounds what is begun beforehand, most of which never counts anything:
 // a series costs a kilobyte.

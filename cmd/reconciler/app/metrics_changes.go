@@ -9,7 +9,6 @@ import (
 	"dynctl/actors"
 	"dynctl/state"
 	"dynctl/state/same"
-	"dynctl/state/sorted"
 )
 
 // changes finds restarts and workers that became ready by comparing a round with
@@ -18,7 +17,7 @@ import (
 type changes struct {
 	begun    bool
 	store    string
-	units    []state.Unit // of the round before, by server and id
+	units    []*state.Unit // of the round before, by server and id
 	statuses []*state.Status
 	attempts map[actorKey]int
 	// asked is why the last start of an actor was asked for.
@@ -68,10 +67,10 @@ func (c *changes) since(in actors.Input, r actors.Result) ([]restart, []readines
 	}
 	var restarts []restart
 	units := in.Observed.Units
-	if !sorted.Is(units, compareUnits) {
-		units = slices.SortedFunc(slices.Values(units), func(a, b state.Unit) int { return compareUnits(&a, &b) })
+	if !slices.IsSortedFunc(units, compareUnits) {
+		units = slices.SortedFunc(slices.Values(units), compareUnits)
 	}
-	same.Diff(c.units, units, compareUnits, func(was, now *state.Unit) {
+	same.DiffPointers(c.units, units, compareUnits, func(was, now *state.Unit) {
 		restarts = append(restarts, c.unitChanged(was, now)...)
 	})
 	ready := c.becameReady(in.Now, units, r.Statuses)
@@ -148,21 +147,19 @@ func roleOf(u state.Unit, a state.Actor) string {
 }
 
 // compareStatuses is the order in which a plan has them.
-func compareStatuses(a, b **state.Status) int {
-	x, y := *a, *b
+func compareStatuses(x, y *state.Status) int {
 	return cmp.Or(cmp.Compare(y.Kind, x.Kind), cmp.Compare(x.Server, y.Server), cmp.Compare(x.Name, y.Name))
 }
 
 // becameReady tells each execution of a worker once.
-func (c *changes) becameReady(now time.Time, units []state.Unit, statuses []*state.Status) []readiness {
+func (c *changes) becameReady(now time.Time, units []*state.Unit, statuses []*state.Status) []readiness {
 	var out []readiness
-	same.Diff(c.statuses, statuses, compareStatuses, func(_, is **state.Status) {
-		if is == nil || (*is).Kind != state.KindModel {
+	same.DiffPointers(c.statuses, statuses, compareStatuses, func(_, s *state.Status) {
+		if s == nil || s.Kind != state.KindModel {
 			return
 		}
-		s := *is
 		for _, p := range s.Placements {
-			i, found := slices.BinarySearchFunc(units, &state.Unit{Server: s.Server, Unit: p.Unit}, func(a state.Unit, b *state.Unit) int { return compareUnits(&a, b) })
+			i, found := slices.BinarySearchFunc(units, &state.Unit{Server: s.Server, Unit: p.Unit}, compareUnits)
 			if p.State != "Ready" || !found || units[i].StoreID != c.store {
 				continue
 			}
@@ -181,7 +178,7 @@ func (c *changes) becameReady(now time.Time, units []state.Unit, statuses []*sta
 }
 
 // executedAt is when the last actor of a unit was executed; zero: none was.
-func executedAt(u state.Unit) (at time.Time) {
+func executedAt(u *state.Unit) (at time.Time) {
 	for _, a := range u.Actors {
 		if a.StartedAt.After(at) {
 			at = a.StartedAt

@@ -20,8 +20,8 @@ import (
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 // aWorker is a unit of one worker at an attempt; unready ones are not in a status.
-func aWorker(attempt int, exit *state.Exit) state.Unit {
-	return state.Unit{
+func aWorker(attempt int, exit *state.Exit) *state.Unit {
+	return &state.Unit{
 		Server: "default", Unit: "1a2b3c4d_m_DP0", Model: "m", StoreID: "ours", Generation: "1a2b3c4d", State: state.UnitRunning,
 		Actors: []state.Actor{{
 			Name: "dynamo_default_1a2b3c4d_Dynamo_DP0_m", IP: "10.0.0.5", ChildPID: 7, Attempt: attempt, Exit: exit,
@@ -30,17 +30,17 @@ func aWorker(attempt int, exit *state.Exit) state.Unit {
 	}
 }
 
-func anInfra() state.Unit {
+func anInfra() *state.Unit {
 	actor := func(label, port string, number int) state.Actor {
 		return state.Actor{Name: "dynamo_default_00c0ffee_" + label, IP: "10.0.0.4", ChildPID: 8, Attempt: 1, Ports: map[string]int{port: number}}
 	}
-	return state.Unit{
+	return &state.Unit{
 		Server: "default", Unit: actors.InfraUnit, StoreID: "ours", Generation: "00c0ffee", State: state.UnitRunning,
 		Actors: []state.Actor{actor(actors.LabelEtcd, actors.PortEtcd, 2379), actor(actors.LabelNATS, actors.PortNATS, 4222), actor(actors.LabelFrontend, actors.PortHTTP, 8000)},
 	}
 }
 
-func roundOf(after time.Duration, units ...state.Unit) actors.Input {
+func roundOf(after time.Duration, units ...*state.Unit) actors.Input {
 	return actors.Input{
 		Now: noon.Add(after), Policy: actors.Policy{StoreID: "ours"}, Desired: actors.Desired{Synced: true},
 		Observed: state.Observed{Synced: true, Units: units},
@@ -99,7 +99,7 @@ func TestRestartsAreCountedByHowTheAttemptBeforeEnded(t *testing.T) {
 		{"a reason that is none", true, []actors.Input{roundOf(0, aWorker(1, nil)), roundOf(1, aWorker(2, &state.Exit{Attempt: 1, Reason: "made up"}))}, actors.Result{}, `{model="m",reason="Other",role="aggregated",server="default"} 1`},
 		{"a standby counts nothing", false, []actors.Input{roundOf(0, aWorker(1, nil)), roundOf(1, aWorker(2, nil))}, actors.Result{}, ""},
 		{"an agent that is away changes nothing", true, []actors.Input{roundOf(0, aWorker(2, nil)), {Policy: actors.Policy{StoreID: "ours"}}, roundOf(1, aWorker(2, nil))}, actors.Result{}, ""},
-		{"units of another store", true, []actors.Input{roundOf(0), {Now: noon, Policy: actors.Policy{StoreID: "other"}, Observed: state.Observed{Synced: true, Units: []state.Unit{aWorker(5, nil)}}}}, actors.Result{}, ""},
+		{"units of another store", true, []actors.Input{roundOf(0), {Now: noon, Policy: actors.Policy{StoreID: "other"}, Observed: state.Observed{Synced: true, Units: []*state.Unit{aWorker(5, nil)}}}}, actors.Result{}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := newMetrics()
@@ -135,16 +135,16 @@ func TestRestartsOfInfraAreByItsParts(t *testing.T) {
 func TestChangesAreFoundAmongWhatRests(t *testing.T) {
 	m := newMetrics()
 	m.leader(true)
-	worker := func(i, attempt int) state.Unit {
+	worker := func(i, attempt int) *state.Unit {
 		u := aWorker(attempt, &state.Exit{Attempt: attempt - 1, Reason: "Exited"})
 		u.Unit, u.Actors[0].Name = fmt.Sprintf("1a2b3c4d_m_DP%d", i), fmt.Sprintf("actor%d", i)
 		return u
 	}
-	rest := make([]state.Unit, 0, 6)
+	rest := make([]*state.Unit, 0, 6)
 	for i := range 6 {
 		rest = append(rest, worker(i, 3))
 	}
-	round := func(units []state.Unit) {
+	round := func(units []*state.Unit) {
 		t.Helper()
 		r := ready()
 		for _, u := range units {
@@ -365,7 +365,7 @@ func TestMetricsOfOneChangeAllocateForItselfAlone(t *testing.T) {
 	const units, atMost = 2000, 60
 	m := newMetrics()
 	m.leader(true)
-	rest := make([]state.Unit, units)
+	rest := make([]*state.Unit, units)
 	r := actors.Result{Statuses: make([]*state.Status, units)}
 	for i := range rest {
 		rest[i] = aWorker(1, nil)

@@ -35,7 +35,7 @@ type reading struct {
 	loop     *loop
 	created  time.Time // of the bucket
 	statuses map[state.Key]state.Status
-	units    []state.Unit
+	units    []*state.Unit
 	asked    int                // how often it was asked who owns units
 	owners   map[state.Key]bool // what has units, once that was asked often
 	deadline time.Time
@@ -220,8 +220,8 @@ func (r *reading) owns(key state.Key) bool {
 	if r.owners != nil {
 		return r.owners[key]
 	}
-	for i := range r.units {
-		if u := &r.units[i]; u.Server == key.Server && (key.Kind == state.KindServer || u.Model == key.Name) {
+	for _, u := range r.units {
+		if u.Server == key.Server && (key.Kind == state.KindServer || u.Model == key.Name) {
 			return true
 		}
 	}
@@ -229,7 +229,7 @@ func (r *reading) owns(key state.Key) bool {
 }
 
 // ownersOf are the objects that have units.
-func ownersOf(units []state.Unit) map[state.Key]bool {
+func ownersOf(units []*state.Unit) map[state.Key]bool {
 	out := map[state.Key]bool{}
 	for _, u := range units {
 		out[state.ServerKey(u.Server)] = true

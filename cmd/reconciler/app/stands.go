@@ -79,7 +79,7 @@ func (s *stands) note(entries []kv.SpecEntry, place int, spec json.RawMessage) {
 
 // documents are what the specs say, within the quota, as far as they are read before a
 // deadline. complete is as in [reading.all].
-func (l *loop) documents(specs kv.SpecSnapshot, statuses map[state.Key]state.Status, units []state.Unit, deadline time.Time) (out []accept.Entry, complete bool) {
+func (l *loop) documents(specs kv.SpecSnapshot, statuses map[state.Key]state.Status, units []*state.Unit, deadline time.Time) (out []accept.Entry, complete bool) {
 	s := &l.stands
 	if s.follow(specs.Entries, specs.Created, l.inForce.changed); s.read != nil {
 		return s.read, true

@@ -184,7 +184,7 @@ func (t *traces) look(in actors.Input, m *actors.DesiredModel, j *journey, ready
 }
 
 // follow notes what a unit executes.
-func (l *leg) follow(u state.Unit) {
+func (l *leg) follow(u *state.Unit) {
 	l.role = actors.RoleName(u.Role)
 	for _, a := range u.Actors {
 		if a.StartedAt.After(l.executed) { // once more: what came after the last time is void
@@ -195,7 +195,7 @@ func (l *leg) follow(u state.Unit) {
 }
 
 // isRegistered reports whether the unit's lease is that of an instance.
-func isRegistered(u state.Unit, regs state.Registrations) bool {
+func isRegistered(u *state.Unit, regs state.Registrations) bool {
 	lease := int64(0)
 	for _, a := range u.Actors {
 		lease = max(lease, a.Lease)

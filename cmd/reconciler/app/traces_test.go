@@ -46,7 +46,7 @@ type journeyRound struct {
 	at                          int
 	executed, registered, ready bool
 	blind                       bool
-	units                       []state.Unit
+	units                       []*state.Unit
 }
 
 func (r journeyRound) input() (actors.Input, actors.Result) {
@@ -257,7 +257,7 @@ func TestTracesOfRevisionsThatChange(t *testing.T) {
 		u := aWorker(1, nil)
 		u.Unit, u.Role = decode, state.RoleDecode
 		last := wholeWay()[3]
-		last.units = []state.Unit{u}
+		last.units = []*state.Unit{u}
 		j.see(true, last)
 		if got := j.lines(); len(got) != 0 {
 			t.Errorf("without decode: %q", got)

@@ -72,7 +72,7 @@ func (d *Doctor) binaries() {
 			lack = append(lack, name)
 		}
 	}
-	running := slices.ContainsFunc(d.units, func(u state.Unit) bool { return u.Unit == actors.InfraUnit && u.State == state.UnitRunning })
+	running := slices.ContainsFunc(d.units, func(u *state.Unit) bool { return u.Unit == actors.InfraUnit && u.State == state.UnitRunning })
 	switch {
 	case d.agent.Binaries == nil:
 		d.found(CheckBinaries, Warn, "see `dynctl status server/NAME`: it says whether etcd and NATS start", "the agent does not tell whether etcd and nats-server are there")
@@ -202,7 +202,7 @@ func (d *Doctor) takenByOthers() {
 }
 
 // heldOn counts the GPUs of a node that the groups of units reserve.
-func heldOn(node string, units []state.Unit) (sum int) {
+func heldOn(node string, units []*state.Unit) (sum int) {
 	for _, u := range units {
 		for i, on := range u.PlacementGroup.Nodes {
 			if on == node && i < len(u.PlacementGroup.Bundles) {

@@ -10,8 +10,8 @@ import (
 // TestDataPlaneThatIsOpen: an etcd or a NATS that lets in whoever reaches it is named, with
 // its server and the way out.
 func TestDataPlaneThatIsOpen(t *testing.T) {
-	infra := func(server string, etcdOpen, natsOpen bool) state.Unit {
-		return state.Unit{Server: server, Unit: "infra", Actors: []state.Actor{
+	infra := func(server string, etcdOpen, natsOpen bool) *state.Unit {
+		return &state.Unit{Server: server, Unit: "infra", Actors: []state.Actor{
 			{State: state.UnitRunning, Ports: map[string]int{"etcd": 2379, "etcd-peer": 2380}, Open: etcdOpen},
 			{State: state.UnitRunning, Ports: map[string]int{"nats": 4222}, Open: natsOpen},
 			{State: state.UnitRunning, Ports: map[string]int{"http": 8000}},
@@ -19,12 +19,12 @@ func TestDataPlaneThatIsOpen(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name         string
-		units        []state.Unit
+		units        []*state.Unit
 		result, want string
 	}{
-		{"closed", []state.Unit{infra("chat", false, false)}, OK, "ask for a password: etcd of server chat, NATS of server chat"},
-		{"open", []state.Unit{infra("new", false, false), infra("old", true, true)}, Warn, "DataPlaneOpen: etcd and NATS of server old let in"},
-		{"one of them", []state.Unit{infra("old", false, true)}, Warn, "DataPlaneOpen: NATS of server old let in"},
+		{"closed", []*state.Unit{infra("chat", false, false)}, OK, "ask for a password: etcd of server chat, NATS of server chat"},
+		{"open", []*state.Unit{infra("new", false, false), infra("old", true, true)}, Warn, "DataPlaneOpen: etcd and NATS of server old let in"},
+		{"one of them", []*state.Unit{infra("old", false, true)}, Warn, "DataPlaneOpen: NATS of server old let in"},
 		{"none", nil, OK, "no etcd or NATS of a server runs"},
 	} {
 		d := Doctor{units: tc.units}

@@ -96,7 +96,7 @@ type Doctor struct {
 	lease   *kv.Lease
 	agent   *state.Agent
 	nodes   []state.Node
-	units   []state.Unit
+	units   []*state.Unit
 	servers []Object
 	models  []Object
 }

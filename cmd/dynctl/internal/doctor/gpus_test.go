@@ -30,7 +30,7 @@ func TestGPUsThatNobodyHolds(t *testing.T) {
 			{ID: "a", GPUs: 8, Alive: true, FreeGPUs: tc.freeA}, {ID: "b", GPUs: 2, Alive: true, FreeGPUs: free(0)},
 			{ID: "c", GPUs: 8, FreeGPUs: free(0)},
 		}
-		d.units = []state.Unit{{Unit: "u", PlacementGroup: group}}
+		d.units = []*state.Unit{{Unit: "u", PlacementGroup: group}}
 		if tc.waits {
 			d.models = append(d.models, Object{Status: &waits})
 		}

@@ -19,7 +19,7 @@ type Selection struct {
 }
 
 // Actors are the names that the selected processes of units may be asked for by: DP0, decode_1, Frontend; sorted.
-func (sel Selection) Actors(units []state.Unit) []string {
+func (sel Selection) Actors(units []*state.Unit) []string {
 	targets, err := sel.targets(units)
 	if err != nil {
 		return nil
@@ -40,16 +40,16 @@ type target struct {
 }
 
 // targets are the processes that are selected now, by unit and bundle.
-func (sel Selection) targets(units []state.Unit) ([]target, error) {
+func (sel Selection) targets(units []*state.Unit) ([]target, error) {
 	var found []target
 	var others []string
 	generations := map[string]bool{}
 	for _, u := range units {
-		if !sel.Match(u) {
+		if !sel.Match(*u) {
 			continue
 		}
 		for _, actor := range u.Actors {
-			t := target{unit: u, actor: actor, name: agentlogs.ShortName(u, actor)}
+			t := target{unit: *u, actor: actor, name: agentlogs.ShortName(*u, actor)}
 			if sel.Actor != "" && !t.called(sel.Actor) {
 				others = append(others, t.name)
 				continue

@@ -59,7 +59,7 @@ func newCluster(in Input) ([]nodeCard, []unitRow) {
 	}
 	rows := unitRows(in)
 	for _, u := range in.Units {
-		for id, share := range shares(u) {
+		for id, share := range shares(*u) {
 			if i, ok := byID[id]; ok {
 				cards[i].Units = append(cards[i].Units, share)
 			}
@@ -209,9 +209,9 @@ func unitRows(in Input) []unitRow {
 	}
 	var rows []unitRow
 	for _, u := range in.Units {
-		r := newUnitRow(u, names)
+		r := newUnitRow(*u, names)
 		r.Ours = u.StoreID == in.StoreID
-		r.Logs = unitLogs(in, u)
+		r.Logs = unitLogs(in, *u)
 		if ready[u.Key()] {
 			r.Shown = "Ready"
 		}

@@ -53,8 +53,8 @@ func model(name string, generation string, conditions []state.Condition, roles m
 	}
 }
 
-func unit(id, modelName, role, node, ip string, st state.UnitState, gpus ...string) state.Unit {
-	u := state.Unit{
+func unit(id, modelName, role, node, ip string, st state.UnitState, gpus ...string) *state.Unit {
+	u := &state.Unit{
 		Server: "default", Unit: id, Model: modelName, Role: role, StoreID: store, State: st, Generation: id[:min(8, len(id))], Attempt: 1,
 		PlacementGroup: state.PlacementGroup{State: "CREATED", Nodes: []string{node}, Bundles: []state.BundleShape{{CPU: 1, GPU: len(gpus)}}},
 		Actors:         []state.Actor{{Name: "dynamo_default_" + id[:min(8, len(id))] + "_Dynamo_DP0", State: st, Node: node, IP: ip, GPUs: gpus, Attempt: 1, ChildPID: 7, Ports: map[string]int{"system": 20300}}},
@@ -128,7 +128,7 @@ func fixtureStatuses() []*state.Status {
 	return []*state.Status{&server, &llama, &mix, &roll, &qwen, &off}
 }
 
-func fixtureUnits() []state.Unit {
+func fixtureUnits() []*state.Unit {
 	infra := unit("infra", "", "", "node-head", "10.0.0.4", state.UnitRunning)
 	infra.Generation, infra.Actors[0].Ports = "00c0ffee", map[string]int{"etcd": 2379}
 	infra.Actors = append(infra.Actors, infra.Actors[0], infra.Actors[0])
@@ -139,7 +139,7 @@ func fixtureUnits() []state.Unit {
 	exited := unit("5e6f7a8b_llama_70b_DP0", "llama-70b", "", "node-gpu-1", "10.0.0.5", state.UnitExited, "2", "3", "4", "5")
 	exited.Actors[0].Attempt = 4
 	exited.Actors[0].Exit = &state.Exit{Attempt: 4, Code: 1, Reason: "Exited", At: noon.Add(-69 * time.Second)}
-	return []state.Unit{
+	return []*state.Unit{
 		infra,
 		unit("1a2b3c4d_qwen_qwen3_32b_decode_0", "qwen3-32b", "decode", "node-gpu-1", "10.0.0.5", state.UnitRunning, "0"),
 		unit("1a2b3c4d_qwen_qwen3_32b_prefill_0", "qwen3-32b", "prefill", "node-gpu-1", "10.0.0.5", state.UnitRunning, "1"),

@@ -30,7 +30,7 @@ type Input struct {
 
 	Statuses []*state.Status
 	Specs    map[string]Spec // by the key of the status
-	Units    []state.Unit
+	Units    []*state.Unit
 	Nodes    []state.Node
 	Waits    []actors.Wait
 	Orphans  []actors.Orphan

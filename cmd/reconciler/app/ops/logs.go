@@ -52,7 +52,7 @@ func logsOf(in Input, s state.Status) []logLink {
 		if u.Server != s.Server || u.Model != s.Name {
 			continue
 		}
-		for _, l := range unitLogs(in, u) {
+		for _, l := range unitLogs(in, *u) {
 			out, generations = append(out, l), append(generations, u.Generation)
 		}
 	}
@@ -76,7 +76,7 @@ func logOfExit(in Input, server string, e state.ExitStatus) *logLink {
 			if last == nil || !last.At.Equal(e.At) || a.Attempt > last.Attempt+1 {
 				continue
 			}
-			l := newLogLink(u, a)
+			l := newLogLink(*u, a)
 			if a.Attempt > last.Attempt {
 				l.URL = l.Previous
 			}

@@ -13,8 +13,8 @@ func TestTheLogOfAnExit(t *testing.T) {
 	in := func(change func(*state.Unit)) Input {
 		u := unit("1a2b3c4d_m_DP0", "m", "", "n", "10.0.0.5", state.UnitExited)
 		u.Actors[0].Attempt, u.Actors[0].Exit = 2, &state.Exit{Attempt: 2, At: at}
-		change(&u)
-		return Input{StoreID: store, Units: []state.Unit{u}}
+		change(u)
+		return Input{StoreID: store, Units: []*state.Unit{u}}
 	}
 	const log = "/logs/default/1a2b3c4d_m_DP0/dynamo_default_1a2b3c4d_Dynamo_DP0"
 	for _, tc := range []struct {
@@ -44,18 +44,19 @@ func TestTheLogOfAnExit(t *testing.T) {
 
 func TestLogsOfUnits(t *testing.T) {
 	u := unit("1a2b3c4d_m_DP0", "m", "", "n", "10.0.0.5", state.UnitRunning)
-	in := Input{StoreID: store, Units: []state.Unit{u}}
-	if got := unitLogs(in, u); len(got) != 1 || got[0].Previous != "" || got[0].Name != "DP0" {
+	in := Input{StoreID: store, Units: []*state.Unit{u}}
+	if got := unitLogs(in, *u); len(got) != 1 || got[0].Previous != "" || got[0].Name != "DP0" {
 		t.Errorf("a first attempt: %+v", got)
 	}
 	u.Actors[0].Attempt = 0
-	if got := unitLogs(in, u); got != nil {
+	if got := unitLogs(in, *u); got != nil {
 		t.Errorf("nothing was executed: %+v", got)
 	}
 	u.Actors[0].Attempt, u.StoreID = 2, "theirs"
-	if got := unitLogs(in, u); got != nil {
+	if got := unitLogs(in, *u); got != nil {
 		t.Errorf("another store's: %+v", got)
 	}
+	u.StoreID = store
 	m := state.Status{Server: "default", Name: "m"}
 	if got := logsOf(in, m); len(got) != 1 || got[0].Name != "DP0" {
 		t.Errorf("of the model: %+v", got)
