@@ -31,7 +31,7 @@ class Processes:
 
     def __init__(self, cluster):
         self.cluster, self.here, self.pids = cluster, {HEAD: [], OTHER: []}, itertools.count(100)
-        self.asked, self.ended, self.looks, self.late, self.broken = [], [], 0, 0.0, ""
+        self.asked, self.ended, self.looks, self.late, self.broken = [], [], 0, 0.0, {}
         self._create = cluster.create_actor
         cluster.workers, cluster.prestart, cluster.end, cluster.create_actor = self.workers, self.prestart, self.end, self.create
 
@@ -40,8 +40,8 @@ class Processes:
 
     async def workers(self, node):
         self.looks += 1
-        if self.broken:
-            raise AttributeError(self.broken)
+        if node in self.broken:
+            raise self.broken[node]
         return list(self.here[node])
 
     async def prestart(self, node, count, keep):
@@ -65,6 +65,16 @@ class Processes:
     async def create(self, template, group, header):
         self.take(group.node)
         return await self._create(template, group, header)
+
+
+class Unanswered(Exception):
+    """An error as gRPC raises it."""
+
+    def code(self):
+        return types.SimpleNamespace(name="UNAVAILABLE")
+
+    def details(self):
+        return "failed to connect:\n\trefused"
 
 
 class PoolCase(FakeCase):
@@ -159,6 +169,15 @@ class Pools(PoolCase):
         self.assertEqual(self.processes.looks, looks, "nothing is looked at any more")
         self.assertEqual(len(self.processes.asked), 2)
 
+    async def test_those_that_come_when_nobody_wants_them_any_more_go(self):
+        for left in (0, 1):
+            self.processes.late = 0.3
+            await self.order({HEAD: 3}, f"three, then {left}")
+            await self.until(lambda: len(self.processes.asked) == 1 + left)
+            await self.order({HEAD: left} if left else {}, f"{left}")
+            await asyncio.sleep(1.0)
+            self.assertEqual(len(self.processes.fresh()), left)
+
     async def test_one_that_was_ended_is_not_waited_for(self):
         with mock.patch.object(warm, "COMING", 60.0), mock.patch.object(warm, "EVERY", 60.0):
             await self.order({HEAD: 2}, "v1")
@@ -191,13 +210,29 @@ class Pools(PoolCase):
         self.assertEqual((self.processes.looks, self.beat()["version"]), (0, ""))
 
     async def test_a_ray_that_cannot_do_so(self):
-        self.processes.broken = "no such call"
+        self.processes.broken = {HEAD: AttributeError("no such call")}
         await self.order({HEAD: 1}, "v1")
         await self.until(lambda: "no such call" in self.beat().get("trouble", ""))
         await self.running(worker("s", GENERATION, 0, ["x"]))
-        self.processes.broken = ""
+        self.processes.broken = {}
         await self.until(lambda: self.beat() == {"version": "v1", "wanted": 1, "ready": 1})
         self.assertEqual(self.output.getvalue().count("are not kept ready"), 1)
+
+    async def test_what_ray_says_is_told_in_a_line(self):
+        self.processes.broken = {HEAD: Unanswered()}
+        await self.order({HEAD: 1}, "v1")
+        await self.until(lambda: "trouble" in self.beat())
+        self.assertEqual(self.beat()["trouble"], "UNAVAILABLE: failed to connect: refused")
+
+    async def test_a_node_that_is_not_wanted_any_more_is_no_trouble(self):
+        with mock.patch.object(warm, "EVERY", 60.0):
+            await self.order({HEAD: 1, OTHER: 1}, "v1")
+            await self.until(lambda: self.beat()["ready"] == 2)
+            self.processes.broken = {OTHER: Unanswered()}
+            await self.order({HEAD: 1, OTHER: 2}, "v2")
+            await self.until(lambda: "trouble" in self.beat())
+            await self.order({HEAD: 1}, "v3")
+            await self.until(lambda: self.beat() == {"version": "v3", "wanted": 1, "ready": 1})
 
     async def test_a_replica_that_waits_finds_one_in_the_pool(self):
         await self.order({HEAD: 1}, "v1")

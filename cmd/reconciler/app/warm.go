@@ -79,14 +79,14 @@ func checkWarm(_ *App, s *snapshot) check {
 		return check{State: checkOK}
 	}
 	all := processes(s.result.Warm)
-	wanted := fmt.Sprintf("%d worker processes on %d nodes, some %d MB each", all, len(s.result.Warm), warmMemory)
+	wanted := fmt.Sprintf("%d worker processes (nodes: %d; some %d MB each)", all, len(s.result.Warm), warmMemory)
 	switch warm := s.input.Observed.Agent.Warm; {
 	case warm == nil:
-		return check{State: checkDegraded, Text: wanted + ", are wanted (warmPool), and the agent in charge is of a version that keeps none; starts take a second longer"}
+		return check{State: checkDegraded, Text: wanted + " are wanted (warmPool), and the agent in charge is of a version that keeps none; starts take a second longer"}
 	case warm.Trouble != "":
-		return check{State: checkDegraded, Text: fmt.Sprintf("%d of %s, are kept ready (warmPool); starts take a second longer elsewhere: %s", warm.Ready, wanted,
+		return check{State: checkDegraded, Text: fmt.Sprintf("%d of %s are kept ready (warmPool); starts take a second longer elsewhere: %s", warm.Ready, wanted,
 			state.Clip(warm.Trouble, 300))}
 	default:
-		return check{State: checkOK, Text: fmt.Sprintf("%d of %s, are kept ready (warmPool)", min(warm.Ready, all), wanted)}
+		return check{State: checkOK, Text: fmt.Sprintf("%d of %s are kept ready (warmPool)", min(warm.Ready, all), wanted)}
 	}
 }

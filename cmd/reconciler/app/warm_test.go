@@ -74,7 +74,7 @@ func TestCheckWarm(t *testing.T) {
 		text  string
 	}{
 		{"nobody wants any", nil, nil, checkOK, ""},
-		{"all are there", &state.AgentWarm{Wanted: 4, Ready: 4}, wanted, checkOK, "4 of 4 worker processes on 2 nodes, some"},
+		{"all are there", &state.AgentWarm{Wanted: 4, Ready: 4}, wanted, checkOK, "4 of 4 worker processes (nodes: 2; some 45 MB each) are kept"},
 		{"an agent that keeps none", nil, wanted, checkDegraded, "is of a version that keeps none"},
 		{"a Ray that has none", &state.AgentWarm{Wanted: 4, Trouble: "ImportError()"}, wanted, checkDegraded, "0 of 4 worker processes"},
 	} {

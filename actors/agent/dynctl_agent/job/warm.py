@@ -52,7 +52,13 @@ async def ahead(live: LiveUnit) -> None:
         try:
             await live.world.ray.prestart(node, count, AHEAD)
         except Exception as err:  # a version of Ray may have no such call, a node may be gone
-            log("info", "no worker process is started ahead", node=node, error=repr(err)[:300])
+            log("info", "no worker process is started ahead", node=node, error=_said(err))
+
+
+def _said(err: Any) -> str:
+    """An error of Ray's in a line; gRPC's is a page."""
+    text = f"{err.code().name}: {err.details()}" if hasattr(err, "details") else repr(err)
+    return " ".join(text.split())[:300]
 
 
 class _Node:
@@ -60,7 +66,7 @@ class _Node:
 
     def __init__(self) -> None:
         self.wanted = 0
-        self.surplus = 0  # how many more there were wanted before, and are to be ended
+        self.surplus = 0  # how many more were wanted before, which are to be ended, also if they are still to come
         self.ready = 0  # at the last look
         self.due = 0.0  # when to look again (monotonic)
         self.pause = SOON  # before another look for those that are to come
@@ -89,7 +95,7 @@ class Pool:
 
     def value(self) -> Warm:
         """state.AgentWarm."""
-        nodes = self._nodes.values()
+        nodes = [n for n in self._nodes.values() if n.wanted]
         out: Warm = {
             "version": self._version, "wanted": sum(n.wanted for n in nodes),
             "ready": sum(min(n.ready, n.wanted) for n in nodes),
@@ -168,7 +174,7 @@ class Pool:
                 await self._fit(name, node)
             node.trouble = ""
         except Exception as err:  # a version of Ray may have no such call, a node may be gone
-            node.trouble = repr(err)[:300]
+            node.trouble = _said(err)
             if isinstance(err, NOTHING_THERE):
                 node.surplus = 0
             if node.trouble != before[1]:
@@ -183,16 +189,17 @@ class Pool:
         fresh = [w for w in found if w.fresh]
         node.ready = len(fresh)
         node.came |= {w.pid for w in found} - node.known
-        if node.surplus:
+        if node.surplus and len(fresh) > node.wanted:
             await self._release(name, node, fresh)
             return
         coming = node.coming()
+        node.surplus = min(node.surplus, coming)
         missing = node.wanted - len(fresh) - coming
         if missing > 0:
             await ray.prestart(name, missing, KEEP)
             node.asked, node.asked_at = missing + coming, time.monotonic()
             node.known, node.came = {w.pid for w in found}, set()
-        if len(fresh) >= node.wanted:
+        if len(fresh) >= node.wanted and not node.surplus:
             node.pause = SOON
         else:
             node.due, node.pause = time.monotonic() + node.pause, min(2 * node.pause, EVERY)
@@ -203,7 +210,8 @@ class Pool:
         if any(u.starting() for u in self._world.units.values()):
             node.due = time.monotonic() + SOON
             return
-        for worker in fresh[: max(0, min(node.surplus, len(fresh) - node.wanted))]:
+        ended = fresh[: min(node.surplus, len(fresh) - node.wanted)]
+        for worker in ended:
             await self._world.ray.end(worker)
-        node.surplus = 0
-        node.due = 0.0 if node.wanted else node.due
+        node.surplus -= len(ended)
+        node.due = 0.0 if node.wanted or node.surplus else node.due
