@@ -51,7 +51,8 @@ type PublisherOptions struct {
 type Publisher struct {
 	js jetstream.JetStream
 	// async is for what is waited for later, and gives up what is not answered in time.
-	async jetstream.JetStream
+	async   jetstream.JetStream
+	batches batches
 
 	opts PublisherOptions
 	log  *slog.Logger

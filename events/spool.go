@@ -10,39 +10,35 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// runSender sends the head of the spool, one fact at a time, until the publisher
-// is closed and all is sent, or ctx ends.
+// runSender sends the head of the spool, in its order, until the publisher is closed and all
+// is sent, or ctx ends. What waits in numbers is sent together.
 func (p *Publisher) runSender(ctx context.Context) {
 	defer close(p.sender)
 	conn := p.js.Conn()
 	back := conn.StatusChanged(nats.CONNECTED)
 	defer conn.RemoveStatusListener(back)
-	delay := retryFirst
+	delay, alone := retryFirst, 0 // so many are to be sent one by one
 	for {
-		f, ok := p.next()
+		facts, ok := p.await(ctx)
 		if !ok {
-			select {
-			case <-p.wake:
-				continue
-			case <-p.closeC:
-				if _, ok := p.next(); !ok {
-					return
-				}
-				continue
-			case <-ctx.Done():
-				return
-			}
+			return
 		}
-		err := p.send(ctx, f, back)
+		if facts = batchOf(facts); alone > 0 || len(facts) < batchLeast || !p.batches.taken(ctx, p.js) {
+			facts = facts[:1]
+		}
+		err := p.send(ctx, facts, back)
 		switch {
-		case err == nil:
-			delay = retryFirst
-			p.advance()
+		case errors.Is(err, errOneByOne):
+			alone = len(facts)
 			continue
 		case errors.Is(err, ErrInvalid):
 			p.dropped.Add(1)
-			p.log.Error("fact dropped", "id", f.id, "subject", f.subject, "error", err)
-			p.advance()
+			p.log.Error("fact dropped", "id", facts[0].id, "subject", facts[0].subject, "error", err)
+			fallthrough
+		case err == nil:
+			delay = retryFirst
+			alone = max(alone-1, 0)
+			p.advance(len(facts))
 			continue
 		}
 		if delay == retryFirst {
@@ -54,6 +50,23 @@ func (p *Publisher) runSender(ctx context.Context) {
 		delay = pause(ctx, delay, back)
 		if ctx.Err() != nil {
 			return
+		}
+	}
+}
+
+// await returns the oldest facts once there are some; false: the publisher has ended.
+func (p *Publisher) await(ctx context.Context) ([]fact, bool) {
+	for {
+		if facts := p.next(); len(facts) > 0 {
+			return facts, true
+		}
+		select {
+		case <-p.wake:
+		case <-p.closeC:
+			facts := p.next()
+			return facts, len(facts) > 0
+		case <-ctx.Done():
+			return nil, false
 		}
 	}
 }
@@ -86,10 +99,15 @@ func pause(ctx context.Context, delay time.Duration, back <-chan nats.Status) ti
 	}
 }
 
-func (p *Publisher) send(ctx context.Context, f fact, back <-chan nats.Status) error {
+func (p *Publisher) send(ctx context.Context, facts []fact, back <-chan nats.Status) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	return untilBack(ctx, back, func(ctx context.Context) error { return p.store(ctx, f) })
+	return untilBack(ctx, back, func(ctx context.Context) error {
+		if len(facts) > 1 {
+			return p.storeBatch(ctx, facts)
+		}
+		return p.store(ctx, facts[0])
+	})
 }
 
 // untilBack asks NATS for something, and ends that when the connection is made again
@@ -111,13 +129,12 @@ func untilBack(ctx context.Context, back <-chan nats.Status, ask func(context.Co
 	}
 }
 
-// next is the oldest fact. It refills the head from disk, else from the tail.
-func (p *Publisher) next() (fact, bool) {
+// next are the oldest facts. It refills the head from disk, else from the tail.
+func (p *Publisher) next() []fact {
 	p.mu.Lock()
-	if len(p.head) > 0 {
-		f := p.head[0]
+	if head := p.head; len(head) > 0 {
 		p.mu.Unlock()
-		return f, true
+		return head
 	}
 	p.mu.Unlock()
 
@@ -140,23 +157,20 @@ func (p *Publisher) next() (fact, bool) {
 		p.mu.Lock()
 		p.head = facts
 		p.mu.Unlock()
-		return facts[0], true
+		return facts
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.tail) == 0 {
-		return fact{}, false
-	}
 	p.head, p.tail = p.tail, nil
-	return p.head[0], true
+	return p.head
 }
 
-// advance takes the oldest fact off.
-func (p *Publisher) advance() {
+// advance takes the n oldest facts off.
+func (p *Publisher) advance(n int) {
 	p.moveMu.Lock()
 	defer p.moveMu.Unlock()
 	p.mu.Lock()
-	p.head = p.head[1:]
+	p.head = p.head[n:]
 	empty := len(p.head) == 0
 	if empty {
 		p.head = nil

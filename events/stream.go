@@ -25,6 +25,14 @@ const (
 // subjects; replicas is how many servers hold one that is made, 1 unless given. Several
 // callers may race. The error wraps [ErrUnavailable] when NATS does not answer or has no room.
 func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas ...int) error {
+	if err := makeStream(ctx, js, replicas...); err != nil {
+		return err
+	}
+	allowBatches(ctx, js)
+	return nil
+}
+
+func makeStream(ctx context.Context, js jetstream.JetStream, replicas ...int) error {
 	all := SubjectPrefix + ".>"
 	_, err := js.CreateStream(ctx, jetstream.StreamConfig{
 		Name:        Stream,

@@ -21,6 +21,8 @@ type Client struct {
 	js    jetstream.JetStream
 	owned *nats.Conn // nil when the connection is the caller's
 	tell  func(Unreadable)
+	// batches is of the status bucket.
+	batches batches
 }
 
 // Connect dials a NATS ("nats://user:password@host:4222") and returns a client

@@ -68,7 +68,7 @@ func ensureBuckets(ctx context.Context, js jetstream.JetStream, k known) (string
 	lease := leaseBucket
 	lease.replicas = limits.Replicas
 	for _, b := range []bucketConfig{
-		{name: BucketStatus, replicas: limits.Replicas, history: 1, maxBytes: limits.StatusBytes, about: "what has become of each spec, written by the reconciler"},
+		{name: BucketStatus, replicas: limits.Replicas, history: 1, maxBytes: limits.StatusBytes, batches: true, about: "what has become of each spec, written by the reconciler"},
 		{name: BucketObserved, replicas: limits.Replicas, history: 1, about: "what the agent sees in Ray"},
 		lease,
 	} {
@@ -99,12 +99,24 @@ type bucketConfig struct {
 	firstSeq    uint64
 	maxBytes    int64 // 0: none
 	replicas    int   // 0: as it is
+	// batches: many keys may be written at once, where this NATS can.
+	batches bool
 }
 
 // leaseBucket alone has keys that expire: their end reaches watchers as a marker.
 var leaseBucket = bucketConfig{name: BucketLease, history: 1, markerTTL: time.Second, about: "leader election"}
 
 func (b bucketConfig) ensure(ctx context.Context, js jetstream.JetStream) error {
+	if err := b.make(ctx, js); err != nil {
+		return err
+	}
+	if b.batches {
+		allowBatches(ctx, js, b.name)
+	}
+	return nil
+}
+
+func (b bucketConfig) make(ctx context.Context, js jetstream.JetStream) error {
 	doing := "bucket " + b.name
 	cfg := jetstream.StreamConfig{
 		Name:              streamName(b.name),

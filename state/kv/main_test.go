@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -15,7 +16,12 @@ import (
 	"dynctl/state"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(killedDir); dir != "" {
+		writeBatchesUntilKilled(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // store is a real server in a directory of its own, which can be restarted.
 type store struct {

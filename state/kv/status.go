@@ -2,8 +2,6 @@ package kv
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -65,17 +63,12 @@ func (c *Client) ListStatuses(ctx context.Context) ([]state.Status, error) {
 // Errors: [ErrConflict] (plan again on what stands there now), [ErrInvalid],
 // [ErrNotAStore], [ErrUnreachable].
 func (c *Client) PutStatus(ctx context.Context, s state.Status) (uint64, error) {
-	key := statusKey(s)
-	doing := "write status of " + key.String()
-	if err := checkKey(key); err != nil {
-		return 0, wrap(doing, err)
-	}
-	value, err := json.Marshal(s)
+	w, err := writeOf(s)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w: %w", doing, ErrInvalid, err)
+		return 0, err
 	}
-	rev, err := put(ctx, c.js, write{bucket: BucketStatus, key: key.String(), value: value, ifRev: &s.Revision})
-	return rev, wrap(doing, err)
+	rev, err := put(ctx, c.js, w)
+	return rev, wrap("write status of "+w.key, err)
 }
 
 // DeleteStatus removes a status; removing what is not there succeeds.

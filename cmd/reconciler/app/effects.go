@@ -49,6 +49,7 @@ func (l *loop) command(ctx context.Context, term kv.Term, in actors.Input, r act
 	for _, e := range r.Sweeps {
 		c.end(ctx, events.TypeSweep, e)
 	}
+	c.send(ctx)
 	return c
 }
 
@@ -109,23 +110,24 @@ type commander struct {
 	loop *loop
 	term kv.Term
 	in   actors.Input
-	way  []onItsWay // in the order in which they were sent
-	sent int
-	told []string
+	way  []onItsWay // in the order in which they are sent
+	// stored waits for those; nil: they are not sent yet.
+	stored func() []error
+	sent   int
+	told   []string
 }
 
 // onItsWay is a command that was sent and may not be stored yet.
 type onItsWay struct {
-	event  events.Event
-	id     string // without the tries
-	tries  int
-	log    *slog.Logger
-	stored func() error
+	event events.Event
+	id    string // without the tries
+	tries int
+	log   *slog.Logger
 }
 
-// atOnce is how many commands are on their way at most: the stream stores them one after
-// the other, and nobody has to wait for each before it sends the next.
-const atOnce = 256
+// atOnce is how many commands are on their way at most. Nobody has to wait for each before
+// it sends the next, and many are one write to the disk of the store.
+const atOnce = events.BatchMost
 
 // scope is that of every command of the round.
 func (c *commander) scope() actors.CommandScope {
@@ -220,17 +222,28 @@ func (c *commander) publish(ctx context.Context, o order) {
 	if o.withheld != nil {
 		c.loop.app.withheld.keep(e.ID, *o.withheld, c.in.Now)
 	}
-	c.way = append(c.way, onItsWay{e, id, was.tries, log, c.loop.effects.command(ctx, e)})
+	c.way = append(c.way, onItsWay{e, id, was.tries, log})
 	if len(c.way) >= atOnce {
+		c.send(ctx)
 		c.settle()
 	}
 }
 
+// send sends what is to be.
+func (c *commander) send(ctx context.Context) {
+	all := make([]events.Event, len(c.way))
+	for i, w := range c.way {
+		all[i] = w.event
+	}
+	c.stored = c.loop.effects.commands(ctx, all)
+}
+
 // settle waits until what was sent is stored, and notes what is.
 func (c *commander) settle() {
-	for _, w := range c.way {
+	for i, err := range c.stored() {
+		w := c.way[i]
 		e := w.event
-		if err := w.stored(); err != nil {
+		if err != nil {
 			w.log.Error("a command was not published; it is tried again", "err", err)
 			continue
 		}
@@ -243,7 +256,7 @@ func (c *commander) settle() {
 		c.sent++
 		c.told = append(c.told, e.Type+" "+e.Data.Server+"/"+e.Data.Unit+" ("+e.Data.Reason+")")
 	}
-	c.way = nil
+	c.way, c.stored = nil, nil
 }
 
 // observed is the revision of the observed entry that a command rests on; 0 where

@@ -15,15 +15,16 @@ import (
 // that and asks again. So each may be repeated, also after a success that was not heard
 // of, and then changes nothing that the first one did not.
 type effects interface {
-	// command sends a command. stored waits until the stream has it, which is nil, and has
-	// to be called. A repeat under the same id is dropped by the stream.
-	command(ctx context.Context, e events.Event) (stored func() error)
+	// commands sends commands. stored waits until the stream has them, which is nil for each,
+	// and has to be called. A repeat under the same id is dropped by the stream.
+	commands(ctx context.Context, all []events.Event) (stored func() []error)
 	// fact records what was found out. It never fails: what cannot be stored yet waits
 	// in the spool.
 	fact(e events.Event)
-	// putStatus stores a status in place of its revision and returns the new one;
+	// putStatuses stores each of some statuses in place of its revision, and says what has
+	// become of each: the new revision, or an error that concerns no other one;
 	// [kv.ErrConflict] where another value stands there by now.
-	putStatus(ctx context.Context, s state.Status) (revision uint64, err error)
+	putStatuses(ctx context.Context, statuses []state.Status) []kv.Put
 	// deleteStatus removes a status; nil also where there is none.
 	deleteStatus(ctx context.Context, key state.Key) error
 	// discard deletes an unreadable value; [kv.ErrConflict] where another one stands
@@ -42,14 +43,14 @@ type effects interface {
 // adapters carry the effects out: on the stream, the buckets and the servers' etcds.
 type adapters struct{ *App }
 
-func (a adapters) command(ctx context.Context, e events.Event) (stored func() error) {
-	return a.publisher.Begin(ctx, e)
+func (a adapters) commands(ctx context.Context, all []events.Event) (stored func() []error) {
+	return a.publisher.BeginAll(ctx, all)
 }
 
 func (a adapters) fact(e events.Event) { a.record(e) }
 
-func (a adapters) putStatus(ctx context.Context, s state.Status) (uint64, error) {
-	return a.store.PutStatus(ctx, s)
+func (a adapters) putStatuses(ctx context.Context, statuses []state.Status) []kv.Put {
+	return a.store.PutStatuses(ctx, statuses)
 }
 
 func (a adapters) deleteStatus(ctx context.Context, key state.Key) error {

@@ -40,15 +40,21 @@ func (j *journal) take() []string {
 	return out
 }
 
-func (j *journal) command(_ context.Context, e events.Event) func() error {
-	err := j.note(e.ID)
-	return func() error { return err }
+func (j *journal) commands(_ context.Context, all []events.Event) func() []error {
+	var out []error
+	for _, e := range all {
+		out = append(out, j.note(e.ID))
+	}
+	return func() []error { return out }
 }
 
 func (j *journal) fact(events.Event) {}
 
-func (j *journal) putStatus(_ context.Context, s state.Status) (uint64, error) {
-	return uint64(time.Now().Unix()), j.note("put " + s.Key)
+func (j *journal) putStatuses(_ context.Context, statuses []state.Status) (out []kv.Put) {
+	for _, s := range statuses {
+		out = append(out, kv.Put{Revision: uint64(time.Now().Unix()), Err: j.note("put " + s.Key)})
+	}
+	return out
 }
 
 func (j *journal) deleteStatus(_ context.Context, key state.Key) error {
@@ -157,16 +163,16 @@ func TestEffectsMayBeRepeated(t *testing.T) {
 	s := state.Status{Key: "server.default", Kind: state.KindServer, Server: "default"}
 	var revision uint64
 	for try := range 2 {
-		if err := a.command(ctx, e)(); err != nil {
+		if err := a.commands(ctx, []events.Event{e})()[0]; err != nil {
 			t.Fatal(err)
 		}
-		rev, err := a.putStatus(ctx, s)
+		put := a.putStatuses(ctx, []state.Status{s})[0]
 		switch {
-		case try == 0 && err == nil:
-			revision = rev
-		case try == 1 && errors.Is(err, kv.ErrConflict):
+		case try == 0 && put.Err == nil:
+			revision = put.Revision
+		case try == 1 && errors.Is(put.Err, kv.ErrConflict):
 		default:
-			t.Errorf("try %d: a status in the place of none: %v", try, err)
+			t.Errorf("try %d: a status in the place of none: %v", try, put.Err)
 		}
 	}
 	js, err := jetstream.New(l.app.nc)
@@ -177,8 +183,8 @@ func TestEffectsMayBeRepeated(t *testing.T) {
 		t.Errorf("%d commands of one id are stored", len(stored))
 	}
 	s.Revision = revision
-	if _, err := a.putStatus(ctx, s); err != nil {
-		t.Errorf("a status in the place of its revision: %v", err)
+	if put := a.putStatuses(ctx, []state.Status{s})[0]; put.Err != nil {
+		t.Errorf("a status in the place of its revision: %v", put.Err)
 	}
 	for range 2 {
 		if err := a.deleteStatus(ctx, state.ServerKey("default")); err != nil {

@@ -90,7 +90,6 @@ func (a *App) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.log.Info("spec store", "id", id, "nats", kv.Redact(a.natsURL()))
 	a.store = kv.New(js)
 	if err := a.withheld.serve(a.nc); err != nil {
 		return fmt.Errorf("answers to the agent: %w", err)
@@ -100,6 +99,7 @@ func (a *App) openStore(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	a.log.Info("spec store", "id", id, "nats", kv.Redact(a.natsURL()), "batches", a.store.Batches(ctx) && a.publisher.Batches(ctx))
 	a.registry = registry.New(registry.Config{Log: a.log, OnResync: a.metrics.resynced, Login: a.loginToEtcd})
 	a.frontends = registry.NewFrontends(registry.FrontendsConfig{})
 	a.loop = newLoop(a)

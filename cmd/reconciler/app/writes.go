@@ -11,9 +11,13 @@ import (
 	"dynctl/state/kv"
 )
 
-// statusWriters is how many of one round's statuses are written at once, each of which
-// waits for the store, and how many the next round does not wait for.
-const statusWriters = 16
+const (
+	// statusWriters is how many of one round's statuses are written at once, each of which
+	// waits for the store, and how many the next round does not wait for.
+	statusWriters = 16
+	// lotWriters is how many lots of many are: while the store has one, the next is made.
+	lotWriters = 2
+)
 
 // writes are the statuses that are on their way to the store. A few of them hold no round
 // up: until one is stored, rounds rest on what is stored, as they do after a write that
@@ -92,26 +96,52 @@ func (w *writes) forget() {
 	clear(w.under)
 }
 
+// putAll writes statuses, and says what has become of each.
+type putAll func(statuses []state.Status) []kv.Put
+
 // begin writes statuses, of objects of which none is on its way; inForce are those before.
-func (w *writes) begin(now time.Time, statuses []state.Status, inForce map[state.Key]state.Status, put func(state.Status) (uint64, error)) {
-	queue := make(chan *underWay, len(statuses))
+func (w *writes) begin(now time.Time, statuses []state.Status, inForce map[state.Key]state.Status, put putAll) {
+	var records, tell []*underWay
 	for _, s := range statuses {
 		u := &underWay{status: s, records: recordsMore(inForce, s), now: now, term: w.term}
 		w.under[s.Key] = u
-		queue <- u
+		if u.records {
+			records = append(records, u)
+		} else {
+			tell = append(tell, u)
+		}
+	}
+	most, writers := kv.BatchMost, lotWriters
+	if len(statuses) < kv.BatchLeast { // which are no batch: none waits for another
+		most, writers = 1, statusWriters
+	}
+	queue := make(chan []*underWay, len(statuses))
+	for lot := range slices.Chunk(append(records, tell...), most) { // what holds up commands first
+		queue <- lot
 	}
 	close(queue)
-	for range min(statusWriters, len(statuses)) {
+	for range min(writers, len(queue)) {
 		w.wg.Go(func() {
-			for u := range queue {
-				u.revision, u.err = put(u.status)
-				w.mu.Lock()
-				w.landed = append(w.landed, u)
-				w.mu.Unlock()
-				signal(w.signal)
+			for lot := range queue {
+				w.write(lot, put)
 			}
 		})
 	}
+}
+
+// write writes a lot.
+func (w *writes) write(lot []*underWay, put putAll) {
+	statuses := make([]state.Status, len(lot))
+	for i, u := range lot {
+		statuses[i] = u.status
+	}
+	for i, p := range put(statuses) {
+		lot[i].revision, lot[i].err = p.Revision, p.Err
+	}
+	w.mu.Lock()
+	w.landed = append(w.landed, lot...)
+	w.mu.Unlock()
+	signal(w.signal)
 }
 
 // take are those that have landed since it was last called, without those of earlier terms.
@@ -134,7 +164,7 @@ func (l *loop) putStatuses(ctx context.Context, now time.Time, changed []state.S
 	if l.app.diskFailed() {
 		return // a store that has failed does not answer
 	}
-	l.writes.begin(now, changed, l.inForce.all, func(s state.Status) (uint64, error) { return l.effects.putStatus(ctx, s) })
+	l.writes.begin(now, changed, l.inForce.all, func(s []state.Status) []kv.Put { return l.effects.putStatuses(ctx, s) })
 	l.awaitStatuses(statusWriters)
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dynctl/actors"
 	"dynctl/events"
@@ -20,10 +21,12 @@ type slowStore struct {
 	answer chan struct{} // one for each put that may end
 }
 
-func (s *slowStore) putStatus(ctx context.Context, st state.Status) (uint64, error) {
-	s.asking <- st.Key
-	<-s.answer
-	return s.journal.putStatus(ctx, st)
+func (s *slowStore) putStatuses(ctx context.Context, statuses []state.Status) []kv.Put {
+	for _, st := range statuses {
+		s.asking <- st.Key
+		<-s.answer
+	}
+	return s.journal.putStatuses(ctx, statuses)
 }
 
 // commands are the units of those that were sent.
@@ -32,9 +35,11 @@ type commands struct {
 	units []string
 }
 
-func (c *commands) command(_ context.Context, e events.Event) func() error {
-	c.units = append(c.units, e.Object)
-	return func() error { return nil }
+func (c *commands) commands(_ context.Context, all []events.Event) func() []error {
+	for _, e := range all {
+		c.units = append(c.units, e.Object)
+	}
+	return func() []error { return make([]error, len(all)) }
 }
 
 func (c *commands) take() []string {
@@ -176,17 +181,26 @@ func TestAServerStatusOnItsWayHoldsUpItsModels(t *testing.T) {
 	}
 }
 
-// A round waits for the store where many statuses are on their way, and what was written in
+// planned are the statuses of that many models.
+func planned(n int) []*state.Status {
+	var names []string
+	for i := range n {
+		names = append(names, modelName(i))
+	}
+	return plannedStatuses(names...)
+}
+
+// A round waits for the store where several statuses are on their way, and what was written in
 // an earlier term is nobody's.
 func TestManyStatusesAreWaitedFor(t *testing.T) {
 	l, term, c := slowLoop(t)
-	var plan actors.Result
-	for i := range 2 * statusWriters {
-		plan.Statuses = append(plan.Statuses, plannedStatuses(modelName(i))...)
-	}
+	const n = kv.BatchLeast - 1
 	ended := make(chan struct{})
-	go func() { defer close(ended); carryOut(t, l, term, actors.Input{}, plan, nil) }()
-	for range statusWriters {
+	go func() {
+		defer close(ended)
+		carryOut(t, l, term, actors.Input{}, actors.Result{Statuses: planned(n)}, nil)
+	}()
+	for range statusWriters { // a few are written by one each
 		<-c.asking
 	}
 	select {
@@ -194,12 +208,12 @@ func TestManyStatusesAreWaitedFor(t *testing.T) {
 		t.Fatal("the round has ended before any status was stored")
 	default:
 	}
-	for range statusWriters {
+	for range n - statusWriters {
 		c.answer <- struct{}{}
 	}
 	<-ended
-	if n := len(l.writes.under); n != statusWriters || len(l.written) != statusWriters {
-		t.Errorf("%d on their way, %d written", n, len(l.written))
+	if left := len(l.writes.under); left != statusWriters || len(l.written) != n-statusWriters {
+		t.Errorf("%d on their way, %d written", left, len(l.written))
 	}
 	l.forget()
 	c.journal.mu.Lock()
@@ -212,5 +226,42 @@ func TestManyStatusesAreWaitedFor(t *testing.T) {
 	l.noteStatuses()
 	if len(l.written) > 0 || len(l.refused) > 0 || len(l.writes.under) > 0 {
 		t.Errorf("of an earlier term: %d written, %d refused", len(l.written), len(l.refused))
+	}
+}
+
+// Many statuses are few writes, and those that commands rest on are in the first of them.
+func TestManyStatusesAreFewWrites(t *testing.T) {
+	var statuses []state.Status
+	inForce := map[state.Key]state.Status{}
+	const n, records = 2 * kv.BatchMost, 3
+	for i, s := range planned(n + records) {
+		inForce[state.ModelKey("default", s.Name)] = *s
+		if i >= n {
+			s.Generation = "0badcafe"
+		}
+		statuses = append(statuses, *s)
+	}
+	w := newWrites()
+	lots := make(chan []state.Status, n)
+	w.begin(time.Now(), statuses, inForce, func(lot []state.Status) []kv.Put {
+		lots <- lot
+		return make([]kv.Put, len(lot))
+	})
+	w.wg.Wait()
+	close(lots)
+	var firsts, sizes []int
+	for lot := range lots {
+		first := 0
+		for _, s := range lot {
+			first += len(s.Generation) / len("0badcafe")
+		}
+		firsts, sizes = append(firsts, first), append(sizes, len(lot))
+	}
+	slices.Sort(sizes)
+	if !slices.Equal(sizes, []int{records, kv.BatchMost, kv.BatchMost}) || slices.Max(firsts) != records {
+		t.Errorf("lots of %v, with %v that commands rest on", sizes, firsts)
+	}
+	if got := w.take(); len(got) != len(statuses) || len(w.under) > 0 {
+		t.Errorf("%d have landed", len(got))
 	}
 }

@@ -1,0 +1,124 @@
+package events
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// events0To are the events e0 to e(n-1).
+func events0To(n int) (out []Event) {
+	for i := range n {
+		out = append(out, testEvent(i))
+	}
+	return out
+}
+
+// inBatches has the stream take batches or not, as a server before 2.12 would not.
+func inBatches(t *testing.T, js jetstream.JetStream, takes bool) {
+	t.Helper()
+	s, err := js.Stream(t.Context(), Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	cfg.AllowAtomicPublish = takes
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What is begun together is stored once and in its order: few or many, where one of them is
+// there already, and where the stream takes no batches, or no longer.
+func TestBeginAll(t *testing.T) {
+	for name, tc := range map[string]struct {
+		n      int
+		before func(*testing.T, *Publisher, jetstream.JetStream)
+	}{
+		"a few":            {n: 3},
+		"a batch":          {n: BatchMost},
+		"more than one":    {n: BatchMost + 1},
+		"with a repeat":    {batchLeast, func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(1)) }},
+		"all are a repeat": {batchLeast, func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(batchLeast)) }},
+		"no batches":       {batchLeast, func(t *testing.T, _ *Publisher, js jetstream.JetStream) { inBatches(t, js, false) }},
+		"no batches any more": {batchLeast, func(t *testing.T, p *Publisher, js jetstream.JetStream) {
+			if !p.Batches(t.Context()) {
+				t.Error("it takes batches")
+			}
+			inBatches(t, js, false)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBroker(t)
+			js := b.ready()
+			p := newPublisher(t, js, PublisherOptions{})
+			if tc.before != nil {
+				tc.before(t, p, js)
+			}
+			begun(t, p, events0To(tc.n))
+			inOrder(t, stored(t, js), tc.n)
+		})
+	}
+}
+
+// begun begins events together, and fails unless all are stored.
+func begun(t *testing.T, p *Publisher, all []Event) {
+	t.Helper()
+	for i, err := range p.BeginAll(t.Context(), all)() {
+		if err != nil {
+			t.Errorf("event %d: %v", i, err)
+		}
+	}
+}
+
+// One that is no event is told by itself, and the others are stored.
+func TestBeginAllWithOneThatIsNone(t *testing.T) {
+	b := newBroker(t)
+	js := b.ready()
+	p := newPublisher(t, js, PublisherOptions{})
+	all := append(events0To(batchLeast), testEvent(batchLeast))
+	all[batchLeast].Source = ""
+	for i, err := range p.BeginAll(t.Context(), all)() {
+		if i < batchLeast && err != nil || i == batchLeast && !errors.Is(err, ErrInvalid) {
+			t.Errorf("event %d: %v", i, err)
+		}
+	}
+	inOrder(t, stored(t, js), batchLeast)
+	b.stop()
+	for i, err := range p.BeginAll(t.Context(), events0To(2*batchLeast))() {
+		if !errors.Is(err, ErrUnavailable) {
+			t.Errorf("event %d without NATS: %v", i, err)
+		}
+	}
+	b.start()
+	inOrder(t, stored(t, b.dial()), batchLeast)
+}
+
+// Facts of which the stream has one already, or that it takes no more of at once, are stored
+// one by one, in their order.
+func TestFactsThatAreRefusedTogether(t *testing.T) {
+	for name, before := range map[string]func(*testing.T, *Publisher, jetstream.JetStream){
+		"one is a repeat": func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(1)) },
+		"no batches any more": func(t *testing.T, p *Publisher, js jetstream.JetStream) {
+			p.Batches(t.Context())
+			inBatches(t, js, false)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBroker(t)
+			js := b.ready()
+			p := newPublisher(t, js, PublisherOptions{})
+			before(t, p, js)
+			const n = 3 * batchLeast
+			for i := range n {
+				p.Record(testEvent(i))
+			}
+			if err := closeWithin(p, 20*time.Second); err != nil || p.Dropped() > 0 {
+				t.Errorf("%v, %d dropped", err, p.Dropped())
+			}
+			inOrder(t, stored(t, js), n)
+		})
+	}
+}
