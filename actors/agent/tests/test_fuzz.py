@@ -128,7 +128,7 @@ def bucket():
     yield "unit.s.u", {
         "incarnation": 1, "server": "s", "unit": "u", "storeId": STORE, "state": "Running", "generation": GENERATION, "model": "m",
         "role": "aggregated", "digest": "d", "restart": "", "replica": 0, "worker": 0, "attempt": 1, "failures": 0,
-        "placementTimeout": 180, "placementGroup": {"name": "g", "state": "CREATED"}, "actors": [actor, {**actor, "name": "b"}],
+        "placementTimeout": 180, "changedAt": at, "placementGroup": {"name": "g", "state": "CREATED"}, "actors": [actor, {**actor, "name": "b"}],
     }
     yield "agent", {"incarnation": 3, "epoch": 2, "synced": True, "session": SESSION, "nodeIp": "127.0.0.1", "pid": 9}
     yield f"node.{HEAD}", {"id": HEAD, "ip": "127.0.0.1", "gpus": 1, "incarnation": 3, "labels": {"a": "b"}}

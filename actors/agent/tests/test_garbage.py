@@ -197,6 +197,7 @@ class Checks(unittest.TestCase):
             {"state": "Flying"}, {"replica": -1}, {"attempt": 1 << 40}, {"generation": 7}, {"storeId": None}, {"placementGroup": None},
             {"placementGroup": {"name": 1}}, {"actors": "x"}, {"actors": [None]}, {"actors": [{}]}, {"actors": [{"name": name}] * 2},
             {"actors": [{"name": name, "attempt": "1"}]}, {"actors": [{"name": name, "ports": {"a": 1e9}}]},
+            {"changedAt": 5}, {"changedAt": "yesterday"},
             {"actors": [{"name": name, "startedAt": "9999999-01-01T00:00:00Z"}]}, {"actors": [{"name": name, "startedAt": 5}]},
             {"actors": [{"name": name, "exit": {**exits, "at": "yesterday"}}]}, {"actors": [{"name": name, "exit": {"code": 1}}]},
             {"actors": [{"name": name, "exit": {**exits, "readyFor": -1}}]}, {"actors": [{"name": name, "uses": {"a": 1}}]},

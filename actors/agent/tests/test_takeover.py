@@ -16,6 +16,23 @@ from .fakes import HEAD
 GENERATION = "0a0a0a0a"
 
 
+class Since(FakeCase):
+    async def test_a_unit_is_as_old_as_it_was_to_the_agent_before(self):
+        t = worker("s", GENERATION, 0, ["x"])
+        await self.new_agent()
+        actor = await self.running(t)
+        before = self.unit(t)["changedAt"]
+        await self.kill_agent()
+        await self.new_agent()
+        await self.until(lambda: self.unit(t)["incarnation"] == 2)
+        self.assertEqual((self.state(t), self.unit(t)["changedAt"]), ("Running", before))
+        await self.kill_agent()
+        actor.started[0].end(0)
+        await self.new_agent()
+        await self.until(lambda: self.state(t) == "Exited")
+        self.assertGreater(self.unit(t)["changedAt"], before)
+
+
 class Stop(FakeCase):
     async def gone(self, t):
         """Nothing of a unit is left."""

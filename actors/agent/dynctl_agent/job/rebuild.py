@@ -302,6 +302,7 @@ def remember(unit: UnitView, value: ObservedUnit | None, store_id: str) -> None:
             return
         unit.foreign, unit.store_id, unit.message = False, store_id, ""
         unit.recall(value)
+    unit.stands(value)
     asked = {a["name"] for a in (unit.template or {}).get("actors", [])}
     for old in value.get("actors") or []:
         if asked and old["name"] not in asked:

@@ -223,6 +223,12 @@ class UnitView:
             setattr(self, k, value.get(k, getattr(self, k)))
         self.placement_timeout = float(value.get("placementTimeout") or 0)
 
+    def stands(self, value: ObservedUnit) -> None:
+        """Take since when it has been in the state that was reported of it last, by a clock that
+        may have been ahead of this one."""
+        if value.get("changedAt") and value.get("state"):
+            self._state, self._changed_at = value["state"], min(parse_time(value["changedAt"]), time.time())
+
     @property
     def unknown(self) -> bool:
         """True while some actor has not said what it is."""

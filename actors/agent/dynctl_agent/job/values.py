@@ -153,6 +153,7 @@ UNIT_FIELDS: dict[str, Rule] = {
     "failures": whole,
     "placementTimeout": _number,
     "state": lambda v: v in STATES,
+    "changedAt": _time,
 }
 ACTOR_FIELDS: dict[str, Rule] = {
     "bundle": whole, "state": lambda v: v in (*STATES, "Dead", ""), "node": text, "ip": text, "digest": text,
