@@ -134,13 +134,9 @@ type accepter struct {
 	models, restless, judged []*acceptedModel
 	kept                     map[state.Key]Kept
 	awaited                  []state.Key
-	running                  map[state.Key]map[string]int // see generationsOf
 	stored                   int                          // bytes of specs and templates, see MaxStored
 	usage                    map[string]policy.Usage      // by server, see usageOf
-	// See index.go.
-	asked         int // how often generationsOf was
-	generationsBy map[unitsOf][]string
-	etcds         map[string][]*acceptedServer
+	etcds                    map[string][]*acceptedServer // see etcdsOf
 }
 
 type acceptedServer struct {

@@ -60,8 +60,9 @@ func compareEntries(x, y *Entry) int { return x.Key.Compare(y.Key) }
 // notice finds what has changed since the call before.
 func (a *accepter) notice() {
 	was := &a.memo.before
+	moved := a.memo.units.follow(a.in.Units)
 	if was.is && a.in.Restated != nil && was.created.Equal(a.in.Created) {
-		a.changed = a.changedSince(was)
+		a.changed = a.changedSince(was, moved)
 	}
 	if a.changed != nil {
 		for k := range a.changed {
@@ -84,12 +85,18 @@ func (b *before) restore(k state.Key, size int) {
 }
 
 // changedSince are the objects of which anything may be another; nil: all are to be looked at.
-func (a *accepter) changedSince(was *before) map[state.Key]bool {
+// moved are those of which units are others, which ends the rest of a model that was gone.
+func (a *accepter) changedSince(was *before, moved []state.Key) map[state.Key]bool {
 	changed := make(map[state.Key]bool, len(a.in.Restated))
 	for k := range a.in.Restated {
 		changed[k] = true
 	}
 	same.Diff(was.entries, a.in.Entries, compareEntries, func(x, y *Entry) { changed[cmp.Or(x, y).Key] = true })
+	for _, k := range moved {
+		if m := a.memo.models[k]; m != nil && m.Deleted != nil {
+			changed[k] = true
+		}
+	}
 	come := 0
 	for k := range changed {
 		if _, stored := a.in.Statuses[k]; !stored && a.entryOf(k) == nil {

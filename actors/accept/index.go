@@ -8,33 +8,10 @@ import (
 )
 
 // What concerns an object is found without looking at all others: with tens of thousands
-// of objects the looking would be all that happens. What rests on units is made when it is
-// first asked for, for few rounds ask.
+// of objects the looking would be all that happens. What is observed is in units.go.
 
 // modelsOf are the models of a server, sorted by name.
 func (a *accepter) modelsOf(server string) []*acceptedModel { return within(a.models, server) }
-
-// generationsOn are the generations of the units of each model, whoever they belong to;
-// those of a server's infra stand under the model without a name.
-func (a *accepter) generationsOn(server, model string) []string {
-	if a.generationsBy == nil {
-		a.generationsBy = map[unitsOf][]string{}
-		for _, u := range a.in.Units {
-			of := unitsOf{u.Server, u.Model}
-			if list := a.generationsBy[of]; !slices.Contains(list, u.Generation) {
-				a.generationsBy[of] = append(list, u.Generation)
-			}
-		}
-	}
-	return a.generationsBy[unitsOf{server, model}]
-}
-
-type unitsOf struct{ server, model string }
-
-// hasUnitsOn reports whether any unit of a server is observed.
-func (a *accepter) hasUnitsOn(server string) bool {
-	return slices.ContainsFunc(a.in.Units, func(u *state.Unit) bool { return u.Server == server })
-}
 
 // claim notes what a model claims. What it claimed before stays noted: whoever asks
 // looks at what it is now.

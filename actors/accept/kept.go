@@ -43,8 +43,8 @@ func proved(st *state.Status, generation string) bool {
 // the placements of the status stand for what it will.
 func (a *accepter) generations(m *acceptedModel) map[string]bool {
 	out := map[string]bool{}
-	for _, g := range a.generationsOn(m.Server, m.Name) {
-		out[g] = true
+	for _, u := range a.unitsOf(m.key) {
+		out[u.Generation] = true
 	}
 	if m.Status != nil {
 		for _, x := range m.Status.Placements {

@@ -23,6 +23,7 @@ type Memo struct {
 
 	// What rests (rest.go), what the last call came to (change.go), and who claims what.
 	models  map[state.Key]*acceptedModel
+	units   unitIndex
 	servers map[string]*acceptedServer
 	before  before
 	kept    map[state.Key]Kept

@@ -186,49 +186,6 @@ func (a *accepter) candidates(key state.Key) (out []Entry, complete bool) {
 	return out, complete
 }
 
-// lookAtEach is how often all units are gone through for one object before they are put in
-// order for all: few rounds ask for more than one or two.
-const lookAtEach = 4
-
-// generationsOf counts the units of ours of an object by their generation; those of a
-// server are its infra.
-func (a *accepter) generationsOf(key state.Key) map[string]int {
-	if a.running != nil {
-		return a.running[key]
-	}
-	if a.asked++; a.asked <= lookAtEach {
-		out := map[string]int{}
-		for _, u := range a.in.Units {
-			if u.Server == key.Server && a.isOurs(u) && ownerOf(u) == key {
-				out[u.Generation]++
-			}
-		}
-		return out
-	}
-	a.running = map[state.Key]map[string]int{}
-	for _, u := range a.in.Units {
-		if !a.isOurs(u) {
-			continue
-		}
-		of := ownerOf(u)
-		if a.running[of] == nil {
-			a.running[of] = map[string]int{}
-		}
-		a.running[of][u.Generation]++
-	}
-	return a.running[key]
-}
-
-func (a *accepter) isOurs(u *state.Unit) bool { return a.in.StoreID == "" || u.StoreID == a.in.StoreID }
-
-// ownerOf is the object that a unit is of: its infra is a server's.
-func ownerOf(u *state.Unit) state.Key {
-	if u.Unit == actors.InfraUnit {
-		return state.ServerKey(u.Server)
-	}
-	return state.ModelKey(u.Server, u.Model)
-}
-
 // most is the generation with most units, of those with as many the first.
 func most(generations map[string]int) string {
 	return slices.MaxFunc(slices.SortedFunc(maps.Keys(generations), func(x, y string) int { return cmp.Compare(y, x) }), func(x, y string) int {

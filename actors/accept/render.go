@@ -21,6 +21,9 @@ func (a *accepter) desired() actors.Desired {
 	for _, name := range slices.Sorted(maps.Keys(a.servers)) {
 		s, restless := a.servers[name], within(a.restless, name)
 		if !a.concerns(s) {
+			for _, m := range restless { // all of them are gone
+				a.rest(m, basis{})
+			}
 			a.judged = append(a.judged, restless...)
 			continue
 		}
@@ -32,8 +35,7 @@ func (a *accepter) desired() actors.Desired {
 		}
 		for _, m := range models {
 			a.finishModel(s, m, b)
-			long := m.Deleted != nil && m.Status == nil && len(a.generationsOn(m.Server, m.Name)) == 0 // ago
-			m.listed = !long
+			m.listed = !a.isGone(m)
 		}
 		a.judged = append(a.judged, models...)
 		a.memo.before.basis[name] = b

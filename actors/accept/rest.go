@@ -13,7 +13,8 @@ import (
 // What was accepted and rests is taken from the round before, with all that was concluded
 // of it, as long as what that rests on is the same: its entry and its status to the bit,
 // the bucket, and its server. Only what an object came to by itself rests; one that is
-// rejected, deleted, missing, recovered or about to change is judged in every round.
+// rejected, being deleted, missing, recovered or about to change is judged in every round.
+// A model of which nothing but the marker of its delete is left rests until a unit of it is seen.
 
 // basis is what of a server the conclusions on a model rest on.
 type basis struct {
@@ -47,7 +48,8 @@ func (a *accepter) restedModel(k state.Key) *acceptedModel {
 	}
 	e := a.entryOf(k)
 	st, stored := a.in.Statuses[k]
-	if e != nil && stored && m.created.Equal(a.in.Created) && same.Bits(m.entry, e) && same.Bits(m.Status, &st) {
+	unchanged := e != nil && m.created.Equal(a.in.Created) && same.Bits(m.entry, e)
+	if unchanged && (stored && m.Status != nil && same.Bits(m.Status, &st) || !stored && a.isGone(m)) {
 		m.rests = true
 		return m
 	}
@@ -59,7 +61,7 @@ func (a *accepter) restedModel(k state.Key) *acceptedModel {
 // rest has the next round take a model as it is, if it may.
 func (a *accepter) rest(m *acceptedModel, b basis) {
 	e := m.entry
-	m.rests = m.asStored && b.settled && e != nil && e.Err == nil && !e.Deleted && !e.Missing && e.Revision == m.Accepted &&
+	m.rests = a.isGone(m) || m.asStored && b.settled && e != nil && e.Err == nil && !e.Deleted && !e.Missing && e.Revision == m.Accepted &&
 		m.Rejected == nil && m.before == nil && !m.recovered && !m.Recovering && len(m.stored.Others) == 0
 	if !m.rests {
 		delete(a.memo.models, m.key)
@@ -70,6 +72,12 @@ func (a *accepter) rest(m *acceptedModel, b basis) {
 		a.memo.models = map[state.Key]*acceptedModel{}
 	}
 	a.memo.models[m.key] = m
+}
+
+// isGone reports whether a model was deleted and nothing of it is left but the marker, which
+// may stay for good.
+func (a *accepter) isGone(m *acceptedModel) bool {
+	return m.Deleted != nil && m.Status == nil && len(a.unitsOf(m.key)) == 0
 }
 
 // dismiss forgets the objects that are not there any more, and what those models claim that
@@ -90,7 +98,7 @@ func (a *accepter) dismiss() {
 		return // and nothing is gone
 	}
 	for k, m := range a.memo.models {
-		if _, there := a.in.Statuses[k]; !there {
+		if _, stored := a.in.Statuses[k]; !stored && a.entryOf(k) == nil {
 			a.memo.disclaim(m)
 			delete(a.memo.models, k)
 		}

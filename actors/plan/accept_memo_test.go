@@ -90,3 +90,32 @@ func TestOnlyWhatChangesIsAccepted(t *testing.T) {
 	in.Entries = w.entries()
 	looked("one is gone", models, nothing)
 }
+
+// A model of which the marker of its delete is all that is left is not looked at again, until
+// a unit of it is seen: the marker stays in the bucket, and there may be thousands of them.
+func TestWhatIsGoneIsNotAcceptedAgain(t *testing.T) {
+	const models = 12
+	w := fleet(models, false)
+	w.run(8)
+	late := *w.of("m0003")[0]
+	w.delete(state.ModelKey("default", "m0003"), true)
+	w.run(20)
+	memo := &accept.Memo{}
+	units := slices.DeleteFunc(slices.Collect(maps.Values(w.units)), func(u *state.Unit) bool { return u.Model == "m0003" })
+	look := func(what string, want, listed int, units []*state.Unit) {
+		t.Helper()
+		d, _ := accept.Revisions(accept.Input{Synced: true, Entries: w.entries(), Statuses: w.statuses, Units: units, Restated: map[state.Key]bool{}, Memo: memo})
+		if memo.Looked() != want || len(d.Models) != listed {
+			t.Errorf("%s: looked at %d models and lists %d, want %d and %d", what, memo.Looked(), len(d.Models), want, listed)
+		}
+	}
+	look("at first", models, models-1, units)
+	look("at rest", 0, models-1, units)
+	more := append(slices.Clone(units), &late)
+	look("a unit of it", 1, models, more)
+	look("the same unit", 1, models, more)
+	look("its unit has gone", 1, models-1, units)
+	look("at rest again", 0, models-1, units)
+	w.put(model("m0003", "  resources: {gpus: 1}\n"))
+	look("it is declared again", 1, models, units)
+}

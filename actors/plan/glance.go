@@ -37,11 +37,15 @@ func (g *glance) sorted(units []*state.Unit) (_ []*state.Unit, rising bool) {
 	if same.Place(units, g.units) {
 		return g.units, g.rising
 	}
-	if isRising(units) { // as the views' are
+	var was []*state.Unit
+	if g.rising {
+		was = g.units
+	}
+	if isRising(units, was) { // as the views' are
 		return units, true
 	}
 	units = slices.SortedStableFunc(slices.Values(units), compareUnits)
-	return units, isRising(units)
+	return units, isRising(units, nil)
 }
 
 // look compares the units of the plan under way with those of the one before.
@@ -80,11 +84,22 @@ func compareUnits(a, b *state.Unit) int {
 	return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Unit, b.Unit))
 }
 
-// isRising reports whether units are sorted and none of them has the key of another.
-func isRising(units []*state.Unit) bool {
-	for i := 1; i < len(units); i++ {
-		if compareUnits(units[i-1], units[i]) >= 0 {
+// near is how many places further than expected a unit is looked for.
+const near = 8
+
+// isRising reports whether units are sorted and none of them has the key of another. was are
+// some of which that is known: two that follow one another there as well are not looked at,
+// for they lie anywhere in memory.
+func isRising(units, was []*state.Unit) bool {
+	next, stood := 0, false // in was
+	for i, u := range units {
+		step := slices.Index(was[next:min(next+near, len(was))], u)
+		stands := step >= 0
+		if i > 0 && (!stands || !stood) && compareUnits(units[i-1], u) >= 0 {
 			return false
+		}
+		if stood = stands; stands {
+			next += step + 1
 		}
 	}
 	return true

@@ -34,10 +34,15 @@ type Releases struct{ on []nodeDynamo } // oldest first
 // ReleasesOn lists those of the nodes that are alive and tell one.
 func ReleasesOn(nodes []state.Node) Releases {
 	var out []nodeDynamo
-	for _, n := range nodes {
-		text := n.Versions["dynamo"]
-		if v, ok := state.ParseVersion(text); ok && n.Alive {
-			out = append(out, nodeDynamo{n.ID, text, v})
+	last, v, known := "", state.Version{}, false // of the node before: most have the same
+	for i := range nodes {
+		n := &nodes[i]
+		if text := n.Versions["dynamo"]; text != last {
+			last = text
+			v, known = state.ParseVersion(text)
+		}
+		if known && n.Alive {
+			out = append(out, nodeDynamo{n.ID, last, v})
 		}
 	}
 	slices.SortFunc(out, func(a, b nodeDynamo) int {

@@ -88,10 +88,9 @@ func (l *loop) revoke(ctx context.Context, in actors.Input, revokes []actors.Rev
 // revokeCause is what a revocation rests on: the entry of the unit that told of
 // the dead attempt, or the revision of the etcd in which nobody owns the lease.
 func revokeCause(in actors.Input, r actors.Revoke) string {
-	for _, u := range in.Observed.Units {
-		if u.Key() == r.Key {
-			return causeID(events.Data{Server: u.Server, Unit: u.Unit}, u.Revision)
-		}
+	units := in.Observed.Units
+	if i, found := slices.BinarySearchFunc(units, &state.Unit{Server: r.Key.Server, Unit: r.Key.Unit}, compareUnits); found {
+		return causeID(events.Data{Server: r.Key.Server, Unit: r.Key.Unit}, units[i].Revision)
 	}
 	return fmt.Sprintf("etcd.%s@%d", r.Key.Server, in.Registered[r.Key.Server].Revision)
 }
