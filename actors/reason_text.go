@@ -108,6 +108,7 @@ var reasonTexts = map[string]string{
 	CondDeleting:        "The spec was deleted and its units are being stopped.",
 	CondDeletionHeld:    "A delete is held; dynctl confirm-deletions SERVER if it is meant, else set the objects again. A server waits for its models to go.",
 	CondRolling:         "Units of older generations are being replaced within the update budget.",
+	CondRestarting:      "Workers are executed again in place within the update budget, because the spec's restart text has changed.",
 	CondRendererChanged: "This version would run another command for the same spec; what runs is kept until dynctl restart.",
 	CondOldRevision:     "An older accepted revision runs; see the condition Accepted for why the newest does not.",
 	CondRolledBack:      "The newest generation does not start, so the previous one is kept until the spec is edited; see dynctl logs.",

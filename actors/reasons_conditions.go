@@ -16,6 +16,7 @@ const (
 	CondDeleting        = "Deleting"
 	CondDeletionHeld    = "DeletionHeld"
 	CondRolling         = "RollingOut"
+	CondRestarting      = "RestartUnderWay"
 	CondRendererChanged = "RendererChanged"
 	CondOldRevision     = "OldRevision"
 	CondRolledBack      = "RolledBack"

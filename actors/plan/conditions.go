@@ -128,6 +128,9 @@ func (m *model) notRolled() (reason, message string) {
 	case m.rollEnds():
 		desired, have := m.counts(isReady)
 		return actors.CondRolling, fmt.Sprintf("%d of %d replicas of the new generation are ready", have, desired)
+	case m.toRestart() > 0 && m.deletion != deleted:
+		desired, _ := m.counts(isReady)
+		return actors.CondRestarting, fmt.Sprintf("%d of %d workers are still to be executed again%s", m.toRestart(), desired, m.silent())
 	case m.Outdated:
 		return actors.CondRendererChanged, "this version renders another command for the same spec; `dynctl restart model/" + m.Name + "` adopts it"
 	}
@@ -146,6 +149,24 @@ func (m *model) rollEnds() bool {
 	}
 	desired, have := m.counts(isReady)
 	return have < desired
+}
+
+// toRestart is how many workers a restart has yet to execute again.
+func (m *model) toRestart() (n int) {
+	for _, r := range m.roles {
+		n += len(proposeRestart(m, r))
+	}
+	return n
+}
+
+// silent says which worker's actor answers nothing, so that it waits; empty if all do.
+func (m *model) silent() string {
+	for _, u := range m.units {
+		if u.Reason == actors.UnitActorSilent {
+			return ": " + u.Message
+		}
+	}
+	return ""
 }
 
 func (m *model) lastExit() string {

@@ -97,7 +97,7 @@ func (r *round) rolloutFacts(m *model, st *state.Status, base actors.Fact) {
 		f.Type = actors.FactRolloutStarted
 	case (now.Reason == actors.WaitRolloutStalled || now.Reason == actors.CondRolledBack) && before.Reason != now.Reason:
 		f.Type = actors.FactRolloutStalled
-	case now.Status == state.StatusTrue && wasRolling:
+	case (now.Status == state.StatusTrue || now.Reason == actors.CondRestarting) && wasRolling:
 		f.Type, f.Message = actors.FactRolloutCompleted, "every unit is of generation "+st.Generation
 	default:
 		return

@@ -40,6 +40,10 @@ var steps = map[string]func(s *story, words []string){
 		s.each(words, func(u *state.Unit, a *state.Actor) { delete(s.instances[u.Server], a.Lease) })
 		s.unit(words[0]).State, s.unit(words[0]).Actors = state.UnitExited, nil
 	},
+	// silent UNIT: an order finds that its actor answers nothing.
+	"silent": func(s *story, words []string) {
+		s.unit(words[0]).Reason, s.unit(words[0]).Message = actors.UnitActorSilent, words[0]+" answered nothing"
+	},
 	"group-lost":     func(s *story, words []string) { s.losePlacement(s.unit(words[0])) },
 	"etcd-exits":     func(s *story, _ []string) { s.service(actors.LabelEtcd) },
 	"frontend-exits": func(s *story, _ []string) { s.service(actors.LabelFrontend) },

@@ -69,6 +69,24 @@ func rollThrough(t *testing.T, w *cluster, key state.Key) bool {
 	return false
 }
 
+// A roll is told to be complete also where a restart that was asked for meanwhile goes on.
+func TestARestartInTheMiddleOfARoll(t *testing.T) {
+	w := newCluster(node("1", 4))
+	w.lags = true
+	const rolled = "  replicas: 3\n  engineArgs: {block_size: 32}\n"
+	key := w.put(model("a", "  replicas: 3\n"))
+	w.run(10)
+	ready(t, w, key)
+	w.put(model("a", rolled))
+	w.run(3)
+	w.put(model("a", rolled+"  restart: again\n"))
+	if !rollThrough(t, w, key) {
+		t.Fatalf("the roll is not complete after two minutes:\n%s", strings.Join(w.journal, "\n"))
+	}
+	w.run(60)
+	upToDate(t, w, key)
+}
+
 // A replica that somebody else's hold on the GPUs keeps out stalls the roll with the
 // numbers, a moment after the last unit went.
 func TestARollThatAStrangerKeepsOutStalls(t *testing.T) {
