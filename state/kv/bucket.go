@@ -54,6 +54,20 @@ func deletes(h nats.Header) bool {
 // expired reports whether the server left an entry in the place of a value whose time is over.
 func expired(h nats.Header) bool { return h.Get(jetstream.MarkerReasonHeader) != "" }
 
+// lasting are the headers that somebody may ask for of an entry in a mirror; nil: none. The
+// others are what NATS was told to store it by, which is as much memory as a small value.
+func lasting(h nats.Header) (out nats.Header) {
+	for _, name := range []string{HeaderAuthor, HeaderComment, HeaderDelete, headerTTL, jetstream.MarkerReasonHeader} {
+		if values, ok := h[name]; ok {
+			if out == nil {
+				out = nats.Header{}
+			}
+			out[name] = values
+		}
+	}
+	return out
+}
+
 func fromMsg(bucket string, msg jetstream.Msg, meta *jetstream.MsgMetadata) entry {
 	return entry{
 		key:     strings.TrimPrefix(msg.Subject(), subject(bucket, "")),

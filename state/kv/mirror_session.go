@@ -176,6 +176,7 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	if m.cfg.parse != nil && !e.deleted {
 		it.val, it.err = m.cfg.parse(e)
 	}
+	it.header = lasting(e.header)
 	m.mu.Lock()
 	s.count++
 	if meta.Sequence.Consumer != s.count {

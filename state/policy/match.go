@@ -4,16 +4,17 @@ import "strings"
 
 // matches reports whether a pattern fits a whole text; * stands for any text.
 func matches(pattern, text string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
+	head, rest, open := strings.Cut(pattern, "*")
+	if !open {
 		return pattern == text
 	}
-	if !strings.HasPrefix(text, parts[0]) {
+	if !strings.HasPrefix(text, head) {
 		return false
 	}
-	text = text[len(parts[0]):]
+	text = text[len(head):]
+	parts := strings.Split(rest, "*")
 	last := parts[len(parts)-1]
-	for _, p := range parts[1 : len(parts)-1] {
+	for _, p := range parts[:len(parts)-1] {
 		i := strings.Index(text, p)
 		if i < 0 {
 			return false
@@ -26,14 +27,31 @@ func matches(pattern, text string) bool {
 // first is the first of some patterns that fits one of some names, each made alike by
 // fold.
 func first(patterns []string, fold func(string) string, names ...string) (pattern string, ok bool) {
+	names = folded(fold, names)
 	for _, p := range patterns {
-		for _, n := range names {
-			if matches(fold(p), fold(n)) {
-				return p, true
-			}
+		if fits(fold(p), names) {
+			return p, true
 		}
 	}
 	return "", false
+}
+
+func folded(fold func(string) string, names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = fold(n)
+	}
+	return out
+}
+
+// fits reports whether one of some names, made alike, matches a pattern.
+func fits(pattern string, names []string) bool {
+	for _, n := range names {
+		if matches(pattern, n) {
+			return true
+		}
+	}
+	return false
 }
 
 // foldVariable makes one spelling of a variable: the loader and the interpreters read
@@ -82,11 +100,10 @@ func (r rules) inside(names ...string) (rule, why string) {
 	if _, ok := first(r.keys.Allow, r.fold, names...); ok {
 		return "", ""
 	}
+	names = folded(r.fold, names)
 	for _, w := range r.defaults {
-		for _, n := range names {
-			if matches(r.fold(w.pattern), r.fold(n)) {
-				return "defaults: " + r.section + " " + w.pattern, w.why
-			}
+		if fits(r.fold(w.pattern), names) {
+			return "defaults: " + r.section + " " + w.pattern, w.why
 		}
 	}
 	return "", ""
