@@ -175,7 +175,7 @@ func TestSpecMissing(t *testing.T) {
 }
 
 func without(units []*state.Unit, key state.UnitKey) []*state.Unit {
-	return slices.DeleteFunc(units, func(u *state.Unit) bool { return u.Key() == key })
+	return slices.DeleteFunc(slices.Clone(units), func(u *state.Unit) bool { return u.Key() == key })
 }
 
 // A unit whose value cannot be read is neither started, nor stopped, nor its lease
