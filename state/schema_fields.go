@@ -81,7 +81,7 @@ var schemaFields = map[string]fieldSchema{
 	"spec.engineArgs":  {text: "Flags of the engine, in this order; true is a bare flag, false is --no-<flag>, null is none.", extra: flagKeys},
 	"spec.dynamoArgs":  {text: "More flags of dynamo.<engine>, in this order.", extra: flagKeys},
 	"spec.priority":    {text: "Who runs first where GPUs are short; higher first.", value: 0},
-	"spec.restart":     {text: "Any new text restarts all workers in place."},
+	"spec.restart":     {text: "Any new text restarts all workers in place; without one nothing is restarted."},
 	"spec.suspend":     {text: "Stop all workers and keep the spec.", value: false},
 	"Model:spec.env":   {text: "Variables of the workers."},
 	"spec.update":      {text: "How many workers a roll may replace at a time, per role."},

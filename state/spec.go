@@ -168,7 +168,7 @@ type ModelSpec struct {
 	StartupTimeout   Duration      `json:"startupTimeout,omitempty"`
 	// TerminationGracePeriod is how long a worker may drain after SIGTERM.
 	TerminationGracePeriod Duration `json:"terminationGracePeriod,omitempty"`
-	// Restart is any text; new text restarts all workers in place.
+	// Restart is any text; new text restarts all workers in place, none restarts nothing.
 	Restart string `json:"restart,omitempty"`
 	Suspend bool   `json:"suspend,omitempty"`
 }

@@ -92,7 +92,7 @@ func (a *admission) restart() {
 	allowed := m.maxUnavailable(1)
 	for _, r := range m.roles {
 		out := r.count - count(r.fresh, a.ready)
-		underway := count(r.fresh, func(u *unit) bool { return u.Restart == m.Spec.Restart && a.stays(u) && !u.ready() })
+		underway := count(r.fresh, func(u *unit) bool { return m.restarted(u) && a.stays(u) && !u.ready() })
 		for _, u := range proposeRestart(m, r) {
 			if a.leaving[u] || a.starting(u.Key()) {
 				continue

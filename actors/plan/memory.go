@@ -221,7 +221,7 @@ func (r *round) isWhole(m *model) bool {
 				return false
 			}
 			if u.standing != wanted || !u.ready() || !sound(u.Unit, x.RoleTemplate) || u.PlacementGroup.State != state.GroupCreated ||
-				u.Restart != m.Spec.Restart || r.starts[k] != nil || r.stops[k] != nil {
+				!m.restarted(u) || r.starts[k] != nil || r.stops[k] != nil {
 				return false
 			}
 		}

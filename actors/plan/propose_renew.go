@@ -152,6 +152,12 @@ func sound(u *state.Unit, r actors.RoleTemplate) bool {
 // restart text changed. What has lost its group starts in another one, if there is room.
 func proposeRestart(m *model, r *role) []*unit {
 	return slices.DeleteFunc(slices.Clone(r.fresh), func(u *unit) bool {
-		return u.Restart == m.Spec.Restart || u.standing != wanted || u.is(leaving) || u.is(lost) || stranded(u.Unit)
+		return m.restarted(u) || u.standing != wanted || u.is(leaving) || u.is(lost) || stranded(u.Unit)
 	})
+}
+
+// restarted reports whether a unit is as the spec's restart text asks: no text asks for nothing,
+// also where there was one, as in a file that `dynctl restart` has not written.
+func (m *model) restarted(u *unit) bool {
+	return m.Spec.Restart == "" || u.Restart == m.Spec.Restart
 }
