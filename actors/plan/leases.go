@@ -108,20 +108,33 @@ func ourNamespace(s *server, namespace string) bool {
 	return ok && generationForm.MatchString(g)
 }
 
-// mayOwn reports whether some process of the instance's generation lives whose lease is not
-// known yet, or a unit is in a state where that cannot be told: what is told to execute may
-// have done so already. A lease with two owners is not known: one of them was told another's.
+// mayOwn reports whether the process that an instance is of may be one of those that have not
+// told their lease.
 func (r *round) mayOwn(i state.Instance) bool {
-	return slices.ContainsFunc(r.in.Observed.Units, func(u *state.Unit) bool {
-		if u.Generation == "" || !strings.HasSuffix(i.Namespace, "-"+u.Generation) {
-			return false
-		}
-		if r.starting(u.Key()) {
+	if r.untold == nil {
+		r.untold = r.untoldGenerations()
+	}
+	for at, c := range i.Namespace {
+		if c == '-' && r.untold[i.Namespace[at+1:]] {
 			return true
 		}
-		return slices.ContainsFunc(u.Actors, func(a state.Actor) bool {
+	}
+	return false
+}
+
+// untoldGenerations are those of which some process lives whose lease is not known yet, or a
+// unit is in a state where that cannot be told: what is told to execute may have done so
+// already. A lease with two owners is not known: one of them was told another's.
+func (r *round) untoldGenerations() map[string]bool {
+	out := map[string]bool{}
+	for _, u := range r.in.Observed.Units {
+		untold := func(a state.Actor) bool {
 			lives := a.State != state.UnitExited && a.State != state.ActorDead
 			return a.Bundle == 0 && lives && (a.Lease == 0 || r.owners[a.Lease] > 1)
-		})
-	})
+		}
+		if u.Generation != "" && (r.starting(u.Key()) || slices.ContainsFunc(u.Actors, untold)) {
+			out[u.Generation] = true
+		}
+	}
+	return out
 }

@@ -67,7 +67,8 @@ type round struct {
 	ledger    *ledger
 	releases  render.Releases
 	strangers []place.Stranger
-	owners    map[int64]int // of each lease: how many processes have told that it is theirs
+	owners    map[int64]int   // of each lease: how many processes have told that it is theirs
+	untold    map[string]bool // see [round.untoldGenerations]; nil: not asked yet
 	// granted are the starts and stops of this round, spoken the units that some rule has
 	// spoken for; atRest are, by their places, those of models that rest.
 	starts map[state.UnitKey]*actors.Start
