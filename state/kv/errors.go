@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,6 +35,7 @@ const (
 	codeWrongSequenceConstant jetstream.ErrorCode = 10164 // replicated streams
 	codeNoStorage             jetstream.ErrorCode = 10047
 	codeMadeMeanwhile         jetstream.ErrorCode = 10130 // at the end of a stream's restore
+	codeRestoreFailed         jetstream.ErrorCode = 10062 // with the reason, and its code, in its text
 	codeTooManyRequests       jetstream.ErrorCode = 10167
 )
 
@@ -72,4 +74,14 @@ func wrap(doing string, err error) error {
 func isCode(err error, code jetstream.ErrorCode) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == code
+}
+
+// isMadeMeanwhile reports whether a stream was not restored because somebody has made it.
+func isMadeMeanwhile(err error) bool {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	within := fmt.Sprintf("(%d)", codeMadeMeanwhile)
+	return api.ErrorCode == codeMadeMeanwhile || api.ErrorCode == codeRestoreFailed && strings.HasSuffix(api.Description, within)
 }

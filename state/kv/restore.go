@@ -47,7 +47,7 @@ func (c *Client) restoreAll(ctx context.Context, r io.ReadSeeker) error {
 			return err
 		}
 		_, err := readBackup(r, func(s backupStream) (func([]byte) error, error) { return c.restoreStream(ctx, s) })
-		if !isCode(err, codeMadeMeanwhile) || try == restoreRetries || ctx.Err() != nil {
+		if !isMadeMeanwhile(err) || try == restoreRetries || ctx.Err() != nil {
 			return err
 		}
 	}

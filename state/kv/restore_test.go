@@ -2,6 +2,8 @@ package kv
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,5 +50,25 @@ func TestARestoreThatIsMeddledWith(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, contentOf(t, held)); diff != "" {
 		t.Errorf("restored:\n%s", diff)
+	}
+}
+
+// nats-server says in two ways that somebody made the stream which it restores: by a code of
+// its own where it finds it before it adds its own, and within another one where it finds it then.
+func TestMadeMeanwhile(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"before it is added": {&jetstream.APIError{ErrorCode: 10130, Description: "stream name already in use, cannot restore"}, true},
+		"as it is added": {fmt.Errorf("bucket b: %w", &jetstream.APIError{ErrorCode: 10062,
+			Description: "restore failed: error adding stream: stream name already in use, cannot restore (10130)"}), true},
+		"it failed otherwise":    {&jetstream.APIError{ErrorCode: 10062, Description: "restore failed: no space left on device"}, false},
+		"another one of NATS'":   {&jetstream.APIError{ErrorCode: 10047, Description: "insufficient storage (10130)"}, false},
+		"it is not one of NATS'": {errors.New("10130"), false},
+	} {
+		if got := isMadeMeanwhile(tc.err); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
 	}
 }
