@@ -136,19 +136,20 @@ func (a *admission) retire() {
 	back := a.comesBack()
 	for _, u := range a.m.units {
 		s := a.stops[u.Key()]
-		another := func(g string) bool { return g != u.Generation }
-		if s == nil || !slices.ContainsFunc(listed, another) {
+		if s == nil {
 			continue
 		}
-		until := back[partOf(u)]
+		p := partOf(u)
+		death := back[p]
+		isReplaced := slices.ContainsFunc(listed, func(g string) bool { return g != u.Generation })
 		switch {
-		case !u.is(serving):
-			s.putOff = until.of == u
-		case s.Reason != actors.ReasonSuperseded && !staying[partOf(u)]:
-			s.Retires, s.putOff = true, a.m.server.deadRegistered(u.Generation) || until.of != nil
+		case isReplaced && u.is(serving) && s.Reason != actors.ReasonSuperseded && !staying[p]:
+			s.Retires, s.putOff = true, a.m.server.deadRegistered(u.Generation) || death.of != nil
+		case death.of == u && u.standing == old && (isReplaced || staying[p]):
+			s.putOff = true
 		}
-		if s.putOff && until.of != nil {
-			a.checkAt(until.at)
+		if s.putOff {
+			a.checkAt(death.until)
 		}
 	}
 }
@@ -158,39 +159,46 @@ type part struct{ generation, role string }
 
 func partOf(u *unit) part { return part{u.Generation, u.Role} }
 
-// lastDeath is the unit of a part that died last, and until when what was sent to it may
-// come back.
-type lastDeath struct {
-	of *unit
-	at time.Time
+// death is the unit of a part that died last, and until when what was sent to it may come back.
+type death struct {
+	of    *unit
+	until time.Time
 }
 
 // comesBack is, of each part of which a worker serves, the last death after which requests
 // may still wait for the dead: with the request plane nats the frontend gives such a request
 // to another worker of the part only when its time is over (docs/dynamo.md, "When a worker is
 // killed").
-func (a *admission) comesBack() map[part]lastDeath {
+func (a *admission) comesBack() map[part]death {
 	spec := &a.m.server.Spec
 	if spec.RequestPlane != state.PlaneNATS {
 		return nil
 	}
-	out := map[part]lastDeath{}
+	waits := receiptTimeout(spec.Env) + receiptMargin
+	out := map[part]death{}
 	for _, u := range a.m.units {
-		for _, x := range u.Actors {
-			e := ended(x)
-			if e == nil || e.ReadyFor == 0 {
-				continue
-			}
-			until := e.At.Add(receiptTimeout(spec.Env) + receiptMargin)
-			if until.After(a.in.Now) && until.After(out[partOf(u)].at) {
-				out[partOf(u)] = lastDeath{of: u, at: until}
-			}
+		until := lastDeath(u).Add(waits)
+		if p := partOf(u); until.After(a.in.Now) && until.After(out[p].until) {
+			out[p] = death{of: u, until: until}
 		}
 	}
-	maps.DeleteFunc(out, func(p part, _ lastDeath) bool {
+	maps.DeleteFunc(out, func(p part, _ death) bool {
 		return !slices.ContainsFunc(a.m.units, func(u *unit) bool { return partOf(u) == p && u.is(serving) })
 	})
 	return out
+}
+
+// lastDeath is when the first rank of a unit, which is the one that gets requests, ended that
+// had been ready; zero: it is not known to have.
+func lastDeath(u *unit) (at time.Time) {
+	for _, x := range u.Actors {
+		for _, e := range []*state.Exit{x.Exit, x.LastExit} { // both where the next attempt failed, too
+			if x.Bundle == 0 && e != nil && e.ReadyFor > 0 && e.At.After(at) {
+				at = e.At
+			}
+		}
+	}
+	return at
 }
 
 const (
@@ -198,6 +206,9 @@ const (
 	// request by NATS, unless its environment says otherwise.
 	dynamoReceiptTimeout = 10 * time.Second
 	receiptTimeoutEnv    = "DYN_NATS_REQUEST_TIMEOUT_SECS"
+	// longestReceipt is how long is waited for at most, whatever that says: a roll is not held
+	// up by one request for hours.
+	longestReceipt = time.Minute
 	// receiptMargin is for what is sent to a worker while the kernel ends it (16 ms were
 	// measured), and for the way of the request to another one.
 	receiptMargin = time.Second
@@ -206,7 +217,7 @@ const (
 // receiptTimeout is how long a frontend with a server's environment waits for a receipt.
 func receiptTimeout(env state.Env) time.Duration {
 	if n, err := strconv.ParseUint(env[receiptTimeoutEnv].Value, 10, 32); err == nil {
-		return time.Duration(n) * time.Second
+		return min(time.Duration(n)*time.Second, longestReceipt)
 	}
 	return dynamoReceiptTimeout
 }

@@ -92,14 +92,12 @@ func TestSomebodyStaysForWhatWasSentToTheDead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			shortest := time.Hour
-			for _, gpus := range []int{8, 3, 2} {
-				for after := range 14 {
-					alone := rollWithDeath(t, tc.server, gpus, after)
-					if alone < tc.stays {
-						t.Errorf("%d GPUs, killed after round %d: the last of the generation went %s after the death", gpus, after, alone)
-					}
-					shortest = min(shortest, alone)
+			for _, d := range deaths() {
+				alone := d.roll(t, tc.server)
+				if alone < tc.stays {
+					t.Errorf("%+v: the last of the generation went %s after the death", d, alone)
 				}
+				shortest = min(shortest, alone)
 			}
 			if shortest > tc.goes {
 				t.Errorf("the last of a generation stays for %s at least, longer than it has to", shortest)
@@ -108,11 +106,29 @@ func TestSomebodyStaysForWhatWasSentToTheDead(t *testing.T) {
 	}
 }
 
-// rollWithDeath kills a worker of two some rounds after the roll of its model began, and
-// returns how long after that another of its generation served; an hour where none did then.
-func rollWithDeath(t *testing.T, server string, gpus, after int) time.Duration {
+// aDeath is that of a worker of two beside a roll of its model.
+type aDeath struct {
+	gpus, victim int
+	after        int  // rounds of the roll; -1: before it begins
+	again        bool // the next attempt fails before it is ready
+}
+
+func deaths() (out []aDeath) {
+	for _, gpus := range []int{8, 3, 2} {
+		for victim := range 2 {
+			for after := -1; after < 14; after++ {
+				out = append(out, aDeath{gpus, victim, after, false}, aDeath{gpus, victim, after, true})
+			}
+		}
+	}
+	return out
+}
+
+// roll returns how long after the death another worker of the generation served; an hour where
+// none did then.
+func (d aDeath) roll(t *testing.T, server string) time.Duration {
 	t.Helper()
-	w := newCluster(node("1", gpus))
+	w := newCluster(node("1", d.gpus))
 	if server != "" {
 		w.put("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec:\n" + server)
 	}
@@ -120,32 +136,43 @@ func rollWithDeath(t *testing.T, server string, gpus, after int) time.Duration {
 	w.run(8)
 	ready(t, w, key)
 	generation := w.statuses[key].Generation
-	w.put(model("a", "  replicas: 2\n"+otherGeneration))
-	w.run(after)
-	serving := func() (out []*state.Unit) {
-		for _, u := range w.of("a") {
-			if u.Generation == generation && u.State == state.UnitRunning {
-				out = append(out, u)
-			}
-		}
-		return out
+	edit := func() { w.put(model("a", "  replicas: 2\n"+otherGeneration)) }
+	if d.after >= 0 {
+		edit()
+		w.run(d.after)
 	}
-	victims := serving()
-	if len(victims) < 2 {
+	serving := w.servingOf(generation)
+	if len(serving) < 2 {
 		return time.Hour // no other one is left, so nobody can take the request
 	}
-	w.exit(victims[0], &victims[0].Actors[0], -9)
+	victim := serving[d.victim]
+	w.exit(victim, &victim.Actors[0], -9)
+	first := victim.Actors[0].Exit
 	died, last := w.now, w.now
+	if d.after < 0 {
+		edit()
+	}
 	for range 60 {
-		if len(serving()) > 0 {
+		if len(w.servingOf(generation)) > 0 {
 			last = w.now
 		}
 		w.round()
+		if x := &victim.Actors[0]; d.again && x.State == state.UnitStarting && x.LastExit == nil {
+			w.exit(victim, x, 1)
+			x.LastExit = first
+		}
 		w.tick()
 	}
 	ready(t, w, key)
 	if n := len(w.of("a")); n != 2 {
-		t.Errorf("%d units are left, want 2", n)
+		t.Errorf("%+v: %d units are left, want 2", d, n)
 	}
 	return last.Sub(died)
+}
+
+// servingOf are the units of a generation of model a that run.
+func (w *cluster) servingOf(generation string) []*state.Unit {
+	return slices.DeleteFunc(w.of("a"), func(u *state.Unit) bool {
+		return u.Generation != generation || u.State != state.UnitRunning
+	})
 }
