@@ -20,12 +20,15 @@ const (
 	batchLeast = 32
 	// batchBytes bounds a batch as well: what else waits for the stream waits for all of it.
 	batchBytes = 4 << 20
+	// headerBytes is more than the headers of a message of a batch take.
+	headerBytes = 1 << 10
 	// batchesEvery is how often a stream that takes no batches is looked at again.
 	batchesEvery = time.Minute
 )
 
-// errOneByOne means that a batch was refused as a whole, and none of it is stored: each event
-// is to be sent by itself, and told by itself what is wrong with it.
+// errOneByOne means that each event of a batch is to be sent by itself, and told by itself what
+// is wrong with it: the batch was refused as a whole, or this stream does not know batches and
+// may have stored the events as they came, which their ids make good.
 var errOneByOne = errors.New("the event stream refuses them together")
 
 // BeginAll is [Publisher.Begin] for each of several events; stored has to be called, and
@@ -55,7 +58,7 @@ func (p *Publisher) BeginAll(ctx context.Context, all []Event) (stored func() []
 	}()
 	return func() []error {
 		err := <-answer
-		if errors.Is(err, errOneByOne) {
+		if errors.Is(err, errOneByOne) && ctx.Err() == nil {
 			return p.beginEach(ctx, all)()
 		}
 		out := make([]error, len(all))
@@ -101,6 +104,9 @@ func (p *Publisher) storeBatch(ctx context.Context, facts []fact) error {
 	}
 	msgs := make([]*nats.Msg, 0, len(facts))
 	for _, f := range facts {
+		if int64(len(f.body))+headerBytes > p.js.Conn().MaxPayload() {
+			return fmt.Errorf("%w: %s is too large", errOneByOne, f.id) // or half a batch would be left there
+		}
 		msgs = append(msgs, &nats.Msg{Subject: f.subject, Data: f.body, Header: nats.Header{
 			jetstream.MsgIDHeader: {f.id}, jetstream.ExpectedStreamHeader: {Stream},
 		}})
@@ -111,7 +117,8 @@ func (p *Publisher) storeBatch(ctx context.Context, facts []fact) error {
 	case errors.Is(err, jetstreamext.ErrBatchPublishNotEnabled), errors.Is(err, jetstreamext.ErrInvalidBatchAck):
 		p.batches.refused()
 		return fmt.Errorf("%w: %w", errOneByOne, err)
-	case errors.As(err, &api), errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject):
+	case errors.As(err, &api), errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject),
+		errors.Is(err, nats.ErrNoResponders): // nobody took it: alone, one finds out whether there is a stream
 		return fmt.Errorf("%w: %w", errOneByOne, err)
 	}
 	return classified(err)
@@ -140,7 +147,7 @@ type batches struct {
 }
 
 // taken reports whether it does. A NATS before 2.12 does not know them, and stores what it is
-// sent as a batch one by one without an answer.
+// sent as a batch one by one, of which it answers for the last.
 func (b *batches) taken(ctx context.Context, js jetstream.JetStream) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -2,6 +2,7 @@ package events
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -120,5 +121,19 @@ func TestFactsThatAreRefusedTogether(t *testing.T) {
 			}
 			inOrder(t, stored(t, js), n)
 		})
+	}
+}
+
+// Many facts that find no stream are sent one by one: alone, one has the stream made again.
+func TestABatchWithoutAStream(t *testing.T) {
+	b := newBroker(t)
+	js := b.ready()
+	p := newPublisher(t, js, PublisherOptions{})
+	if err := js.DeleteStream(t.Context(), Stream); err != nil {
+		t.Fatal(err)
+	}
+	facts := slices.Repeat([]fact{{"id", SubjectPrefix + ".a", []byte("{}")}}, batchLeast)
+	if err := p.storeBatch(t.Context(), facts); !errors.Is(err, errOneByOne) {
+		t.Errorf("got %v, want %v", err, errOneByOne)
 	}
 }

@@ -24,6 +24,8 @@ const (
 	BatchLeast = 32
 	// batchBytes bounds a batch as well: what else waits for the bucket waits for all of it.
 	batchBytes = 4 << 20
+	// headerBytes is more than the headers of a message of a batch take.
+	headerBytes = 1 << 10
 	// aloneAtOnce is how many are written at once that are no batch.
 	aloneAtOnce = 16
 	// batchesEvery is how often a bucket that takes no batches is looked at again.
@@ -113,6 +115,9 @@ func (c *Client) putAlone(ctx context.Context, writes []statusWrite) {
 func (c *Client) putBatch(ctx context.Context, writes []statusWrite) bool {
 	msgs := make([]*nats.Msg, 0, len(writes))
 	for _, w := range writes {
+		if int64(len(w.value))+headerBytes > c.js.Conn().MaxPayload() {
+			return false // or half a batch would be left there
+		}
 		msgs = append(msgs, &nats.Msg{Subject: subject(w.bucket, w.key), Data: w.value, Header: nats.Header{
 			jetstream.ExpectedStreamHeader:      {streamName(w.bucket)},
 			jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(*w.ifRev, 10)},
@@ -129,8 +134,8 @@ func (c *Client) putBatch(ctx context.Context, writes []statusWrite) bool {
 	case errors.Is(err, jetstreamext.ErrBatchPublishNotEnabled), errors.Is(err, jetstreamext.ErrInvalidBatchAck):
 		c.batches.refused()
 		return false
-	case errors.As(err, &api), errors.Is(err, nats.ErrMaxPayload):
-		return false // for what it is told of each
+	case errors.As(err, &api), errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrNoResponders):
+		return false // none is written; for what it is told of each
 	}
 	for i, w := range writes {
 		if err != nil {
@@ -165,7 +170,7 @@ type batches struct {
 }
 
 // taken reports whether it does. A NATS before 2.12 does not know them, and stores what it is
-// sent as a batch one by one without an answer.
+// sent as a batch one by one, of which it answers for the last.
 func (b *batches) taken(ctx context.Context, js jetstream.JetStream) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

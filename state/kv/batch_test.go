@@ -3,6 +3,7 @@ package kv
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -194,5 +195,27 @@ func TestStatusesWithoutNATS(t *testing.T) {
 	s.start()
 	if got, err := New(s.dial()).ListStatuses(t.Context()); err != nil || len(got) != BatchLeast {
 		t.Errorf("%d statuses, %v", len(got), err)
+	}
+}
+
+// Of statuses of which one is larger than NATS takes, the others are written, and nothing of a
+// batch is left behind; of a bucket that is gone each is told so.
+func TestStatusesThatAreNoBatch(t *testing.T) {
+	js := newStore(t).ready()
+	c := New(js)
+	all := someStatuses(2*BatchLeast, nil, "0badcafe")
+	all[7].Conditions = []state.Condition{{Message: strings.Repeat("x", int(js.Conn().MaxPayload()))}}
+	for i, p := range c.PutStatuses(t.Context(), all) {
+		if i == 7 != errors.Is(p.Err, ErrInvalid) || i != 7 && p.Err != nil {
+			t.Errorf("status %d: %+v", i, p)
+		}
+	}
+	if err := js.DeleteStream(t.Context(), streamName(BucketStatus)); err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range c.PutStatuses(t.Context(), someStatuses(BatchLeast, nil, "1badcafe")) {
+		if !errors.Is(p.Err, ErrNotAStore) {
+			t.Errorf("status %d of no bucket: %+v", i, p)
+		}
 	}
 }
