@@ -178,6 +178,29 @@ class Pools(PoolCase):
             await asyncio.sleep(1.0)
             self.assertEqual(len(self.processes.fresh()), left)
 
+    async def test_more_are_wanted_while_some_end(self):
+        end = self.processes.end
+
+        async def slowly(process):
+            await asyncio.sleep(0.2)
+            return await end(process)
+
+        self.cluster.end = slowly
+        await self.order({HEAD: 4}, "four")
+        await self.until(lambda: self.beat()["ready"] == 4)
+        await self.order({HEAD: 1}, "one")
+        await asyncio.sleep(0.1)
+        await self.order({HEAD: 4}, "four again")
+        await asyncio.sleep(1.0)
+        self.assertEqual(len(self.processes.ended), 1, "the one that was under way")
+        self.assertEqual(len(self.processes.fresh()), 4)
+        await self.processes.prestart(HEAD, 1, 0)  # by somebody else
+        await asyncio.sleep(1.0)
+        self.assertEqual(len(self.processes.ended), 1)
+        await self.order({}, "")
+        await asyncio.sleep(1.5)
+        self.assertEqual(len(self.processes.fresh()), 1, "what nobody has ordered stays")
+
     async def test_one_that_was_ended_is_not_waited_for(self):
         with mock.patch.object(warm, "COMING", 60.0), mock.patch.object(warm, "EVERY", 60.0):
             await self.order({HEAD: 2}, "v1")

@@ -210,8 +210,12 @@ class Pool:
         if any(u.starting() for u in self._world.units.values()):
             node.due = time.monotonic() + SOON
             return
-        ended = fresh[: min(node.surplus, len(fresh) - node.wanted)]
-        for worker in ended:
+        for worker in fresh[: min(node.surplus, len(fresh) - node.wanted)]:
+            if not node.surplus:
+                break  # more are wanted by now
             await self._world.ray.end(worker)
-        node.surplus -= len(ended)
-        node.due = 0.0 if node.wanted or node.surplus else node.due
+            node.surplus = max(0, node.surplus - 1)
+        if node.surplus:
+            node.due = time.monotonic() + SOON  # those that were ended are gone then
+        elif node.wanted:
+            node.due = 0.0
