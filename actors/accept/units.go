@@ -25,11 +25,12 @@ func (x *unitIndex) follow(units []*state.Unit) (moved []state.Key) {
 		x.of, x.on = make(map[state.Key][]*state.Unit, len(units)), map[string]int{}
 	}
 	same.DiffPointers(x.all, units, compareUnits, func(was, now *state.Unit) {
-		moved = append(moved, ownerOf(cmp.Or(was, now)))
 		if was != nil {
+			moved = append(moved, ownerOf(was))
 			x.drop(was)
 		}
 		if now != nil {
+			moved = append(moved, ownerOf(now))
 			x.add(now)
 		}
 	})

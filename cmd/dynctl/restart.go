@@ -14,7 +14,8 @@ func (a *app) restartCmd() *cobra.Command {
 		Short: "Restart a model's workers in place",
 		Long: `Restart a model's workers in their actors, within the model's update
 budget. It also brings up to date what an older version of the reconciler
-rendered.`,
+rendered. It writes spec.restart: a file without it that is set while workers
+are still to be restarted asks for no more of that.`,
 		Example:           "  dynctl restart model/qwen3-8b",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completing(state.KindModel),
