@@ -232,6 +232,7 @@ func TestAUnitThatEndsIsNotStopped(t *testing.T) {
 func TestAScaleDownTakesTheRoomOfWhatDoesNotServe(t *testing.T) {
 	const two = "  resources: {gpus: 2}\n"
 	w := newCluster(node("1", 4))
+	w.put("apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: default}\nspec: {requestPlane: tcp}\n") // nothing hangs at the dead
 	key := w.put(model("a", "  replicas: 2\n"+two))
 	w.run(8)
 	ready(t, w, key)

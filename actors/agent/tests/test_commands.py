@@ -80,6 +80,34 @@ class Stops(FakeCase):
         await self.until(lambda: not self.unit(t))
 
 
+class Starts(FakeCase):
+    async def other_shape(self, of_first, until):
+        """A unit of two ranks that has not come up when it is started with one."""
+        first = two_ranks(worker("s", GENERATION, 0, ["x"], **of_first))
+        for actor in first["actors"]:
+            actor["name"] += "_TP"
+        self.cluster.loses |= {a["name"] for a in first["actors"] if until == "Placing"}
+        await self.new_agent()
+        self.start(first)
+        await self.until(lambda: self.state(first) == until)
+        await asyncio.sleep(0.1)
+        second = worker("s", GENERATION, 0, ["x"])
+        second["placementGroup"]["bundles"] = [{"CPU": 2}]
+        await self.running(second)
+        await asyncio.sleep(0.1)
+        self.assertEqual(self.told("unit-exited"), [])
+        self.assertEqual([a["name"] for a in self.unit(second)["actors"]], [second["actors"][0]["name"]])
+        self.assertEqual(self.unit(second)["placementGroup"]["bundles"], [{"CPU": 2}])
+        self.stop(second, 1)
+        await self.until(lambda: not self.unit(second))
+
+    async def test_the_other_shape_of_one_that_is_being_placed(self):
+        await self.other_shape({}, "Placing")
+
+    async def test_the_other_shape_of_one_that_waits(self):
+        await self.other_shape({"needs": ["infra/Dynamo_NATS"]}, "Waiting")
+
+
 class Withheld(FakeCase):
     def ask(self, whole, hidden):
         attempts = {whole["actors"][0]["name"]: {"number": 1, "failures": 0}}

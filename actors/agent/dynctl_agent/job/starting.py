@@ -9,7 +9,7 @@ from typing import Any
 
 from ..common.log import log
 from ..common.messages import Access, Described, Failure, Header, Request, Stale
-from ..common.template import ActorTemplate, Group, PortRule, references
+from ..common.template import ActorTemplate, Group, PortRule, UnitTemplate, references
 from . import access, answers, pause, warm
 from .commands import Command
 from .live import LiveUnit
@@ -37,6 +37,7 @@ async def start(live: LiveUnit, command: Command) -> None:
     """Make it so. Ends when all attempts are executed, or cannot be."""
     unit = live.unit
     await live.settle()
+    await _end_others(live, command.template)
     unit.identify(command.template, command.placement)
     unit.failed, unit.reason, unit.message = False, "", ""
     for actor in unit.actors.values():
@@ -64,6 +65,19 @@ async def start(live: LiveUnit, command: Command) -> None:
             unit.message = said(err)
             await asyncio.sleep(0.2 * 2**n)
     await give_up(live, "StartFailed", unit.message)
+
+
+async def _end_others(live: LiveUnit, template: UnitTemplate) -> None:
+    """End what an earlier start of the unit has begun to make for another shape of it, as when
+    room appeared between the two. What has executed something stays: it may serve."""
+    names = {a["name"] for a in template["actors"]}
+    others = [a for a in live.unit.actors.values() if a.name not in names]
+    for actor in [a for a in others if not a.silent and not a.snap["attempt"]]:
+        log("info", "an actor is not wanted any more", actor=actor.name, causeId=live.unit.cause_id)
+        del live.unit.actors[actor.name]
+        handle, actor.handle = actor.handle, None  # so its end is no exit
+        if handle is not None:
+            await live.world.ray.kill(handle)
 
 
 def said(err: BaseException) -> str:
