@@ -122,17 +122,7 @@ func (a *admission) retire() {
 	if len(a.leaving) == 0 {
 		return
 	}
-	staying := map[part]bool{}
-	var listed []string // generations that go on serving
-	for _, u := range a.m.units {
-		if !a.serving(u) {
-			continue
-		}
-		staying[partOf(u)] = true
-		if u.listed && !slices.Contains(listed, u.Generation) {
-			listed = append(listed, u.Generation)
-		}
-	}
+	staying, listed := a.goesOn()
 	back := a.comesBack()
 	for _, u := range a.m.units {
 		s := a.stops[u.Key()]
@@ -152,6 +142,22 @@ func (a *admission) retire() {
 			a.checkAt(death.until)
 		}
 	}
+}
+
+// goesOn are the parts of which a worker goes on serving, and the generations to which the
+// frontend sends requests then.
+func (a *admission) goesOn() (staying map[part]bool, listed []string) {
+	staying = map[part]bool{}
+	for _, u := range a.m.units {
+		if !a.serving(u) {
+			continue
+		}
+		staying[partOf(u)] = true
+		if u.listed && !slices.Contains(listed, u.Generation) {
+			listed = append(listed, u.Generation)
+		}
+	}
+	return staying, listed
 }
 
 // part are the workers of one role of a generation.
