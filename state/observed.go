@@ -1,8 +1,10 @@
 package state
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -245,6 +247,11 @@ type UnitKey struct {
 // String is "server/unit".
 func (k UnitKey) String() string { return k.Server + "/" + k.Unit }
 
+// Compare orders keys by server, then unit.
+func (k UnitKey) Compare(o UnitKey) int {
+	return cmp.Or(strings.Compare(k.Server, o.Server), strings.Compare(k.Unit, o.Unit))
+}
+
 // Unit is the value of the key "unit.<server>.<unit>": one placement group with
 // its actors, as the agent sees it.
 type Unit struct {
@@ -287,6 +294,11 @@ type Unit struct {
 
 // Key identifies the unit.
 func (u Unit) Key() UnitKey { return UnitKey{u.Server, u.Unit} }
+
+// Compare orders units by their keys.
+func (u *Unit) Compare(o *Unit) int {
+	return UnitKey{u.Server, u.Unit}.Compare(UnitKey{o.Server, o.Unit})
+}
 
 // NodeOf is the id of the node that holds a bundle, by what the group says, and else by
 // where the bundle's actors are; empty while that is not known.

@@ -1,7 +1,6 @@
 package accept
 
 import (
-	"cmp"
 	"slices"
 
 	"dynctl/actors"
@@ -24,7 +23,7 @@ func (x *unitIndex) follow(units []*state.Unit) (moved []state.Key) {
 	if x.of == nil {
 		x.of, x.on = make(map[state.Key][]*state.Unit, len(units)), map[string]int{}
 	}
-	same.DiffPointers(x.all, units, compareUnits, func(was, now *state.Unit) {
+	same.DiffPointers(x.all, units, (*state.Unit).Compare, func(was, now *state.Unit) {
 		if was != nil {
 			moved = append(moved, ownerOf(was))
 			x.drop(was)
@@ -36,10 +35,6 @@ func (x *unitIndex) follow(units []*state.Unit) (moved []state.Key) {
 	})
 	x.all = units
 	return moved
-}
-
-func compareUnits(a, b *state.Unit) int {
-	return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Unit, b.Unit))
 }
 
 func (x *unitIndex) add(u *state.Unit) {

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"dynctl/actors"
-	"dynctl/state"
 )
 
 // emit turns what was granted into the result, sorted. What is to end is not healed first,
@@ -27,14 +26,14 @@ func (r *round) emit() actors.Result {
 		return cmp.Or(cmp.Compare(s.Server, t.Server), cmp.Compare(startRank(s), startRank(t)), cmp.Compare(s.Model, t.Model),
 			cmp.Compare(s.Role, t.Role), cmp.Compare(s.Replica, t.Replica), cmp.Compare(s.Unit, t.Unit))
 	})
-	slices.SortFunc(out.Stops, func(a, b actors.End) int { return compareKeys(a.Key, b.Key) })
-	slices.SortFunc(out.Sweeps, func(a, b actors.End) int { return compareKeys(a.Key, b.Key) })
-	slices.SortFunc(out.Orphans, func(a, b actors.Orphan) int { return compareKeys(a.Key, b.Key) })
+	slices.SortFunc(out.Stops, func(a, b actors.End) int { return a.Key.Compare(b.Key) })
+	slices.SortFunc(out.Sweeps, func(a, b actors.End) int { return a.Key.Compare(b.Key) })
+	slices.SortFunc(out.Orphans, func(a, b actors.Orphan) int { return a.Key.Compare(b.Key) })
 	slices.SortStableFunc(out.Waits, func(a, b actors.Wait) int {
-		return cmp.Or(compareKeys(a.Key, b.Key), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(a.Key.Compare(b.Key), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Reason, b.Reason))
 	})
 	slices.SortFunc(out.Revokes, func(a, b actors.Revoke) int {
-		return cmp.Or(compareKeys(a.Key, b.Key), cmp.Compare(a.Lease, b.Lease))
+		return cmp.Or(a.Key.Compare(b.Key), cmp.Compare(a.Lease, b.Lease))
 	})
 	slices.SortFunc(out.Gates, func(a, b actors.Gate) int {
 		return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Lease, b.Lease))
@@ -43,10 +42,6 @@ func (r *round) emit() actors.Result {
 		return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Lease, b.Lease))
 	})
 	return *out
-}
-
-func compareKeys(a, b state.UnitKey) int {
-	return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Unit, b.Unit))
 }
 
 // startRank puts infra first: everything needs it.

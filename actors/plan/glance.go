@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"slices"
 
 	"dynctl/state"
@@ -44,7 +43,7 @@ func (g *glance) sorted(units []*state.Unit) (_ []*state.Unit, rising bool) {
 	if isRising(units, was) { // as the views' are
 		return units, true
 	}
-	units = slices.SortedStableFunc(slices.Values(units), compareUnits)
+	units = slices.SortedStableFunc(slices.Values(units), (*state.Unit).Compare)
 	return units, isRising(units, nil)
 }
 
@@ -63,7 +62,7 @@ func (g *glance) look(units []*state.Unit, rising bool) {
 		return
 	}
 	placed := g.placed + 1
-	same.DiffPointers(was, units, compareUnits, func(was, now *state.Unit) {
+	same.DiffPointers(was, units, (*state.Unit).Compare, func(was, now *state.Unit) {
 		if was == nil || now == nil || was.Model != now.Model || was.StoreID != now.StoreID {
 			g.placed = placed
 		}
@@ -80,10 +79,6 @@ func (g *glance) look(units []*state.Unit, rising bool) {
 	})
 }
 
-func compareUnits(a, b *state.Unit) int {
-	return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Unit, b.Unit))
-}
-
 // near is how many places further than expected a unit is looked for.
 const near = 8
 
@@ -95,7 +90,7 @@ func isRising(units, was []*state.Unit) bool {
 	for i, u := range units {
 		step := slices.Index(was[next:min(next+near, len(was))], u)
 		stands := step >= 0
-		if i > 0 && (!stands || !stood) && compareUnits(units[i-1], u) >= 0 {
+		if i > 0 && (!stands || !stood) && units[i-1].Compare(u) >= 0 {
 			return false
 		}
 		if stood = stands; stands {

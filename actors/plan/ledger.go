@@ -182,14 +182,10 @@ func (h *holding) add(u *state.Unit, times int) {
 // inOrder are the bundles that are adrift, by unit.
 func (h *holding) inOrder() [][]state.BundleShape {
 	var out [][]state.BundleShape
-	for _, key := range slices.SortedFunc(maps.Keys(h.adrift), compareUnitKeys) {
+	for _, key := range slices.SortedFunc(maps.Keys(h.adrift), state.UnitKey.Compare) {
 		out = append(out, h.adrift[key])
 	}
 	return out
-}
-
-func compareUnitKeys(a, b state.UnitKey) int {
-	return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Unit, b.Unit))
 }
 
 // takeAnywhere takes from the first node with room; if there is none, from the one with

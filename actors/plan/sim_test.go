@@ -2,13 +2,11 @@ package plan_test
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"dynctl/actors"
@@ -165,9 +163,7 @@ func clone(u state.Unit) state.Unit {
 }
 
 func sortedKeys(m map[state.UnitKey]*state.Unit) []state.UnitKey {
-	return slices.SortedFunc(maps.Keys(m), func(a, b state.UnitKey) int {
-		return cmp.Or(strings.Compare(a.Server, b.Server), strings.Compare(a.Unit, b.Unit))
-	})
+	return slices.SortedFunc(maps.Keys(m), state.UnitKey.Compare)
 }
 
 func (w *cluster) infraUp(server string) bool {

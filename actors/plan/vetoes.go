@@ -168,16 +168,16 @@ func (a *admission) inPairs(set []*unit, _ int) []*unit {
 	for _, r := range a.m.roles {
 		for _, u := range r.old {
 			if a.serving(u) {
-				left[part{u.Generation, r.Role}]++
+				left[partOf(u)]++
 			}
 		}
 	}
 	for _, u := range set {
-		left[part{u.Generation, u.Role}]--
-		goes[part{u.Generation, u.Role}]++
+		left[partOf(u)]--
+		goes[partOf(u)]++
 	}
 	return slices.DeleteFunc(set, func(u *unit) bool {
-		p := part{u.Generation, u.Role}
+		p := partOf(u)
 		if left[p] > 0 || goes[p] == 0 {
 			return false
 		}

@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -179,8 +178,8 @@ func observe(items map[string]item[observation], loaded bool) state.Observed {
 			report(&out, it.val, out.Agent.Incarnation)
 		}
 	}
-	slices.SortFunc(out.Units, compareUnit)
-	slices.SortFunc(out.Unreadable, compareUnits)
+	slices.SortFunc(out.Units, (*state.Unit).Compare)
+	slices.SortFunc(out.Unreadable, state.UnitKey.Compare)
 	slices.SortFunc(out.Nodes, compareNodes)
 	out.Synced = loaded && out.Agent != nil && out.Agent.Synced
 	return out
@@ -201,10 +200,6 @@ func latest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-func compareUnits(a, b state.UnitKey) int {
-	return cmp.Or(strings.Compare(a.Server, b.Server), strings.Compare(a.Unit, b.Unit))
 }
 
 // observations makes of entries what a mirror makes of them.

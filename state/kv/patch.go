@@ -48,7 +48,7 @@ func patchObserved(view *state.Observed, items map[string]item[observation]) boo
 		return false
 	}
 	p := observedPatch{Observed: *view, inCharge: view.Agent.Incarnation,
-		units: sorted.Of(view.Units, compareUnit), nodes: sorted.Of(view.Nodes, compareNodes)}
+		units: sorted.Of(view.Units, (*state.Unit).Compare), nodes: sorted.Of(view.Nodes, compareNodes)}
 	for key, it := range items {
 		if it.err != nil || !p.put(key, it) {
 			return false
@@ -102,7 +102,5 @@ func (p *observedPatch) gone(unit state.UnitKey, marker entry) {
 	p.LastGone = latest(p.LastGone, marker.at)
 	p.units.Put(&state.Unit{Server: unit.Server, Unit: unit.Unit}, false)
 }
-
-func compareUnit(a, b *state.Unit) int { return compareUnits(a.Key(), b.Key()) }
 
 func compareNodes(a, b state.Node) int { return strings.Compare(a.ID, b.ID) }

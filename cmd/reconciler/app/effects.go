@@ -89,7 +89,7 @@ func (l *loop) revoke(ctx context.Context, in actors.Input, revokes []actors.Rev
 // the dead attempt, or the revision of the etcd in which nobody owns the lease.
 func revokeCause(in actors.Input, r actors.Revoke) string {
 	units := in.Observed.Units
-	if i, found := slices.BinarySearchFunc(units, &state.Unit{Server: r.Key.Server, Unit: r.Key.Unit}, compareUnits); found {
+	if i, found := slices.BinarySearchFunc(units, &state.Unit{Server: r.Key.Server, Unit: r.Key.Unit}, (*state.Unit).Compare); found {
 		return causeID(events.Data{Server: r.Key.Server, Unit: r.Key.Unit}, units[i].Revision)
 	}
 	return fmt.Sprintf("etcd.%s@%d", r.Key.Server, in.Registered[r.Key.Server].Revision)

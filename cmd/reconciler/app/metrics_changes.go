@@ -67,10 +67,10 @@ func (c *changes) since(in actors.Input, r actors.Result) ([]restart, []readines
 	}
 	var restarts []restart
 	units := in.Observed.Units
-	if !slices.IsSortedFunc(units, compareUnits) {
-		units = slices.SortedFunc(slices.Values(units), compareUnits)
+	if !slices.IsSortedFunc(units, (*state.Unit).Compare) {
+		units = slices.SortedFunc(slices.Values(units), (*state.Unit).Compare)
 	}
-	same.DiffPointers(c.units, units, compareUnits, func(was, now *state.Unit) {
+	same.DiffPointers(c.units, units, (*state.Unit).Compare, func(was, now *state.Unit) {
 		restarts = append(restarts, c.unitChanged(was, now)...)
 	})
 	ready := c.becameReady(in.Now, units, r.Statuses)
@@ -84,10 +84,6 @@ func (c *changes) since(in actors.Input, r actors.Result) ([]restart, []readines
 		clear(c.asked) // units that never came to be
 	}
 	return restarts, ready
-}
-
-func compareUnits(a, b *state.Unit) int {
-	return cmp.Or(cmp.Compare(a.Server, b.Server), cmp.Compare(a.Unit, b.Unit))
 }
 
 // unitChanged compares a unit with what it was; either may be nil.
@@ -159,7 +155,7 @@ func (c *changes) becameReady(now time.Time, units []*state.Unit, statuses []*st
 			return
 		}
 		for _, p := range s.Placements {
-			i, found := slices.BinarySearchFunc(units, &state.Unit{Server: s.Server, Unit: p.Unit}, compareUnits)
+			i, found := slices.BinarySearchFunc(units, &state.Unit{Server: s.Server, Unit: p.Unit}, (*state.Unit).Compare)
 			if p.State != "Ready" || !found || units[i].StoreID != c.store {
 				continue
 			}
