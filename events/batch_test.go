@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/events/batches"
 )
 
 // events0To are the events e0 to e(n-1).
@@ -41,10 +43,10 @@ func TestBeginAll(t *testing.T) {
 		"a few":            {n: 3},
 		"a batch":          {n: BatchMost},
 		"more than one":    {n: BatchMost + 1},
-		"with a repeat":    {batchLeast, func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(1)) }},
-		"all are a repeat": {batchLeast, func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(batchLeast)) }},
-		"no batches":       {batchLeast, func(t *testing.T, _ *Publisher, js jetstream.JetStream) { inBatches(t, js, false) }},
-		"no batches any more": {batchLeast, func(t *testing.T, p *Publisher, js jetstream.JetStream) {
+		"with a repeat":    {batches.Least, func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(1)) }},
+		"all are a repeat": {batches.Least, func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(batches.Least)) }},
+		"no batches":       {batches.Least, func(t *testing.T, _ *Publisher, js jetstream.JetStream) { inBatches(t, js, false) }},
+		"no batches any more": {batches.Least, func(t *testing.T, p *Publisher, js jetstream.JetStream) {
 			if !p.Batches(t.Context()) {
 				t.Error("it takes batches")
 			}
@@ -79,22 +81,22 @@ func TestBeginAllWithOneThatIsNone(t *testing.T) {
 	b := newBroker(t)
 	js := b.ready()
 	p := newPublisher(t, js, PublisherOptions{})
-	all := append(events0To(batchLeast), testEvent(batchLeast))
-	all[batchLeast].Source = ""
+	all := append(events0To(batches.Least), testEvent(batches.Least))
+	all[batches.Least].Source = ""
 	for i, err := range p.BeginAll(t.Context(), all)() {
-		if i < batchLeast && err != nil || i == batchLeast && !errors.Is(err, ErrInvalid) {
+		if i < batches.Least && err != nil || i == batches.Least && !errors.Is(err, ErrInvalid) {
 			t.Errorf("event %d: %v", i, err)
 		}
 	}
-	inOrder(t, stored(t, js), batchLeast)
+	inOrder(t, stored(t, js), batches.Least)
 	b.stop()
-	for i, err := range p.BeginAll(t.Context(), events0To(2*batchLeast))() {
+	for i, err := range p.BeginAll(t.Context(), events0To(2*batches.Least))() {
 		if !errors.Is(err, ErrUnavailable) {
 			t.Errorf("event %d without NATS: %v", i, err)
 		}
 	}
 	b.start()
-	inOrder(t, stored(t, b.dial()), batchLeast)
+	inOrder(t, stored(t, b.dial()), batches.Least)
 }
 
 // Facts of which the stream has one already, or that it takes no more of at once, are stored
@@ -112,7 +114,7 @@ func TestFactsThatAreRefusedTogether(t *testing.T) {
 			js := b.ready()
 			p := newPublisher(t, js, PublisherOptions{})
 			before(t, p, js)
-			const n = 3 * batchLeast
+			const n = 3 * batches.Least
 			for i := range n {
 				p.Record(testEvent(i))
 			}
@@ -132,8 +134,8 @@ func TestABatchWithoutAStream(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), Stream); err != nil {
 		t.Fatal(err)
 	}
-	facts := slices.Repeat([]fact{{"id", SubjectPrefix + ".a", []byte("{}")}}, batchLeast)
-	if err := p.storeBatch(t.Context(), facts); !errors.Is(err, errOneByOne) {
-		t.Errorf("got %v, want %v", err, errOneByOne)
+	facts := slices.Repeat([]fact{{"id", SubjectPrefix + ".a", []byte("{}")}}, batches.Least)
+	if err := p.storeBatch(t.Context(), facts); !errors.Is(err, batches.ErrOneByOne) {
+		t.Errorf("got %v, want %v", err, batches.ErrOneByOne)
 	}
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/events/batches"
 )
 
 // Defaults of PublisherOptions.
@@ -52,7 +54,7 @@ type Publisher struct {
 	js jetstream.JetStream
 	// async is for what is waited for later, and gives up what is not answered in time.
 	async   jetstream.JetStream
-	batches batches
+	batches *batches.Stream
 
 	opts PublisherOptions
 	log  *slog.Logger
@@ -103,7 +105,7 @@ func NewPublisher(js jetstream.JetStream, opts PublisherOptions) (*Publisher, er
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Publisher{
-		js: js, async: async, opts: opts, log: opts.Log, cancel: cancel,
+		js: js, async: async, batches: batches.Of(js, Stream), opts: opts, log: opts.Log, cancel: cancel,
 		wake: make(chan struct{}, 1), spill: make(chan struct{}, 1),
 		closeC: make(chan struct{}), sender: make(chan struct{}),
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/events/batches"
 )
 
 // runSender sends the head of the spool, in its order, until the publisher is closed and all
@@ -23,12 +25,12 @@ func (p *Publisher) runSender(ctx context.Context) {
 		if !ok {
 			return
 		}
-		if facts = batchOf(facts); alone > 0 || len(facts) < batchLeast || !p.batches.taken(ctx, p.js) {
+		if facts = batchOf(facts); alone > 0 || len(facts) < batches.Least || !p.batches.Taken(ctx) {
 			facts = facts[:1]
 		}
 		err := p.send(ctx, facts, back)
 		switch {
-		case errors.Is(err, errOneByOne):
+		case errors.Is(err, batches.ErrOneByOne):
 			alone = len(facts)
 			continue
 		case errors.Is(err, ErrInvalid):

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/events/batches"
 )
 
 // Limits of the stream.
@@ -28,7 +30,7 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas ...int) 
 	if err := makeStream(ctx, js, replicas...); err != nil {
 		return err
 	}
-	allowBatches(ctx, js)
+	batches.Allow(ctx, js, Stream)
 	return nil
 }
 

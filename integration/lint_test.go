@@ -94,11 +94,13 @@ func TestLintOfThePlannersRooms(t *testing.T) {
 func TestLintOfAdaptersAndPrograms(t *testing.T) {
 	fires(t, []rule{
 		{"an adapter may ask the time", "actors/ray/x.go", clock("ray", "Now()"), ""},
-		{"state/kv may not import state/registry", "state/kv/x.go", imports("kv", "dynctl/state/registry"), "state/kv and state/registry import state and state/roles alone"},
-		{"state/registry may not import actors", "state/registry/x.go", imports("registry", "dynctl/actors"), "state/kv and state/registry import state and state/roles alone"},
+		{"state/kv may not import state/registry", "state/kv/x.go", imports("kv", "dynctl/state/registry"), "state/kv and state/registry import state, state/roles, state/sorted and events/batches alone"},
+		{"state/registry may not import actors", "state/registry/x.go", imports("registry", "dynctl/actors"), "state/kv and state/registry import state, state/roles, state/sorted and events/batches alone"},
 		{"state/kv may import state", "state/kv/x.go", imports("kv", "dynctl/state"), ""},
 		{"actors/ray may not import state/kv", "actors/ray/x.go", imports("ray", "dynctl/state/kv"), "actors/ray imports actors and state alone"},
 		{"actors/simray may not import state/kv", "actors/simray/x.go", imports("simray", "dynctl/state/kv"), "actors/simray imports actors and state alone"},
+		{"state/kv may import batches", "state/kv/x.go", imports("kv", "dynctl/events/batches"), ""},
+		{"batches may not import state", "events/batches/x.go", imports("batches", "dynctl/state"), "events imports no other package"},
 		{"events may not import state", "events/x.go", imports("events", "dynctl/state"), "events imports no other package"},
 		{"convert may not import doctor", "cmd/dynctl/internal/convert/x.go", imports("convert", "dynctl/cmd/dynctl/internal/doctor"), "knows no other verb's"},
 		{"doctor may import the exit codes", "cmd/dynctl/internal/doctor/x.go", imports("doctor", "dynctl/cmd/dynctl/internal/exit"), ""},
@@ -122,7 +124,7 @@ func TestLintOfCode(t *testing.T) {
 
 // packages are the stubs that the files under test import.
 var packages = map[string]string{
-	"state": "state", "state/engineflags": "engineflags", "state/policy": "policy", "state/same": "same", "router": "router", "actors": "actors", "events": "events", "state/kv": "kv",
+	"state": "state", "state/engineflags": "engineflags", "state/policy": "policy", "state/same": "same", "router": "router", "actors": "actors", "events": "events", "events/batches": "batches", "state/kv": "kv",
 	"actors/place": "place", "actors/render": "render", "actors/accept": "accept", "actors/offline": "offline", "actors/plan": "plan", "actors/world": "world",
 	"state/registry": "registry", "actors/ray": "ray", "actors/simray": "simray", "cmd/tool": "tool",
 	"cmd/dynctl/internal/exit": "exit", "cmd/dynctl/internal/doctor": "doctor",

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"dynctl/events/batches"
 	"dynctl/state"
 )
 
@@ -22,7 +23,7 @@ type Client struct {
 	owned *nats.Conn // nil when the connection is the caller's
 	tell  func(Unreadable)
 	// batches is of the status bucket.
-	batches batches
+	batches *batches.Stream
 }
 
 // Connect dials a NATS ("nats://user:password@host:4222") and returns a client
@@ -56,12 +57,16 @@ func Connect(ctx context.Context, natsURL string, opts ...nats.Option) (*Client,
 		nc.Close()
 		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, Redact(natsURL), err)
 	}
-	return &Client{js: js, owned: nc}, nil
+	c := New(js)
+	c.owned = nc
+	return c, nil
 }
 
 // New makes a client on a connection of the caller's, which should have been made
 // with nats.ReconnectBufSize(-1).
-func New(js jetstream.JetStream) *Client { return &Client{js: js} }
+func New(js jetstream.JetStream) *Client {
+	return &Client{js: js, batches: batches.Of(js, streamName(BucketStatus))}
+}
 
 // Close ends the connection if Connect made it.
 func (c *Client) Close() {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/events/batches"
 )
 
 // Buckets of the store.
@@ -111,7 +113,7 @@ func (b bucketConfig) ensure(ctx context.Context, js jetstream.JetStream) error 
 		return err
 	}
 	if b.batches {
-		allowBatches(ctx, js, b.name)
+		batches.Allow(ctx, js, streamName(b.name))
 	}
 	return nil
 }
