@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/goleak"
 
 	"dynctl/actors"
 	"dynctl/actors/place"
@@ -22,12 +21,13 @@ import (
 	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
+	"dynctl/state/kv/natsd/leaktest"
 	"dynctl/state/kv/natsd/natsdtest"
 )
 
 const storeID = "store"
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // bench is a store without a reconciler: the tests are its voice.
 type bench struct {

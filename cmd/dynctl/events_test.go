@@ -13,6 +13,7 @@ import (
 	"dynctl/events"
 	"dynctl/state/kv"
 	"dynctl/state/kv/natsd"
+	"dynctl/state/kv/natsd/leaktest"
 )
 
 // onWrite calls itself with each text that is written.
@@ -26,7 +27,7 @@ func (f onWrite) Write(p []byte) (int, error) {
 // TestEventsFollow: what is stored, then what comes, past a message that is no
 // event, until interrupted; and then nothing goes on.
 func TestEventsFollow(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	defer goleak.VerifyNone(t, append(leaktest.Options(), goleak.IgnoreCurrent())...)
 	server, err := natsd.Start(natsd.Options{Port: -1, StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

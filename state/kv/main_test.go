@@ -9,9 +9,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"dynctl/state/kv/natsd"
+	"dynctl/state/kv/natsd/leaktest"
 
 	"dynctl/state"
 )
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(killedDir); dir != "" {
 		writeBatchesUntilKilled(dir)
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // store is a real server in a directory of its own, which can be restarted.

@@ -16,7 +16,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
+
+	"dynctl/state/kv/natsd/leaktest"
 )
 
 // crashDir in the environment makes the test binary a server that writes until
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 func start(t *testing.T, o Options) *Server {
