@@ -52,8 +52,10 @@ type Elector struct {
 
 	bucket *mirror[struct{}] // wakes, and finds what is no lease
 
-	pace  pace   // of Run's goroutine alone
-	ended uint64 // epoch of the last term here; of Run's goroutine alone
+	pace    pace     // of renewals; of Run's goroutine alone
+	answers patience // of what else is asked; of Run's goroutine alone
+	ended   uint64   // epoch of the last term here; of Run's goroutine alone
+	tried   uint64   // epoch of the last campaign; of Run's goroutine alone
 
 	mu      sync.Mutex
 	leader  *Lease // as last seen; nil: none
@@ -155,9 +157,7 @@ func (o observedLease) retry() observedLease {
 
 // look reads the lease and returns how long to wait before it may be taken.
 func (e *Elector) look(ctx context.Context, seen *observedLease) time.Duration {
-	try, cancel := context.WithTimeout(ctx, leaseTry)
-	defer cancel()
-	entry, err := last(try, e.js, BucketLease, keyLeader)
+	entry, err := e.last(ctx, keyLeader)
 	switch {
 	case isNotFound(err):
 		*seen = observedLease{}
@@ -193,24 +193,28 @@ func (e *Elector) look(ctx context.Context, seen *observedLease) time.Duration {
 	case seen.left:
 		e.opts.Log.Warn("the connection of the leader to NATS has ended", "leader", l.Holder, "epoch", l.Epoch)
 		return 0
-	case l.Holder == e.opts.ID && l.Epoch == e.ended:
-		return 0 // left over from a term that ended here while it could not be released
+	case l.Holder == e.opts.ID && (l.Epoch == e.ended || l.Epoch == e.tried):
+		// Left over from a term that ended here while it could not be released, or from a
+		// campaign that was won and never heard so.
+		return 0
 	}
 	return time.Until(seen.since.Add(l.lasts()))
 }
 
 // campaign tries to take the lease at the revision that was seen.
 func (e *Elector) campaign(ctx context.Context, seen observedLease) (rev uint64, l Lease, held *holding) {
-	try, cancel := context.WithTimeout(ctx, 2*leaseTry)
-	defer cancel()
-	epoch, err := e.nextEpoch(try)
+	epoch, err := e.nextEpoch(ctx)
 	if err != nil {
 		e.opts.Log.Debug("no epoch to be had", "error", err)
 		return 0, Lease{}, nil
 	}
+	e.tried = epoch
 	sent, over := time.Now(), linkOf(e.js.Conn())
 	l = Lease{Holder: e.opts.ID, Epoch: epoch, Since: sent.UTC(), Version: e.opts.Version, LastsMS: LeaseTTL.Milliseconds()}
-	rev, err = e.write(try, l, seen.rev)
+	err = e.answers.ask(ctx, func(ctx context.Context) error {
+		rev, err = e.write(ctx, l, seen.rev)
+		return err
+	})
 	if err != nil {
 		e.opts.Log.Debug("lease not won", "epoch", epoch, "error", err)
 		return 0, Lease{}, nil
@@ -224,7 +228,7 @@ func (e *Elector) campaign(ctx context.Context, seen observedLease) (rev uint64,
 // before taking the lease: an epoch is given out once, even if its owner is
 // paused between the two, and one that is not used leaves a gap.
 func (e *Elector) nextEpoch(ctx context.Context) (uint64, error) {
-	entry, err := last(ctx, e.js, BucketLease, keyEpoch)
+	entry, err := e.last(ctx, keyEpoch)
 	if err != nil && !isNotFound(err) {
 		return 0, err
 	}
@@ -234,10 +238,21 @@ func (e *Elector) nextEpoch(ctx context.Context) (uint64, error) {
 		stored = 0 // as if absent
 	}
 	next := 1 + max(stored, known)
-	_, err = put(ctx, e.js, write{
-		bucket: BucketLease, key: keyEpoch, value: []byte(strconv.FormatUint(next, 10)), ifRev: &entry.rev,
+	return next, e.answers.ask(ctx, func(ctx context.Context) error {
+		_, err := put(ctx, e.js, write{
+			bucket: BucketLease, key: keyEpoch, value: []byte(strconv.FormatUint(next, 10)), ifRev: &entry.rev,
+		})
+		return err
 	})
-	return next, err
+}
+
+// last reads a key of the lease bucket.
+func (e *Elector) last(ctx context.Context, key string) (got entry, err error) {
+	err = e.answers.ask(ctx, func(ctx context.Context) error {
+		got, err = last(ctx, e.js, BucketLease, key)
+		return err
+	})
+	return got, err
 }
 
 // write stores the lease by compare-and-swap, with its TTL.

@@ -27,7 +27,8 @@ func (e *Elector) lead(ctx context.Context, rev uint64, l Lease, held *holding) 
 	// The timer ends the term even while a renewal hangs.
 	r.expiry = time.AfterFunc(held.left(), end)
 	defer r.expiry.Stop()
-	next := time.NewTimer(r.every)
+	// The time that the first write took counts, as it does in renew.
+	next := time.NewTimer(r.every - l.lasts() + leaseMargin(l.lasts()) + held.left())
 	defer next.Stop()
 	for {
 		select {
@@ -128,9 +129,7 @@ func (r *reign) ends() bool {
 // is no lease in its place, which is to be written over; false: it is another's, or gone.
 // An error leaves that open.
 func (e *Elector) mine(ctx context.Context, l Lease) (uint64, bool, error) {
-	try, cancel := context.WithTimeout(ctx, leaseTry)
-	defer cancel()
-	entry, err := last(try, e.js, BucketLease, keyLeader)
+	entry, err := e.last(ctx, keyLeader)
 	switch {
 	case isNotFound(err), err == nil && entry.deleted:
 		return 0, false, nil
@@ -156,8 +155,7 @@ func (e *Elector) announce(t Term) {
 // release deletes the lease of a term, known at a revision, so that a standby
 // takes over at once.
 func (e *Elector) release(rev uint64, l Lease) {
-	ctx, cancel := context.WithTimeout(context.Background(), leaseTry)
-	defer cancel()
+	ctx := context.Background()
 	err := e.delete(ctx, rev)
 	if isCode(err, codeWrongSequence) || isCode(err, codeWrongSequenceConstant) {
 		// The end of the term may have cut off the answer to a renewal.
@@ -173,9 +171,11 @@ func (e *Elector) release(rev uint64, l Lease) {
 
 // delete removes the lease if it is still at the revision given.
 func (e *Elector) delete(ctx context.Context, rev uint64) error {
-	_, err := publish(ctx, e.js, write{
-		bucket: BucketLease, key: keyLeader, ifRev: &rev,
-		header: nats.Header{headerOperation: []string{opDelete}},
+	return e.answers.ask(ctx, func(ctx context.Context) error {
+		_, err := publish(ctx, e.js, write{
+			bucket: BucketLease, key: keyLeader, ifRev: &rev,
+			header: nats.Header{headerOperation: []string{opDelete}},
+		})
+		return err
 	})
-	return err
 }

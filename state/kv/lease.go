@@ -22,7 +22,7 @@ const (
 	LeaseShort = 1200 * time.Millisecond
 	// LeaseRenew is how often one of LeaseTTL is renewed.
 	LeaseRenew = LeaseTTL / 3
-	// leaseTry bounds one request.
+	// leaseTry is how long one request is waited for where the store is quick.
 	leaseTry = 800 * time.Millisecond
 )
 

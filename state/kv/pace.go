@@ -1,12 +1,16 @@
 package kv
 
-import "time"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 const (
 	// slowFor is how long a slow answer of the store counts.
 	slowFor = 30 * time.Second
-	// patience is how many of the slowest answers a lease outlasts.
-	patience = 8
+	// outlasts is how many of the slowest answers a lease outlasts.
+	outlasts = 8
 )
 
 // pace finds how long a lease is to last. A short one is taken over soon, and lost by a
@@ -30,5 +34,21 @@ func (p *pace) lasts(awaited bool) time.Duration {
 	if !awaited {
 		return LeaseTTL
 	}
-	return max(LeaseShort, min(patience*p.slowest, LeaseTTL))
+	return max(LeaseShort, min(outlasts*p.slowest, LeaseTTL))
+}
+
+// patience finds how long an answer is worth waiting for. Whoever gives up and asks again
+// before a store that is far away can have answered never hears anything.
+type patience struct{ pace }
+
+// ask gives a request the time of two of the slowest answers, and no longer than a lease lasts.
+func (p *patience) ask(ctx context.Context, request func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, max(leaseTry, min(2*p.slowest, LeaseTTL)))
+	defer cancel()
+	sent := time.Now()
+	err := request(ctx)
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		p.took(time.Since(sent), time.Now())
+	}
+	return err
 }

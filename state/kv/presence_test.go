@@ -98,7 +98,7 @@ func TestALeaderWithASlowStoreKeepsTheLead(t *testing.T) {
 	runElector(t, st.dial(), ElectorOptions{ID: "second"})
 	eventually(t, "a standby waits", func() bool { return st.lease(js).LastsMS < LeaseTTL.Milliseconds() || said.has("lease ran out") })
 	gate.Delay(100 * time.Millisecond)
-	eventually(t, "the lease lasts longer", func() bool { return st.lease(js).LastsMS >= patience*200 || said.has("lease ran out") })
+	eventually(t, "the lease lasts longer", func() bool { return st.lease(js).LastsMS >= outlasts*200 || said.has("lease ran out") })
 	for end := time.Now().Add(LeaseTTL); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if term.Ctx.Err() != nil && !said.has("lease ran out") {
 			t.Fatal("the lease was taken from a leader that is alive")
