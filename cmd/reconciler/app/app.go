@@ -197,7 +197,7 @@ func (a *App) seenEpoch() uint64 {
 	return 0
 }
 
-// loadPatience bounds the wait for the buckets before the election.
+// loadPatience bounds the wait for the buckets before the first round and the election.
 const loadPatience = 5 * time.Second
 
 // takePart takes part in the election once the buckets are read: what the agent has

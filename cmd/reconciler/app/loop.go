@@ -26,6 +26,8 @@ type loop struct {
 	next    time.Time     // when a round is due whatever changes
 	past    past
 	quiet   quiet
+	begun   bool      // rounds are made, see toBeRead
+	late    time.Time // when they begin at the latest
 	memory
 }
 
@@ -81,8 +83,30 @@ func (l *loop) run(ctx context.Context) error {
 			l.lostLeadership(*term)
 			term = nil
 		}
+		if wait := l.toBeRead(time.Now(), l.app.views.Loaded()); wait > 0 {
+			timer.Reset(wait)
+			continue
+		}
 		timer.Reset(l.once(ctx, term))
 	}
+}
+
+// toBeRead is how long the first round still waits for the buckets to be read: zero once they
+// are, of which each of them tells the loop. Nothing is decided and nobody leads before that, so
+// a round would read and judge all that is there in vain. Where one cannot be read rounds are made
+// all the same, later, to show what is known.
+func (l *loop) toBeRead(now time.Time, loaded bool) time.Duration {
+	if l.begun {
+		return 0
+	}
+	if l.late.IsZero() {
+		l.late = now.Add(loadPatience)
+	}
+	l.begun = loaded || !now.Before(l.late)
+	if l.begun {
+		return 0
+	}
+	return l.late.Sub(now)
 }
 
 // once makes one round and says when the next one is due at the latest.

@@ -71,5 +71,5 @@ func (m *memory) forget() {
 	clear(m.refused)
 	m.writes.forget()
 	m.told, m.alike = nil, nil
-	m.oracle.newTerm()
+	m.oracle.newTerm(time.Now())
 }

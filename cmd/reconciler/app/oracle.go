@@ -10,13 +10,17 @@ import (
 	"dynctl/state"
 )
 
-// compareEvery is how often a round is made a second time without anything remembered.
-const compareEvery = 10 * time.Minute
+const (
+	// compareEvery is how often a round is made a second time without anything remembered.
+	compareEvery = 10 * time.Minute
+	// youngMemory is how old at most what is remembered may be to be taken into a new term.
+	youngMemory = 10 * time.Second
+)
 
-// oracle makes rounds with what is remembered of the rounds before, and has them prove, at
-// the begin of each term and from time to time, that they conclude what a round without
-// any memory does. One that does not is told, the other one counts, and for the rest of
-// the term nothing is remembered: a wrong stop costs hours, a slow round milliseconds.
+// oracle makes rounds with what is remembered of the rounds before, and has them prove from
+// time to time that they conclude what a round without any memory does. One that does not is
+// told, the other one counts, and for the rest of the term nothing is remembered: a wrong stop
+// costs hours, a slow round milliseconds. Each term begins with a round without any memory.
 type oracle struct {
 	app *App
 	// memo spares decoding what the statuses keep and accepting what rests, planner
@@ -24,25 +28,30 @@ type oracle struct {
 	memo    accept.Memo
 	planner plan.Memory
 
-	next       time.Time // when to compare again; zero: now
+	whole      time.Time // when a round was made last that rested on nothing remembered; zero: none was
 	comparing  bool      // in this round
 	distrusted bool
 }
 
-// begin is called before each round.
+// begin is called before each round. The first one has nothing to be compared: it is a whole
+// one itself.
 func (o *oracle) begin(now time.Time) {
-	o.comparing = !o.distrusted && !now.Before(o.next)
-	if o.comparing {
-		o.next = now.Add(compareEvery)
+	first := o.whole.IsZero()
+	o.comparing = !o.distrusted && !first && now.Sub(o.whole) >= compareEvery
+	if o.comparing || first {
+		o.whole = now
 	}
 	if o.distrusted {
 		o.memo, o.planner = accept.Memo{}, plan.Memory{}
 	}
 }
 
-// newTerm trusts what is remembered again, and compares at once.
-func (o *oracle) newTerm() {
-	*o = oracle{app: o.app}
+// newTerm forgets what is remembered, unless that is new itself: its first round is a whole one,
+// or follows one that was made a moment ago, as in a reconciler that starts and leads.
+func (o *oracle) newTerm(now time.Time) {
+	if o.distrusted || now.Sub(o.whole) >= youngMemory {
+		*o = oracle{app: o.app}
+	}
 }
 
 func (o *oracle) accept(in accept.Input) (actors.Desired, map[state.Key]accept.Kept) {

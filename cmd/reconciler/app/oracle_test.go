@@ -41,7 +41,7 @@ func TestWhatIsRememberedIsComparedWithTheWhole(t *testing.T) {
 		desired, _ := l.oracle.accept(in)
 		return desired.Models[0].Template.Slug
 	}
-	for range 3 { // compared, and then not
+	for range 3 { // the first one rests on nothing that is remembered
 		if got := named(time.Second); got != "a" || log.Len() > 0 {
 			t.Fatalf("the model is %q: %s", got, log.String())
 		}
@@ -70,5 +70,32 @@ func TestWhatIsRememberedIsComparedWithTheWhole(t *testing.T) {
 	l.forget() // another term
 	if got := named(time.Second); got != "c" || l.oracle.distrusted {
 		t.Errorf("in the next term the model is %q, distrusted: %v", got, l.oracle.distrusted)
+	}
+}
+
+// A term begins with a round that rests on nothing remembered, or on one such round made a
+// moment ago: a reconciler that starts and leads reads what is stored once.
+func TestATermBeginsWithTheWhole(t *testing.T) {
+	l := newLoop(&App{log: slog.New(slog.DiscardHandler)})
+	in, now := acceptedOnce(t), time.Unix(100, 0)
+	round := func() (models int) {
+		l.oracle.begin(now)
+		if l.oracle.comparing {
+			t.Error("a round that rests on nothing remembered is compared with itself")
+		}
+		l.oracle.accept(in)
+		return l.oracle.memo.Looked()
+	}
+	in.Restated = map[state.Key]bool{} // nothing is another
+	if n := round(); n != 1 {
+		t.Fatalf("the first round looked at %d models, want 1", n)
+	}
+	now = now.Add(youngMemory - time.Second)
+	if l.oracle.newTerm(now); round() != 0 {
+		t.Error("a term that begins right after the start judges all again")
+	}
+	now = now.Add(2 * time.Second)
+	if l.oracle.newTerm(now); round() != 1 {
+		t.Error("a term rests on what was remembered long before it")
 	}
 }
