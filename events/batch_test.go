@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dynctl/events/batches"
+	"dynctl/events/batches/batchestest"
 )
 
 // events0To are the events e0 to e(n-1).
@@ -17,20 +18,6 @@ func events0To(n int) (out []Event) {
 		out = append(out, testEvent(i))
 	}
 	return out
-}
-
-// inBatches has the stream take batches or not, as a server before 2.12 would not.
-func inBatches(t *testing.T, js jetstream.JetStream, takes bool) {
-	t.Helper()
-	s, err := js.Stream(t.Context(), Stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := s.CachedInfo().Config
-	cfg.AllowAtomicPublish = takes
-	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // What is begun together is stored once and in its order: few or many, where one of them is
@@ -45,12 +32,12 @@ func TestBeginAll(t *testing.T) {
 		"more than one":    {n: BatchMost + 1},
 		"with a repeat":    {batches.Least, func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(1)) }},
 		"all are a repeat": {batches.Least, func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(batches.Least)) }},
-		"no batches":       {batches.Least, func(t *testing.T, _ *Publisher, js jetstream.JetStream) { inBatches(t, js, false) }},
+		"no batches":       {batches.Least, func(t *testing.T, _ *Publisher, js jetstream.JetStream) { batchestest.Allow(t, js, Stream, false) }},
 		"no batches any more": {batches.Least, func(t *testing.T, p *Publisher, js jetstream.JetStream) {
 			if !p.Batches(t.Context()) {
 				t.Error("it takes batches")
 			}
-			inBatches(t, js, false)
+			batchestest.Allow(t, js, Stream, false)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,7 +93,7 @@ func TestFactsThatAreRefusedTogether(t *testing.T) {
 		"one is a repeat": func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(1)) },
 		"no batches any more": func(t *testing.T, p *Publisher, js jetstream.JetStream) {
 			p.Batches(t.Context())
-			inBatches(t, js, false)
+			batchestest.Allow(t, js, Stream, false)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

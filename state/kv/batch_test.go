@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
+	"dynctl/events/batches/batchestest"
 	"dynctl/state"
 )
 
@@ -116,20 +117,6 @@ func TestAStaleStatusHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// setBatches has the bucket take batches or not, as a server before 2.12 would not.
-func setBatches(t *testing.T, js jetstream.JetStream, takes bool) {
-	t.Helper()
-	s, err := js.Stream(t.Context(), streamName(BucketStatus))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := s.CachedInfo().Config
-	cfg.AllowAtomicPublish = takes
-	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // A bucket that takes no batches is written one by one, also where it took them a moment ago,
 // and one of an earlier version takes them from the next start on.
 func TestABucketThatTakesNoBatches(t *testing.T) {
@@ -138,12 +125,12 @@ func TestABucketThatTakesNoBatches(t *testing.T) {
 	for i, knew := range []bool{true, false} {
 		c := New(js)
 		if knew {
-			setBatches(t, js, true)
+			batchestest.Allow(t, js, streamName(BucketStatus), true)
 			if !c.Batches(t.Context()) {
 				t.Fatal("it takes batches")
 			}
 		}
-		setBatches(t, js, false)
+		batchestest.Allow(t, js, streamName(BucketStatus), false)
 		all := someStatuses(2*BatchLeast, revisions, fmt.Sprintf("%dbadcafe", i))
 		revisions = revisionsOf(t, c.PutStatuses(t.Context(), all))
 		stand(t, c, all, revisions)
