@@ -10,8 +10,10 @@ import (
 // an instance.
 type Registrations struct {
 	Known bool
-	// Err says why they are not known, in one line.
+	// Err says why they are not known, in one line. Pending: neither an answer nor a failure
+	// has come since they were first asked for at this address.
 	Err       string
+	Pending   bool
 	ClusterID uint64
 	// Members are the addresses at which the members of the cluster say that clients
 	// reach them, sorted; nil: not known. Two clusters that were made alike may have one
@@ -55,9 +57,10 @@ type Gate struct {
 
 // FrontendView is what a server's frontend lists.
 type FrontendView struct {
-	// Known is true when the last probe was answered.
-	Known bool
-	Err   string
+	// Known is true when the last probe was answered. Err and Pending are as in [Registrations].
+	Known   bool
+	Err     string
+	Pending bool
 	// Models is by served name.
 	Models map[string]FrontendModel
 }

@@ -46,7 +46,7 @@ func newProber(f *Frontends, base string) *prober {
 	p.ctx, p.cancel = context.WithCancel(f.ctx)
 	p.current.Err = "the frontend has no address yet: its unit does not run"
 	if base != "" {
-		p.current.Err = fmt.Sprintf("the frontend at %s has not answered yet", base)
+		p.current.Err, p.current.Pending = fmt.Sprintf("the frontend at %s has not answered yet", base), true
 	}
 	return p
 }

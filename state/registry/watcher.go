@@ -68,9 +68,10 @@ func newWatcher(r *Registry, server, endpoint string) *watcher {
 		w.current.Err = "etcd has no address yet: its unit does not run"
 		return w
 	}
-	w.current.Err = fmt.Sprintf("etcd %s has not answered yet", state.RedactURL(endpoint))
+	w.current.Err, w.current.Pending = fmt.Sprintf("etcd %s has not answered yet", state.RedactURL(endpoint)), true
 	w.store, w.lastErr = r.dial(server, endpoint)
 	if w.lastErr != nil {
+		w.current.Pending = false
 		w.current.Err = state.HideSecrets(fmt.Sprintf("etcd %q is not a usable address (%v): correct spec.etcd.endpoint of server %q", state.RedactURL(endpoint), w.lastErr, server))
 	}
 	return w
@@ -292,7 +293,7 @@ func (w *watcher) note(err error) {
 	w.mu.Lock()
 	w.lastErr = err
 	if !w.current.Known {
-		w.current.Err = unreachable(w.endpoint, err)
+		w.current.Err, w.current.Pending = unreachable(w.endpoint, err), false
 	}
 	w.mu.Unlock()
 }

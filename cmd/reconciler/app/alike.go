@@ -81,14 +81,20 @@ func without(planned, some []*state.Status) alike {
 	return out
 }
 
+// sameStatus compares them field by field.
+func sameStatus(a, b state.Status) bool {
+	a.Revision, b.Revision = 0, 0
+	return reflect.DeepEqual(a, b)
+}
+
 // equalStatus compares all but the revision of the entry. Most statuses of a round
 // are what they were, field by field; others may still be written alike (a time of
 // another zone, an empty list).
 func equalStatus(a, b state.Status) bool {
-	a.Revision, b.Revision = 0, 0
-	if reflect.DeepEqual(a, b) {
+	if sameStatus(a, b) {
 		return true
 	}
+	a.Revision, b.Revision = 0, 0
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && string(x) == string(y)

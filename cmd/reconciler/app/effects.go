@@ -289,6 +289,8 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 	if hasAny(l.rewrite) {
 		l.alike = nil // some of them are to be written though they are equal
 	}
+	l.heard.listen(in)
+	waits := false
 	for _, s := range l.alike.others(r.Statuses) {
 		key, old := before.next(s)
 		now := *s
@@ -301,7 +303,11 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 		case l.writes.covers(now):
 		case old == nil:
 			fresh = append(fresh, now)
-		case l.rewrite[s.Key] || !equalStatus(*old, now):
+		case l.rewrite[s.Key]:
+			changed = append(changed, now)
+		case l.heard.waits(*old, now):
+			waits = true
+		case !equalStatus(*old, now):
 			changed = append(changed, now)
 		default:
 			continue
@@ -309,7 +315,7 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 		stay = append(stay, s)
 	}
 	l.alike = without(r.Statuses, stay)
-	l.quiet.wroteAny = len(changed)+len(fresh)+len(l.writes.under) > 0
+	l.quiet.wroteAny = waits || len(changed)+len(fresh)+len(l.writes.under) > 0
 	l.putStatuses(ctx, in.Now, append(changed, l.newest(fresh)...))
 	if in.Desired.Synced && len(l.app.setAside.seen().values) > 0 { // else it is not known whose they are
 		l.discard(ctx, standing(in, r))

@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // BenchmarkLarge measures what a large fleet costs as a whole: that many new specs at once
@@ -44,26 +42,8 @@ func measureLarge(b *testing.B, models int) {
 	b.ReportMetric(alone.cpu.Seconds()/alone.wall.Seconds()*100, "floor-idle-cpu-%") // simulation and store
 	r.app = nil
 	without := settledHeap()
-	measureColdStart(b, r)
+	reportColdStarts(b, []coldStart{r.coldStart()})
 	b.ReportMetric(float64(settledHeap()-without)/(1<<20), "own-heap-MB")
-}
-
-// measureColdStart starts a reconciler beside all that runs.
-func measureColdStart(b *testing.B, r *rig) {
-	var commands atomic.Int64
-	for _, verb := range []string{"start", "stop", "sweep"} {
-		r.subscribe("dynctl.events.*."+verb+".>", func(*nats.Msg) { commands.Add(1) })
-	}
-	cpu, began := r.cpu(), time.Now()
-	r.start("http://127.0.0.1:1")
-	r.poll("it leads and knows all", func() bool {
-		s := r.app.snapshot.Load()
-		return s != nil && s.input.Desired.Synced && s.input.Observed.Synced && r.app.metrics.leadsNow() && r.roundsOf(roundIdle) > 0
-	})
-	b.ReportMetric(time.Since(began).Seconds(), "cold-start-s")
-	b.ReportMetric((r.cpu() - cpu).Seconds(), "cold-start-cpu-s")
-	<-time.After(5 * time.Second)
-	b.ReportMetric(float64(commands.Load()), "cold-commands")
 }
 
 func (m *metrics) leadsNow() bool {

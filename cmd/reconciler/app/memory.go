@@ -25,6 +25,8 @@ type memory struct {
 	stands stands
 	// served are the models that the frontends are asked for.
 	served served
+	// heard are the servers whose statuses need not wait for a first word of them.
+	heard heard
 	// decoded are the documents that were read and are not accepted as they stand.
 	decoded map[string]decodedSpec
 

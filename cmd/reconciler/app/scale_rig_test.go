@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,6 +201,12 @@ func (r *rig) subscribe(subject string, f func(*nats.Msg)) {
 	if err != nil {
 		r.tb.Fatal(err)
 	}
+}
+
+// countOn counts what is published from now on.
+func (r *rig) countOn(subject string, n *atomic.Int64) {
+	r.tb.Helper()
+	r.subscribe(subject, func(*nats.Msg) { n.Add(1) })
 }
 
 func (r *rig) note(f func()) {

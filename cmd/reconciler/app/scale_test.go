@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -75,21 +77,11 @@ func TestAFleetAtRestMakesNoRounds(t *testing.T) {
 // roundsOf is how many rounds ended so.
 func (r *rig) roundsOf(result string) float64 {
 	r.tb.Helper()
-	families, err := r.app.metrics.registry.Gather()
-	if err != nil {
+	var rounds dto.Metric
+	if err := r.app.metrics.rounds.WithLabelValues(result).Write(&rounds); err != nil {
 		r.tb.Fatal(err)
 	}
-	for _, f := range families {
-		if f.GetName() != "dynctl_reconcile_total" {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			if m.GetLabel()[0].GetValue() == result {
-				return m.GetCounter().GetValue()
-			}
-		}
-	}
-	return 0
+	return rounds.GetCounter().GetValue()
 }
 
 // healsFaults hits a fleet with every kind of fault, and returns the node that has ended.

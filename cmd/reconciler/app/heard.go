@@ -1,0 +1,55 @@
+package app
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"dynctl/actors"
+	"dynctl/state"
+)
+
+// hearFor is how long a reconciler that has begun waits for the first word of the etcd and the
+// frontend of each server before it says that they have not answered: a frontend of thousands
+// of models is asked for one after the other.
+const hearFor = 10 * time.Second
+
+// heard are the servers of which etcd and frontend have said something since this reconciler
+// began, or have failed to.
+type heard struct {
+	late time.Time // when no more is waited for
+	all  map[string]bool
+}
+
+// listen takes note of who has said something by now.
+func (h *heard) listen(in actors.Input) {
+	if h.late.IsZero() {
+		h.all, h.late = map[string]bool{}, in.Now.Add(hearFor)
+	}
+	for _, s := range in.Desired.Servers {
+		regs, frontend := in.Registered[s.Name], in.Frontends[s.Name]
+		silent := !regs.Known && (regs.Err == "" || regs.Pending) || !frontend.Known && (frontend.Err == "" || frontend.Pending)
+		h.all[s.Name] = h.all[s.Name] || !silent || !in.Now.Before(h.late)
+	}
+}
+
+// waits reports whether a status says otherwise than the one that stands only that etcd or
+// frontend have not been heard yet: a reconciler that has begun a moment ago knows no better than
+// the one before it, and to take all that was said back for a moment would be wrong, and cost two
+// writes for each model.
+func (h *heard) waits(stands, planned state.Status) bool {
+	return !h.all[planned.Server] && !sameStatus(stands, planned) && equalStatus(besideAnswers(stands), besideAnswers(planned))
+}
+
+// besideAnswers is a status without what rests on the word of etcd and frontend.
+func besideAnswers(s state.Status) state.Status {
+	s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), func(c state.Condition) bool {
+		return c.Type == state.CondRegistered || c.Type == state.CondRouterReady || c.Type == state.CondReady || c.Type == state.CondAvailable
+	})
+	s.Roles = maps.Clone(s.Roles)
+	for role, r := range s.Roles {
+		r.Ready = 0
+		s.Roles[role] = r
+	}
+	return s
+}
