@@ -77,6 +77,8 @@ var reasonTexts = map[string]string{
 	RayClusterSuspended:  "The RayCluster is suspended and has no pods; specs are kept, and everything is started again once spec.suspend is false.",
 	RayReplicaFailure: "KubeRay cannot make or delete pods of the RayCluster, for the cause in the message (a quota, an admission webhook, ...); it goes on by itself " +
 		"once that is mended.",
+	RayUnreachable: "Ray's dashboard has not answered for 10 s, so no agent can be submitted; what runs goes on, and is healed for as long as the agent that is there lives. " +
+		"Start Ray, or see that the reconciler reaches its head; it goes on by itself.",
 	RayTokenMissing: "The RayCluster wants a token, and the Secret with it is not there, has no key auth_token or may not be read, or the account has none of its own; " +
 		"what runs goes on. The message says which.",
 	RayTokenRefused: "The Ray cluster refuses the token that it was asked with, so no agent can be submitted; what runs goes on. " +

@@ -19,6 +19,8 @@ const (
 	RayClusterSuspended = "RayClusterSuspended"
 	// RayReplicaFailure: KubeRay cannot make or delete its pods.
 	RayReplicaFailure = "RayReplicaFailure"
+	// RayUnreachable: its dashboard does not answer.
+	RayUnreachable = "RayUnreachable"
 	// RayTokenMissing: its authentication wants a token that cannot be had.
 	RayTokenMissing = "RayTokenMissing"
 	// RayTokenRefused: the token is not the cluster's.

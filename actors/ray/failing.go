@@ -97,7 +97,8 @@ func (s *Supervisor) failing() state.AgentFailure {
 	case n == 0, s.failures < unstable && n < flaps:
 		return state.AgentFailure{}
 	}
-	f := failureOf(s.ends.list[n-1].why, "")                        // rule 5
-	f.Up = s.failures < unstable || j != nil && !j.healthy.IsZero() // heard, it does its work
+	f := failureOf(s.ends.list[n-1].why, "") // rule 5
+	// Heard, it does its work: its job may be taken for one that runs while Ray does not answer.
+	f.Up = !s.silenced() && (s.failures < unstable || j != nil && !j.healthy.IsZero())
 	return f
 }

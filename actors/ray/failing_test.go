@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"dynctl/actors"
 )
 
 const recursion = `{"time": "2026-11-27T00:30:00+00:00", "level": "info", "msg": "in charge", "incarnation": 7, "units": 0}
@@ -260,15 +262,15 @@ func TestFailingSubmission(t *testing.T) {
 	})
 }
 
-// A cluster that was never reached is no agent that fails.
-func TestUnreachableIsNotFailing(t *testing.T) {
+// A cluster that was never reached is told under its own reason, and not as an agent that fails.
+func TestUnreachableIsNotAFailingAgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeRay()
 		f.down = true
 		s, end := start(t, configFor(t, f), f)
 		defer end()
 		pass(5 * time.Minute)
-		if got := s.State(); got.Failing.Message != "" || got.Phase != PhaseUnreachable {
+		if got := s.State(); got.Failing.Reason != actors.RayUnreachable || got.Failures != 0 || got.Phase != PhaseUnreachable {
 			t.Errorf("%+v", got)
 		}
 	})

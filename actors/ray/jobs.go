@@ -14,8 +14,6 @@ import (
 
 	rayv1 "github.com/ray-project/kuberay/ray-operator/apis/ray/v1"
 	utiltypes "github.com/ray-project/kuberay/ray-operator/controllers/ray/utils/types"
-
-	"dynctl/state"
 )
 
 // What a job of ours carries as metadata, so that any reconciler can tell it.
@@ -137,7 +135,8 @@ func (s *Supervisor) submit(ctx context.Context, config AgentConfig, predecessor
 	case err != nil:
 		s.retryLater(err)
 	default:
-		s.ends.refusals, s.trouble = 0, state.AgentFailure{}
+		s.ends.refusals = 0
+		s.answered()
 		s.current, next.called = next, s.call(ctx, next.id, next.settings)
 		s.starting()
 	}
@@ -184,7 +183,7 @@ func (s *Supervisor) retryLater(err error) {
 		wait = s.pause.NextBackOff()
 		s.ends.refused(err)
 	}
-	s.trouble = troubleOf(err, s.way)
+	s.trouble = s.troubled(err)
 	s.notBefore = time.Now().Add(wait)
 	s.set(PhaseUnreachable, err.Error())
 }

@@ -33,6 +33,7 @@ type Supervisor struct {
 	token     string             // of Config.Token, the client's
 	noToken   string             // why that cannot be read now, as it was logged
 	trouble   state.AgentFailure // of the Ray cluster; zero: none
+	unheard   time.Time          // since when its dashboard has not answered; zero: it does
 	current   *job
 	condemned map[string]bool // jobs that are never taken for a living agent again
 	pause     *backoff.ExponentialBackOff
@@ -186,7 +187,8 @@ func (s *Supervisor) connect(ctx context.Context) error {
 		s.closeIdle()
 		s.token = token
 		s.client = newClient(way, token, s.transport)
-		s.failures, s.notBefore, s.ends, s.trouble = 0, time.Time{}, ends{}, state.AgentFailure{}
+		s.failures, s.notBefore, s.ends = 0, time.Time{}, ends{}
+		s.answered() // as far as is known of it
 		s.carryAt = time.Time{}
 		s.pause.Reset()
 		s.outgoing = nil
@@ -228,7 +230,7 @@ func (s *Supervisor) watch(ctx context.Context) {
 	default:
 		s.judge(ctx, info)
 	}
-	s.trouble = state.AgentFailure{} // there was an answer
+	s.answered()
 }
 
 // failed forgets the current job and says when the next one is due.
@@ -261,7 +263,7 @@ func (s *Supervisor) unreachable(err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	s.trouble = troubleOf(err, s.way)
+	s.trouble = s.troubled(err)
 	s.set(PhaseUnreachable, err.Error())
 }
 

@@ -1,8 +1,11 @@
 package ray
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
+	"time"
 
 	"dynctl/actors"
 	"dynctl/state"
@@ -24,7 +27,7 @@ func (e *clusterError) Error() string {
 func (e *clusterError) Unwrap() error { return e.kind }
 
 // troubleOf is what an error says of the Ray cluster itself; zero where it says
-// nothing of it, as where the dashboard does not answer.
+// nothing of it, as where the dashboard does not answer: see Supervisor.troubled.
 func troubleOf(err error, way Endpoint) state.AgentFailure {
 	cluster, status := new(clusterError), new(StatusError)
 	switch {
@@ -40,6 +43,50 @@ func troubleOf(err error, way Endpoint) state.AgentFailure {
 		return state.AgentFailure{Reason: actors.RayTokenRefused, Message: status.Error()}
 	}
 	return state.AgentFailure{}
+}
+
+// unanswered is how long a dashboard may be silent before it is told: on a busy head one
+// answer is late now and then.
+const unanswered = 10 * time.Second
+
+// troubled is what a request that failed says of the Ray cluster.
+func (s *Supervisor) troubled(err error) state.AgentFailure {
+	found := troubleOf(err, s.way)
+	switch {
+	case found != (state.AgentFailure{}) || !errors.Is(err, ErrUnreachable):
+		s.unheard = time.Time{}
+		return found
+	case s.unheard.IsZero():
+		s.unheard = time.Now()
+	case time.Since(s.unheard) >= unanswered:
+		return unreachableAt(s.client.address, err)
+	}
+	return state.AgentFailure{}
+}
+
+// answered forgets what was the matter.
+func (s *Supervisor) answered() {
+	s.trouble, s.unheard = state.AgentFailure{}, time.Time{}
+}
+
+// unreachableAt tells of a dashboard that does not answer, in the same words for as long as
+// the cause is the same: without the ports of a connection.
+func unreachableAt(address string, err error) state.AgentFailure {
+	f := state.AgentFailure{
+		Reason:  actors.RayUnreachable,
+		Message: "the Ray dashboard at " + address + " does not answer",
+		Way:     "start Ray, or see that its head can be reached from here (--ray-address); without it no agent can follow the one that is there",
+	}
+	var failed *net.OpError
+	switch {
+	case errors.Is(err, ErrUntrusted):
+		f.Message, f.Way = "the Ray dashboard at "+address+" does not prove what it is", wayUntrusted
+	case errors.As(err, &failed):
+		f.Message += fmt.Sprintf(" (%v)", failed.Err)
+	case errors.Is(err, context.DeadlineExceeded):
+		f.Message += fmt.Sprintf(" (nothing within %s)", requestTimeout)
+	}
+	return f
 }
 
 // refusedWay is the way out where the token that was read is not the cluster's.

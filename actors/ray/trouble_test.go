@@ -3,12 +3,15 @@ package ray
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,4 +187,76 @@ func TestTheClusterIsSuspended(t *testing.T) {
 			t.Errorf("resumed: %+v", st)
 		}
 	})
+}
+
+// A dashboard that does not answer is told after a while: as a notice while an agent is
+// heard, and as the failure after that, whatever ended before.
+func TestADashboardThatDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		s, end := start(t, configFor(t, f), f)
+		defer end()
+		pass(time.Second)
+		job := s.State().JobID
+		f.set(func() { f.down = true })
+		pass(unanswered - time.Second)
+		if st := s.State(); st.Phase != PhaseUnreachable || st.Notice != (state.RayNotice{}) {
+			t.Errorf("for a moment: %+v", st)
+		}
+		pass(2 * time.Second)
+		if st := s.State(); st.Failing.Message != "" || st.Notice.Reason != actors.RayUnreachable || !strings.Contains(st.Notice.Way, "--ray-address") {
+			t.Errorf("while an agent is heard: %+v", st)
+		}
+		f.set(func() { f.jobs[job].muted = true })
+		pass(5 * time.Second)
+		if st := s.State(); st.Failing.Reason != actors.RayUnreachable || st.Failing.Up || st.Notice != (state.RayNotice{}) {
+			t.Errorf("once it is silent: %+v", st)
+		}
+		f.set(func() { f.jobs[job].muted, f.down = false, false })
+		pass(2 * time.Second)
+		if st := s.State(); st.Phase != PhaseRunning || st.JobID != job || st.Failing.Message != "" || st.Notice != (state.RayNotice{}) {
+			t.Errorf("back again: %+v", st)
+		}
+	})
+}
+
+// An agent that is not heard is at no work, also where Ray cannot say that its job has ended.
+func TestAFailingAgentThatIsNotHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		s, end := start(t, configFor(t, f), f)
+		defer end()
+		for range flaps {
+			pass(2 * time.Second)
+			f.end(t, "FAILED", "Killed\n")
+		}
+		pass(6 * time.Second)
+		if st := s.State(); st.Failing.Message == "" || !st.Failing.Up {
+			t.Fatalf("with an agent at work: %+v", st)
+		}
+		f.set(func() { f.down, f.jobs[s.State().JobID].muted = true, true })
+		pass(5 * time.Second)
+		if st := s.State(); st.Failing.Message == "" || st.Failing.Up {
+			t.Errorf("its agent is silent: %+v", st)
+		}
+	})
+}
+
+func TestWhyADashboardDoesNotAnswer(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	reset := &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 40123}, Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	for _, row := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"nobody listens", refused, "the Ray dashboard at http://ray:8265 does not answer (connect: connection refused)"},
+		{"without the port of the connection", reset, "the Ray dashboard at http://ray:8265 does not answer (read: connection reset by peer)"},
+		{"it hangs", context.DeadlineExceeded, "the Ray dashboard at http://ray:8265 does not answer (nothing within 10s)"},
+		{"another certificate", ErrUntrusted, "the Ray dashboard at http://ray:8265 does not prove what it is"},
+	} {
+		if got := unreachableAt("http://ray:8265", fmt.Errorf("ask for a job: %w: %w", ErrUnreachable, row.err)); got.Message != row.want || got.Way == "" {
+			t.Errorf("%s: %+v, want %s", row.name, got, row.want)
+		}
+	}
 }

@@ -56,6 +56,7 @@ var remedies = map[string]string{
 	"RayClusterNotReady":   "starts by itself when the head of the RayCluster is ready",
 	"RayReplicaFailure":    "see kubectl describe raycluster; it goes on by itself once pods can be made",
 	"KubernetesUnreadable": "mend what the message says; it goes on by itself",
+	"RayUnreachable":       "start Ray, or see that its head is reached; it goes on by itself",
 	"RayTokenMissing":      "mend what the message says; it goes on by itself",
 	"RayTokenRefused":      "restart Ray's pods after a change of their token, or put the old one back; it goes on by itself",
 	"RendererChanged":      "runs on as it is; `dynctl restart` brings it up to date",

@@ -115,18 +115,27 @@ func checkAgent(a *App, s *snapshot) check {
 			return check{State: checkFailed, Text: actors.FailureText(*f), Reason: actors.FailureReason(*f)}
 		}
 	}
-	if s == nil || s.input.Observed.Synced || a.standsBy() {
+	if s == nil || isHeard(s.input) || a.standsBy() {
 		return check{State: checkOK, Text: a.standbyText()}
 	}
 	if a.diskFailed() {
 		return check{State: checkDegraded, Text: "it cannot be heard while the store takes no writes: its heartbeats are not stored"}
 	}
+	return check{State: checkFailed, Text: a.unheard(s.input)}
+}
+
+// unheard says why it is not known what runs.
+func (a *App) unheard(in actors.Input) string {
+	if agent := in.Observed.Agent; agent != nil && agent.Synced {
+		return fmt.Sprintf("incarnation %d has been silent for %s, so nothing is started or healed; what runs goes on",
+			agent.Incarnation, in.Now.Sub(agent.At).Round(time.Second))
+	}
 	if sup := a.supervisor.Load(); sup != nil {
 		if st := sup.State(); st.Message != "" {
-			return check{State: checkFailed, Text: st.Message}
+			return st.Message
 		}
 	}
-	return check{State: checkFailed, Text: "not connected yet"}
+	return "not connected yet"
 }
 
 func checkRay(a *App, _ *snapshot) check {

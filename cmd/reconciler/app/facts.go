@@ -119,22 +119,41 @@ func (l *loop) tellOrphans(term kv.Term, orphans []actors.Orphan) {
 func (l *loop) tellAgent(term kv.Term, in actors.Input) {
 	l.tellAgentFailure(term, in.AgentFailure)
 	a := in.Observed.Agent
-	up := a != nil && in.Now.Sub(a.At) <= in.Policy.AgentTimeout && a.Synced
-	if a == nil || up == l.agentUp && a.Incarnation == l.agentInc {
+	if a == nil {
 		return
 	}
-	data := events.Data{Epoch: term.Epoch, Reason: "AgentConnected",
-		Message: fmt.Sprintf("incarnation %d on %s, Ray session %s", a.Incarnation, a.NodeIP, a.Session)}
-	typ := events.TypeAgentConnected
-	if !up {
-		typ, data.Reason = events.TypeAgentLost, actors.WaitAgentLost
-		data.Message = fmt.Sprintf("incarnation %d is silent since %s; what runs keeps running", a.Incarnation, a.At.UTC().Format(time.RFC3339))
-		if !l.agentUp {
-			return // a new incarnation that has not rebuilt its view yet
-		}
+	e, told := agentFact(l.agent, *a, a.Synced && in.Now.Sub(a.At) <= in.Policy.AgentTimeout)
+	if told == l.agent {
+		return
 	}
-	l.agentUp, l.agentInc = up, a.Incarnation
-	l.effects.fact(events.Event{Type: typ, Object: fmt.Sprint(a.Incarnation), Data: data})
+	l.agent = told
+	e.Data.Epoch = term.Epoch
+	l.effects.fact(e)
+}
+
+// agentTold is which agent was last told of, and whether as one that is there.
+type agentTold struct {
+	up          bool
+	incarnation uint64
+}
+
+// agentFact is what there is to tell of an agent, and what was told once that is; the same
+// as before where it is nothing, as of a new incarnation that has not rebuilt its view yet.
+func agentFact(was agentTold, a state.Agent, up bool) (events.Event, agentTold) {
+	now := agentTold{up, a.Incarnation}
+	switch {
+	case up:
+		return events.Event{Type: events.TypeAgentConnected, Object: fmt.Sprint(a.Incarnation), Data: events.Data{Reason: "AgentConnected",
+			Message: fmt.Sprintf("incarnation %d on %s, Ray session %s", a.Incarnation, a.NodeIP, a.Session)}}, now
+	case !was.up:
+		return events.Event{}, was
+	}
+	message := fmt.Sprintf("incarnation %d is silent since %s", a.Incarnation, a.At.UTC().Format(time.RFC3339))
+	if was.incarnation != a.Incarnation { // it was followed before its silence was seen
+		message = fmt.Sprintf("incarnation %d is gone, and incarnation %d reads what runs in its place", was.incarnation, a.Incarnation)
+	}
+	return events.Event{Type: events.TypeAgentLost, Object: fmt.Sprint(was.incarnation), Data: events.Data{Reason: actors.WaitAgentLost,
+		Message: message + "; what runs keeps running"}}, now
 }
 
 // tellAgentFailure reports once why no agent stays, and again when that is another cause.

@@ -50,10 +50,9 @@ type memory struct {
 
 	// What was told, so that it is told once.
 
-	told     map[actors.Fact]bool // by the round before
-	orphans  map[state.UnitKey]string
-	agentUp  bool
-	agentInc uint64
+	told    map[actors.Fact]bool // by the round before
+	orphans map[state.UnitKey]string
+	agent   agentTold
 	// agentFailure is the last one; empty: none, or it is over.
 	agentFailure string
 }
