@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,61 +14,54 @@ import (
 // BatchMost is how many events are one batch at most.
 const BatchMost = batches.Most
 
-// BeginAll is [Publisher.Begin] for each of several events; stored has to be called, and
-// returns an error for each. Where the stream can, many are one write to its disk, and are
-// stored all or none; where that is refused, as where one of them is a repeat, each is sent
-// by itself.
-func (p *Publisher) BeginAll(ctx context.Context, all []Event) (stored func() []error) {
+// PublishAll is [Publisher.Publish] for each of several events, and returns an error for each.
+// They are on their way at the same time, and reach the stream in their order. Where the
+// stream can, many are one write to its disk, and are stored all or none; where that is
+// refused, as where one of them is a repeat, each is sent by itself.
+func (p *Publisher) PublishAll(ctx context.Context, all []Event) []error {
 	if len(all) < batches.Least || len(all) > BatchMost || !p.batches.Taken(ctx) {
-		return p.beginEach(ctx, all)
+		return p.publishEach(ctx, all)
 	}
 	facts := make([]fact, 0, len(all))
 	for _, e := range all {
 		body, err := Encode(e)
 		if err != nil {
-			return p.beginEach(ctx, all)
+			return p.publishEach(ctx, all)
 		}
 		facts = append(facts, fact{e.ID, e.Subject(), body})
 	}
 	if len(batchOf(facts)) < len(facts) {
-		return p.beginEach(ctx, all)
+		return p.publishEach(ctx, all)
 	}
-	answer := make(chan error, 1)
-	go func() {
-		ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-		defer cancel()
-		answer <- p.storeBatch(ctx, facts)
-	}()
-	return func() []error {
-		err := <-answer
-		if errors.Is(err, batches.ErrOneByOne) && ctx.Err() == nil {
-			return p.beginEach(ctx, all)()
-		}
-		out := make([]error, len(all))
-		for i := range out {
-			out[i] = err
-		}
-		return out
+	err := p.storeBatchInTime(ctx, facts)
+	if errors.Is(err, batches.ErrOneByOne) && ctx.Err() == nil {
+		return p.publishEach(ctx, all)
 	}
+	return slices.Repeat([]error{err}, len(all))
 }
 
-func (p *Publisher) beginEach(ctx context.Context, all []Event) (stored func() []error) {
+func (p *Publisher) publishEach(ctx context.Context, all []Event) []error {
 	waits := make([]func() error, 0, len(all))
 	for _, e := range all {
 		waits = append(waits, p.Begin(ctx, e))
 	}
-	return func() []error {
-		out := make([]error, 0, len(waits))
-		for _, wait := range waits {
-			out = append(out, wait())
-		}
-		return out
+	out := make([]error, 0, len(waits))
+	for _, wait := range waits {
+		out = append(out, wait())
 	}
+	return out
 }
 
 // batchOf are those of the oldest facts that are one batch.
 func batchOf(facts []fact) []fact {
 	return batches.First(facts, func(f fact) int { return len(f.body) })
+}
+
+// storeBatchInTime is storeBatch, which gives up what is not answered in time.
+func (p *Publisher) storeBatchInTime(ctx context.Context, facts []fact) error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	return p.storeBatch(ctx, facts)
 }
 
 // storeBatch stores all or none. The error is that of store, or [batches.ErrOneByOne].

@@ -20,9 +20,9 @@ func events0To(n int) (out []Event) {
 	return out
 }
 
-// What is begun together is stored once and in its order: few or many, where one of them is
+// What is published together is stored once and in its order: few or many, where one of them is
 // there already, and where the stream takes no batches, or no longer.
-func TestBeginAll(t *testing.T) {
+func TestPublishAll(t *testing.T) {
 	for name, tc := range map[string]struct {
 		n      int
 		before func(*testing.T, *Publisher, jetstream.JetStream)
@@ -30,8 +30,8 @@ func TestBeginAll(t *testing.T) {
 		"a few":            {n: 3},
 		"a batch":          {n: BatchMost},
 		"more than one":    {n: BatchMost + 1},
-		"with a repeat":    {batches.Least, func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(1)) }},
-		"all are a repeat": {batches.Least, func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(batches.Least)) }},
+		"with a repeat":    {batches.Least, func(t *testing.T, p *Publisher, _ jetstream.JetStream) { published(t, p, events0To(1)) }},
+		"all are a repeat": {batches.Least, func(t *testing.T, p *Publisher, _ jetstream.JetStream) { published(t, p, events0To(batches.Least)) }},
 		"no batches":       {batches.Least, func(t *testing.T, _ *Publisher, js jetstream.JetStream) { batchestest.Allow(t, js, Stream, false) }},
 		"no batches any more": {batches.Least, func(t *testing.T, p *Publisher, js jetstream.JetStream) {
 			if !p.Batches(t.Context()) {
@@ -47,16 +47,16 @@ func TestBeginAll(t *testing.T) {
 			if tc.before != nil {
 				tc.before(t, p, js)
 			}
-			begun(t, p, events0To(tc.n))
+			published(t, p, events0To(tc.n))
 			inOrder(t, stored(t, js), tc.n)
 		})
 	}
 }
 
-// begun begins events together, and fails unless all are stored.
-func begun(t *testing.T, p *Publisher, all []Event) {
+// published publishes events together, and fails unless all are stored.
+func published(t *testing.T, p *Publisher, all []Event) {
 	t.Helper()
-	for i, err := range p.BeginAll(t.Context(), all)() {
+	for i, err := range p.PublishAll(t.Context(), all) {
 		if err != nil {
 			t.Errorf("event %d: %v", i, err)
 		}
@@ -64,20 +64,20 @@ func begun(t *testing.T, p *Publisher, all []Event) {
 }
 
 // One that is no event is told by itself, and the others are stored.
-func TestBeginAllWithOneThatIsNone(t *testing.T) {
+func TestPublishAllWithOneThatIsNone(t *testing.T) {
 	b := newBroker(t)
 	js := b.ready()
 	p := newPublisher(t, js, PublisherOptions{})
 	all := append(events0To(batches.Least), testEvent(batches.Least))
 	all[batches.Least].Source = ""
-	for i, err := range p.BeginAll(t.Context(), all)() {
+	for i, err := range p.PublishAll(t.Context(), all) {
 		if i < batches.Least && err != nil || i == batches.Least && !errors.Is(err, ErrInvalid) {
 			t.Errorf("event %d: %v", i, err)
 		}
 	}
 	inOrder(t, stored(t, js), batches.Least)
 	b.stop()
-	for i, err := range p.BeginAll(t.Context(), events0To(2*batches.Least))() {
+	for i, err := range p.PublishAll(t.Context(), events0To(2*batches.Least)) {
 		if !errors.Is(err, ErrUnavailable) {
 			t.Errorf("event %d without NATS: %v", i, err)
 		}
@@ -90,7 +90,7 @@ func TestBeginAllWithOneThatIsNone(t *testing.T) {
 // one by one, in their order.
 func TestFactsThatAreRefusedTogether(t *testing.T) {
 	for name, before := range map[string]func(*testing.T, *Publisher, jetstream.JetStream){
-		"one is a repeat": func(t *testing.T, p *Publisher, _ jetstream.JetStream) { begun(t, p, events0To(1)) },
+		"one is a repeat": func(t *testing.T, p *Publisher, _ jetstream.JetStream) { published(t, p, events0To(1)) },
 		"no batches any more": func(t *testing.T, p *Publisher, js jetstream.JetStream) {
 			p.Batches(t.Context())
 			batchestest.Allow(t, js, Stream, false)

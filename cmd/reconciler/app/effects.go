@@ -34,8 +34,9 @@ type sentCommand struct {
 
 // command does what of a plan is for the world. Revocations go first, because traffic
 // still reaches a dead worker; then gates, which have to stand before what they keep out
-// is there; then commands, which may not be stored yet when it returns. A failure of any
-// part leaves the state as it is, and the next round sees that.
+// is there; then commands, which are stored when it returns: what is done beside them would
+// keep them from the wire where cores are few. A failure of any part leaves the state as it
+// is, and the next round sees that.
 func (l *loop) command(ctx context.Context, term kv.Term, in actors.Input, r actors.Result) *commander {
 	l.revoke(ctx, in, r.Revokes)
 	l.gates(ctx, in, r)
@@ -53,10 +54,9 @@ func (l *loop) command(ctx context.Context, term kv.Term, in actors.Input, r act
 	return c
 }
 
-// report does what of it is for people, once the commands are stored.
+// report does what of it is for people.
 func (l *loop) report(ctx context.Context, c *commander, r actors.Result, kept map[state.Key]accept.Kept) {
 	in := c.in
-	c.settle()
 	l.writeStatuses(ctx, in, r, kept)
 	l.tellFacts(c.term, in, r, *c)
 	l.tellUnreadable(c.term)
@@ -110,13 +110,11 @@ type commander struct {
 	term kv.Term
 	in   actors.Input
 	way  []onItsWay // in the order in which they are sent
-	// stored waits for those; nil: they are not sent yet.
-	stored func() []error
-	sent   int
-	told   []string
+	sent int
+	told []string
 }
 
-// onItsWay is a command that was sent and may not be stored yet.
+// onItsWay is a command that is to be sent.
 type onItsWay struct {
 	event events.Event
 	id    string // without the tries
@@ -224,22 +222,16 @@ func (c *commander) publish(ctx context.Context, o order) {
 	c.way = append(c.way, onItsWay{e, id, was.tries, log})
 	if len(c.way) >= atOnce {
 		c.send(ctx)
-		c.settle()
 	}
 }
 
-// send sends what is to be.
+// send sends what is to be, waits until it is stored, and notes what is.
 func (c *commander) send(ctx context.Context) {
 	all := make([]events.Event, len(c.way))
 	for i, w := range c.way {
 		all[i] = w.event
 	}
-	c.stored = c.loop.effects.commands(ctx, all)
-}
-
-// settle waits until what was sent is stored, and notes what is.
-func (c *commander) settle() {
-	for i, err := range c.stored() {
+	for i, err := range c.loop.effects.commands(ctx, all) {
 		w := c.way[i]
 		e := w.event
 		if err != nil {
@@ -255,7 +247,7 @@ func (c *commander) settle() {
 		c.sent++
 		c.told = append(c.told, e.Type+" "+e.Data.Server+"/"+e.Data.Unit+" ("+e.Data.Reason+")")
 	}
-	c.way, c.stored = nil, nil
+	c.way = nil
 }
 
 // observed is the revision of the observed entry that a command rests on; 0 where

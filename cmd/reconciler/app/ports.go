@@ -15,9 +15,9 @@ import (
 // that and asks again. So each may be repeated, also after a success that was not heard
 // of, and then changes nothing that the first one did not.
 type effects interface {
-	// commands sends commands. stored waits until the stream has them, which is nil for each,
-	// and has to be called. A repeat under the same id is dropped by the stream.
-	commands(ctx context.Context, all []events.Event) (stored func() []error)
+	// commands sends commands, and returns nil for each that the stream has. A repeat under
+	// the same id is dropped by the stream.
+	commands(ctx context.Context, all []events.Event) []error
 	// fact records what was found out. It never fails: what cannot be stored yet waits
 	// in the spool.
 	fact(e events.Event)
@@ -43,8 +43,8 @@ type effects interface {
 // adapters carry the effects out: on the stream, the buckets and the servers' etcds.
 type adapters struct{ *App }
 
-func (a adapters) commands(ctx context.Context, all []events.Event) (stored func() []error) {
-	return a.publisher.BeginAll(ctx, all)
+func (a adapters) commands(ctx context.Context, all []events.Event) []error {
+	return a.publisher.PublishAll(ctx, all)
 }
 
 func (a adapters) fact(e events.Event) { a.record(e) }

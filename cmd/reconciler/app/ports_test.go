@@ -40,12 +40,12 @@ func (j *journal) take() []string {
 	return out
 }
 
-func (j *journal) commands(_ context.Context, all []events.Event) func() []error {
+func (j *journal) commands(_ context.Context, all []events.Event) []error {
 	var out []error
 	for _, e := range all {
 		out = append(out, j.note(e.ID))
 	}
-	return func() []error { return out }
+	return out
 }
 
 func (j *journal) fact(events.Event) {}
@@ -163,7 +163,7 @@ func TestEffectsMayBeRepeated(t *testing.T) {
 	s := state.Status{Key: "server.default", Kind: state.KindServer, Server: "default"}
 	var revision uint64
 	for try := range 2 {
-		if err := a.commands(ctx, []events.Event{e})()[0]; err != nil {
+		if err := a.commands(ctx, []events.Event{e})[0]; err != nil {
 			t.Fatal(err)
 		}
 		put := a.putStatuses(ctx, []state.Status{s})[0]

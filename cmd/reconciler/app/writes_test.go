@@ -35,11 +35,11 @@ type commands struct {
 	units []string
 }
 
-func (c *commands) commands(_ context.Context, all []events.Event) func() []error {
+func (c *commands) commands(_ context.Context, all []events.Event) []error {
 	for _, e := range all {
 		c.units = append(c.units, e.Object)
 	}
-	return func() []error { return make([]error, len(all)) }
+	return make([]error, len(all))
 }
 
 func (c *commands) take() []string {
