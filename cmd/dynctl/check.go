@@ -29,7 +29,7 @@ func decodeSources(ctx context.Context, sources []source) ([]state.Doc, error) {
 	each := make([][]state.Decoded, len(sources))
 	count := 0
 	for i, s := range sources {
-		found, err := state.DecodeSeq(s.name, s.data)
+		found, err := state.DecodeFile(s.name, s.data)
 		if err != nil {
 			c.errs = append(c.errs, err)
 			continue

@@ -124,10 +124,17 @@ func declaredKeys(sources []source) ([]state.Key, error) {
 	var errs []error
 	known := map[state.Key]bool{}
 	for _, s := range sources {
-		docs, err := state.Decode(s.name, s.data)
-		errs = append(errs, leaves(err)...)
-		for _, doc := range docs {
-			key := doc.Key()
+		found, err := state.DecodeFile(s.name, s.data)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for d := range found {
+			if len(d.Errs) > 0 {
+				errs = append(errs, d.Errs...)
+				continue
+			}
+			doc, key := d.Doc, d.Doc.Key()
 			if !validKey(key) {
 				errs = append(errs, doc.Place(&state.Invalid{
 					Reason: state.ReasonInvalidName, Path: "metadata.name",

@@ -82,11 +82,12 @@ type renderSources struct {
 func decodeForRender(sources []source) *renderSources {
 	r := &renderSources{}
 	for _, s := range sources {
-		each, err := state.DecodeEach(s.name, s.data)
+		each, err := state.DecodeFile(s.name, s.data)
 		if err != nil {
 			r.reject(s.name, state.ReasonOf(err), err)
+			continue
 		}
-		for _, d := range each {
+		for d := range each {
 			if len(d.Errs) == 0 {
 				r.docs = append(r.docs, d.Doc)
 				continue
@@ -144,17 +145,6 @@ func (r *renderSources) explain(rejected offline.RenderedRejection) {
 func validKey(k state.Key) bool {
 	back, err := state.ParseKey(k.String())
 	return err == nil && back == k
-}
-
-// leaves are the errors that a joined error holds.
-func leaves(err error) []error {
-	if err == nil {
-		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
-	}
-	return []error{err}
 }
 
 // readNodes reads a list of nodes; one that does not say whether it is alive is.

@@ -16,7 +16,7 @@ import (
 
 const setLong = `Declare servers and models: write the documents of files, directories, glob
 patterns or standard input (-) to the store. A file may hold many documents, in
-YAML or JSON.
+YAML or JSON, or what dynctl get -o yaml printed, edited or not.
 
 Everything is checked before anything is written, also against what the store
 holds: one bad document, and nothing changes. Documents are stored as they are
