@@ -91,6 +91,28 @@ class Origin(FakeCase):
                 (fact,) = self.told(kind)
                 self.assertEqual((fact["epoch"], fact["specRevision"], fact["causeId"]), (1, 7, "cause"))
 
+    async def test_an_execution_is_told_though_its_start_gave_way(self):
+        t = worker("s", GENERATION, 0, ["x"])
+        await self.new_agent()
+        actor = await self.running(t)
+        answered, execute = asyncio.Event(), actor.execute
+
+        async def late(*args):
+            answer = await execute(*args)
+            await answered.wait()
+            return answer
+
+        actor.execute = late
+        actor.started[0].end(1)
+        await self.until(lambda: self.told("unit-exited"))
+        self.start(t, 2)
+        await self.until(lambda: len(actor.started) == 2)
+        self.start(t, 2)  # as for another actor of the unit that has ended meanwhile
+        await self.until(lambda: self.nats.messages[-1].acked)
+        answered.set()
+        await self.until(lambda: self.state(t) == "Running" and len(self.told("unit-started")) == 2)
+        self.assertEqual([f["message"].split(",")[0].split(": ")[1] for f in self.told("unit-started")], ["attempt 1", "attempt 2"])
+
     async def test_the_heartbeat_counts_what_was_dropped(self):
         await self.new_agent()
         self.assertEqual(self.nats.get("agent")["factsDropped"], 0)

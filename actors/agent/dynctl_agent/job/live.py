@@ -112,6 +112,7 @@ class LiveUnit:
     def absorb(self, actor: ActorView, snap: Snapshot) -> None:
         """Take over what an actor said, and tell what is new in it."""
         before = actor.snap
+        self._tell_start(actor, snap)
         if not actor.absorb(snap):
             return
         end, old = actor.snap["exit"], before["exit"]
@@ -138,6 +139,13 @@ class LiveUnit:
         since = max(end["at"] - INFRA_AWAY, actor.snap["startedAt"])
         needed = [self.world.find(self.unit.server, n) for n in actor.template.get("needs") or []]
         end["infraAway"] = any(was_away(a, since) for a in needed)
+
+    def _tell_start(self, actor: ActorView, snap: Snapshot) -> None:
+        """Tell of an execution, whoever hears of it first: the start that asked for it may
+        have given way to another one before it had the answer."""
+        if snap["childPid"] and actor.executed(snap):
+            message = f"{actor.name}: attempt {snap['attempt']}, pid {snap['childPid']} on {actor.ip}"
+            self.world.facts.tell("unit-started", self.unit.fact("Executed", message))
 
     def _tell_exit(self, actor: ActorView, end: Exit) -> None:
         message = f"{actor.name}: attempt {end['attempt']} ended with code {end['code']}"

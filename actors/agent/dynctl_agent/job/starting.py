@@ -330,10 +330,7 @@ async def _attempt(live: LiveUnit, command: Command, template: ActorTemplate) ->
     unit.executes(command.template)
     if template["health"].get("kind") == "nats" and goal["number"] > 1 and failure is None:
         await pause.pause_frontend(live, actor)
-    answer = await answers.answered(live, actor, "execute", request, command=command.origin)
-    if answer["attempt"] == goal["number"] and answer["childPid"]:
-        message = f"{actor.name}: attempt {goal['number']}, pid {answer['childPid']} on {actor.ip}"
-        world.facts.tell("unit-started", unit.fact("Executed", message))
+    await answers.answered(live, actor, "execute", request, command=command.origin)
 
 
 def _ready_to_execute(live: LiveUnit, template: ActorTemplate) -> bool:

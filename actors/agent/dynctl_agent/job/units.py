@@ -42,6 +42,7 @@ class ActorView:
         self.ported = 0  # the attempt that its ports were found for
         self.stopping = False
         self.died = False
+        self.execution = (0, 0.0)  # the attempt that was last heard of, with its begin
         self.unmade = 0  # how often in a row Ray did not make it in time
         self.silent = False  # of our class, found, and has not said yet what it is
         self.described: Described | None = None  # what it said at last
@@ -79,6 +80,12 @@ class ActorView:
             fields = ("attempt", "failures", "digest", "exit", "lastExit", "previousLease", "ports")
             snap, self.ports_ip = self._with_own(snap, *fields), before
         self.snap = snap
+        self.executed(snap)
+
+    def executed(self, snap: Snapshot) -> bool:
+        """Whether an attempt is another one than was last heard of, which it is from now on."""
+        was, self.execution = self.execution, (snap["attempt"], snap["startedAt"])
+        return self.execution != was
 
     def silence(self, handle: Any, placed: bool) -> None:
         """It is there and does not answer: it is slow, or not made yet."""
