@@ -12,11 +12,6 @@ const (
 	// memoryLimit is how much memory the program takes before it collects garbage more
 	// often than by Go's own rule, which lets it grow to twice what is in use.
 	memoryLimit = 256 << 20
-	// memoryAtStart is the same while it starts: a large fleet fills most of that within a
-	// second, and with the lower limit half of the processor's time went to collect what is kept.
-	memoryAtStart = 384 << 20
-	// startsFor is how long it starts.
-	startsFor = 10 * time.Second
 	// memoryRoom is what it may grow by at least between two collections, as a part of
 	// what is in use: a large fleet needs its processor for other things.
 	memoryRoom = 4
@@ -30,8 +25,7 @@ func boundMemory(ctx context.Context) {
 	if os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" {
 		return
 	}
-	began := time.Now()
-	debug.SetMemoryLimit(limitOf(0, 0))
+	debug.SetMemoryLimit(memoryLimit)
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	tick := time.NewTicker(memoryEvery)
 	defer tick.Stop()
@@ -42,16 +36,7 @@ func boundMemory(ctx context.Context) {
 		case <-tick.C:
 			metrics.Read(live)
 			used := int64(live[0].Value.Uint64()) //nolint:gosec // below 2^63
-			debug.SetMemoryLimit(limitOf(used, time.Since(began)))
+			debug.SetMemoryLimit(max(memoryLimit, used+used/memoryRoom))
 		}
 	}
-}
-
-// limitOf is the limit, in bytes, of a program of an age that has so many bytes in use.
-func limitOf(used int64, age time.Duration) int64 {
-	least := int64(memoryLimit)
-	if age < startsFor {
-		least = memoryAtStart
-	}
-	return max(least, used+used/memoryRoom)
 }
