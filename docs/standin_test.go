@@ -194,13 +194,13 @@ func (s *standIn) input() (actors.Input, map[state.Key]accept.Kept) {
 			statuses[st.Object] = *st.Status
 		}
 	}
-	var entries []accept.Entry
+	var entries []*accept.Entry
 	for _, e := range specs.Entries {
 		key, err := state.ParseKey(e.Key)
 		if err != nil {
 			continue
 		}
-		x := accept.Entry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, At: e.At}
+		x := &accept.Entry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, At: e.At}
 		if !e.Deleted {
 			x.Doc, x.Err = state.DecodeValue(key, e.Value)
 		}

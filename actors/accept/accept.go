@@ -34,8 +34,9 @@ type Entry struct {
 type Input struct {
 	// Synced is true once specs and statuses are fully loaded.
 	Synced bool
-	// Entries are of one key each. Who passes a memo does not change them any more.
-	Entries  []Entry
+	// Entries are of one key each, and nobody changes one any more. Beside a memo what has not
+	// changed is best handed on at its place.
+	Entries  []*Entry
 	Statuses map[state.Key]state.Status
 	// Restated are the objects of which the status may be another than in the call before
 	// with the same memo; nil: those of any.
@@ -223,7 +224,7 @@ func (a *accepter) collectServer(name string) {
 		}
 	}
 	delete(a.kept, state.ServerKey(name))
-	s.entry = copied(a.entryOf(state.ServerKey(name)))
+	s.entry = a.entryOf(state.ServerKey(name))
 	a.servers[name] = s
 }
 
@@ -280,7 +281,7 @@ func (a *accepter) collectModel(k state.Key) *acceptedModel {
 			m.AcceptedIn = m.Status.AcceptedIn
 		}
 	}
-	if e := copied(a.entryOf(k)); e != nil {
+	if e := a.entryOf(k); e != nil {
 		if m.Revision = e.Revision; !e.Missing {
 			m.RevisionIn = a.in.Created
 		}

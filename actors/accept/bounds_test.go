@@ -13,14 +13,14 @@ import (
 // runs on.
 func TestARevisionThatNoStatusHoldsIsRejected(t *testing.T) {
 	key := state.ModelKey("default", "m")
-	entry := func(revision uint64, text string) accept.Entry {
+	entry := func(revision uint64, text string) *accept.Entry {
 		doc, err := state.DecodeValue(key, []byte("apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: m}\nspec: {model: "+text+"}\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return accept.Entry{Key: key, Revision: revision, Doc: doc}
+		return &accept.Entry{Key: key, Revision: revision, Doc: doc}
 	}
-	in := accept.Input{Synced: true, MaxStatus: 64 << 10, Entries: []accept.Entry{entry(1, "a")}}
+	in := accept.Input{Synced: true, MaxStatus: 64 << 10, Entries: []*accept.Entry{entry(1, "a")}}
 	first, kept := accept.Revisions(in)
 	if m := first.Models[0]; m.Rejected != nil || m.Accepted != 1 {
 		t.Fatalf("%+v", m.Rejected)
@@ -28,7 +28,7 @@ func TestARevisionThatNoStatusHoldsIsRejected(t *testing.T) {
 	in.Statuses = map[state.Key]state.Status{key: {
 		Key: key.String(), AcceptedRevision: 1, ObservedRevision: 1, AcceptedSpec: kept[key].Spec, Template: kept[key].Template,
 	}}
-	in.Entries = []accept.Entry{entry(2, "a, engineArgs: {x: "+strings.Repeat("y", 40<<10)+"}")}
+	in.Entries = []*accept.Entry{entry(2, "a, engineArgs: {x: "+strings.Repeat("y", 40<<10)+"}")}
 	second, kept := accept.Revisions(in)
 	m := second.Models[0]
 	if m.Accepted != 1 || m.Revision != 2 || m.Template.Generation != first.Models[0].Template.Generation {
@@ -52,16 +52,16 @@ type stored struct {
 	in accept.Input
 }
 
-func (s *stored) entry(key state.Key, revision uint64, text string) accept.Entry {
+func (s *stored) entry(key state.Key, revision uint64, text string) *accept.Entry {
 	s.t.Helper()
 	doc, err := state.DecodeValue(key, []byte("apiVersion: dynctl/v1alpha1\nkind: "+key.Kind+"\nmetadata: {name: "+text+"}\n"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return accept.Entry{Key: key, Revision: revision, Doc: doc}
+	return &accept.Entry{Key: key, Revision: revision, Doc: doc}
 }
 
-func (s *stored) model(name string, revision uint64, env string) accept.Entry {
+func (s *stored) model(name string, revision uint64, env string) *accept.Entry {
 	s.t.Helper()
 	return s.entry(state.ModelKey("default", name), revision, name+"}\nspec: {model: a/"+name+", env: {X: x"+env+"}")
 }
@@ -82,7 +82,7 @@ func (s *stored) take() map[string]actors.DesiredModel {
 // What all specs render to has a bound: past it the new ones are rejected.
 func TestWhatIsRenderedIsBounded(t *testing.T) {
 	s := &stored{t: t, in: accept.Input{Synced: true, MaxStored: 64 << 10, Statuses: map[state.Key]state.Status{}}}
-	s.in.Entries = []accept.Entry{s.model("a", 1, ""), s.model("b", 2, strings.Repeat("y", 40<<10))}
+	s.in.Entries = []*accept.Entry{s.model("a", 1, ""), s.model("b", 2, strings.Repeat("y", 40<<10))}
 	if b := s.take()["b"]; b.Accepted != 0 || b.Rejected == nil || b.Rejected.Reason != state.ReasonTooManyBytes {
 		t.Errorf("b: %d accepted, %+v", b.Accepted, b.Rejected)
 	}
@@ -95,7 +95,7 @@ func TestWhatIsRenderedIsBounded(t *testing.T) {
 // A server's new revision leaves the models as they are that it would make too large.
 func TestAServerMakesNoModelTooLarge(t *testing.T) {
 	s := &stored{t: t, in: accept.Input{Synced: true, MaxStored: 64 << 10, Statuses: map[state.Key]state.Status{}}}
-	s.in.Entries = []accept.Entry{s.model("a", 1, ""), s.model("b", 3, "")}
+	s.in.Entries = []*accept.Entry{s.model("a", 1, ""), s.model("b", 3, "")}
 	before := s.take()
 	s.in.Entries = append(s.in.Entries, s.entry(state.ServerKey("default"), 4, "default}\nspec: {env: {LONG: "+strings.Repeat("y", 40<<10)+"}"))
 	for range 2 {
@@ -128,7 +128,7 @@ func TestARejectionIsShort(t *testing.T) {
 		"escapes":     `"model":"x","engine":"\u001b]52;c;\u202e"`,
 	} {
 		doc, err := state.DecodeValue(key, []byte(`{"apiVersion":"dynctl/v1alpha1","kind":"Model","metadata":{"name":"m"},"spec":{`+spec+`}}`))
-		got, _ := accept.Revisions(accept.Input{Synced: true, Entries: []accept.Entry{{Key: key, Revision: 1, Doc: doc, Err: err}}})
+		got, _ := accept.Revisions(accept.Input{Synced: true, Entries: []*accept.Entry{{Key: key, Revision: 1, Doc: doc, Err: err}}})
 		r := got.Models[0].Rejected
 		if r == nil || len(r.Message) > state.MaxMessage || state.Visible(r.Message) != r.Message {
 			t.Errorf("%s: %.300q", name, r)

@@ -22,7 +22,7 @@ import (
 // before is what the last call was given and came to.
 type before struct {
 	is       bool
-	entries  []Entry
+	entries  []*Entry
 	created  time.Time
 	models   []*acceptedModel          // all that there were, by key
 	restless []state.Key               // of those, what did not come to rest
@@ -41,12 +41,12 @@ func (m *Memo) Looked() int { return m.before.looked }
 const newAtOnce = 64
 
 func newAccepter(in Input) *accepter {
-	if known := in.Memo != nil && same.Place(in.Entries, in.Memo.before.entries); !known && !sorted.Is(in.Entries, compareEntries) {
-		in.Entries = slices.SortedFunc(slices.Values(in.Entries), func(x, y Entry) int { return compareEntries(&x, &y) })
-	}
 	a := &accepter{in: in, memo: in.Memo}
 	if a.memo == nil {
 		a.memo = &Memo{}
+	}
+	if was := a.memo.before.entries; !same.Place(in.Entries, was) && !sorted.Rises(in.Entries, was, compareEntries) {
+		a.in.Entries = slices.SortedFunc(slices.Values(in.Entries), compareEntries)
 	}
 	if a.memo.kept == nil {
 		a.memo.kept = make(map[state.Key]Kept, len(in.Entries))
@@ -91,7 +91,7 @@ func (a *accepter) changedSince(was *before, moved []state.Key) map[state.Key]bo
 	for k := range a.in.Restated {
 		changed[k] = true
 	}
-	same.Diff(was.entries, a.in.Entries, compareEntries, func(x, y *Entry) { changed[cmp.Or(x, y).Key] = true })
+	same.DiffPointers(was.entries, a.in.Entries, compareEntries, func(x, y *Entry) { changed[cmp.Or(x, y).Key] = true })
 	for _, k := range moved {
 		if m := a.memo.models[k]; m != nil && m.Deleted != nil {
 			changed[k] = true

@@ -17,7 +17,7 @@ type judging struct {
 	t        *testing.T
 	policy   *policy.Policy
 	memo     accept.Memo
-	entries  []accept.Entry
+	entries  []*accept.Entry
 	statuses map[state.Key]state.Status
 }
 
@@ -37,7 +37,7 @@ func (j *judging) put(key state.Key, spec string) {
 	if err != nil {
 		j.t.Fatal(err)
 	}
-	e := accept.Entry{Key: key, Revision: 1, Doc: doc}
+	e := &accept.Entry{Key: key, Revision: 1, Doc: doc}
 	for i, old := range j.entries {
 		e.Revision = max(e.Revision, old.Revision+1)
 		if old.Key == key {

@@ -127,22 +127,14 @@ func (a *accepter) modelKeys() []state.Key {
 func (a *accepter) entryOf(k state.Key) *Entry {
 	all := a.in.Entries
 	if a.cursor >= len(all) || all[a.cursor].Key != k {
-		i, there := slices.BinarySearchFunc(all, k, func(e Entry, k state.Key) int { return e.Key.Compare(k) })
+		i, there := slices.BinarySearchFunc(all, k, func(e *Entry, k state.Key) int { return e.Key.Compare(k) })
 		if !there {
 			return nil
 		}
 		a.cursor = i
 	}
 	a.cursor++
-	return &all[a.cursor-1]
-}
-
-// copied is an entry apart from the list that it came in, which is not kept for its sake.
-func copied(e *Entry) *Entry {
-	if e == nil {
-		return nil
-	}
-	return new(*e)
+	return all[a.cursor-1]
 }
 
 func (a *accepter) revisionOf(k state.Key) uint64 {

@@ -95,10 +95,10 @@ func Render(in Input) Rendered {
 }
 
 // offlineEntries numbers the documents as if they were written one after another.
-func offlineEntries(docs []state.Doc) []accept.Entry {
-	var entries []accept.Entry
+func offlineEntries(docs []state.Doc) []*accept.Entry {
+	var entries []*accept.Entry
 	for i, doc := range docs {
-		e := accept.Entry{Revision: uint64(i + 1), Doc: doc}
+		e := &accept.Entry{Revision: uint64(i + 1), Doc: doc}
 		if rule := doc.CheckSize(); rule != nil {
 			e.Err = rule
 		}
@@ -109,7 +109,7 @@ func offlineEntries(docs []state.Doc) []accept.Entry {
 			m := doc.Object.Model.WithDefaults()
 			e.Key = state.ModelKey(m.Metadata.Server, m.Metadata.Name)
 		}
-		entries = slices.DeleteFunc(entries, func(x accept.Entry) bool { return x.Key == e.Key })
+		entries = slices.DeleteFunc(entries, func(x *accept.Entry) bool { return x.Key == e.Key })
 		entries = append(entries, e)
 	}
 	return entries

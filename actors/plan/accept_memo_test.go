@@ -20,7 +20,7 @@ func TestAMemoChangesNoAnswer(t *testing.T) {
 	var memo accept.Memo
 	same := func(what string) {
 		t.Helper()
-		in := accept.Input{Synced: true, Entries: slices.Collect(maps.Values(w.specs)), Statuses: w.statuses}
+		in := accept.Input{Synced: true, Entries: w.entries(), Statuses: w.statuses}
 		want, wantKept := accept.Revisions(in)
 		in.Memo = &memo
 		for range 2 { // what this call remembers is what the next one uses
@@ -74,6 +74,7 @@ func TestOnlyWhatChangesIsAccepted(t *testing.T) {
 	looked("at rest", 0, nothing)
 	looked("where the statuses are not known", models, nil)
 	in.Entries = slices.Clone(in.Entries)
+	in.Entries[3] = new(*in.Entries[3])
 	in.Entries[3].Revision++
 	looked("an edit", 1, nothing)
 	looked("what is not stored yet", 1, nothing)

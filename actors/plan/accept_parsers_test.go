@@ -33,7 +33,7 @@ func (p parsed) revise(text string, statuses map[state.Key]state.Status, memo *a
 		p.t.Fatal(err)
 	}
 	key := state.ModelKey("default", "a")
-	d, kept := accept.Revisions(accept.Input{Synced: true, Entries: []accept.Entry{{Key: key, Revision: 1, Doc: docs[0]}},
+	d, kept := accept.Revisions(accept.Input{Synced: true, Entries: []*accept.Entry{{Key: key, Revision: 1, Doc: docs[0]}},
 		Statuses: statuses, Parsers: p.set, Memo: memo})
 	return *d.Models[0], kept[key]
 }

@@ -27,11 +27,7 @@ func (w *cluster) snapshotOf() map[state.UnitKey]string {
 // acceptLost accepts without any status, with the history that was asked for.
 func (w *cluster) acceptLost(past map[state.Key][]accept.Entry) (actors.Desired, map[state.Key]accept.Kept) {
 	units := slices.Collect(maps.Values(w.units))
-	entries := []accept.Entry{}
-	for _, e := range w.specs {
-		entries = append(entries, e)
-	}
-	return accept.Revisions(accept.Input{Synced: true, Recover: true, Observed: true, Entries: entries, Units: units, Past: past})
+	return accept.Revisions(accept.Input{Synced: true, Recover: true, Observed: true, Entries: w.entries(), Units: units, Past: past})
 }
 
 // loseStatuses is what is left after the status bucket was emptied, and keeps rounds
@@ -142,7 +138,7 @@ func TestALostStatusIsMadeAgain(t *testing.T) {
 	})
 	t.Run("something unreadable stands in its place and nobody has told yet what runs", func(t *testing.T) {
 		w, key := served(t)
-		d, _ := accept.Revisions(accept.Input{Synced: true, Recover: true, Lost: map[state.Key]bool{key: true}, Entries: []accept.Entry{w.specs[key]}})
+		d, _ := accept.Revisions(accept.Input{Synced: true, Recover: true, Lost: map[state.Key]bool{key: true}, Entries: []*accept.Entry{new(w.specs[key])}})
 		if len(d.Models) != 1 || !d.Models[0].Recovering || d.Models[0].Accepted != 0 {
 			t.Errorf("%+v", d.Models)
 		}

@@ -12,6 +12,7 @@ import (
 	"dynctl/actors/accept"
 	"dynctl/actors/plan"
 	"dynctl/state"
+	"dynctl/state/same"
 )
 
 // fleet is a world with models of one worker each (disaggregated: of two), and
@@ -78,11 +79,12 @@ func acceptedBeside() measured {
 			made[models] = in
 		}
 		in.Memo = &accept.Memo{}
-		at := slices.IndexFunc(in.Entries, func(e accept.Entry) bool { return e.Key == key })
+		at := slices.IndexFunc(in.Entries, func(e *accept.Entry) bool { return e.Key == key })
 		now, before := slices.Clone(in.Entries), slices.Clone(in.Entries) // whoever reads makes a list anew, and not acceptance
 		return func() {
 			now, before = before, now
-			now[at].Revision = before[at].Revision + 1
+			now[at] = new(*before[at])
+			now[at].Revision++
 			in.Entries = now
 			accept.Revisions(in)
 		}
@@ -154,9 +156,20 @@ func acceptedFleet(models int) *cluster {
 	return w
 }
 
-// entries are those of all specs, in the order of their keys.
-func (w *cluster) entries() []accept.Entry {
-	return slices.SortedFunc(maps.Values(w.specs), func(x, y accept.Entry) int { return x.Key.Compare(y.Key) })
+// entries are those of all specs, in the order of their keys. What has not changed since they
+// were last asked for is at its place.
+func (w *cluster) entries() (all []*accept.Entry) {
+	was := w.handedOut
+	w.handedOut = map[state.Key]*accept.Entry{}
+	for _, key := range slices.SortedFunc(maps.Keys(w.specs), state.Key.Compare) {
+		e := new(w.specs[key])
+		if before := was[key]; before != nil && same.Bits(before, e) {
+			e = before
+		}
+		w.handedOut[key] = e
+		all = append(all, e)
+	}
+	return all
 }
 
 // cold is a fleet of which nothing runs.

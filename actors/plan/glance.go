@@ -5,6 +5,7 @@ import (
 
 	"dynctl/state"
 	"dynctl/state/same"
+	"dynctl/state/sorted"
 )
 
 // What a model rests on is compared with the plan before as a whole, where that is as much:
@@ -40,11 +41,11 @@ func (g *glance) sorted(units []*state.Unit) (_ []*state.Unit, rising bool) {
 	if g.rising {
 		was = g.units
 	}
-	if isRising(units, was) { // as the views' are
+	if sorted.Rises(units, was, (*state.Unit).Compare) { // as the views' are
 		return units, true
 	}
 	units = slices.SortedStableFunc(slices.Values(units), (*state.Unit).Compare)
-	return units, isRising(units, nil)
+	return units, sorted.Rises(units, nil, (*state.Unit).Compare)
 }
 
 // look compares the units of the plan under way with those of the one before.
@@ -77,27 +78,6 @@ func (g *glance) look(units []*state.Unit, rising bool) {
 			g.held.take(now)
 		}
 	})
-}
-
-// near is how many places further than expected a unit is looked for.
-const near = 8
-
-// isRising reports whether units are sorted and none of them has the key of another. was are
-// some of which that is known: two that follow one another there as well are not looked at,
-// for they lie anywhere in memory.
-func isRising(units, was []*state.Unit) bool {
-	next, stood := 0, false // in was
-	for i, u := range units {
-		step := slices.Index(was[next:min(next+near, len(was))], u)
-		stands := step >= 0
-		if i > 0 && (!stands || !stood) && units[i-1].Compare(u) >= 0 {
-			return false
-		}
-		if stood = stands; stands {
-			next += step + 1
-		}
-	}
-	return true
 }
 
 func (g *glance) note(of unitsOf) {

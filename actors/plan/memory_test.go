@@ -44,8 +44,9 @@ func (l *lasting) accept(in accept.Input) (actors.Desired, map[state.Key]accept.
 		want, wantKept = accept.Revisions(in)
 	}
 	in.Memo, in.Restated = &l.memo, l.restated(in.Statuses)
-	if l.accepted%16 != 0 { // an order of their own costs a comparison of all
-		in.Entries = slices.SortedFunc(slices.Values(in.Entries), func(x, y accept.Entry) int { return x.Key.Compare(y.Key) })
+	if l.accepted%16 == 0 { // an order of their own costs a comparison of all
+		in.Entries = slices.Clone(in.Entries)
+		slices.Reverse(in.Entries)
 	}
 	got, kept := accept.Revisions(in)
 	if compare && (!reflect.DeepEqual(want, got) || !reflect.DeepEqual(wantKept, kept)) {

@@ -21,12 +21,14 @@ type cluster struct {
 	now      time.Time
 	revision uint64
 	specs    map[state.Key]accept.Entry
-	statuses map[state.Key]state.Status
-	units    map[state.UnitKey]*state.Unit
-	gone     map[state.UnitKey]uint64
-	lastGone time.Time
-	nodes    []state.Node
-	lease    int64
+	// handedOut are the entries of specs as acceptance was last given them.
+	handedOut map[state.Key]*accept.Entry
+	statuses  map[state.Key]state.Status
+	units     map[state.UnitKey]*state.Unit
+	gone      map[state.UnitKey]uint64
+	lastGone  time.Time
+	nodes     []state.Node
+	lease     int64
 	// instances by server.
 	instances    map[string]map[int64]state.Instance
 	lost         map[string][]int64 // with etcd's data
@@ -143,7 +145,7 @@ func (w *cluster) accept(units []*state.Unit) (actors.Desired, map[state.Key]acc
 	if w.caching && !w.changed {
 		return w.desired, w.kept
 	}
-	w.desired, w.kept = w.lasting.accept(accept.Input{Synced: true, Entries: slices.Collect(maps.Values(w.specs)),
+	w.desired, w.kept = w.lasting.accept(accept.Input{Synced: true, Entries: w.entries(),
 		Statuses: w.statuses, Units: units, Nodes: w.nodes, Recover: true, Observed: !w.unsynced, Past: w.past, Created: w.created, Confirmed: w.confirmed})
 	w.changed = false
 	return w.desired, w.kept

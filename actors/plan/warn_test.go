@@ -40,7 +40,7 @@ func TestAModelThatIsNoLongerValidBlocksNoServer(t *testing.T) {
 	key := state.ModelKey("default", "a")
 	desired, _ := accept.Revisions(accept.Input{
 		Synced: true,
-		Entries: []accept.Entry{
+		Entries: []*accept.Entry{
 			{Key: key, Revision: 1, Doc: old},
 			{Key: state.ServerKey("default"), Revision: 2, Doc: server},
 		},

@@ -19,7 +19,7 @@ type world struct {
 	now          time.Time
 	rayNamespace string
 	storeID      string
-	entries      []accept.Entry
+	entries      []*accept.Entry
 	statuses     map[state.Key]state.Status
 	observed     state.Observed
 }
@@ -66,7 +66,7 @@ func (w *world) loadSpecs(ctx context.Context, c *kv.Client) error {
 		}
 		known[key] = true
 		doc, err := state.DecodeValue(key, e.Value)
-		w.entries = append(w.entries, accept.Entry{Key: key, Revision: e.Revision, Doc: doc, Err: err, At: e.At})
+		w.entries = append(w.entries, &accept.Entry{Key: key, Revision: e.Revision, Doc: doc, Err: err, At: e.At})
 	}
 	statuses, err := c.ListStatuses(ctx)
 	if err != nil {
@@ -87,7 +87,7 @@ func (w *world) loadSpecs(ctx context.Context, c *kv.Client) error {
 		}
 		if n := len(history); n > 0 && history[n-1].Deleted {
 			last := history[n-1]
-			w.entries = append(w.entries, accept.Entry{Key: key, Revision: last.Revision, Deleted: true, Now: last.DeleteNow, At: last.At})
+			w.entries = append(w.entries, &accept.Entry{Key: key, Revision: last.Revision, Deleted: true, Now: last.DeleteNow, At: last.At})
 		}
 	}
 	return nil
@@ -95,13 +95,13 @@ func (w *world) loadSpecs(ctx context.Context, c *kv.Client) error {
 
 // input is what the planner would see if the documents were written now.
 func (w *world) input(docs []state.Doc) actors.Input {
-	entries := append([]accept.Entry(nil), w.entries...)
+	entries := append([]*accept.Entry(nil), w.entries...)
 	var newest uint64
 	for _, e := range entries {
 		newest = max(newest, e.Revision)
 	}
 	for i, doc := range docs {
-		fresh := accept.Entry{Key: doc.Key(), Revision: newest + uint64(i) + 1, Doc: doc, At: w.now}
+		fresh := &accept.Entry{Key: doc.Key(), Revision: newest + uint64(i) + 1, Doc: doc, At: w.now}
 		at := -1
 		for j, e := range entries {
 			if e.Key == fresh.Key {

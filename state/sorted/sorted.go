@@ -47,11 +47,22 @@ func (p *Patch[E]) Put(e E, there bool) {
 // its place in memory.
 func (p *Patch[E]) List() []E { return p.list }
 
-// Is reports whether order sorts a list. It copies no element, as slices.IsSortedFunc does.
-func Is[E any](list []E, order func(a, b *E) int) bool {
-	for i := 1; i < len(list); i++ {
-		if order(&list[i-1], &list[i]) > 0 {
+// near is how many places further than expected an element is looked for.
+const near = 8
+
+// Rises reports whether order sorts a list and no two elements of it compare equal. known is
+// a list of which that is known, or nil: two elements that follow one another there as well
+// are not looked at, for what is pointed to lies anywhere in memory.
+func Rises[E any](list, known []*E, order func(a, b *E) int) bool {
+	next, stood := 0, false // in known
+	for i, e := range list {
+		step := slices.Index(known[next:min(next+near, len(known))], e)
+		stands := step >= 0
+		if i > 0 && (!stands || !stood) && order(list[i-1], e) >= 0 {
 			return false
+		}
+		if stood = stands; stands {
+			next += step + 1
 		}
 	}
 	return true

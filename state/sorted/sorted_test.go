@@ -63,11 +63,39 @@ func list(m map[int]int) []pair {
 	return out
 }
 
-func TestIs(t *testing.T) {
+// Whether a list rises is the same with what is known of another one and without.
+func TestRises(t *testing.T) {
+	order := func(a, b *pair) int { return byKey(*a, *b) }
 	rapid.Check(t, func(t *rapid.T) {
-		l := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 3), func(k int) pair { return pair{key: k} }), 0, 5).Draw(t, "list")
-		if got, want := sorted.Is(l, func(a, b *pair) int { return byKey(*a, *b) }), slices.IsSortedFunc(l, byKey); got != want {
-			t.Errorf("Is(%v) = %v", l, got)
+		var known []*pair
+		for key := range rapid.IntRange(1, 24).Draw(t, "known") {
+			known = append(known, &pair{key: key})
+		}
+		l := slices.Clone(known)
+		for range rapid.IntRange(0, 3).Draw(t, "changes") {
+			i := rapid.IntRange(0, len(l)-1).Draw(t, "place")
+			switch rapid.IntRange(0, 4).Draw(t, "change") {
+			case 0:
+				l[i], l[0] = l[0], l[i]
+			case 1:
+				l = slices.Insert(l, i, l[len(l)/2])
+			case 2:
+				l = append(l[:i:i], append([]*pair{{key: 99}}, l[i:]...)...)
+			case 3:
+				l = append(l[:i:i], append([]*pair{l[i]}, l[min(i+2, len(l)):]...)...)
+			default:
+				l[i] = new(*l[i])
+			}
+		}
+		want := true
+		for i := range l[1:] {
+			want = want && byKey(*l[i], *l[i+1]) < 0
+		}
+		if got := sorted.Rises(l, known, order); got != want {
+			t.Errorf("%t with what is known, want %t", got, want)
+		}
+		if got := sorted.Rises(l, nil, order); got != want {
+			t.Errorf("%t, want %t", got, want)
 		}
 	})
 }

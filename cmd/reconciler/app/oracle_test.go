@@ -20,7 +20,7 @@ func acceptedOnce(t *testing.T) accept.Input {
 		t.Fatal(err)
 	}
 	key := state.ModelKey("default", "a")
-	in := accept.Input{Synced: true, Entries: []accept.Entry{{Key: key, Revision: 1, Doc: docs[0]}}, Created: time.Unix(1, 0)}
+	in := accept.Input{Synced: true, Entries: []*accept.Entry{{Key: key, Revision: 1, Doc: docs[0]}}, Created: time.Unix(1, 0)}
 	_, kept := accept.Revisions(in)
 	in.Statuses = map[state.Key]state.Status{key: {Key: key.String(), Kind: state.KindModel, Server: "default", Name: "a", ObservedRevision: 1, AcceptedRevision: 1,
 		AcceptedIn: in.Created, ObservedIn: in.Created, AcceptedSpec: kept[key].Spec, Template: kept[key].Template, Revision: 3}}

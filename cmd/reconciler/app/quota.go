@@ -36,7 +36,7 @@ type counted struct {
 // one is which revision of an entry's object was accepted, 0: none, and what the entry takes.
 func (c counted) one(entries []kv.SpecEntry, place int, key state.Key) (accepted uint64, size int64) {
 	e := &entries[place]
-	if c.stands.accepted(entries, place) != nil {
+	if c.stands.known(entries, place) != nil {
 		return e.Revision, int64(e.Size)
 	}
 	if !c.unreadable(*e) {

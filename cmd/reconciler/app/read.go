@@ -40,7 +40,7 @@ type reading struct {
 	owners   map[state.Key]bool // what has units, once that was asked often
 	deadline time.Time
 
-	out    []accept.Entry
+	out    []*accept.Entry
 	unread []unreadSpec
 	fresh  int
 	load   []kv.SpecEntry // values that are needed and not there
@@ -56,15 +56,15 @@ type unreadSpec struct {
 
 // all reads what is due. complete is false where something that cannot be left out
 // could not be read either.
-func (r *reading) all(entries []kv.SpecEntry, refused map[string]error) (out []accept.Entry, complete bool) {
+func (r *reading) all(entries []kv.SpecEntry, refused map[string]error) (out []*accept.Entry, complete bool) {
 	out, complete = r.choose(entries, refused)
 	r.loop.app.views.Release(r.read...)
 	r.loop.app.views.Load(r.load...)
 	return out, complete
 }
 
-func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out []accept.Entry, complete bool) {
-	r.out = make([]accept.Entry, 0, len(entries))
+func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out []*accept.Entry, complete bool) {
+	r.out = make([]*accept.Entry, 0, len(entries))
 	standing := make(map[string]bool, len(r.loop.decoded))
 	for i := range entries {
 		e := &entries[i]
@@ -72,20 +72,21 @@ func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out 
 		if err != nil {
 			continue // the views leave these out
 		}
-		if spec := r.loop.stands.accepted(entries, i); spec != nil {
+		if x := r.loop.stands.known(entries, i); x != nil {
 			r.done(e)
-			r.out = append(r.out, accept.Entry{Key: key, Revision: e.Revision, Missing: e.Missing, At: e.At, Doc: state.Doc{Raw: spec}})
+			r.out = append(r.out, x)
 			continue
 		}
-		x := accept.Entry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, Missing: e.Missing, At: e.At}
+		x := &accept.Entry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, Missing: e.Missing, At: e.At}
 		d, had := r.loop.decoded[e.Key]
 		switch {
 		case refused[e.Key] != nil:
 			x.Err = refused[e.Key]
 			r.done(e)
 		case e.Deleted:
-		case r.accepted(key, *e, &x):
-			r.loop.stands.note(entries, i, x.Doc.Raw)
+			r.loop.stands.note(entries, i, x)
+		case r.accepted(key, *e, x):
+			r.loop.stands.note(entries, i, x)
 			r.done(e)
 		case had && d.revision == e.Revision:
 			standing[e.Key] = true
@@ -151,7 +152,7 @@ func (r *reading) due(standing map[string]bool) (complete bool) {
 		case r.take(u, had):
 			standing[u.Key] = true
 		case had: // the revision before stands until this one is read
-			r.out = append(r.out, accept.Entry{Key: u.key, Revision: before.revision, Doc: before.doc, Err: before.err, At: before.at})
+			r.out = append(r.out, &accept.Entry{Key: u.key, Revision: before.revision, Doc: before.doc, Err: before.err, At: before.at})
 		case u.known:
 			complete = r.standIn(u) && complete
 		}
@@ -193,7 +194,7 @@ func (r *reading) take(u unreadSpec, had bool) bool {
 	}
 	r.loop.decoded[u.Key] = d
 	r.done(&u.SpecEntry)
-	r.out = append(r.out, accept.Entry{Key: u.key, Revision: u.Revision, Missing: u.Missing, Doc: d.doc, Err: d.err, At: u.At})
+	r.out = append(r.out, &accept.Entry{Key: u.key, Revision: u.Revision, Missing: u.Missing, Doc: d.doc, Err: d.err, At: u.At})
 	return true
 }
 
@@ -203,7 +204,7 @@ func (r *reading) standIn(u unreadSpec) bool {
 	if st.AcceptedRevision == 0 {
 		return !r.owns(u.key)
 	}
-	r.out = append(r.out, accept.Entry{Key: u.key, Revision: st.AcceptedRevision, Doc: state.Doc{Raw: st.AcceptedSpec},
+	r.out = append(r.out, &accept.Entry{Key: u.key, Revision: st.AcceptedRevision, Doc: state.Doc{Raw: st.AcceptedSpec},
 		Missing: !state.SameBucket(st.AcceptedIn, r.created), At: u.At})
 	return true
 }

@@ -69,10 +69,10 @@ func TestAFloodIsReadInParts(t *testing.T) {
 		statuses[state.ModelKey("default", name)] = state.Status{AcceptedRevision: revision, AcceptedIn: created, AcceptedSpec: []byte("{}"), Template: []byte("{}")}
 	}
 	l := newLoop(&App{})
-	read := func(owners map[state.Key]bool, deadline time.Time) (map[string]accept.Entry, *reading, bool) {
+	read := func(owners map[state.Key]bool, deadline time.Time) (map[string]*accept.Entry, *reading, bool) {
 		r := reading{loop: l, created: created, statuses: statuses, owners: owners, deadline: deadline}
 		out, complete := r.choose(entries, nil)
-		byName := map[string]accept.Entry{}
+		byName := map[string]*accept.Entry{}
 		for _, e := range out {
 			byName[e.Key.Name] = e
 		}

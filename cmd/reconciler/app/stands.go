@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/json"
 	"time"
 
 	"dynctl/actors/accept"
@@ -10,17 +9,18 @@ import (
 	"dynctl/state/same"
 )
 
-// stands are the specs that stand as they were accepted, as the round before found them.
+// stands are the specs that stand as they were accepted, and the markers of deletes, as the
+// round before found them.
 // As long as the entry of one and the status of its object are the same, neither the quota
 // nor the reading has to look it up. What is not known here is looked up, so that an entry
 // which is missed costs time and no answer.
 type stands struct {
 	entries []kv.SpecEntry
 	created time.Time
-	specs   []json.RawMessage // that were accepted, by the places of their entries; nil: not known
+	specs   []*accept.Entry // what they were read as, by the places of their entries; nil: not known
 	// read is what the entries were read as, if all of them will be read as that as long as
 	// nothing changes; else nil.
-	read []accept.Entry
+	read []*accept.Entry
 }
 
 // follow brings it to the entries of a round, of which restated are the objects whose status
@@ -33,7 +33,7 @@ func (s *stands) follow(entries []kv.SpecEntry, created time.Time, restated map[
 	if len(restated) == 0 && s.isOf(entries) && len(was) > 0 {
 		return
 	}
-	*s = stands{entries: entries, created: created, specs: make([]json.RawMessage, len(entries))}
+	*s = stands{entries: entries, created: created, specs: make([]*accept.Entry, len(entries))}
 	at := 0
 	for i := range entries {
 		e := &entries[i]
@@ -62,24 +62,24 @@ func (s *stands) isOf(entries []kv.SpecEntry) bool {
 	return len(entries) == len(s.entries) && (len(entries) == 0 || &entries[0] == &s.entries[0])
 }
 
-// accepted is the spec that an entry stands for, by its place among entries; nil: not known.
-func (s *stands) accepted(entries []kv.SpecEntry, place int) json.RawMessage {
+// known is what an entry was read as, by its place among entries; nil: not known.
+func (s *stands) known(entries []kv.SpecEntry, place int) *accept.Entry {
 	if !s.isOf(entries) {
 		return nil
 	}
 	return s.specs[place]
 }
 
-// note notes that an entry stands for the spec that was accepted.
-func (s *stands) note(entries []kv.SpecEntry, place int, spec json.RawMessage) {
+// note notes what an entry was read as that stands.
+func (s *stands) note(entries []kv.SpecEntry, place int, read *accept.Entry) {
 	if s.isOf(entries) {
-		s.specs[place] = spec
+		s.specs[place] = read
 	}
 }
 
 // documents are what the specs say, within the quota, as far as they are read before a
 // deadline. complete is as in [reading.all].
-func (l *loop) documents(specs kv.SpecSnapshot, statuses map[state.Key]state.Status, units []*state.Unit, deadline time.Time) (out []accept.Entry, complete bool) {
+func (l *loop) documents(specs kv.SpecSnapshot, statuses map[state.Key]state.Status, units []*state.Unit, deadline time.Time) (out []*accept.Entry, complete bool) {
 	s := &l.stands
 	if s.follow(specs.Entries, specs.Created, l.inForce.changed); s.read != nil {
 		return s.read, true

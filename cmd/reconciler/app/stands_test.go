@@ -58,7 +58,7 @@ func (s *specsAndStatuses) snapshot() kv.SpecSnapshot {
 }
 
 // told is what of documents is compared: the text of one, and not how it was decoded.
-func told(entries []accept.Entry) (out []string) {
+func told(entries []*accept.Entry) (out []string) {
 	for _, e := range entries {
 		out = append(out, fmt.Sprint(e.Key, e.Revision, e.Deleted, e.Missing, e.At, string(e.Doc.Raw), e.Err))
 	}
