@@ -257,7 +257,13 @@ func DecodeValue(key Key, data []byte) (Doc, error) {
 	if err != nil {
 		return Doc{}, err
 	}
-	if len(docs) != 1 {
+	if len(docs) == 0 {
+		return Doc{}, &SpecError{
+			File: key.String(), Message: "the value holds no document",
+			Hint: "begin with apiVersion: " + APIVersion + " and kind: " + key.Kind + ", or delete the key",
+		}
+	}
+	if len(docs) > 1 {
 		return Doc{}, &SpecError{
 			File:    key.String(),
 			Message: fmt.Sprintf("the value holds %d documents, and a key takes exactly one", len(docs)),

@@ -58,3 +58,13 @@ func TestAStoredListIsNoDocument(t *testing.T) {
 		t.Error("it was read")
 	}
 }
+
+// An empty value is none of several documents.
+func TestAnEmptyValue(t *testing.T) {
+	for _, value := range []string{"", " \n", "null", "---\n---\n", "# nothing yet\n"} {
+		_, err := DecodeValue(ModelKey("default", "tiny"), []byte(value))
+		if err == nil || !strings.Contains(err.Error(), "the value holds no document; begin with apiVersion: dynctl/v1alpha1 and kind: Model, or delete the key") {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
