@@ -31,17 +31,23 @@ func (x *ModelIndex) Put(m Model) {
 		x.models, x.near = map[Key]Model{}, map[nearness]map[Key]bool{}
 	}
 	k := ModelKey(m.Metadata.Server, m.Metadata.Name)
-	if old, has := x.models[k]; has {
-		for _, n := range nearnesses(old) {
-			delete(x.near[n], k)
-		}
-	}
+	x.Remove(k)
 	x.models[k] = m
 	for _, n := range nearnesses(m) {
 		if x.near[n] == nil {
 			x.near[n] = map[Key]bool{}
 		}
 		x.near[n][k] = true
+	}
+}
+
+// Remove takes a model out; one that is not there is none.
+func (x *ModelIndex) Remove(k Key) {
+	if old, has := x.models[k]; has {
+		for _, n := range nearnesses(old) {
+			delete(x.near[n], k)
+		}
+		delete(x.models, k)
 	}
 }
 

@@ -57,7 +57,27 @@ func loadDeclared(ctx context.Context, c *kv.Client) (*declared, error) {
 			d.raw[key] = doc.Raw
 		}
 	}
+	d.passOverRejected(ctx, c)
 	return d, nil
+}
+
+// passOverRejected leaves out of the names that are taken those of models that clash with
+// another one and were rejected as they stand: they have no name, and who came first can
+// still be changed. One whose status cannot be read keeps its names.
+func (d *declared) passOverRejected(ctx context.Context, c *kv.Client) {
+	var rejected []state.Key
+	for key, m := range d.models {
+		if d.names.Conflict(m) == nil {
+			continue
+		}
+		s, err := c.GetStatus(ctx, key)
+		if revision := d.stored[key].Revision; err == nil && s.ObservedRevision == revision && s.AcceptedRevision != revision {
+			rejected = append(rejected, key)
+		}
+	}
+	for _, key := range rejected {
+		d.names.Remove(key)
+	}
 }
 
 func (d *declared) put(doc state.Doc) {
