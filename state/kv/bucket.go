@@ -94,6 +94,11 @@ func lastDirect(ctx context.Context, js jetstream.JetStream, bucket, key string)
 	if err != nil {
 		return entry{}, err
 	}
+	return lastOf(ctx, s, bucket, key)
+}
+
+// lastOf is last of a bucket whose stream is known.
+func lastOf(ctx context.Context, s jetstream.Stream, bucket, key string) (entry, error) {
 	m, err := s.GetLastMsgForSubject(ctx, subject(bucket, key))
 	if err != nil {
 		return entry{}, err
@@ -194,7 +199,7 @@ type scanning struct {
 // it is now, nothing may be on its way although it has not arrived, or NATS waits for it
 // without being woken: the first is waited for, the second ends a try and not the scan. Nor
 // does a consumer's own count hold such a key at every moment, so the keys that have to
-// arrive are those of the stream.
+// arrive are those of the stream. What NATS leaves out is asked for, see lacking.
 func scan(ctx context.Context, js jetstream.JetStream, bucket, filter string, history bool) ([]entry, error) {
 	return scanning{bucket: bucket, filter: filter, history: history}.entries(ctx, js)
 }
@@ -212,30 +217,40 @@ func scanDirect(ctx context.Context, js jetstream.JetStream, r scanning) (entrie
 	if err != nil {
 		return nil, err
 	}
-	policy := jetstream.DeliverLastPerSubjectPolicy
-	if r.history {
-		policy = jetstream.DeliverAllPolicy
-	}
 	for _, patience := range scanPatience {
-		var missing map[string]uint64 // of history nothing is written again
-		if !r.history {
-			there, err := s.Info(ctx, jetstream.WithSubjectFilter(subject(r.bucket, r.filter)))
-			if err != nil {
-				return nil, err
-			}
-			missing = there.State.Subjects
-		}
-		t := try{config: readerConfig(r.bucket, r.filter, policy), patience: patience, missing: missing, ahead: pullBytes(js), trim: func(*entry) {}}
-		if r.trim != nil {
-			t.trim = r.trim()
-		}
-		entries, err = t.scan(ctx, s)
-		whole := err == nil && len(missing) == 0
+		var whole bool
+		entries, whole, err = r.once(ctx, s, patience, pullBytes(js))
 		if whole || ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			break
 		}
 	}
-	return entries, err // of keys that vanish in every try, those that are there
+	if err != nil {
+		return nil, err
+	}
+	return entries, nil // of keys that vanish in every try, those that are there
+}
+
+// once is one try; whole: nothing lacks.
+func (r scanning) once(ctx context.Context, s jetstream.Stream, patience time.Duration, ahead int) (entries []entry, whole bool, err error) {
+	policy := jetstream.DeliverAllPolicy
+	var missing map[string]uint64 // of history nothing is written again
+	if !r.history {
+		policy = jetstream.DeliverLastPerSubjectPolicy
+		there, err := s.Info(ctx, jetstream.WithSubjectFilter(subject(r.bucket, r.filter)))
+		if err != nil {
+			return nil, false, err
+		}
+		missing = there.State.Subjects
+	}
+	t := try{config: readerConfig(r.bucket, r.filter, policy), patience: patience, missing: missing, ahead: ahead, trim: func(*entry) {}}
+	if r.trim != nil {
+		t.trim = r.trim()
+	}
+	entries, err = t.scan(ctx, s)
+	if len(missing) > 0 && ctx.Err() == nil && (err == nil || errors.Is(err, context.DeadlineExceeded)) {
+		entries, err = t.ask(ctx, s, entries)
+	}
+	return entries, err == nil && len(missing) == 0, err
 }
 
 // try is one try of a scan.
@@ -247,7 +262,7 @@ type try struct {
 	trim     func(*entry)
 }
 
-// scan takes out of missing the subjects that it has read. While some are left, though
+// scan takes out of missing the subjects that it has read, also where it fails. While some are left, though
 // nothing is on its way, it waits for them for scanStraggler.
 func (t try) scan(ctx context.Context, s jetstream.Stream) (entries []entry, err error) {
 	missing := t.missing
@@ -279,7 +294,7 @@ func (t try) scan(ctx context.Context, s jetstream.Stream) (entries []entry, err
 			return entries, nil
 		}
 		if err != nil {
-			return nil, err
+			return entries, err
 		}
 		delete(missing, subject(bucket, e.key))
 		t.trim(&e)

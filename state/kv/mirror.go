@@ -17,8 +17,11 @@ const (
 	verifyTimeout = 3 * time.Second
 	// heartbeat of the consumer; two missed ones end a session.
 	heartbeat = 1 * time.Second
-	retryMin  = 50 * time.Millisecond
-	retryMax  = 2 * time.Second
+	// stallAfter is how long nothing has to arrive of a load that has begun until what lacks
+	// is asked for.
+	stallAfter = verifyEvery / 4
+	retryMin   = 50 * time.Millisecond
+	retryMax   = 2 * time.Second
 )
 
 // mirrorConfig says what to mirror and whom to tell. The functions are called

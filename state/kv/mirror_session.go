@@ -18,6 +18,9 @@ type session[T any] struct {
 	tired chan struct{}
 	rests rests                       // of handle alone
 	rest  func(context.Context) error // see rest
+	// Of follow alone: what had arrived at its last look, if that was behind, and at the last
+	// one for a stall.
+	lag, arrived uint64
 	// clocks are as they were when the session began.
 	clocks clocks
 
@@ -82,9 +85,9 @@ func (s *session[T]) run(ctx context.Context, reconnects <-chan nats.Status) err
 
 // follow compares the copy with the stream until the session has to end.
 func (s *session[T]) follow(ctx context.Context, reconnects <-chan nats.Status) error {
-	tick := time.NewTicker(verifyEvery)
+	tick, stalls := time.NewTicker(verifyEvery), time.NewTicker(stallAfter)
 	defer tick.Stop()
-	lag := uint64(0) // what had arrived at the last look, if that was behind
+	defer stalls.Stop()
 	tired := s.tired
 	for {
 		select {
@@ -101,24 +104,41 @@ func (s *session[T]) follow(ctx context.Context, reconnects <-chan nats.Status) 
 			case err != nil:
 				return err
 			}
-		case <-tick.C:
-			behind, seen, err := s.verify(ctx)
+		case <-stalls.C:
+			loaded, err := s.unstall(ctx)
 			if err != nil {
 				return err
 			}
-			if behind && seen == lag {
-				if s.completeWithout() {
-					s.m.cfg.kick()
-					continue
-				}
-				return fmt.Errorf("%w: that of %s has stopped", errGap, s.m.cfg.bucket)
+			if loaded {
+				stalls.Stop()
 			}
-			lag = 0
-			if behind {
-				lag = seen
+		case <-tick.C:
+			if err := s.look(ctx); err != nil {
+				return err
 			}
 		}
 	}
+}
+
+// look verifies, and ends the session where the stream has more and nothing has come since
+// the last look.
+func (s *session[T]) look(ctx context.Context) error {
+	behind, seen, err := s.verify(ctx)
+	if err != nil {
+		return err
+	}
+	if behind && seen == s.lag {
+		if s.completeWithout() {
+			s.m.cfg.kick()
+			return nil
+		}
+		return fmt.Errorf("%w: that of %s has stopped", errGap, s.m.cfg.bucket)
+	}
+	s.lag = 0
+	if behind {
+		s.lag = seen
+	}
+	return nil
 }
 
 // verify reports whether the stream has more than what has arrived.
@@ -171,12 +191,7 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 		return
 	}
 	e := fromMsg(m.cfg.bucket, msg, meta)
-	e.at = s.clocks.here(e.at, m.now())
-	it := item[T]{entry: e}
-	if m.cfg.parse != nil && !e.deleted {
-		it.val, it.err = m.cfg.parse(e)
-	}
-	it.header = lasting(e.header)
+	it := s.read(&e)
 	m.mu.Lock()
 	s.count++
 	if meta.Sequence.Consumer != s.count {
@@ -192,9 +207,8 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	}
 	initial := !s.loaded
 	if initial {
-		m.trim(&it, s.fresh[e.key], &s.kept)
-		s.fresh[e.key] = it
-		if s.complete(e.rev, meta.NumPending) {
+		known := s.add(it)
+		if s.complete(e.rev, meta.NumPending, known) {
 			s.finish()
 		}
 	} else {
@@ -217,14 +231,33 @@ func (s *session[T]) handle(msg jetstream.Msg) {
 	}
 }
 
+// read makes an item of an entry that has come.
+func (s *session[T]) read(e *entry) item[T] {
+	e.at = s.clocks.here(e.at, s.m.now())
+	it := item[T]{entry: *e}
+	if s.m.cfg.parse != nil && !e.deleted {
+		it.val, it.err = s.m.cfg.parse(*e)
+	}
+	it.header = lasting(e.header)
+	return it
+}
+
+// add adds an item to the load, and reports whether just this one was there; m.mu is held.
+func (s *session[T]) add(it item[T]) (known bool) {
+	old, ok := s.fresh[it.key]
+	s.m.trim(&it, old, &s.kept)
+	s.fresh[it.key] = it
+	return ok && old.rev == it.rev
+}
+
 // complete takes note of a message and of how many are on their way behind it, and reports
 // whether all keys have arrived. What is written again before it is sent is not sent as it
 // was; until it comes as it is now, nothing may be on its way although it has not arrived.
-// m.mu is held.
-func (s *session[T]) complete(rev, left uint64) bool {
+// known: it had been asked for. m.mu is held.
+func (s *session[T]) complete(rev, left uint64, known bool) bool {
 	s.left = left
 	if rev <= s.target {
-		s.early++
+		s.early += uint64(count(!known))
 	} else if s.until == 0 {
 		s.until = s.count + left
 	}
