@@ -53,7 +53,8 @@ func fleetGoals() []goal {
 		{
 			says: "nothing to do beside 1,000 models: CPU of one core", figure: fleetOf("idle-cpu-%", "1000"), unit: inPercent, most: 1,
 			why: func(r record) string {
-				return "simulation, leases and store are in it: beside 10,000 models they alone take " + r.tell(inPercent, fleetOf("floor-idle-cpu-%", "10000"))
+				return fmt.Sprintf("lease, heartbeats and their store take what it takes beside 1 model, %s, and the simulation has its part: beside 10,000 models %s",
+					r.tell(inPercent, fleetOf("idle-cpu-%", "1")), r.tell(inPercent, fleetOf("floor-idle-cpu-%", "10000")))
 			},
 		},
 		{
