@@ -130,22 +130,31 @@ func DecodeEach(file string, data []byte) ([]Decoded, error) {
 // DecodeSeq is DecodeEach one document at a time, in the order of the file: the next
 // is read when the loop asks for it.
 func DecodeSeq(file string, data []byte) (iter.Seq[Decoded], error) {
-	src, text, err := prepare(file, data)
+	src, text, found, err := divide(file, data)
 	if err != nil {
 		return nil, err
 	}
-	found, err := sections(src, text)
-	if err != nil {
-		return nil, err
+	return decodeAll(src, text, slices.Values(found)), nil
+}
+
+// divide prepares a file and finds its sections.
+func divide(file string, data []byte) (src *source, text []byte, found []section, err error) {
+	if src, text, err = prepare(file, data); err == nil {
+		found, err = sections(src, text)
 	}
+	return src, text, found, err
+}
+
+// decodeAll decodes sections one at a time, and passes over empty ones.
+func decodeAll(src *source, text []byte, all iter.Seq[section]) iter.Seq[Decoded] {
 	return func(yield func(Decoded) bool) {
-		for _, s := range found {
+		for s := range all {
 			d := decode(src, text, s)
 			if (len(d.Errs) > 0 || d.Doc.Object != (Object{})) && !yield(d) {
 				return
 			}
 		}
-	}, nil
+	}
 }
 
 // decode reads one document of a file.

@@ -11,27 +11,22 @@ import (
 // beside what else is known of them: the documents are read, in their places, and the rest
 // is passed over.
 func DecodeFile(file string, data []byte) (iter.Seq[Decoded], error) {
-	src, text, err := prepare(file, data)
-	if err != nil {
-		return nil, err
-	}
-	found, err := sections(src, text)
+	src, text, found, err := divide(file, data)
 	if err != nil {
 		return nil, err
 	}
 	if !slices.ContainsFunc(src.lines, beginsList) {
-		return DecodeSeq(file, data)
+		return decodeAll(src, text, slices.Values(found)), nil
 	}
-	return func(yield func(Decoded) bool) {
+	return decodeAll(src, text, func(yield func(section) bool) {
 		for _, s := range found {
 			for _, part := range listed(s, src, text) {
-				d := decode(src, text, part)
-				if (len(d.Errs) > 0 || d.Doc.Object != (Object{})) && !yield(d) {
+				if !yield(part) {
 					return
 				}
 			}
 		}
-	}, nil
+	}), nil
 }
 
 // beginsList reports whether a line may be the first of a document that is a list. Most files

@@ -3,7 +3,6 @@ package kv
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
@@ -103,7 +102,7 @@ func (s *session[T]) take(e entry) (loaded bool) {
 // the stream.
 func (t try) ask(ctx context.Context, s jetstream.Stream, entries []entry) ([]entry, error) {
 	bucket := strings.TrimPrefix(s.CachedInfo().Config.Name, streamName(""))
-	for subj := range maps.Clone(t.missing) {
+	for subj := range t.missing {
 		e, err := lastWithin(ctx, s, bucket, strings.TrimPrefix(subj, subject(bucket, "")))
 		if isNotFound(err) {
 			continue
