@@ -73,6 +73,7 @@ func (e *Env) NewServer(t *testing.T, spec ...string) *Server {
 // nameServer chooses a name and a port; nothing is declared yet.
 func (e *Env) nameServer(t *testing.T) *Server {
 	t.Helper()
+	t.TempDir() // as Start does: the server's processes may write into a later one until it is removed
 	ports, err := local.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)

@@ -58,6 +58,7 @@ func (e *Env) natsURL() string {
 // Start makes an environment of a test's own; it ends with the test.
 func Start(t *testing.T, o Options) *Env {
 	t.Helper()
+	t.TempDir() // the first one registers the removal of all: what runs here may write into one until its end
 	e, err := newEnv(t.Name(), o)
 	if err != nil {
 		t.Fatal(err)

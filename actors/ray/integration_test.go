@@ -36,6 +36,8 @@ func startRay(t *testing.T) string {
 	if _, err := os.Stat(ray); err != nil {
 		t.Fatalf("no Ray to test with (%v): run `make venv`", err)
 	}
+	t.TempDir() // the first one registers the removal of all, which comes after the end of this head and its agents
+
 	temp, err := os.MkdirTemp("/tmp", "ray") // sockets below it: the path has to be short
 	if err != nil {
 		t.Fatal(err)
@@ -341,6 +343,9 @@ func failsAndHeals(t *testing.T, ray Resolver) {
 	}
 	_, took = awaitState(t, s, 90*time.Second, "it heals by itself", func(s SupervisorState) bool { return running(s) && s.Failing.Message == "" })
 	t.Logf("healed after %s", took)
+	if err := s.Stop(t.Context()); err != nil { // a job's process outlives its Ray by a second, and this one writes
+		t.Error(err)
+	}
 }
 
 // The package that this program carries is one that Ray's Python can read.

@@ -69,8 +69,9 @@ func newBrowser(t *testing.T) *browser {
 	b.server = httptest.NewServer(mux)
 	b.url = b.server.URL
 	t.Cleanup(func() { b.server.CloseClientConnections(); b.server.Close() })
+	// Its profile is chromedp's own, which removes it when the last of its processes is gone.
 	allocated, cancelAllocator := chromedp.NewExecAllocator(context.Background(), chromedp.ExecPath(path), chromedp.Headless,
-		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.UserDataDir(t.TempDir()),
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.WindowSize(1280, 900))
 	bounded, cancelTimeout := context.WithTimeout(allocated, 2*time.Minute)
