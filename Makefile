@@ -84,7 +84,11 @@ TINY_MODEL := /tmp/dynctl-tiny-model
 # Packages whose tests with the tag integration need real programs: Ray and
 # Dynamo, etcd, Chromium. One at a time: each of them takes the machine.
 REAL := ./state/engineflags/ ./cmd/reconciler/app/ops/ ./state/registry/ ./actors/ray/ ./actors/agent/ ./integration/...
-RACE_REAL = $(RACE) -tags integration -p 1 -timeout $(INTEGRATION_TIMEOUT) -run '$(RUN)' $(REAL)
+RACE_REAL = $(RACE) -tags integration -p 1 -timeout $(INTEGRATION_TIMEOUT)
+# For testsum, between their lines: that a command failed, and that real programs are run.
+FAILED = echo "{\"Action\":\"failed\",\"Code\":$$?}"
+TEST = $(RACE) -run '$(RUN)' ./... || $(FAILED)
+TEST_REAL = echo '{"Action":"real"}'; $(RACE_REAL) -run '$(RUN)' $(REAL) || $(FAILED)
 LOCAL = bin/local $(1) $(if $(PYTHON),--venv $(VENV)) $(foreach o,$(STACK_OPTIONS),$(if $($(o)),--$(shell echo $(o) | tr A-Z_ a-z-) $($(o))))
 
 .PHONY: help
@@ -273,18 +277,15 @@ ANOTHER_PYTHON = own=$$($(VENV)/bin/python -c 'import sys; print("%d.%d" % sys.v
 test: venv build examples chromium need-cc bin/testsum ## Run every test: unit with the race detector, then against real programs
 	@$(ANOTHER_PYTHON)
 	@echo "test: an upgrade from $$(integration/before.sh $(FROM) | cut -d' ' -f2-)"
-	@{ rc=0; \
-	  $(RACE) -run '$(RUN)' ./... || rc=1; \
-	  $(RACE_REAL) || rc=1; \
-	  exit $$rc; } | bin/testsum
+	@{ $(TEST); $(TEST_REAL); } | bin/testsum -again '$(RACE_REAL)'
 
 .PHONY: test-unit
 test-unit: need-go need-cc bin/testsum bin/etcd ## Run the unit tests alone
-	@$(RACE) -run '$(RUN)' ./... | bin/testsum
+	@{ $(TEST); } | bin/testsum
 
 .PHONY: test-integration
 test-integration: venv build examples chromium need-cc bin/testsum ## Run the tests against real Ray, Dynamo, etcd and Chromium alone
-	@$(RACE_REAL) | bin/testsum
+	@{ $(TEST_REAL); } | bin/testsum -again '$(RACE_REAL)'
 
 .PHONY: smoke-vllm
 smoke-vllm: build examples $(VLLM_STAMP) $(VLLM_MODEL)/model.safetensors ## Serve with real vLLM on the CPU, scale and roll under streams (6.4 GB, about 10 minutes)

@@ -21,11 +21,14 @@ func TestSummarize(t *testing.T) {
 		{"a package that does not build", pass + `{"ImportPath":"q","Action":"build-output","Output":"syntax error\n"}` + "\n" +
 			`{"Action":"fail","Package":"q"}`, "1 passed, 0 failed, 0 skipped", false},
 		{"a test that never ended", pass + `{"Action":"output","Package":"p","Test":"TestC","Output":"=== RUN"}`, "1 passed, 1 failed, 0 skipped", false},
+		{"a command that failed without a word", pass + `{"Action":"failed","Code":1}`, "1 passed, 0 failed, 0 skipped", false},
 		{"nothing ran", "", "0 passed, 0 failed, 0 skipped", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
-			ok := summarize(strings.NewReader(tt.in), &out)
+			s := newSummary(&out)
+			s.read(strings.NewReader(tt.in))
+			ok := s.close()
 			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 			if last := lines[len(lines)-1]; last != tt.last || ok != tt.ok {
 				t.Errorf("last line %q, ok %v; want %q, %v; all of it:\n%s", last, ok, tt.last, tt.ok, out.String())
