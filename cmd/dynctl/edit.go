@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"dynctl/cmd/dynctl/internal/exit"
@@ -10,40 +11,69 @@ import (
 	"dynctl/state/kv"
 )
 
+// editTries is how often an edit is made anew because somebody else wrote first. Each
+// time one of the others got through, so that this many of them do not starve anybody.
+const editTries = 50
+
 // edit changes fields of the stored document of an object and writes it back on
 // the condition that nobody else wrote in the meantime. It keeps the rest as the
-// user wrote it.
+// user wrote it. If somebody did, the change is made to what they wrote: neither
+// is lost.
 func (a *app) edit(ctx context.Context, arg, comment string, change func(*document) error) error {
 	return a.onObject(ctx, arg, func(c *kv.Client, key state.Key) error {
 		if key.Kind != state.KindModel {
 			return exit.Usagef("%s: only a model has this setting", refOf(key))
 		}
-		entry, err := c.GetSpec(ctx, key)
-		if err != nil {
-			return exit.Stored(err)
+		e := editing{app: a, client: c, key: key, comment: comment, change: change}
+		err := e.once(ctx)
+		for try := 1; try < editTries && errors.Is(err, kv.ErrConflict); try++ {
+			err = e.once(ctx)
 		}
-		doc, err := newDocument(entry.Value)
-		if err != nil {
-			return exit.Usagef("%s: the stored document cannot be read: %w; rewrite it with `dynctl set`", refOf(key), err)
+		if errors.Is(err, kv.ErrConflict) {
+			return exit.Errorf(exit.Conflict, "%s is changed by others again and again: see by whom with `dynctl history %s`", refOf(key), refOf(key))
 		}
-		before := string(doc.bytes())
-		if err := change(doc); err != nil {
-			return err
-		}
-		if string(doc.bytes()) == before {
-			_, err = fmt.Fprintf(a.out, "%s unchanged\n", refOf(key))
-			return err
-		}
-		if err := validateEdit(ctx, c, key, doc.bytes()); err != nil {
-			return err
-		}
-		revision, err := c.PutSpec(ctx, key, doc.bytes(), kv.PutOptions{IfRevision: &entry.Revision, Author: author(), Comment: comment})
-		if err != nil {
-			return exit.Stored(err)
-		}
-		_, err = fmt.Fprintf(a.out, "%s configured (revision %d)\n", refOf(key), revision)
 		return err
 	})
+}
+
+// editing is one change of one object.
+type editing struct {
+	*app
+	client  *kv.Client
+	key     state.Key
+	comment string
+	change  func(*document) error
+}
+
+// once changes what stands there now. The error is [kv.ErrConflict] where somebody
+// else was faster.
+func (e *editing) once(ctx context.Context) error {
+	name := refOf(e.key)
+	entry, err := e.client.GetSpec(ctx, e.key)
+	if err != nil {
+		return exit.Stored(err)
+	}
+	doc, err := newDocument(entry.Value)
+	if err != nil {
+		return exit.Usagef("%s: the stored document cannot be read: %w; rewrite it with `dynctl set`", name, err)
+	}
+	before := string(doc.bytes())
+	if err := e.change(doc); err != nil {
+		return err
+	}
+	if string(doc.bytes()) == before {
+		_, err = fmt.Fprintf(e.out, "%s unchanged\n", name)
+		return err
+	}
+	if err := validateEdit(ctx, e.client, e.key, doc.bytes()); err != nil {
+		return err
+	}
+	revision, err := e.client.PutSpec(ctx, e.key, doc.bytes(), kv.PutOptions{IfRevision: &entry.Revision, Author: author(), Comment: e.comment})
+	if err != nil {
+		return exit.Stored(err)
+	}
+	_, err = fmt.Fprintf(e.out, "%s configured (revision %d)\n", name, revision)
+	return err
 }
 
 // document is a JSON object that is edited without losing the order of its keys.

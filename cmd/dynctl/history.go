@@ -151,6 +151,9 @@ newest.`,
 			revision, err := c.PutSpec(ctx, key, target.Document, kv.PutOptions{
 				IfRevision: &newest, Author: author(), Comment: fmt.Sprintf("rollback to %d", target.Revision),
 			})
+			if errors.Is(err, kv.ErrConflict) {
+				return changedMeanwhile(ctx, c, key)
+			}
 			if err != nil {
 				return exit.Stored(err)
 			}

@@ -20,7 +20,11 @@ YAML or JSON, or what dynctl get -o yaml printed, edited or not.
 
 Everything is checked before anything is written, also against what the store
 holds: one bad document, and nothing changes. Documents are stored as they are
-written; defaults are not filled in.`
+written; defaults are not filled in. What somebody else writes while this is
+checked is not overwritten (exit code 4).
+
+--wait ends well only if what was written here is ready: it ends with 4 if somebody
+else writes something else meanwhile (other counts and a restart are none).`
 
 const setExample = `  dynctl set model.yaml
   dynctl set models/ --dry-run
@@ -77,6 +81,9 @@ type setter struct {
 	setFlags
 	client      *kv.Client
 	conditional bool
+	// stored are the revisions that everything was checked against, and that are
+	// replaced; 0, as of a key that is not there: there was none.
+	stored map[state.Key]kv.SpecEntry
 }
 
 func (s *setter) set(ctx context.Context, docs []state.Doc) error {
@@ -84,6 +91,7 @@ func (s *setter) set(ctx context.Context, docs []state.Doc) error {
 	if err != nil {
 		return err
 	}
+	s.stored = have.stored
 	before := map[state.Key][]byte{}
 	for key := range have.stored {
 		before[key] = have.raw[key]
@@ -93,21 +101,22 @@ func (s *setter) set(ctx context.Context, docs []state.Doc) error {
 	}
 	s.printWarnings(docs, have.warnings(docs))
 	for _, doc := range docs {
-		if err := s.checkRevision(doc.Key(), have.stored); err != nil {
+		if err := s.checkRevision(doc.Key()); err != nil {
 			return err
 		}
 	}
+	written := map[state.Key]uint64{}
 	for _, doc := range docs {
 		key := doc.Key()
 		old, exists := before[key]
-		if err := s.write(ctx, doc, verbFor(exists, bytes.Equal(old, doc.Raw))); err != nil {
+		if written[key], err = s.write(ctx, doc, verbFor(exists, bytes.Equal(old, doc.Raw))); err != nil {
 			return err
 		}
 	}
 	if !s.wait || s.dryRun {
 		return nil
 	}
-	return s.waitReady(ctx, docs)
+	return s.waitReady(ctx, docs, written)
 }
 
 func verbFor(exists, same bool) string {
@@ -122,40 +131,50 @@ func verbFor(exists, same bool) string {
 
 // checkRevision refuses before anything is written; PutSpec refuses again if
 // somebody is faster.
-func (s *setter) checkRevision(key state.Key, stored map[state.Key]kv.SpecEntry) error {
-	if have := stored[key].Revision; s.conditional && have != s.revision {
+func (s *setter) checkRevision(key state.Key) error {
+	if have := s.stored[key].Revision; s.conditional && have != s.revision {
 		return exit.Errorf(exit.Conflict, "%s is at revision %d, not %d: look at it with `dynctl history %s`, then set it again", refOf(key), have, s.revision, refOf(key))
 	}
 	return nil
 }
 
-func (s *setter) write(ctx context.Context, doc state.Doc, verb string) error {
+// write stores one document, unless that is what stands there, and returns its revision.
+func (s *setter) write(ctx context.Context, doc state.Doc, verb string) (revision uint64, err error) {
 	key := doc.Key()
 	suffix := ""
+	revision = s.stored[key].Revision
 	if s.dryRun {
 		suffix = " (dry run)"
 	} else if verb != "unchanged" {
-		o := kv.PutOptions{Author: author(), Comment: s.comment}
-		if s.conditional {
-			o.IfRevision = &s.revision
-		}
-		if _, err := s.client.PutSpec(ctx, key, doc.Raw, o); err != nil {
-			if errors.Is(err, kv.ErrConflict) {
-				return exit.Errorf(exit.Conflict, "%s was changed by somebody else in the meantime: look at it with `dynctl history %s`, then set it again", refOf(key), refOf(key))
-			}
-			return exit.Stored(err)
+		if revision, err = s.put(ctx, doc, revision); err != nil {
+			return 0, err
 		}
 	}
-	_, err := fmt.Fprintf(s.out, "%s %s%s\n", refOf(key), verb, suffix)
-	return err
+	_, err = fmt.Fprintf(s.out, "%s %s%s\n", refOf(key), verb, suffix)
+	return revision, err
 }
 
-// waitReady waits for servers and models; what is suspended only has to be seen as
-// such.
-func (s *setter) waitReady(ctx context.Context, docs []state.Doc) error {
-	w := waiter{app: s.app, client: s.client, timeout: s.timeout}
+// put replaces the revision that the document was checked against, and no other. That
+// somebody else wrote the very same meanwhile is no conflict.
+func (s *setter) put(ctx context.Context, doc state.Doc, replaces uint64) (uint64, error) {
+	key := doc.Key()
+	revision, err := s.client.PutSpec(ctx, key, doc.Raw, kv.PutOptions{IfRevision: &replaces, Author: author(), Comment: s.comment})
+	if !errors.Is(err, kv.ErrConflict) {
+		return revision, exit.Stored(err)
+	}
+	if e, err := s.client.GetSpec(ctx, key); err == nil && bytes.Equal(e.Value, doc.Raw) {
+		return e.Revision, nil
+	}
+	return 0, changedMeanwhile(ctx, s.client, key)
+}
+
+// waitReady waits for servers and models, for the revisions that stand there since
+// they were written; what is suspended only has to be seen as such.
+func (s *setter) waitReady(ctx context.Context, docs []state.Doc, written map[state.Key]uint64) error {
+	w := waiter{app: s.app, client: s.client, timeout: s.timeout, asked: map[state.Key]asked{}}
 	var ready, suspended []state.Key
 	for _, doc := range docs {
+		w.asked[doc.Key()] = asked{revision: written[doc.Key()], doc: doc}
 		if m := doc.Object.Model; m != nil && m.Spec.Suspend {
 			suspended = append(suspended, doc.Key())
 		} else {

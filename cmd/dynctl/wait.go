@@ -113,7 +113,10 @@ type waiter struct {
 	*app
 	client  *kv.Client
 	timeout time.Duration
-	said    string
+	// asked are the revisions that have to reach the goal; of an object without one
+	// it is the spec as it stands.
+	asked map[state.Key]asked
+	said  string
 }
 
 // all waits for every key; the time is for all of them together.
@@ -186,7 +189,7 @@ func (w *waiter) reached(ctx context.Context, key state.Key, g goal) (bool, erro
 	entry, err := w.client.GetSpec(ctx, key)
 	switch {
 	case err == nil:
-		now.revision = entry.Revision
+		now.revision, now.value = entry.Revision, entry.Value
 	case !errors.Is(err, kv.ErrNotFound):
 		return false, exit.Stored(err)
 	}
@@ -200,12 +203,17 @@ func (w *waiter) reached(ctx context.Context, key state.Key, g goal) (bool, erro
 	if g.deleted {
 		return w.isGone(key, g, now)
 	}
+	if w.asked[key].isReplaced(key, g, now) {
+		return false, exit.Errorf(exit.Conflict, "%s: what was set (revision %d) was replaced by somebody else while waiting for it%s: look at it with `dynctl history %s`",
+			refOf(key), w.asked[key].revision, newest(ctx, w.client, key), refOf(key))
+	}
 	return w.holds(key, g, now)
 }
 
 // found is what the store has of an object.
 type found struct {
 	revision uint64        // of its spec; 0: there is none
+	value    []byte        // of that
 	status   *state.Status // nil: there is none
 }
 
