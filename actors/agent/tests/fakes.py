@@ -5,6 +5,7 @@ the test, with processes that are not."""
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import json
 import shutil
@@ -26,9 +27,7 @@ from dynctl_agent.job.ray_api import RayActorError
 from nats.js.errors import APIError
 
 METHODS = ("describe", "wait", "aim", "find_ports", "execute", "terminate", "stop", "clean", "read_log", "tell_access")
-SESSION = "session_1"
-IP = "127.0.0.1"
-HEAD = "a" * 56
+SESSION, IP, HEAD = "session_1", "127.0.0.1", "a" * 56
 
 
 class FakeProcess:
@@ -123,7 +122,7 @@ class Handle:
             await asyncio.wait([work])
             raise RayActorError(error_msg=f"{self.name} is dead")
         death.cancel()
-        return work.result()
+        return copy.deepcopy(work.result())  # it comes from another process
 
     def die(self) -> None:
         """With its process, which lets go of what it held."""
@@ -397,4 +396,5 @@ class FakeBus:
 
     async def publish(self, subject: str, message_id: str, document: dict[str, Any]) -> None:
         self._takes()
-        self._nats.facts.append(document)
+        if not any(f["id"] == message_id for f in self._nats.facts):
+            self._nats.facts.append(document)

@@ -120,6 +120,7 @@ class Agent:
             elif above:
                 await self._charge.take(above, self._charge.incarnation)
             self._world.incarnation = self._charge.incarnation
+            self._world.facts.begin(self._world.incarnation)
             if beat is None:
                 beat = asyncio.ensure_future(self._charge.beat())
                 beat.add_done_callback(lambda b: b.cancelled() or b.exception())  # lost tells it too
@@ -132,7 +133,6 @@ class Agent:
                 # Its actors outlived the bucket in which we counted.
                 await self._charge.check()
                 above = int(err.args[0])
-        self._world.facts.begin(self._world.incarnation)
         self._charge.autoscaling = await self._ray.autoscaling()
         self._charge.synced = not self._charge.emptied.is_set()
         self._charge.kick()
@@ -159,6 +159,8 @@ class Agent:
             if not unit.unknown:
                 forget_unmade(unit, found.resume.get((unit.server, unit.unit)))
             self._roster.add(unit)
+        for added in self._roster.all():
+            added.live.tell_unseen()
         await self._report(old)
         for (server, name), command in found.resume.items():
             runner = self._roster.get(server, name)

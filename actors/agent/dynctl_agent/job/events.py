@@ -48,11 +48,17 @@ class Facts:
         """Name the incarnation in what follows."""
         self._incarnation = incarnation
 
-    def tell(self, type_: str, data: FactData, detail: Mapping[str, object] | None = None) -> None:
-        """Publish a fact; detail is what this type says beside the rest."""
+    def tell(
+        self, type_: str, data: FactData, detail: Mapping[str, object] | None = None, once: str = ""
+    ) -> None:
+        """Publish a fact; detail is what this type says beside the rest. once: what names it
+        among those of its type and unit, where another agent may tell the same: the stream
+        keeps the first."""
         self._count += 1
         server, unit = data.get("server") or "_cluster", data.get("unit") or data.get("server") or "_cluster"
         message_id = f"{type_}-{self._incarnation}-{server}-{unit}-{self._count}"
+        if once:
+            message_id = f"{type_}-{server}-{unit}-{once}"
         subject = f"dynctl.events.{server}.{type_}.{unit}"
         body = {
             "server": "", "model": "", "unit": "", "generation": "", "specRevision": 0, "epoch": 0,

@@ -8,7 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..common.messages import Answer, Exit, Origin, Snapshot
+from ..common.log import timestamp
+from ..common.messages import Answer, Described, Exit, Origin, Snapshot
 from ..common.template import Group
 from .observe import Writer
 from .observed import ObservedUnit
@@ -111,34 +112,47 @@ class LiveUnit:
 
     def absorb(self, actor: ActorView, snap: Snapshot) -> None:
         """Take over what an actor said, and tell what is new in it."""
-        before = actor.snap
         self._tell_start(actor, snap)
-        if not actor.absorb(snap):
+        if actor.absorb(snap):
+            self._tell_unseen(actor)
+            self.changed()
+
+    def adopt(self, actor: ActorView, handle: Any, described: Described) -> None:
+        """Take over a living actor: follow it, and tell what nobody has of what it did."""
+        actor.adopt(handle, described)
+        self.watch(actor)
+        self._tell_unseen(actor)
+
+    def tell_unseen(self) -> None:
+        """Tell what no agent saw: a start that only its actor knows of, and an exit. To be
+        called once all is known that these may have needed."""
+        for actor in self.unit.actors.values():
+            if actor.live and not self.unit.foreign:
+                self._tell_start(actor, actor.snap)
+            self._tell_unseen(actor)
+
+    def _tell_unseen(self, actor: ActorView) -> None:
+        end = actor.unseen
+        if end is None or self.unit.foreign:
             return
-        end, old = actor.snap["exit"], before["exit"]
-        if end is not None and old is not None and old["at"] == end["at"]:
-            actor.snap["exit"] = old  # judged already
-        elif end is not None:
-            self._judge_exit(actor, end)
-            if not (actor.stopping or _same_conflict(end, snap.get("lastExit"))):
-                self._tell_exit(actor, end)
-        self.changed()
+        self._judge_exit(actor, end)
+        asked = actor.stopping or (actor.died and (self.unit.stopping or self.unit.removing))
+        if not (asked or _same_conflict(end, actor.snap.get("lastExit"))):
+            self._tell_exit(actor, end)
 
     def died(self, actor: ActorView, handle: Any, message: str) -> None:
         """The actor is dead; whatever noticed it calls this."""
         if actor.handle is not handle:
             return
-        end = actor.die(message, time.time())
-        if not (self.unit.stopping or self.unit.removing):
-            self._judge_exit(actor, end)
-            self._tell_exit(actor, end)
+        actor.die(message, time.time())
+        self._tell_unseen(actor)
         self.changed()
         self.world.spawn(self.refresh_group())
 
     def _judge_exit(self, actor: ActorView, end: Exit) -> None:
         since = max(end["at"] - INFRA_AWAY, actor.snap["startedAt"])
         needed = [self.world.find(self.unit.server, n) for n in actor.template.get("needs") or []]
-        end["infraAway"] = any(was_away(a, since) for a in needed)
+        end["infraAway"] = any(was_away(a, since, end["at"]) for a in needed)
 
     def _tell_start(self, actor: ActorView, snap: Snapshot) -> None:
         """Tell of an execution, whoever hears of it first: the start that asked for it may
@@ -150,7 +164,10 @@ class LiveUnit:
     def _tell_exit(self, actor: ActorView, end: Exit) -> None:
         message = f"{actor.name}: attempt {end['attempt']} ended with code {end['code']}"
         message += "".join(f"{sep}{text}" for sep, text in ((": ", end.get("cause")), ("; ", end.get("hint"))) if text)
-        self.world.facts.tell("unit-exited", self.unit.fact(end["reason"], message), {"actor": actor.name, **end})
+        data, detail = self.unit.fact(end["reason"], message), {"actor": actor.name, **end}
+        # Of an agent that ended before it could report this, the next one tells it again.
+        begun = timestamp(actor.snap["startedAt"] or end["at"])
+        self.world.facts.tell("unit-exited", data, detail, f"{actor.name}-{end['attempt']}-{begun}")
 
     async def refresh_group(self) -> None:
         """Ask Ray again for the group's state."""

@@ -15,7 +15,7 @@ from .commands import START, STOP, Command, Payload
 from .makers import Makers
 from .observed import ObservedUnit
 from .ray_api import ActorUnavailableError, RayActorError, ask
-from .units import PENDING, RUNNING, ActorView, UnitView
+from .units import PENDING, RUNNING, STOPPING, ActorView, UnitView
 from .world import World
 
 NAME = re.compile(r"^dynamo_([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)_([0-9a-f]{8})_(.+)$")
@@ -308,9 +308,14 @@ def remember(unit: UnitView, value: ObservedUnit | None, store_id: str) -> None:
         if asked and old["name"] not in asked:
             continue  # of nothing that the unit ever was
         actor = unit.actors.setdefault(old["name"], ActorView(old["name"], {"bundle": old.get("bundle", 0)}))
-        if actor.live or not old.get("attempt"):
+        if actor.live:
+            actor.compare(old)
+            continue
+        if not old.get("attempt"):
             continue
         actor.recall(old)
         if not actor.silent:
-            actor.die("it died while no agent looked", time.time())
+            end = actor.die("it died while no agent looked", time.time())
+            if value["state"] == STOPPING:
+                end["infraAway"] = False  # it was asked for: nobody is told
 

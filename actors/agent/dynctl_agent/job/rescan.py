@@ -39,7 +39,9 @@ class Rescan:
             if not actors & set(unit.actors) and unit.group["name"] not in groups:
                 for bare in [r for r in self._bare() if r.unit.group["name"] == unit.group["name"]]:
                     await bare.live.forget()
-                self._roster.add(unit).live.changed()
+                live = self._roster.add(unit).live
+                live.tell_unseen()
+                live.changed()
 
     def _known(self) -> tuple[set[str], set[str]]:
         runners, bare = self._roster.all(), self._bare()

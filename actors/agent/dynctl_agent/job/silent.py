@@ -51,8 +51,7 @@ async def _listen(runner: Runner, actor: ActorView) -> None:
             await runner.live.forget()  # the next look takes it for what it is
         return
     actor.template = next((a for a in described["template"]["actors"] if a["name"] == actor.name), ActorTemplate())
-    actor.adopt(handle, described)
-    runner.live.watch(actor)
+    runner.live.adopt(actor, handle, described)
     actor.described = described
     if not unit.unknown:
         _go_on(runner)

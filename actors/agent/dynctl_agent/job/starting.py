@@ -241,8 +241,7 @@ async def _ensure_actor(live: LiveUnit, command: Command, template: ActorTemplat
         raise RuntimeError(f"{actor.name} refuses this incarnation")
     if described["storeId"] != unit.store_id:
         raise NotOwner(f"{actor.name} belongs to store {described['storeId']!r}; sweep it or use another server name")
-    actor.adopt(handle, described)
-    live.watch(actor)
+    live.adopt(actor, handle, described)
     live.changed()
 
 

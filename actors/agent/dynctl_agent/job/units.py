@@ -14,6 +14,7 @@ PENDING, PLACING, WAITING, STARTING = "Pending", "Placing", "Waiting", "Starting
 RUNNING, EXITED, STOPPING, DEAD = "Running", "Exited", "Stopping", "Dead"
 # A unit is in the worst state of its actors.
 WORST = (STOPPING, DEAD, EXITED, PENDING, PLACING, WAITING, STARTING, RUNNING)
+ACTOR_DIED = "ActorDied"
 # An exit counts as one without infra if that was away this long before it.
 INFRA_AWAY = 30.0
 
@@ -42,7 +43,7 @@ class ActorView:
         self.ported = 0  # the attempt that its ports were found for
         self.stopping = False
         self.died = False
-        self.execution = (0, 0.0)  # the attempt that was last heard of, with its begin
+        self.execution = (0, "")  # the attempt that was last heard of, with its begin
         self.unmade = 0  # how often in a row Ray did not make it in time
         self.silent = False  # of our class, found, and has not said yet what it is
         self.described: Described | None = None  # what it said at last
@@ -72,7 +73,7 @@ class ActorView:
         """Take over a living actor. What an earlier actor of this name did stands
         until this one has executed something."""
         self.handle, self.phase, self.died, self.silent = handle, "", False, False
-        before = self.ports_ip
+        before, judged = self.ports_ip, self.snap["exit"]
         self.node, self.ip, self.gpus = described["node"], described["ip"], described["gpus"]
         self.pid = described["pid"]
         snap, self.ports_ip = described["snapshot"], self.ip
@@ -81,10 +82,27 @@ class ActorView:
             snap, self.ports_ip = self._with_own(snap, *fields), before
         self.snap = snap
         self.executed(snap)
+        self._keep_judged(judged)
+
+    def _keep_judged(self, before: Exit | None) -> None:
+        """Keep what was found of its exit, where it is one that was known before."""
+        if _same_exit(self.snap["exit"], before):
+            self.snap["exit"] = before
+
+    def compare(self, old: ObservedActor) -> None:
+        """Take from what was reported of a living one last what has been told of it."""
+        self._keep_judged(_read(old.get("exit")))
+        self.execution = (old.get("attempt", 0), str(old.get("startedAt", "")))
+
+    @property
+    def unseen(self) -> Exit | None:
+        """Its exit, while nobody has judged and told it."""
+        end = self.snap["exit"]
+        return end if end is not None and "infraAway" not in end else None
 
     def executed(self, snap: Snapshot) -> bool:
         """Whether an attempt is another one than was last heard of, which it is from now on."""
-        was, self.execution = self.execution, (snap["attempt"], snap["startedAt"])
+        was, self.execution = self.execution, (snap["attempt"], _time(snap["startedAt"]))
         return self.execution != was
 
     def silence(self, handle: Any, placed: bool) -> None:
@@ -119,7 +137,8 @@ class ActorView:
         if snap["attempt"] < self.snap["attempt"]:
             fields = ("attempt", "failures", "digest", "exit", "lastExit", "previousLease")
             snap = self._with_own(snap, *fields)
-        self.snap = snap
+        before, self.snap = self.snap["exit"], snap
+        self._keep_judged(before)
         return True
 
     def die(self, message: str, now: float) -> Exit:
@@ -130,7 +149,7 @@ class ActorView:
         end = self.snap["exit"]
         if end is None or running or attempt > self.snap["attempt"]:
             end = self.snap["exit"] = {
-                "attempt": attempt, "code": -9, "reason": "ActorDied", "logTail": message[:2000],
+                "attempt": attempt, "code": -9, "reason": ACTOR_DIED, "logTail": message[:2000],
                 "at": now, "readyFor": now - ready if ready else 0.0,
             }
         self.snap.update({
@@ -151,9 +170,9 @@ class ActorView:
             "previousLease": s["previousLease"],
         }
         if s["startedAt"]:
-            out["startedAt"] = timestamp(s["startedAt"])
+            out["startedAt"] = _time(s["startedAt"])
         if s["readyAt"]:
-            out["readyAt"] = timestamp(s["readyAt"])
+            out["readyAt"] = _time(s["readyAt"])
         if s["exit"]:
             out["exit"] = _written(s["exit"])
         last = s.get("lastExit")  # an actor of an earlier version says nothing of it
@@ -170,12 +189,23 @@ class ActorView:
         return bool(name) and self.state == RUNNING and not self.silent and name not in (self.snap.get("access") or {})
 
 
+def _time(seconds: float) -> str:
+    return timestamp(seconds) if seconds else ""
+
+
 def _written(end: Exit) -> ObservedExit:
     return cast(ObservedExit, {**end, "at": timestamp(end["at"])})
 
 
 def _read(end: ObservedExit | None) -> Exit | None:
-    return cast(Exit, {**end, "at": parse_time(end["at"])}) if end else None
+    """An exit that was reported, and so was told and judged; an agent of an earlier version
+    may have left out that the infra was there."""
+    return cast(Exit, {"infraAway": False, **end, "at": parse_time(end["at"])}) if end else None
+
+
+def _same_exit(end: Exit | None, other: Exit | None) -> bool:
+    """Whether two are one, of which one may have been written and read again."""
+    return end is not None and other is not None and timestamp(end["at"]) == timestamp(other["at"])
 
 
 class UnitView:
@@ -312,6 +342,18 @@ class UnitView:
         }
 
 
-def was_away(actor: ActorView | None, since: float) -> bool:
-    """Whether an actor that another one needs was not Running at some moment since."""
-    return actor is None or actor.state != RUNNING or actor.snap["readyAt"] > since
+def was_away(actor: ActorView | None, since: float, until: float) -> bool:
+    """Whether an actor that another one needs was not Running at some moment of that time,
+    which may have been over for long when this is asked."""
+    if actor is None:
+        return True
+    if actor.state == RUNNING and actor.snap["readyAt"] <= since:
+        return False
+    ends = (actor.snap["exit"], actor.snap.get("lastExit"))
+    return not any(end and _ran(end, since, until) for end in ends)
+
+
+def _ran(end: Exit, since: float, until: float) -> bool:
+    """Whether an attempt that has ended ran all that time. When an actor died is not known,
+    only when that was noticed."""
+    return end["reason"] != ACTOR_DIED and end["at"] - end["readyFor"] <= since and end["at"] > until
