@@ -45,6 +45,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if err = a.out.complete(err); err == nil {
 		return exit.OK
 	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return exit.Interrupted // whatever that looked like from within, such as a connection that ended
+	}
 	var e *exit.Error
 	if !errors.As(err, &e) && isUsage(err) {
 		err = wrongUsage(cmd, err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 )
 
@@ -123,14 +123,19 @@ func TestASignalEndsEveryVerb(t *testing.T) {
 		args   []string
 	}{
 		{"a silent pipe", syscall.SIGTERM, 300 * time.Millisecond, []string{"set", "-"}},
+		{"a terminal that is closed", syscall.SIGHUP, 300 * time.Millisecond, []string{"set", "-"}},
 		{"reading", os.Interrupt, 300 * time.Millisecond, []string{"set", "--dry-run", file, file, file}},
 		{"checking", syscall.SIGTERM, 700 * time.Millisecond, []string{"diff", file}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], tt.args...)
 			cmd.Env = append(os.Environ(), "TESTSCRIPT_COMMAND=dynctl", envNATSURL+"=nats://127.0.0.1:1")
-			in, out := io.Pipe()
+			in, out, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
 			defer out.Close()
+			defer in.Close()
 			cmd.Stdin = in
 			cmd.Path = os.Args[0]
 			cmd.Args[0] = "dynctl"
@@ -141,9 +146,12 @@ func TestASignalEndsEveryVerb(t *testing.T) {
 			_ = cmd.Process.Signal(tt.signal)
 			began := time.Now()
 			ended := make(chan struct{})
-			go func() { _, _ = cmd.Process.Wait(); close(ended) }()
+			go func() { _ = cmd.Wait(); close(ended) }()
 			select {
 			case <-ended:
+				if code := cmd.ProcessState.ExitCode(); code != exit.Interrupted {
+					t.Errorf("exit code %d after %v", code, tt.signal) // -1: it had no time to put things in order
+				}
 			case <-time.After(10 * time.Second):
 				_ = cmd.Process.Kill()
 				t.Fatalf("it goes on %v after %v", time.Since(began), tt.signal)

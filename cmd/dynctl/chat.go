@@ -113,8 +113,9 @@ type conversation struct {
 
 // read asks line by line at a terminal, else all of standard input at once.
 func (c *conversation) read(ctx context.Context) error {
+	in := interruptible{ctx, c.in}
 	if !isTerminal(c.in) {
-		data, err := io.ReadAll(c.in)
+		data, err := io.ReadAll(in)
 		if err != nil {
 			return exit.Usagef("read the prompt: %w", err)
 		}
@@ -124,7 +125,7 @@ func (c *conversation) read(ctx context.Context) error {
 		}
 		return c.ask(ctx, prompt)
 	}
-	lines := bufio.NewScanner(c.in)
+	lines := bufio.NewScanner(in)
 	for c.progressPrompt(); lines.Scan(); c.progressPrompt() {
 		prompt := strings.TrimSpace(lines.Text())
 		if prompt == "" {
@@ -256,7 +257,9 @@ func (c *conversation) show(data string, answer *strings.Builder) (finished bool
 		return false, exit.Errorf(exit.Unreachable, "the frontend answered for %s: %s", c.model, reasonIn([]byte(data)))
 	}
 	for _, choice := range chunk.Choices {
-		fmt.Fprint(c.out, c.style.dim(choice.Delta.Reasoning), choice.Delta.Content)
+		if _, err := fmt.Fprint(c.out, c.style.dim(choice.Delta.Reasoning), choice.Delta.Content); err != nil {
+			return false, err
+		}
 		answer.WriteString(choice.Delta.Content)
 		finished = finished || choice.FinishReason != nil
 	}

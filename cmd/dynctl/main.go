@@ -17,7 +17,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), ending()...)
 	context.AfterFunc(ctx, func() {
 		stop() // a second signal ends it at once
 		time.AfterFunc(lastWord, func() { os.Exit(exit.Interrupted) })
@@ -25,6 +25,16 @@ func main() {
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
+}
+
+// ending are the signals that a verb hears of, so that it leaves the screen and files in
+// order. Who started it with nohup wants it to outlive the terminal.
+func ending() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // lastWord is how long a verb that a signal ends has to put things in order, such as

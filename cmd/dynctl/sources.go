@@ -45,7 +45,7 @@ func (a *app) readSources(ctx context.Context, args []string) ([]source, error) 
 	r := reader{ctx: ctx}
 	for _, arg := range args {
 		if arg == "-" {
-			if err := r.read("<stdin>", a.in); err != nil {
+			if err := r.read("<stdin>", interruptible{ctx, a.in}); err != nil {
 				return nil, err
 			}
 			continue
@@ -61,6 +61,31 @@ func (a *app) readSources(ctx context.Context, args []string) ([]source, error) 
 		}
 	}
 	return r.sources, nil
+}
+
+// interruptible reads what may never come, such as what is typed, until its context ends.
+type interruptible struct {
+	ctx  context.Context //nolint:containedctx // a reader's methods take none
+	from io.Reader
+}
+
+// Read implements io.Reader. What comes after the context has ended is lost.
+func (i interruptible) Read(p []byte) (int, error) {
+	type result struct {
+		n   int
+		err error
+	}
+	read, buf := make(chan result, 1), make([]byte, len(p))
+	go func() {
+		n, err := i.from.Read(buf)
+		read <- result{n, err}
+	}()
+	select {
+	case <-i.ctx.Done():
+		return 0, i.ctx.Err()
+	case r := <-read:
+		return copy(p, buf[:r.n]), r.err
+	}
 }
 
 func (r *reader) file(path string) error {

@@ -37,7 +37,8 @@ type Reader struct {
 	Previous bool // the log of the attempt before
 	Lines    int  // begin with the last lines; -1: all
 
-	mu sync.Mutex // of the output
+	mu     sync.Mutex // of the output
+	failed error      // the first write to Out that failed
 }
 
 // stream is one log while it is read.
@@ -127,6 +128,9 @@ func (r *Reader) Follow(ctx context.Context, sel Selection) error {
 			}
 		}
 		err := r.round(ctx, streams)
+		if failed := r.writeError(); failed != nil {
+			return failed // nobody reads on
+		}
 		if ctx.Err() == nil && (err != nil) != trouble {
 			trouble = err != nil
 			r.note("%s", map[bool]string{true: "the agent does not answer; waiting for it", false: "the agent answers again"}[trouble])
@@ -221,8 +225,8 @@ func (r *Reader) pull(ctx context.Context, s *stream) error {
 		lines := strings.Split(s.rest+reply.Text, "\n")
 		s.rest = lines[len(lines)-1]
 		r.print(s.prefix, lines[:len(lines)-1])
-		if !reply.More {
-			return nil
+		if err := r.writeError(); err != nil || !reply.More {
+			return err
 		}
 	}
 }
@@ -281,8 +285,17 @@ func (r *Reader) print(prefix string, lines []string) {
 		if !r.Colour {
 			line = agentlogs.Plain(line)
 		}
-		fmt.Fprintln(r.Out, r.Dim(prefix)+strings.TrimRight(line, "\r"))
+		if _, err := fmt.Fprintln(r.Out, r.Dim(prefix)+strings.TrimRight(line, "\r")); err != nil && r.failed == nil {
+			r.failed = err
+		}
 	}
+}
+
+// writeError is the first write of a log line that failed.
+func (r *Reader) writeError() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
 }
 
 // note says what is no log line.
