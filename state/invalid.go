@@ -1,6 +1,9 @@
 package state
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // MaxValueSize is the size of the largest value of a spec, in bytes.
 const MaxValueSize = 512 << 10
@@ -39,4 +42,11 @@ func ReasonOf(err error) string {
 		return invalid.Reason
 	}
 	return ReasonInvalidSpec
+}
+
+// InvalidOf is what is rejected with err: its text alone, for an error may hold on to a
+// whole document, and its reason once.
+func InvalidOf(err error) *Invalid {
+	reason := ReasonOf(err)
+	return &Invalid{Reason: reason, Message: Clip(strings.TrimSuffix(err.Error(), " ("+reason+")"), MaxMessage)}
 }

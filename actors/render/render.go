@@ -143,7 +143,7 @@ func (in ModelInput) role(role, component, namespace string, at addresses) (acto
 	}
 	tp, _, dp, err := in.Spec.ParallelSizes(role)
 	if err != nil {
-		return actors.RoleTemplate{}, asInvalid(err)
+		return actors.RoleTemplate{}, state.InvalidOf(err)
 	}
 	r := actors.RoleTemplate{
 		Role:        role,
@@ -169,7 +169,7 @@ func (in ModelInput) role(role, component, namespace string, at addresses) (acto
 func (in ModelInput) needs(role string) (actors.Needs, *state.Invalid) {
 	gpus, err := in.Spec.GPUsPerWorker(role)
 	if err != nil {
-		return actors.Needs{}, asInvalid(err)
+		return actors.Needs{}, state.InvalidOf(err)
 	}
 	placement := in.Spec.RolePlacement(role)
 	exclude := placement.ExcludeHeadNode
@@ -185,11 +185,6 @@ func (in ModelInput) needs(role string) (actors.Needs, *state.Invalid) {
 		ExcludeHeadNode: exclude != nil && *exclude,
 		NodeSelector:    placement.NodeSelector,
 	}, nil
-}
-
-// asInvalid is the [*state.Invalid] that an error of package state is.
-func asInvalid(err error) *state.Invalid {
-	return &state.Invalid{Reason: state.ReasonOf(err), Message: err.Error()}
 }
 
 func rankFlagsOf(engine string) string {

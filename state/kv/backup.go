@@ -85,6 +85,9 @@ func (c *Client) Backup(ctx context.Context, w io.Writer, now time.Time) (Backup
 	out.json(frameHeader, info)
 	for _, bucket := range backedUp {
 		b, err := c.snapshot(ctx, bucket, out)
+		if out.err != nil {
+			return info, out.err // the disk's, and not NATS's
+		}
 		if err != nil {
 			return info, wrap("back up "+bucket, err)
 		}

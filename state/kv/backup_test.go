@@ -117,6 +117,30 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 }
 
+// fullDisk takes so many bytes.
+type fullDisk struct{ room int }
+
+var errFullDisk = errors.New("no space left on device")
+
+func (f *fullDisk) Write(p []byte) (int, error) {
+	if len(p) > f.room {
+		return 0, errFullDisk
+	}
+	f.room -= len(p)
+	return len(p), nil
+}
+
+// A disk that is full is told as that, wherever in the file it happens.
+func TestBackupToAFullDisk(t *testing.T) {
+	c := New(newStore(t).ready())
+	for _, room := range []int{0, 60, 300} {
+		_, err := c.Backup(t.Context(), &fullDisk{room}, time.Now())
+		if !errors.Is(err, errFullDisk) || errors.Is(err, ErrUnreachable) {
+			t.Errorf("room for %d bytes: %v", room, err)
+		}
+	}
+}
+
 // A store that holds something is replaced only when that is said, and a reconciler
 // that watches does not make the buckets again meanwhile.
 func TestRestoreOverAStore(t *testing.T) {

@@ -189,8 +189,8 @@ func (r *reading) take(u unreadSpec, had bool) bool {
 	if err == nil {
 		doc, err = state.DecodeValue(u.key, u.Value)
 	}
-	if d.doc = doc.Detached(); err != nil { // its text alone is kept: an error holds on to the document
-		d.err = &state.Invalid{Reason: state.ReasonOf(err), Message: state.Clip(err.Error(), state.MaxMessage)}
+	if d.doc = doc.Detached(); err != nil {
+		d.err = state.InvalidOf(err)
 	}
 	r.loop.decoded[u.Key] = d
 	r.done(&u.SpecEntry)

@@ -268,7 +268,7 @@ func Add(name string, c Connection) error {
 		return fmt.Errorf("encode context: %w", err)
 	}
 	if err := writePrivate(Path(name), append(data, '\n')); err != nil {
-		return exit.Usagef("context %s: %w", name, err)
+		return exit.Errorf(exit.Unreachable, "context %s: %w", name, err)
 	}
 	return nil
 }
@@ -279,7 +279,7 @@ func Select(name string) error {
 		return err
 	}
 	if err := writePrivate(selectionPath(), []byte(name+"\n")); err != nil {
-		return exit.Usagef("%w", err)
+		return exit.Errorf(exit.Unreachable, "%w", err)
 	}
 	return nil
 }
