@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -140,14 +141,14 @@ newest.`,
 			if err != nil {
 				return err
 			}
-			target, err := rollbackTarget(r, infos, *to)
+			newest := infos[len(infos)-1].Revision
+			target, err := rollbackTarget(r, withAccepted(ctx, c, key, infos), *to)
 			if err != nil {
 				return err
 			}
 			if err := validateEdit(ctx, c, key, target.Document); err != nil {
 				return err
 			}
-			newest := infos[len(infos)-1].Revision
 			revision, err := c.PutSpec(ctx, key, target.Document, kv.PutOptions{
 				IfRevision: &newest, Author: author(), Comment: fmt.Sprintf("rollback to %d", target.Revision),
 			})
@@ -162,6 +163,18 @@ newest.`,
 		})
 	}
 	return cmd
+}
+
+// withAccepted puts the accepted revision before the others where the bucket has lost it:
+// it keeps 64 of an object, and a program that writes what is rejected fills them soon.
+func withAccepted(ctx context.Context, c *kv.Client, key state.Key, infos []revisionInfo) []revisionInfo {
+	s, err := c.GetStatus(ctx, key)
+	if err != nil || s.AcceptedRevision == 0 || len(s.AcceptedSpec) == 0 ||
+		slices.ContainsFunc(infos, func(i revisionInfo) bool { return i.Running }) {
+		return infos
+	}
+	accepted := revisionInfo{Revision: s.AcceptedRevision, Running: true, Document: s.AcceptedSpec}
+	return slices.Insert(slices.Clone(infos), 0, accepted)
 }
 
 // rollbackTarget is the revision to go back to: the one asked for; else the
