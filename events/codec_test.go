@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
@@ -51,6 +52,47 @@ func TestRoundTrip(t *testing.T) {
 		if got.Subject() != e.Subject() {
 			t.Errorf("subject %s came back as %s", e.Subject(), got.Subject())
 		}
+	}
+}
+
+// TestEncodeIsAsTheSDKs: what is written here is what CloudEvents' own SDK writes.
+func TestEncodeIsAsTheSDKs(t *testing.T) {
+	cluster := Event{ID: "l", Type: TypeLeaderElected, Source: "dynctl/reconciler/a host&<b>", Time: time.Unix(1, 0).In(time.FixedZone("", 3600))}
+	spaced := full()
+	spaced.Data.Command = json.RawMessage(`{ "deadline" : 30, "text": "<&>" }`)
+	for _, e := range []Event{full(), cluster, spaced} {
+		sdk := cloudevents.New(cloudevents.CloudEventsVersionV1)
+		sdk.SetID(e.ID)
+		sdk.SetSource(e.Source)
+		sdk.SetType(e.Type)
+		sdk.SetSubject(e.object())
+		sdk.SetTime(e.Time.UTC())
+		if e.TraceParent != "" {
+			sdk.SetExtension(traceParent, e.TraceParent)
+		}
+		if err := sdk.SetData(cloudevents.ApplicationJSON, e.Data); err != nil {
+			t.Fatal(err)
+		}
+		want, err := json.Marshal(sdk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Encode(e); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s (%v), want %s", got, err, want)
+		}
+	}
+}
+
+// TestAnySourceIsEncoded: what is no URI reference is written as one.
+func TestAnySourceIsEncoded(t *testing.T) {
+	e := full()
+	e.Source = "dynctl/reconciler/100%"
+	b, err := Encode(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Decode(b); err != nil || got.Source != "dynctl/reconciler/100%25" {
+		t.Errorf("%q (%v)", got.Source, err)
 	}
 }
 
@@ -230,4 +272,16 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%+v became %+v", e, e2)
 		}
 	})
+}
+
+// BenchmarkEncode is of a command as large as that of a start.
+func BenchmarkEncode(b *testing.B) {
+	e := full()
+	e.Data.Command, _ = json.Marshal(map[string]string{"template": strings.Repeat(`{"a":"b"} `, 400)})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Encode(e); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
