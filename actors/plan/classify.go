@@ -130,6 +130,12 @@ func (r *round) classifyUnits(s *server, from int) (next int) {
 	s.lists = r.memory.glance.lists
 	var fill bool
 	s.byModel, fill = r.memory.unitLists(name)
+	known := r.memory.of(name)
+	if !fill && known.infraAt >= 0 { // all are ours, and where they were: none need be looked at
+		s.foreign, s.infra = nil, r.units[known.infraAt]
+		s.units = slices.Concat(r.units[from:known.infraAt], r.units[known.infraAt+1:next])
+		return next
+	}
 	s.units, s.foreign, s.infra = make([]*state.Unit, 0, next-from), nil, nil
 	for i := from; i < next; i++ {
 		u := r.units[i]
@@ -137,13 +143,16 @@ func (r *round) classifyUnits(s *server, from int) (next int) {
 		case u.StoreID != r.in.Policy.StoreID:
 			s.foreign = append(s.foreign, u)
 		case u.Unit == actors.InfraUnit:
-			s.infra = u
+			s.infra, known.infraAt = u, i
 		default:
 			s.units = append(s.units, u)
 			if fill {
 				s.byModel[u.Model] = append(s.byModel[u.Model], i)
 			}
 		}
+	}
+	if s.infra == nil || len(s.foreign) > 0 {
+		known.infraAt = -1
 	}
 	return next
 }

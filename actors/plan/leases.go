@@ -8,6 +8,7 @@ import (
 
 	"dynctl/actors"
 	"dynctl/state"
+	"dynctl/state/same"
 )
 
 // planRevokes asks for the leases of dead attempts to be revoked, so that traffic
@@ -30,12 +31,16 @@ func (r *round) planRevokes() {
 }
 
 func (r *round) revokeServer(s *server) {
+	unowned := r.unownedOf(s)
+	if len(unowned) == 0 {
+		return // both rules are about these alone
+	}
 	asked := r.revokeDead(s) // rule 1 of planRevokes
 	if s.infra == nil && len(s.units) == 0 || len(r.in.Observed.Unreadable) > 0 {
 		return
 	}
-	for _, i := range s.regs.Instances {
-		if r.owners[i.Lease] > 0 || asked[i.Lease] || !ourNamespace(s, i.Namespace) || r.mayOwn(i) {
+	for _, i := range unowned {
+		if asked[i.Lease] || !ourNamespace(s, i.Namespace) || r.mayOwn(i) {
 			continue
 		}
 		if !r.lookedTwice(actors.LeaseKey{Server: s.Name, Lease: i.Lease}) { // rule 2 of planRevokes
@@ -44,6 +49,29 @@ func (r *round) revokeServer(s *server) {
 		asked[i.Lease] = true
 		r.out.Revokes = append(r.out.Revokes, actors.Revoke{Key: state.UnitKey{Server: s.Name}, Lease: i.Lease, Reason: actors.ReasonUnclaimed})
 	}
+}
+
+// unowned are the instances of which no process has told that it has the lease, with what
+// that rests on.
+type unowned struct {
+	instances []state.Instance
+	of        []state.Instance // all that etcd has
+	lists     uint64           // of the units, see glance
+}
+
+// unownedOf are those of a server's etcd: mostly none, and mostly those of the plan before.
+func (r *round) unownedOf(s *server) []state.Instance {
+	was, lists := &r.memory.of(s.Name).unowned, r.memory.glance.lists
+	if was.lists == lists && same.Place(was.of, s.regs.Instances) {
+		return was.instances
+	}
+	*was = unowned{of: s.regs.Instances, lists: lists}
+	for i := range was.of {
+		if r.owners[was.of[i].Lease] == 0 {
+			was.instances = append(was.instances, was.of[i])
+		}
+	}
+	return was.instances
 }
 
 // revokeDead applies rule 1 and returns the leases that are revoked by it.

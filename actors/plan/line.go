@@ -27,6 +27,7 @@ type seat struct {
 	status *state.Status
 	server uint64
 	placed uint64
+	since  uint64
 	at     int // the place of its unit among all; -1: it has several
 }
 
@@ -34,7 +35,7 @@ type seat struct {
 func seated(m *model, d *actors.DesiredModel) seat {
 	x := seat{desired: d, model: m, of: m.server}
 	if m.rest != nil {
-		x.status, x.server, x.placed, x.at = m.rest.status, m.rest.server, m.rest.placed, -1
+		x.status, x.server, x.placed, x.since, x.at = m.rest.status, m.rest.server, m.rest.placed, m.rest.since, -1
 		if len(m.rest.places) == 1 {
 			x.at = m.rest.places[0]
 		}

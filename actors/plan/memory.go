@@ -52,9 +52,11 @@ type remembered struct {
 	// had moved some (see [glance]).
 	units     map[string][]int
 	placed    uint64
+	infraAt   int // the place of the infra unit, likewise; -1: it has none, or not all are ours
 	infraUnit renderedInfra
 	listed    []state.Instance
 	instances map[int64][]state.Instance // of listed, by lease
+	unowned   unowned
 }
 
 // rest is what was concluded of a model that rests, with what that rests on.
@@ -249,7 +251,7 @@ func (r *round) remember() {
 		if x.status != nil {
 			resting++
 		}
-		if x.status == nil || x.model.rest.since == mem.plans {
+		if x.status == nil || x.since == mem.plans {
 			mem.awake = append(mem.awake, x.desired)
 		}
 	}
