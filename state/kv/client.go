@@ -155,6 +155,11 @@ func (e *SpecEntry) Object() (state.Key, error) {
 	return state.ParseKey(e.Key)
 }
 
+// isSame reports whether two entries of one bucket are the same, and as far there.
+func (e *SpecEntry) isSame(o *SpecEntry) bool {
+	return e.Key == o.Key && e.Revision == o.Revision && e.Missing == o.Missing && len(e.Value) == len(o.Value) && e.At.Equal(o.At)
+}
+
 func specEntry(e entry) SpecEntry {
 	return SpecEntry{
 		Key: e.key, Revision: e.rev, Value: e.value, Size: e.size, At: e.at,
@@ -301,7 +306,7 @@ func (c *Client) ListSpecs(ctx context.Context) ([]SpecEntry, error) {
 			out = append(out, specEntry(e))
 		}
 	}
-	sortSpecs(out)
+	slices.SortFunc(out, func(a, b SpecEntry) int { return compareSpecs(&a, &b) })
 	return out, nil
 }
 

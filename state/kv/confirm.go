@@ -51,15 +51,13 @@ func internalKey(key string) bool {
 	return key == keyStoreID || strings.HasPrefix(key, confirmPrefix)
 }
 
-// sortSpecs sorts by key: servers, then models, then what is neither.
-func sortSpecs(entries []SpecEntry) { slices.SortFunc(entries, compareSpecs) }
-
 // FindSpec is the place of an object's entry among those of a snapshot.
-func FindSpec(entries []SpecEntry, key state.Key) (place int, found bool) {
-	return slices.BinarySearchFunc(entries, SpecEntry{object: key}, compareSpecs)
+func FindSpec(entries []*SpecEntry, key state.Key) (place int, found bool) {
+	return slices.BinarySearchFunc(entries, &SpecEntry{object: key}, compareSpecs)
 }
 
-func compareSpecs(a, b SpecEntry) int {
+// compareSpecs orders by key: servers, then models, then what is neither.
+func compareSpecs(a, b *SpecEntry) int {
 	ka, erra := a.Object()
 	kb, errb := b.Object()
 	switch {

@@ -171,7 +171,7 @@ func (w *watched) toRewrite(key string) bool {
 func (w *watched) spec(key string) (SpecEntry, bool) {
 	for _, e := range w.Specs().Entries {
 		if e.Key == key {
-			return e, true
+			return *e, true
 		}
 	}
 	return SpecEntry{}, false

@@ -57,7 +57,7 @@ type wanted struct {
 // Load has the values of these specs read into the snapshot, which may lack them
 // where it was flooded: later, with a kick, and as long as they are the newest of
 // their keys. [Views.Release] lets them go again.
-func (v *Views) Load(entries ...SpecEntry) {
+func (v *Views) Load(entries ...*SpecEntry) {
 	if len(entries) == 0 {
 		return
 	}
@@ -75,7 +75,7 @@ func (v *Views) Load(entries ...SpecEntry) {
 }
 
 // Release says that the values of these specs were read and are needed no more.
-func (v *Views) Release(entries ...SpecEntry) {
+func (v *Views) Release(entries ...*SpecEntry) {
 	for _, e := range entries {
 		v.specs.put(e.Key, e.Revision, nil)
 	}

@@ -21,7 +21,8 @@ type SpecSnapshot struct {
 	// Entries are sorted by key (servers, then models, then what is neither), with
 	// the delete markers. An entry that the bucket has lost without a delete marker
 	// (it was purged or made again) stays as it was: a missing key is not a delete.
-	Entries []SpecEntry
+	// What has not changed lies where it lay in the snapshot before.
+	Entries []*SpecEntry
 	// Confirmed holds, by server, the revision up to which deletions are confirmed.
 	Confirmed map[string]uint64
 	// Created is when the bucket was made; revisions of another are not comparable.
@@ -232,19 +233,35 @@ func (v *Views) Specs() SpecSnapshot {
 		return c.view
 	}
 	d := v.specs.delta()
+	before := c.view
 	c.version, c.view.Synced, c.view.Created = d.version, d.synced, d.created
-	switch {
-	case d.whole:
-		c.view.Entries, c.view.Confirmed = specView(d.items, d.created)
-	case !patchSpecs(&c.view, d.items):
-		items, _, _ := v.specs.snapshot()
-		c.view.Entries, c.view.Confirmed = specView(items, d.created)
+	if !d.whole && patchSpecs(&c.view, d.items) {
+		return c.view
+	}
+	if !d.whole {
+		d.items, _, _ = v.specs.snapshot()
+	}
+	c.view.Entries, c.view.Confirmed = specView(d.items, d.created)
+	if before.Created.Equal(d.created) {
+		keepPlaces(c.view.Entries, before.Entries)
 	}
 	return c.view
 }
 
-func specView(items map[string]item[struct{}], created time.Time) ([]SpecEntry, map[string]uint64) {
-	var entries []SpecEntry
+// keepPlaces has what is the same as before lie where it lay; both lists are sorted.
+func keepPlaces(entries, before []*SpecEntry) {
+	for i, e := range entries {
+		for len(before) > 0 && compareSpecs(before[0], e) < 0 {
+			before = before[1:]
+		}
+		if len(before) > 0 && before[0].isSame(e) {
+			entries[i] = before[0]
+		}
+	}
+}
+
+func specView(items map[string]item[struct{}], created time.Time) ([]*SpecEntry, map[string]uint64) {
+	var entries []*SpecEntry
 	confirmed := map[string]uint64{}
 	for key, it := range items {
 		server, answer := strings.CutPrefix(key, confirmPrefix)
@@ -260,17 +277,17 @@ func specView(items map[string]item[struct{}], created time.Time) ([]SpecEntry, 
 			}
 		}
 	}
-	sortSpecs(entries)
+	slices.SortFunc(entries, compareSpecs)
 	return entries, confirmed
 }
 
 // shownSpec is an item as a snapshot has it, if it is the spec of an object.
-func shownSpec(it item[struct{}]) (SpecEntry, bool) {
+func shownSpec(it item[struct{}]) (*SpecEntry, bool) {
 	e := specEntry(it.entry)
 	var err error
 	e.object, err = sharedKey(it.key)
 	e.Missing = it.missing
-	return e, err == nil
+	return &e, err == nil
 }
 
 // Observed is what the agent in charge reports, with its times on the clock of

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"dynctl/state"
@@ -21,25 +22,30 @@ const largePart = 4
 type quota struct {
 	limits       kv.Limits
 	objects      int
-	servers      map[string]bool
+	servers      map[string]int // how many each has
 	bytes, large int64
-	last         string // server that was counted
 }
 
 // counted is what of entries the quota rests on. Documents that are unreadable take no room.
 type counted struct {
 	statuses   map[state.Key]state.Status
 	stands     *stands
-	unreadable func(kv.SpecEntry) bool
+	unreadable func(*kv.SpecEntry) bool
+}
+
+// begin is what those of entries take that stand as they were accepted.
+func (c counted) begin(entries []*kv.SpecEntry, limits kv.Limits) quota {
+	q := quota{limits: limits, servers: map[string]int{}}
+	if c.stands.isOf(entries) {
+		q = c.stands.quota
+		q.limits, q.servers = limits, maps.Clone(q.servers)
+	}
+	return q
 }
 
 // one is which revision of an entry's object was accepted, 0: none, and what the entry takes.
-func (c counted) one(entries []kv.SpecEntry, place int, key state.Key) (accepted uint64, size int64) {
-	e := &entries[place]
-	if c.stands.known(entries, place) != nil {
-		return e.Revision, int64(e.Size)
-	}
-	if !c.unreadable(*e) {
+func (c counted) one(e *kv.SpecEntry, key state.Key) (accepted uint64, size int64) {
+	if !c.unreadable(e) {
 		size = int64(e.Size)
 	}
 	return c.statuses[key].AcceptedRevision, size
@@ -49,8 +55,8 @@ func (c counted) one(entries []kv.SpecEntry, place int, key state.Key) (accepted
 // then the oldest: what is there goes on, whatever comes. A revision of an accepted
 // object for which there is no room leaves the accepted one running. refused are told
 // why.
-func withinQuota(entries []kv.SpecEntry, limits kv.Limits, of counted) (within []kv.SpecEntry, refused map[string]error) {
-	q := quota{limits: limits, servers: map[string]bool{}}
+func withinQuota(entries []*kv.SpecEntry, limits kv.Limits, of counted) (within []*kv.SpecEntry, refused map[string]error) {
+	q := of.begin(entries, limits)
 	type candidate struct {
 		*kv.SpecEntry
 		server   string
@@ -58,19 +64,21 @@ func withinQuota(entries []kv.SpecEntry, limits kv.Limits, of counted) (within [
 		size     int64
 	}
 	var candidates []candidate
-	for i := range entries {
-		e := &entries[i]
+	for i, e := range entries {
+		if of.stands.known(entries, i) != nil {
+			continue // and counted
+		}
 		key, err := e.Object()
 		if err != nil || e.Deleted {
 			continue
 		}
-		revision, size := of.one(entries, i, key)
+		revision, size := of.one(e, key)
 		c := candidate{SpecEntry: e, server: key.Server, size: size, accepted: revision > 0}
 		if c.accepted {
-			q.keep(key.Server)
+			q.keep(key.Server, 1)
 		}
 		if c.accepted && revision == e.Revision {
-			q.add(c.size)
+			q.add(c.size, 1)
 			continue
 		}
 		candidates = append(candidates, c)
@@ -80,9 +88,9 @@ func withinQuota(entries []kv.SpecEntry, limits kv.Limits, of counted) (within [
 	for _, c := range candidates {
 		bad := q.room(c.server, c.size, c.accepted)
 		if bad == nil {
-			q.add(c.size)
+			q.add(c.size, 1)
 			if !c.accepted {
-				q.keep(c.server)
+				q.keep(c.server, 1)
 			}
 			continue
 		}
@@ -100,21 +108,23 @@ func withinQuota(entries []kv.SpecEntry, limits kv.Limits, of counted) (within [
 	if len(left) == 0 {
 		return entries, refused
 	}
-	return slices.DeleteFunc(slices.Clone(entries), func(e kv.SpecEntry) bool { return left[e.Key] }), refused
+	return slices.DeleteFunc(slices.Clone(entries), func(e *kv.SpecEntry) bool { return left[e.Key] }), refused
 }
 
-// keep counts an object of a server.
-func (q *quota) keep(server string) {
-	q.objects++
-	if server != q.last {
-		q.servers[server], q.last = true, server
+// keep counts an object of a server, so many times: one that is there no more is counted -1
+// times.
+func (q *quota) keep(server string, times int) {
+	q.objects += times
+	if q.servers[server] += times; q.servers[server] == 0 {
+		delete(q.servers, server)
 	}
 }
 
-func (q *quota) add(size int64) {
-	q.bytes += size
+// add counts what a document takes, likewise.
+func (q *quota) add(size int64, times int) {
+	q.bytes += size * int64(times)
 	if size > kv.LargeSpec {
-		q.large += size
+		q.large += size * int64(times)
 	}
 }
 
@@ -125,7 +135,7 @@ func (q *quota) room(server string, size int64, accepted bool) error {
 	case !accepted && q.objects >= l.Objects:
 		return &state.Invalid{Reason: state.ReasonTooManyObjects,
 			Message: fmt.Sprintf("the store holds more than %d servers and models, which is the reconciler's --max-objects: delete some, or raise it", l.Objects)}
-	case !accepted && !q.servers[server] && len(q.servers) >= l.Servers:
+	case !accepted && q.servers[server] == 0 && len(q.servers) >= l.Servers:
 		return &state.Invalid{Reason: state.ReasonTooManyObjects,
 			Message: fmt.Sprintf("the store holds more than %d servers, which is the reconciler's --max-servers: delete some, or raise it", l.Servers)}
 	case size > 0 && q.bytes+size > l.CurrentBytes:

@@ -12,11 +12,11 @@ import (
 // Past the bound the accepted objects stay, then the oldest; what is refused is
 // told, up to a bound of its own.
 func TestObjectsPastTheBoundAreRefused(t *testing.T) {
-	var entries []kv.SpecEntry
+	var entries []*kv.SpecEntry
 	known := map[state.Key]state.Status{}
 	for i := range 3000 {
 		key := state.ModelKey("default", fmt.Sprintf("m%04d", i))
-		entries = append(entries, kv.SpecEntry{Key: key.String(), Revision: uint64(5000 - i)})
+		entries = append(entries, &kv.SpecEntry{Key: key.String(), Revision: uint64(5000 - i)})
 		if i < 5 { // the newest by revision
 			known[key] = state.Status{AcceptedRevision: 1}
 		}
@@ -24,10 +24,10 @@ func TestObjectsPastTheBoundAreRefused(t *testing.T) {
 			known[key] = state.Status{ObservedRevision: 1}
 		}
 	}
-	entries = append(entries, kv.SpecEntry{Key: "model.default.gone", Deleted: true}, kv.SpecEntry{Key: "nonsense"})
+	entries = append(entries, &kv.SpecEntry{Key: "model.default.gone", Deleted: true}, &kv.SpecEntry{Key: "nonsense"})
 	within, refused := withinQuota(entries, kv.Limits{Objects: 10}.WithDefaults(), counted{known, &stands{}, readable})
 	has := func(i int) bool {
-		return slices.ContainsFunc(within, func(e kv.SpecEntry) bool { return e.Key == entries[i].Key })
+		return slices.ContainsFunc(within, func(e *kv.SpecEntry) bool { return e.Key == entries[i].Key })
 	}
 	for _, i := range []int{0, 4, 2999, 2995, 3000, 3001} {
 		if !has(i) || refused[entries[i].Key] != nil {
@@ -45,4 +45,4 @@ func TestObjectsPastTheBoundAreRefused(t *testing.T) {
 	}
 }
 
-func readable(kv.SpecEntry) bool { return false }
+func readable(*kv.SpecEntry) bool { return false }

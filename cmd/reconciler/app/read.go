@@ -43,12 +43,12 @@ type reading struct {
 	out    []*accept.Entry
 	unread []unreadSpec
 	fresh  int
-	load   []kv.SpecEntry // values that are needed and not there
-	read   []kv.SpecEntry // values that are not needed any more
+	load   []*kv.SpecEntry // values that are needed and not there
+	read   []*kv.SpecEntry // values that are not needed any more
 }
 
 type unreadSpec struct {
-	kv.SpecEntry
+	*kv.SpecEntry
 	key state.Key
 	// known: leaving it out would look as if it were gone. housed: its server is known.
 	known, housed bool
@@ -56,26 +56,24 @@ type unreadSpec struct {
 
 // all reads what is due. complete is false where something that cannot be left out
 // could not be read either.
-func (r *reading) all(entries []kv.SpecEntry, refused map[string]error) (out []*accept.Entry, complete bool) {
+func (r *reading) all(entries []*kv.SpecEntry, refused map[string]error) (out []*accept.Entry, complete bool) {
 	out, complete = r.choose(entries, refused)
 	r.loop.app.views.Release(r.read...)
 	r.loop.app.views.Load(r.load...)
 	return out, complete
 }
 
-func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out []*accept.Entry, complete bool) {
+func (r *reading) choose(entries []*kv.SpecEntry, refused map[string]error) (out []*accept.Entry, complete bool) {
 	r.out = make([]*accept.Entry, 0, len(entries))
 	standing := make(map[string]bool, len(r.loop.decoded))
-	for i := range entries {
-		e := &entries[i]
+	for i, e := range entries {
+		if x := r.loop.stands.known(entries, i); x != nil { // its value was let go when it was noted
+			r.out = append(r.out, x)
+			continue
+		}
 		key, err := e.Object()
 		if err != nil {
 			continue // the views leave these out
-		}
-		if x := r.loop.stands.known(entries, i); x != nil {
-			r.done(e)
-			r.out = append(r.out, x)
-			continue
 		}
 		x := &accept.Entry{Key: key, Revision: e.Revision, Deleted: e.Deleted, Now: e.DeleteNow, Missing: e.Missing, At: e.At}
 		d, had := r.loop.decoded[e.Key]
@@ -85,7 +83,7 @@ func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out 
 			r.done(e)
 		case e.Deleted:
 			r.loop.stands.note(entries, i, x)
-		case r.accepted(key, *e, x):
+		case r.accepted(key, e, x):
 			r.loop.stands.note(entries, i, x)
 			r.done(e)
 		case had && d.revision == e.Revision:
@@ -95,7 +93,7 @@ func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out 
 			standing[e.Key] = had
 			_, known := r.statuses[key]
 			_, housed := r.statuses[state.ServerKey(key.Server)]
-			r.unread = append(r.unread, unreadSpec{*e, key, known || r.owns(key), housed})
+			r.unread = append(r.unread, unreadSpec{e, key, known || r.owns(key), housed})
 			continue
 		}
 		r.out = append(r.out, x)
@@ -111,7 +109,7 @@ func (r *reading) choose(entries []kv.SpecEntry, refused map[string]error) (out 
 
 // accepted fills in the document of a revision that its status says is accepted: it
 // has it.
-func (r *reading) accepted(key state.Key, e kv.SpecEntry, x *accept.Entry) bool {
+func (r *reading) accepted(key state.Key, e *kv.SpecEntry, x *accept.Entry) bool {
 	st, ok := r.statuses[key]
 	if !ok || st.AcceptedRevision != e.Revision || st.AcceptedIn.IsZero() || !st.AcceptedIn.Equal(r.created) ||
 		len(st.AcceptedSpec) == 0 || len(st.Template) == 0 {
@@ -123,7 +121,7 @@ func (r *reading) accepted(key state.Key, e kv.SpecEntry, x *accept.Entry) bool 
 
 func (r *reading) done(e *kv.SpecEntry) {
 	if len(e.Value) > 0 {
-		r.read = append(r.read, *e)
+		r.read = append(r.read, e)
 	}
 }
 
@@ -193,7 +191,7 @@ func (r *reading) take(u unreadSpec, had bool) bool {
 		d.err = state.InvalidOf(err)
 	}
 	r.loop.decoded[u.Key] = d
-	r.done(&u.SpecEntry)
+	r.done(u.SpecEntry)
 	r.out = append(r.out, &accept.Entry{Key: u.key, Revision: u.Revision, Missing: u.Missing, Doc: d.doc, Err: d.err, At: u.At})
 	return true
 }
@@ -242,7 +240,7 @@ func ownersOf(units []*state.Unit) map[state.Key]bool {
 }
 
 // unreadable reports whether a document was read and is none; it takes no memory.
-func (l *loop) unreadable(e kv.SpecEntry) bool {
+func (l *loop) unreadable(e *kv.SpecEntry) bool {
 	d, ok := l.decoded[e.Key]
 	return ok && d.revision == e.Revision && d.err != nil
 }

@@ -15,26 +15,26 @@ import (
 // what was accepted stays, and what cannot be read takes nothing.
 func TestBytesPastTheBoundAreRefused(t *testing.T) {
 	limits := kv.Limits{CurrentBytes: 1 << 20, Servers: 2}.WithDefaults()
-	spec := func(server, name string, revision uint64, size int) kv.SpecEntry {
-		return kv.SpecEntry{Key: state.ModelKey(server, name).String(), Revision: revision, Size: size}
+	spec := func(server, name string, revision uint64, size int) *kv.SpecEntry {
+		return &kv.SpecEntry{Key: state.ModelKey(server, name).String(), Revision: revision, Size: size}
 	}
 	known := map[state.Key]state.Status{state.ModelKey("a", "runs"): {AcceptedRevision: 1}}
 	for _, c := range []struct {
 		name    string
-		entries []kv.SpecEntry
+		entries []*kv.SpecEntry
 		bad     map[string]bool
 		refused map[string]string // reason by key
 	}{
-		{"large ones share a quarter", []kv.SpecEntry{spec("a", "l1", 2, 200<<10), spec("a", "l2", 3, 200<<10), spec("a", "small", 4, 1000)}, nil,
+		{"large ones share a quarter", []*kv.SpecEntry{spec("a", "l1", 2, 200<<10), spec("a", "l2", 3, 200<<10), spec("a", "small", 4, 1000)}, nil,
 			map[string]string{"model.a.l2": state.ReasonTooManyBytes}},
-		{"a bad one takes nothing", []kv.SpecEntry{spec("a", "l1", 2, 200<<10), spec("a", "l2", 3, 200<<10)}, map[string]bool{"model.a.l1": true}, nil},
-		{"a new revision of what runs leaves it running", []kv.SpecEntry{spec("a", "l1", 2, 200<<10), spec("a", "runs", 3, 200<<10)}, nil,
+		{"a bad one takes nothing", []*kv.SpecEntry{spec("a", "l1", 2, 200<<10), spec("a", "l2", 3, 200<<10)}, map[string]bool{"model.a.l1": true}, nil},
+		{"a new revision of what runs leaves it running", []*kv.SpecEntry{spec("a", "l1", 2, 200<<10), spec("a", "runs", 3, 200<<10)}, nil,
 			map[string]string{"model.a.runs": state.ReasonTooManyBytes}},
-		{"a third server", []kv.SpecEntry{spec("a", "runs", 1, 10), spec("b", "m", 2, 10), spec("c", "m", 3, 10), spec("a", "m", 4, 10)}, nil,
+		{"a third server", []*kv.SpecEntry{spec("a", "runs", 1, 10), spec("b", "m", 2, 10), spec("c", "m", 3, 10), spec("a", "m", 4, 10)}, nil,
 			map[string]string{"model.c.m": state.ReasonTooManyObjects}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			within, refused := withinQuota(c.entries, limits, counted{known, &stands{}, func(e kv.SpecEntry) bool { return c.bad[e.Key] }})
+			within, refused := withinQuota(c.entries, limits, counted{known, &stands{}, func(e *kv.SpecEntry) bool { return c.bad[e.Key] }})
 			if len(within) != len(c.entries) {
 				t.Errorf("%d of %d are told of", len(within), len(c.entries))
 			}
@@ -54,9 +54,9 @@ func TestAFloodIsReadInParts(t *testing.T) {
 	document := func(name string) []byte {
 		return fmt.Appendf(nil, "{apiVersion: dynctl/v1alpha1, kind: Model, metadata: {name: %s}, spec: {model: a/%[1]s}}", name)
 	}
-	var entries []kv.SpecEntry
+	var entries []*kv.SpecEntry
 	add := func(name string, value []byte) {
-		entries = append(entries, kv.SpecEntry{Key: state.ModelKey("default", name).String(), Revision: uint64(len(entries) + 10), Value: value, Size: len(document(name))})
+		entries = append(entries, &kv.SpecEntry{Key: state.ModelKey("default", name).String(), Revision: uint64(len(entries) + 10), Value: value, Size: len(document(name))})
 	}
 	for i := range readFresh + 50 {
 		add(fmt.Sprint("m", i), document(fmt.Sprint("m", i)))
@@ -110,11 +110,11 @@ func TestAFloodIsReadInParts(t *testing.T) {
 // What is too large to be a spec is rejected by its size: fetched, a few of the largest
 // values would be more than all that the reconciler needs.
 func TestWhatIsTooLargeIsNotFetched(t *testing.T) {
-	var entries []kv.SpecEntry
+	var entries []*kv.SpecEntry
 	for i := range 60 {
-		entries = append(entries, kv.SpecEntry{Key: state.ModelKey("default", fmt.Sprint("m", i)).String(), Revision: uint64(i + 10), Size: 8 << 20})
+		entries = append(entries, &kv.SpecEntry{Key: state.ModelKey("default", fmt.Sprint("m", i)).String(), Revision: uint64(i + 10), Size: 8 << 20})
 	}
-	entries = append(entries, kv.SpecEntry{Key: "model.default.fits", Revision: 9, Size: state.MaxValueSize})
+	entries = append(entries, &kv.SpecEntry{Key: "model.default.fits", Revision: 9, Size: state.MaxValueSize})
 	r := reading{loop: newLoop(&App{}), statuses: map[state.Key]state.Status{}, deadline: time.Now().Add(time.Hour)}
 	out, _ := r.choose(entries, nil)
 	if len(r.load) != 1 || r.load[0].Key != "model.default.fits" {

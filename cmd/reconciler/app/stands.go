@@ -15,9 +15,10 @@ import (
 // nor the reading has to look it up. What is not known here is looked up, so that an entry
 // which is missed costs time and no answer.
 type stands struct {
-	entries []kv.SpecEntry
+	entries []*kv.SpecEntry
 	created time.Time
 	specs   []*accept.Entry // what they were read as, by the places of their entries; nil: not known
+	quota   quota           // what those take that are known
 	// read is what the entries were read as, if all of them will be read as that as long as
 	// nothing changes; else nil.
 	read []*accept.Entry
@@ -25,55 +26,76 @@ type stands struct {
 
 // follow brings it to the entries of a round, of which restated are the objects whose status
 // may be another; nil: any may.
-func (s *stands) follow(entries []kv.SpecEntry, created time.Time, restated map[state.Key]bool) {
-	was, specs := s.entries, s.specs
-	if restated == nil || !s.created.Equal(created) {
-		was, specs = nil, nil
+func (s *stands) follow(entries []*kv.SpecEntry, created time.Time, restated map[state.Key]bool) {
+	was := *s
+	if restated == nil || !s.created.Equal(created) || s.quota.servers == nil {
+		was = stands{quota: quota{servers: map[string]int{}}}
 	}
-	if len(restated) == 0 && s.isOf(entries) && len(was) > 0 {
+	if len(restated) == 0 && s.isOf(entries) && len(was.entries) > 0 {
 		return
 	}
-	*s = stands{entries: entries, created: created, specs: make([]*accept.Entry, len(entries))}
-	at := 0
-	for i := range entries {
-		e := &entries[i]
-		switch {
-		case at < len(was) && same.Bits(&was[at], e):
-		case at+1 < len(was) && same.Bits(&was[at+1], e):
-			at++ // one is gone
-		case at < len(was) && was[at].Key == e.Key:
-			at++
-			continue // it is another
-		default:
-			continue // it has come
-		}
-		s.specs[i] = specs[at]
-		at++
-	}
+	*s = stands{entries: entries, created: created, specs: make([]*accept.Entry, len(entries)), quota: was.quota}
+	s.take(&was)
 	for k := range restated {
 		if i, found := kv.FindSpec(entries, k); found {
+			s.count(entries[i], s.specs[i], -1)
 			s.specs[i] = nil
 		}
 	}
 }
 
+// take takes over what was known of the entries that were there before, at their places.
+func (s *stands) take(was *stands) {
+	at := 0
+	for i, e := range s.entries {
+		switch {
+		case at < len(was.entries) && was.entries[at] == e:
+		case at+1 < len(was.entries) && was.entries[at+1] == e: // one is gone
+			s.count(was.entries[at], was.specs[at], -1)
+			at++
+		case at < len(was.entries) && was.entries[at].Key == e.Key: // it is another
+			s.count(was.entries[at], was.specs[at], -1)
+			at++
+			continue
+		default:
+			continue // it has come
+		}
+		s.specs[i] = was.specs[at]
+		at++
+	}
+	for ; at < len(was.entries); at++ {
+		s.count(was.entries[at], was.specs[at], -1)
+	}
+}
+
+// count counts what a spec takes that was read, so many times; what is not known, and the
+// marker of a delete, take nothing.
+func (s *stands) count(e *kv.SpecEntry, read *accept.Entry, times int) {
+	if read == nil || read.Deleted {
+		return
+	}
+	s.quota.keep(read.Key.Server, times)
+	s.quota.add(int64(e.Size), times)
+}
+
 // isOf reports whether these are its entries.
-func (s *stands) isOf(entries []kv.SpecEntry) bool {
-	return len(entries) == len(s.entries) && (len(entries) == 0 || &entries[0] == &s.entries[0])
+func (s *stands) isOf(entries []*kv.SpecEntry) bool {
+	return s.quota.servers != nil && same.Place(entries, s.entries)
 }
 
 // known is what an entry was read as, by its place among entries; nil: not known.
-func (s *stands) known(entries []kv.SpecEntry, place int) *accept.Entry {
+func (s *stands) known(entries []*kv.SpecEntry, place int) *accept.Entry {
 	if !s.isOf(entries) {
 		return nil
 	}
 	return s.specs[place]
 }
 
-// note notes what an entry was read as that stands.
-func (s *stands) note(entries []kv.SpecEntry, place int, read *accept.Entry) {
+// note notes what an entry was read as that stands and was not known.
+func (s *stands) note(entries []*kv.SpecEntry, place int, read *accept.Entry) {
 	if s.isOf(entries) {
 		s.specs[place] = read
+		s.count(entries[place], read, 1)
 	}
 }
 

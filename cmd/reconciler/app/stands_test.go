@@ -18,7 +18,7 @@ type specsAndStatuses struct {
 	*rand.Rand
 	created  time.Time
 	revision uint64
-	entries  map[state.Key]kv.SpecEntry
+	entries  map[state.Key]*kv.SpecEntry
 	statuses map[state.Key]state.Status
 	restated map[state.Key]bool
 }
@@ -27,7 +27,7 @@ func (s *specsAndStatuses) change() {
 	s.revision++
 	name := fmt.Sprintf("m%02d", s.IntN(12))
 	key := state.ModelKey("default", name)
-	e := kv.SpecEntry{Key: key.String(), Revision: s.revision}
+	e := &kv.SpecEntry{Key: key.String(), Revision: s.revision}
 	switch s.IntN(7) {
 	case 0:
 		delete(s.entries, key)
@@ -38,7 +38,10 @@ func (s *specsAndStatuses) change() {
 		delete(s.statuses, key)
 		s.restated[key] = true
 	case 3, 4: // what stands there is accepted, or what stood there before
-		accepted := s.entries[key].Revision - min(s.entries[key].Revision, uint64(s.IntN(4)/3))
+		accepted := uint64(0)
+		if stands := s.entries[key]; stands != nil {
+			accepted = stands.Revision - min(stands.Revision, uint64(s.IntN(4)/3))
+		}
 		s.statuses[key] = state.Status{AcceptedRevision: accepted, AcceptedIn: s.created, Template: []byte("{}"), AcceptedSpec: fmt.Appendf(nil, `{"as":%d}`, s.revision)}
 		s.restated[key] = true
 	default:
@@ -49,7 +52,7 @@ func (s *specsAndStatuses) change() {
 }
 
 func (s *specsAndStatuses) snapshot() kv.SpecSnapshot {
-	entries := slices.SortedFunc(maps.Values(s.entries), func(a, b kv.SpecEntry) int {
+	entries := slices.SortedFunc(maps.Values(s.entries), func(a, b *kv.SpecEntry) int {
 		x, _ := a.Object()
 		y, _ := b.Object()
 		return x.Compare(y)
@@ -70,10 +73,10 @@ func told(entries []*accept.Entry) (out []string) {
 // without, and nothing is read again where nothing has changed.
 func TestWhatStandsIsReadAsItIs(t *testing.T) {
 	e := newEchoes(t)
-	e.app.cfg.Limits = kv.Limits{}.WithDefaults()
 	for seed := range uint64(40) {
+		e.app.cfg.Limits = kv.Limits{Objects: 5 + int(seed%10), CurrentBytes: 400 << (seed % 4)}.WithDefaults() // some of which bind
 		s := &specsAndStatuses{Rand: rand.New(rand.NewPCG(seed, 4)), created: time.Unix(int64(seed), 0),
-			entries: map[state.Key]kv.SpecEntry{}, statuses: map[state.Key]state.Status{}}
+			entries: map[state.Key]*kv.SpecEntry{}, statuses: map[state.Key]state.Status{}}
 		l, snapshot := newLoop(e.app), kv.SpecSnapshot{}
 		for step := range 150 {
 			s.restated = map[state.Key]bool{}
