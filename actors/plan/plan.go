@@ -101,7 +101,7 @@ func newRound(in actors.Input, mem *Memory) *round {
 
 // agentLost reports whether the agent has been silent for too long to be believed.
 func agentLost(in actors.Input) bool {
-	return in.Observed.Agent == nil || in.Now.Sub(in.Observed.Agent.At) > in.Policy.AgentTimeout
+	return in.Observed.Agent == nil || in.Observed.Agent.Silence(in.Now) > in.Policy.AgentTimeout
 }
 
 // checkAt asks for a round at t at the latest.

@@ -93,7 +93,7 @@ type Heartbeat struct {
 	Incarnation uint64
 	// Revision is another one with each heartbeat; 0: there was none.
 	Revision uint64
-	// Age is how long ago it was stored.
+	// Age is how long it has been the last one, as far as another could have been heard.
 	Age time.Duration
 	// Job is the submission id of the agent's job; "": it does not tell.
 	Job string

@@ -116,7 +116,8 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer cancel()
 	defer s.closeIdle()
 	for {
-		wait := time.NewTimer(s.round(ctx))
+		pause := s.round(ctx)
+		wait, due := time.NewTimer(pause), time.Now().Add(pause)
 		select {
 		case <-ctx.Done():
 			wait.Stop()
@@ -126,6 +127,32 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		case <-wait.C:
 		}
 		wait.Stop()
+		s.excuse(time.Since(due))
+	}
+}
+
+// overslept is from where on a round that comes late says that this process was stopped.
+const overslept = time.Second
+
+// excuse leaves the time in which this process was stopped out of all that is judged by how long
+// it takes: nothing of it could be heard.
+func (s *Supervisor) excuse(late time.Duration) {
+	if late < overslept {
+		return
+	}
+	s.acting.Lock()
+	defer s.acting.Unlock()
+	if s.current != nil {
+		s.current.since = s.current.since.Add(late)
+	}
+	if s.standby != nil {
+		s.standby.since = s.standby.since.Add(late)
+	}
+	if !s.unheard.IsZero() {
+		s.unheard = s.unheard.Add(late)
+	}
+	for i := range s.outgoing {
+		s.outgoing[i].since = s.outgoing[i].since.Add(late)
 	}
 }
 

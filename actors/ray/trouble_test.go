@@ -220,6 +220,43 @@ func TestADashboardThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
+// The time in which this process was stopped is none in which a dashboard did not answer, nor one
+// in which a job did not come up.
+func TestAStopOfThisProcessCountsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		s, end := start(t, configFor(t, f), f)
+		defer end()
+		pass(time.Second)
+		f.set(func() { f.down = true })
+		pass(unanswered - time.Second)
+		s.excuse(overslept / 2) // it was only busy
+		s.excuse(5 * time.Second)
+		pass(4 * time.Second)
+		if st := s.State(); st.Notice != (state.RayNotice{}) {
+			t.Errorf("before it could have answered for so long: %+v", st)
+		}
+		pass(3 * time.Second)
+		if st := s.State(); st.Notice.Reason != actors.RayUnreachable {
+			t.Errorf("after that: %+v", st)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		cfg := configFor(t, f)
+		cfg.StartTimeout = time.Minute
+		cfg.Heartbeat = func() (Heartbeat, bool) { return Heartbeat{Age: time.Hour}, true }
+		s, end := start(t, cfg, f)
+		defer end()
+		pass(cfg.StartTimeout - time.Second)
+		s.excuse(20 * time.Second)
+		pass(20 * time.Second)
+		if f.submitted() != 1 {
+			t.Errorf("a job that had no time to come up was replaced: %d", f.submitted())
+		}
+	})
+}
+
 // An agent that is not heard is at no work, also where Ray cannot say that its job has ended.
 func TestAFailingAgentThatIsNotHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

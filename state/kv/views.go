@@ -345,6 +345,12 @@ func (v *Views) Loaded() bool {
 	return v.specs.isSynced() && v.statuses.isSynced() && v.observed.isSynced()
 }
 
+// Hears reports whether what the agent writes is followed as it comes.
+func (v *Views) Hears() bool {
+	connected, verified, _ := v.observed.health()
+	return connected && !verified.IsZero()
+}
+
 // Health says how fresh the views are and what is wrong with them.
 func (v *Views) Health() Health {
 	h := Health{Connected: true}

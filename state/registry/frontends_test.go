@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -24,6 +25,7 @@ type fakeFrontend struct {
 	answers map[string]recorded // by escaped path
 	err     error
 	asked   []string
+	stop    time.Duration // this process is stopped for so long while the next answer comes
 }
 
 type recorded struct {
@@ -44,6 +46,11 @@ func (f *fakeFrontend) RoundTrip(req *http.Request) (*http.Response, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, req.URL.EscapedPath())
+	if f.stop > 0 {
+		time.Sleep(f.stop)
+		f.stop = 0
+		return nil, context.DeadlineExceeded
+	}
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -253,6 +260,31 @@ func TestFrontendPace(t *testing.T) {
 		synctest.Wait()
 		if got := fake.rounds(); got != 1 {
 			t.Errorf("unsettled again: asked %d times, want 1 at once", got)
+		}
+	})
+}
+
+// A question that was answered while this process was stopped is asked again: its time was over
+// before anybody could hear the answer.
+func TestAStopOfThisProcessIsNoSilenceOfAFrontend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := &fakeFrontend{answers: map[string]recorded{"/v1/models": {http.StatusOK, `{"data":[]}`}}}
+		f := newFrontends(FrontendsConfig{}, fake)
+		defer f.Close()
+		f.Set(map[string]FrontendTarget{"default": {URL: "http://10.0.0.1:8000"}})
+		synctest.Wait()
+		drained(f.Kick())
+		fake.set(func() { fake.stop = 20 * time.Second })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if drained(f.Kick()) || !f.Snapshot()["default"].Known {
+			t.Errorf("after the stop: %+v", f.Snapshot()["default"])
+		}
+		fake.set(func() { fake.err = errDown })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if f.Snapshot()["default"].Known {
+			t.Error("one that does not answer is known")
 		}
 	})
 }

@@ -195,8 +195,19 @@ func (p *prober) list() ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// get decodes a JSON answer with status 200, 404 or 503 and returns the status.
+// get decodes a JSON answer with status 200, 404 or 503 and returns the status. A question whose
+// time was over long ago when that was noticed is asked again: this process was stopped, and says
+// nothing of the frontend by that.
 func (p *prober) get(path string, into any) (int, error) {
+	asked := time.Now()
+	status, err := p.getOnce(path, into)
+	if err != nil && time.Since(asked) > 2*p.frontends.cfg.Timeout {
+		return p.getOnce(path, into)
+	}
+	return status, err
+}
+
+func (p *prober) getOnce(path string, into any) (int, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.frontends.cfg.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, http.NoBody)

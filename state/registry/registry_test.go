@@ -202,6 +202,29 @@ func TestUnreachableIsUnknown(t *testing.T) {
 	}
 }
 
+// A bound that is noticed long after it was due says that this process was stopped, and nothing
+// of etcd, whose answers are still to be read.
+func TestAStopOfThisProcessIsNoSilenceOfEtcd(t *testing.T) {
+	f := newFakeEtcd(keyA)
+	watch(t, f, func(t *testing.T, r *Registry) {
+		drained(r.Kick())
+		w := r.watchers["default"]
+		w.mu.Lock()
+		w.due = time.Now().Add(-20 * time.Second)
+		w.mu.Unlock()
+		f.set(func() { f.silent = true })
+		w.expire()
+		if got := r.Snapshot()["default"]; !got.Known || drained(r.Kick()) {
+			t.Errorf("after the stop: %+v", got)
+		}
+		time.Sleep(2100 * time.Millisecond)
+		synctest.Wait()
+		if got := r.Snapshot()["default"]; got.Known {
+			t.Errorf("it does not answer after that either: %+v", got)
+		}
+	})
+}
+
 func TestRestartWithinTheBoundIsNotSeen(t *testing.T) {
 	f := newFakeEtcd(keyA)
 	watch(t, f, func(t *testing.T, r *Registry) {

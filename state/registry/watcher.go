@@ -57,8 +57,9 @@ type watcher struct {
 	mu      sync.Mutex
 	current state.Registrations
 	lastErr error
-	// expiry fires when etcd has not answered for UnknownAfter.
+	// expiry fires when etcd has not answered for UnknownAfter, which is due then.
 	expiry *time.Timer
+	due    time.Time
 }
 
 func newWatcher(r *Registry, server, endpoint string) *watcher {
@@ -250,16 +251,30 @@ func (w *watcher) hold(c *contents) {
 // confirm postpones the moment at which the view counts as unknown.
 func (w *watcher) confirm() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.lastErr = nil
+	w.mu.Unlock()
+	w.postpone()
+}
+
+func (w *watcher) postpone() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.expiry != nil {
+		w.due = time.Now().Add(w.registry.cfg.UnknownAfter)
 		w.expiry.Reset(w.registry.cfg.UnknownAfter)
 	}
+}
+
+func (w *watcher) deadline() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.due
 }
 
 func (w *watcher) startExpiry() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.due = time.Now().Add(w.registry.cfg.UnknownAfter)
 	w.expiry = time.AfterFunc(w.registry.cfg.UnknownAfter, w.expire)
 }
 
@@ -270,8 +285,13 @@ func (w *watcher) stopExpiry() {
 	w.expiry = nil
 }
 
-// expire drops the view: what is not confirmed is not known.
+// expire drops the view: what is not confirmed is not known. Where that comes late this process
+// was stopped, and what etcd has answered meanwhile is still to be read.
 func (w *watcher) expire() {
+	if time.Since(w.deadline()) > w.registry.cfg.UnknownAfter/4 {
+		w.postpone()
+		return
+	}
 	w.mu.Lock()
 	before := w.current
 	w.current = state.Registrations{

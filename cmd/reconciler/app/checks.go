@@ -128,7 +128,7 @@ func checkAgent(a *App, s *snapshot) check {
 func (a *App) unheard(in actors.Input) string {
 	if agent := in.Observed.Agent; agent != nil && agent.Synced {
 		return fmt.Sprintf("incarnation %d has been silent for %s, so nothing is started or healed; what runs goes on",
-			agent.Incarnation, in.Now.Sub(agent.At).Round(time.Second))
+			agent.Incarnation, agent.Silence(in.Now).Round(time.Second))
 	}
 	if sup := a.supervisor.Load(); sup != nil {
 		if st := sup.State(); st.Message != "" {

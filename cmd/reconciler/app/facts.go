@@ -122,7 +122,7 @@ func (l *loop) tellAgent(term kv.Term, in actors.Input) {
 	if a == nil {
 		return
 	}
-	e, told := agentFact(l.agent, *a, a.Synced && in.Now.Sub(a.At) <= in.Policy.AgentTimeout)
+	e, told := agentFact(l.agent, *a, a.Synced && a.Silence(in.Now) <= in.Policy.AgentTimeout)
 	if told == l.agent {
 		return
 	}

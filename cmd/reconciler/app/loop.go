@@ -113,6 +113,7 @@ func (l *loop) toBeRead(now time.Time, loaded bool) time.Duration {
 func (l *loop) once(ctx context.Context, term *kv.Term) time.Duration {
 	l.noteStatuses()
 	began, news := time.Now(), l.noticed()
+	l.askForBeat(ctx, began)
 	if l.staysQuiet(began, term, news) {
 		l.app.metrics.planned(time.Since(began))
 		return l.ended(l.quiet.until)
@@ -164,7 +165,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]accept.Kept) {
 	specs := l.app.views.Specs()
 	statuses, statusesLoaded := l.stored()
 	observed := l.app.views.Observed()
-	observed.Agent = l.app.beat.local(observed.Agent, now)
+	observed.Agent = l.app.beat.local(observed.Agent, now, l.app.views.Hears())
 	observed.Synced = observed.Synced && protocolMismatch(observed.Agent) == nil
 	documents, complete := l.documents(specs, statuses, observed.Units, time.Now().Add(readFor))
 	desired, kept := l.oracle.accept(accept.Input{

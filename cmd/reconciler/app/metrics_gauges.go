@@ -61,7 +61,7 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	now := time.Now()
 	if agent := s.input.Observed.Agent; agent != nil {
-		gauge(descAge, max(now.Sub(agent.At), 0).Seconds())
+		gauge(descAge, max(agent.Silence(now), 0).Seconds())
 	}
 	gauge(descLag, float64(revisionLag(s.input.Desired)))
 	gauge(descOrphans, float64(len(s.result.Orphans)))

@@ -48,7 +48,7 @@ func (l *loop) staysQuiet(now time.Time, term *kv.Term, news kv.News) bool {
 	}
 	s := l.app.snapshot.Load()
 	observed := l.app.views.Observed()
-	observed.Agent = l.app.beat.local(observed.Agent, now)
+	observed.Agent = l.app.heardAgent(now)
 	in := s.input
 	in.Now, in.Observed = now, observed
 	if !isHeard(in) {
@@ -111,7 +111,7 @@ func gatesToPut(r actors.Result) (n int) {
 
 // isHeard reports whether it is known what runs.
 func isHeard(in actors.Input) bool {
-	return in.Observed.Synced && in.Observed.Agent != nil && in.Now.Sub(in.Observed.Agent.At) <= in.Policy.AgentTimeout
+	return in.Observed.Synced && in.Observed.Agent != nil && in.Observed.Agent.Silence(in.Now) <= in.Policy.AgentTimeout
 }
 
 func hasAny(set map[string]bool) bool {

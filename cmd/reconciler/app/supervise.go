@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -169,11 +168,12 @@ func (a *App) heartbeat() (ray.Heartbeat, bool) {
 	if h := a.views.Health(); !h.Connected || a.diskFailed() {
 		return ray.Heartbeat{}, false
 	}
-	agent := a.beat.local(a.views.Observed().Agent, time.Now())
+	now := time.Now()
+	agent := a.heardAgent(now)
 	if agent == nil {
 		return ray.Heartbeat{Age: never}, true
 	}
-	beat := ray.Heartbeat{Incarnation: agent.Incarnation, Revision: agent.Revision, Job: agent.Job, Age: time.Since(agent.At)}
+	beat := ray.Heartbeat{Incarnation: agent.Incarnation, Revision: agent.Revision, Job: agent.Job, Age: agent.Silence(now)}
 	if agent.Programs != nil && agent.Programs.Wanted {
 		beat.Wants = agent.Programs.Package
 	}
@@ -192,29 +192,6 @@ func (a *App) findPrograms() ray.Programs {
 		a.log.Warn("etcd and nats-server cannot be given to nodes that have none", "err", err)
 	}
 	return found
-}
-
-// beat remembers when a heartbeat was received here. Its own time is on the clock
-// of the store, which another machine may keep.
-type beat struct {
-	mu       sync.Mutex
-	last     time.Time // the heartbeat's own time
-	received time.Time
-}
-
-// local returns a copy of the agent with the time of its heartbeat on this clock.
-func (b *beat) local(agent *state.Agent, now time.Time) *state.Agent {
-	if agent == nil {
-		return nil
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !agent.At.Equal(b.last) {
-		b.last, b.received = agent.At, now
-	}
-	out := *agent
-	out.At = b.received
-	return &out
 }
 
 // advertisedURL is what the agent dials.

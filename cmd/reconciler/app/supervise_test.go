@@ -2,31 +2,7 @@ package app
 
 import (
 	"testing"
-	"time"
-
-	"dynctl/state"
 )
-
-func TestHeartbeatsAreAgedOnThisClock(t *testing.T) {
-	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
-	there := now.Add(-time.Hour) // the store's clock is an hour behind
-	var b beat
-	first := b.local(&state.Agent{At: there}, now)
-	if !first.At.Equal(now) {
-		t.Errorf("a first heartbeat is aged %v", now.Sub(first.At))
-	}
-	silent := b.local(&state.Agent{At: there}, now.Add(5*time.Second))
-	if age := now.Add(5 * time.Second).Sub(silent.At); age != 5*time.Second {
-		t.Errorf("a silent agent is aged %v, want 5s", age)
-	}
-	again := b.local(&state.Agent{At: there.Add(6 * time.Second)}, now.Add(6*time.Second))
-	if !again.At.Equal(now.Add(6 * time.Second)) {
-		t.Error("a new heartbeat is not fresh")
-	}
-	if b.local(nil, now) != nil {
-		t.Error("no agent is some agent")
-	}
-}
 
 func TestSplitCredentials(t *testing.T) {
 	url, creds := splitCredentials("nats://u:p@host:4222")
