@@ -40,8 +40,11 @@ func listed(s section, src *source, text []byte) []section {
 	quiet := *src
 	quiet.told = MaxFaults
 	read := s.parse(&quiet, text)
-	if len(read.errs) > 0 || read.root == nil || read.root.kind != nodeList || len(read.root.items) == 0 {
+	if read.root == nil || read.root.kind != nodeList || len(read.root.items) == 0 {
 		return []section{s}
+	}
+	if len(read.errs) > 0 {
+		return []section{brokenList{s}}
 	}
 	out := make([]section, len(read.root.items))
 	for i, item := range read.root.items {
@@ -62,3 +65,11 @@ const listedField = "document"
 type documentOf struct{ root *node }
 
 func (d documentOf) parse(*source, []byte) parsed { return parsed{root: d.root} }
+
+// brokenList is a list that cannot be read whole: its faults are told, and not that it is a list,
+// which it may well be.
+type brokenList struct{ section }
+
+func (b brokenList) parse(src *source, text []byte) parsed {
+	return parsed{errs: b.section.parse(src, text).errs}
+}

@@ -30,6 +30,8 @@ func TestWhatGetPrintsIsReadAgain(t *testing.T) {
 		{"a list of documents", "- " + model + "\n", "a document is an object, and this is a list"},
 		{"one item without a document", yaml + "- {name: b}\n", "a document is an object, and this is a list"},
 		{"a fault stands where it was written", fmt.Sprintf(listedDocument, "[mocker]"), "f.yaml:8:31: spec.engine"},
+		{"one that is no YAML", yaml + strings.Replace(yaml, "spec: {", "spec: {model: /n, ", 1), "f.yaml:17:23: the key \"model\" stands twice"},
+		{"and nothing else is said of it", strings.Replace(yaml, "spec: {", "spec: {model: /n, ", 1), "f.yaml:8:23: the key \"model\" stands twice"},
 		{"an empty list", "[]\n", "a document is an object, and this is a list"},
 	} {
 		found, err := DecodeFile("f.yaml", []byte(row.text))

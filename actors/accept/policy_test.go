@@ -196,7 +196,7 @@ func TestAPolicyLimitsServers(t *testing.T) {
 	expect("past the limit, and asking for less", "a runs; b runs; c runs; d not, limits.models 3) (PolicyDenied)")
 	j.put(at("c"), "{model: x/c, replicas: 2}")
 	expect("past the limit, and asking for more", "a runs; b runs; c runs, limits.gpus 2) (PolicyDenied); d not, limits.models 3) (PolicyDenied)")
-	if w := warned(j.round().Servers[0].Warnings); !strings.Contains(w, "its models take 3 GPUs, and 2 are allowed (rule: limits.gpus 2)") {
+	if w := warned(j.round().Servers[0].Warnings); !strings.Contains(w, "its models take 3 GPUs, and no more than 2 may be taken (rule: limits.gpus 2)") {
 		t.Errorf("warned of: %s", w)
 	}
 }

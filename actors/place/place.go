@@ -130,7 +130,7 @@ func Worker(needs actors.Needs, nodes []Room) (Shape, *Unfit) {
 	unfit.Needed, unfit.Shape = needs.GPUs, &asked
 	if len(Topology(nodes, false)) == 0 {
 		unfit.Reason = actors.WaitRayWithoutGPUs
-		unfit.Message = fmt.Sprintf("needs %s, and none of %s in Ray has a whole one", count(needs.GPUs, "GPU"), count(aliveNodes(nodes), "node"))
+		unfit.Message = fmt.Sprintf("needs %s, and none of %s in Ray has a whole one", state.Counted(needs.GPUs, "GPU"), state.Counted(aliveNodes(nodes), "node"))
 		return Shape{}, unfit
 	}
 	if unfit.Reason == actors.ReasonNoLabelledNodes {
@@ -144,7 +144,7 @@ func Worker(needs actors.Needs, nodes []Room) (Shape, *Unfit) {
 	if _, ok := layOut(needs, eligible, freeGPUs); ok {
 		unfit.Reason = actors.ReasonInsufficientCPUs
 		unfit.Message = fmt.Sprintf("needs %s beside its GPUs on each node, and no nodes with the GPUs have as many free",
-			count(needs.CPUs, "CPU"))
+			state.Counted(needs.CPUs, "CPU"))
 	}
 	total := func(n Room) (gpus, cpus int) { return n.GPUs, math.MaxInt }
 	shape, ok := layOut(needs, eligible, total)
@@ -224,7 +224,7 @@ func choosePacked(needs actors.Needs, bundles int, nodes []Room) (Shape, *Unfit)
 		}
 	}
 	unfit.Reason = actors.ReasonInsufficientCPUs
-	unfit.Message = fmt.Sprintf("needs %s on one node, and no node has as many free", count(want, "CPU"))
+	unfit.Message = fmt.Sprintf("needs %s on one node, and no node has as many free", state.Counted(want, "CPU"))
 	return Shape{}, unfit
 }
 
@@ -240,8 +240,8 @@ func eligibleNodes(needs actors.Needs, nodes []Room) ([]Room, *Unfit) {
 		unfit.FreeGPUs += max(n.FreeGPUs, 0)
 		unfit.TotalGPUs += n.GPUs
 	}
-	unfit.Message = fmt.Sprintf("needs %s, and %d of %d are free on %s", count(needs.GPUs, "GPU"),
-		unfit.FreeGPUs, unfit.TotalGPUs, count(len(eligible), "eligible node"))
+	unfit.Message = fmt.Sprintf("needs %s, and %d of %d are free on %s", state.Counted(needs.GPUs, "GPU"),
+		unfit.FreeGPUs, unfit.TotalGPUs, state.Counted(len(eligible), "eligible node"))
 	if len(eligible) == 0 && len(labels) > 0 {
 		unfit.Reason = actors.ReasonNoLabelledNodes
 		unfit.Message = "no node that could run it carries the label" + describe(labels)
@@ -296,7 +296,7 @@ func doesNotFit(n actors.Needs, eligible []Room) string {
 	for _, r := range eligible {
 		largest = max(largest, r.GPUs)
 	}
-	have := fmt.Sprintf("%s, the largest with %s", count(len(eligible), "eligible node"), count(largest, "GPU"))
+	have := fmt.Sprintf("%s, the largest with %s", state.Counted(len(eligible), "eligible node"), state.Counted(largest, "GPU"))
 	if len(eligible) == 0 {
 		have = "no node with a GPU that it may use"
 	}
@@ -304,7 +304,7 @@ func doesNotFit(n actors.Needs, eligible []Room) string {
 	if n.OneNode {
 		how = "and it must fit one node"
 	}
-	return fmt.Sprintf("a worker of %s does not fit: there is %s, %s", count(n.GPUs, "GPU"), have, how)
+	return fmt.Sprintf("a worker of %s does not fit: there is %s, %s", state.Counted(n.GPUs, "GPU"), have, how)
 }
 
 // labelsOf is what a node must carry.
@@ -359,11 +359,4 @@ func describe(labels map[string]string) string {
 		b.WriteString(" " + key + "=" + labels[key])
 	}
 	return b.String()
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

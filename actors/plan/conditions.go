@@ -16,10 +16,10 @@ func (r *round) registeredCondition(c *conditions, m *model) {
 	}
 	desired, have := m.counts(func(v *unit) bool { return v.registered && !v.is(leaving) })
 	if desired == 0 || have < desired {
-		c.set(state.CondRegistered, state.StatusFalse, actors.CondNotRegistered, fmt.Sprintf("%d of %d workers are registered in Dynamo's etcd", have, desired))
+		c.set(state.CondRegistered, state.StatusFalse, actors.CondNotRegistered, state.OutOf(have, desired, "worker", "registered in Dynamo's etcd"))
 		return
 	}
-	c.set(state.CondRegistered, state.StatusTrue, actors.CondOK, fmt.Sprintf("%d of %d workers are registered in Dynamo's etcd", have, desired))
+	c.set(state.CondRegistered, state.StatusTrue, actors.CondOK, state.OutOf(have, desired, "worker", "registered in Dynamo's etcd"))
 }
 
 // routerCondition asks the frontend: it must list the model, and name the wanted
@@ -124,13 +124,13 @@ func (m *model) notRolled() (reason, message string) {
 	case m.rolling() && m.failing():
 		return actors.WaitRolloutStalled, "the new generation does not start" + m.lastExit() + "; the old one keeps serving"
 	case m.rolling() && m.deletion != deleted:
-		return actors.CondRolling, fmt.Sprintf("%d units of old generations are left", m.oldCount())
+		return actors.CondRolling, leftOver(m.oldCount())
 	case m.rollEnds():
 		desired, have := m.counts(isReady)
-		return actors.CondRolling, fmt.Sprintf("%d of %d replicas of the new generation are ready", have, desired)
+		return actors.CondRolling, state.OutOf(have, desired, "replica", "ready in the new generation")
 	case m.toRestart() > 0 && m.deletion != deleted:
 		desired, _ := m.counts(isReady)
-		return actors.CondRestarting, fmt.Sprintf("%d of %d workers are still to be executed again%s", m.toRestart(), desired, m.silent())
+		return actors.CondRestarting, state.OutOf(m.toRestart(), desired, "worker", "still to be executed again") + m.silent()
 	case m.Outdated:
 		return actors.CondRendererChanged, "this version renders another command for the same spec; `dynctl restart model/" + m.Name + "` adopts it"
 	}
@@ -178,4 +178,12 @@ func (m *model) lastExit() string {
 		}
 	}
 	return ""
+}
+
+// leftOver says how many units of old generations are still there.
+func leftOver(units int) string {
+	if units == 1 {
+		return "1 unit of an old generation is left"
+	}
+	return fmt.Sprintf("%d units of old generations are left", units)
 }

@@ -112,7 +112,7 @@ func (r *round) judgeOwner(s *server) bool {
 	for _, u := range leftovers { // rule 3 of planServer
 		r.suspect(u, actors.ReasonLeftover, "left under the server's name by a Ray job that is dead")
 	}
-	s.blocked, s.blockedMessage = actors.WaitLeftovers, fmt.Sprintf("%d units of a dead driver are swept first", len(leftovers))
+	s.blocked, s.blockedMessage = actors.WaitLeftovers, swept(len(leftovers))
 	return true
 }
 
@@ -208,4 +208,12 @@ func (r *round) infraTemplate(s *server, shape place.Shape) actors.UnitTemplate 
 	t := render.Infra(s.Template, r.in.Policy.RayNamespace, shape)
 	t.PlacementTimeout = r.in.Policy.PlacementTimeout.Seconds()
 	return t
+}
+
+// swept says what is swept before anything starts.
+func swept(units int) string {
+	if units == 1 {
+		return "1 unit of a dead driver is swept first"
+	}
+	return fmt.Sprintf("%d units of a dead driver are swept first", units)
 }

@@ -272,7 +272,7 @@ func (r *round) scheduledCondition(c *conditions, m *model) {
 	}
 	desired, placed := m.counts(func(v *unit) bool { return v.PlacementGroup.State == state.GroupCreated && !v.is(leaving) })
 	if placed < desired {
-		c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, fmt.Sprintf("%d of %d placement groups are ready", placed, desired))
+		c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, state.OutOf(placed, desired, "placement group", "ready"))
 		return
 	}
 	c.set(state.CondScheduled, state.StatusTrue, actors.CondOK, "")
@@ -307,9 +307,9 @@ func (r *round) workersConditions(c *conditions, m *model) {
 		case desired == 0:
 			c.set(typ, state.StatusFalse, actors.CondScaledToZero, "the spec asks for no replica")
 		case have < desired:
-			c.set(typ, state.StatusFalse, reason, fmt.Sprintf("%d of %d workers are healthy%s", have, desired, message))
+			c.set(typ, state.StatusFalse, reason, state.OutOf(have, desired, "worker", "healthy")+message)
 		default:
-			c.set(typ, state.StatusTrue, actors.CondOK, fmt.Sprintf("%d of %d workers are healthy", have, desired))
+			c.set(typ, state.StatusTrue, actors.CondOK, state.OutOf(have, desired, "worker", "healthy"))
 		}
 	}
 	set(state.CondWorkersReady, have, desired)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state/kv"
 )
 
@@ -71,11 +72,11 @@ func (a *app) backupTo(ctx context.Context, c *kv.Client, path string, overwrite
 func holds(info kv.BackupInfo) string {
 	text := "store " + info.StoreID
 	for _, b := range info.Buckets {
-		what := "specs"
+		what := "spec"
 		if b.Name == kv.BucketStatus {
-			what = "statuses"
+			what = "status"
 		}
-		text += fmt.Sprintf(", %d %s (%d revisions)", max(b.Keys, 1)-1, what, max(b.Revisions, 1)-1)
+		text += fmt.Sprintf(", %s (%s)", prose.Plural(int(max(b.Keys, 1)-1), what), prose.Plural(int(max(b.Revisions, 1)-1), "revision"))
 	}
 	return text
 }

@@ -45,6 +45,9 @@ func (a *app) getCmd() *cobra.Command {
 		}
 		plural, ok := kinds[kind]
 		if !ok {
+			if here := habit(habitualKinds, kind); here != "" {
+				return exit.Usagef("cannot get %q%s", kind, here)
+			}
 			return exit.Usagef("cannot get %q: want servers, models, units or nodes", kind)
 		}
 		return a.withClient(cmd.Context(), func(c *kv.Client) error {

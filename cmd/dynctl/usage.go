@@ -38,7 +38,10 @@ func wrongFlag(cmd *cobra.Command, err error) (string, bool) {
 			if best := state.Nearest(group, flagNames(cmd)); len(group) > 2 && best != "" {
 				return fmt.Sprintf("unknown flag -%s: did you mean --%s?", group, best), true
 			}
-			return fmt.Sprintf("unknown flag -%.1s", name), true
+			return fmt.Sprintf("unknown flag -%.1s", name) + hinted(habitualFlag(cmd, name)), true
+		}
+		if hint := habitualFlag(cmd, name); hint != "" {
+			return "unknown flag --" + name + hinted(hint), true
 		}
 		if best := state.Nearest(name, flagNames(cmd)); best != "" {
 			return fmt.Sprintf("unknown flag --%s: did you mean --%s?", name, best), true
@@ -53,6 +56,13 @@ func wrongFlag(cmd *cobra.Command, err error) (string, bool) {
 		return fmt.Sprintf("--%s: %q %s", e.GetFlag().Name, e.GetValue(), wrongValue(e)), true
 	}
 	return "", false
+}
+
+func hinted(hint string) string {
+	if hint == "" {
+		return ""
+	}
+	return ": " + hint
 }
 
 // wrongValue says what a flag takes instead of a value.
@@ -126,6 +136,9 @@ func unknownVerb(cmd *cobra.Command, name string) string {
 		}
 	}
 	text := fmt.Sprintf("unknown command %q for %q", name, cmd.CommandPath())
+	if here := habit(habitualVerbs, name); here != "" && !cmd.HasParent() {
+		return text + here
+	}
 	if best := state.Nearest(name, verbs); best != "" {
 		text += fmt.Sprintf(": did you mean %s?", best)
 	}

@@ -28,7 +28,7 @@ func fleet(models int) *overview {
 		for _, typ := range []string{state.CondAccepted, state.CondReady, state.CondAvailable} {
 			c := state.Condition{Type: typ, Status: state.StatusTrue, Reason: "OK", LastTransitionTime: watchNow.Add(-time.Hour)}
 			if i%3 == 2 && typ != state.CondAccepted {
-				c.Status, c.Reason, c.Message = state.StatusFalse, "CrashLoopBackOff", "0 of 1 workers are ready: unit 1a2b3c4d_model_DP0 exited"
+				c.Status, c.Reason, c.Message = state.StatusFalse, "CrashLoopBackOff", "0 of 1 worker is ready: unit 1a2b3c4d_model_DP0 exited"
 			}
 			s.Conditions = append(s.Conditions, c)
 		}

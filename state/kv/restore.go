@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/state"
 )
 
 // keyRestoring stands in the lease bucket while a restore is under way: buckets
@@ -65,7 +67,7 @@ func (c *Client) empty(ctx context.Context) error {
 		}
 		for _, e := range entries {
 			if !internalKey(e.key) {
-				return fmt.Errorf("%w: %s holds %s (%d keys in all)", ErrNotEmpty, bucket, e.key, len(entries))
+				return fmt.Errorf("%w: %s holds %s (%s in all)", ErrNotEmpty, bucket, e.key, state.Counted(len(entries), "key"))
 			}
 		}
 	}

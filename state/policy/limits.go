@@ -58,12 +58,12 @@ func (p *Policy) Room(asks, before, others Usage) []Denial {
 	var out []Denial
 	if most := p.Limits.Models; most != nil && before.Models == 0 && others.Models+1 > *most {
 		out = append(out, Denial{Path: "metadata.server", Rule: fmt.Sprintf("limits.models %d", *most), Message: fmt.Sprintf(
-			"its server has %d models already, and no more than %d may be; delete one, or have the limit raised", others.Models, *most)})
+			"its server has %s already, and no more than %d may be; delete one, or have the limit raised", state.Counted(others.Models, "model"), *most)})
 	}
 	if most := p.Limits.GPUs; most != nil && asks.GPUs > before.GPUs && others.GPUs+asks.GPUs > *most {
 		out = append(out, Denial{Path: "spec.resources.gpus", Rule: fmt.Sprintf("limits.gpus %d", *most), Message: fmt.Sprintf(
-			"its replicas take %d GPUs, and those of the server's other models %d: no more than %d may be taken; ask for fewer, or have the limit raised",
-			asks.GPUs, others.GPUs, *most)})
+			"its replicas take %s, and those of the server's other models %d: no more than %d may be taken; ask for fewer, or have the limit raised",
+			state.Counted(asks.GPUs, "GPU"), others.GPUs, *most)})
 	}
 	return out
 }
@@ -75,10 +75,11 @@ func (p *Policy) Over(all Usage) []Denial {
 	}
 	var out []Denial
 	if most := p.Limits.Models; most != nil && all.Models > *most {
-		out = append(out, Denial{Rule: fmt.Sprintf("limits.models %d", *most), Message: fmt.Sprintf("it has %d models, and %d are allowed", all.Models, *most)})
+		out = append(out, Denial{Rule: fmt.Sprintf("limits.models %d", *most), Message: fmt.Sprintf("it has %s, and no more than %d may be", state.Counted(all.Models, "model"), *most)})
 	}
 	if most := p.Limits.GPUs; most != nil && all.GPUs > *most {
-		out = append(out, Denial{Rule: fmt.Sprintf("limits.gpus %d", *most), Message: fmt.Sprintf("its models take %d GPUs, and %d are allowed", all.GPUs, *most)})
+		out = append(out, Denial{Rule: fmt.Sprintf("limits.gpus %d", *most), Message: fmt.Sprintf(
+			"its models take %s, and no more than %d may be taken", state.Counted(all.GPUs, "GPU"), *most)})
 	}
 	return out
 }

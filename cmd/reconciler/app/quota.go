@@ -137,7 +137,7 @@ func (q *quota) room(server string, size int64, accepted bool) error {
 			Message: fmt.Sprintf("the store holds more than %d servers and models, which is the reconciler's --max-objects: delete some, or raise it", l.Objects)}
 	case !accepted && q.servers[server] == 0 && len(q.servers) >= l.Servers:
 		return &state.Invalid{Reason: state.ReasonTooManyObjects,
-			Message: fmt.Sprintf("the store holds more than %d servers, which is the reconciler's --max-servers: delete some, or raise it", l.Servers)}
+			Message: fmt.Sprintf("the store may hold %s and no more, which is the reconciler's --max-servers: delete some, or raise it", state.Counted(l.Servers, "server"))}
 	case size > 0 && q.bytes+size > l.CurrentBytes:
 		return &state.Invalid{Reason: state.ReasonTooManyBytes,
 			Message: fmt.Sprintf("with its %d bytes the specs would hold more than %d together, which is the reconciler's --max-current-bytes: "+

@@ -46,7 +46,8 @@ def cut(live: LiveUnit, grace: float) -> tuple[str, dict[str, int] | None]:
     lost = sum(counts)
     if lost == 0:
         return "", None
-    return f"; {lost} requests were not finished within {grace:.0f} s and were lost", {"lostRequests": lost}
+    requests, were = ("request", "was") if lost == 1 else ("requests", "were")
+    return f"; {lost} {requests} {were} not finished within {grace:.0f} s and {were} lost", {"lostRequests": lost}
 
 
 async def remove(live: LiveUnit, grace: float, origin: Origin | None = None) -> None:

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"dynctl/state"
 )
 
 // Age is how long ago t was, in one unit that a person can take in: 12s, 5m, 3h,
@@ -33,12 +35,7 @@ func Span(d time.Duration) string {
 }
 
 // Plural is a count with its noun.
-func Plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
+func Plural(n int, noun string) string { return state.Counted(n, noun) }
 
 // List is a list in a sentence.
 func List(parts []string) string { return strings.Join(parts, ", ") }

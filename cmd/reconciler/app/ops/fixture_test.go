@@ -113,13 +113,13 @@ func fixtureStatuses() []*state.Status {
 	})
 	qwen.Placements = []state.PlacementStatus{{Unit: "1a2b3c4d_qwen_qwen3_32b_decode_0", State: "Ready"}, {Unit: "1a2b3c4d_qwen_qwen3_32b_prefill_0", State: "Ready"}}
 	qwen.Router = &auto
-	llama := model("llama-70b", "5e6f7a8b", chain(state.CondWorkersReady, actors.WaitBackOff, "0 of 1 workers are healthy: code 1, attempt 4"), map[string]state.RoleStatus{
+	llama := model("llama-70b", "5e6f7a8b", chain(state.CondWorkersReady, actors.WaitBackOff, "0 of 1 worker is healthy: code 1, attempt 4"), map[string]state.RoleStatus{
 		"aggregated": {Desired: 1, Updated: 1, Restarts: 3, BackoffUntil: &until, LastExit: &state.ExitStatus{
 			Unit: "5e6f7a8b_llama_70b_DP0", Code: 1, Reason: "Exited", LogTail: crash, At: noon.Add(-69 * time.Second),
 		}},
 	})
 	mix := model("mixtral-8x22b", "9c0d1e2f", chain(state.CondScheduled, actors.ReasonInsufficientGPUs, "1 worker needs 4 GPUs on one node; 1 is free"), map[string]state.RoleStatus{"aggregated": {Desired: 1}})
-	roll := model("phi-4", "77aa88bb", chain(state.CondUpToDate, actors.CondRolling, "1 units of old generations are left"), map[string]state.RoleStatus{"aggregated": {Desired: 2, Running: 2, Ready: 2, Updated: 1}})
+	roll := model("phi-4", "77aa88bb", chain(state.CondUpToDate, actors.CondRolling, "1 unit of an old generation is left"), map[string]state.RoleStatus{"aggregated": {Desired: 2, Running: 2, Ready: 2, Updated: 1}})
 	roll.Conditions[0].Reason = actors.CondWarnings
 	roll.Conditions[0].Message = "spec.env.VLLM_ENGINE_READY_TIMEOUT_S: vllm gives up after these 600 seconds, before startupTimeout (30m) is over\nspec.router.kvEvents: nothing reads them"
 	roll.Placements = []state.PlacementStatus{{Unit: "66aa88bb_phi_4_DP1", State: "Ready"}}

@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"fmt"
 	"html/template"
 	"strings"
 	"time"
@@ -84,12 +83,7 @@ func when(t time.Time) template.HTML {
 	return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `" title="` + t.Format("2006-01-02 15:04:05.000 MST") + `">` + t.Format("2 Jan 15:04:05") + `</time>`)
 }
 
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
+func plural(n int, noun string) string { return state.Counted(n, noun) }
 
 // code sets what stands between backquotes as code.
 func code(s string) template.HTML {
