@@ -15,8 +15,6 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
 )
 
 // ledgerFile says, beside the streams, what they held a second ago at the latest:
@@ -106,7 +104,10 @@ func (s *Server) writeLedger() error {
 	if s.failed.Load() || !ns.JetStreamEnabled() {
 		return nil // what a failed store holds is seen when it is opened again
 	}
-	l, err := takeStock(ns, s.opts.StoreDir)
+	if ns != s.shelves.of { // its blocks are others when it has been started again
+		s.shelves = shelves{of: ns}
+	}
+	l, err := s.shelves.takeStock(s.opts.StoreDir)
 	if err != nil {
 		return err
 	}
@@ -126,36 +127,6 @@ func (s *Server) writeLedger() error {
 	}
 	s.stock = body
 	return nil
-}
-
-// takeStock reads what the server holds. A block is counted if it was there before
-// and after: one that is being removed is not.
-func takeStock(ns *server.Server, root string) (ledger, error) {
-	before := map[string][]int{}
-	for _, dir := range streamDirs(root) {
-		before[dir] = blocksIn(filepath.Join(root, dir))
-	}
-	info, err := ns.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
-	if err != nil {
-		return ledger{}, err
-	}
-	l := ledger{Streams: map[string]ledgerStream{}}
-	for _, account := range info.AccountDetails {
-		for _, stream := range account.Streams {
-			dir := filepath.Join(jetstreamDir, account.Name, "streams", stream.Name)
-			meta, err := os.ReadFile(filepath.Join(root, dir, metaFile))
-			var m streamMeta
-			if err != nil || json.Unmarshal(meta, &m) != nil {
-				continue // in memory, or deleted just now
-			}
-			after := blocksIn(filepath.Join(root, dir))
-			l.Streams[dir] = ledgerStream{
-				Meta: meta, Created: m.Created, LastSeq: stream.State.LastSeq, Msgs: int(stream.State.Msgs),
-				Blocks: slices.DeleteFunc(after, func(i int) bool { return !slices.Contains(before[dir], i) }),
-			}
-		}
-	}
-	return l, nil
 }
 
 func blocksIn(dir string) []int {

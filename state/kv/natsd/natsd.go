@@ -105,9 +105,11 @@ type Server struct {
 
 	end   context.CancelFunc
 	ended sync.WaitGroup
-	// stock is what the ledger says, made when the streams in it were made.
-	stock []byte
-	made  map[string]time.Time
+	// stock is what the ledger says, made when the streams in it were made, and shelves
+	// what it was made of.
+	stock   []byte
+	made    map[string]time.Time
+	shelves shelves
 
 	mu sync.RWMutex
 	ns *server.Server
@@ -319,6 +321,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		defer close(done)
 		s.end()
 		s.ended.Wait()
+		s.shelves = shelves{} // the last word is of what is there now
 		s.keepStock()
 		s.current().Shutdown()
 		s.current().WaitForShutdown()
