@@ -297,7 +297,7 @@ func (l *loop) writeStatuses(ctx context.Context, in actors.Input, r actors.Resu
 			fresh = append(fresh, now)
 		case l.rewrite[s.Key]:
 			changed = append(changed, now)
-		case l.heard.waits(*old, now):
+		case l.heard.waits(*old, now), l.heard.waitsForAgent(in, *old, now):
 			waits = true
 		case !equalStatus(*old, now):
 			changed = append(changed, now)

@@ -119,7 +119,7 @@ func (l *loop) tellOrphans(term kv.Term, orphans []actors.Orphan) {
 func (l *loop) tellAgent(term kv.Term, in actors.Input) {
 	l.tellAgentFailure(term, in.AgentFailure)
 	a := in.Observed.Agent
-	if a == nil {
+	if a == nil || l.heard.awaitsAgent(in) {
 		return
 	}
 	e, told := agentFact(l.agent, *a, a.Synced && a.Silence(in.Now) <= in.Policy.AgentTimeout)
@@ -178,6 +178,7 @@ func (l *loop) becameLeader(t kv.Term) {
 	l.app.log.Info("leader", "epoch", t.Epoch)
 	l.app.metrics.leader(true)
 	l.forget()
+	l.heard.led = time.Now()
 	l.effects.fact(events.Event{Type: events.TypeLeaderElected, Object: l.app.cfg.ID,
 		Data: events.Data{Epoch: t.Epoch, Reason: "LeaderElected", Message: "reconciler " + l.app.cfg.ID + " acts"}})
 	l.app.supervise(t)

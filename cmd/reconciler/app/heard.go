@@ -19,6 +19,15 @@ const hearFor = 10 * time.Second
 type heard struct {
 	late time.Time // when no more is waited for
 	all  map[string]bool
+	led  time.Time // since when this reconciler leads; zero: it never did
+}
+
+// awaitsAgent reports whether the silence of the agent may be that of the store: while nobody
+// led, its heartbeats reached nobody, and the next one is on its way. Nothing is decided by
+// what it said before; but neither is it told as lost before it has had the time to speak.
+func (h *heard) awaitsAgent(in actors.Input) bool {
+	a, patience := in.Observed.Agent, in.Policy.AgentTimeout
+	return a != nil && a.Synced && in.Now.Sub(a.At) > patience && in.Now.Sub(h.led) <= patience
 }
 
 // listen takes note of who has said something by now.
@@ -39,6 +48,22 @@ func (h *heard) listen(in actors.Input) {
 // writes for each model.
 func (h *heard) waits(stands, planned state.Status) bool {
 	return !h.all[planned.Server] && !sameStatus(stands, planned) && equalStatus(besideAnswers(stands), besideAnswers(planned))
+}
+
+// waitsForAgent reports whether a status says otherwise than the one that stands only that the
+// agent is silent, and that may be over in a moment.
+func (h *heard) waitsForAgent(in actors.Input, stands, planned state.Status) bool {
+	if !h.awaitsAgent(in) || sameStatus(stands, planned) {
+		return false
+	}
+	unknown := map[string]bool{}
+	for _, c := range planned.Conditions {
+		unknown[c.Type] = c.Reason == actors.WaitAgentLost
+	}
+	silent := func(c state.Condition) bool { return unknown[c.Type] }
+	stands.Conditions = slices.DeleteFunc(slices.Clone(stands.Conditions), silent)
+	planned.Conditions = slices.DeleteFunc(slices.Clone(planned.Conditions), silent)
+	return equalStatus(stands, planned)
 }
 
 // besideAnswers is a status without what rests on the word of etcd and frontend.

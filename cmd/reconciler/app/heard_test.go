@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"dynctl/actors"
+	"dynctl/events"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -46,6 +47,47 @@ func TestAStatusWaitsForAFirstWord(t *testing.T) {
 		in.Registered = nil // it is asked at another place by now
 		if h.listen(in); !tc.waits && h.all[server] != !h.waits(stands, says(state.StatusUnknown, 1)) {
 			t.Errorf("%s: who was heard is waited for again", name)
+		}
+	}
+}
+
+// facts hands each fact on, and has no other effect.
+type facts struct {
+	effects
+	tell func(events.Event)
+}
+
+func (f facts) fact(e events.Event) { f.tell(e) }
+
+// A store that was away kept the agent's heartbeats from everybody: a new term gives it the
+// time to speak before it is told as silent, and tells all else at once.
+func TestANewTermWaitsForTheAgent(t *testing.T) {
+	now := time.Unix(100, 0)
+	model := func(reason string, running int) state.Status {
+		return state.Status{Server: "s", Conditions: []state.Condition{{Type: state.CondAccepted, Status: state.StatusTrue},
+			{Type: state.CondReady, Status: state.StatusUnknown, Reason: reason}}, Roles: map[string]state.RoleStatus{"aggregated": {Running: running}}}
+	}
+	stands, silent := model(actors.CondOK, 1), model(actors.WaitAgentLost, 1)
+	for name, tc := range map[string]struct {
+		led, said time.Duration // ago
+		reading   bool
+		planned   state.Status
+		told      bool // that the agent is silent
+		waits     bool // the status
+	}{
+		"silent since before the term":     {led: time.Second, said: 9 * time.Second, planned: silent, waits: true},
+		"and something else has changed":   {led: time.Second, said: 9 * time.Second, planned: model(actors.WaitAgentLost, 0)},
+		"it has had the time to speak":     {led: 4 * time.Second, said: 9 * time.Second, planned: silent, told: true},
+		"it falls silent in a long term":   {led: time.Hour, said: 4 * time.Second, planned: silent, told: true},
+		"one that reads the cluster still": {led: time.Second, said: 9 * time.Second, reading: true, planned: silent, told: true},
+	} {
+		l := &loop{memory: memory{agent: agentTold{true, 1}, heard: heard{led: now.Add(-tc.led)}}}
+		told := false
+		l.effects = facts{tell: func(events.Event) { told = true }}
+		in := actors.Input{Now: now, Policy: actors.DefaultPolicy(""), Observed: state.Observed{Agent: &state.Agent{Incarnation: 1, Synced: !tc.reading, At: now.Add(-tc.said)}}}
+		l.tellAgent(kv.Term{}, in)
+		if waits := l.heard.waitsForAgent(in, stands, tc.planned); told != tc.told || waits != tc.waits {
+			t.Errorf("%s: told %t, the status waits %t; want %t, %t", name, told, waits, tc.told, tc.waits)
 		}
 	}
 }
