@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -52,7 +53,7 @@ func (a *app) examine(ctx context.Context) ([]doctor.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &doctor.Doctor{Now: a.now, Address: redacted(conn.NATSURL), Objects: a.examined, Remedies: remedies}
+	d := &doctor.Doctor{Now: a.now, Address: redacted(conn.NATSURL), Objects: a.examined(), Remedies: remedies}
 	client, err := a.connect(ctx)
 	switch {
 	case ctx.Err() != nil:
@@ -64,14 +65,19 @@ func (a *app) examine(ctx context.Context) ([]doctor.Finding, error) {
 	return d.Examine(ctx, client), nil
 }
 
-// examined are the objects of a kind as doctor looks at them.
-func (a *app) examined(ctx context.Context, c *kv.Client, kind string) ([]doctor.Object, error) {
-	infos, err := a.objects(ctx, c, kind)
-	var out []doctor.Object
-	for _, o := range infos {
-		out = append(out, doctor.Object{Name: o.Name, Server: o.Server, Document: o.Document, Status: o.Status})
+// examined are the objects of a kind as doctor looks at them. What is stored is read once.
+func (a *app) examined() func(context.Context, *kv.Client, string) ([]doctor.Object, error) {
+	var once sync.Once
+	var read stored
+	var err error
+	return func(ctx context.Context, c *kv.Client, kind string) ([]doctor.Object, error) {
+		once.Do(func() { read, err = readStored(ctx, c) })
+		var out []doctor.Object
+		for _, o := range a.objectsOf(read, kind) {
+			out = append(out, doctor.Object{Name: o.Name, Server: o.Server, Document: o.Document, Status: o.Status})
+		}
+		return out, err
 	}
-	return out, err
 }
 
 func (a *app) printFindings(findings []doctor.Finding) {

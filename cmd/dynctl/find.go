@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -14,17 +13,22 @@ import (
 // find turns a reference into the key of an object that has a spec or still has a
 // status. A model is looked for on every server unless --server says which.
 func (a *app) find(ctx context.Context, c *kv.Client, r ref) (state.Key, error) {
-	if r.kind == state.KindServer {
-		key := state.ServerKey(r.name)
-		return key, a.exists(ctx, c, key)
-	}
-	if a.conn.server != "" {
-		key := state.ModelKey(a.conn.server, r.name)
-		return key, a.exists(ctx, c, key)
-	}
 	keys, err := allKeys(ctx, c)
 	if err != nil {
 		return state.Key{}, err
+	}
+	return a.findIn(keys, r)
+}
+
+// findIn is find among the keys that there are.
+func (a *app) findIn(keys []state.Key, r ref) (state.Key, error) {
+	if r.kind == state.KindServer {
+		key := state.ServerKey(r.name)
+		return key, exists(keys, key)
+	}
+	if a.conn.server != "" {
+		key := state.ModelKey(a.conn.server, r.name)
+		return key, exists(keys, key)
 	}
 	var found []state.Key
 	for _, k := range keys {
@@ -45,11 +49,7 @@ func (a *app) find(ctx context.Context, c *kv.Client, r ref) (state.Key, error) 
 	return state.Key{}, exit.Usagef("%s exists on servers %s: say which with --server", r, strings.Join(servers, ", "))
 }
 
-func (a *app) exists(ctx context.Context, c *kv.Client, key state.Key) error {
-	keys, err := allKeys(ctx, c)
-	if err != nil {
-		return err
-	}
+func exists(keys []state.Key, key state.Key) error {
 	if slices.Contains(keys, key) {
 		return nil
 	}
@@ -74,35 +74,6 @@ func missing(name string, keys []state.Key) error {
 		return exit.NotFoundf("%s not found: there are %s and %d more (see %q)", name, strings.Join(have[:8], ", "), len(have)-8, "dynctl get models")
 	}
 	return exit.NotFoundf("%s not found: there is %s", name, strings.Join(have, ", "))
-}
-
-// allKeys are the keys that have a spec or a status, sorted.
-func allKeys(ctx context.Context, c *kv.Client) ([]state.Key, error) {
-	specs, err := c.ListSpecs(ctx)
-	if err != nil {
-		return nil, exit.Stored(err)
-	}
-	statuses, err := c.ListStatuses(ctx)
-	if err != nil && !errors.Is(err, kv.ErrNotFound) {
-		return nil, exit.Stored(err)
-	}
-	seen := map[state.Key]bool{}
-	for _, e := range specs {
-		if k, err := state.ParseKey(e.Key); err == nil && !e.Deleted {
-			seen[k] = true
-		}
-	}
-	for _, s := range statuses {
-		if k, err := state.ParseKey(s.Key); err == nil {
-			seen[k] = true
-		}
-	}
-	var keys []state.Key
-	for k := range seen {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, state.Key.Compare)
-	return keys, nil
 }
 
 // withClient connects, calls f and closes the connection.

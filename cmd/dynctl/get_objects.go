@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
-	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -32,14 +30,15 @@ type objectInfo struct {
 
 // objects are the specs of a kind joined with their statuses, sorted.
 func (a *app) objects(ctx context.Context, c *kv.Client, kind string) ([]objectInfo, error) {
-	specs, err := c.ListSpecs(ctx)
+	s, err := readStored(ctx, c)
 	if err != nil {
-		return nil, exit.Stored(err)
+		return nil, err
 	}
-	statuses, err := c.ListStatuses(ctx)
-	if err != nil && !errors.Is(err, kv.ErrNotFound) {
-		return nil, exit.Stored(err)
-	}
+	return a.objectsOf(s, kind), nil
+}
+
+// objectsOf are those of what was read.
+func (a *app) objectsOf(read stored, kind string) []objectInfo {
 	byKey := map[state.Key]*objectInfo{}
 	at := func(key string) *objectInfo {
 		k, err := state.ParseKey(key)
@@ -51,7 +50,7 @@ func (a *app) objects(ctx context.Context, c *kv.Client, kind string) ([]objectI
 		}
 		return byKey[k]
 	}
-	for _, e := range specs {
+	for _, e := range read.specs {
 		if e.Deleted {
 			continue
 		}
@@ -61,14 +60,14 @@ func (a *app) objects(ctx context.Context, c *kv.Client, kind string) ([]objectI
 			o.Document = shown(e.Value)
 		}
 	}
-	for _, s := range statuses {
+	for _, s := range read.statuses {
 		if o := at(s.Key); o != nil {
 			s.AcceptedSpec, s.Template = nil, nil
 			s.Conditions = orEmpty(s.Conditions)
 			o.Status = &s
 		}
 	}
-	return sortedObjects(byKey), nil
+	return sortedObjects(byKey)
 }
 
 func sortedObjects(byKey map[state.Key]*objectInfo) []objectInfo {

@@ -14,6 +14,7 @@ import (
 	"dynctl/cmd/dynctl/internal/doctor"
 	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/cmd/dynctl/internal/prose"
+	"dynctl/cmd/dynctl/internal/together"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -37,7 +38,7 @@ next. For one object also its conditions, units and last exit.`,
 				return err
 			}
 			if len(args) > 0 {
-				if err := v.narrow(ctx, a, c, args); err != nil {
+				if err := v.narrow(a, args); err != nil {
 					return err
 				}
 			}
@@ -56,6 +57,7 @@ next. For one object also its conditions, units and last exit.`,
 // overview is everything that status shows, at one moment.
 type overview struct {
 	now     time.Time
+	keys    []state.Key // of all objects
 	servers []objectInfo
 	models  []objectInfo
 	nodes   []state.Node
@@ -76,24 +78,29 @@ type overview struct {
 
 func (a *app) overview(ctx context.Context, c *kv.Client) (*overview, error) {
 	v := &overview{now: a.now()}
-	// A full disk takes no status that says so.
-	if c, ok := doctor.Disk(ctx, c); ok && c.Reason == actors.CondStoreFull {
+	var reads together.Reads
+	defer reads.Wait()
+	checks := together.Begin(&reads, func() ([]kv.Checks, error) { return c.Checks(ctx) })
+	lease := together.Begin(&reads, func() (kv.Lease, error) { return c.GetLeader(ctx) })
+	nodes := together.Begin(&reads, func() ([]state.Node, error) { return c.ListNodes(ctx) })
+	agent := together.Begin(&reads, func() (state.Agent, error) { return c.GetAgent(ctx) })
+	read, err := readStored(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	v.keys, v.servers, v.models = read.keys(), a.objectsOf(read, state.KindServer), a.objectsOf(read, state.KindModel)
+	// A full disk takes no status that says so. Whoever cannot be asked tells nothing.
+	answers, _ := checks()
+	if c, ok := doctor.Disk(answers); ok && c.Reason == actors.CondStoreFull {
 		v.disk = c.Reason + ": " + c.Text
 	}
-	if lease, err := c.GetLeader(ctx); err == nil { // without a leader there is nobody who says so
+	if lease, err := lease(); err == nil { // without a leader there is nobody who says so
 		v.told(lease)
 	}
-	var err error
-	if v.servers, err = a.objects(ctx, c, state.KindServer); err != nil {
-		return nil, err
-	}
-	if v.models, err = a.objects(ctx, c, state.KindModel); err != nil {
-		return nil, err
-	}
-	if v.nodes, err = c.ListNodes(ctx); err != nil && !errors.Is(err, kv.ErrNotFound) {
+	if v.nodes, err = nodes(); err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return nil, exit.Stored(err)
 	}
-	switch agent, err := c.GetAgent(ctx); {
+	switch agent, err := agent(); {
 	case err == nil:
 		v.agent = &agent
 	case !errors.Is(err, kv.ErrNotFound):
@@ -114,14 +121,14 @@ func (v *overview) told(lease kv.Lease) {
 }
 
 // narrow keeps the objects that are named.
-func (v *overview) narrow(ctx context.Context, a *app, c *kv.Client, args []string) error {
+func (v *overview) narrow(a *app, args []string) error {
 	var keys []state.Key
 	for _, arg := range args {
 		r, err := parseRef(arg)
 		if err != nil {
 			return err
 		}
-		key, err := a.find(ctx, c, r)
+		key, err := a.findIn(v.keys, r)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"dynctl/actors/accept"
 	simulated "dynctl/actors/world"
 	"dynctl/cmd/dynctl/internal/exit"
+	"dynctl/cmd/dynctl/internal/together"
 	"dynctl/cmd/internal/parsers"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -27,14 +28,24 @@ type world struct {
 // loadWorld reads everything that a decision rests on.
 func loadWorld(ctx context.Context, c *kv.Client) (*world, error) {
 	w := &world{statuses: map[state.Key]state.Status{}}
+	var reads together.Reads
+	defer reads.Wait()
+	ask := together.Begin(&reads, func() (state.Agent, error) { return c.GetAgent(ctx) })
+	units := together.Begin(&reads, func() ([]*state.Unit, error) { return c.ListUnits(ctx) })
+	nodes := together.Begin(&reads, func() ([]state.Node, error) { return c.ListNodes(ctx) })
+	id := together.Begin(&reads, func() (string, error) { return c.StoreID(ctx) })
+	read, unread := readStored(ctx, c)
 	var err error
-	if w.storeID, err = c.StoreID(ctx); err != nil {
+	if w.storeID, err = id(); err != nil {
 		return nil, exit.Stored(err)
 	}
-	if err := w.loadSpecs(ctx, c); err != nil {
+	if unread != nil {
+		return nil, unread
+	}
+	if err := w.loadSpecs(ctx, c, read); err != nil {
 		return nil, err
 	}
-	agent, err := c.GetAgent(ctx)
+	agent, err := ask()
 	if errors.Is(err, kv.ErrNotFound) {
 		return nil, exit.Errorf(exit.Unreachable, "no agent has reported, so nothing is known of the cluster: see `dynctl doctor`")
 	}
@@ -42,10 +53,10 @@ func loadWorld(ctx context.Context, c *kv.Client) (*world, error) {
 		return nil, exit.Stored(err)
 	}
 	w.observed = state.Observed{Synced: true, Agent: &agent}
-	if w.observed.Units, err = c.ListUnits(ctx); err != nil {
+	if w.observed.Units, err = units(); err != nil {
 		return nil, exit.Stored(err)
 	}
-	if w.observed.Nodes, err = c.ListNodes(ctx); err != nil {
+	if w.observed.Nodes, err = nodes(); err != nil {
 		return nil, exit.Stored(err)
 	}
 	return w, nil
@@ -53,13 +64,9 @@ func loadWorld(ctx context.Context, c *kv.Client) (*world, error) {
 
 // loadSpecs reads specs and statuses. What has a status and no spec was deleted;
 // its history says how.
-func (w *world) loadSpecs(ctx context.Context, c *kv.Client) error {
-	entries, err := c.ListSpecs(ctx)
-	if err != nil {
-		return exit.Stored(err)
-	}
+func (w *world) loadSpecs(ctx context.Context, c *kv.Client, read stored) error {
 	known := map[state.Key]bool{}
-	for _, e := range entries {
+	for _, e := range read.specs {
 		key, err := state.ParseKey(e.Key)
 		if err != nil {
 			continue
@@ -68,11 +75,7 @@ func (w *world) loadSpecs(ctx context.Context, c *kv.Client) error {
 		doc, err := state.DecodeValue(key, e.Value)
 		w.entries = append(w.entries, &accept.Entry{Key: key, Revision: e.Revision, Doc: doc, Err: err, At: e.At})
 	}
-	statuses, err := c.ListStatuses(ctx)
-	if err != nil {
-		return exit.Stored(err)
-	}
-	for _, s := range statuses {
+	for _, s := range read.statuses {
 		key, err := state.ParseKey(s.Key)
 		if err != nil {
 			continue

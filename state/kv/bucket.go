@@ -219,7 +219,7 @@ func scanDirect(ctx context.Context, js jetstream.JetStream, r scanning) (entrie
 	}
 	for _, patience := range scanPatience {
 		var whole bool
-		entries, whole, err = r.once(ctx, s, patience, pullBytes(js))
+		entries, whole, err = r.once(ctx, js, s, patience)
 		if whole || ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			break
 		}
@@ -231,7 +231,7 @@ func scanDirect(ctx context.Context, js jetstream.JetStream, r scanning) (entrie
 }
 
 // once is one try; whole: nothing lacks.
-func (r scanning) once(ctx context.Context, s jetstream.Stream, patience time.Duration, ahead int) (entries []entry, whole bool, err error) {
+func (r scanning) once(ctx context.Context, js jetstream.JetStream, s jetstream.Stream, patience time.Duration) (entries []entry, whole bool, err error) {
 	policy := jetstream.DeliverAllPolicy
 	var missing map[string]uint64 // of history nothing is written again
 	if !r.history {
@@ -242,7 +242,7 @@ func (r scanning) once(ctx context.Context, s jetstream.Stream, patience time.Du
 		}
 		missing = there.State.Subjects
 	}
-	t := try{config: readerConfig(r.bucket, r.filter, policy), patience: patience, missing: missing, ahead: ahead, trim: func(*entry) {}}
+	t := try{nc: js.Conn(), config: readerConfig(r.bucket, r.filter, policy), patience: patience, missing: missing, ahead: pullBytes(js), trim: func(*entry) {}}
 	if r.trim != nil {
 		t.trim = r.trim()
 	}
@@ -255,6 +255,7 @@ func (r scanning) once(ctx context.Context, s jetstream.Stream, patience time.Du
 
 // try is one try of a scan.
 type try struct {
+	nc       *nats.Conn
 	config   jetstream.ConsumerConfig
 	patience time.Duration
 	missing  map[string]uint64 // subjects that have to arrive
@@ -271,7 +272,7 @@ func (t try) scan(ctx context.Context, s jetstream.Stream) (entries []entry, err
 	if err != nil {
 		return nil, err
 	}
-	defer dropConsumer(s, cons)
+	defer t.drop(cons)
 	left := cons.CachedInfo().NumPending
 	if left == 0 && len(missing) == 0 {
 		return nil, nil
@@ -301,6 +302,13 @@ func (t try) scan(ctx context.Context, s jetstream.Stream) (entries []entry, err
 		entries = append(entries, e)
 	}
 	return entries, nil
+}
+
+// drop removes the consumer without waiting for that: over a far NATS it would take as long as
+// the read. One that stays all the same is dropped in a minute.
+func (t try) drop(cons jetstream.Consumer) {
+	info := cons.CachedInfo()
+	_ = t.nc.PublishRequest("$JS.API.CONSUMER.DELETE."+info.Stream+"."+info.Name, t.nc.NewInbox(), nil)
 }
 
 // nextEntry is the n-th that a consumer sends; left is how many follow.

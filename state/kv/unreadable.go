@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -185,19 +186,41 @@ func (c *Client) Discard(ctx context.Context, u Unreadable) error {
 	return wrap(doing, err)
 }
 
-// Unreadable reads all buckets and names what stands there and cannot be read.
+// Unreadable reads all buckets, side by side, and names what stands there and cannot be read.
 func (c *Client) Unreadable(ctx context.Context) ([]Unreadable, error) {
-	const doing = "look for unreadable values"
+	each := map[string]func([]entry) []Unreadable{
+		BucketSpecs:  unreadableOf(BucketSpecs, func(e entry) error { _, err := parseInternal(e); return err }),
+		BucketStatus: unreadableOf(BucketStatus, func(e entry) error { _, err := parseStatusEntry(e); return err }),
+		BucketLease:  unreadableOf(BucketLease, func(e entry) error { return checkLeaseEntry(e, 0) }),
+		BucketObserved: func(entries []entry) []Unreadable {
+			_, bad := observations(entries)
+			return bad
+		},
+	}
+	var mu sync.Mutex
+	var reading sync.WaitGroup
 	var out []Unreadable
-	for bucket, parse := range map[string]func(entry) error{
-		BucketSpecs:  func(e entry) error { _, err := parseInternal(e); return err },
-		BucketStatus: func(e entry) error { _, err := parseStatusEntry(e); return err },
-		BucketLease:  func(e entry) error { return checkLeaseEntry(e, 0) },
-	} {
-		entries, err := scan(ctx, c.js, bucket, ">", false)
-		if err != nil {
-			return nil, wrap(doing, err)
-		}
+	var failed error
+	for bucket, judge := range each {
+		reading.Go(func() {
+			entries, err := scan(ctx, c.js, bucket, ">", false)
+			mu.Lock()
+			defer mu.Unlock()
+			failed = cmp.Or(failed, err)
+			out = append(out, judge(entries)...)
+		})
+	}
+	reading.Wait()
+	if failed != nil {
+		return nil, wrap("look for unreadable values", failed)
+	}
+	sortUnreadable(out)
+	return out, nil
+}
+
+// unreadableOf judges what stands in a bucket by one value at a time.
+func unreadableOf(bucket string, parse func(entry) error) func([]entry) []Unreadable {
+	return func(entries []entry) (out []Unreadable) {
 		for _, e := range entries {
 			if e.deleted {
 				continue
@@ -206,13 +229,6 @@ func (c *Client) Unreadable(ctx context.Context) ([]Unreadable, error) {
 				out = append(out, unreadable(bucket, e, err))
 			}
 		}
+		return out
 	}
-	entries, err := scan(ctx, c.js, BucketObserved, ">", false)
-	if err != nil {
-		return nil, wrap(doing, err)
-	}
-	_, bad := observations(entries)
-	out = append(out, bad...)
-	sortUnreadable(out)
-	return out, nil
 }

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -12,8 +11,8 @@ const nextCertificate = "renew the files of --tls-cert and --tls-key, which are 
 
 // certificate tells of one that is to be renewed: as a reconciler sees its own, or else as
 // NATS has shown it here.
-func (d *Doctor) certificate(ctx context.Context) {
-	answers, _ := d.client.Checks(ctx) // none that answers is found out elsewhere
+func (d *Doctor) certificate(client *kv.Client) {
+	answers, _ := d.reads.checks() // none that answers is found out elsewhere
 	for _, answer := range answers {
 		i := slices.IndexFunc(answer.Checks, func(c kv.Check) bool { return c.Name == kv.CheckCertificate && c.State != OK })
 		if i >= 0 {
@@ -21,7 +20,7 @@ func (d *Doctor) certificate(ctx context.Context) {
 			return
 		}
 	}
-	shown, err := d.client.JetStream().Conn().TLSConnectionState()
+	shown, err := client.JetStream().Conn().TLSConnectionState()
 	if err != nil { // it speaks no TLS
 		return
 	}

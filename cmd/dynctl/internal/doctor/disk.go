@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"context"
 	"slices"
 
 	"dynctl/actors"
@@ -9,10 +8,8 @@ import (
 )
 
 // Disk is what the reconcilers find of the store's disk; one that finds it full
-// has the say. false: none answers, or none looks at a disk.
-func Disk(ctx context.Context, c *kv.Client) (found kv.Check, ok bool) {
-	// Whoever cannot be asked tells nothing: what else is asked of the store says why.
-	answers, _ := c.Checks(ctx)
+// has the say. false: none has answered, or none looks at a disk.
+func Disk(answers []kv.Checks) (found kv.Check, ok bool) {
 	for _, answer := range answers {
 		i := slices.IndexFunc(answer.Checks, func(c kv.Check) bool { return c.Name == kv.CheckDisk && c.Text != "" })
 		if i < 0 {

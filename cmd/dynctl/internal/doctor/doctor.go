@@ -84,7 +84,7 @@ type Doctor struct {
 	// Remedies are what to do, by the reason of a condition.
 	Remedies map[string]string
 
-	client   *kv.Client
+	reads    *reads
 	findings []Finding
 	// missing is what the checks that were not made rest on.
 	missing string
@@ -114,16 +114,19 @@ func (d *Doctor) storeNow() time.Time { return d.Now().Add(-d.skew) }
 
 // Examine makes the checks, in the order of their names.
 func (d *Doctor) Examine(ctx context.Context, client *kv.Client) []Finding {
-	d.client = client
+	client.OnUnreadable(func(kv.Unreadable) {}) // values names them
+	ctx, cancel := context.WithCancel(ctx)
+	d.reads = d.begin(ctx, client)
+	defer d.reads.under.Wait()
+	defer cancel()
 	d.found(CheckNATS, OK, "", "%s answers", d.Address)
-	d.certificate(ctx)
-	d.client.OnUnreadable(func(kv.Unreadable) {}) // values names them
-	if d.store(ctx) {
-		d.stream(ctx)
-		d.reconciler(ctx)
-		d.askAgent(ctx)
-		d.readAll(ctx)
-		d.values(ctx)
+	d.certificate(client)
+	if d.store() {
+		d.stream()
+		d.reconciler()
+		d.askAgent()
+		d.readAll()
+		d.values()
 		d.binaries()
 		d.dataPlane()
 		d.ray()
@@ -154,18 +157,19 @@ func (d *Doctor) Unreachable(err error) []Finding {
 	return d.findings
 }
 
-func (d *Doctor) store(ctx context.Context) bool {
-	id, err := d.client.StoreID(ctx)
+func (d *Doctor) store() bool {
+	id, err := d.reads.storeID()
 	if err != nil {
 		d.missing = "the store"
 		d.found(CheckStore, Fail, "start the reconciler (`make up`): it makes the store", "no store here: %v", err)
 		return false
 	}
 	d.found(CheckStore, OK, "", "store %s", id)
-	if c, ok := Disk(ctx, d.client); ok {
+	answers, _ := d.reads.checks() // whoever cannot be asked tells nothing: what else is asked says why
+	if c, ok := Disk(answers); ok {
 		d.disk(c)
 	}
-	d.doors(ctx)
+	d.doors()
 	return true
 }
 
@@ -199,9 +203,8 @@ const maxSkew = 2 * time.Second
 
 // stream checks the event stream and, by the time in the server's answer, the
 // local clock.
-func (d *Doctor) stream(ctx context.Context) {
-	asked := d.Now()
-	stream, err := d.client.JetStream().Stream(ctx, events.Stream)
+func (d *Doctor) stream() {
+	seen, err := d.reads.stream()
 	if errors.Is(err, nats.ErrNoResponders) { // the store was found all the same
 		d.found(CheckEvents, Skip, "", "not checked: this user reads events through the reconciler")
 		return
@@ -210,10 +213,9 @@ func (d *Doctor) stream(ctx context.Context) {
 		d.found(CheckEvents, Fail, "start the reconciler: it makes the stream", "no stream %s: %v", events.Stream, err)
 		return
 	}
-	info := stream.CachedInfo()
+	info, took := seen.info, seen.came.Sub(seen.asked)
 	d.found(CheckEvents, OK, "", "%s, %d MiB", prose.Plural(int(info.State.Msgs), "event"), info.State.Bytes>>20)
-	took := d.Now().Sub(asked)
-	d.skew = asked.Add(took / 2).Sub(info.TimeStamp)
+	d.skew = seen.asked.Add(took / 2).Sub(info.TimeStamp)
 	// The answer may have been made at any moment of the request.
 	if apart := d.skew.Abs() - took/2; apart > maxSkew {
 		word := "ahead of"
@@ -227,8 +229,8 @@ func (d *Doctor) stream(ctx context.Context) {
 	d.found(CheckClock, OK, "", "less than %s apart from that of NATS", maxSkew)
 }
 
-func (d *Doctor) reconciler(ctx context.Context) {
-	lease, err := d.client.GetLeader(ctx)
+func (d *Doctor) reconciler() {
+	lease, err := d.reads.lease()
 	if err != nil {
 		next := "start it (`make up`); what runs goes on without it, but nothing heals"
 		if d.storeFull { // it is a reconciler that said so
@@ -241,7 +243,7 @@ func (d *Doctor) reconciler(ctx context.Context) {
 	d.found(CheckReconciler, OK, "", "%s leads, epoch %d, for %s", lease.Holder, lease.Epoch, prose.Age(d.storeNow(), lease.Since))
 }
 
-func (d *Doctor) askAgent(ctx context.Context) {
+func (d *Doctor) askAgent() {
 	next := "see the Ray dashboard's jobs, and that --advertise-nats-url can be reached from the Ray head"
 	if d.storeFull {
 		next = nextNotStored + "; if it is not heard after that, " + next
@@ -252,7 +254,7 @@ func (d *Doctor) askAgent(ctx context.Context) {
 	if d.lease != nil && d.lease.RayNotice != nil {
 		d.found(CheckRay, Warn, d.lease.RayNotice.Way, "%s: %s", d.lease.RayNotice.Reason, d.lease.RayNotice.Message)
 	}
-	agent, err := d.client.GetAgent(ctx)
+	agent, err := d.reads.agent()
 	if err != nil {
 		d.found(CheckAgent, Fail, next, "no agent has reported: %v", err)
 		return
@@ -288,8 +290,8 @@ func (d *Doctor) agentFails(f state.AgentFailure) {
 const maxValues = 10
 
 // values names what stands in the buckets and cannot be read.
-func (d *Doctor) values(ctx context.Context) {
-	bad, err := d.client.Unreadable(ctx)
+func (d *Doctor) values() {
+	bad, err := d.reads.values()
 	if err != nil {
 		d.found(CheckValues, Fail, "see that the user of this context may read the buckets", "%v", err)
 		return
@@ -310,20 +312,20 @@ func (d *Doctor) values(ctx context.Context) {
 	}
 }
 
-// readAll reads what the other checks look at.
-func (d *Doctor) readAll(ctx context.Context) {
+// readAll takes what the other checks look at.
+func (d *Doctor) readAll() {
 	var err error
-	if d.nodes, err = d.client.ListNodes(ctx); err != nil {
+	if d.nodes, err = d.reads.nodes(); err != nil {
 		d.found(CheckRay, Fail, "see the log of the agent's Ray job", "%v", err)
 	}
-	if d.units, err = d.client.ListUnits(ctx); err != nil {
+	if d.units, err = d.reads.units(); err != nil {
 		d.found(CheckPorts, Fail, "see the log of the agent's Ray job", "%v", err)
 	}
 	for _, x := range []struct {
-		kind string
+		read func() ([]Object, error)
 		into *[]Object
-	}{{state.KindServer, &d.servers}, {state.KindModel, &d.models}} {
-		if *x.into, err = d.Objects(ctx, d.client, x.kind); err != nil {
+	}{{d.reads.servers, &d.servers}, {d.reads.models, &d.models}} {
+		if *x.into, err = x.read(); err != nil {
 			d.found(CheckSpecs, Fail, "see the log of the reconciler", "%v", err)
 		}
 	}

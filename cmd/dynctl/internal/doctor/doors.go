@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"context"
 	"slices"
 	"strings"
 
@@ -15,11 +14,11 @@ const (
 )
 
 // doors tells who is let in to the store, and what this user and the reconciler lack.
-func (d *Doctor) doors(ctx context.Context) {
-	if lacks := d.client.MissingRights(ctx, roles.User{Role: roles.Admin}); len(lacks) > 0 {
+func (d *Doctor) doors() {
+	if lacks, _ := d.reads.lacks(); len(lacks) > 0 {
 		d.found(CheckStore, Warn, nextRights, "the user of this connection lacks rights of an %s: %s", roles.Admin, strings.Join(lacks, ", "))
 	}
-	answers, _ := d.client.Checks(ctx) // none that answers is found out elsewhere
+	answers, _ := d.reads.checks() // none that answers is found out elsewhere
 	d.passOn(answers)
 	for _, answer := range answers {
 		i := slices.IndexFunc(answer.Checks, func(c kv.Check) bool { return c.Name == kv.CheckDoors })

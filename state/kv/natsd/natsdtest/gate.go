@@ -138,25 +138,50 @@ func (g *Gate) admit(in, out net.Conn) bool {
 	return true
 }
 
+// piece is what was read at once, and when it is to arrive.
+type piece struct {
+	data []byte
+	due  time.Time
+}
+
+// underWay is how many pieces of one way may be under way.
+const underWay = 64
+
+// pass leads one way on. What follows is read while what went before is under way, as on a long
+// line.
 func (g *Gate) pass(to net.Conn, from io.Reader) {
+	line := make(chan piece, underWay)
+	g.wg.Go(func() { g.arrive(to, line) })
+	defer close(line)
+	for {
+		buf := make([]byte, 32<<10)
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		line <- piece{buf[:n], time.Now().Add(g.delayed())}
+	}
+}
+
+// arrive writes what is under way, each piece in its turn, until the line ends.
+func (g *Gate) arrive(to net.Conn, line <-chan piece) {
 	defer func() {
 		_ = to.Close()
 		g.mu.Lock()
 		delete(g.conns, to)
 		g.mu.Unlock()
 	}()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
+	var err error
+	for p := range line {
 		if err != nil {
-			return
+			continue // whoever sends finds out by the other way
 		}
-		time.Sleep(g.delayed())
+		time.Sleep(time.Until(p.due))
 		g.passing.RLock()
-		_, err = to.Write(buf[:n])
+		_, err = to.Write(p.data)
 		g.passing.RUnlock()
 		if err != nil {
-			return
+			_ = to.Close()
 		}
 	}
 }
