@@ -15,8 +15,9 @@ const (
 	// longestPause is how long nobody has looked for a heartbeat at most, of a process that
 	// runs: it is looked several times as often.
 	longestPause = 4 * idleRound
-	// beatAskFor bounds the question to the store whether a heartbeat is the last one.
-	beatAskFor = time.Second
+	// beatAskFor bounds the question to the store whether a heartbeat is the last one; a store that
+	// is far away, or slow, answers in a second or two.
+	beatAskFor = 5 * time.Second
 )
 
 // beat remembers when a heartbeat was received here. Its own time is on the clock
