@@ -177,7 +177,8 @@ func TestNetworksThatFail(t *testing.T) {
 		},
 		agentNATS: func() bool {
 			c := n.condition(first, state.CondWorkersReady)
-			return c.Status == state.StatusUnknown && c.Reason == actors.WaitAgentLost
+			// There is no Ray here either, which is told in the agent's place once it is known.
+			return c.Status == state.StatusUnknown && (c.Reason == actors.WaitAgentLost || c.Reason == actors.RayUnreachable)
 		},
 		reconcilerEtcd: func() bool {
 			c := n.condition(first, state.CondRegistered)
