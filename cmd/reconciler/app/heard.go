@@ -66,8 +66,11 @@ func (h *heard) waitsForAgent(in actors.Input, stands, planned state.Status) boo
 	return equalStatus(stands, planned)
 }
 
-// besideAnswers is a status without what rests on the word of etcd and frontend.
+// besideAnswers is a status without what rests on the word of etcd and frontend, and without
+// what was rendered: of the same revision and generation that differs in notes alone, as that
+// the generation was Ready once, which is found in the status that stands.
 func besideAnswers(s state.Status) state.Status {
+	s.Template = nil
 	s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), func(c state.Condition) bool {
 		return c.Type == state.CondRegistered || c.Type == state.CondRouterReady || c.Type == state.CondReady || c.Type == state.CondAvailable
 	})

@@ -20,6 +20,8 @@ func TestAStatusWaitsForAFirstWord(t *testing.T) {
 		return state.Status{Server: server, Conditions: []state.Condition{{Type: state.CondAccepted, Status: state.StatusTrue}, {Type: state.CondReady, Status: ready}},
 			Roles: map[string]state.RoleStatus{"aggregated": {Desired: 1, Running: running, Ready: running}}}
 	}
+	noted := func(s state.Status) state.Status { s.Template = []byte(`{"proven":true}`); return s }
+	another := func(s state.Status) state.Status { s.Generation = "another"; return s }
 	stands := says(state.StatusTrue, 1)
 	for name, tc := range map[string]struct {
 		etcd     state.Registrations
@@ -35,6 +37,8 @@ func TestAStatusWaitsForAFirstWord(t *testing.T) {
 		"the frontend refuses":        {etcd: answered, frontend: state.FrontendView{Err: "connection refused"}, planned: says(state.StatusUnknown, 1)},
 		"both have answered":          {etcd: answered, frontend: state.FrontendView{Known: true}, planned: says(state.StatusUnknown, 1)},
 		"the worker has ended anyway": {planned: says(state.StatusUnknown, 0)},
+		"nor is it noted that it was": {planned: noted(says(state.StatusUnknown, 1)), waits: true},
+		"another one was accepted":    {planned: noted(another(says(state.StatusUnknown, 1)))},
 	} {
 		var h heard
 		in := actors.Input{Now: time.Unix(100, 0), Desired: actors.Desired{Servers: []actors.DesiredServer{{Name: server}}}}
@@ -103,7 +107,13 @@ func TestAStartBesideAFleetChangesNothing(t *testing.T) {
 	r.countOn("dynctl.events.*.stop.>", &commands)
 	r.countOn("$KV."+kv.BucketStatus+".>", &statuses)
 	for range 3 {
-		r.poll("nothing is to be done", func() bool { return r.roundsOf(roundQuiet) > 0 })
+		last, since := int64(-1), 0.0
+		r.poll("nothing is to be done, nor noted", func() bool {
+			if now := statuses.Load(); now != last {
+				last, since = now, r.roundsOf(roundQuiet)
+			}
+			return r.roundsOf(roundQuiet) >= since+2
+		})
 		r.stop()
 		commands.Store(0)
 		statuses.Store(0)
