@@ -92,7 +92,7 @@ func pageSays(t *testing.T, rows []said) {
 func TestWhatThePageSays(t *testing.T) {
 	pageSays(t, []said{
 		{"a model that fails: why, since when, what is next, the log, what to do", fixture(), []string{
-			`llama-70b is failing - dynctl</title>`, `data-name="model llama-70b" data-word="failing"`, `<strong>CrashLoopBackOff</strong>: 0 of 1 workers`,
+			`llama-70b is failing - dynctl</title>`, `data-name="model llama-70b" data-word="failing"`, `<strong>CrashLoopBackOff</strong>: 0 of 1 worker is healthy`,
 			actors.ReasonText(actors.WaitBackOff), `it is executed again at <time datetime="2026-11-24T12:00:42Z"`, `&lt;GPU 5&gt; has 1.12 GiB free`,
 			`<code>dynctl rollback model/llama-70b</code>`, `because WorkersReady is not True`,
 		}, []string{"<GPU 5>"}},
