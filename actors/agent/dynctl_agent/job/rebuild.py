@@ -316,6 +316,6 @@ def remember(unit: UnitView, value: ObservedUnit | None, store_id: str) -> None:
         actor.recall(old)
         if not actor.silent:
             end = actor.die("it died while no agent looked", time.time())
-            if value["state"] == STOPPING:
+            if value.get("state") == STOPPING:
                 end["infraAway"] = False  # it was asked for: nobody is told
 
