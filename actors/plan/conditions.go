@@ -15,11 +15,12 @@ func (r *round) registeredCondition(c *conditions, m *model) {
 		return
 	}
 	desired, have := m.counts(func(v *unit) bool { return v.registered && !v.is(leaving) })
+	message := state.OutOf(have, desired, "worker", "registered in Dynamo's etcd")
 	if desired == 0 || have < desired {
-		c.set(state.CondRegistered, state.StatusFalse, actors.CondNotRegistered, state.OutOf(have, desired, "worker", "registered in Dynamo's etcd"))
+		c.set(state.CondRegistered, state.StatusFalse, actors.CondNotRegistered, message)
 		return
 	}
-	c.set(state.CondRegistered, state.StatusTrue, actors.CondOK, state.OutOf(have, desired, "worker", "registered in Dynamo's etcd"))
+	c.set(state.CondRegistered, state.StatusTrue, actors.CondOK, message)
 }
 
 // routerCondition asks the frontend: it must list the model, and name the wanted

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dynctl/cmd/dynctl/internal/exit"
-	"dynctl/cmd/dynctl/internal/prose"
+	"dynctl/state"
 	"dynctl/state/kv"
 )
 
@@ -76,7 +76,7 @@ func holds(info kv.BackupInfo) string {
 		if b.Name == kv.BucketStatus {
 			what = "status"
 		}
-		text += fmt.Sprintf(", %s (%s)", prose.Plural(int(max(b.Keys, 1)-1), what), prose.Plural(int(max(b.Revisions, 1)-1), "revision"))
+		text += fmt.Sprintf(", %s (%s)", state.Counted(int(max(b.Keys, 1)-1), what), state.Counted(int(max(b.Revisions, 1)-1), "revision"))
 	}
 	return text
 }

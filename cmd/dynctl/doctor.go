@@ -9,7 +9,7 @@ import (
 
 	"dynctl/cmd/dynctl/internal/doctor"
 	"dynctl/cmd/dynctl/internal/exit"
-	"dynctl/cmd/dynctl/internal/prose"
+	"dynctl/state"
 	"dynctl/state/kv"
 )
 
@@ -100,7 +100,7 @@ func (a *app) printFindings(findings []doctor.Finding) {
 		return
 	}
 	fmt.Fprintf(a.out, "\n%d failed, %s, %d not checked\n", countResult(findings, doctor.Fail),
-		prose.Plural(countResult(findings, doctor.Warn), "warning"), countResult(findings, doctor.Skip))
+		state.Counted(countResult(findings, doctor.Warn), "warning"), countResult(findings, doctor.Skip))
 }
 
 func countResult(findings []doctor.Finding, result string) (n int) {

@@ -39,7 +39,7 @@ func (a *app) printPlan(info planInfo) {
 	}
 	a.printRows(steps)
 	if more := len(info.Steps) - printedSteps; more > 0 {
-		fmt.Fprintf(a.out, "... and %s more: see -o json\n", prose.Plural(more, "step"))
+		fmt.Fprintf(a.out, "... and %s more: see -o json\n", state.Counted(more, "step"))
 	}
 	if len(info.Steps) > 1 {
 		fmt.Fprintf(a.out, "\n%s\n", a.style.dim(wrap("A step begins when the one before it is done: what it starts is ready, what it stops is gone.", "", a.width())))
@@ -107,7 +107,7 @@ func summaryOf(info planInfo) string {
 
 // rollText says what is replaced, in which order, and within which budget.
 func (a *app) rollText(r planRoll) string {
-	text := fmt.Sprintf("%s, %s -> %s", prose.Plural(len(r.Units), "unit"), strings.Join(r.From, ", "), r.To)
+	text := fmt.Sprintf("%s, %s -> %s", state.Counted(len(r.Units), "unit"), strings.Join(r.From, ", "), r.To)
 	unavailable := "unset"
 	if r.MaxUnavailable != nil {
 		unavailable = fmt.Sprint(*r.MaxUnavailable)

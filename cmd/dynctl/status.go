@@ -252,7 +252,7 @@ func (v *overview) footer(p palette) string {
 			free += *n.FreeGPUs
 		}
 	}
-	parts := []string{"Ray: " + prose.Plural(nodes, "node") + ", " + prose.Plural(gpus, "GPU")}
+	parts := []string{"Ray: " + state.Counted(nodes, "node") + ", " + state.Counted(gpus, "GPU")}
 	if known && gpus > 0 {
 		parts[0] += fmt.Sprintf(", %g free", free)
 	}

@@ -122,7 +122,7 @@ func (v *overview) reasonLines(s *state.Status, look outlook, p palette, width i
 	}
 	for _, role := range roleNames(s.Roles) {
 		if e := s.Roles[role].LastExit; e != nil && fromExits(look.Verdict) {
-			text := fmt.Sprintf("last exit: %s, code %d, %s, %s ago, %s", e.Unit, e.Code, e.Reason, prose.Age(v.now, e.At), prose.Plural(s.Roles[role].Restarts, "restart"))
+			text := fmt.Sprintf("last exit: %s, code %d, %s, %s ago, %s", e.Unit, e.Code, e.Reason, prose.Age(v.now, e.At), state.Counted(s.Roles[role].Restarts, "restart"))
 			lines = append(lines, wrap(text, indent, width))
 			switch tail := prose.LastLine(e.LogTail); {
 			case e.Cause != "":

@@ -17,6 +17,7 @@ import (
 	"dynctl/cmd/dynctl/internal/prose"
 	"dynctl/cmd/internal/screen"
 	"dynctl/events"
+	"dynctl/state"
 	"dynctl/state/kv"
 )
 
@@ -186,7 +187,7 @@ func (s watchScreen) cut(status []string, rows int) []string {
 		return status[:max(rows, 0)]
 	}
 	left := append([]string{}, status[:rows-2]...)
-	more := s.style.dim("... and " + prose.Plural(len(status)-rows+1, "line") + " more: dynctl status")
+	more := s.style.dim("... and " + state.Counted(len(status)-rows+1, "line") + " more: dynctl status")
 	return append(left, more, status[len(status)-1])
 }
 

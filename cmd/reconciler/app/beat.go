@@ -98,9 +98,9 @@ func (b *beat) answered(known, stored uint64, err error) bool {
 	return true
 }
 
-// heardAgent is the agent as it was last heard.
-func (a *App) heardAgent(now time.Time) *state.Agent {
-	return a.beat.local(a.views.Observed().Agent, now, a.views.Hears())
+// heardAgent is the agent of a snapshot as it was last heard.
+func (a *App) heardAgent(agent *state.Agent, now time.Time) *state.Agent {
+	return a.beat.local(agent, now, a.views.Hears())
 }
 
 // askForBeat has the store asked whether an agent that seems to be silent is.

@@ -165,7 +165,7 @@ func (l *loop) gather(now time.Time) (actors.Input, map[state.Key]accept.Kept) {
 	specs := l.app.views.Specs()
 	statuses, statusesLoaded := l.stored()
 	observed := l.app.views.Observed()
-	observed.Agent = l.app.beat.local(observed.Agent, now, l.app.views.Hears())
+	observed.Agent = l.app.heardAgent(observed.Agent, now)
 	observed.Synced = observed.Synced && protocolMismatch(observed.Agent) == nil
 	documents, complete := l.documents(specs, statuses, observed.Units, time.Now().Add(readFor))
 	desired, kept := l.oracle.accept(accept.Input{

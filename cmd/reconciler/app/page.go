@@ -36,7 +36,7 @@ func (a *App) opsInput() ops.Input {
 	in.Agent, in.AgentFailure = s.input.Observed.Agent, s.input.AgentFailure
 	standby := a.standby()
 	in.StandsBy = standby != nil && standby.State == state.StandbyReady
-	in.Observed = s.input.Observed.Synced && in.Agent != nil && in.Agent.Silence(s.input.Now) <= s.input.Policy.AgentTimeout
+	in.Observed = isHeard(s.input)
 	in.Units, in.Nodes = s.input.Observed.Units, s.input.Observed.Nodes
 	in.Statuses, in.Waits, in.Orphans = s.result.Statuses, s.result.Waits, s.result.Orphans
 	for _, m := range s.input.Desired.Models {

@@ -48,7 +48,7 @@ func (l *loop) staysQuiet(now time.Time, term *kv.Term, news kv.News) bool {
 	}
 	s := l.app.snapshot.Load()
 	observed := l.app.views.Observed()
-	observed.Agent = l.app.heardAgent(now)
+	observed.Agent = l.app.heardAgent(observed.Agent, now)
 	in := s.input
 	in.Now, in.Observed = now, observed
 	if !isHeard(in) {

@@ -169,7 +169,7 @@ func (a *App) heartbeat() (ray.Heartbeat, bool) {
 		return ray.Heartbeat{}, false
 	}
 	now := time.Now()
-	agent := a.heardAgent(now)
+	agent := a.heardAgent(a.views.Observed().Agent, now)
 	if agent == nil {
 		return ray.Heartbeat{Age: never}, true
 	}

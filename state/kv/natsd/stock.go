@@ -59,28 +59,36 @@ func (s *shelves) takeStock(root string) (ledger, error) {
 	for _, account := range info.AccountDetails {
 		for _, stream := range account.Streams {
 			dir := filepath.Join(jetstreamDir, account.Name, "streams", stream.Name)
-			settings, err := os.Stat(filepath.Join(root, dir, metaFile))
+			one, err := s.look(root, dir, stream, before)
 			if err != nil {
 				continue // in memory, or deleted just now
 			}
-			one, now := s.all[dir], markOf(stream, settings)
-			if one.mark != now {
-				one.mark, one.found = now, 0
-			}
-			if !one.rests() {
-				if _, ok := before[dir]; !ok {
-					before[dir] = blocksIn(filepath.Join(root, dir))
-				}
-				if one.stream, err = readStream(root, dir, stream, before[dir]); err != nil {
-					continue // deleted just now
-				}
-			}
-			one.found++
 			found[dir], l.Streams[dir] = one, one.stream
 		}
 	}
 	s.all = found
 	return l, nil
+}
+
+// look finds a stream, and reads its files unless it rests.
+func (s *shelves) look(root, dir string, stream server.StreamDetail, before map[string][]int) (shelf, error) {
+	settings, err := os.Stat(filepath.Join(root, dir, metaFile))
+	if err != nil {
+		return shelf{}, err
+	}
+	one, now := s.all[dir], markOf(stream, settings)
+	if one.mark != now {
+		one.mark, one.found = now, 0
+	}
+	if !one.rests() {
+		blocks, known := before[dir]
+		if !known {
+			blocks = blocksIn(filepath.Join(root, dir))
+		}
+		one.stream, err = readStream(root, dir, stream, blocks)
+	}
+	one.found++
+	return one, err
 }
 
 func markOf(stream server.StreamDetail, settings os.FileInfo) mark {

@@ -20,15 +20,8 @@ func newStocked(t *testing.T) stocked {
 	s := start(t, Options{StoreDir: t.TempDir()})
 	s.end()
 	s.ended.Wait()
-	nc, err := s.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, end := dial(t, s)
+	t.Cleanup(end)
 	return stocked{t, s, js}
 }
 

@@ -108,9 +108,9 @@ func (d *Doctor) ray() {
 		d.found(CheckRay, Fail, "start Ray, or point the reconciler at it (--ray-address)", "no Ray node is alive")
 		return
 	case len(dead) > 0:
-		d.found(CheckRay, Warn, "start Ray on it again, if it is not gone for good", "%s not alive: %s", prose.Plural(len(dead), "node"), prose.List(dead))
+		d.found(CheckRay, Warn, "start Ray on it again, if it is not gone for good", "%s not alive: %s", state.Counted(len(dead), "node"), prose.List(dead))
 	}
-	d.found(CheckRay, OK, "", "%s alive", prose.Plural(alive, "node"))
+	d.found(CheckRay, OK, "", "%s alive", state.Counted(alive, "node"))
 	if alive > 1 {
 		d.nodeHealth()
 	}
@@ -158,7 +158,7 @@ func (d *Doctor) gpus() {
 	if nodes == 0 {
 		return
 	}
-	text := fmt.Sprintf("%s on %s", prose.Plural(total, "GPU"), prose.Plural(nodes-len(without), "node"))
+	text := fmt.Sprintf("%s on %s", state.Counted(total, "GPU"), state.Counted(nodes-len(without), "node"))
 	if known {
 		text += fmt.Sprintf(", %g free", free)
 	}
@@ -166,7 +166,7 @@ func (d *Doctor) gpus() {
 		text += "; none on " + prose.List(without)
 	}
 	if total == 0 {
-		d.found(CheckGPUs, Warn, "add GPU nodes; only the mocker runs without", "no GPU on %s", prose.Plural(nodes, "node"))
+		d.found(CheckGPUs, Warn, "add GPU nodes; only the mocker runs without", "no GPU on %s", state.Counted(nodes, "node"))
 	} else {
 		d.found(CheckGPUs, OK, "", "%s", text)
 	}
@@ -196,7 +196,7 @@ func (d *Doctor) takenByOthers() {
 		}
 		if others := float64(n.GPUs) - *n.FreeGPUs - float64(heldOn(n.ID, d.units)); others >= 1 {
 			d.found(CheckGPUs, Warn, "see who holds them, and restart Ray on the node if nobody does: docs/troubleshooting.md#gpus-that-nobody-holds",
-				"%g of %s of node %s are taken, and not by a unit", others, prose.Plural(n.GPUs, "GPU"), prose.ShortID(n.ID))
+				"%g of %s of node %s are taken, and not by a unit", others, state.Counted(n.GPUs, "GPU"), prose.ShortID(n.ID))
 		}
 	}
 }
@@ -222,7 +222,7 @@ func (d *Doctor) cards() {
 		}
 		if n.GPUs > len(n.Cards) {
 			d.found(CheckGPUs, Fail, "look at nvidia-smi and the kernel's log on the node; drain it, or restart Ray there without the card",
-				"Ray counts %s on node %s, and the driver has %d", prose.Plural(n.GPUs, "GPU"), prose.ShortID(n.ID), len(n.Cards))
+				"Ray counts %s on node %s, and the driver has %d", state.Counted(n.GPUs, "GPU"), prose.ShortID(n.ID), len(n.Cards))
 		}
 		for _, c := range n.Cards {
 			if c.Error != "" {
@@ -250,7 +250,7 @@ func (d *Doctor) caches() {
 			result, next = Warn, "parts that nothing uses for 30 days go by themselves; others may be removed by hand while no worker of theirs runs"
 		}
 		d.found(CheckGPUs, result, next, "node %s keeps %.1f GiB of compiled code in %s (%s)",
-			prose.ShortID(n.ID), float64(n.Caches.Bytes)/(1<<30), n.Caches.Directory, prose.Plural(n.Caches.Parts, "part"))
+			prose.ShortID(n.ID), float64(n.Caches.Bytes)/(1<<30), n.Caches.Directory, state.Counted(n.Caches.Parts, "part"))
 	}
 }
 
@@ -329,7 +329,7 @@ func (d *Doctor) specs() {
 		}
 	}
 	if rejected == 0 && !missing {
-		d.found(CheckSpecs, OK, "", "%s, %s, none rejected", prose.Plural(len(d.servers), "server"), prose.Plural(len(d.models), "model"))
+		d.found(CheckSpecs, OK, "", "%s, %s, none rejected", state.Counted(len(d.servers), "server"), state.Counted(len(d.models), "model"))
 	}
 }
 

@@ -214,7 +214,7 @@ func (d *Doctor) stream() {
 		return
 	}
 	info, took := seen.info, seen.came.Sub(seen.asked)
-	d.found(CheckEvents, OK, "", "%s, %d MiB", prose.Plural(int(info.State.Msgs), "event"), info.State.Bytes>>20)
+	d.found(CheckEvents, OK, "", "%s, %d MiB", state.Counted(int(info.State.Msgs), "event"), info.State.Bytes>>20)
 	d.skew = seen.asked.Add(took / 2).Sub(info.TimeStamp)
 	// The answer may have been made at any moment of the request.
 	if apart := d.skew.Abs() - took/2; apart > maxSkew {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"dynctl/state"
 )
 
 // Age is how long ago t was, in one unit that a person can take in: 12s, 5m, 3h,
@@ -33,9 +31,6 @@ func Span(d time.Duration) string {
 	}
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
-
-// Plural is a count with its noun.
-func Plural(n int, noun string) string { return state.Counted(n, noun) }
 
 // List is a list in a sentence.
 func List(parts []string) string { return strings.Join(parts, ", ") }

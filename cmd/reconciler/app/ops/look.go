@@ -59,7 +59,7 @@ func isTrouble(typ string) bool {
 var functions = template.FuncMap{
 	"icon":   icon,
 	"when":   when,
-	"plural": plural,
+	"plural": state.Counted,
 	"code":   code,
 	"join":   strings.Join,
 	// sections are the ids of the parts, in their order.
@@ -82,8 +82,6 @@ func when(t time.Time) template.HTML {
 	t = t.UTC()
 	return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `" title="` + t.Format("2006-01-02 15:04:05.000 MST") + `">` + t.Format("2 Jan 15:04:05") + `</time>`)
 }
-
-func plural(n int, noun string) string { return state.Counted(n, noun) }
 
 // code sets what stands between backquotes as code.
 func code(s string) template.HTML {
