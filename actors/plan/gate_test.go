@@ -184,6 +184,33 @@ func TestAGateIsLiftedSoonerOnceNothingElseServes(t *testing.T) {
 	}
 }
 
+// Workers that wait for their frontend, as when a server starts from nothing, are heard by
+// then: they wait for its way between the roles alone. Those that come after it wait longer.
+func TestAFirstGenerationWaitsForTheFrontendAlone(t *testing.T) {
+	for _, x := range []struct {
+		registered time.Duration // before the frontend knows them
+		want       time.Duration // from then on
+	}{{0, 500 * time.Millisecond}, {200 * time.Millisecond, 300 * time.Millisecond}, {time.Second, 200 * time.Millisecond}} {
+		w := newCluster(node("1", 16))
+		w.put(model("a", disaggSpec))
+		w.frontendAway = true
+		for len(w.instances["default"]) < 2 {
+			w.round()
+			w.tick()
+		}
+		w.round()
+		w.now, w.frontendAway = w.now.Add(x.registered), false
+		r := w.round()
+		if due := r.NextCheck.Sub(w.now); len(w.gates) != 1 || len(r.Lifts) > 0 || due != x.want {
+			t.Errorf("registered for %s: gates %v, lifts %v, next round in %s, want one gate until %s", x.registered, w.gates, r.Lifts, due, x.want)
+		}
+		w.now = r.NextCheck
+		if got := lifts(w.round()); !slices.Equal(got, []string{actors.ReasonGenerationWhole}) {
+			t.Errorf("registered for %s: lifts for %v", x.registered, got)
+		}
+	}
+}
+
 // A frontend that never tells of the new workers keeps no generation out for ever.
 func TestAGateIsLiftedWhateverTheFrontendSays(t *testing.T) {
 	w, _ := gatedRoll(t)
