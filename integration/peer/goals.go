@@ -134,8 +134,10 @@ func rayGoals() (out []goal) {
 	out = append(out,
 		goal{
 			says: "roll of 2 replicas, no request failed", figure: rayOf("roll", "ours"), unit: inSeconds, most: 2500,
-			why: func(record) string {
-				return "two actors and two engines start one after the other, and the last old worker takes 2 s to drain"
+			why: func(r record) string {
+				one := rayOf("put", "floor")
+				return fmt.Sprintf("within maxSurge: 1 two replicas start one after the other, each of them %s at the floor; the last old worker then takes 2 s to drain",
+					r.tell(inSeconds, one))
 			},
 		},
 		goal{
