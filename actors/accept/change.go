@@ -119,7 +119,7 @@ func compareModels(x, y *acceptedModel) int { return x.key.Compare(y.key) }
 // collectChanged brings the models of the call before to what has changed since.
 func (a *accepter) collectChanged() {
 	was := &a.memo.before
-	list := sorted.Of(was.models, compareModels)
+	list := sorted.Own(was.models, compareModels) // the memo's alone
 	collect := func(k state.Key) {
 		m := a.restedModel(k)
 		if m == nil {

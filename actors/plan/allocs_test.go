@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"math"
 	"os"
+	"runtime"
 	"testing"
 )
 
@@ -50,5 +52,33 @@ func TestAllocationsStayAsRecorded(t *testing.T) {
 		if err := os.WriteFile(allocsFile, now.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// bytesPerModel is what the acceptance of one more model may allocate for each model that
+// rests beside it: the list of all is handed out anew, with a pointer to each, as the one
+// before may still be read.
+const bytesPerModel = 10
+
+// One more model beside many is accepted without a copy of what is kept of the others. What
+// is allocated has to be collected, so beside a large fleet bytes are most of what it costs.
+func TestOneMoreModelCopiesNoMoreThanWhatIsHandedOut(t *testing.T) {
+	const few, many = 200, 2000
+	beside := acceptedBeside()
+	bytesBeside := func(models int) float64 {
+		do := beside.make(t, models)
+		do()
+		least := uint64(math.MaxUint64) // somebody else may allocate meanwhile
+		for range 5 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			do()
+			runtime.ReadMemStats(&after)
+			least = min(least, after.TotalAlloc-before.TotalAlloc)
+		}
+		return float64(least)
+	}
+	if each := (bytesBeside(many) - bytesBeside(few)) / (many - few); each > bytesPerModel {
+		t.Errorf("it allocates %.1f bytes for each model beside it, and may %d: find what is copied", each, bytesPerModel)
 	}
 }

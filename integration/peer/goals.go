@@ -79,7 +79,7 @@ func fleetGoals() []goal {
 		{
 			says: "acceptance of the 10,001st model", figure: fleetOf(acceptance, "10000"), unit: inFineMs, most: 0.1,
 			why: func(r record) string {
-				return "lists of the places of all models are copied, some 20 bytes each; of the 1,001st it takes " + r.tell(inFineMs, fleetOf(acceptance, "1000"))
+				return "the list of all models is handed out anew, a pointer to each; of the 1,001st it takes " + r.tell(inFineMs, fleetOf(acceptance, "1000"))
 			},
 		},
 	}

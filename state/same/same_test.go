@@ -77,12 +77,16 @@ type numbered struct {
 func TestDiff(t *testing.T) {
 	order := func(a, b *numbered) int { return a.n - b.n }
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 2000 {
+	for round := range 2000 {
 		var was, now []numbered
 		want := map[int][2]string{}
-		for n := range 12 {
+		many, change := 12, 4
+		if round%10 == 0 { // long lists of which nearly all is the same
+			many, change = random.IntN(5*atOnce), 2*atOnce
+		}
+		for n := range many {
 			old, text := fmt.Sprint("old", n), fmt.Sprint("new", n)
-			switch random.IntN(4) {
+			switch random.IntN(change) {
 			case 0:
 				was, want[n] = append(was, numbered{n, old}), [2]string{old, ""}
 			case 1:

@@ -1,19 +1,30 @@
-// Package sorted changes sorted lists that others may still read.
+// Package sorted changes sorted lists that others may still read. It is pure and imports
+// state/same alone of ours.
 package sorted
 
-import "slices"
+import (
+	"slices"
+
+	"dynctl/state/same"
+)
 
 // Patch is a sorted list that is changed here and there. The list that it began with stays
-// as it is: the first change is made in a copy.
+// as it is, unless it was begun with [Own]: the first change is made in a copy.
 type Patch[E any] struct {
 	list  []E
 	order func(a, b E) int
-	own   bool // list is a copy
+	own   bool // nobody else reads list
 }
 
 // Of begins with a list that order sorts and in which no two elements compare equal.
 func Of[E any](list []E, order func(a, b E) int) Patch[E] {
 	return Patch[E]{list: list, order: order}
+}
+
+// Own is [Of] a list that nobody else reads: it is changed where it lies, so that a change
+// costs no copy of all.
+func Own[E any](list []E, order func(a, b E) int) Patch[E] {
+	return Patch[E]{list: list, order: order, own: true}
 }
 
 // Get is the element at the place of e.
@@ -55,7 +66,14 @@ const near = 8
 // are not looked at, for what is pointed to lies anywhere in memory.
 func Rises[E any](list, known []*E, order func(a, b *E) int) bool {
 	next, stood := 0, false // in known
-	for i, e := range list {
+	for i := 0; i < len(list); i++ {
+		if stood {
+			n := same.Start(list[i:], known[next:])
+			if i, next = i+n, next+n; i == len(list) {
+				break
+			}
+		}
+		e := list[i]
 		step := slices.Index(known[next:min(next+near, len(known))], e)
 		stands := step >= 0
 		if i > 0 && (!stands || !stood) && order(list[i-1], e) >= 0 {
