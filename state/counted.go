@@ -1,7 +1,7 @@
 package state
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -13,7 +13,7 @@ func Counted(n int, noun string) string {
 	if strings.HasSuffix(noun, "s") {
 		noun += "e"
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return strconv.Itoa(n) + " " + noun + "s"
 }
 
 // OutOf is how many of a number of things are something: "0 of 1 worker is ready", "1 of 2 workers
@@ -23,5 +23,5 @@ func OutOf(n, of int, noun, are string) string {
 	if of == 1 {
 		verb = "is"
 	}
-	return fmt.Sprintf("%d of %s %s %s", n, Counted(of, noun), verb, are)
+	return strconv.Itoa(n) + " of " + Counted(of, noun) + " " + verb + " " + are
 }

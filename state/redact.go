@@ -127,6 +127,9 @@ func HideSecrets(text string) string {
 
 func hideSecrets(text string, with func(secret string) string) string {
 	const mark = "://"
+	if !strings.Contains(text, mark) {
+		return text
+	}
 	var b strings.Builder
 	for {
 		i := strings.Index(text, mark)

@@ -116,7 +116,7 @@ func (a *admission) restart() {
 
 func (a *admission) executeAnew(r *role, u *unit) {
 	m := a.m
-	t := a.template(m, m.inForce, r.RoleTemplate, unitAt{index: u.Replica, worker: u.Worker, shape: shapeOf(u.Unit), restart: m.Spec.Restart})
+	t := a.template(m, *m.inForce, r.RoleTemplate, unitAt{index: u.Replica, worker: u.Worker, shape: shapeOf(u.Unit), restart: m.Spec.Restart})
 	attempts := map[string]actors.Attempt{}
 	for _, x := range t.Actors {
 		was, _ := findActor(u.Unit, x.Name)

@@ -112,7 +112,7 @@ func (a *admission) replace(w replacement) {
 		a.wait(w.wait)
 		return
 	}
-	again := startWish{source: &m.inForce, index: u.Replica, was: u, placement: w.placement, reason: actors.ReasonPlacementRetry,
+	again := startWish{source: m.inForce, index: u.Replica, was: u, placement: w.placement, reason: actors.ReasonPlacementRetry,
 		yields: func(x *state.Unit) bool { return x.Key() == u.Key() }}
 	if u.standing == old {
 		a.replaceOld(u, again)
@@ -205,7 +205,7 @@ func (a *admission) startMissing() []shortfall {
 	}
 	for x := nextStart(all); x != nil; x = nextStart(all) {
 		spared := x.role.served()
-		x.unfit = a.place(startWish{source: &a.m.inForce, role: x.role.RoleTemplate, index: x.index,
+		x.unfit = a.place(startWish{source: a.m.inForce, role: x.role.RoleTemplate, index: x.index,
 			placement: actors.Attempt{Number: 1}, reason: x.reason, spared: spared, ahead: x.waits > 0})
 		switch {
 		case x.unfit == nil:

@@ -26,6 +26,8 @@ type server struct {
 	nextWorker int
 	// dataLost is what [registrationsLost] has found in this round; nil: not asked yet.
 	dataLost *bool
+	// url is what [server.endpoint] has found in this round; nil: not asked yet.
+	url *string
 	// plan is the one that it was classified in, lists its list of units (see glance).
 	plan, lists uint64
 	// awake are the models that do not rest.
@@ -55,7 +57,7 @@ type model struct {
 	server *server
 	// inForce is the template of the generation that is to run: the accepted one, or the
 	// previous one once that was given up.
-	inForce  actors.ModelTemplate
+	inForce  *actors.ModelTemplate
 	fellBack bool
 	// roles are those of the generation in force, in its order; strays those that only
 	// units of other generations have: nobody wants any.
@@ -165,9 +167,10 @@ func sort[T any](list []T, order func(a, b T) int) {
 }
 
 func (r *round) newModel(s *server, d actors.DesiredModel) *model {
-	m := &model{DesiredModel: d, server: s, inForce: d.Template}
+	m := &model{DesiredModel: d, server: s}
+	m.inForce = &m.Template
 	if d.Previous != nil && fellBack(d) {
-		m.inForce, m.fellBack = *d.Previous, true
+		m.inForce, m.fellBack = d.Previous, true
 	}
 	for _, t := range m.inForce.Roles {
 		count := actors.Replicas(d.Spec, t.Role)
@@ -261,7 +264,7 @@ func (m *model) unchosen(u *unit) bool { return !u.listed && slices.ContainsFunc
 // source is what a unit is made from: its generation's template and its role in that;
 // nil where the template is not kept any more.
 func (m *model) source(u *state.Unit) (*actors.ModelTemplate, *actors.RoleTemplate) {
-	t := &m.inForce
+	t := m.inForce
 	if u.Generation != t.Generation {
 		t = m.templateOf(u.Generation)
 	}

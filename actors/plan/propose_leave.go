@@ -54,7 +54,11 @@ var (
 
 // proposeSurplus are the replicas of a role beyond the count, the highest index first.
 func proposeSurplus(r *role) []*unit {
-	return slices.DeleteFunc(lastFirst(r.fresh), func(u *unit) bool { return u.standing != surplus || u.is(leaving) })
+	goes := func(u *unit) bool { return u.standing == surplus && !u.is(leaving) }
+	if !slices.ContainsFunc(r.fresh, goes) {
+		return nil // as mostly
+	}
+	return slices.DeleteFunc(lastFirst(r.fresh), func(u *unit) bool { return !goes(u) })
 }
 
 // proposeUseless are the old units that serve nobody and will not be needed:

@@ -37,6 +37,9 @@ func (x *missing) count() int {
 // proposeMissing are the indexes of a role that no unit has. One that is being stopped
 // still has its name.
 func proposeMissing(m *model, r *role) missing {
+	if r.isFull() {
+		return missing{role: r, index: r.count}
+	}
 	x := missing{role: r, index: -1, taken: map[int]bool{}, reason: actors.ReasonWanted}
 	for _, u := range r.fresh {
 		x.taken[u.Replica] = true
@@ -49,6 +52,20 @@ func proposeMissing(m *model, r *role) missing {
 		x.reason = actors.ReasonRollNew
 	}
 	return x
+}
+
+// isFull reports whether each index has a unit, where that is seen at once: up to ten of
+// them stand in their order.
+func (r *role) isFull() bool {
+	if len(r.fresh) < r.count {
+		return false
+	}
+	for i, u := range r.fresh[:r.count] {
+		if u.Replica != i {
+			return false
+		}
+	}
+	return true
 }
 
 // replacement is the wish for another group for a unit that has lost its own.

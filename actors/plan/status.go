@@ -120,6 +120,7 @@ func (r *round) modelStatus(m *model) {
 // finishModelStatus judges the conditions and tells what changed.
 func (r *round) finishModelStatus(m *model, st state.Status) {
 	c := r.conditions(m.Status)
+	c.list = make([]state.Condition, 0, conditionsOf(m))
 	c.accepted(m.Rejected, m.Accepted, m.Warnings, m.SpecMissing)
 	r.modelConditions(c, m)
 	st.Conditions = c.list
@@ -128,6 +129,15 @@ func (r *round) finishModelStatus(m *model, st state.Status) {
 	}
 	r.modelFacts(m, &st)
 	r.out.Statuses = append(r.out.Statuses, &st)
+}
+
+// conditionsOf is how many conditions a model has: one for each role that is split, and those
+// of every model.
+func conditionsOf(m *model) int {
+	if m.disagg() {
+		return 9 + len(m.roles)
+	}
+	return 9
 }
 
 func wasReady(was *state.Status, unit string) bool {
@@ -157,20 +167,11 @@ func roleStatus(m *model, r *role) state.RoleStatus {
 	if m.Spec.Suspend || m.deletion == deleted {
 		out.Desired = 0
 	}
-	for _, u := range slices.Concat(r.fresh, r.old) {
-		if u.running() {
-			out.Running++
-		}
-		if u.ready() {
-			out.Ready++
-		}
-		if u.standing != old && u.stays() {
-			out.Updated++
-		}
-		for _, a := range u.Actors {
-			out.Restarts += max(a.Attempt-1, 0)
-			noteExit(&out, u, a)
-		}
+	for _, u := range r.fresh {
+		countUnit(&out, u)
+	}
+	for _, u := range r.old {
+		countUnit(&out, u)
 	}
 	for _, w := range m.waits {
 		if !w.Until.IsZero() && (out.BackoffUntil == nil || w.Until.Before(*out.BackoffUntil)) && r.has(w.Key) {
@@ -179,6 +180,22 @@ func roleStatus(m *model, r *role) state.RoleStatus {
 		}
 	}
 	return out
+}
+
+func countUnit(out *state.RoleStatus, u *unit) {
+	if u.running() {
+		out.Running++
+	}
+	if u.ready() {
+		out.Ready++
+	}
+	if u.standing != old && u.stays() {
+		out.Updated++
+	}
+	for i := range u.Actors {
+		out.Restarts += max(u.Actors[i].Attempt-1, 0)
+		noteExit(out, u, u.Actors[i])
+	}
 }
 
 // noteExit keeps the last exit of a role.
@@ -297,7 +314,6 @@ func (r *round) workersConditions(c *conditions, m *model) {
 	}
 	running := func(v *unit) bool { return v.running() && !v.is(leaving) }
 	desired, have := m.counts(running)
-	reason, message := r.whyNotRunning(m)
 	set := func(typ string, have, desired int) {
 		switch {
 		case m.Accepted == 0:
@@ -307,6 +323,7 @@ func (r *round) workersConditions(c *conditions, m *model) {
 		case desired == 0:
 			c.set(typ, state.StatusFalse, actors.CondScaledToZero, "the spec asks for no replica")
 		case have < desired:
+			reason, message := r.whyNotRunning(m)
 			c.set(typ, state.StatusFalse, reason, state.OutOf(have, desired, "worker", "healthy")+message)
 		default:
 			c.set(typ, state.StatusTrue, actors.CondOK, state.OutOf(have, desired, "worker", "healthy"))

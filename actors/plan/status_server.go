@@ -12,6 +12,13 @@ import (
 
 // endpoint is the server's OpenAI base URL; empty until its frontend has a port.
 func (s *server) endpoint() string {
+	if s.url == nil { // every model of it says the same
+		s.url = new(s.findEndpoint())
+	}
+	return *s.url
+}
+
+func (s *server) findEndpoint() string {
 	if s.infra == nil {
 		return ""
 	}
