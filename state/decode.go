@@ -320,6 +320,8 @@ func (d *decoder) duration(n *node, out *Duration, path string) {
 	}
 	v, err := time.ParseDuration(n.text)
 	switch {
+	case err != nil && BeyondDuration(n.text):
+		d.fail(n, "the longest is "+maxDuration.String(), "%s: %s is too long", path, Clip(n.text, maxWord))
 	case err != nil:
 		d.fail(n, "write one such as 30s, 5m or 1h30m", "%s takes a duration, and %q is none", path, n.text)
 	case v <= 0:

@@ -42,6 +42,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"list for an object", modelHead + "  engineArgs: [a]\n", `6:15: spec.engineArgs takes an object, and this is a list`},
 		{"not a duration", modelHead + "  startupTimeout: soon\n", `6:19: spec.startupTimeout takes a duration, and "soon" is none; write one such as 30s, 5m or 1h30m`},
 		{"duration without a unit", modelHead + "  startupTimeout: 30\n", `6:19: spec.startupTimeout takes a duration, and this is a number; add a unit: 30s, 30m`},
+		{"a duration that no number counts", modelHead + "  startupTimeout: 99999999h\n", `6:19: spec.startupTimeout: 99999999h is too long; the longest is 10000h`},
 		{"zero duration", modelHead + "  startupTimeout: 0s\n", `6:19: spec.startupTimeout has to be longer than 0s; leave it out for the default`},
 		{"zero port", "apiVersion: dynctl/v1alpha1\nkind: Server\nmetadata: {name: s}\nspec: {frontend: {port: 0}}\n", `4:25: spec.frontend.port cannot be 0; leave it out for the default`},
 		{"not a tristate", modelHead + "  router: {kvEvents: maybe}\n", `6:22: spec.router.kvEvents takes true, false or auto, and this is "maybe"`},

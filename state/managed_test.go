@@ -40,11 +40,11 @@ func TestManagedFlagsInEverySpelling(t *testing.T) {
 func TestManagedFlag(t *testing.T) {
 	managed := []string{
 		"served_model_name", "served-model-name", "served", "endpoint", "e", "no_router_kv_events", "router_m", "model",
-		"mod", "kv_events", "no-kv-events", "kv_transfer_config", "kv_transfer_config.kv_role", "model=x", "", "namespace_prefix", "nnodes", "load_aware",
+		"mod", "kv_events", "no-kv-events", "kv_transfer_config", "kv_transfer_config.kv_role", "model=x", "namespace_prefix", "nnodes", "load_aware",
 	}
 	free := []string{
 		"tensor_parallel_size", "max_model_len", "model_impl", "enforce_eager", "kv_cache_dtype", "router_temperature",
-		"Model", "disable_hybrid_kv_cache_manager", "no_enable_prefix_caching", "cc.json",
+		"Model", "disable_hybrid_kv_cache_manager", "no_enable_prefix_caching", "cc.json", "", "--", "no-",
 	}
 	for _, key := range managed {
 		if _, ok := managedFlag(key, workerFlags); !ok {

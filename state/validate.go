@@ -134,15 +134,16 @@ var (
 // is compared as it reaches the command line: "_" as "-", a leading "no-" taken
 // off, and what follows a "=" (the value) or a "." (vllm's way into a JSON
 // argument) cut off; and since argparse takes abbreviations, any prefix of a flag
-// counts as the flag.
+// counts as the flag. A key without a name sets none.
 func managedFlag(key string, flags []managedFlagSpec) (managedFlagSpec, bool) {
 	dashed := strings.TrimLeft(flagName(key), "-")
 	if i := strings.IndexAny(dashed, "=."); i > 0 {
 		dashed = dashed[:i]
 	}
-	for _, flag := range flags {
-		if strings.HasPrefix(flag.name, dashed) || strings.HasPrefix(flag.name, strings.TrimPrefix(dashed, "no-")) {
-			return flag, true
+	for _, name := range []string{dashed, strings.TrimPrefix(dashed, "no-")} {
+		begins := func(flag managedFlagSpec) bool { return strings.HasPrefix(flag.name, name) }
+		if i := slices.IndexFunc(flags, begins); name != "" && i >= 0 {
+			return flags[i], true
 		}
 	}
 	return managedFlagSpec{}, false

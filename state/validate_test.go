@@ -135,6 +135,8 @@ func TestValidateModelArgs(t *testing.T) {
 		{"key with one dash", func(m *Model) { m.Spec.DynamoArgs = args("-O3", "true") }, ReasonInvalidArgument, "spec.dynamoArgs.-O3"},
 		{"key that holds the value", func(m *Model) { m.Spec.EngineArgs = args("max_model_len=8192", "true") }, ReasonInvalidArgument, "spec.engineArgs.max_model_len=8192"},
 		{"key that holds a space", func(m *Model) { m.Spec.EngineArgs = args("max_model_len 8192", "true") }, ReasonInvalidArgument, "spec.engineArgs.max_model_len 8192"},
+		{"key without a name", func(m *Model) { m.Spec.EngineArgs = args("", "8192") }, ReasonInvalidArgument, "spec.engineArgs"},
+		{"key of dashes alone", func(m *Model) { m.Spec.DynamoArgs = args("--", "8192") }, ReasonInvalidArgument, "spec.dynamoArgs"},
 		{"dashes before a managed flag", func(m *Model) { m.Spec.EngineArgs = args("--served-model-name", `"x"`) }, ReasonManagedFlag, "spec.engineArgs.--served-model-name"},
 		{"null leaves a key out", func(m *Model) { m.Spec.EngineArgs = args("quantization", "null", "tensor_parallel_size", "null") }, "", ""},
 		{"the Ray executor", func(m *Model) { m.Spec.EngineArgs = args("distributed_executor_backend", `"ray"`) }, ReasonRayExecutor, "spec.engineArgs.distributed_executor_backend"},

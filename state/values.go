@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -91,10 +92,20 @@ func (d Duration) Seconds() float64 { return time.Duration(d).Seconds() }
 // MarshalText writes the duration as it is written in a spec.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
+// durationForm is how a duration is written, be it short enough to be counted or not.
+var durationForm = regexp.MustCompile(`^[-+]?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$`)
+
+// BeyondDuration reports whether a text that [time.ParseDuration] refuses is a duration all the
+// same: one that is too long to be counted.
+func BeyondDuration(text string) bool { return durationForm.MatchString(text) }
+
 // UnmarshalText reads text such as "30s", "5m" or "1h30m".
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
-	if err != nil {
+	switch {
+	case err != nil && BeyondDuration(string(text)):
+		return fmt.Errorf("%q is too long; the longest duration is %s", text, maxDuration)
+	case err != nil:
 		return fmt.Errorf("%q is not a duration; write one such as 30s, 5m or 1h30m", text)
 	}
 	*d = Duration(v)

@@ -67,8 +67,11 @@ func hinted(hint string) string {
 
 // wrongValue says what a flag takes instead of a value.
 func wrongValue(e *pflag.InvalidValueError) string {
-	if errors.Is(e, errNotAbove) {
+	switch {
+	case errors.Is(e, errNotAbove):
 		return errNotAbove.Error()
+	case errors.Is(e, strconv.ErrRange):
+		return "is out of range"
 	}
 	switch e.GetFlag().Value.Type() {
 	case "int":
@@ -76,6 +79,9 @@ func wrongValue(e *pflag.InvalidValueError) string {
 	case "uint64":
 		return "is not a whole number of 0 or more"
 	case "duration":
+		if state.BeyondDuration(e.GetValue()) {
+			return "is too long: write one such as 30s, 5m or 1h30m"
+		}
 		return "is not a duration: write one such as 30s, 5m or 1h30m"
 	case "bool":
 		return "is neither true nor false"
