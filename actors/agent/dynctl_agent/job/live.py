@@ -18,6 +18,12 @@ from .units import INFRA_AWAY, ActorView, UnitView, was_away
 from .world import World
 
 
+def _execution(actor: ActorView, attempt: int, begun: float) -> str:
+    """What names an execution, whoever tells of it: of an agent that ended before it could
+    report what it told, the next one tells it again."""
+    return f"{actor.name}-{attempt}-{timestamp(begun)}"
+
+
 def _same_conflict(end: Exit, before: Exit | None) -> bool:
     """Whether an attempt found the port that it needs held as the one before did: that is
     tried for as long as it takes, and told once."""
@@ -159,15 +165,15 @@ class LiveUnit:
         have given way to another one before it had the answer."""
         if snap["childPid"] and actor.executed(snap):
             message = f"{actor.name}: attempt {snap['attempt']}, pid {snap['childPid']} on {actor.ip}"
-            self.world.facts.tell("unit-started", self.unit.fact("Executed", message))
+            once = _execution(actor, snap["attempt"], snap["startedAt"])
+            self.world.facts.tell("unit-started", self.unit.fact("Executed", message), once=once)
 
     def _tell_exit(self, actor: ActorView, end: Exit) -> None:
         message = f"{actor.name}: attempt {end['attempt']} ended with code {end['code']}"
         message += "".join(f"{sep}{text}" for sep, text in ((": ", end.get("cause")), ("; ", end.get("hint"))) if text)
         data, detail = self.unit.fact(end["reason"], message), {"actor": actor.name, **end}
-        # Of an agent that ended before it could report this, the next one tells it again.
-        begun = timestamp(actor.snap["startedAt"] or end["at"])
-        self.world.facts.tell("unit-exited", data, detail, f"{actor.name}-{end['attempt']}-{begun}")
+        once = _execution(actor, end["attempt"], actor.snap["startedAt"] or end["at"])
+        self.world.facts.tell("unit-exited", data, detail, once)
 
     async def refresh_group(self) -> None:
         """Ask Ray again for the group's state."""
