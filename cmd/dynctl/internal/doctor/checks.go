@@ -1,17 +1,13 @@
 package doctor
 
 import (
-	"context"
 	"fmt"
-	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"dynctl/actors"
 	placement "dynctl/actors/place"
 	"dynctl/cmd/dynctl/internal/prose"
-	"dynctl/cmd/internal/direct"
 	"dynctl/cmd/internal/verdict"
 	"dynctl/cmd/internal/version"
 	"dynctl/state"
@@ -331,40 +327,4 @@ func (d *Doctor) specs() {
 	if rejected == 0 && !missing {
 		d.found(CheckSpecs, OK, "", "%s, %s, none rejected", state.Counted(len(d.servers), "server"), state.Counted(len(d.models), "model"))
 	}
-}
-
-func (d *Doctor) frontends(ctx context.Context) {
-	asked := 0
-	for _, o := range d.servers {
-		if o.Status != nil && o.Status.Endpoint != "" {
-			asked++
-			d.frontend(ctx, o)
-		}
-	}
-	if asked == 0 {
-		d.found(CheckFrontend, OK, "", "no server has a frontend yet")
-	}
-}
-
-func (d *Doctor) frontend(ctx context.Context, o Object) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	url := strings.TrimRight(o.Status.Endpoint, "/") + "/models"
-	next := "see `dynctl status server/" + o.Name + "` and `dynctl logs server/" + o.Name + "`"
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		d.found(CheckFrontend, Fail, next, "server %s: %v", o.Name, err)
-		return
-	}
-	response, err := direct.Unchecked.Do(r)
-	if err != nil {
-		d.found(CheckFrontend, Fail, next, "server %s: %v", o.Name, err)
-		return
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		d.found(CheckFrontend, Fail, next, "server %s: %s answers %s", o.Name, url, response.Status)
-		return
-	}
-	d.found(CheckFrontend, OK, "", "server %s answers at %s", o.Name, o.Status.Endpoint)
 }
