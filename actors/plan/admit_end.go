@@ -48,7 +48,7 @@ func (a *admission) notWaitedFor(r *role) (n int) {
 	}
 	need := []shortfall{{role: r}}
 	first := slices.Concat(proposeIdle(a.m), r.old) // what serves nobody and the old generation make room first
-	beyond := slices.DeleteFunc(slices.Clone(r.fresh), func(u *unit) bool { return u.standing != surplus })
+	beyond := which(r.fresh, func(u *unit) bool { return u.standing == surplus })
 	if fit(need, a.roomWithout(first)) != nil && fit(need, a.roomWithout(slices.Concat(first, beyond))) == nil {
 		n += missing
 	}

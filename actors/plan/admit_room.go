@@ -269,7 +269,7 @@ func (a *admission) withIdle(groups [][]*unit) [][]*unit {
 
 // old are the model's units of other generations.
 func (a *admission) old() []*unit {
-	return slices.DeleteFunc(slices.Clone(a.m.units), func(u *unit) bool { return u.standing != old })
+	return which(a.m.units, func(u *unit) bool { return u.standing == old })
 }
 
 // roomWithout is the room that is left for a model when some of its units have left, besides

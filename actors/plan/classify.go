@@ -318,6 +318,17 @@ func isServing(u *unit) bool { return u.is(serving) }
 // whatever their indexes: one beyond the count may serve in the stead of one that is lost.
 func (r *role) served() bool { return count(r.fresh, isServing) >= r.count }
 
+// which are those of some units that are so, in a list of their own; mostly there are none, and
+// no list is made.
+func which(units []*unit, are func(*unit) bool) (out []*unit) {
+	for _, u := range units {
+		if are(u) {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
 // lastFirst is a copy sorted by index, the highest first.
 func lastFirst(units []*unit) []*unit {
 	return slices.SortedFunc(slices.Values(units), func(a, b *unit) int {

@@ -150,15 +150,12 @@ func (r *round) rouse() {
 	}
 	r.awake = r.wakeful()
 	r.memory.spared = len(r.seats) - len(r.awake)
-	byPriority := func(a, b *model) int {
+	sort(r.awake, func(a, b *model) int {
 		if c := cmp.Compare(b.Spec.Priority, a.Spec.Priority); c != 0 {
 			return c
 		}
 		return a.Compare(&b.DesiredModel)
-	}
-	if !slices.IsSortedFunc(r.awake, byPriority) {
-		slices.SortStableFunc(r.awake, byPriority)
-	}
+	})
 }
 
 // wakeful are the models that do not rest.

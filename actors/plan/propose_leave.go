@@ -54,11 +54,7 @@ var (
 
 // proposeSurplus are the replicas of a role beyond the count, the highest index first.
 func proposeSurplus(r *role) []*unit {
-	goes := func(u *unit) bool { return u.standing == surplus && !u.is(leaving) }
-	if !slices.ContainsFunc(r.fresh, goes) {
-		return nil // as mostly
-	}
-	return slices.DeleteFunc(lastFirst(r.fresh), func(u *unit) bool { return !goes(u) })
+	return lastFirst(which(r.fresh, func(u *unit) bool { return u.standing == surplus && !u.is(leaving) }))
 }
 
 // proposeUseless are the old units that serve nobody and will not be needed:
@@ -106,7 +102,7 @@ func (m *model) unpaired(u *unit) bool {
 // highest index first: all of them are to go some day.
 func proposeReplaced(m *model) (out []*unit) {
 	for _, r := range m.roles {
-		out = append(out, slices.DeleteFunc(lastFirst(r.old), func(u *unit) bool { return !u.is(serving) })...)
+		out = append(out, lastFirst(which(r.old, isServing))...)
 	}
 	return out
 }
@@ -114,19 +110,19 @@ func proposeReplaced(m *model) (out []*unit) {
 // proposeStrays are the units whose role nobody wants: of a model that went from
 // aggregated to disaggregated, or back.
 func proposeStrays(m *model) []*unit {
-	return slices.DeleteFunc(slices.Clone(m.units), func(u *unit) bool { return u.is(leaving) || !m.role(u.Role).stray })
+	return which(m.units, func(u *unit) bool { return !u.is(leaving) && m.role(u.Role).stray })
 }
 
 // proposeIdle are the old units that serve nobody, as those that make room first: those
 // that do not run, then, where something may be missing, those that run and are not
 // registered.
 func proposeIdle(m *model) []*unit {
-	units := slices.DeleteFunc(lastFirst(m.units), func(u *unit) bool { return u.standing != old || u.is(leaving) || u.is(serving) })
-	out := slices.DeleteFunc(slices.Clone(units), (*unit).running)
+	units := lastFirst(which(m.units, func(u *unit) bool { return u.standing == old && !u.is(leaving) && !u.is(serving) }))
+	out := which(units, func(u *unit) bool { return !u.running() })
 	if m.nothingMayBeMissing() {
 		return out
 	}
-	return append(out, slices.DeleteFunc(units, func(u *unit) bool { return !u.running() })...)
+	return append(out, which(units, (*unit).running)...)
 }
 
 // proposeUnchosen are the old units that are registered and get no request, in pieces.

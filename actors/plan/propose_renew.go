@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"slices"
 	"time"
 
 	"dynctl/actors"
@@ -151,11 +150,8 @@ func sound(u *state.Unit, r actors.RoleTemplate) bool {
 // proposeRestart are the units of a role that are to be restarted because the spec's
 // restart text changed. What has lost its group starts in another one, if there is room.
 func proposeRestart(m *model, r *role) []*unit {
-	if m.Spec.Restart == "" {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(r.fresh), func(u *unit) bool {
-		return m.restarted(u) || u.standing != wanted || u.is(leaving) || u.is(lost) || stranded(u.Unit)
+	return which(r.fresh, func(u *unit) bool {
+		return !m.restarted(u) && u.standing == wanted && !u.is(leaving) && !u.is(lost) && !stranded(u.Unit)
 	})
 }
 

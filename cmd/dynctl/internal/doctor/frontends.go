@@ -14,8 +14,7 @@ import (
 const (
 	// frontendPatience is for one answer of a frontend.
 	frontendPatience = 3 * time.Second
-	// askedAtOnce is how many frontends are asked side by side: of many that hang each would
-	// keep the rest waiting, and each takes a file.
+	// askedAtOnce is how many frontends are asked side by side; each takes a connection.
 	askedAtOnce = 32
 )
 
