@@ -218,8 +218,10 @@ func (w *world) requireEnded(raylet int, pids []int) {
 }
 
 // raysOwn are the programs that Ray runs on a node for itself, by command line or title; the
-// others end once the first has.
-var raysOwn = []string{"/raylet/raylet ", "/dashboard/agent.py ", "/runtime_env/agent/main.py ", "ray::DashboardAgent", "ray::RuntimeEnvAgent"}
+// others end once the first has. A worker process goes by its command line until it has
+// registered: it runs nothing before, and may wait long for a raylet that hangs meanwhile.
+var raysOwn = []string{"/raylet/raylet ", "/dashboard/agent.py ", "/runtime_env/agent/main.py ", "/workers/default_worker.py ",
+	"ray::DashboardAgent", "ray::RuntimeEnvAgent"}
 
 // oursOf are those that live and run something for somebody.
 func oursOf(pids []int) (out []local.Process) {
