@@ -32,7 +32,7 @@ func TestDeepWalk(t *testing.T) {
 	case *walkSteps > 0:
 		want = int64(*walkSteps)
 	case raceDetector:
-		want = 50_000
+		want = 20_000
 	case testing.Short():
 		want = 20_000
 	}

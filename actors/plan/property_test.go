@@ -11,10 +11,16 @@ import (
 )
 
 // A run of the tests can be made again: it draws the same each time, and make walks draws
-// something new.
+// something new. A hundred walks are made, and fewer under the race detector.
 func init() {
-	if err := flag.Set("rapid.seed", "1"); err != nil {
-		panic(err)
+	settings := map[string]string{"rapid.seed": "1"}
+	if raceDetector {
+		settings["rapid.checks"] = "20"
+	}
+	for name, value := range settings {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
 	}
 }
 
