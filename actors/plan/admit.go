@@ -39,10 +39,8 @@ func (a *admission) ready(u *unit) bool   { return u.ready() && !a.leaving[u] }
 //  7. otherwise: replicas beyond the count stop, exited ones are executed again, missing
 //     ones start, old generations are replaced within the budget
 func (r *round) planModel(m *model) {
-	for _, u := range m.units {
-		r.spoken[u.Key()] = true
-	}
-	a := &admission{round: r, m: m}
+	a := &r.made.admission
+	*a = admission{round: r, m: m}
 	switch {
 	case !r.acting, m.Recovering: // what was accepted is not known yet
 	case m.server.blocked == actors.WaitNotOwner, m.server.blocked == actors.WaitCuratorAlive: // rule 1
@@ -150,7 +148,7 @@ func (a *admission) renew(u *unit, dataLost bool) {
 	}
 	var w renewal
 	w.proposeRefresh(a.m.server, u.Unit, dataLost)
-	if len(w.attempts) == 0 && sound(u.Unit, *role) {
+	if len(w.attempts) == 0 && sound(u.Unit, role) {
 		return // making its template is what costs most here
 	}
 	t := a.template(a.m, *source, *role, unitAt{index: u.Replica, worker: u.Worker, shape: shapeOf(u.Unit), restart: u.Restart})

@@ -122,7 +122,7 @@ func (a *admission) replace(w replacement) {
 		return
 	}
 	r := m.role(u.Role)
-	again.role, again.spared = r.RoleTemplate, r.served()
+	again.role, again.spared = *r.RoleTemplate, r.served()
 	if unfit := a.place(again); unfit != nil && !again.spared {
 		if a.displaced == nil {
 			a.displaced, a.refused = map[*role]*place.Unfit{}, map[*role]bool{}
@@ -205,7 +205,7 @@ func (a *admission) startMissing() []shortfall {
 	}
 	for x := nextStart(all); x != nil; x = nextStart(all) {
 		spared := x.role.served()
-		x.unfit = a.place(startWish{source: a.m.inForce, role: x.role.RoleTemplate, index: x.index,
+		x.unfit = a.place(startWish{source: a.m.inForce, role: *x.role.RoleTemplate, index: x.index,
 			placement: actors.Attempt{Number: 1}, reason: x.reason, spared: spared, ahead: x.waits > 0})
 		switch {
 		case x.unfit == nil:

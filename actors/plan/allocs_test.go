@@ -63,7 +63,7 @@ const bytesPerModel = 12
 // One more model beside many is accepted without a copy of what is kept of the others. What
 // is allocated has to be collected, so beside a large fleet bytes are most of what it costs.
 func TestOneMoreModelCopiesNoMoreThanWhatIsHandedOut(t *testing.T) {
-	const few, many = 200, 1000
+	const few, many = 200, 2000
 	beside := acceptedBeside()
 	bytesBeside := func(models int) float64 {
 		do := beside.make(t, models)

@@ -28,7 +28,7 @@ const infraRetry = 2 * time.Second
 // nextAttempt numbers the attempt that follows an exit and says when it is due. The first
 // exit is followed at once; an exit while etcd or NATS was away does not count, and a
 // process that was healthy for resetAfter starts over.
-func nextAttempt(u *state.Unit, a state.Actor, spec state.BackoffSpec) (actors.Attempt, time.Time) {
+func nextAttempt(u *state.Unit, a *state.Actor, spec state.BackoffSpec) (actors.Attempt, time.Time) {
 	next := actors.Attempt{Number: a.Attempt + 1, Failures: a.Failures + 1}
 	if a.Exit == nil {
 		return next, time.Time{}
@@ -86,17 +86,19 @@ func backoffDelay(spec state.BackoffSpec, failures int, object string, attempt i
 func firstAttempts(u *state.Unit, templates []actors.ActorTemplate) map[string]actors.Attempt {
 	out := make(map[string]actors.Attempt, len(templates))
 	for _, t := range templates {
-		var was state.Actor
+		next := actors.Attempt{Number: 1}
 		if u != nil {
-			was, _ = findActor(u, t.Name)
+			if was := findActor(u, t.Name); was != nil {
+				next = actors.Attempt{Number: was.Attempt + 1, Failures: was.Failures}
+			}
 		}
-		out[t.Name] = actors.Attempt{Number: was.Attempt + 1, Failures: was.Failures}
+		out[t.Name] = next
 	}
 	return out
 }
 
 // ended is how an actor's last attempt that is over ended; nil if none is.
-func ended(a state.Actor) *state.Exit {
+func ended(a *state.Actor) *state.Exit {
 	if a.Exit != nil {
 		return a.Exit
 	}
@@ -104,7 +106,7 @@ func ended(a state.Actor) *state.Exit {
 }
 
 // exitMessage says how the last attempt ended, why, and what to do about it.
-func exitMessage(a state.Actor) string {
+func exitMessage(a *state.Actor) string {
 	e := ended(a)
 	if e == nil {
 		return fmt.Sprintf("%s, attempt %d: the actor died", a.Name, a.Attempt)

@@ -57,7 +57,7 @@ func (r *round) busyCard(m *model) string {
 					continue
 				}
 				if a.Exit != nil {
-					return s.String() + "; " + exitMessage(a)
+					return s.String() + "; " + exitMessage(&a)
 				}
 				return s.String()
 			}

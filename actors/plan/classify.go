@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"dynctl/actors"
 	"dynctl/state"
@@ -26,6 +27,11 @@ type server struct {
 	nextWorker int
 	// dataLost is what [registrationsLost] has found in this round; nil: not asked yet.
 	dataLost *bool
+	// behind is what [frontendBehind] has found in this round; nil: not asked yet.
+	behind *time.Time
+	// addresses are those of infra that were asked for in this round, by placeholder; empty:
+	// it has none.
+	addresses map[string]string
 	// url is what [server.endpoint] has found in this round; nil: not asked yet.
 	url *string
 	// plan is the one that it was classified in, lists its list of units (see glance).
@@ -53,8 +59,12 @@ type serverVerdict struct {
 
 // model is one model with its units, classified.
 type model struct {
-	actors.DesiredModel
+	*actors.DesiredModel
 	server *server
+	// namespace is that of the generation in force in Dynamo, frontend what the server's
+	// frontend says of the model.
+	namespace string
+	frontend  state.FrontendModel
 	// inForce is the template of the generation that is to run: the accepted one, or the
 	// previous one once that was given up.
 	inForce  *actors.ModelTemplate
@@ -90,7 +100,7 @@ const (
 
 // role is one role of a model with its units.
 type role struct {
-	actors.RoleTemplate
+	*actors.RoleTemplate
 	// stray: the generation in force has no such role, so nobody wants any.
 	stray bool
 	count int // the replicas that are wanted
@@ -149,7 +159,7 @@ func (r *round) classifyUnits(s *server, from int) (next int) {
 		default:
 			s.units = append(s.units, u)
 			if fill {
-				s.byModel[u.Model] = append(s.byModel[u.Model], i)
+				s.byModel[u.Model] = append(r.made.placesIn(s.byModel[u.Model]), i)
 			}
 		}
 	}
@@ -166,37 +176,53 @@ func sort[T any](list []T, order func(a, b T) int) {
 	}
 }
 
-func (r *round) newModel(s *server, d actors.DesiredModel) *model {
-	m := &model{DesiredModel: d, server: s}
-	m.inForce = &m.Template
+func (r *round) newModel(s *server, d *actors.DesiredModel) *model {
+	m := r.made.models.one()
+	*m = model{DesiredModel: d, server: s, inForce: &d.Template, frontend: s.frontend.Models[d.Spec.ServedName]}
 	if d.Previous != nil && fellBack(d) {
 		m.inForce, m.fellBack = d.Previous, true
 	}
-	for _, t := range m.inForce.Roles {
+	m.namespace = actors.Namespace(s.Spec.DynamoNamespace, m.inForce.Generation)
+	m.roles = r.made.roleLists.list(len(m.inForce.Roles))
+	for i := range m.inForce.Roles {
+		t := &m.inForce.Roles[i]
 		count := actors.Replicas(d.Spec, t.Role)
 		if n, ok := m.inForce.Counts[t.Role]; ok && d.Template.RoleTemplate(t.Role) == nil {
 			count = max(n, 1) // the spec is of another mode
 		}
-		m.roles = append(m.roles, &role{RoleTemplate: t, count: count})
+		x := r.made.roles.one()
+		*x = role{RoleTemplate: t, count: count}
+		m.roles = append(m.roles, x)
 	}
-	for _, at := range s.byModel[d.Name] {
-		m.add(r.units[at])
+	places := s.byModel[d.Name]
+	m.units = r.made.unitLists.list(len(places))
+	if len(places) == 1 && len(m.roles) == 1 { // as most are
+		m.roles[0].fresh = r.made.unitLists.list(1)
+	}
+	for _, at := range places {
+		v := r.made.units.one()
+		v.Unit = r.units[at]
+		m.add(v)
 	}
 	return m
 }
 
 // add classifies one unit of the model.
-func (m *model) add(u *state.Unit) {
+func (m *model) add(v *unit) {
+	u := v.Unit
 	r := m.role(u.Role)
 	if r == nil {
-		r = &role{RoleTemplate: actors.RoleTemplate{Role: u.Role}, stray: true}
+		r = &role{RoleTemplate: &actors.RoleTemplate{Role: u.Role}, stray: true}
 		m.strays = append(m.strays, r)
 	}
 	isFresh := u.Generation == m.inForce.Generation
-	namespace := actors.Namespace(m.server.Spec.DynamoNamespace, u.Generation)
-	v := &unit{Unit: u, namespace: namespace, registered: m.registered(u, namespace, isFresh && r.Card)}
-	v.phase = phaseOf(v.Unit, v.registered)
-	v.listed = m.listed(namespace)
+	v.namespace = m.namespace
+	if !isFresh {
+		v.namespace = actors.Namespace(m.server.Spec.DynamoNamespace, u.Generation)
+	}
+	v.registered = m.registered(u, v.namespace, isFresh && r.Card)
+	v.phase = phaseOf(u, v.registered)
+	v.listed = m.listed(v.namespace)
 	switch {
 	case !isFresh || r.stray:
 		v.standing = old
@@ -222,8 +248,7 @@ func (m *model) registered(u *state.Unit, namespace string, card bool) bool {
 
 // listed reports whether the frontend names a generation of the model with all types.
 func (m *model) listed(namespace string) bool {
-	fm, ok := m.server.frontend.Models[m.Spec.ServedName]
-	return ok && m.server.frontend.Known && fm.Listed && fm.Namespaces[namespace].Ready
+	return m.frontend.Listed && m.server.frontend.Known && m.frontend.Namespaces[namespace].Ready
 }
 
 // role finds a role, strays included; nil where no unit and no template has it.
@@ -294,7 +319,7 @@ func (m *model) templateOf(generation string) *actors.ModelTemplate {
 }
 
 // fellBack reads from the status that the accepted revision was given up.
-func fellBack(d actors.DesiredModel) bool {
+func fellBack(d *actors.DesiredModel) bool {
 	if d.Status == nil || d.Status.AcceptedRevision != d.Accepted || !state.SameBucket(d.Status.AcceptedIn, d.AcceptedIn) {
 		return false
 	}
@@ -331,6 +356,9 @@ func which(units []*unit, are func(*unit) bool) (out []*unit) {
 
 // lastFirst is a copy sorted by index, the highest first.
 func lastFirst(units []*unit) []*unit {
+	if len(units) == 0 {
+		return nil
+	}
 	return slices.SortedFunc(slices.Values(units), func(a, b *unit) int {
 		return cmp.Or(cmp.Compare(b.Replica, a.Replica), cmp.Compare(a.Unit.Unit, b.Unit.Unit))
 	})

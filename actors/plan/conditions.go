@@ -3,11 +3,83 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"dynctl/actors"
 	"dynctl/state"
 )
+
+// conditions collects the conditions of one object.
+type conditions struct {
+	now  time.Time
+	was  []state.Condition
+	list []state.Condition
+	// failing is why no agent stays; nil while one does.
+	failing *state.AgentFailure
+	// moved: the status of some condition is not what it was, so its time is now.
+	moved bool
+}
+
+// conditions are those of an object of which none has been judged yet. They are there until
+// those of the next one are asked for.
+func (r *round) conditions(was *state.Status) *conditions {
+	c := &r.made.conditions
+	*c = conditions{now: r.in.Now, failing: r.in.AgentFailure, list: c.list[:0]}
+	if was != nil {
+		c.was = was.Conditions
+	}
+	return c
+}
+
+// before is what a condition was; nil: there was none.
+func (c *conditions) before(typ string) *state.Condition {
+	if at := len(c.list); at < len(c.was) && c.was[at].Type == typ { // where they were judged in the same order
+		return &c.was[at]
+	}
+	if at := slices.IndexFunc(c.was, func(x state.Condition) bool { return x.Type == typ }); at >= 0 {
+		return &c.was[at]
+	}
+	return nil
+}
+
+// asBefore is a list that stays of what was made in one that does not: what there was before,
+// where it is equal.
+func asBefore[T comparable](was, now []T) []T {
+	if len(now) == 0 {
+		return nil
+	}
+	if slices.Equal(was, now) {
+		return was
+	}
+	return slices.Clone(now)
+}
+
+// set adds a condition. The time of its last transition stays as long as its
+// status does.
+func (c *conditions) set(typ, status, reason, message string) {
+	if status != state.StatusTrue {
+		reason, message = c.because(reason, message)
+	}
+	at := c.now
+	if was := c.before(typ); was != nil && was.Status == status {
+		at = was.LastTransitionTime
+	} else {
+		c.moved = true
+	}
+	c.list = append(c.list, state.Condition{Type: typ, Status: status, Reason: reason,
+		Message: state.Clip(state.HideSecrets(message), state.MaxMessage), LastTransitionTime: at})
+}
+
+func (c *conditions) get(typ string) state.Condition {
+	for i := range c.list {
+		if c.list[i].Type == typ {
+			return c.list[i]
+		}
+	}
+	return state.Condition{}
+}
 
 func (r *round) registeredCondition(c *conditions, m *model) {
 	if !m.server.regs.Known && m.server.infra != nil {
@@ -15,7 +87,7 @@ func (r *round) registeredCondition(c *conditions, m *model) {
 		return
 	}
 	desired, have := m.counts(func(v *unit) bool { return v.registered && !v.is(leaving) })
-	message := state.OutOf(have, desired, "worker", "registered in Dynamo's etcd")
+	message := r.outOf(have, desired, "worker", "registered in Dynamo's etcd")
 	if desired == 0 || have < desired {
 		c.set(state.CondRegistered, state.StatusFalse, actors.CondNotRegistered, message)
 		return
@@ -30,14 +102,12 @@ func (r *round) routerCondition(c *conditions, m *model) {
 		c.set(state.CondRouterReady, state.StatusFalse, actors.CondFrontendDown, cmp.Or(m.server.frontend.Err, "the frontend does not answer yet"))
 		return
 	}
-	fm := m.server.frontend.Models[m.Spec.ServedName]
-	namespace := actors.Namespace(m.server.Spec.DynamoNamespace, m.inForce.Generation)
-	ns, ok := fm.Namespaces[namespace]
-	gated := m.server.isShut(namespace)
+	ns, ok := m.frontend.Namespaces[m.namespace]
+	gated := m.server.isShut(m.namespace)
 	switch {
 	case gated && !ns.Ready:
 		c.set(state.CondRouterReady, state.StatusFalse, actors.CondNotListed, "this generation gets requests once every role of it can serve")
-	case !fm.Listed || !ok:
+	case !m.frontend.Listed || !ok:
 		c.set(state.CondRouterReady, state.StatusFalse, actors.CondNotListed, "the frontend does not list this generation")
 	case !ns.Ready:
 		c.set(state.CondRouterReady, state.StatusFalse, actors.CondNotListed, "the frontend misses "+strings.Join(ns.Missing, ", "))
@@ -68,11 +138,10 @@ func (r *round) readyCondition(c *conditions, m *model) {
 // availableCondition tells whether a request would be served now, by any
 // generation: that is the frontend's word alone.
 func (r *round) availableCondition(c *conditions, m *model) {
-	fm, ok := m.server.frontend.Models[m.Spec.ServedName]
 	switch {
 	case !m.server.frontend.Known:
 		c.set(state.CondAvailable, state.StatusFalse, actors.CondFrontendDown, cmp.Or(m.server.frontend.Err, "the frontend does not answer yet"))
-	case ok && fm.Listed && fm.Ready:
+	case m.frontend.Listed && m.frontend.Ready:
 		c.set(state.CondAvailable, state.StatusTrue, actors.CondOK, "")
 	default:
 		ready := c.get(state.CondReady)
@@ -173,8 +242,8 @@ func (m *model) silent() string {
 func (m *model) lastExit() string {
 	for _, v := range m.units {
 		for _, a := range v.Actors {
-			if ended(a) != nil && a.Failures > 0 && v.Generation == m.Template.Generation {
-				return " (" + exitMessage(a) + ")"
+			if ended(&a) != nil && a.Failures > 0 && v.Generation == m.Template.Generation {
+				return " (" + exitMessage(&a) + ")"
 			}
 		}
 	}

@@ -12,9 +12,17 @@ import (
 
 // usesStale reports whether an address which the actor was executed with is not the one at
 // which infra is reached now. An address that infra does not have (yet) proves nothing.
-func usesStale(a state.Actor, infra *state.Unit) bool {
+func (s *server) usesStale(a *state.Actor) bool {
 	for placeholder, value := range a.Uses {
-		if now, ok := resolve(infra, placeholder); ok && now != value {
+		now, known := s.addresses[placeholder]
+		if !known { // every worker asks for the same few
+			now, _ = resolve(s.infra, placeholder)
+			if s.addresses == nil {
+				s.addresses = map[string]string{}
+			}
+			s.addresses[placeholder] = now
+		}
+		if now != "" && now != value {
 			return true
 		}
 	}
@@ -65,6 +73,13 @@ const frontendCatchUp = 15 * time.Second
 // frontendBehind says until when the frontend may not hear of a worker that leaves; zero:
 // it hears of all.
 func frontendBehind(s *server, now time.Time) time.Time {
+	if s.behind == nil { // what it rests on does not change in a round
+		s.behind = new(findBehind(s, now))
+	}
+	return *s.behind
+}
+
+func findBehind(s *server, now time.Time) time.Time {
 	etcd := etcdStarted(s)
 	heard := etcd.Add(frontendCatchUp)
 	if etcd.IsZero() || !heard.After(now) {

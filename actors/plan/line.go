@@ -53,27 +53,37 @@ func (l *line) expected(d *actors.DesiredModel) *seat {
 	return nil
 }
 
-// find is the seat of a model by its name; nil where another one stands.
-func (l *line) find(server, name string) *seat {
-	for i := l.next; i < min(l.next+2, len(l.seats)); i++ {
-		if x := &l.seats[i]; x.model.Server == server && x.model.Name == name {
+// find is the seat of a model by its name; nil: it has none.
+func (l *line) find(of unitsOf) *seat {
+	for i := l.next; i < min(l.next+2, len(l.seats)); i++ { // where it mostly is
+		if x := &l.seats[i]; x.compare(of) == 0 {
 			l.next = i + 1
 			return x
 		}
 	}
-	return nil
+	i, found := slices.BinarySearchFunc(l.seats, of, seat.compare)
+	if !found {
+		return nil
+	}
+	l.next = i + 1
+	return &l.seats[i]
+}
+
+func (x seat) compare(of unitsOf) int {
+	return cmp.Or(strings.Compare(x.model.Server, of.server), strings.Compare(x.model.Name, of.model))
+}
+
+// doubt has all models looked at.
+func (l *line) doubt() {
+	for i := range l.seats {
+		l.seats[i].status = nil
+	}
 }
 
 // wake has the models of which units have changed looked at.
 func (l *line) wake(changed map[unitsOf]bool) {
 	for of := range changed {
-		i, found := slices.BinarySearchFunc(l.seats, of, func(x seat, of unitsOf) int {
-			if c := strings.Compare(x.model.Server, of.server); c != 0 {
-				return c
-			}
-			return strings.Compare(x.model.Name, of.model)
-		})
-		if found {
+		if i, found := slices.BinarySearchFunc(l.seats, of, seat.compare); found {
 			l.seats[i].placed = 0 // as of no plan
 		}
 	}
@@ -83,7 +93,7 @@ func (l *line) wake(changed map[unitsOf]bool) {
 func (r *round) seatModels(byName map[string]*server) {
 	was := &r.memory.line
 	if r.memory.glance.all {
-		was.seats = nil
+		was.doubt()
 	}
 	was.wake(r.memory.glance.changed)
 	r.seats = slices.Grow(r.memory.spare[:0], len(r.in.Desired.Models))
@@ -109,7 +119,7 @@ func (r *round) seatModels(byName map[string]*server) {
 		}
 		m := r.resting(s, d, x)
 		if m == nil {
-			m = r.newModel(s, *d)
+			m = r.newModel(s, d)
 		}
 		r.sit(seated(m, d))
 	}
@@ -130,12 +140,18 @@ func (r *round) sit(x seat) {
 	switch {
 	case x.status == nil:
 		s.awake = append(s.awake, x.model)
+		r.take(s.byModel[x.model.Name])
 	case x.at >= 0:
-		r.atRest[x.at] = true
+		r.ofModel[x.at] = true
 	default:
-		for _, at := range x.model.rest.places {
-			r.atRest[at] = true
-		}
+		r.take(x.model.rest.places)
+	}
+}
+
+// take notes that the units at some places are of a model that is desired.
+func (r *round) take(places []int) {
+	for _, at := range places {
+		r.ofModel[at] = true
 	}
 }
 
@@ -154,7 +170,7 @@ func (r *round) rouse() {
 		if c := cmp.Compare(b.Spec.Priority, a.Spec.Priority); c != 0 {
 			return c
 		}
-		return a.Compare(&b.DesiredModel)
+		return a.Compare(b.DesiredModel)
 	})
 }
 

@@ -23,7 +23,6 @@ type Memory struct {
 	policy   actors.Policy
 	nodes    []state.Node
 	releases render.Releases // on nodes
-	models   map[state.Key]*model
 	servers  map[string]*remembered
 	glance   glance
 	line     line   // all models of the last plan
@@ -61,21 +60,20 @@ type remembered struct {
 
 // rest is what was concluded of a model that rests, with what that rests on.
 type rest struct {
-	server   uint64               // since when its server is as it is
-	desired  *actors.DesiredModel // where it was last found the same
-	frontend state.FrontendModel
-	leases   []int64 // of its units
-	places   []int   // of its units among all, as of placed (see [glance])
-	placed   uint64
-	status   *state.Status
-	since    uint64 // the plan that concluded it
+	server  uint64               // since when its server is as it is
+	desired *actors.DesiredModel // where it was last found the same
+	leases  []int64              // of its units
+	places  []int                // of its units among all, as of placed (see [glance])
+	placed  uint64
+	status  *state.Status
+	since   uint64 // the plan that concluded it
 }
 
 // begin decides whether what rests may go on resting in this round.
 func (r *round) begin() {
 	mem := r.memory
 	if mem.policy != r.in.Policy || !mem.releases.Equal(r.releases) {
-		mem.policy, mem.models, mem.line = r.in.Policy, nil, line{}
+		mem.policy, mem.line = r.in.Policy, line{}
 		mem.glance.placed++ // what is ours is another
 		mem.glance.lists++
 	}
@@ -102,18 +100,12 @@ func (s *server) isCalm(r *round) bool {
 // in the plan before, if that is known.
 func (r *round) resting(s *server, d *actors.DesiredModel, x *seat) *model {
 	if x == nil {
-		x = r.memory.line.find(d.Server, d.Name)
+		x = r.memory.line.find(unitsOf{d.Server, d.Name})
 	}
-	var m *model
-	checked := false // in the plan before all of it held
-	if x != nil {
-		m, checked = x.model, x.status != nil
-	} else {
-		m = r.memory.models[d.Key()]
-	}
-	if m == nil || m.rest == nil || !s.calm || !m.rest.isOf(s, d) {
+	if x == nil || x.model.rest == nil || !s.calm || !x.model.rest.isOf(s, d) {
 		return nil
 	}
+	m, checked := x.model, x.status != nil // in the plan before all of it held
 	m.rest.desired = d
 	if placed := r.memory.glance.placed; m.rest.placed != placed {
 		m.rest.placed, m.rest.places = placed, s.byModel[d.Name]
@@ -150,7 +142,7 @@ func (r *round) hasUnitsAsBefore(m *model) bool {
 // isServedAsBefore reports whether the etcd and the frontend of a model's server say of it
 // and of its units what they did when it came to rest.
 func (m *model) isServedAsBefore() bool {
-	return sameListing(m.rest.frontend, m.server.frontend.Models[m.Spec.ServedName]) && !slices.ContainsFunc(m.units, func(u *unit) bool {
+	return sameListing(m.frontend, m.server.frontend.Models[m.Spec.ServedName]) && !slices.ContainsFunc(m.units, func(u *unit) bool {
 		return !m.registered(u.Unit, u.namespace, m.role(u.Role).Card) || !m.listed(u.namespace) || m.server.isShut(u.namespace)
 	})
 }
@@ -173,28 +165,19 @@ func (r *round) disturb(s *server) {
 	r.disturbed = true
 }
 
-// settle has a model rest from now on, if it may; st is what was concluded of it.
+// settle has a model rest from now on; st is what was concluded of it.
 func (r *round) settle(m *model, st *state.Status) {
-	if !r.rests(m, st) {
-		delete(r.memory.models, m.Key())
-		return
-	}
-	s := m.server
-	m.rest = &rest{server: s.since, desired: &m.DesiredModel, frontend: s.frontend.Models[m.Spec.ServedName], status: st,
-		since: r.memory.plans}
+	m.rest = r.made.rests.one()
+	*m.rest = rest{server: m.server.since, desired: m.DesiredModel, leases: r.made.leases.list(len(m.units)), status: st, since: r.memory.plans}
 	for _, u := range m.units {
 		m.rest.leases = append(m.rest.leases, leaseOf(u.Unit))
 	}
-	if r.memory.models == nil {
-		r.memory.models = map[state.Key]*model{}
-	}
-	r.memory.models[m.Key()] = m
 }
 
 // rests reports whether a model serves as declared, and nothing was concluded of it that
 // is not concluded again as long as nothing changes.
-func (r *round) rests(m *model, st *state.Status) bool {
-	return m.server.calm && m.isAsDeclared() && m.modelVerdict.isEmpty() && r.isWhole(m) && isLasting(m.Status, st)
+func (r *round) rests(m *model) bool {
+	return m.server.calm && m.isAsDeclared() && m.modelVerdict.isEmpty() && r.isWhole(m)
 }
 
 // isAsDeclared reports whether the last revision of a model is in force and wants it to run.
@@ -231,36 +214,15 @@ func (r *round) isWhole(m *model) bool {
 	return true
 }
 
-// isLasting reports whether no condition of a status has changed by this round: the times
-// of its transitions are then those of before, and not now.
-func isLasting(was, st *state.Status) bool {
-	return was != nil && !slices.ContainsFunc(st.Conditions, func(c state.Condition) bool {
-		before, ok := was.Condition(c.Type)
-		return !ok || before.Status != c.Status
-	})
-}
-
 // remember keeps the line for the next plan, and forgets what is not there any more.
 func (r *round) remember() {
 	mem := r.memory
 	mem.spare, mem.line = mem.line.seats, line{seats: r.seats}
 	mem.awake = nil
-	resting := 0
 	for i := range r.seats {
 		x := &r.seats[i]
-		if x.status != nil {
-			resting++
-		}
 		if x.status == nil || x.since == mem.plans {
 			mem.awake = append(mem.awake, x.desired)
-		}
-	}
-	if resting < len(mem.models) {
-		clear(mem.models)
-		for i := range r.seats {
-			if m := r.seats[i].model; m.rest != nil {
-				mem.models[m.Key()] = m
-			}
 		}
 	}
 	if len(mem.servers) > len(r.servers) {
@@ -373,7 +335,9 @@ func (mem *Memory) instances(server string, regs state.Registrations) map[int64]
 	}
 	order := func(a, b *state.Instance) int { return compareInstances(*a, *b) }
 	same.Diff(s.listed, regs.Instances, order, func(was, now *state.Instance) {
-		news.note(cmp.Or(was, now).Lease)
+		if !news.all {
+			news.note(cmp.Or(was, now).Lease)
+		}
 		if was != nil {
 			s.instances[was.Lease] = slices.DeleteFunc(s.instances[was.Lease], func(i state.Instance) bool { return compareInstances(i, *was) == 0 })
 			if len(s.instances[was.Lease]) == 0 {

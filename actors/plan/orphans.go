@@ -18,7 +18,7 @@ func (r *round) planOrphans() {
 		}
 	}
 	for i := range r.units {
-		if r.atRest[i] {
+		if r.ofModel[i] {
 			continue
 		}
 		u := r.units[i]

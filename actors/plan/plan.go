@@ -70,14 +70,15 @@ type round struct {
 	owners    map[int64]int   // of each lease: how many processes have told that it is theirs
 	untold    map[string]bool // see [round.untoldGenerations]; nil: not asked yet
 	// granted are the starts and stops of this round, spoken the units that some rule has
-	// spoken for; atRest are, by their places, those of models that rest.
-	starts map[state.UnitKey]*actors.Start
-	stops  map[state.UnitKey]*stop
-	order  []state.UnitKey               // of the starts
-	asked  map[state.UnitKey]place.Shape // of those in a new group
-	spoken map[state.UnitKey]bool
-	atRest []bool
-	out    actors.Result
+	// spoken for; ofModel are, by their places, those of models that are desired.
+	starts  map[state.UnitKey]*actors.Start
+	stops   map[state.UnitKey]*stop
+	order   []state.UnitKey               // of the starts
+	asked   map[state.UnitKey]place.Shape // of those in a new group
+	spoken  map[state.UnitKey]bool
+	ofModel []bool
+	made    made
+	out     actors.Result
 }
 
 // stop is a granted leave. One that is put off is asked for again in a later round; what
@@ -92,7 +93,7 @@ func newRound(in actors.Input, mem *Memory) *round {
 		asked: map[state.UnitKey]place.Shape{}, spoken: map[state.UnitKey]bool{}}
 	r.acting = in.Desired.Synced && in.Observed.Synced && !agentLost(in)
 	r.units, r.rising = mem.glance.sorted(in.Observed.Units)
-	r.atRest = make([]bool, len(r.units))
+	r.ofModel = make([]bool, len(r.units))
 	r.ledger = newLedger(in.Observed.Nodes, r.units, &mem.glance.held)
 	r.releases = mem.releasesOn(in.Observed.Nodes)
 	r.strangers = place.Strangers(in.Observed.Nodes, in.Observed.Units)
@@ -152,6 +153,9 @@ func (r *round) isHidden(k state.UnitKey) bool { return slices.Contains(r.in.Obs
 
 // hiddenOf reports whether some unit of a model is hidden. Its name alone is known.
 func (r *round) hiddenOf(m *model) bool {
+	if len(r.in.Observed.Unreadable) == 0 {
+		return false
+	}
 	slug := state.Slug(m.Spec.ServedName)
 	return slices.ContainsFunc(r.in.Observed.Unreadable, func(k state.UnitKey) bool {
 		generation, label, ok := strings.Cut(k.Unit, "_")

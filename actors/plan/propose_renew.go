@@ -45,10 +45,10 @@ func (w *renewal) ask(actor string, a actors.Attempt, reason, message string) {
 func proposeExited(u *state.Unit, templates []actors.ActorTemplate, backoff state.BackoffSpec, now time.Time) renewal {
 	var w renewal
 	for _, t := range templates {
-		a, ok := findActor(u, t.Name)
+		a := findActor(u, t.Name)
 		switch {
-		case !ok && (u.State == state.UnitPending || u.State == state.UnitPlacing):
-		case !ok: // rule 1
+		case a == nil && (u.State == state.UnitPending || u.State == state.UnitPlacing):
+		case a == nil: // rule 1
 			w.ask(t.Name, actors.Attempt{Number: 1}, actors.ReasonNotExecuted, "actor "+t.Name+" does not exist")
 		case a.State == state.ActorDead: // rule 2
 			w.askByBackoff(u, a, actors.ReasonActorDied, backoff, now)
@@ -65,7 +65,7 @@ func proposeExited(u *state.Unit, templates []actors.ActorTemplate, backoff stat
 
 // askByBackoff wishes for the next attempt when it is due, and says how long to wait
 // otherwise.
-func (w *renewal) askByBackoff(u *state.Unit, a state.Actor, reason string, spec state.BackoffSpec, now time.Time) {
+func (w *renewal) askByBackoff(u *state.Unit, a *state.Actor, reason string, spec state.BackoffSpec, now time.Time) {
 	next, due := nextAttempt(u, a, spec)
 	if !due.After(now) {
 		w.ask(a.Name, next, reason, exitMessage(a))
@@ -99,13 +99,14 @@ func (w *renewal) withAllRanks(u *state.Unit) {
 // whose registration went with etcd's data (docs/dynamo.md, "In etcd": nothing registers
 // again by itself).
 func (w *renewal) proposeRefresh(s *server, u *state.Unit, dataLost bool) {
-	for _, a := range u.Actors {
+	for i := range u.Actors {
+		a := &u.Actors[i]
 		if a.State != state.UnitRunning && a.State != state.UnitStarting {
 			continue
 		}
 		next := actors.Attempt{Number: a.Attempt + 1}
 		switch {
-		case s.infra != nil && usesStale(a, s.infra):
+		case s.infra != nil && s.usesStale(a):
 			w.ask(a.Name, next, actors.ReasonInfraMoved, "etcd or NATS came back at another address")
 		case dataLost && registrationLost(s, u):
 			w.ask(a.Name, next, actors.ReasonRegistrationLost, "etcd came back without its data")
@@ -121,15 +122,15 @@ func (w *renewal) proposeFrontend(s *server, templates []actors.ActorTemplate, d
 		if !t.IsFrontend() {
 			continue
 		}
-		a, ok := findActor(u, t.Name)
-		if !ok || a.Attempt == 0 || a.State != state.UnitRunning && a.State != state.UnitStarting {
+		a := findActor(u, t.Name)
+		if a == nil || a.Attempt == 0 || a.State != state.UnitRunning && a.State != state.UnitStarting {
 			continue
 		}
 		next := actors.Attempt{Number: a.Attempt + 1}
 		switch {
 		case a.Digest != t.Digest:
 			w.ask(t.Name, next, actors.ReasonTemplateChanged, "the frontend's command line changed; a gap of 1 to 3 s")
-		case usesStale(a, u):
+		case s.usesStale(a):
 			w.ask(t.Name, next, actors.ReasonInfraMoved, "etcd or NATS came back at another address")
 		case dataLost && a.StartedAt.Before(etcdStarted(s)):
 			w.ask(t.Name, next, actors.ReasonRegistrationLost, "etcd came back without its data")
@@ -138,13 +139,13 @@ func (w *renewal) proposeFrontend(s *server, templates []actors.ActorTemplate, d
 }
 
 // sound reports whether every actor of a unit is there and none has ended.
-func sound(u *state.Unit, r actors.RoleTemplate) bool {
-	for _, a := range u.Actors {
-		if a.State != state.UnitRunning && a.State != state.UnitStarting && a.State != state.UnitWaiting {
+func sound(u *state.Unit, r *actors.RoleTemplate) bool {
+	for i := range u.Actors {
+		if a := &u.Actors[i]; a.State != state.UnitRunning && a.State != state.UnitStarting && a.State != state.UnitWaiting {
 			return false
 		}
 	}
-	return len(u.Actors) == render.WorkerInput{Role: r, Shape: shapeOf(u)}.Ranks()
+	return len(u.Actors) == render.Ranks(r, len(u.PlacementGroup.Bundles))
 }
 
 // proposeRestart are the units of a role that are to be restarted because the spec's

@@ -80,8 +80,8 @@ func (r *round) frontendIsCurrent(s *server) bool {
 		if !t.IsFrontend() {
 			continue
 		}
-		a, ok := findActor(s.infra, t.Name)
-		return ok && a.State == state.UnitRunning && a.Digest == t.Digest
+		a := findActor(s.infra, t.Name)
+		return a != nil && a.State == state.UnitRunning && a.Digest == t.Digest
 	}
 	return false
 }

@@ -4,49 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"dynctl/actors"
 	"dynctl/state"
 )
-
-// conditions collects the conditions of one object.
-type conditions struct {
-	now  time.Time
-	was  *state.Status
-	list []state.Condition
-	// failing is why no agent stays; nil while one does.
-	failing *state.AgentFailure
-}
-
-func (r *round) conditions(was *state.Status) *conditions {
-	return &conditions{now: r.in.Now, failing: r.in.AgentFailure, was: was}
-}
-
-// set adds a condition. The time of its last transition stays as long as its
-// status does.
-func (c *conditions) set(typ, status, reason, message string) {
-	if status != state.StatusTrue {
-		reason, message = c.because(reason, message)
-	}
-	at := c.now
-	if c.was != nil {
-		if old, ok := c.was.Condition(typ); ok && old.Status == status {
-			at = old.LastTransitionTime
-		}
-	}
-	c.list = append(c.list, state.Condition{Type: typ, Status: status, Reason: reason,
-		Message: state.Clip(state.HideSecrets(message), state.MaxMessage), LastTransitionTime: at})
-}
-
-func (c *conditions) get(typ string) state.Condition {
-	for _, x := range c.list {
-		if x.Type == typ {
-			return x
-		}
-	}
-	return state.Condition{}
-}
 
 // planStatuses writes what is known of every object, whether or not anything may
 // be done about it.
@@ -70,74 +31,16 @@ func (r *round) planStatuses() {
 		case m.Recovering:
 			continue
 		}
-		statuses, facts := len(r.out.Statuses), len(r.out.Facts)
-		r.modelStatus(m)
-		if len(r.out.Statuses) > statuses && len(r.out.Facts) == facts {
-			r.settle(m, r.out.Statuses[statuses])
-			*x = seated(m, x.desired)
+		facts := len(r.out.Facts)
+		if st, lasts := r.modelStatus(m); st != nil {
+			r.out.Statuses = append(r.out.Statuses, st)
+			if lasts && len(r.out.Facts) == facts && r.rests(m) {
+				r.settle(m, st)
+				*x = seated(m, x.desired)
+			}
 		}
 		r.out.Waits = append(r.out.Waits, m.waits...)
 	}
-}
-
-func (r *round) modelStatus(m *model) {
-	if m.deletion == deleted && r.acting && len(m.units) == 0 && !r.hiddenOf(m) {
-		if m.Status == nil {
-			return
-		}
-		r.out.Gone = append(r.out.Gone, state.ModelKey(m.Server, m.Name))
-		r.fact(actors.Fact{Type: actors.FactSpecDeleted, Server: m.Server, Model: m.Name, Revision: m.Revision, Reason: actors.ReasonDeleted,
-			Message: "nothing of it is left"})
-		return
-	}
-	st := state.Status{
-		Key: state.ModelKey(m.Server, m.Name).String(), Kind: state.KindModel, Server: m.Server, Name: m.Name,
-		ObservedRevision: m.Revision, AcceptedRevision: m.Accepted, ObservedIn: m.RevisionIn, AcceptedIn: m.AcceptedIn, Generation: m.inForce.Generation,
-		Roles: map[string]state.RoleStatus{},
-	}
-	if m.Accepted != 0 {
-		router := m.Router
-		st.Router = &router
-		st.Endpoint = m.server.endpoint()
-	}
-	if m.Status != nil {
-		st.Revision = m.Status.Revision
-	}
-	if m.Status != nil && !r.in.Observed.Synced { // what runs is not known, which is not nothing
-		st.Roles, st.Placements, st.Endpoint = m.Status.Roles, m.Status.Placements, m.Status.Endpoint
-		r.finishModelStatus(m, st)
-		return
-	}
-	for _, x := range m.roles {
-		st.Roles[actors.RoleName(x.Role)] = roleStatus(m, x)
-	}
-	for _, v := range m.units {
-		st.Placements = append(st.Placements, placement(v.Unit, v.ready() || v.running() && m.unheard() && wasReady(m.Status, v.Unit.Unit)))
-	}
-	r.finishModelStatus(m, st)
-}
-
-// finishModelStatus judges the conditions and tells what changed.
-func (r *round) finishModelStatus(m *model, st state.Status) {
-	c := r.conditions(m.Status)
-	c.list = make([]state.Condition, 0, conditionsOf(m))
-	c.accepted(m.Rejected, m.Accepted, m.Warnings, m.SpecMissing)
-	r.modelConditions(c, m)
-	st.Conditions = c.list
-	if m.deletion == held && m.server.held > 0 {
-		st.DeletionBlocked = m.Deleted.Revision
-	}
-	r.modelFacts(m, &st)
-	r.out.Statuses = append(r.out.Statuses, &st)
-}
-
-// conditionsOf is how many conditions a model has: one for each role that is split, and those
-// of every model.
-func conditionsOf(m *model) int {
-	if m.disagg() {
-		return 9 + len(m.roles)
-	}
-	return 9
 }
 
 func wasReady(was *state.Status, unit string) bool {
@@ -154,8 +57,8 @@ func placement(u *state.Unit, ready bool) state.PlacementStatus {
 	if ready {
 		s.State = placementReady
 	}
-	for _, a := range u.Actors {
-		if a.Bundle == 0 && s.Node == "" {
+	for i := range u.Actors {
+		if a := &u.Actors[i]; a.Bundle == 0 && s.Node == "" {
 			s.Node = a.Node
 		}
 	}
@@ -194,12 +97,12 @@ func countUnit(out *state.RoleStatus, u *unit) {
 	}
 	for i := range u.Actors {
 		out.Restarts += max(u.Actors[i].Attempt-1, 0)
-		noteExit(out, u, u.Actors[i])
+		noteExit(out, u, &u.Actors[i])
 	}
 }
 
 // noteExit keeps the last exit of a role.
-func noteExit(out *state.RoleStatus, u *unit, a state.Actor) {
+func noteExit(out *state.RoleStatus, u *unit, a *state.Actor) {
 	if e := ended(a); e != nil && (out.LastExit == nil || e.At.After(out.LastExit.At)) {
 		out.LastExit = &state.ExitStatus{Unit: u.Unit.Unit, Code: e.Code, Reason: e.Reason, Cause: e.Cause, Hint: e.Hint, LogTail: tail(e.LogTail), At: e.At}
 	}
@@ -271,6 +174,20 @@ func (r *round) blind(c *conditions, typ string) bool {
 	return true
 }
 
+// outOf is [state.OutOf], of which most models say the same.
+func (r *round) outOf(n, of int, noun, are string) string {
+	x := outOf{n, of, noun, are}
+	text, known := r.made.texts[x]
+	if !known {
+		text = state.OutOf(n, of, noun, are)
+		if r.made.texts == nil {
+			r.made.texts = map[outOf]string{}
+		}
+		r.made.texts[x] = text
+	}
+	return text
+}
+
 func (r *round) scheduledCondition(c *conditions, m *model) {
 	if r.blind(c, state.CondScheduled) {
 		return
@@ -324,9 +241,9 @@ func (r *round) workersConditions(c *conditions, m *model) {
 			c.set(typ, state.StatusFalse, actors.CondScaledToZero, "the spec asks for no replica")
 		case have < desired:
 			reason, message := r.whyNotRunning(m)
-			c.set(typ, state.StatusFalse, reason, state.OutOf(have, desired, "worker", "healthy")+message)
+			c.set(typ, state.StatusFalse, reason, r.outOf(have, desired, "worker", "healthy")+message)
 		default:
-			c.set(typ, state.StatusTrue, actors.CondOK, state.OutOf(have, desired, "worker", "healthy"))
+			c.set(typ, state.StatusTrue, actors.CondOK, r.outOf(have, desired, "worker", "healthy"))
 		}
 	}
 	set(state.CondWorkersReady, have, desired)
@@ -353,9 +270,9 @@ func (r *round) whyNotRunning(m *model) (reason, message string) {
 			switch {
 			case v.Generation != m.inForce.Generation || v.running() || a.Failures == 0:
 			case a.Exit != nil:
-				return actors.WaitRestarting, ": " + exitMessage(a)
+				return actors.WaitRestarting, ": " + exitMessage(&a)
 			case a.LastExit != nil:
-				return actors.CondStarting, fmt.Sprintf(": attempt %d starts after %s", a.Attempt, exitMessage(a))
+				return actors.CondStarting, fmt.Sprintf(": attempt %d starts after %s", a.Attempt, exitMessage(&a))
 			}
 		}
 		switch {

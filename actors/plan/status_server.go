@@ -61,7 +61,7 @@ func (r *round) serverStatus(s *server) {
 	c := r.conditions(s.Status)
 	c.accepted(s.Rejected, s.Accepted, s.Warnings, s.SpecMissing)
 	r.serverConditions(c, s)
-	st.Conditions = c.list
+	st.Conditions = asBefore(c.was, c.list)
 	r.serverFacts(s, &st)
 	r.out.Statuses = append(r.out.Statuses, &st)
 }
@@ -141,7 +141,7 @@ func (s *server) whyNoFrontend() (reason, message string) {
 // exitText is how an actor's last attempt ended, with the end of its log where no cause
 // was found in it.
 func exitText(a state.Actor) string {
-	text := exitMessage(a)
+	text := exitMessage(&a)
 	if a.Exit.Cause == "" {
 		text += lastLine(a.Exit.LogTail)
 	}

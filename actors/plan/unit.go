@@ -128,13 +128,14 @@ func leaseOf(u *state.Unit) int64 {
 	return 0
 }
 
-func findActor(u *state.Unit, name string) (state.Actor, bool) {
-	for _, a := range u.Actors {
-		if a.Name == name {
-			return a, true
+// findActor is the actor of that name; nil: the unit has none.
+func findActor(u *state.Unit, name string) *state.Actor {
+	for i := range u.Actors {
+		if a := &u.Actors[i]; a.Name == name {
+			return a
 		}
 	}
-	return state.Actor{}, false
+	return nil
 }
 
 // shapeOf is the shape that a unit keeps for its life.

@@ -43,7 +43,7 @@ var vetoes = []veto{
 // admit puts a set of wishes before the vetoes, and returns those that none of them holds
 // up. For those that have a budget, so many replicas may be missing.
 func (a *admission) admit(why rule, set []*unit, unavailable int) []*unit {
-	if a.admitsNone(why) {
+	if a.admitsNone(why) || len(set) == 0 {
 		return nil
 	}
 	set = slices.DeleteFunc(set, func(u *unit) bool { return a.leaving[u] })

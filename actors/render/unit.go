@@ -60,7 +60,7 @@ func Worker(t actors.ModelTemplate, in WorkerInput) actors.UnitTemplate {
 		PlacementGroup:   group(in.Shape, actors.PlacementGroupName(t.Server, t.Generation, id.String())),
 		PlacementTimeout: in.PlacementTimeout.Seconds(),
 	}
-	for rank := range in.Ranks() {
+	for rank := range Ranks(&in.Role, len(in.Shape.Bundles)) {
 		u.Actors = append(u.Actors, worker(t, in, id, rank))
 	}
 	u.Digest = unitDigest(u)
@@ -72,13 +72,13 @@ func group(s place.Shape, name string) state.PlacementGroup {
 	return state.PlacementGroup{Name: name, Strategy: s.Strategy, Bundles: s.Bundles, Selector: s.Selector}
 }
 
-// Ranks is the number of actors: none on the shape of a unit whose group is not
-// known yet.
-func (in WorkerInput) Ranks() int {
-	if in.Role.RankFlags == ranksRank0 {
-		return min(len(in.Shape.Bundles), 1)
+// Ranks is the number of actors of a worker of a role in so many bundles: none on the shape
+// of a unit whose group is not known yet.
+func Ranks(role *actors.RoleTemplate, bundles int) int {
+	if role.RankFlags == ranksRank0 {
+		return min(bundles, 1)
 	}
-	return len(in.Shape.Bundles)
+	return bundles
 }
 
 // worker is the actor of one rank.
