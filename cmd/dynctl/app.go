@@ -16,6 +16,7 @@ import (
 	"dynctl/cmd/internal/screen"
 	"dynctl/cmd/internal/version"
 	"dynctl/state"
+	"dynctl/state/kv"
 )
 
 // app is one run of the program.
@@ -46,6 +47,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 		return exit.OK
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
+		if errors.Is(err, kv.ErrHalfRestored) { // of this somebody has to know
+			fmt.Fprintln(a.err, "error:", err)
+		}
 		return exit.Interrupted // whatever that looked like from within, such as a connection that ended
 	}
 	var e *exit.Error

@@ -64,6 +64,8 @@ func restoreErr(file string, err error) error {
 		return exit.Errorf(exit.Usage, "%s: %w; nothing was changed", file, err)
 	case errors.Is(err, kv.ErrNotEmpty):
 		return exit.Errorf(exit.Conflict, "%w; nothing was changed: --overwrite replaces it, and `dynctl backup` saves it before", err)
+	case errors.Is(err, kv.ErrHalfRestored):
+		return exit.Errorf(exit.Unreachable, "%w; reconcilers let the store be until it is whole, and what runs goes on: `dynctl restore %s --overwrite` again", err, file)
 	}
 	return exit.Stored(err)
 }

@@ -23,8 +23,11 @@ var (
 	ErrBadBackup = errors.New("no usable backup")
 	// ErrNotEmpty means that there is a store already where one should be restored.
 	ErrNotEmpty = errors.New("the store is not empty")
-	// ErrRestoring means that a bucket is away because it is being restored.
+	// ErrRestoring means that the store is being restored, so that what is there is not whole.
 	ErrRestoring = errors.New("the store is being restored")
+	// ErrHalfRestored means that a restore was cut off: reconcilers let the store be until
+	// it is restored again.
+	ErrHalfRestored = errors.New("the store is restored in part only")
 )
 
 // BackupInfo says what a backup holds.

@@ -217,10 +217,10 @@ func TestADamagedBackupIsRefused(t *testing.T) {
 	}
 }
 
-// An interrupted restore leaves a mark that says so, and ends by itself.
+// A restore that is under way leaves a mark that says so.
 func TestBucketsAreNotMadeDuringARestore(t *testing.T) {
 	js := newStore(t).ready()
-	done, err := New(js).announceRestore(t.Context())
+	done, err := New(js).announceRestore(t.Context(), BackupInfo{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func EnsureBuckets(ctx context.Context, js jetstream.JetStream, limits ...Limits
 }
 
 func ensureBuckets(ctx context.Context, js jetstream.JetStream, k known) (string, error) {
-	if err := restoring(ctx, js); err != nil {
+	if _, err := restoring(ctx, js); err != nil {
 		return "", err
 	}
 	limits := k.limits.WithDefaults()

@@ -88,6 +88,7 @@ func checkLeaseEntry(e entry, last uint64) (err error) {
 		_, err = parseLease(e, last)
 	case keyEpoch:
 		_, err = parseEpoch(e, last)
+	case keyRestoring: // [restoring] reads it
 	default:
 		err = errForeignKey
 	}

@@ -50,6 +50,8 @@ type mirrorConfig[T any] struct {
 	resync func(cause string)
 	// dated: what is made of an entry goes by when it was stored.
 	dated bool
+	// backedUp: the bucket is one that a backup holds.
+	backedUp bool
 	// rests: in a flood of large values the bucket is let be from time to time.
 	rests bool
 }
@@ -183,8 +185,9 @@ func (m *mirror[T]) fail(err error) {
 	m.mu.Lock()
 	changed := m.connected || m.err == nil
 	m.connected, m.err = false, err
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, ErrRestoring) {
 		// The copy is of a bucket that is no more; the next one has another age.
+		changed = changed || m.synced
 		m.synced = false
 	}
 	if changed {
@@ -194,6 +197,17 @@ func (m *mirror[T]) fail(err error) {
 	if changed {
 		m.cfg.kick()
 	}
+}
+
+// restores fails while the bucket is being restored. The same number twice: it was not in
+// between.
+func (m *mirror[T]) restores(ctx context.Context) (uint64, error) {
+	if !m.cfg.backedUp {
+		return 0, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	return restoring(ctx, m.js)
 }
 
 // begin starts a load. From another stream than before nothing is known until it

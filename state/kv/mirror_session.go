@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,12 @@ func (s *session[T]) isLoaded() bool {
 }
 
 func (s *session[T]) run(ctx context.Context, reconnects <-chan nats.Status) error {
-	m, asked := s.m, s.m.now()
+	m := s.m
+	before, err := m.restores(ctx)
+	if err != nil {
+		return err
+	}
+	asked := m.now()
 	stream, err := openStream(ctx, m.js, m.cfg.bucket)
 	if err != nil {
 		return err
@@ -63,6 +69,11 @@ func (s *session[T]) run(ctx context.Context, reconnects <-chan nats.Status) err
 			dropConsumer(stream, cons)
 		}
 	}()
+	// The consumer reads one stream and no other, and that was not being filled: not before
+	// it was made, nor has somebody begun to in between.
+	if after, err := m.restores(ctx); err != nil || after != before {
+		return cmp.Or(err, errRecreated)
+	}
 	s.rest = func(ctx context.Context) error { return rest(ctx, stream, cons.CachedInfo().Name) }
 	if s.keys == 0 {
 		m.mu.Lock()

@@ -132,7 +132,7 @@ func Passes(err error) bool {
 	if isCode(err, codeNotClustered) {
 		return false
 	}
-	return errors.Is(err, ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
+	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrRestoring) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
 		isCode(err, codeNotAvailable) || isCode(err, codeNoPeers) || isCode(err, codeNoResources)
 }
 

@@ -2,12 +2,17 @@ package kv
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"dynctl/state"
 )
 
 // meddling is a backup, of which each read but the first makes a bucket again where it is
@@ -69,6 +74,149 @@ func TestMadeMeanwhile(t *testing.T) {
 	} {
 		if got := isMadeMeanwhile(tc.err); got != tc.want {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+// cut is a backup that ends the restore once so many bytes of it have been read again, after
+// which meanwhile is called.
+type cut struct {
+	*bytes.Reader
+	left      int
+	check     bool // the first time it is read whole, to be checked
+	meanwhile func()
+}
+
+func (c *cut) Seek(offset int64, whence int) (int64, error) {
+	c.check = false
+	return c.Reader.Seek(offset, whence)
+}
+
+func (c *cut) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p[:min(len(p), 4096)])
+	if c.check {
+		return n, err
+	}
+	if c.left -= n; c.left < 0 && c.meanwhile != nil {
+		c.meanwhile()
+		c.meanwhile = nil
+	}
+	return n, err
+}
+
+// large is a store whose specs do not fit one part of a backup, however it is compressed.
+func large(t *testing.T) jetstream.JetStream {
+	t.Helper()
+	js := used(t, newStore(t))
+	values := rand.NewChaCha8([32]byte{})
+	for i := range 20 {
+		value := make([]byte, 100_000)
+		_, _ = values.Read(value)
+		if _, err := New(js).PutSpec(t.Context(), state.ModelKey("default", fmt.Sprintf("m%d", i%10)), value, PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return js
+}
+
+// A restore that is cut off, wherever, leaves a store that nobody goes by: NATS keeps what had
+// come of a bucket, which are its oldest revisions. Another restore makes it whole, and one
+// that comes to nothing changes none of that.
+func TestARestoreThatIsCutOff(t *testing.T) {
+	js := large(t)
+	want := contentOf(t, js)
+	file := backedUpFile(t, js)
+	held := newStore(t).ready()
+	w := watch(t, held)
+	for part := range 5 {
+		w.synced()
+		ctx, cancel := context.WithCancel(t.Context())
+		r := &cut{Reader: bytes.NewReader(file), check: true, left: part * len(file) / 5, meanwhile: cancel}
+		if _, err := New(held).Restore(ctx, r, true); !errors.Is(err, ErrHalfRestored) && part > 0 {
+			t.Errorf("%d fifths: %v, want ErrHalfRestored", part, err)
+		} else if err == nil {
+			t.Errorf("%d fifths: it was restored", part)
+		} else if !errors.Is(err, ErrHalfRestored) {
+			continue // and nothing was touched
+		}
+		w.until("the views are of no store", func() bool {
+			_, statuses := w.Statuses()
+			return !w.Specs().Synced && !statuses && errors.Is(w.Health().Err, ErrRestoring)
+		})
+		if _, err := New(held).Restore(ctx, bytes.NewReader(file), true); err == nil {
+			t.Error("restored over an ended context")
+		}
+		if _, err := EnsureBuckets(t.Context(), held); !errors.Is(err, ErrRestoring) {
+			t.Errorf("%d fifths: %v, want ErrRestoring", part, err)
+		}
+		if bad, err := New(held).Unreadable(t.Context()); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, ErrNotAStore) || len(bad) > 0 {
+			t.Errorf("%d fifths: unreadable: %v, %v", part, bad, err)
+		}
+		if _, err := New(held).Restore(t.Context(), bytes.NewReader(file), true); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, contentOf(t, held)); diff != "" {
+			t.Errorf("%d fifths, and restored again:\n%s", part, diff)
+		}
+	}
+	w.synced()
+}
+
+// While a bucket is being filled NATS shows it already. Who watches sees it once it is whole.
+func TestNobodySeesAStoreThatIsBeingRestored(t *testing.T) {
+	js := large(t)
+	file := backedUpFile(t, js)
+	held := newStore(t).ready()
+	w := watch(t, held)
+	w.synced()
+	r := &cut{Reader: bytes.NewReader(file), check: true, left: len(file) - 4096, meanwhile: func() {
+		if s, err := held.Stream(t.Context(), streamName(BucketSpecs)); err != nil || s.CachedInfo().State.Msgs == 0 {
+			t.Errorf("it is not there yet, or empty (%v): the test is void", err)
+		}
+		other := newMirror(held, w.specs.cfg) // of somebody who has just come
+		if err := (&session[struct{}]{m: other}).run(t.Context(), nil); !errors.Is(err, ErrRestoring) {
+			t.Errorf("a session began: %v", err)
+		}
+	}}
+	if _, err := New(held).Restore(t.Context(), r, true); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the views show what was restored", func() bool {
+		for i := range 10 {
+			rev, ok := w.spec(fmt.Sprintf("model.default.m%d", i))
+			if ok && w.Specs().Synced && rev.Revision < 40 {
+				t.Fatalf("m%d is seen at revision %d", i, rev.Revision)
+			}
+		}
+		e, ok := w.spec("model.default.m9")
+		return ok && w.Specs().Synced && e.Revision == 50+2
+	})
+}
+
+// A restore that was killed counts as over after ten minutes, unless it has left a bucket of
+// which a part alone is there.
+func TestAKilledRestoreIsOver(t *testing.T) {
+	js := newStore(t).ready()
+	s, err := js.Stream(t.Context(), streamName(BucketSpecs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := s.CachedInfo().State.Msgs
+	for name, tc := range map[string]struct {
+		value string
+		age   time.Duration
+		want  bool
+	}{
+		"young":                {fmt.Sprintf(`{"revisions":{"dynctl_specs":%d}}`, there), restoreAtMost / 2, false},
+		"whole":                {fmt.Sprintf(`{"revisions":{"dynctl_specs":%d}}`, there), 2 * restoreAtMost, true},
+		"a part":               {fmt.Sprintf(`{"revisions":{"dynctl_specs":%d}}`, there+1), 2 * restoreAtMost, false},
+		"a bucket is away":     {`{"revisions":{"dynctl_else":7}}`, 2 * restoreAtMost, true},
+		"of an earlier dynctl": {`{}`, 2 * restoreAtMost, true},
+		"nobody's":             {`[`, 2 * restoreAtMost, true},
+	} {
+		over, err := givenUp(t.Context(), js, entry{value: []byte(tc.value), at: time.Now().Add(-tc.age)})
+		if err != nil || over != tc.want {
+			t.Errorf("%s: %t, %v", name, over, err)
 		}
 	}
 }

@@ -110,10 +110,10 @@ func Watch(ctx context.Context, js jetstream.JetStream, kick func(), options ...
 	ctx, cancel := context.WithCancel(ctx)
 	v := &Views{js: js, cancel: cancel, storeID: id, limits: o.limits, charge: &charge{}, wanted: wanted{wake: make(chan struct{}, 1)}}
 	v.specs = newMirror(js, mirrorConfig[struct{}]{
-		bucket: BucketSpecs, keepMissing: true, keep: keepSpecs, dated: true, kick: kick, absent: v.makeAgain, parse: parseInternal, resync: o.resync, rests: true,
+		bucket: BucketSpecs, keepMissing: true, keep: keepSpecs, dated: true, kick: kick, absent: v.makeAgain, parse: parseInternal, resync: o.resync, rests: true, backedUp: true,
 	})
 	v.statuses = newMirror(js, mirrorConfig[state.Status]{
-		bucket: BucketStatus, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseStatusEntry, resync: o.resync, rests: true,
+		bucket: BucketStatus, keepMissing: true, kick: kick, absent: v.makeAgain, parse: parseStatusEntry, resync: o.resync, rests: true, backedUp: true,
 	})
 	v.observed = newMirror(js, mirrorConfig[observation]{
 		bucket: BucketObserved, dated: true, kick: kick, absent: v.makeAgain, parse: parseObservation, judge: judgeObservation, beat: isBeat, follow: v.charge, resync: o.resync,

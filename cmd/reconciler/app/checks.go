@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -74,15 +75,21 @@ func worst(checks []check) string {
 	return out
 }
 
-func checkSpecs(_ *App, s *snapshot) check {
+func checkSpecs(a *App, s *snapshot) check {
+	if a.isRestored() {
+		return check{State: checkFailed, Text: "the store is being restored; if `dynctl restore` was interrupted, run it again: nothing is started or healed until it is whole, and what runs goes on"}
+	}
 	if s == nil || !s.input.Desired.Synced {
 		return check{State: checkFailed, Text: "not loaded from NATS yet"}
 	}
 	return check{State: checkOK}
 }
 
+// isRestored reports whether the store is not gone by because it is being restored.
+func (a *App) isRestored() bool { return errors.Is(a.views.Health().Err, kv.ErrRestoring) }
+
 func checkNATS(a *App, _ *snapshot) check {
-	if h := a.views.Health(); !h.Connected {
+	if !a.views.Health().Connected && !a.isRestored() {
 		return check{State: checkFailed, Text: fmt.Sprintf("not connected to %s; start it", kv.Redact(a.natsURL()))}
 	}
 	return check{State: checkOK}

@@ -13,12 +13,13 @@ type echoes struct {
 	*loop
 	t      *testing.T
 	kicked chan struct{}
+	lines  *logLines
 }
 
 func newEchoes(t *testing.T) *echoes {
 	t.Helper()
-	l, _, _ := actingLoop(t)
-	e := &echoes{l, t, make(chan struct{}, 1)}
+	l, _, lines := actingLoop(t)
+	e := &echoes{l, t, make(chan struct{}, 1), lines}
 	var err error
 	l.app.views, err = kv.Watch(t.Context(), l.app.store.JetStream(), func() { signal(e.kicked) })
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 const storeEvery = time.Second
 
 // ensureStore makes the buckets and the stream of events, and returns the store's id. An
-// external NATS that is between two leaders, or lacks a server, is waited for.
+// external NATS that is between two leaders, or lacks a server, is waited for; so is a
+// restore that was cut off, which needs the embedded NATS to be run again.
 func (a *App) ensureStore(ctx context.Context, js jetstream.JetStream) (id string, err error) {
 	for told := false; ; {
 		if id, err = kv.EnsureBuckets(ctx, js, a.cfg.Limits); err != nil {
@@ -27,7 +28,7 @@ func (a *App) ensureStore(ctx context.Context, js jetstream.JetStream) (id strin
 		} else {
 			err = fmt.Errorf("event stream: %w", err)
 		}
-		if a.natsd != nil || !kv.Passes(err) {
+		if a.natsd != nil && !errors.Is(err, kv.ErrRestoring) || !kv.Passes(err) {
 			return "", err
 		}
 		if !told {
