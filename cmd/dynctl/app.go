@@ -88,6 +88,8 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		PersistentPreRunE: refuseEmptyFlags,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetIn(a.in)

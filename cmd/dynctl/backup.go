@@ -44,10 +44,36 @@ func (a *app) backupCmd() *cobra.Command {
 	return cmd
 }
 
+// replaceable is the file that a backup is renamed to: where path is a symbolic link, what that
+// leads to. Nothing but a file makes way for one, no device and no pipe.
+func replaceable(path string, overwrite bool) (string, error) {
+	if path == "" {
+		return "", exit.Usagef("the name of the file is empty: give one, or - for standard output")
+	}
+	there, err := os.Lstat(path)
+	if err == nil && there.Mode()&os.ModeSymlink != 0 {
+		led, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return "", exit.Usagef("%s is a symbolic link that leads nowhere: %w", path, err)
+		}
+		path = led
+		there, _ = os.Lstat(path)
+	}
+	switch {
+	case err != nil:
+		return path, nil //nolint:nilerr // it is not there, or cannot be written, which is told then
+	case !there.Mode().IsRegular():
+		return "", exit.Usagef("%s is no file that can be replaced (%s): name another, or - for standard output", path, there.Mode().Type())
+	case !overwrite:
+		return "", exit.Usagef("%s is there already: name another file, or pass --overwrite", path)
+	}
+	return path, nil
+}
+
 // backupTo writes a backup that is there whole or not at all.
 func (a *app) backupTo(ctx context.Context, c *kv.Client, path string, overwrite bool) (info kv.BackupInfo, size int64, err error) {
-	if _, err := os.Stat(path); err == nil && !overwrite {
-		return info, 0, exit.Usagef("%s is there already: name another file, or pass --overwrite", path)
+	if path, err = replaceable(path, overwrite); err != nil {
+		return info, 0, err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*") // readable by its owner alone
 	if err != nil {

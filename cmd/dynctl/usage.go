@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -199,4 +200,18 @@ func refuseUnknownShells(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	i := slices.IndexFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == "completion" })
 	root.Commands()[i].RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
+
+// mayBeEmpty are the flags that say something when they are empty.
+var mayBeEmpty = []string{"comment", "description", "system"}
+
+// refuseEmptyFlags refuses a flag that is given with nothing, which a variable of a shell that
+// is not set becomes: as if it were absent it would mean another store, or all servers.
+func refuseEmptyFlags(cmd *cobra.Command, _ []string) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && !slices.Contains(mayBeEmpty, f.Name) {
+			err = cmp.Or(err, exit.Usagef("--%s is given and empty: give it a value, or leave it out", f.Name))
+		}
+	})
+	return err
 }

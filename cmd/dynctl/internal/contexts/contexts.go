@@ -312,7 +312,11 @@ func Remove(name string) error {
 }
 
 // writePrivate writes a file that only its owner may read, below directories of the same kind.
+// Without a home there is no place for it, and least of all where one happens to be.
 func writePrivate(path string, data []byte) error {
+	if _, err := os.UserConfigDir(); err != nil {
+		return fmt.Errorf("there is no place to keep it: %w; set HOME, or XDG_CONFIG_HOME to an absolute path", err)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}

@@ -99,3 +99,19 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+// Without a home nothing is kept, least of all in a directory that is named "~".
+func TestAContextWithoutAHome(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, xdg := range map[string]string{"nothing is set": "", "it is relative": "here"} {
+		t.Setenv("HOME", "")
+		t.Setenv("XDG_CONFIG_HOME", xdg)
+		err := Add("lab", Connection{NATSURL: "nats://lab:4222", User: "me", Password: "secret"})
+		if exit.CodeOf(err) != exit.Unreachable || !strings.Contains(err.Error(), "set HOME") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if left, err := os.ReadDir("."); err != nil || len(left) > 0 {
+			t.Errorf("%s: it left %v, %v", name, left, err)
+		}
+	}
+}
