@@ -72,6 +72,11 @@ class Ports(unittest.IsolatedAsyncioTestCase):
 
 
 class Values(unittest.TestCase):
+    def test_why_ray_ended_an_actor_is_told_without_its_tabs(self):
+        actor = ActorView("a")
+        end = actor.die("The actor died because its node has died.\n\tthe actor's node was terminated: no heartbeats", 1.0)
+        self.assertEqual(end["logTail"], "The actor died because its node has died.\nthe actor's node was terminated: no heartbeats")
+
     def test_what_is_told_to_be_open(self):
         service, other = {"argv": ["nats-server"]}, {"argv": ["{py}", "-m", "dynamo.frontend"]}
         for name, template, state, silent, known, want in (

@@ -148,8 +148,9 @@ class ActorView:
         running = self.snap["state"] in (STARTING, RUNNING, STOPPING)
         end = self.snap["exit"]
         if end is None or running or attempt > self.snap["attempt"]:
+            text = "\n".join(line.strip() for line in message[:2000].splitlines())  # Ray indents them
             end = self.snap["exit"] = {
-                "attempt": attempt, "code": -9, "reason": ACTOR_DIED, "logTail": message[:2000],
+                "attempt": attempt, "code": -9, "reason": ACTOR_DIED, "logTail": text,
                 "at": now, "readyFor": now - ready if ready else 0.0,
             }
         self.snap.update({
