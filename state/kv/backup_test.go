@@ -227,8 +227,19 @@ func TestBucketsAreNotMadeDuringARestore(t *testing.T) {
 	if _, err := EnsureBuckets(t.Context(), js); !errors.Is(err, ErrRestoring) {
 		t.Errorf("%v, want ErrRestoring", err)
 	}
+	another, err := New(js).announceRestore(t.Context(), BackupInfo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := done(); !errors.Is(err, ErrRestoring) {
+		t.Errorf("another one has begun: %v, want ErrRestoring", err)
+	}
+	done = another
 	if err := done(); err != nil {
 		t.Fatal(err)
+	}
+	if err := done(); err != nil { // which somebody else has done
+		t.Error(err)
 	}
 	if _, err := EnsureBuckets(context.Background(), js); err != nil {
 		t.Error(err)

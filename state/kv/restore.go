@@ -112,7 +112,14 @@ func (c *Client) announceRestore(ctx context.Context, info BackupInfo) (done fun
 	if err != nil {
 		return nil, wrap("announce the restore", err)
 	}
-	return func() error { return wrap("end the restore", unmark(context.WithoutCancel(ctx), c.js, rev)) }, nil
+	return func() error {
+		ctx := context.WithoutCancel(ctx)
+		err := wrap("end the restore", unmark(ctx, c.js, rev))
+		if errors.Is(err, ErrConflict) { // a reconciler of an earlier version deletes it
+			_, err = restoring(ctx, c.js)
+		}
+		return err
+	}, nil
 }
 
 // unmark removes the mark, unless it is another one by now.
