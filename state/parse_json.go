@@ -172,3 +172,23 @@ func (p *jsonParser) object(n *node, depth int) error {
 	_, err := p.dec.Token()
 	return err
 }
+
+// Depth is how deep objects and lists lie in each other, in what may be JSON.
+func Depth(value []byte) (deepest int) {
+	open, text := 0, false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '{' || c == '[':
+			open++
+			deepest = max(deepest, open)
+		case c == '}' || c == ']':
+			open--
+		}
+	}
+	return deepest
+}

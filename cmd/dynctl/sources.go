@@ -162,12 +162,16 @@ func specFiles(dir string) ([]string, error) {
 	return paths, nil
 }
 
+// deepest is how deep a stored value may be nested: what is a little less deep than Go's JSON
+// takes cannot be written as part of a list, and would take all that stands in it along.
+const deepest = 1000
+
 // toJSON is a stored value as JSON; values may be YAML as well.
 func toJSON(value []byte) (json.RawMessage, error) {
 	if len(value) > state.MaxValueSize {
 		return nil, fmt.Errorf("the value has %d bytes, and at most %d are read", len(value), state.MaxValueSize)
 	}
-	if json.Valid(value) {
+	if json.Valid(value) && state.Depth(value) <= deepest {
 		var b bytes.Buffer
 		err := json.Compact(&b, value)
 		return b.Bytes(), err

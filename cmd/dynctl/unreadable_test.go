@@ -125,3 +125,18 @@ func TestDeleteWithoutASpec(t *testing.T) {
 		t.Errorf("again: exit code %d\n%s", code, stdout)
 	}
 }
+
+// A value that is nested as deep as JSON can be is shown as none, beside those that can be shown.
+func TestAValueThatIsTooDeepToBeShown(t *testing.T) {
+	client := newStore(t)
+	somebody(t, client, "good", `{"model":"x/good"}`)
+	for name, value := range map[string]string{"list": strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000), "object": strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000)} {
+		putValue(t, client.JetStream(), kv.BucketSpecs, "model.default."+name, value)
+	}
+	for _, args := range []string{"get models -o json", "get models -o yaml", "history model/list -o json", "get models object -o yaml"} {
+		code, stdout, stderr := execute(t, strings.Fields(args)...)
+		if code != 0 || !strings.Contains(stdout, "document") || strings.Contains(args, "get models -o") && !strings.Contains(stdout, "x/good") {
+			t.Errorf("%s: exit code %d\n%s%s", args, code, stdout, stderr)
+		}
+	}
+}

@@ -106,30 +106,10 @@ func decodeObject(value []byte, limit int, into any) error {
 	case !bytes.HasPrefix(bytes.TrimLeft(value, " \t\r\n"), []byte("{")):
 		return errors.New("it is no JSON object")
 	}
-	if depth(value) > maxDepth {
+	if state.Depth(value) > maxDepth {
 		return fmt.Errorf("its values lie more than %d deep in each other", maxDepth)
 	}
 	return json.Unmarshal(value, into)
-}
-
-// depth is how deep objects and lists lie in each other, in what may be JSON.
-func depth(value []byte) (deepest int) {
-	open, text := 0, false
-	for i := 0; i < len(value); i++ {
-		switch c := value[i]; {
-		case text && c == '\\':
-			i++
-		case c == '"':
-			text = !text
-		case text:
-		case c == '{' || c == '[':
-			open++
-			deepest = max(deepest, open)
-		case c == '}' || c == ']':
-			open--
-		}
-	}
-	return deepest
 }
 
 // parseStatusEntry reads a status; the store id, which stands in the same bucket,
