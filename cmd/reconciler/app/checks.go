@@ -77,7 +77,8 @@ func worst(checks []check) string {
 
 func checkSpecs(a *App, s *snapshot) check {
 	if a.isRestored() {
-		return check{State: checkFailed, Text: "the store is being restored; if `dynctl restore` was interrupted, run it again: nothing is started or healed until it is whole, and what runs goes on"}
+		return check{State: checkFailed, Text: "the store is being restored; if `dynctl restore` was interrupted, run it again: " +
+			"nothing is started or healed until it is whole, and what runs goes on"}
 	}
 	if s == nil || !s.input.Desired.Synced {
 		return check{State: checkFailed, Text: "not loaded from NATS yet"}
