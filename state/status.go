@@ -91,6 +91,9 @@ type RoleStatus struct {
 	Restarts     int         `json:"restarts"`
 	BackoffUntil *time.Time  `json:"backoffUntil,omitempty"`
 	LastExit     *ExitStatus `json:"lastExit,omitempty"`
+	// LastKnown: the counts are the last that were known, since what tells them does not
+	// answer; the conditions say what that is.
+	LastKnown bool `json:"lastKnown,omitempty"`
 }
 
 // ExitStatus is the last exit of a role's workers.

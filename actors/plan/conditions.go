@@ -86,6 +86,9 @@ func (r *round) registeredCondition(c *conditions, m *model) {
 		c.set(state.CondRegistered, state.StatusUnknown, actors.CondEtcdUnreachable, m.server.whyNoEtcd())
 		return
 	}
+	if !r.in.Observed.Synced && r.blind(c, state.CondRegistered) { // whose leases they are is not known
+		return
+	}
 	desired, have := m.counts(func(v *unit) bool { return v.registered && !v.is(leaving) })
 	message := r.outOf(have, desired, "worker", "registered in Dynamo's etcd")
 	if desired == 0 || have < desired {

@@ -43,12 +43,6 @@ func (r *round) planStatuses() {
 	}
 }
 
-func wasReady(was *state.Status, unit string) bool {
-	return was != nil && slices.ContainsFunc(was.Placements, func(x state.PlacementStatus) bool {
-		return x.Unit == unit && x.State == placementReady
-	})
-}
-
 // placementReady is the state of a unit that serves.
 const placementReady = "Ready"
 
@@ -71,10 +65,10 @@ func roleStatus(m *model, r *role) state.RoleStatus {
 		out.Desired = 0
 	}
 	for _, u := range r.fresh {
-		countUnit(&out, u)
+		countUnit(&out, m, u)
 	}
 	for _, u := range r.old {
-		countUnit(&out, u)
+		countUnit(&out, m, u)
 	}
 	for _, w := range m.waits {
 		if !w.Until.IsZero() && (out.BackoffUntil == nil || w.Until.Before(*out.BackoffUntil)) && r.has(w.Key) {
@@ -85,11 +79,11 @@ func roleStatus(m *model, r *role) state.RoleStatus {
 	return out
 }
 
-func countUnit(out *state.RoleStatus, u *unit) {
+func countUnit(out *state.RoleStatus, m *model, u *unit) {
 	if u.running() {
 		out.Running++
 	}
-	if u.ready() {
+	if m.countsAsReady(u) {
 		out.Ready++
 	}
 	if u.standing != old && u.stays() {

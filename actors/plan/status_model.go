@@ -32,9 +32,9 @@ func (r *round) modelStatus(m *model) (st *state.Status, lasts bool) {
 		st.Revision = was.Revision
 	}
 	if was != nil && !r.in.Observed.Synced { // what runs is not known, which is not nothing
-		st.Roles, st.Placements, st.Endpoint = was.Roles, was.Placements, was.Endpoint
+		st.Roles, st.Placements, st.Endpoint = lastKnown(was.Roles), was.Placements, was.Endpoint
 	} else {
-		st.Roles, st.Placements = roles(m), r.placements(m)
+		st.Roles, st.Placements = r.roles(m), r.placements(m)
 	}
 	c := r.conditions(was)
 	c.accepted(m.Rejected, m.Accepted, m.Warnings, m.SpecMissing)
@@ -57,11 +57,11 @@ func routerOf(m *model) *state.RouterStatus {
 	return &router
 }
 
-func roles(m *model) map[string]state.RoleStatus {
+func (r *round) roles(m *model) map[string]state.RoleStatus {
 	if was := m.Status; was != nil && len(was.Roles) == len(m.roles) {
 		other := func(x *role) bool {
 			st, known := was.Roles[actors.RoleName(x.Role)]
-			return !known || st != roleStatus(m, x)
+			return !known || st != r.countsOf(m, x)
 		}
 		if !slices.ContainsFunc(m.roles, other) {
 			return was.Roles
@@ -69,7 +69,7 @@ func roles(m *model) map[string]state.RoleStatus {
 	}
 	all := make(map[string]state.RoleStatus, len(m.roles))
 	for _, x := range m.roles {
-		all[actors.RoleName(x.Role)] = roleStatus(m, x)
+		all[actors.RoleName(x.Role)] = r.countsOf(m, x)
 	}
 	return all
 }
@@ -77,7 +77,7 @@ func roles(m *model) map[string]state.RoleStatus {
 func (r *round) placements(m *model) []state.PlacementStatus {
 	list := r.made.placements[:0]
 	for _, v := range m.units {
-		list = append(list, placement(v.Unit, v.ready() || v.running() && m.unheard() && wasReady(m.Status, v.Unit.Unit)))
+		list = append(list, placement(v.Unit, m.countsAsReady(v)))
 	}
 	r.made.placements = list
 	if m.Status == nil {

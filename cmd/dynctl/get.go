@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -90,8 +91,18 @@ func (a *app) get(ctx context.Context, c *kv.Client, kind string, names []string
 		a.progress("no %s", kind)
 	default:
 		l.table.write(a.out)
+		if kind == "models" || kind == "servers" {
+			a.noteNoLeader(ctx, c)
+		}
 	}
 	return nil
+}
+
+// noteNoLeader tells whoever reads a table where states are the last that were told.
+func (a *app) noteNoLeader(ctx context.Context, c *kv.Client) {
+	if _, err := c.GetLeader(ctx); errors.Is(err, kv.ErrNotFound) {
+		fmt.Fprintln(a.err, nobodyLeads)
+	}
 }
 
 // selectNamed keeps the items that are named; without names, all. A name that

@@ -108,7 +108,7 @@ func (a *app) getObjects(ctx context.Context, c *kv.Client, kind string, names [
 			s = &state.Status{}
 		}
 		v := judge(s, a.now())
-		word, since := a.style.coloured(v.Word), prose.Age(a.now(), v.Since)
+		word, since := a.style.coloured(v.Verdict), prose.Age(a.now(), v.Since)
 		if kind == state.KindServer {
 			l.table.add(o.Name, word, prose.OrDash(s.Endpoint), routing(s.Router), count(o.Revision), since)
 			continue

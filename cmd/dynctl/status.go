@@ -64,6 +64,8 @@ type overview struct {
 	agent   *state.Agent
 	// disk is what the reconciler finds of a disk that is full; empty: it is not.
 	disk string
+	// noLeader is what it means that no reconciler leads; empty: one does, or it is not known.
+	noLeader string
 	// failure is why no agent stays; empty: one does, or nobody says so.
 	failure string
 	// between: an agent does its work between two failures.
@@ -94,8 +96,11 @@ func (a *app) overview(ctx context.Context, c *kv.Client) (*overview, error) {
 	if c, ok := doctor.Disk(answers); ok && c.Reason == actors.CondStoreFull {
 		v.disk = c.Reason + ": " + c.Text
 	}
-	if lease, err := lease(); err == nil { // without a leader there is nobody who says so
+	switch lease, err := lease(); {
+	case err == nil: // without a leader there is nobody who says so
 		v.told(lease)
+	case errors.Is(err, kv.ErrNotFound) && v.disk == "": // which keeps the lease from being written
+		v.noLeader = nobodyLeads
 	}
 	if v.nodes, err = nodes(); err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return nil, exit.Stored(err)
@@ -108,6 +113,9 @@ func (a *app) overview(ctx context.Context, c *kv.Client) (*overview, error) {
 	}
 	return v, nil
 }
+
+// nobodyLeads is said of what nobody keeps current.
+const nobodyLeads = "no reconciler leads, so nothing is started or healed, and what is said of servers and models is as it was told last: see dynctl doctor"
 
 // told takes what the reconciler that leads says of the Ray cluster.
 func (v *overview) told(lease kv.Lease) {
@@ -155,6 +163,9 @@ type statusInfo struct {
 	// Disk is what keeps the store from being written to, or soon will: a reason and a
 	// text; absent where nothing does.
 	Disk string `json:"disk,omitempty"`
+	// NoLeader says that no reconciler leads, so that states and conditions are the last that
+	// were told; absent while one does.
+	NoLeader string `json:"noLeader,omitempty"`
 	// AgentFailure is why no agent stays, and so nothing starts or heals: a reason, a line
 	// and what to do; absent while one does.
 	AgentFailure string `json:"agentFailure,omitempty"`
@@ -172,7 +183,10 @@ type summary struct {
 	Server string `json:"server"`
 	// State is one of serving, degraded, stale, suspended, rejected, waiting,
 	// failing, starting, unknown.
-	State   string    `json:"state"`
+	State string `json:"state"`
+	// Unsure: it serves, as the frontend says, and whether all that is wanted does is not known
+	// (state is degraded then).
+	Unsure  bool      `json:"unsure,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
 	Reason  string    `json:"reason"`
 	Message string    `json:"message"`
@@ -190,7 +204,7 @@ type agentInfo struct {
 }
 
 func (v *overview) info() statusInfo {
-	info := statusInfo{Servers: []summary{}, Models: []summary{}, Disk: v.disk, AgentFailure: v.failure, Ray: v.ray, StandbyAgent: v.standby}
+	info := statusInfo{Servers: []summary{}, Models: []summary{}, Disk: v.disk, NoLeader: v.noLeader, AgentFailure: v.failure, Ray: v.ray, StandbyAgent: v.standby}
 	for _, o := range v.servers {
 		info.Servers = append(info.Servers, v.summary(o))
 	}
@@ -220,7 +234,7 @@ func (v *overview) summary(o objectInfo) summary {
 		return s
 	}
 	look := judge(o.Status, v.now)
-	s.State, s.Since, s.Next = look.Word, look.Since, look.next
+	s.State, s.Unsure, s.Since, s.Next = look.Word, look.Unsure, look.Since, look.next
 	s.Endpoint, s.Conditions = o.Status.Endpoint, orEmpty(o.Status.Conditions)
 	if c := look.Blocking; c != nil {
 		s.Reason, s.Message = c.Reason, c.Message

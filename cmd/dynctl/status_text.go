@@ -16,6 +16,9 @@ func (v *overview) lines(p palette, width int) []string {
 	if v.disk != "" {
 		lines = append(fold(p.bad(v.disk), width), "")
 	}
+	if v.noLeader != "" {
+		lines = append(append(lines, fold(p.bad(v.noLeader), width)...), "")
+	}
 	if v.failure != "" {
 		paint := p.bad
 		if v.between {
@@ -52,7 +55,7 @@ func (v *overview) serverLines(server string, p palette, width int) []string {
 		head += "  " + status.Endpoint
 	}
 	look := judge(status, v.now)
-	lines := fold(head+"  "+p.coloured(look.Word), width)
+	lines := fold(head+"  "+p.coloured(look.Verdict), width)
 	if status.Router != nil {
 		text := "router: " + routing(status.Router)
 		if status.Router.Because != "" {
@@ -76,7 +79,7 @@ func (v *overview) modelLines(server string, p palette, width int) []string {
 			continue
 		}
 		look := judge(o.Status, v.now)
-		t.add("  "+o.Name, p.coloured(look.Word), workers(o.Status.Roles), prose.Age(v.now, look.Since))
+		t.add("  "+o.Name, p.coloured(look.Verdict), workers(o.Status.Roles), prose.Age(v.now, look.Since))
 		lines := v.reasonLines(o.Status, look, p, width)
 		if v.details {
 			lines = append(lines, v.detailLines(o, p, width)...)
@@ -103,6 +106,14 @@ func fromExits(v verdict.Verdict) bool {
 	return v.Blocking.Status == state.StatusFalse
 }
 
+// meanwhileLines say what is known where not all is.
+func meanwhileLines(look outlook, indent string, width int) []string {
+	if known := look.Meanwhile(); known != "" {
+		return []string{wrap("meanwhile: "+known, indent, width)}
+	}
+	return nil
+}
+
 // reasonLines say why, and what comes next; nothing for what is as it should be.
 func (v *overview) reasonLines(s *state.Status, look outlook, p palette, width int) []string {
 	const indent = "      "
@@ -120,6 +131,7 @@ func (v *overview) reasonLines(s *state.Status, look outlook, p palette, width i
 		}
 		lines = append(lines, wrap("why: "+text, indent, width))
 	}
+	lines = append(lines, meanwhileLines(look, indent, width)...)
 	for _, role := range roleNames(s.Roles) {
 		if e := s.Roles[role].LastExit; e != nil && fromExits(look.Verdict) {
 			text := fmt.Sprintf("last exit: %s, code %d, %s, %s ago, %s", e.Unit, e.Code, e.Reason, prose.Age(v.now, e.At), state.Counted(s.Roles[role].Restarts, "restart"))

@@ -93,11 +93,12 @@ func roleNames(roles map[string]state.RoleStatus) []string {
 	return slices.Sorted(maps.Keys(roles))
 }
 
-// workers counts ready and wanted workers: "2/2", or by role "decode 1/2, prefill 1/1".
+// workers counts ready and wanted workers: "2/2", or by role "decode 1/2, prefill 1/1"; "2?/2"
+// where that was so when it was known last.
 func workers(roles map[string]state.RoleStatus) string {
 	var parts []string
 	for _, name := range roleNames(roles) {
-		count := fmt.Sprintf("%d/%d", roles[name].Ready, roles[name].Desired)
+		count := verdict.Count(roles[name])
 		if len(roles) > 1 {
 			count = name + " " + count
 		}
@@ -121,8 +122,9 @@ func routing(r *state.RouterStatus) string {
 	return mode
 }
 
-// coloured gives a verdict's word its colour.
-func (p palette) coloured(word string) string {
+// coloured is a verdict's word in its colour.
+func (p palette) coloured(v verdict.Verdict) string {
+	word := v.Shown()
 	switch word {
 	case verdict.Serving:
 		return p.good(word)

@@ -4,6 +4,7 @@
 package verdict
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // Words of a verdict.
 const (
 	Serving   = "serving"   // all that is wanted serves
-	Degraded  = "degraded"  // traffic is served, but not by all that is wanted
+	Degraded  = "degraded"  // traffic is served, but not by all that is wanted, as far as is known
 	Stale     = "stale"     // traffic is served by an older spec; the last one was rejected
 	Suspended = "suspended" // asked not to run
 	Rejected  = "rejected"  // the only spec there is was rejected
@@ -28,6 +29,9 @@ const (
 type Verdict struct {
 	// Word is one of the words above.
 	Word string
+	// Unsure: traffic is served, as the frontend says, and whether by all that is wanted is
+	// not known. Word is Degraded then, for whoever waits for all of it.
+	Unsure bool
 	// Blocking is the condition that stands in the way; nil when none does. Also
 	// what serves may have one: a rollout under way.
 	Blocking *state.Condition
@@ -53,6 +57,7 @@ var Order = []string{
 func Judge(s *state.Status, now time.Time) Verdict {
 	v := Verdict{Until: until(s, now), Blocking: blocking(s), Since: since(s)}
 	available := statusOf(s, state.CondAvailable)
+	v.Unsure = available == state.StatusTrue && statusOf(s, state.CondReady) == state.StatusUnknown
 	agentFails := v.Blocking != nil && v.Blocking.Reason == actors.WaitAgentFailing
 	switch {
 	case statusOf(s, state.CondSuspended) == state.StatusTrue:
@@ -71,12 +76,42 @@ func Judge(s *state.Status, now time.Time) Verdict {
 		v.Word = Waiting
 	case !v.Until.IsZero(), agentFails:
 		v.Word = Failing
-	case available == state.StatusUnknown:
+	case available == state.StatusUnknown, agentIsLost(v.Blocking):
 		v.Word = Unknown
 	default:
 		v.Word = Starting
 	}
 	return v
+}
+
+// agentIsLost reports whether nobody sees what runs, so that nothing is on its way either.
+func agentIsLost(blocking *state.Condition) bool {
+	return blocking != nil && blocking.Status == state.StatusUnknown && blocking.Reason == actors.WaitAgentLost
+}
+
+// Shown is the word for people.
+func (v Verdict) Shown() string {
+	if v.Unsure && v.Word == Degraded {
+		return Serving + "?"
+	}
+	return v.Word
+}
+
+// Meanwhile says what is known where not all is; empty where nothing is to be added.
+func (v Verdict) Meanwhile() string {
+	if v.Unsure && v.Word == Degraded {
+		return "the frontend says that it serves; whether all that is wanted does is not known"
+	}
+	return ""
+}
+
+// Count says how many of a role's workers are ready, of how many: with a question mark where
+// that is how many were when it was known last.
+func Count(r state.RoleStatus) string {
+	if r.LastKnown {
+		return fmt.Sprintf("%d?/%d", r.Ready, r.Desired)
+	}
+	return fmt.Sprintf("%d/%d", r.Ready, r.Desired)
 }
 
 // since is when traffic was last served or not served any more.

@@ -27,6 +27,8 @@ func TestJudge(t *testing.T) {
 	done.Roles = map[string]state.RoleStatus{"decode": {BackoffUntil: &over}}
 	noAgent := of(state.CondScheduled, "False", state.CondAvailable, "False")
 	noAgent.Conditions[0].Reason = actors.WaitAgentFailing
+	lost := of(state.CondScheduled, "Unknown", state.CondReady, "Unknown", state.CondAvailable, "False")
+	lost.Conditions[0].Reason = actors.WaitAgentLost
 	for _, tc := range []struct {
 		name     string
 		status   state.Status
@@ -38,6 +40,8 @@ func TestJudge(t *testing.T) {
 		{"a rollout serves and has a blocking condition", of(state.CondReady, "True", state.CondAvailable, "True", state.CondUpToDate, "False"), Serving, state.CondUpToDate},
 		{"an older spec serves", of(state.CondAccepted, "False", state.CondReady, "False", state.CondAvailable, "True"), Stale, state.CondAccepted},
 		{"some of it serves", of(state.CondWorkersReady, "False", state.CondReady, "False", state.CondAvailable, "True"), Degraded, state.CondWorkersReady},
+		{"some of it serves for sure", of(state.CondRegistered, "Unknown", state.CondReady, "Unknown", state.CondAvailable, "True"), Degraded, state.CondRegistered},
+		{"nobody sees what runs", lost, Unknown, state.CondScheduled},
 		{"the only spec is rejected", of(state.CondAccepted, "False", state.CondAvailable, "False"), Rejected, state.CondAccepted},
 		{"no room", of(state.CondAccepted, "True", state.CondScheduled, "False", state.CondAvailable, "False"), Waiting, state.CondScheduled},
 		{"no agent stays", noAgent, Failing, state.CondScheduled},
@@ -60,6 +64,32 @@ func TestJudge(t *testing.T) {
 	}
 	if v := Judge(&failing, now); !v.Until.Equal(soon) || !v.Since.Equal(now.Add(-time.Minute)) {
 		t.Errorf("until %v, since %v", v.Until, v.Since)
+	}
+}
+
+// What is served and not known to be whole is not told as known to be less.
+func TestWhatIsNotKnownIsShownSo(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		status state.Status
+		shown  string
+		unsure bool
+	}{
+		{"all serves", of(state.CondReady, "True", state.CondAvailable, "True"), "serving", false},
+		{"etcd is away", of(state.CondRegistered, "Unknown", state.CondReady, "Unknown", state.CondAvailable, "True"), "serving?", true},
+		{"a worker has ended", of(state.CondWorkersReady, "False", state.CondReady, "False", state.CondAvailable, "True"), "degraded", false},
+		{"suspended while etcd is away", of(state.CondSuspended, "True", state.CondReady, "Unknown", state.CondAvailable, "True"), "suspended", true},
+		{"nothing is known", of(state.CondReady, "Unknown", state.CondAvailable, "Unknown"), "unknown", false},
+	} {
+		v := Judge(&row.status, now)
+		if v.Shown() != row.shown || v.Unsure != row.unsure || (v.Meanwhile() != "") != (row.shown == "serving?") {
+			t.Errorf("%s: %q, unsure %t, %q", row.name, v.Shown(), v.Unsure, v.Meanwhile())
+		}
+	}
+	for want, r := range map[string]state.RoleStatus{"2/3": {Ready: 2, Desired: 3}, "2?/3": {Ready: 2, Desired: 3, LastKnown: true}} {
+		if got := Count(r); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }
 

@@ -47,14 +47,22 @@ func TestWhichAgentIsTold(t *testing.T) {
 	}
 }
 
-// An agent that is silent is none that carries specs out, whatever its last heartbeat said.
+// An agent that is silent carries no spec out, whatever its last heartbeat said: for as long as a
+// successor takes that is a delay, and after that a failure.
 func TestASilentAgentIsNotReady(t *testing.T) {
 	r := newRig(t, 1)
 	r.declare(1)
 	r.allReady(1)
 	r.sim.Close()
-	r.eventually("/readyz says it", func() bool {
-		code, text, checks := r.readyzOf()
-		return code == 503 && strings.Contains(text, "has been silent for") && checks["agent"].State == checkFailed
-	})
+	says := func(want int, state string) {
+		t.Helper()
+		r.eventually("/readyz says "+state, func() bool {
+			code, text, checks := r.readyzOf()
+			return code == want && strings.Contains(text, "has been silent for") && checks["agent"].State == state
+		})
+	}
+	says(200, checkDegraded)
+	late := time.Now().Add(-replacedWithin - time.Second)
+	r.app.heardAt.Store(&late)
+	says(503, checkFailed)
 }

@@ -69,6 +69,7 @@ type App struct {
 	facts      atomic.Uint64
 	boot       string
 	snapshot   atomic.Pointer[snapshot]
+	heardAt    atomic.Pointer[time.Time] // when a heartbeat last came and it was known what runs; nil: never
 	roundAt    atomic.Pointer[time.Time] // when the last round ended
 	planHeld   atomic.Pointer[string]    // what the plan that is held back breaks; nil: none is
 	setAside   setAside

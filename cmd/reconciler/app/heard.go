@@ -63,6 +63,7 @@ func (h *heard) waitsForAgent(in actors.Input, stands, planned state.Status) boo
 	silent := func(c state.Condition) bool { return unknown[c.Type] }
 	stands.Conditions = slices.DeleteFunc(slices.Clone(stands.Conditions), silent)
 	planned.Conditions = slices.DeleteFunc(slices.Clone(planned.Conditions), silent)
+	stands.Roles, planned.Roles = countsWithout(stands.Roles, anyAge), countsWithout(planned.Roles, anyAge)
 	return equalStatus(stands, planned)
 }
 
@@ -74,10 +75,19 @@ func besideAnswers(s state.Status) state.Status {
 	s.Conditions = slices.DeleteFunc(slices.Clone(s.Conditions), func(c state.Condition) bool {
 		return c.Type == state.CondRegistered || c.Type == state.CondRouterReady || c.Type == state.CondReady || c.Type == state.CondAvailable
 	})
-	s.Roles = maps.Clone(s.Roles)
-	for role, r := range s.Roles {
-		r.Ready = 0
-		s.Roles[role] = r
-	}
+	s.Roles = countsWithout(s.Roles, func(r *state.RoleStatus) { r.Ready, r.LastKnown = 0, false })
 	return s
+}
+
+// anyAge takes no notice of whether counts are those of now.
+func anyAge(r *state.RoleStatus) { r.LastKnown = false }
+
+// countsWithout are counts without what is left out of each.
+func countsWithout(roles map[string]state.RoleStatus, without func(*state.RoleStatus)) map[string]state.RoleStatus {
+	roles = maps.Clone(roles)
+	for role, r := range roles {
+		without(&r)
+		roles[role] = r
+	}
+	return roles
 }

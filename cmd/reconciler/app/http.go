@@ -20,9 +20,18 @@ type snapshot struct {
 
 // show makes a round visible.
 func (a *App) show(in actors.Input, r actors.Result) {
-	a.snapshot.Store(&snapshot{in, r})
+	a.look(in, r)
 	a.metrics.round(in, r)
 	a.page.Changed()
+}
+
+// look makes a moment the one that is shown.
+func (a *App) look(in actors.Input, r actors.Result) {
+	was := a.snapshot.Swap(&snapshot{in, r})
+	// The heartbeat that a process finds at its start may be of an agent that is long gone.
+	if was != nil && isHeard(in) && was.input.Observed.Agent != nil && was.input.Observed.Agent.Revision != in.Observed.Agent.Revision {
+		a.heardAt.Store(&in.Now)
+	}
 }
 
 func (a *App) serveHTTP(ctx context.Context) error {

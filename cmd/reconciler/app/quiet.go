@@ -55,7 +55,7 @@ func (l *loop) staysQuiet(now time.Time, term *kv.Term, news kv.News) bool {
 		q.is = false
 		return false
 	}
-	l.app.snapshot.Store(&snapshot{in, s.result})
+	l.app.look(in, s.result)
 	l.app.metrics.rested()
 	l.app.page.Changed()
 	return true

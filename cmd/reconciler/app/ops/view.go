@@ -52,10 +52,12 @@ type object struct {
 	ID      string // for the page
 	Name    string
 	Verdict verdict.Verdict
-	Look    string
-	Router  string
-	Steps   []step
-	Meaning string
+	// Shown is its word, Meanwhile what is known where not all is.
+	Shown, Meanwhile string
+	Look             string
+	Router           string
+	Steps            []step
+	Meaning          string
 	// Warnings are what its spec says and what does not do what it seems to.
 	Warnings []string
 	// Why is the heading of the details.
@@ -79,6 +81,9 @@ type roleRow struct {
 	Name string
 	state.RoleStatus
 }
+
+// Count is how many are ready, of how many.
+func (r roleRow) Count() string { return verdict.Count(r.RoleStatus) }
 
 type exit struct {
 	Role string
@@ -104,7 +109,8 @@ func newView(in Input) view {
 		if !ok {
 			i = len(v.Servers)
 			byServer[s.Server] = i
-			v.Servers = append(v.Servers, serverCard{object: object{Name: s.Server, ID: "server." + s.Server, Look: lookNone, Verdict: verdict.Verdict{Word: verdict.Unknown}}})
+			unseen := object{Name: s.Server, ID: "server." + s.Server, Look: lookNone, Shown: verdict.Unknown, Verdict: verdict.Verdict{Word: verdict.Unknown}}
+			v.Servers = append(v.Servers, serverCard{object: unseen})
 		}
 		m := modelCard{object: newObject(*s, in), Spec: in.Specs[s.Key]}
 		for _, name := range slices.Sorted(maps.Keys(s.Roles)) {
@@ -123,7 +129,7 @@ func newObject(s state.Status, in Input) object {
 	if s.Kind == state.KindServer {
 		o.Name = s.Server
 	}
-	o.Look = lookOf(wordLooks, o.Verdict.Word, lookNone)
+	o.Look, o.Shown, o.Meanwhile = lookOf(wordLooks, o.Verdict.Word, lookNone), o.Verdict.Shown(), o.Verdict.Meanwhile()
 	o.Steps = steps(&s, o)
 	o.Warnings = verdict.Warnings(&s)
 	if b := o.Verdict.Blocking; b != nil {
@@ -149,6 +155,8 @@ func why(o object) string {
 		return "Conditions and commands"
 	case o.Verdict.Word == verdict.Serving:
 		return "What is going on"
+	case o.Meanwhile != "":
+		return "Why it is not known how much of it is ready"
 	case o.Verdict.Word == verdict.Degraded, o.Verdict.Word == verdict.Stale:
 		return "Why not all of it is ready"
 	}
@@ -256,10 +264,10 @@ func newSummary(v view) summary {
 				s.Serving++
 				continue
 			case lookBad, lookWarn:
-				s.Trouble = append(s.Trouble, fmt.Sprintf("%s is %s", name, m.Verdict.Word))
+				s.Trouble = append(s.Trouble, fmt.Sprintf("%s is %s", name, m.Shown))
 			}
 			if m.Look != lookOff {
-				s.Away = append(s.Away, awayModel{name, m.Verdict.Word, m.Look, m.ID})
+				s.Away = append(s.Away, awayModel{name, m.Shown, m.Look, m.ID})
 			}
 		}
 	}
