@@ -132,6 +132,12 @@ func TestWhatThePageSaysOfItself(t *testing.T) {
 }
 
 func TestWhatThePageSaysOfOthers(t *testing.T) {
+	unsure := fixture()
+	qwen := unsure.Statuses[4]
+	for _, i := range []int{3, 5} { // Registered and Ready
+		qwen.Conditions[i].Status, qwen.Conditions[i].Reason, qwen.Conditions[i].Message = state.StatusUnknown, actors.CondEtcdUnreachable, "no answer in 2 s"
+	}
+	qwen.Roles["decode"] = state.RoleStatus{Desired: 2, Running: 2, Ready: 1, Updated: 2, LastKnown: true}
 	orphan := fixture()
 	orphan.Units = append(orphan.Units, unit("deadbeef_gemma_DP0", "gemma", "", "node-gpu-2", "10.0.0.6", state.UnitRunning))
 	orphan.Units[len(orphan.Units)-1].StoreID = "store-2"
@@ -146,6 +152,8 @@ func TestWhatThePageSaysOfOthers(t *testing.T) {
 	two.Statuses = append(two.Statuses, &state.Status{Key: "server.two", Kind: state.KindServer, Server: "two"})
 	pageSays(t, []said{
 		{"models of several servers are told apart", two, []string{"default/llama-70b is failing - dynctl</title>", ">default/llama-70b is failing<"}, nil},
+		{"what is not known, and what is", unsure, []string{"serving?</p>", "<strong>1?/2</strong> ready", "<strong>EtcdUnreachable</strong>: no answer in 2 s",
+			"Meanwhile the frontend says that it serves; whether all that is wanted does is not known."}, []string{"degraded</p>"}},
 		{"a unit of another store", orphan, []string{"of another store"}, nil},
 		{"what others wrote is text", evil, []string{"&lt;script&gt;alert(1)", `\u202egpj\u2066\u0085\x1b`}, []string{"<script>alert", `href="javascript:`, "\u202e", "\u2066", "\u0085", "\x1b"}},
 		{"a model of another server is named with it", other, []string{"dynctl status model/llama-70b --server two"}, nil},
