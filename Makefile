@@ -96,7 +96,7 @@ LOCAL = bin/local $(1) $(if $(PYTHON),--venv $(VENV)) $(foreach o,$(STACK_OPTION
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "  make up NODES=2 GPUS=4 starts two Ray nodes of 4 logical GPUs; RAY_PORT, DASHBOARD_PORT, NATS_PORT,"
-	@echo "  HTTP_PORT and FRONTEND_PORT move ports; PYTHON=3.10 to 3.14, or the path of one, takes another Python;"
+	@echo "  HTTP_PORT and, of demo and smoke, FRONTEND_PORT move ports; PYTHON=3.10 to 3.14, or the path of one, takes another Python;"
 	@echo "  make test RUN=TestName runs one test."
 
 ##### Building

@@ -32,8 +32,10 @@ type server struct {
 	// addresses are those of infra that were asked for in this round, by placeholder; empty:
 	// it has none.
 	addresses map[string]string
-	// url is what [server.endpoint] has found in this round; nil: not asked yet.
-	url *string
+	// url is what [server.endpoint] has found in this round; nil: not asked yet. silent is
+	// that of [server.silentFrontend], likewise.
+	url    *string
+	silent string
 	// plan is the one that it was classified in, lists its list of units (see glance).
 	plan, lists uint64
 	// awake are the models that do not rest.

@@ -102,7 +102,7 @@ func (r *round) registeredCondition(c *conditions, m *model) {
 // generation with all its worker types.
 func (r *round) routerCondition(c *conditions, m *model) {
 	if !m.server.frontend.Known {
-		c.set(state.CondRouterReady, state.StatusFalse, actors.CondFrontendDown, cmp.Or(m.server.frontend.Err, "the frontend does not answer yet"))
+		c.set(state.CondRouterReady, state.StatusFalse, actors.CondFrontendDown, m.server.silentFrontend())
 		return
 	}
 	ns, ok := m.frontend.Namespaces[m.namespace]
@@ -143,7 +143,7 @@ func (r *round) readyCondition(c *conditions, m *model) {
 func (r *round) availableCondition(c *conditions, m *model) {
 	switch {
 	case !m.server.frontend.Known:
-		c.set(state.CondAvailable, state.StatusFalse, actors.CondFrontendDown, cmp.Or(m.server.frontend.Err, "the frontend does not answer yet"))
+		c.set(state.CondAvailable, state.StatusFalse, actors.CondFrontendDown, m.server.silentFrontend())
 	case m.frontend.Listed && m.frontend.Ready:
 		c.set(state.CondAvailable, state.StatusTrue, actors.CondOK, "")
 	default:

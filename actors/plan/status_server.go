@@ -128,14 +128,33 @@ func (s *server) whyNoEtcd() string {
 
 // whyNoFrontend says what keeps the frontend from answering.
 func (s *server) whyNoFrontend() (reason, message string) {
-	if s.infra != nil {
-		i := slices.IndexFunc(s.infra.Actors, func(a state.Actor) bool { return a.Exit != nil && a.State != state.UnitRunning })
-		if i >= 0 {
-			a := s.infra.Actors[i]
-			return cmp.Or(a.Exit.Reason, actors.CondFrontendDown), exitText(a)
-		}
+	if a := s.infraEnded(); a != nil {
+		return cmp.Or(a.Exit.Reason, actors.CondFrontendDown), exitText(*a)
 	}
 	return actors.CondFrontendDown, cmp.Or(s.frontend.Err, "the frontend does not answer yet")
+}
+
+// silentFrontend is that for a model, whose own processes did not end.
+func (s *server) silentFrontend() string {
+	if s.silent == "" { // every model of it says the same
+		_, s.silent = s.whyNoFrontend()
+		if s.infraEnded() != nil {
+			s.silent = "its server does not run whole: " + s.silent
+		}
+	}
+	return s.silent
+}
+
+// infraEnded is a process of infra that ended and does not run; nil: none.
+func (s *server) infraEnded() *state.Actor {
+	if s.infra == nil {
+		return nil
+	}
+	i := slices.IndexFunc(s.infra.Actors, func(a state.Actor) bool { return a.Exit != nil && a.State != state.UnitRunning })
+	if i < 0 {
+		return nil
+	}
+	return &s.infra.Actors[i]
 }
 
 // exitText is how an actor's last attempt ended, with the end of its log where no cause

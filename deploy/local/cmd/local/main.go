@@ -107,6 +107,9 @@ func parse(verb string, args []string, stderr io.Writer) (options, error) {
 	}
 	o.given = map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { o.given[strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))] = true })
+	if verb == "up" && o.given["FRONTEND_PORT"] {
+		return o, errors.New("FRONTEND_PORT is of demo and smoke, which declare a server by themselves: here it is spec.frontend.port of yours")
+	}
 	root, err := filepath.Abs(o.root)
 	if err != nil {
 		return o, err
