@@ -3,8 +3,10 @@ package plan_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"dynctl/actors"
+	"dynctl/actors/plan"
 	"dynctl/state"
 )
 
@@ -64,6 +66,33 @@ func TestRayMakesTheActor(t *testing.T) {
 		c := w.condition(key, state.CondWorkersReady)
 		if c.Reason != actors.CondStarting || strings.Contains(c.Message, "Ray makes its actor") != row.want {
 			t.Errorf("%s in a group %s: %+v", row.unit, row.group, c)
+		}
+	}
+}
+
+// A group that fits and that Ray does not place is told after a while, and not before: as long
+// as a raylet hangs nothing else says why nothing moves.
+func TestAGroupThatRayDoesNotPlaceIsTold(t *testing.T) {
+	w := newCluster(node("1", 1))
+	key := w.put(model("a", ""))
+	w.run(1)
+	unit := w.of("a")[0]
+	unit.State, unit.PlacementGroup.State, unit.ChangedAt = state.UnitPlacing, state.GroupPending, w.now
+	in, _ := w.input()
+	if next := plan.Plan(in).NextCheck; next.After(w.now.Add(10 * time.Second)) {
+		t.Errorf("it is looked at again at %s, long after %s", next, w.now)
+	}
+	for _, row := range []struct {
+		after time.Duration
+		told  bool
+	}{{0, false}, {9 * time.Second, false}, {10 * time.Second, true}, {time.Minute, true}} {
+		unit.ChangedAt = w.now.Add(-row.after)
+		unit.Revision = w.next()
+		in, kept := w.input()
+		w.store(plan.Plan(in), kept)
+		c := w.condition(key, state.CondScheduled)
+		if c.Reason != actors.CondPending || strings.Contains(c.Message, "Ray was asked for "+unit.Unit) != row.told {
+			t.Errorf("after %s: %+v", row.after, c)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"dynctl/actors"
 	"dynctl/state"
@@ -200,10 +201,36 @@ func (r *round) scheduledCondition(c *conditions, m *model) {
 	}
 	desired, placed := m.counts(func(v *unit) bool { return v.PlacementGroup.State == state.GroupCreated && !v.is(leaving) })
 	if placed < desired {
-		c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, state.OutOf(placed, desired, "placement group", "ready"))
+		message := state.OutOf(placed, desired, "placement group", "ready")
+		if i := slices.IndexFunc(m.units, func(v *unit) bool { return r.isSlowToPlace(v.Unit) }); i >= 0 {
+			message += ": " + slowToPlace(m.units[i].Unit)
+		}
+		c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, message)
 		return
 	}
 	c.set(state.CondScheduled, state.StatusTrue, actors.CondOK, "")
+}
+
+// placesWithin is how long Ray takes at most for a group that fits, as a rule; mostly it takes
+// milliseconds.
+const placesWithin = 10 * time.Second
+
+// isSlowToPlace reports whether Ray has not placed a unit's group for long. Where a raylet
+// hangs nothing else tells so: Ray's tables answer, and its node is taken for dead later, if
+// at all.
+func (r *round) isSlowToPlace(u *state.Unit) bool {
+	if u.State != state.UnitPlacing || u.PlacementGroup.State != state.GroupPending || u.ChangedAt.IsZero() {
+		return false
+	}
+	due := u.ChangedAt.Add(placesWithin)
+	r.checkAt(due)
+	return !due.After(r.in.Now)
+}
+
+// slowToPlace says so, of a unit for which there is room as far as is known.
+func slowToPlace(u *state.Unit) string {
+	return "Ray was asked for " + u.Unit + " more than 10 s ago and has not placed it, though there is room; " +
+		"see `ray status`, and whether the raylet of each node answers (its log is raylet.out)"
 }
 
 // counts sums over the roles what is wanted and what of the wanted generation

@@ -71,6 +71,8 @@ func (r *round) serverConditions(c *conditions, s *server) {
 		switch {
 		case s.blocked != "":
 			c.set(state.CondScheduled, state.StatusFalse, s.blocked, s.blockedMessage)
+		case s.infra != nil && r.isSlowToPlace(s.infra):
+			c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, slowToPlace(s.infra))
 		case s.infra == nil || s.infra.PlacementGroup.State != state.GroupCreated:
 			c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, "the infra unit is being placed")
 		default:
