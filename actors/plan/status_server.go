@@ -67,18 +67,7 @@ func (r *round) serverStatus(s *server) {
 }
 
 func (r *round) serverConditions(c *conditions, s *server) {
-	if !r.blind(c, state.CondScheduled) {
-		switch {
-		case s.blocked != "":
-			c.set(state.CondScheduled, state.StatusFalse, s.blocked, s.blockedMessage)
-		case s.infra != nil && r.isSlowToPlace(s.infra):
-			c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, slowToPlace(s.infra))
-		case s.infra == nil || s.infra.PlacementGroup.State != state.GroupCreated:
-			c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, "the infra unit is being placed")
-		default:
-			c.set(state.CondScheduled, state.StatusTrue, actors.CondOK, "")
-		}
-	}
+	r.serverScheduled(c, s)
 	switch {
 	case s.regs.Known:
 		c.set(state.CondRegistered, state.StatusTrue, actors.CondOK, "")
@@ -113,6 +102,22 @@ func (r *round) serverConditions(c *conditions, s *server) {
 		c.set(state.CondUpToDate, state.StatusFalse, actors.CondStoreFull, r.in.StoreFull)
 	} else {
 		c.set(state.CondUpToDate, state.StatusTrue, actors.CondOK, "")
+	}
+}
+
+func (r *round) serverScheduled(c *conditions, s *server) {
+	if r.blind(c, state.CondScheduled) {
+		return
+	}
+	switch {
+	case s.blocked != "":
+		c.set(state.CondScheduled, state.StatusFalse, s.blocked, s.blockedMessage)
+	case s.infra != nil && r.isSlowToPlace(s.infra):
+		c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, slowToPlace(s.infra))
+	case s.infra == nil || s.infra.PlacementGroup.State != state.GroupCreated:
+		c.set(state.CondScheduled, state.StatusFalse, actors.CondPending, "the infra unit is being placed")
+	default:
+		c.set(state.CondScheduled, state.StatusTrue, actors.CondOK, "")
 	}
 }
 
