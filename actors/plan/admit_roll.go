@@ -119,10 +119,8 @@ func (a *admission) executeAnew(r *role, u *unit) {
 	t := a.template(m, *m.inForce, *r.RoleTemplate, unitAt{index: u.Replica, worker: u.Worker, shape: shapeOf(u.Unit), restart: m.Spec.Restart})
 	attempts := map[string]actors.Attempt{}
 	for _, x := range t.Actors {
-		attempts[x.Name] = actors.Attempt{Number: 1}
-		if was := findActor(u.Unit, x.Name); was != nil {
-			attempts[x.Name] = actors.Attempt{Number: was.Attempt + 1}
-		}
+		was, _ := attempted(u.Unit, x.Name)
+		attempts[x.Name] = actors.Attempt{Number: was + 1}
 	}
 	w := renewal{attempts: attempts, reason: actors.ReasonRestartAsked, message: fmt.Sprintf("restart %q", m.Spec.Restart)}
 	a.execute(w, t, u.Unit, m.Accepted)

@@ -57,8 +57,11 @@ func TestAllocationsStayAsRecorded(t *testing.T) {
 
 // bytesPerModel is what the acceptance of one more model may allocate for each model that
 // rests beside it: the list of all is handed out anew, with a pointer to each, as the one
-// before may still be read. A second one would be 8 more; half of that is for chance.
-const bytesPerModel = 12
+// before may still be read.
+const bytesPerModel = 10
+
+// raceBytes is what the race detector may add to that: values are larger with it.
+const raceBytes = 2
 
 // One more model beside many is accepted without a copy of what is kept of the others. What
 // is allocated has to be collected, so beside a large fleet bytes are most of what it costs.
@@ -78,7 +81,11 @@ func TestOneMoreModelCopiesNoMoreThanWhatIsHandedOut(t *testing.T) {
 		}
 		return float64(least)
 	}
-	if each := (bytesBeside(many) - bytesBeside(few)) / (many - few); each > bytesPerModel {
-		t.Errorf("it allocates %.1f bytes for each model beside it, and may %d: find what is copied", each, bytesPerModel)
+	limit := bytesPerModel
+	if raceDetector {
+		limit += raceBytes
+	}
+	if each := (bytesBeside(many) - bytesBeside(few)) / (many - few); each > float64(limit) {
+		t.Errorf("it allocates %.1f bytes for each model beside it, and may %d: find what is copied", each, limit)
 	}
 }

@@ -86,15 +86,23 @@ func backoffDelay(spec state.BackoffSpec, failures int, object string, attempt i
 func firstAttempts(u *state.Unit, templates []actors.ActorTemplate) map[string]actors.Attempt {
 	out := make(map[string]actors.Attempt, len(templates))
 	for _, t := range templates {
-		next := actors.Attempt{Number: 1}
-		if u != nil {
-			if was := findActor(u, t.Name); was != nil {
-				next = actors.Attempt{Number: was.Attempt + 1, Failures: was.Failures}
-			}
-		}
-		out[t.Name] = next
+		attempt, failures := attempted(u, t.Name)
+		out[t.Name] = actors.Attempt{Number: attempt + 1, Failures: failures}
 	}
 	return out
+}
+
+// attempted is the last attempt of a unit's actor and how many have failed in a row; 0 where
+// there is none.
+func attempted(u *state.Unit, actor string) (attempt, failures int) {
+	if u == nil {
+		return 0, 0
+	}
+	a := findActor(u, actor)
+	if a == nil {
+		return 0, 0
+	}
+	return a.Attempt, a.Failures
 }
 
 // ended is how an actor's last attempt that is over ended; nil if none is.

@@ -185,6 +185,7 @@ func (r *round) newModel(s *server, d *actors.DesiredModel) *model {
 		m.inForce, m.fellBack = d.Previous, true
 	}
 	m.namespace = actors.Namespace(s.Spec.DynamoNamespace, m.inForce.Generation)
+	places := s.byModel[d.Name]
 	m.roles = r.made.roleLists.list(len(m.inForce.Roles))
 	for i := range m.inForce.Roles {
 		t := &m.inForce.Roles[i]
@@ -193,14 +194,10 @@ func (r *round) newModel(s *server, d *actors.DesiredModel) *model {
 			count = max(n, 1) // the spec is of another mode
 		}
 		x := r.made.roles.one()
-		*x = role{RoleTemplate: t, count: count}
+		*x = role{RoleTemplate: t, count: count, fresh: r.made.unitLists.list(min(count, len(places)))}
 		m.roles = append(m.roles, x)
 	}
-	places := s.byModel[d.Name]
 	m.units = r.made.unitLists.list(len(places))
-	if len(places) == 1 && len(m.roles) == 1 { // as most are
-		m.roles[0].fresh = r.made.unitLists.list(1)
-	}
 	for _, at := range places {
 		v := r.made.units.one()
 		v.Unit = r.units[at]

@@ -52,7 +52,7 @@ func (s *slab[T]) one() *T { return &s.take(1)[0] }
 
 // list is an empty list with room for n.
 func (s *slab[T]) list(n int) []T {
-	if n == 0 {
+	if n <= 0 {
 		return nil
 	}
 	return s.take(n)[:0]

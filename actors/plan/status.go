@@ -229,8 +229,8 @@ func (r *round) isSlowToPlace(u *state.Unit) bool {
 
 // slowToPlace says so, of a unit for which there is room as far as is known.
 func slowToPlace(u *state.Unit) string {
-	return "Ray was asked for " + u.Unit + " more than 10 s ago and has not placed it, though there is room; " +
-		"see `ray status`, and whether the raylet of each node answers (its log is raylet.out)"
+	return fmt.Sprintf("Ray was asked for %s more than %.0f s ago and has not placed it, though there is room; "+
+		"see `ray status`, and whether the raylet of each node answers (its log is raylet.out)", u.Unit, placesWithin.Seconds())
 }
 
 // counts sums over the roles what is wanted and what of the wanted generation

@@ -19,6 +19,13 @@ func (r *round) countsOf(m *model, x *role) state.RoleStatus {
 
 // lastKnown are counts that stand though nobody tells them now.
 func lastKnown(roles map[string]state.RoleStatus) map[string]state.RoleStatus {
+	said := true // already, so the same ones stay
+	for _, counts := range roles {
+		said = said && counts.LastKnown
+	}
+	if said {
+		return roles
+	}
 	out := maps.Clone(roles)
 	for name, counts := range out {
 		counts.LastKnown = true

@@ -126,7 +126,7 @@ func (s *server) whyNoEtcd() string {
 	if s.infra != nil {
 		for _, a := range s.infra.Actors {
 			if strings.HasSuffix(a.Name, "_"+actors.LabelEtcd) && a.State != state.UnitRunning && a.Exit != nil {
-				return "etcd does not run: " + exitText(a)
+				return "etcd does not run: " + exitText(&a)
 			}
 		}
 	}
@@ -136,7 +136,7 @@ func (s *server) whyNoEtcd() string {
 // whyNoFrontend says what keeps the frontend from answering.
 func (s *server) whyNoFrontend() (reason, message string) {
 	if a := s.infraEnded(); a != nil {
-		return cmp.Or(a.Exit.Reason, actors.CondFrontendDown), exitText(*a)
+		return cmp.Or(a.Exit.Reason, actors.CondFrontendDown), exitText(a)
 	}
 	return actors.CondFrontendDown, cmp.Or(s.frontend.Err, "the frontend does not answer yet")
 }
@@ -166,8 +166,8 @@ func (s *server) infraEnded() *state.Actor {
 
 // exitText is how an actor's last attempt ended, with the end of its log where no cause
 // was found in it.
-func exitText(a state.Actor) string {
-	text := exitMessage(&a)
+func exitText(a *state.Actor) string {
+	text := exitMessage(a)
 	if a.Exit.Cause == "" {
 		text += lastLine(a.Exit.LogTail)
 	}
