@@ -12,7 +12,7 @@ import time
 import types
 import unittest
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any
 from unittest import mock
@@ -66,6 +66,10 @@ class AgentThread:
             task.cancel()
         if left:
             self._loop.run_until_complete(asyncio.wait(left, timeout=1))
+
+    async def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Something on its loop, beside what it does."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def close(self) -> None:
         """After the last call that it made has been answered."""

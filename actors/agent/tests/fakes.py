@@ -163,6 +163,7 @@ class Cluster:
         self.living: list[str] = []  # jobs; the one that has made all, "01", is dead
         self.tells = True  # the State API answers
         self.handles: dict[str, Handle] = {}
+        self.looks = {"groups": 0, "actors": 0}  # how often all of them were asked for
         self.by_name: dict[str, Group] = {}
 
     def close(self) -> None:
@@ -206,6 +207,7 @@ class Cluster:
         return group.row()
 
     async def groups(self) -> list[dict[str, Any]]:
+        self.looks["groups"] += 1
         return [g.row() for g in self.by_name.values()]
 
     async def remove_group(self, group: Group) -> None:
@@ -227,6 +229,7 @@ class Cluster:
         return handle if handle and not handle.dead.is_set() else None
 
     async def actor_names(self) -> list[str]:
+        self.looks["actors"] += 1
         return sorted(n for n, h in self.handles.items() if not h.dead.is_set())
 
     async def kill(self, handle: Handle) -> None:
@@ -283,6 +286,8 @@ class Nats:
         self.refused = 0
         self.deaf = False  # no consumer can be made
         self.withheld: list[Any] = []  # the answers to come
+        self.reads: list[str] = []  # of which keys the value was read
+        self.lists = 0  # how often all keys were asked for
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The value of a key."""
@@ -292,9 +297,9 @@ class Nats:
         """The bucket is deleted and made again."""
         self.bucket, self.history, self.sequence = {}, [], 0
 
-    def put(self, key: str, value: Any, by: Any = None) -> int:
+    def put(self, key: str, value: Any, by: Any = None, heard: bool = True) -> int:
         """Write without looking; bytes are written as they are."""
-        for bus in [b for b in self.buses if b is not by]:
+        for bus in [b for b in self.buses if b is not by and heard]:
             bus.hear(key)
         self.sequence += 1
         self.bucket[key] = (value, self.sequence)
@@ -342,6 +347,7 @@ class FakeBus:
 
     async def read(self, key: str) -> tuple[dict[str, Any] | None, int]:
         self._there()
+        self._nats.reads.append(key)
         value, revision = self._nats.bucket.get(key, (None, 0))
         if value is None:
             return None, revision
@@ -362,9 +368,10 @@ class FakeBus:
             raise Conflict(key)
         self._nats.put(key, None, self)
 
-    async def keys(self) -> list[str]:
+    async def keys(self) -> dict[str, int]:
         self._there()
-        return [k for k, (v, _) in self._nats.bucket.items() if v is not None]
+        self._nats.lists += 1
+        return {k: revision for k, (v, revision) in self._nats.bucket.items() if v is not None}
 
     async def learn_clock(self, revision: int, written: float) -> None:
         pass

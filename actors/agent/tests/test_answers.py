@@ -146,7 +146,8 @@ class UnmadeForTheSuccessor(FakeCase):
         await self.new_agent()
         self.start(t)
         await self.until(lambda: self.state(t) == ("Placing" if self.lost else "Running"))
-        self.cluster.handles[t["actors"][0]["name"]].gate.clear()
+        handle = await self.until(lambda: self.cluster.handles.get(t["actors"][0]["name"]))
+        handle.gate.clear()
         await self.kill_agent()
         for module, name, value in ((answers, "MAKING_WITH_ENV", 1.0), (silent, "LOOK", 0.02)):
             patch = mock.patch.object(module, name, value)

@@ -10,11 +10,13 @@ import socket
 import subprocess
 import tempfile
 import unittest
+from unittest import mock
 
 import nats
-from dynctl_agent.job import values
+from dynctl_agent.job import bus, values
 from dynctl_agent.job.bus import BUCKET, STREAM, Bus
 from dynctl_agent.job.config import Config
+from nats.js.kv import KeyValue
 
 SERVER = pathlib.Path(__file__).parents[3] / "bin" / "nats-server"
 
@@ -84,7 +86,22 @@ class Real(unittest.IsolatedAsyncioTestCase):
             self.assertIsInstance(found, values.Garbage, key)
             await self.bus.delete(key, revision)
             self.assertIsNone((await self.bus.read(key))[0])
-        self.assertEqual(await self.bus.keys(), [])
+        self.assertEqual(await self.bus.keys(), {})
+
+    async def test_all_keys(self):
+        ours = {f"unit.s.{n}": await self.bus.write(f"unit.s.{n}", {"n": n}, 0) for n in range(300)}
+        await self.bus.delete("unit.s.7", ours.pop("unit.s.7"))
+        self.assertEqual(await self.bus.keys(), ours)
+
+    async def test_a_list_that_does_not_end(self):
+        silent = KeyValue.KeyWatcher(None)
+        silent._sub = mock.AsyncMock()
+        with (
+            mock.patch.object(self.bus._kv, "watchall", return_value=silent),
+            mock.patch.object(bus, "LISTING_TIMEOUT", 0.1),
+            self.assertRaises(asyncio.TimeoutError),
+        ):
+            await self.bus.keys()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from .mind import Minder
 from .nodes import Nodes
 from .observed import ObservedUnit
 from .ray_api import Ray
-from .rebuild import Stale, discover, forget_unmade, remember
+from .rebuild import Stale, discover, forget_unmade, held, remember
 from .rescan import Rescan
 from .retry import persist
 from .roster import Roster
@@ -151,7 +151,7 @@ class Agent:
 
     async def _rebuild(self) -> None:
         old = await self._load()
-        found = await discover(self._world, set(), set(), [v for v, _ in old.values() if v])
+        found = await discover(self._world, await held(self._ray), set(), set(), [v for v, _ in old.values() if v])
         self._roster.clear()
         for unit in found.units:
             value, _ = old.get(f"unit.{unit.server}.{unit.unit}", (None, 0))

@@ -12,8 +12,9 @@ import nats
 from nats.aio.client import Client, Srv
 from nats.aio.transport import TcpTransport
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError, NotFoundError
+from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
 
+from ..common.deadline import in_time
 from ..common.log import log, parse_time
 from ..common.template import UnitTemplate
 from . import values
@@ -23,6 +24,7 @@ BUCKET = "dynctl_observed"
 STREAM = "DYNCTL_EVENTS"
 SUBJECTS = [f"dynctl.events.*.{verb}.>" for verb in ("start", "stop", "sweep")]
 REQUEST_TIMEOUT = 2.0
+LISTING_TIMEOUT = 10.0
 TOO_LARGE = 10054  # the stream's bound on one message
 CLOSING = 0.5
 WITHHELD = "dynctl.reconciler.withheld"
@@ -166,13 +168,24 @@ class Bus:
                 raise Conflict(key) from err
             raise
 
-    async def keys(self) -> list[str]:
-        """The keys that exist."""
+    async def keys(self) -> dict[str, int]:
+        """The keys that exist, with their revisions; what they hold is not read. Raises
+        asyncio.TimeoutError: the library's own list waits for ever for a server that went away."""
         self._set_aside = {}
+        watcher = await self._kv.watchall(ignore_deletes=True, meta_only=True)
+        found: dict[str, int] = {}
+
+        async def hear() -> None:
+            async for entry in watcher:
+                if entry is None:  # that was the last one
+                    return
+                found[entry.key] = entry.revision or 0
+
         try:
-            return await self._kv.keys()
-        except NoKeysError:
-            return []
+            await in_time(hear(), LISTING_TIMEOUT)
+        finally:
+            await watcher.stop()  # type: ignore[no-untyped-call]
+        return found
 
     async def learn_clock(self, revision: int, written: float) -> None:
         """Learn the server's clock from an entry written at that time of ours."""

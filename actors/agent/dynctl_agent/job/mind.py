@@ -34,7 +34,7 @@ class Minder:
             keys = await self._touched()
             try:
                 await self._charge.check()
-                for key in await self._bus.keys() if keys is None else keys:
+                for key in await self._doubtful() if keys is None else keys:
                     await self._put_right(key)
             except Superseded:
                 raise
@@ -57,6 +57,13 @@ class Minder:
         self._bus.touch.clear()
         self._bus.touched.clear()
         return keys
+
+    async def _doubtful(self) -> list[str]:
+        """The keys that are not as they were written last: what they hold is read of these
+        alone, as a look at every value of a fleet at rest costs the agent more than all else."""
+        there = await self._bus.keys()
+        ours = {r.live.writer.key: r.live.writer.revision for r in self._roster.all()} | self._nodes.revisions()
+        return sorted(k for k in {*there, *ours} if there.get(k) != ours.get(k) and k != KEY)
 
     async def _put_right(self, key: str) -> None:
         kind, _, rest = key.partition(".")

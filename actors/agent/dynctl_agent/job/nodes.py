@@ -49,6 +49,10 @@ class Nodes:
         for node in list(self._values):
             await self._writer(node).flush()
 
+    def revisions(self) -> dict[str, int]:
+        """The keys that are written here, with the revisions that were written last."""
+        return {f"node.{node}": self._writer(node).revision for node in self._values}
+
     async def put_right(self, node: str) -> bool:
         """Write a node again that somebody else has written to; False for one that is not
         there."""

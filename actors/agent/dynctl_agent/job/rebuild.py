@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ..common.log import log
 from ..common.messages import Described, Goals, Origin, Stopping
@@ -14,7 +14,7 @@ from ..common.template import ActorTemplate, Group
 from .commands import START, STOP, Command, Payload
 from .makers import Makers
 from .observed import ObservedUnit
-from .ray_api import ActorUnavailableError, RayActorError, ask
+from .ray_api import ActorUnavailableError, Ray, RayActorError, ask
 from .units import PENDING, RUNNING, STOPPING, ActorView, UnitView
 from .world import World
 
@@ -39,6 +39,18 @@ class Found:
         self.server, self.generation, self.label = match.groups()
 
 
+class Held(NamedTuple):
+    """What Ray holds, asked once for all that look at it."""
+
+    actors: list[str]  # the names of those of our namespace
+    groups: list[dict[str, Any]]  # rows of all namespaces
+
+
+async def held(ray: Ray) -> Held:
+    """Actors first: the group of one is older than it, and would else seem to be removed."""
+    return Held(await ray.actor_names(), await ray.groups())
+
+
 class Discovered:
     """Units with, for those that were being stopped or have not reached their goals, a
     command that goes on where the last agent ended."""
@@ -51,12 +63,12 @@ class Discovered:
 
 
 async def discover(
-    world: World, known_actors: set[str], known_groups: set[str], reported: Sequence[ObservedUnit] = ()
+    world: World, held: Held, known_actors: set[str], known_groups: set[str], reported: Sequence[ObservedUnit] = ()
 ) -> Discovered:
-    """Everything under our names that is not known. reported: the units as the agent
+    """Everything under our names that is held and not known. reported: the units as the agent
     before said. Raises Stale."""
-    names = [n for n in await world.ray.actor_names() if NAME.match(n) and n not in known_actors]
-    groups = await _groups(world, known_groups)
+    names = [n for n in held.actors if NAME.match(n) and n not in known_actors]
+    groups = await _groups(world, held, known_groups)
     found = [f for f in await asyncio.gather(*(_describe(world, n) for n in names)) if f is not None]
     out = Discovered()
     _add_described(world, out, [(f.handle, f.described) for f in found if f.described], groups)
@@ -68,10 +80,10 @@ async def discover(
     return out
 
 
-async def _groups(world: World, known: set[str]) -> dict[str, dict[str, Any]]:
+async def _groups(world: World, held: Held, known: set[str]) -> dict[str, dict[str, Any]]:
     """Rows by name, with the handle: groups of our namespace only, which rows do not tell."""
     rows = {}
-    for row in await world.ray.groups():
+    for row in held.groups:
         match = NAME.match(row.get("name") or "")
         if match and match[3].startswith(GROUP) and row["state"] != "REMOVED" and row["name"] not in known:
             handle = await world.ray.find_group(row["name"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .makers import Makers
-from .rebuild import discover
+from .rebuild import discover, held
 from .roster import Roster
 from .runner import Runner
 from .world import World
@@ -20,15 +20,16 @@ class Rescan:
     async def once(self) -> None:
         """Look at all that Ray holds. Raises Stale, and what Ray raises."""
         before = [(r, r.unit.group_handle) for r in self._roster.all()]
-        rows = {r["placement_group_id"]: r for r in await self._world.ray.groups()}
-        names, makers = set(await self._world.ray.actor_names()), Makers(self._world.ray)
+        there = await held(self._world.ray)
+        rows = {r["placement_group_id"]: r for r in there.groups}
+        names, makers = set(there.actors), Makers(self._world.ray)
         for runner, handle in before:
             unit = runner.unit
             if handle is not None and unit.group_handle is handle:
                 runner.live.take_group_row(rows.get(handle.id.hex(), {}))
             if unit.foreign and not unit.stopping:
                 await self._look_at_foreign(runner, names, makers)
-        found = await discover(self._world, *self._known())
+        found = await discover(self._world, there, *self._known())
         for key in found.grown:
             grown = self._roster.get(*key)
             if grown is not None:
