@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import time
 import unittest
 
 from dynctl_agent.job import values
@@ -19,6 +20,7 @@ DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
 HUGE = b'{"incarnation":"' + b"x" * (2 << 20) + b'"}'
 GARBAGE = [
     b"garbage", b"", b"null", b"[]", b"{", b"1", b'"x"', b"\xff\xfe", DEEP, b"[" * 100_000, HUGE,
+    b"]" * 500_000, b'"' + b'\\"' * 250_000,
     b'{"incarnation":NaN,"id":NaN}', b'{"incarnation":1e999}', b'{"incarnation":' + b"9" * 5000 + b"}",
     b'{"incarnation":"x","actors":{},"placementGroup":[],"id":7}', b'{"incarnation":-1}', b'{"incarnation":true}',
     b'{"incarnation":18446744073709551615}', b'{"incarnation":9007199254740993,"epoch":1}',
@@ -185,6 +187,15 @@ class Commands(FakeCase):
 
 
 class Checks(unittest.TestCase):
+    def test_no_value_takes_long(self):
+        for value in (b'"' + b'\\"' * 20_000, b"[" * 500_000, b"]" * 500_000, b'"' * 500_000, b'{"a' * 150_000, b'{"":"' + b"\\" * 500_000):
+            with self.subTest(value[:8]), self.assertRaises(values.Unreadable):
+                begun = time.process_time()
+                try:
+                    values.read("agent", value)
+                finally:
+                    self.assertLess(time.process_time() - begun, 1.0)
+
     def test_what_is_reported_can_be_read(self):
         t = worker("s", GENERATION, 0, ["x"])
         self.assertEqual(values.read(f"unit.s.{t['unit']}", unit_value(t))["state"], "Running")

@@ -12,6 +12,9 @@ from ..common.log import parse_time
 
 MAX_BYTES = 512 << 10
 MAX_DEPTH = 64
+# A string, also one that does not end, or else each quote in it would have the rest read again;
+# or where something begins or ends.
+TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 MAX_COUNT = 1 << 30
 # Epochs and incarnations (state/check.go): none is above, and none so far above the last.
 MAX_COUNTER = 1 << 53
@@ -45,7 +48,7 @@ def decode(data: bytes) -> dict[str, Any]:
     """A JSON object within bounds. Raises Unreadable."""
     if len(data) > MAX_BYTES:
         raise Unreadable(f"{len(data)} bytes; at most {MAX_BYTES} are read")
-    if _depth(data) > MAX_DEPTH:
+    if _too_deep(data):
         raise Unreadable(f"its values lie more than {MAX_DEPTH} deep in each other")
     try:
         value = json.loads(data.decode(), parse_constant=_no_number, parse_int=_int)
@@ -82,17 +85,19 @@ def _int(text: str) -> int:
     return int(text)
 
 
-def _depth(data: bytes) -> int:
-    """How deep objects and lists lie in each other, in what may be JSON."""
-    deepest = depth = 0
-    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', data, re.DOTALL):
+def _too_deep(data: bytes) -> bool:
+    """Whether objects and lists lie too deep in each other, in what may be JSON. Nothing is
+    read beyond the first place where they do."""
+    depth = 0
+    for token in TOKEN.finditer(data):
         c = token.group()[:1]
         if c in b"[{":
             depth += 1
-            deepest = max(deepest, depth)
         elif c in b"]}":
             depth -= 1
-    return deepest
+        if not 0 <= depth <= MAX_DEPTH:
+            return depth > 0  # what ends before it begins is no JSON, as its parser says
+    return False
 
 
 def _agent(value: dict[str, Any]) -> None:
