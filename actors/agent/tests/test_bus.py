@@ -98,7 +98,7 @@ class Real(unittest.IsolatedAsyncioTestCase):
         silent._sub = mock.AsyncMock()
         with (
             mock.patch.object(self.bus._kv, "watchall", return_value=silent),
-            mock.patch.object(bus, "LISTING_TIMEOUT", 0.1),
+            mock.patch.object(bus, "LISTING_SILENCE", 0.1),
             self.assertRaises(asyncio.TimeoutError),
         ):
             await self.bus.keys()

@@ -14,7 +14,6 @@ from nats.aio.transport import TcpTransport
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
 
-from ..common.deadline import in_time
 from ..common.log import log, parse_time
 from ..common.template import UnitTemplate
 from . import values
@@ -24,7 +23,7 @@ BUCKET = "dynctl_observed"
 STREAM = "DYNCTL_EVENTS"
 SUBJECTS = [f"dynctl.events.*.{verb}.>" for verb in ("start", "stop", "sweep")]
 REQUEST_TIMEOUT = 2.0
-LISTING_TIMEOUT = 10.0
+LISTING_SILENCE = 5.0
 TOO_LARGE = 10054  # the stream's bound on one message
 CLOSING = 0.5
 WITHHELD = "dynctl.reconciler.withheld"
@@ -170,7 +169,8 @@ class Bus:
 
     async def keys(self) -> dict[str, int]:
         """The keys that exist, with their revisions; what they hold is not read. Raises
-        asyncio.TimeoutError: the library's own list waits for ever for a server that went away."""
+        asyncio.TimeoutError when none comes for a while: the library's own list waits for ever
+        for a server that went away."""
         self._set_aside = {}
         watcher = await self._kv.watchall(ignore_deletes=True, meta_only=True)
         found: dict[str, int] = {}
@@ -181,9 +181,16 @@ class Bus:
                     return
                 found[entry.key] = entry.revision or 0
 
+        hearing = asyncio.ensure_future(hear())
         try:
-            await in_time(hear(), LISTING_TIMEOUT)
+            while not hearing.done():
+                before = len(found)
+                await asyncio.wait([hearing], timeout=LISTING_SILENCE)
+                if not hearing.done() and len(found) == before:
+                    raise asyncio.TimeoutError
+            hearing.result()
         finally:
+            hearing.cancel()
             await watcher.stop()  # type: ignore[no-untyped-call]
         return found
 
