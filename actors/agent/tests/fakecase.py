@@ -1,4 +1,4 @@
-"""An agent against Ray and NATS in this process (fakes.py). It runs as it is, in a thread
+"""An agent against Ray and NATS in this process (fakes.py, fakenats.py). It runs as it is, in a thread
 with a loop of its own, so that it can die at a chosen moment."""
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from dynctl_agent.job import intake, rebuild, rescan
 from dynctl_agent.job.config import Config
 
 from .cluster import NAMESPACE, STORE
-from .fakes import SESSION, Cluster, FakeActor, FakeBus, Nats
+from .fakenats import FakeBus, Nats
+from .fakes import SESSION, Cluster, FakeActor
 
 
 def hushed(case: unittest.TestCase) -> io.StringIO:

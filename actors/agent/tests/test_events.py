@@ -11,7 +11,7 @@ from dynctl_agent.job.events import Facts
 
 from .cluster import worker
 from .fakecase import FakeCase, hushed
-from .fakes import FakeBus, Nats
+from .fakenats import FakeBus, Nats
 
 GENERATION = "0a0a0a0a"
 

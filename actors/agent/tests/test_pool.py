@@ -18,7 +18,8 @@ from dynctl_agent.job.raylet import Worker
 
 from .cluster import STORE, worker
 from .fakecase import FakeCase
-from .fakes import HEAD, FakeBus
+from .fakenats import FakeBus
+from .fakes import HEAD
 from .realcase import GENERATION, Case
 from .test_warm import idle
 

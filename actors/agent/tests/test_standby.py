@@ -19,7 +19,8 @@ from dynctl_agent.job.rehearsal import Rehearsal
 from dynctl_agent.job.standby import Answer, Order, Standby
 
 from .fakecase import hushed
-from .fakes import IP, SESSION, FakeBus, Nats
+from .fakenats import FakeBus, Nats
+from .fakes import IP, SESSION
 
 JOB = "dynctl-agent-1"
 

@@ -21,7 +21,8 @@ from dynctl_agent.job.charge import Charge, Superseded
 from dynctl_agent.job.config import Config
 
 from .fakecase import hushed
-from .fakes import IP, SESSION, FakeBus, Nats
+from .fakenats import FakeBus, Nats
+from .fakes import IP, SESSION
 
 
 class HurriedBus(FakeBus):
