@@ -28,7 +28,8 @@ type fakeRay struct {
 	jobs     map[string]*fakeJob
 	order    []string // submission ids, as submitted
 	down     bool
-	refuse   int // a status for every request; 0: none
+	hangs    bool // it takes requests and answers none
+	refuse   int  // a status for every request; 0: none
 	body     string
 	token    string // wanted; "": none
 	pending  string // Ray's message about the jobs that it does not start; "": it starts them
@@ -54,6 +55,12 @@ func newFakeRay() *fakeRay {
 }
 
 func (f *fakeRay) RoundTrip(req *http.Request) (*http.Response, error) {
+	f.mu.Lock()
+	hangs := f.hangs
+	f.mu.Unlock()
+	if hangs {
+		<-req.Context().Done()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := req.Context().Err(); err != nil {

@@ -34,6 +34,7 @@ type Supervisor struct {
 	noToken   string             // why that cannot be read now, as it was logged
 	trouble   state.AgentFailure // of the Ray cluster; zero: none
 	unheard   time.Time          // since when its dashboard has not answered; zero: it does
+	asked     time.Time          // when this round began to ask it, or had an answer last
 	current   *job
 	condemned map[string]bool // jobs that are never taken for a living agent again
 	pause     *backoff.ExponentialBackOff
@@ -177,6 +178,7 @@ func (s *Supervisor) round(ctx context.Context) time.Duration {
 	if s.stopped {
 		return time.Hour
 	}
+	s.asked = time.Now()
 	if err := s.connect(ctx); err != nil {
 		s.trouble = troubleOf(err, Endpoint{})
 		s.set(PhaseWaiting, err.Error())

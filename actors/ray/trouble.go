@@ -57,16 +57,27 @@ func (s *Supervisor) troubled(err error) state.AgentFailure {
 		s.unheard = time.Time{}
 		return found
 	case s.unheard.IsZero():
-		s.unheard = time.Now()
-	case time.Since(s.unheard) >= unanswered:
+		s.unheard = s.silentSince()
+	}
+	if time.Since(s.unheard) >= unanswered {
 		return unreachableAt(s.client.address, err)
 	}
 	return state.AgentFailure{}
 }
 
+// silentSince is from when on a request that has just failed had no answer: it may have waited
+// for one as long as requestTimeout. One that took longer than any may has seen this process
+// stopped, and proves nothing of that time.
+func (s *Supervisor) silentSince() time.Time {
+	if time.Since(s.asked) > requestTimeout+overslept {
+		return time.Now()
+	}
+	return s.asked
+}
+
 // answered forgets what was the matter.
 func (s *Supervisor) answered() {
-	s.trouble, s.unheard = state.AgentFailure{}, time.Time{}
+	s.trouble, s.unheard, s.asked = state.AgentFailure{}, time.Time{}, time.Now()
 }
 
 // unreachableAt tells of a dashboard that does not answer, in the same words for as long as

@@ -220,6 +220,48 @@ func TestADashboardThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
+// A dashboard that takes requests and answers none, as while Ray's tables (its GCS) hang, is
+// told as soon as one that refuses them: the time in which a request waited counts.
+func TestADashboardThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		s, end := start(t, configFor(t, f), f)
+		defer end()
+		pass(time.Second)
+		f.set(func() { f.hangs = true })
+		pass(unanswered - time.Second)
+		if st := s.State(); st.Notice != (state.RayNotice{}) {
+			t.Errorf("for a moment: %+v", st)
+		}
+		pass(3 * time.Second)
+		if st := s.State(); st.Notice.Reason != actors.RayUnreachable || !strings.Contains(st.Notice.Message, "nothing within 10s") {
+			t.Errorf("after %s: %+v", unanswered, st)
+		}
+		f.set(func() { f.hangs = false })
+		pass(unanswered + time.Second)
+		if st := s.State(); st.Phase != PhaseRunning || st.Notice != (state.RayNotice{}) {
+			t.Errorf("back again: %+v", st)
+		}
+	})
+}
+
+// A request that waited longer than any may has seen this process stopped: that says nothing of
+// the dashboard.
+func TestARequestThatWasStoppedWithThisProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRay()
+		s, end := start(t, configFor(t, f), f)
+		defer end()
+		pass(time.Second)
+		s.acting.Lock()
+		defer s.acting.Unlock()
+		s.asked = time.Now().Add(-requestTimeout - time.Minute)
+		if found := s.troubled(ErrUnreachable); found != (state.AgentFailure{}) {
+			t.Errorf("told of the dashboard: %+v", found)
+		}
+	})
+}
+
 // The time in which this process was stopped is none in which a dashboard did not answer, nor one
 // in which a job did not come up.
 func TestAStopOfThisProcessCountsForNothing(t *testing.T) {
