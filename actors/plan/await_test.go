@@ -96,3 +96,40 @@ func TestAGroupThatRayDoesNotPlaceIsTold(t *testing.T) {
 		}
 	}
 }
+
+// The same while Ray does not even take the group: its tables hang, the agent goes on to answer
+// and nothing else says why nothing moves.
+func TestAGroupThatRayDoesNotTakeIsTold(t *testing.T) {
+	w := newCluster(node("1", 1))
+	key := w.put(model("a", ""))
+	w.run(1)
+	unit := w.of("a")[0]
+	for _, row := range []struct {
+		after time.Duration
+		told  bool
+	}{{0, false}, {9 * time.Second, false}, {10 * time.Second, true}} {
+		unit.State, unit.PlacementGroup.State, unit.ChangedAt = state.UnitPending, "", w.now.Add(-row.after)
+		unit.Revision = w.next()
+		in, kept := w.input()
+		w.store(plan.Plan(in), kept)
+		c := w.condition(key, state.CondScheduled)
+		if c.Reason != actors.CondPending || strings.Contains(c.Message, "has not taken its placement group") != row.told {
+			t.Errorf("after %s: %+v", row.after, c)
+		}
+	}
+}
+
+// A model that is deleted says so in each condition that asks for workers: it told that its spec
+// asked for no replica.
+func TestADeletedModelSaysSo(t *testing.T) {
+	w := newCluster(node("1", 1))
+	key := w.put(model("a", ""))
+	w.run(3)
+	w.delete(key, true)
+	w.round()
+	for _, typ := range []string{state.CondWorkersReady, state.CondReady} {
+		if c := w.condition(key, typ); c.Reason != actors.CondDeleting {
+			t.Errorf("%+v, want %s", c, actors.CondDeleting)
+		}
+	}
+}

@@ -119,10 +119,13 @@ func (r *round) routerCondition(c *conditions, m *model) {
 	}
 }
 
+// beingStopped is said of a model that is deleted.
+const beingStopped = "its units are being stopped"
+
 // readyCondition is the conjunction; the first condition that fails says why.
 func (r *round) readyCondition(c *conditions, m *model) {
 	if m.deletion == deleted {
-		c.set(state.CondReady, state.StatusFalse, actors.CondDeleting, "its units are being stopped")
+		c.set(state.CondReady, state.StatusFalse, actors.CondDeleting, beingStopped)
 		return
 	}
 	for _, typ := range []string{state.CondAccepted, state.CondScheduled, state.CondWorkersReady, state.CondRegistered, state.CondRouterReady} {

@@ -215,11 +215,12 @@ func (r *round) scheduledCondition(c *conditions, m *model) {
 // milliseconds.
 const placesWithin = 10 * time.Second
 
-// isSlowToPlace reports whether Ray has not placed a unit's group for long. Where a raylet
-// hangs nothing else tells so: Ray's tables answer, and its node is taken for dead later, if
-// at all.
+// isSlowToPlace reports whether Ray has not taken or not placed a unit's group for long. Where
+// a raylet hangs nothing else tells so: Ray's tables answer, and its node is taken for dead
+// later, if at all. Where the tables hang the unit stays pending, and all else looks well.
 func (r *round) isSlowToPlace(u *state.Unit) bool {
-	if u.State != state.UnitPlacing || u.PlacementGroup.State != state.GroupPending || u.ChangedAt.IsZero() {
+	asked := u.State == state.UnitPending || u.State == state.UnitPlacing && u.PlacementGroup.State == state.GroupPending
+	if !asked || u.ChangedAt.IsZero() {
 		return false
 	}
 	due := u.ChangedAt.Add(placesWithin)
@@ -229,6 +230,10 @@ func (r *round) isSlowToPlace(u *state.Unit) bool {
 
 // slowToPlace says so, of a unit for which there is room as far as is known.
 func slowToPlace(u *state.Unit) string {
+	if u.State == state.UnitPending {
+		return fmt.Sprintf("Ray was asked for %s more than %.0f s ago and has not taken its placement group; "+
+			"see `ray status`, and whether Ray's tables answer (gcs_server on the head, its log is gcs_server.out)", u.Unit, placesWithin.Seconds())
+	}
 	return fmt.Sprintf("Ray was asked for %s more than %.0f s ago and has not placed it, though there is room; "+
 		"see `ray status`, and whether the raylet of each node answers (its log is raylet.out)", u.Unit, placesWithin.Seconds())
 }
@@ -256,6 +261,8 @@ func (r *round) workersConditions(c *conditions, m *model) {
 		switch {
 		case m.Accepted == 0:
 			c.set(typ, state.StatusFalse, actors.CondNotAccepted, "no revision was ever accepted")
+		case m.deletion == deleted:
+			c.set(typ, state.StatusFalse, actors.CondDeleting, beingStopped)
 		case m.Spec.Suspend:
 			c.set(typ, state.StatusFalse, actors.CondSuspended, "spec.suspend is true")
 		case desired == 0:

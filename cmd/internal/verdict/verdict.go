@@ -22,6 +22,7 @@ const (
 	Waiting   = "waiting"   // no room, or no place, on the cluster
 	Failing   = "failing"   // its processes exit
 	Starting  = "starting"  // on the way
+	Deleting  = "deleting"  // its spec is deleted, and what runs of it is being stopped
 	Unknown   = "unknown"   // nothing can be said
 )
 
@@ -64,6 +65,8 @@ func Judge(s *state.Status, now time.Time) Verdict {
 		v.Word = Suspended
 		c, _ := s.Condition(state.CondSuspended)
 		v.Blocking, v.Since = &c, c.LastTransitionTime
+	case isDeleted(s):
+		v.Word = Deleting
 	case available == state.StatusTrue && statusOf(s, state.CondReady) == state.StatusTrue:
 		v.Word = Serving
 	case available == state.StatusTrue && statusOf(s, state.CondAccepted) == state.StatusFalse:
@@ -82,6 +85,12 @@ func Judge(s *state.Status, now time.Time) Verdict {
 		v.Word = Starting
 	}
 	return v
+}
+
+// isDeleted reports whether all of an object is to go, whatever of it still serves.
+func isDeleted(s *state.Status) bool {
+	c, ok := s.Condition(state.CondReady)
+	return ok && c.Reason == actors.CondDeleting
 }
 
 // agentIsLost reports whether nobody sees what runs, so that nothing is on its way either.

@@ -43,6 +43,8 @@ func TestJudge(t *testing.T) {
 		{"some of it serves for sure", of(state.CondRegistered, "Unknown", state.CondReady, "Unknown", state.CondAvailable, "True"), Degraded, state.CondRegistered},
 		{"nobody sees what runs", lost, Unknown, state.CondScheduled},
 		{"the only spec is rejected", of(state.CondAccepted, "False", state.CondAvailable, "False"), Rejected, state.CondAccepted},
+		{"what is deleted is not on its way, while nothing of it serves", deletedModel("False"), Deleting, state.CondWorkersReady},
+		{"nor degraded while some of it does", deletedModel("True"), Deleting, state.CondWorkersReady},
 		{"no room", of(state.CondAccepted, "True", state.CondScheduled, "False", state.CondAvailable, "False"), Waiting, state.CondScheduled},
 		{"no agent stays", noAgent, Failing, state.CondScheduled},
 		{"its processes exit", failing, Failing, state.CondWorkersReady},
@@ -102,4 +104,11 @@ func TestRef(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
+}
+
+// deletedModel is the status of a model whose units are being stopped.
+func deletedModel(available string) state.Status {
+	s := of(state.CondAccepted, "True", state.CondWorkersReady, "False", state.CondReady, "False", state.CondAvailable, available)
+	s.Conditions[2].Reason = actors.CondDeleting
+	return s
 }

@@ -25,6 +25,7 @@ var wordLooks = map[string]string{
 	verdict.Serving: lookOK, verdict.Degraded: lookWarn, verdict.Stale: lookWarn,
 	verdict.Suspended: lookOff, verdict.Rejected: lookBad, verdict.Waiting: lookBusy,
 	verdict.Failing: lookBad, verdict.Starting: lookBusy, verdict.Unknown: lookNone,
+	verdict.Deleting: lookOff,
 }
 
 var unitLooks = map[string]string{
