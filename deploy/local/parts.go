@@ -174,10 +174,8 @@ func (s *Stack) Complete(ctx context.Context, parts Parts, timeout time.Duration
 	case missing > 0:
 		done = true
 		s.progress("ray: %d of %d nodes are missing", missing, s.cfg.Nodes)
-		for range missing {
-			if err := s.AddNode(ctx, s.freshNode(), s.cfg.GPUs); err != nil {
-				return done, err
-			}
+		if err := s.addMissing(ctx, missing); err != nil {
+			return done, err
 		}
 	}
 	if parts.Reconciler != 0 {
@@ -189,6 +187,19 @@ func (s *Stack) Complete(ctx context.Context, parts Parts, timeout time.Duration
 		return true, err
 	}
 	return true, s.WaitReady(ctx, timeout)
+}
+
+// addMissing starts nodes beside a head that answers.
+func (s *Stack) addMissing(ctx context.Context, missing int) error {
+	if err := s.headAnswers(ctx); err != nil {
+		return err
+	}
+	for range missing {
+		if err := s.AddNode(ctx, s.freshNode(), s.cfg.GPUs); err != nil {
+			return fmt.Errorf("%w\nwhat ran before goes on: `make up` again, or `make down` and then `make up`, which ends it", err)
+		}
+	}
+	return nil
 }
 
 // missing is how many nodes beside the head do not live.

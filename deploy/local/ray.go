@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -93,6 +94,31 @@ func (s *Stack) AddDistantNode(ctx context.Context, name string, gpus int, d Dis
 		"--address="+net.JoinHostPort(d.Head, strconv.Itoa(s.cfg.Ports.Ray)), "--node-ip-address="+d.Address, workerLabel)
 }
 
+// headAnswersWithin bounds the question whether Ray's head answers, which takes 2 s, and on a
+// busy machine ten times as long.
+const headAnswersWithin = 45 * time.Second
+
+// headAnswers asks the head's tables whether they answer: a node that is to join one that hangs
+// is not told so, and gives up after minutes. Errors: [ErrHead].
+func (s *Stack) headAnswers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, headAnswersWithin)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(s.cfg.Venv, "bin", "ray"), "health-check", "--address", loopback(s.cfg.Ports.Ray))
+	cmd.Env, cmd.WaitDelay = s.env, time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err := cmd.Run()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ctx.Err()
+	case ctx.Err() != nil:
+		err = fmt.Errorf("nothing within %s", headAnswersWithin)
+	}
+	return fmt.Errorf("ray: %w at %s (%w): its gcs_server hangs or is about to end; nothing was changed: `make up` again, or `make down` and then `make up`, which ends what runs",
+		ErrHead, loopback(s.cfg.Ports.Ray), err)
+}
+
 func (s *Stack) rayLog(name string) string { return filepath.Join(s.cfg.RunDir, "ray-"+name+".log") }
 
 func (s *Stack) rayStart(ctx context.Context, name string, gpus int, args ...string) error {
@@ -125,7 +151,7 @@ func (s *Stack) rayStart(ctx context.Context, name string, gpus int, args ...str
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return fmt.Errorf("ray %s: %w: %w; the end of %s:\n%s", name, ErrStart, err, log.Name(), tail(log.Name()))
+		return fmt.Errorf("ray %s: %w: %w; what Ray says last in %s:\n%s", name, ErrStart, err, log.Name(), lastWords(log.Name()))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -79,6 +80,9 @@ func (s *Stack) WaitReady(ctx context.Context, timeout time.Duration) error {
 	for {
 		ready, why, err := readyz(ctx, client, s.HTTPURL()+"/readyz")
 		if err == nil && ready {
+			if notice := strings.TrimSpace(strings.TrimPrefix(why, "ok")); notice != "" {
+				s.progress("reconciler: %s", notice)
+			}
 			return nil
 		}
 		if err == nil && why != said {
@@ -102,7 +106,7 @@ func exited(err error) error {
 	return err
 }
 
-// readyz asks once; why is the answer's first line.
+// readyz asks once; why is the answer's first line, and all of it where it is ready.
 func readyz(ctx context.Context, client *http.Client, url string) (ready bool, why string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
@@ -117,8 +121,41 @@ func readyz(ctx context.Context, client *http.Client, url string) (ready bool, w
 	if err != nil {
 		return false, "", err
 	}
-	why, _, _ = strings.Cut(strings.TrimSpace(string(body)), "\n")
-	return resp.StatusCode == http.StatusOK, why, nil
+	why = strings.TrimSpace(string(body))
+	if resp.StatusCode == http.StatusOK {
+		return true, why, nil
+	}
+	why, _, _ = strings.Cut(why, "\n")
+	return false, why, nil
+}
+
+// lastWordsLines is how much of a program's log an error shows.
+const lastWordsLines = 6
+
+// colours are what Ray writes for a terminal, also into a file.
+var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
+// lastWords is the end of a log of Ray's, indented, without its colours and without what its
+// Python was doing where: that stays in the file. Empty when it cannot be read.
+func lastWords(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	var said []string
+	within := false // a traceback, up to the error that it ends with
+	for line := range strings.Lines(colours.ReplaceAllString(string(data), "")) {
+		line = strings.TrimRight(line, "\r\n ")
+		switch {
+		case strings.HasPrefix(line, "Traceback (most recent call last)"):
+			within = true
+		case within && (line == "" || strings.HasPrefix(line, " ")):
+		case line != "":
+			within = false
+			said = append(said, line)
+		}
+	}
+	return "  " + strings.Join(said[max(0, len(said)-lastWordsLines):], "\n  ")
 }
 
 // tail is the end of a log, indented; empty when it cannot be read.

@@ -23,6 +23,8 @@ var (
 	ErrRunning = errors.New("already running")
 	// ErrStart means that a part of the stack did not come up.
 	ErrStart = errors.New("did not start")
+	// ErrHead means that Ray's head is there and does not answer.
+	ErrHead = errors.New("the head does not answer")
 	// ErrStarting means that another program is starting this stack.
 	ErrStarting = errors.New("it is being started by another program")
 )
