@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -68,19 +69,31 @@ var nullable = map[string]bool{
 // linkPattern is a link of a doc comment.
 var linkPattern = regexp.MustCompile(`\[([A-Za-z.]+)\]`)
 
-func generate(t *testing.T, name string, v any) []byte {
-	t.Helper()
-	r := &generator.Reflector{Mapper: special, Anonymous: true}
+// comments are those of the types, by name. All of the source is parsed for them: once, and
+// not for each schema.
+var comments = sync.OnceValues(func() (map[string]string, error) {
+	var r generator.Reflector
 	for _, dir := range []string{"./state", "./actors", "./cmd/dynctl"} {
 		if err := r.AddGoComments("dynctl", dir, generator.WithFullComment()); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
+	out := map[string]string{}
 	for key, text := range r.CommentMap {
 		text = linkPattern.ReplaceAllString(strings.Join(strings.Fields(text), " "), "$1")
-		r.CommentMap[strings.Replace(key, "dynctl/cmd/dynctl", "main", 1)] = text
-		r.CommentMap[key] = text
+		out[strings.Replace(key, "dynctl/cmd/dynctl", "main", 1)] = text
+		out[key] = text
 	}
+	return out, nil
+})
+
+func generate(t *testing.T, name string, v any) []byte {
+	t.Helper()
+	texts, err := comments()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &generator.Reflector{Mapper: special, Anonymous: true, CommentMap: texts}
 	s := r.Reflect(v)
 	s.ID = generator.ID("urn:dynctl:schema:" + name)
 	s.Title = "dynctl " + name
@@ -193,21 +206,44 @@ func TestSchemasHaveIDs(t *testing.T) {
 	}
 }
 
-// validate checks a document against the published schema of a name.
-func validate(name string, doc []byte) error {
+// compiled are the published schemas by name, each of them compiled once.
+var compiled struct {
+	sync.Mutex
+	schemas map[string]*jsonschema.Schema
+}
+
+func compile(name string) (*jsonschema.Schema, error) {
+	compiled.Lock()
+	defer compiled.Unlock()
+	if s := compiled.schemas[name]; s != nil {
+		return s, nil
+	}
 	text, err := readSchema(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c := jsonschema.NewCompiler()
 	if err := c.AddResource("schema.json", schema); err != nil {
-		return err
+		return nil, err
 	}
-	compiled, err := c.Compile("schema.json")
+	s, err := c.Compile("schema.json")
+	if err != nil {
+		return nil, err
+	}
+	if compiled.schemas == nil {
+		compiled.schemas = map[string]*jsonschema.Schema{}
+	}
+	compiled.schemas[name] = s
+	return s, nil
+}
+
+// validate checks a document against the published schema of a name.
+func validate(name string, doc []byte) error {
+	schema, err := compile(name)
 	if err != nil {
 		return err
 	}
@@ -215,7 +251,7 @@ func validate(name string, doc []byte) error {
 	if err != nil {
 		return fmt.Errorf("output is no JSON: %w", err)
 	}
-	return compiled.Validate(value)
+	return schema.Validate(value)
 }
 
 // valid checks a file of a story against a published schema: valid units stdout.

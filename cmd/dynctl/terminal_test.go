@@ -91,7 +91,7 @@ func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
 	cmd.Path = lookIn(ts.Getenv("PATH"), "dynctl")
 	cmd.Dir = ts.MkAbs(".")
 	for _, name := range []string{
-		"PATH", "HOME", "USER", "XDG_CONFIG_HOME", "NO_COLOR", envNATSURL, "TESTSCRIPT_COMMAND",
+		"PATH", "HOME", "USER", "XDG_CONFIG_HOME", "NO_COLOR", envNATSURL, envRace, "TESTSCRIPT_COMMAND",
 	} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
