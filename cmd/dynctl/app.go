@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +14,6 @@ import (
 	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/cmd/internal/screen"
 	"dynctl/cmd/internal/version"
-	"dynctl/state"
 	"dynctl/state/kv"
 )
 
@@ -26,6 +24,7 @@ type app struct {
 	err   io.Writer
 	now   func() time.Time
 	conn  connFlags
+	store string // the place of the store that it is connected to; empty: none
 	style palette
 }
 
@@ -56,8 +55,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if !errors.As(err, &e) && isUsage(err) {
 		err = wrongUsage(cmd, err)
 	}
-	if text := err.Error(); text != "" && exit.CodeOf(err) != exit.Interrupted {
-		fmt.Fprintln(a.err, "error:", state.HideSecrets(strings.TrimRight(text, "\n")))
+	if text := a.told(err); text != "" && exit.CodeOf(err) != exit.Interrupted {
+		fmt.Fprintln(a.err, "error:", text)
 	}
 	return exit.CodeOf(err)
 }
@@ -89,7 +88,7 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 
-		PersistentPreRunE: refuseEmptyFlags,
+		PersistentPreRunE: refuseEmpty,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetIn(a.in)

@@ -47,9 +47,6 @@ func (a *app) backupCmd() *cobra.Command {
 // replaceable is the file that a backup is renamed to: where path is a symbolic link, what that
 // leads to. Nothing but a file makes way for one, no device and no pipe.
 func replaceable(path string, overwrite bool) (string, error) {
-	if path == "" {
-		return "", exit.Usagef("the name of the file is empty: give one, or - for standard output")
-	}
 	there, err := os.Lstat(path)
 	if err == nil && there.Mode()&os.ModeSymlink != 0 {
 		led, err := filepath.EvalSymlinks(path)

@@ -109,24 +109,21 @@ func (a *app) connect(ctx context.Context) (*kv.Client, error) {
 	defer cancel()
 	client, err := kv.Connect(dial, conn.NATSURL, conn.Options()...)
 	if err == nil {
+		a.store = place(conn)
 		client.OnUnreadable(a.leftOut())
 		return client, nil
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	from := ""
-	if conn.Name != "" {
-		from = " (context " + conn.Name + ")"
-	}
 	if kv.Untrusted(err) {
-		return nil, exit.Errorf(exit.Unreachable, "NATS at %s%s: %w; %s", redacted(conn.NATSURL), from, cause(err), notTrusted(conn, err))
+		return nil, exit.Errorf(exit.Unreachable, "NATS at %s: %w; %s", place(conn), cause(err), notTrusted(conn, err))
 	}
 	if errors.Is(err, nats.ErrAuthorization) {
-		return nil, exit.Errorf(exit.Unreachable, "NATS at %s%s: %w; %s", redacted(conn.NATSURL), from, cause(err), notLetIn(conn))
+		return nil, exit.Errorf(exit.Unreachable, "NATS at %s: %w; %s", place(conn), cause(err), notLetIn(conn))
 	}
-	return nil, exit.Errorf(exit.Unreachable, "cannot reach NATS at %s%s: %w; is the reconciler running? (start it with `make up`, or set %s)",
-		redacted(conn.NATSURL), from, cause(err), envNATSURL)
+	return nil, exit.Errorf(exit.Unreachable, "cannot reach NATS at %s: %w; is the reconciler running? (start it with `make up`, or set %s)",
+		place(conn), cause(err), envNATSURL)
 }
 
 // notTrusted is what to do about a store that did not prove what it is.

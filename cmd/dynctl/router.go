@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +35,11 @@ func (a *app) routerCmd() *cobra.Command {
 	out := outputFlag(cmd, formatTable, formatJSON, formatYAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 {
-			a.conn.server = args[0]
+			r, err := parseRef("server/" + strings.TrimPrefix(args[0], "server/"))
+			if err != nil {
+				return err
+			}
+			a.conn.server = r.name
 		}
 		return a.withClient(cmd.Context(), func(c *kv.Client) error {
 			infos, err := a.routing(cmd.Context(), c)
@@ -42,7 +47,7 @@ func (a *app) routerCmd() *cobra.Command {
 				return err
 			}
 			if len(args) == 1 && len(infos) == 0 {
-				return exit.NotFoundf("server/%s has no routing: it has no status yet, or is not declared (see `dynctl get servers`)", args[0])
+				return exit.NotFoundf("server/%s has no routing: it has no status yet, or is not declared (see `dynctl get servers`)", a.conn.server)
 			}
 			if out.value != formatTable {
 				return a.encode(out.value, infos)

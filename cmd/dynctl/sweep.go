@@ -94,7 +94,7 @@ func chooseOrphans(orphans []actors.Orphan, names []string) ([]actors.Orphan, er
 	for _, name := range names {
 		o, ok := byName[strings.TrimPrefix(name, "unit/")]
 		if !ok {
-			return nil, exit.NotFoundf("%s is no orphan (see `dynctl sweep`); what a spec asks for ends with `dynctl delete`", name)
+			return nil, exit.NotFoundf("%q is no orphan (see `dynctl sweep`); what a spec asks for ends with `dynctl delete`", name)
 		}
 		chosen = append(chosen, o)
 	}

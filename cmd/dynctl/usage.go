@@ -205,9 +205,23 @@ func refuseUnknownShells(root *cobra.Command) {
 // mayBeEmpty are the flags that say something when they are empty.
 var mayBeEmpty = []string{"comment", "description", "system"}
 
+// refuseEmpty refuses an argument, or a flag, that is given with nothing. What is asked of a
+// model may be empty as far as dynctl is concerned.
+func refuseEmpty(cmd *cobra.Command, args []string) error {
+	if strings.HasPrefix(cmd.Name(), cobra.ShellCompRequestCmd) { // what is to be completed
+		return nil
+	}
+	for i, arg := range args {
+		if arg == "" && (i == 0 || cmd.Name() != "chat") {
+			return exit.Usagef("argument %d is empty: is a variable of the shell not set? want %s (see %q)", i+1, usageLine(cmd), cmd.CommandPath()+" --help")
+		}
+	}
+	return refuseEmptyFlags(cmd)
+}
+
 // refuseEmptyFlags refuses a flag that is given with nothing, which a variable of a shell that
 // is not set becomes: as if it were absent it would mean another store, or all servers.
-func refuseEmptyFlags(cmd *cobra.Command, _ []string) (err error) {
+func refuseEmptyFlags(cmd *cobra.Command) (err error) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if f.Value.Type() == "string" && f.Value.String() == "" && !slices.Contains(mayBeEmpty, f.Name) {
 			err = cmp.Or(err, exit.Usagef("--%s is given and empty: give it a value, or leave it out", f.Name))
