@@ -64,6 +64,7 @@ func TestDecodeValue(t *testing.T) {
 		{"fits", "model.default.m", modelHead, "", ""},
 		{"another name", "model.default.n", modelHead, ReasonKeyMismatch, "metadata.name"},
 		{"another server", "model.other.m", modelHead, ReasonKeyMismatch, "metadata.server"},
+		{"no name", "model.default.m", "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: null\nspec: {model: m}\n", ReasonKeyMismatch, "metadata.name"},
 		{"another kind", "server.m", modelHead, ReasonKeyMismatch, "kind"},
 		{"two documents", "model.default.m", modelHead + "---\n" + modelHead, ReasonInvalidSpec, ""},
 		{"none", "model.default.m", "# nothing\n", ReasonInvalidSpec, ""},
@@ -149,5 +150,14 @@ func TestDecodeAny(t *testing.T) {
 	}
 	if _, err := DecodeAny("f", []byte("a: 1\na: 2\n")); err == nil {
 		t.Error("a key that stands twice is taken")
+	}
+}
+
+// TestAValueWithoutAName: it is told what to add, and not that it belongs under a key without one.
+func TestAValueWithoutAName(t *testing.T) {
+	key := ModelKey("default", "m")
+	_, err := DecodeValue(key, []byte(`{"apiVersion": "dynctl/v1alpha1", "kind": "Model", "metadata": null, "spec": {"model": "m"}}`))
+	if err == nil || !strings.Contains(err.Error(), "add metadata: {name: m}") || strings.Contains(err.Error(), "belongs under") {
+		t.Errorf("got %v, want what to add", err)
 	}
 }

@@ -286,6 +286,13 @@ func DecodeValue(key Key, data []byte) (Doc, error) {
 		} else if got.Kind != key.Kind {
 			path = "kind"
 		}
+		if docs[0].Key().Name == "" {
+			return Doc{}, &Invalid{
+				Reason:  ReasonKeyMismatch,
+				Path:    path,
+				Message: fmt.Sprintf("the document has no name; add metadata: {name: %s}, as it stands under %s", key.Name, key),
+			}
+		}
 		return Doc{}, &Invalid{
 			Reason:  ReasonKeyMismatch,
 			Path:    path,
