@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Programs whose tables are recorded: python -m dynamo.<program>.
@@ -96,25 +97,35 @@ const (
 //go:embed recorded/*.json
 var files embed.FS
 
-var recorded = load()
-
-func load() map[string]*Table {
-	out := map[string]*Table{}
+// recorded are decoded when they are asked for: most commands of dynctl ask for none.
+var recorded = func() map[string]func() *Table {
+	out := map[string]func() *Table{}
 	for _, program := range []string{VLLM, SGLang, TRTLLM, Mocker, Frontend, Processor(VLLM), Processor(SGLang)} {
-		data, err := files.ReadFile("recorded/" + program + ".json")
-		if err == nil {
-			out[program], err = Parse(data)
-		}
-		if err != nil {
-			panic(fmt.Sprintf("the recorded table of %s: %v", program, err)) // a file of this package
-		}
+		out[program] = sync.OnceValue(func() *Table { return load(program) })
 	}
 	return out
+}()
+
+func load(program string) *Table {
+	data, err := files.ReadFile("recorded/" + program + ".json")
+	if err != nil {
+		panic(fmt.Sprintf("the recorded table of %s: %v", program, err)) // a file of this package
+	}
+	t, err := Parse(data)
+	if err != nil {
+		panic(fmt.Sprintf("the recorded table of %s: %v", program, err))
+	}
+	return t
 }
 
 // Recorded is the embedded table of a program, nil where there is none. It is
 // shared and must not be changed.
-func Recorded(program string) *Table { return recorded[program] }
+func Recorded(program string) *Table {
+	if table := recorded[program]; table != nil {
+		return table()
+	}
+	return nil
+}
 
 // Parse reads a table.
 func Parse(data []byte) (*Table, error) {
