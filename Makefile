@@ -12,7 +12,7 @@ STACK_OPTIONS := NODES GPUS CPUS RAY_PORT DASHBOARD_PORT NATS_PORT HTTP_PORT FRO
 
 # Of test: -run for both, and how long the integration tests may take.
 RUN ?= .
-INTEGRATION_TIMEOUT ?= 40m
+INTEGRATION_TIMEOUT ?= 60m
 FUZZTIME ?= 20s
 
 # Of chaos: how long faults go on, what decides them (random if empty), and a pattern of the

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dynctl/actors"
 	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/state"
 	"dynctl/state/kv"
@@ -169,19 +170,25 @@ func (s *setter) put(ctx context.Context, doc state.Doc, replaces uint64) (uint6
 }
 
 // waitReady waits for servers and models, for the revisions that stand there since
-// they were written; what is suspended only has to be seen as such.
+// they were written; what is suspended, or asks for no replica, only has to be seen as such.
 func (s *setter) waitReady(ctx context.Context, docs []state.Doc, written map[state.Key]uint64) error {
 	w := waiter{app: s.app, client: s.client, timeout: s.timeout, asked: map[state.Key]asked{}}
-	var ready, suspended []state.Key
+	var ready, suspended, none []state.Key
 	for _, doc := range docs {
 		w.asked[doc.Key()] = asked{revision: written[doc.Key()], doc: doc}
-		if m := doc.Object.Model; m != nil && m.Spec.Suspend {
+		switch m := doc.Object.Model; {
+		case m != nil && m.Spec.Suspend:
 			suspended = append(suspended, doc.Key())
-		} else {
+		case m != nil && m.Spec.Replicas != nil && *m.Spec.Replicas == 0:
+			none = append(none, doc.Key())
+		default:
 			ready = append(ready, doc.Key())
 		}
 	}
 	if err := w.all(ctx, ready, goal{typ: state.CondReady, status: state.StatusTrue}); err != nil {
+		return err
+	}
+	if err := w.all(ctx, none, goal{typ: state.CondReady, status: state.StatusTrue, reason: actors.CondScaledToZero}); err != nil {
 		return err
 	}
 	return w.all(ctx, suspended, goal{typ: state.CondSuspended, status: state.StatusTrue})

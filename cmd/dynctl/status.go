@@ -181,8 +181,8 @@ type statusInfo struct {
 type summary struct {
 	Name   string `json:"name"`
 	Server string `json:"server"`
-	// State is one of serving, degraded, stale, suspended, rejected, waiting,
-	// failing, starting, unknown.
+	// State is one of serving, degraded, stale, suspended, scaled-to-zero, rejected, waiting,
+	// failing, starting, deleting, unknown.
 	State string `json:"state"`
 	// Unsure: it serves, as the frontend says, and whether all that is wanted does is not known
 	// (state is degraded then).

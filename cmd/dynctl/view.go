@@ -72,6 +72,8 @@ func next(v outlook, s *state.Status, now time.Time) string {
 	switch {
 	case v.Word == verdict.Suspended:
 		return "dynctl resume " + verdict.Ref(s)
+	case v.Word == verdict.Zero:
+		return "dynctl scale " + verdict.Ref(s) + " --replicas 1"
 	case v.Blocking == nil:
 		return ""
 	case v.Blocking.Type == state.CondAccepted && v.Word == verdict.Stale:
@@ -130,7 +132,7 @@ func (p palette) coloured(v verdict.Verdict) string {
 		return p.good(word)
 	case verdict.Rejected, verdict.Failing:
 		return p.bad(word)
-	case verdict.Suspended, verdict.Unknown:
+	case verdict.Suspended, verdict.Zero, verdict.Deleting, verdict.Unknown:
 		return p.dim(word)
 	}
 	return p.warn(word)

@@ -41,6 +41,16 @@ type goal struct {
 	deleted bool
 	typ     string
 	status  string
+	// reason, if any, is what the condition may say as well, whatever its status.
+	reason string
+}
+
+// told is a goal of a condition once it is reached.
+func (g goal) told() string {
+	if g.reason != "" {
+		return g.typ + ": " + g.reason
+	}
+	return g.typ + "=" + g.status
 }
 
 func parseGoal(s string) (goal, error) {
@@ -130,7 +140,7 @@ func (w *waiter) all(ctx context.Context, keys []state.Key, g goal) error {
 		if g.deleted {
 			fmt.Fprintf(w.out, "%s deleted\n", refOf(key))
 		} else {
-			fmt.Fprintf(w.out, "%s %s=%s\n", refOf(key), g.typ, g.status)
+			fmt.Fprintf(w.out, "%s %s\n", refOf(key), g.told())
 		}
 	}
 	return nil
@@ -237,7 +247,7 @@ func (w *waiter) holds(key state.Key, g goal, now found) (bool, error) {
 	case now.revision != 0 && s.ObservedRevision != now.revision:
 		w.say("%s: the reconciler has not seen revision %d yet", name, now.revision)
 		return false, nil
-	case condition(s, g.typ) == g.status:
+	case g.isReached(s):
 		return true, nil
 	case condition(s, state.CondAccepted) == state.StatusFalse && g.status == state.StatusTrue && g.typ != state.CondAvailable:
 		c, _ := s.Condition(state.CondAccepted)
@@ -245,6 +255,11 @@ func (w *waiter) holds(key state.Key, g goal, now found) (bool, error) {
 	}
 	w.say("%s", w.missing(key, g, s))
 	return false, nil
+}
+
+func (g goal) isReached(s *state.Status) bool {
+	c, ok := s.Condition(g.typ)
+	return ok && (c.Status == g.status || g.reason != "" && c.Reason == g.reason)
 }
 
 // say prints progress that is new.

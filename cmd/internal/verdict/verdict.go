@@ -14,16 +14,17 @@ import (
 
 // Words of a verdict.
 const (
-	Serving   = "serving"   // all that is wanted serves
-	Degraded  = "degraded"  // traffic is served, but not by all that is wanted, as far as is known
-	Stale     = "stale"     // traffic is served by an older spec; the last one was rejected
-	Suspended = "suspended" // asked not to run
-	Rejected  = "rejected"  // the only spec there is was rejected
-	Waiting   = "waiting"   // no room, or no place, on the cluster
-	Failing   = "failing"   // its processes exit
-	Starting  = "starting"  // on the way
-	Deleting  = "deleting"  // its spec is deleted, and what runs of it is being stopped
-	Unknown   = "unknown"   // nothing can be said
+	Serving   = "serving"        // all that is wanted serves
+	Degraded  = "degraded"       // traffic is served, but not by all that is wanted, as far as is known
+	Stale     = "stale"          // traffic is served by an older spec; the last one was rejected
+	Suspended = "suspended"      // asked not to run
+	Zero      = "scaled-to-zero" // asked for no replica
+	Rejected  = "rejected"       // the only spec there is was rejected
+	Waiting   = "waiting"        // no room, or no place, on the cluster
+	Failing   = "failing"        // its processes exit
+	Starting  = "starting"       // on the way
+	Deleting  = "deleting"       // its spec is deleted, and what runs of it is being stopped
+	Unknown   = "unknown"        // nothing can be said
 )
 
 // Verdict is what a status comes down to, in words that a person uses.
@@ -65,8 +66,10 @@ func Judge(s *state.Status, now time.Time) Verdict {
 		v.Word = Suspended
 		c, _ := s.Condition(state.CondSuspended)
 		v.Blocking, v.Since = &c, c.LastTransitionTime
-	case isDeleted(s):
+	case readyReason(s) == actors.CondDeleting: // whatever of it still serves
 		v.Word = Deleting
+	case readyReason(s) == actors.CondScaledToZero && available != state.StatusTrue:
+		v.Word = Zero
 	case available == state.StatusTrue && statusOf(s, state.CondReady) == state.StatusTrue:
 		v.Word = Serving
 	case available == state.StatusTrue && statusOf(s, state.CondAccepted) == state.StatusFalse:
@@ -87,10 +90,9 @@ func Judge(s *state.Status, now time.Time) Verdict {
 	return v
 }
 
-// isDeleted reports whether all of an object is to go, whatever of it still serves.
-func isDeleted(s *state.Status) bool {
-	c, ok := s.Condition(state.CondReady)
-	return ok && c.Reason == actors.CondDeleting
+func readyReason(s *state.Status) string {
+	c, _ := s.Condition(state.CondReady)
+	return c.Reason
 }
 
 // agentIsLost reports whether nobody sees what runs, so that nothing is on its way either.

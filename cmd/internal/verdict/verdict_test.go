@@ -45,6 +45,8 @@ func TestJudge(t *testing.T) {
 		{"the only spec is rejected", of(state.CondAccepted, "False", state.CondAvailable, "False"), Rejected, state.CondAccepted},
 		{"what is deleted is not on its way, while nothing of it serves", deletedModel("False"), Deleting, state.CondWorkersReady},
 		{"nor degraded while some of it does", deletedModel("True"), Deleting, state.CondWorkersReady},
+		{"no replica is asked for", zero("False"), Zero, state.CondWorkersReady},
+		{"nor any more, while the last one serves", zero("True"), Degraded, state.CondWorkersReady},
 		{"no room", of(state.CondAccepted, "True", state.CondScheduled, "False", state.CondAvailable, "False"), Waiting, state.CondScheduled},
 		{"no agent stays", noAgent, Failing, state.CondScheduled},
 		{"its processes exit", failing, Failing, state.CondWorkersReady},
@@ -104,6 +106,13 @@ func TestRef(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
+}
+
+// zero is the status of a model of which no replica is wanted.
+func zero(available string) state.Status {
+	s := deletedModel(available)
+	s.Conditions[2].Reason = actors.CondScaledToZero
+	return s
 }
 
 // deletedModel is the status of a model whose units are being stopped.

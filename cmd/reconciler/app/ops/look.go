@@ -25,7 +25,7 @@ var wordLooks = map[string]string{
 	verdict.Serving: lookOK, verdict.Degraded: lookWarn, verdict.Stale: lookWarn,
 	verdict.Suspended: lookOff, verdict.Rejected: lookBad, verdict.Waiting: lookBusy,
 	verdict.Failing: lookBad, verdict.Starting: lookBusy, verdict.Unknown: lookNone,
-	verdict.Deleting: lookOff,
+	verdict.Deleting: lookOff, verdict.Zero: lookOff,
 }
 
 var unitLooks = map[string]string{

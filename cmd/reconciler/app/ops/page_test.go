@@ -214,7 +214,7 @@ func TestHeaders(t *testing.T) {
 
 // A word or a state without a look would be shown as unknown.
 func TestEveryWordAndStateHasALook(t *testing.T) {
-	for _, w := range []string{verdict.Serving, verdict.Degraded, verdict.Stale, verdict.Suspended, verdict.Rejected, verdict.Waiting, verdict.Failing, verdict.Starting, verdict.Unknown} {
+	for _, w := range []string{verdict.Serving, verdict.Degraded, verdict.Stale, verdict.Suspended, verdict.Rejected, verdict.Waiting, verdict.Failing, verdict.Starting, verdict.Deleting, verdict.Zero, verdict.Unknown} {
 		if wordLooks[w] == "" {
 			t.Errorf("the word %s has no look", w)
 		}

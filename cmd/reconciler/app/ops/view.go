@@ -149,7 +149,7 @@ func newObject(s state.Status, in Input) object {
 // why is the question that the details answer.
 func why(o object) string {
 	switch {
-	case o.Verdict.Word == verdict.Suspended:
+	case o.Verdict.Word == verdict.Suspended, o.Verdict.Word == verdict.Zero:
 		return "Why it does not run"
 	case o.Verdict.Blocking == nil:
 		return "Conditions and commands"
@@ -222,6 +222,8 @@ func commands(s *state.Status, v verdict.Verdict) []string {
 	switch {
 	case v.Word == verdict.Suspended:
 		out = append([]string{"dynctl resume " + ref + on}, out...)
+	case v.Word == verdict.Zero:
+		out = append([]string{"dynctl scale " + ref + on + " --replicas 1"}, out...)
 	case reason == "DeletionHeld":
 		out = append([]string{"dynctl confirm-deletions " + s.Server}, out...)
 	case reason == "RolloutStalled", reason == "RolledBack", v.Word == verdict.Failing, v.Word == verdict.Stale:
