@@ -12,6 +12,7 @@ import (
 
 	"dynctl/cmd/dynctl/internal/exit"
 	"dynctl/cmd/dynctl/internal/prose"
+	"dynctl/cmd/internal/verdict"
 	"dynctl/state"
 	"dynctl/state/kv"
 )
@@ -93,6 +94,8 @@ func (a *app) get(ctx context.Context, c *kv.Client, kind string, names []string
 		l.table.write(a.out)
 		if kind == "models" || kind == "servers" {
 			a.noteNoLeader(ctx, c)
+		} else {
+			a.noteSilentAgent(ctx, c, kind)
 		}
 	}
 	return nil
@@ -102,6 +105,14 @@ func (a *app) get(ctx context.Context, c *kv.Client, kind string, names []string
 func (a *app) noteNoLeader(ctx context.Context, c *kv.Client) {
 	if _, err := c.GetLeader(ctx); errors.Is(err, kv.ErrNotFound) {
 		fmt.Fprintln(a.err, nobodyLeads)
+	}
+}
+
+// noteSilentAgent does the same for what the agent reports.
+func (a *app) noteSilentAgent(ctx context.Context, c *kv.Client, kind string) {
+	agent, err := c.GetAgent(ctx)
+	if err == nil && a.now().Sub(agent.At) > verdict.AgentSilence {
+		fmt.Fprintf(a.err, "the agent has been silent for %s, and what is said of %s is as it was then: see dynctl doctor\n", prose.Age(a.now(), agent.At), kind)
 	}
 }
 

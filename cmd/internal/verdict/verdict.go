@@ -66,10 +66,8 @@ func Judge(s *state.Status, now time.Time) Verdict {
 		v.Word = Suspended
 		c, _ := s.Condition(state.CondSuspended)
 		v.Blocking, v.Since = &c, c.LastTransitionTime
-	case readyReason(s) == actors.CondDeleting: // whatever of it still serves
-		v.Word = Deleting
-	case readyReason(s) == actors.CondScaledToZero && available != state.StatusTrue:
-		v.Word = Zero
+	case unwanted(s) != "":
+		v.Word = unwanted(s)
 	case available == state.StatusTrue && statusOf(s, state.CondReady) == state.StatusTrue:
 		v.Word = Serving
 	case available == state.StatusTrue && statusOf(s, state.CondAccepted) == state.StatusFalse:
@@ -90,9 +88,16 @@ func Judge(s *state.Status, now time.Time) Verdict {
 	return v
 }
 
-func readyReason(s *state.Status) string {
-	c, _ := s.Condition(state.CondReady)
-	return c.Reason
+// unwanted is the word for what is to run no more; empty: it is to run. What is deleted is
+// that whatever of it still serves.
+func unwanted(s *state.Status) string {
+	switch c, _ := s.Condition(state.CondReady); {
+	case c.Reason == actors.CondDeleting:
+		return Deleting
+	case c.Reason == actors.CondScaledToZero && statusOf(s, state.CondAvailable) != state.StatusTrue:
+		return Zero
+	}
+	return ""
 }
 
 // agentIsLost reports whether nobody sees what runs, so that nothing is on its way either.
