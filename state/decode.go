@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -245,7 +246,7 @@ func (d *decoder) number(n *node, v reflect.Value, path string) {
 	if v.Kind() == reflect.Float64 {
 		f, err := strconv.ParseFloat(n.text, 64)
 		if err != nil {
-			d.fail(n, "", "%s is out of range: %s", path, n.source)
+			d.fail(n, "", "%s is out of range: %s; it lies within ±%.1e", path, n.source, math.MaxFloat64)
 			return
 		}
 		v.SetFloat(f)
@@ -258,7 +259,7 @@ func (d *decoder) number(n *node, v reflect.Value, path string) {
 	case strings.ContainsAny(n.text, ".eE"):
 		d.fail(n, "write it without a fraction or an exponent", "%s takes a whole number, and this is %s", path, n.source)
 	default:
-		d.fail(n, "", "%s is out of range: %s", path, n.source)
+		d.fail(n, "", "%s is out of range: %s; it lies from %d to %d", path, n.source, math.MinInt32, math.MaxInt32)
 	}
 }
 

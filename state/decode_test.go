@@ -38,7 +38,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"number for text", modelHead + "  restart: 2\n", `6:12: spec.restart takes text, and this is a number; put it in quotes: "2"`},
 		{"number for a label", "apiVersion: dynctl/v1alpha1\nkind: Model\nmetadata: {name: m, labels: {a: 1}}\n", `3:33: metadata.labels.a takes text, and this is a number; put it in quotes: "1"`},
 		{"fraction for a count", modelHead + "  replicas: 1.5\n", `6:13: spec.replicas takes a whole number, and this is 1.5; write it without a fraction or an exponent`},
-		{"overflow", modelHead + "  replicas: 99999999999\n", `6:13: spec.replicas is out of range: 99999999999`},
+		{"overflow", modelHead + "  replicas: 99999999999\n", `6:13: spec.replicas is out of range: 99999999999; it lies from -2147483648 to 2147483647`},
 		{"list for an object", modelHead + "  engineArgs: [a]\n", `6:15: spec.engineArgs takes an object, and this is a list`},
 		{"not a duration", modelHead + "  startupTimeout: soon\n", `6:19: spec.startupTimeout takes a duration, and "soon" is none; write one such as 30s, 5m or 1h30m`},
 		{"duration without a unit", modelHead + "  startupTimeout: 30\n", `6:19: spec.startupTimeout takes a duration, and this is a number; add a unit: 30s, 30m`},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -66,13 +67,24 @@ func hinted(hint string) string {
 	return ": " + hint
 }
 
+// outOfRange says what a number of a type may be.
+func outOfRange(typ string) string {
+	switch typ {
+	case "int":
+		return fmt.Sprintf("is out of range: from %d to %d", math.MinInt, math.MaxInt)
+	case "uint64":
+		return fmt.Sprintf("is out of range: from 0 to %d", uint64(math.MaxUint64))
+	}
+	return "is out of range"
+}
+
 // wrongValue says what a flag takes instead of a value.
 func wrongValue(e *pflag.InvalidValueError) string {
 	switch {
 	case errors.Is(e, errNotAbove):
 		return errNotAbove.Error()
 	case errors.Is(e, strconv.ErrRange):
-		return "is out of range"
+		return outOfRange(e.GetFlag().Value.Type())
 	}
 	switch e.GetFlag().Value.Type() {
 	case "int":
