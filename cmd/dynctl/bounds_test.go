@@ -110,23 +110,45 @@ func released(ts *testscript.TestScript) string {
 	return path
 }
 
+// awaitRead waits until a process has read so many bytes.
+func awaitRead(t *testing.T, pid, bytes int) {
+	t.Helper()
+	for late := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read int
+		if _, err := fmt.Sscanf(string(text), "rchar: %d", &read); err != nil {
+			t.Fatal(err)
+		}
+		if read >= bytes {
+			return
+		}
+		if time.Now().After(late) {
+			t.Fatalf("it has read %d bytes of %d", read, bytes)
+		}
+	}
+}
+
 // TestASignalEndsEveryVerb: one signal ends dynctl, wherever it is: while it reads from
 // a pipe nobody writes to, and in the middle of much to read.
 func TestASignalEndsEveryVerb(t *testing.T) {
-	file := t.TempDir() + "/models.yaml"
-	if err := os.WriteFile(file, []byte(floods["models"]()), 0o600); err != nil {
+	file, models := t.TempDir()+"/models.yaml", floods["models"]()
+	if err := os.WriteFile(file, []byte(models), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	piped := strings.Repeat("# x\n", 15_000) // as much as a pipe takes, and more than a program reads to begin
 	for _, tt := range []struct {
 		name   string
 		signal os.Signal
-		after  time.Duration
+		after  int // bytes that it has read
 		args   []string
 	}{
-		{"a silent pipe", syscall.SIGTERM, 300 * time.Millisecond, []string{"set", "-"}},
-		{"a terminal that is closed", syscall.SIGHUP, 300 * time.Millisecond, []string{"set", "-"}},
-		{"reading", os.Interrupt, 300 * time.Millisecond, []string{"set", "--dry-run", file, file, file}},
-		{"checking", syscall.SIGTERM, 700 * time.Millisecond, []string{"diff", file}},
+		{"a silent pipe", syscall.SIGTERM, len(piped), []string{"set", "-"}},
+		{"a terminal that is closed", syscall.SIGHUP, len(piped), []string{"set", "-"}},
+		{"reading", os.Interrupt, len(piped), []string{"set", "--dry-run", file, file, file}},
+		{"checking", syscall.SIGTERM, len(models), []string{"diff", file}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], tt.args...)
@@ -148,7 +170,10 @@ func TestASignalEndsEveryVerb(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(tt.after) // a signal has no other way to come in the middle
+			if _, err := out.WriteString(piped); err != nil {
+				t.Fatal(err)
+			}
+			awaitRead(t, cmd.Process.Pid, tt.after)
 			_ = cmd.Process.Signal(tt.signal)
 			began := time.Now()
 			ended := make(chan struct{})
