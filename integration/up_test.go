@@ -169,6 +169,13 @@ func TestUpBesideWhatRuns(t *testing.T) {
 	said, code = c.up()
 	c.want(said, code, 0, "ray: 1 of 2 nodes are missing", "complete after")
 
+	c.kill(c.pid("/dashboard/dashboard.py "))
+	said, code = c.up()
+	c.want(said, code, 1, "its dashboard has ended", "make down")
+	if c.pid("/gcs_server ") != gcs {
+		t.Error("Ray was restarted")
+	}
+
 	c.kill(gcs)
 	said, code = c.up(flags...)
 	c.want(said, code, 0, "its head has died", "complete after")

@@ -59,6 +59,9 @@ type Parts struct {
 	// Head reports whether Ray's head is whole: its GCS, dashboard and raylet. What has
 	// lost one of them is a session that cannot be used any more.
 	Head bool
+	// NoDashboard: of the head the dashboard alone is missing. What runs goes on without it;
+	// nothing new is begun.
+	NoDashboard bool
 	// Raylets are the nodes beside the head.
 	Raylets int
 	// Reconciler is its pid; 0 when it does not run.
@@ -87,7 +90,7 @@ func Look(tempDir string) (Parts, error) {
 			dashboard = true
 		}
 	}
-	p.Head = gcs && dashboard && raylet
+	p.Head, p.NoDashboard = gcs && dashboard && raylet, gcs && raylet && !dashboard
 	return p, nil
 }
 
@@ -165,6 +168,9 @@ func (s *Stack) Complete(ctx context.Context, parts Parts, timeout time.Duration
 		}
 	}()
 	switch missing := s.missing(parts); {
+	case parts.NoDashboard:
+		return false, fmt.Errorf("ray: %w: nothing is started or healed without it, what serves goes on, and nothing was changed; "+
+			"`make down` and then `make up` ends all of it and starts it anew: do that when the models may go away for half a minute", ErrDashboard)
 	case !parts.Head:
 		done = true
 		s.progress("ray: its head has died, and its session with it: what is left of it is ended, and Ray restarted; the models start again by themselves")

@@ -43,6 +43,18 @@ exit 0`)
 	}
 }
 
+// TestADashboardThatDied: what serves is not ended for it.
+func TestADashboardThatDied(t *testing.T) {
+	s, _ := withRay(t, `touch "$0.was-called"; exit 0`)
+	_, err := s.Complete(t.Context(), Parts{NoDashboard: true, Reconciler: os.Getpid()}, time.Second)
+	if !errors.Is(err, ErrDashboard) || !strings.Contains(err.Error(), "make down") {
+		t.Errorf("got %v, want ErrDashboard with the way out", err)
+	}
+	if called, _ := filepath.Glob(filepath.Join(s.cfg.Venv, "bin", "*.was-called")); len(called) > 0 {
+		t.Error("something of Ray was started or ended")
+	}
+}
+
 // TestANodeThatDoesNotStart: what Ray says is told with the way out, without where its Python was.
 func TestANodeThatDoesNotStart(t *testing.T) {
 	s, _ := withRay(t, `[ "$1" = health-check ] && exit 0

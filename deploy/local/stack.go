@@ -23,6 +23,8 @@ var (
 	ErrRunning = errors.New("already running")
 	// ErrStart means that a part of the stack did not come up.
 	ErrStart = errors.New("did not start")
+	// ErrDashboard means that Ray's dashboard has ended, which Ray starts with the head alone.
+	ErrDashboard = errors.New("its dashboard has ended, and Ray starts none beside a head that runs")
 	// ErrHead means that Ray's head is there and does not answer.
 	ErrHead = errors.New("the head does not answer")
 	// ErrStarting means that another program is starting this stack.
