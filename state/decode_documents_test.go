@@ -155,9 +155,19 @@ func TestDecodeAny(t *testing.T) {
 
 // TestAValueWithoutAName: it is told what to add, and not that it belongs under a key without one.
 func TestAValueWithoutAName(t *testing.T) {
-	key := ModelKey("default", "m")
-	_, err := DecodeValue(key, []byte(`{"apiVersion": "dynctl/v1alpha1", "kind": "Model", "metadata": null, "spec": {"model": "m"}}`))
-	if err == nil || !strings.Contains(err.Error(), "add metadata: {name: m}") || strings.Contains(err.Error(), "belongs under") {
-		t.Errorf("got %v, want what to add", err)
+	for _, row := range []struct {
+		key   Key
+		value string
+		says  string
+	}{
+		{ModelKey("default", "m"), `"kind": "Model", "metadata": null`, "add metadata: {name: m}"},
+		{ServerKey("s"), `"kind": "Server", "metadata": null`, "add metadata: {name: s}"},
+		{ServerKey("s"), `"kind": "Server", "metadata": {"name": "other"}`, "belongs under the key server.other"},
+		{ModelKey("default", "m"), `"kind": "Server", "metadata": {"name": "m"}`, "belongs under the key server.m"},
+	} {
+		_, err := DecodeValue(row.key, []byte(`{"apiVersion": "dynctl/v1alpha1", "spec": {}, `+row.value+`}`))
+		if err == nil || !strings.Contains(err.Error(), row.says) {
+			t.Errorf("%s: %s: got %v, want %q", row.key, row.value, err, row.says)
+		}
 	}
 }

@@ -15,6 +15,14 @@ type Key struct {
 // ServerKey is the key of a server.
 func ServerKey(server string) Key { return Key{Kind: KindServer, Server: server} }
 
+// object is the name of the object itself.
+func (k Key) object() string {
+	if k.Kind == KindServer {
+		return k.Server
+	}
+	return k.Name
+}
+
 // ModelKey is the key of a model.
 func ModelKey(server, name string) Key { return Key{Kind: KindModel, Server: server, Name: name} }
 
