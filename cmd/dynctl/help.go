@@ -3,15 +3,19 @@ package main
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"charm.land/lipgloss/v2"
 	"github.com/spf13/cobra"
 )
 
+// addFill is for all commands: cobra has one list of functions in a program, and locks nothing.
+var addFill = sync.OnceFunc(func() { cobra.AddTemplateFunc("fill", fill) })
+
 // narrowHelp keeps the help of a command, and of those below it, to 80 columns,
 // whatever the width of the terminal: long lines are no easier to read.
 func narrowHelp(root *cobra.Command) {
-	cobra.AddTemplateFunc("fill", fill)
+	addFill()
 	wrapped := fmt.Sprintf(".FlagUsagesWrapped %d |", defaultWidth)
 	root.SetUsageTemplate(strings.NewReplacer(".FlagUsages |", wrapped).Replace(root.UsageTemplate()))
 	root.SetHelpTemplate(strings.NewReplacer("(or .Long .Short)}}{{.", "(or .Long .Short)}}{{. | fill").Replace(root.HelpTemplate()))
