@@ -286,11 +286,11 @@ func DecodeValue(key Key, data []byte) (Doc, error) {
 		} else if got.Kind != key.Kind {
 			path = "kind"
 		}
-		if got.Kind == key.Kind && got.object() == "" {
+		if got.Kind == key.Kind && got.ObjectName() == "" {
 			return Doc{}, &Invalid{
 				Reason:  ReasonKeyMismatch,
 				Path:    path,
-				Message: fmt.Sprintf("the document has no name; add metadata: {name: %s}, as it stands under %s", key.object(), key),
+				Message: fmt.Sprintf("the document has no name; add metadata: {name: %s}, as it stands under %s", key.ObjectName(), key),
 			}
 		}
 		return Doc{}, &Invalid{

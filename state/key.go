@@ -15,16 +15,16 @@ type Key struct {
 // ServerKey is the key of a server.
 func ServerKey(server string) Key { return Key{Kind: KindServer, Server: server} }
 
-// object is the name of the object itself.
-func (k Key) object() string {
+// ModelKey is the key of a model.
+func ModelKey(server, name string) Key { return Key{Kind: KindModel, Server: server, Name: name} }
+
+// ObjectName is the name in the metadata of the object: the server's own, or the model's.
+func (k Key) ObjectName() string {
 	if k.Kind == KindServer {
 		return k.Server
 	}
 	return k.Name
 }
-
-// ModelKey is the key of a model.
-func ModelKey(server, name string) Key { return Key{Kind: KindModel, Server: server, Name: name} }
 
 // String is the key as it stands in a bucket: "server.default", "model.default.qwen3-8b".
 func (k Key) String() string {

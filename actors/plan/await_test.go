@@ -70,6 +70,14 @@ func TestRayMakesTheActor(t *testing.T) {
 	}
 }
 
+// scheduledOnceAsked is what a round says of a unit's place when Ray was asked for it so long ago.
+func scheduledOnceAsked(w *cluster, key state.Key, unit *state.Unit, ago time.Duration) state.Condition {
+	unit.ChangedAt, unit.Revision = w.now.Add(-ago), w.next()
+	in, kept := w.input()
+	w.store(plan.Plan(in), kept)
+	return w.condition(key, state.CondScheduled)
+}
+
 // A group that fits and that Ray does not place is told after a while, and not before: as long
 // as a raylet hangs nothing else says why nothing moves.
 func TestAGroupThatRayDoesNotPlaceIsTold(t *testing.T) {
@@ -86,11 +94,7 @@ func TestAGroupThatRayDoesNotPlaceIsTold(t *testing.T) {
 		after time.Duration
 		told  bool
 	}{{0, false}, {9 * time.Second, false}, {10 * time.Second, true}, {time.Minute, true}} {
-		unit.ChangedAt = w.now.Add(-row.after)
-		unit.Revision = w.next()
-		in, kept := w.input()
-		w.store(plan.Plan(in), kept)
-		c := w.condition(key, state.CondScheduled)
+		c := scheduledOnceAsked(w, key, unit, row.after)
 		if c.Reason != actors.CondPending || strings.Contains(c.Message, "Ray was asked for "+unit.Unit) != row.told {
 			t.Errorf("after %s: %+v", row.after, c)
 		}
@@ -108,11 +112,8 @@ func TestAGroupThatRayDoesNotTakeIsTold(t *testing.T) {
 		after time.Duration
 		told  bool
 	}{{0, false}, {9 * time.Second, false}, {10 * time.Second, true}} {
-		unit.State, unit.PlacementGroup.State, unit.ChangedAt = state.UnitPending, "", w.now.Add(-row.after)
-		unit.Revision = w.next()
-		in, kept := w.input()
-		w.store(plan.Plan(in), kept)
-		c := w.condition(key, state.CondScheduled)
+		unit.State, unit.PlacementGroup.State = state.UnitPending, ""
+		c := scheduledOnceAsked(w, key, unit, row.after)
 		if c.Reason != actors.CondPending || strings.Contains(c.Message, "has not taken its placement group") != row.told {
 			t.Errorf("after %s: %+v", row.after, c)
 		}

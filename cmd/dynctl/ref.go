@@ -21,12 +21,7 @@ func (r ref) String() string {
 }
 
 // refOf is a key as a person names it.
-func refOf(k state.Key) ref {
-	if k.Kind == state.KindServer {
-		return ref{k.Kind, k.Server}
-	}
-	return ref{k.Kind, k.Name}
-}
+func refOf(k state.Key) ref { return ref{k.Kind, k.ObjectName()} }
 
 // parseRef reads model/NAME or server/NAME; a bare NAME is a model.
 func parseRef(s string) (ref, error) {

@@ -56,8 +56,8 @@ type option struct {
 type Parts struct {
 	// Processes are all of it, the reconciler among them.
 	Processes []Process
-	// Head reports whether Ray's head is whole: its GCS, dashboard and raylet. What has
-	// lost one of them is a session that cannot be used any more.
+	// Head reports whether Ray's head is whole: its GCS, dashboard and raylet. What has lost
+	// GCS or raylet is a session that cannot be used any more.
 	Head bool
 	// NoDashboard: of the head the dashboard alone is missing. What runs goes on without it;
 	// nothing new is begun.

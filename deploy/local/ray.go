@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -103,9 +105,8 @@ const headAnswersWithin = 45 * time.Second
 func (s *Stack) headAnswers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, headAnswersWithin)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(s.cfg.Venv, "bin", "ray"), "health-check", "--address", loopback(s.cfg.Ports.Ray))
-	cmd.Env, cmd.WaitDelay = s.env, time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd := s.ray(ctx, "health-check", "--address", loopback(s.cfg.Ports.Ray))
+	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	switch {
 	case err == nil:
@@ -117,6 +118,16 @@ func (s *Stack) headAnswers(ctx context.Context) error {
 	}
 	return fmt.Errorf("ray: %w at %s (%w): its gcs_server hangs or is about to end; nothing was changed: `make up` again, or `make down` and then `make up`, which ends what runs",
 		ErrHead, loopback(s.cfg.Ports.Ray), err)
+}
+
+// ray is a command of Ray's.
+func (s *Stack) ray(ctx context.Context, args ...string) *exec.Cmd {
+	args = slices.Concat(s.within, []string{filepath.Join(s.cfg.Venv, "bin", "ray")}, args)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = s.env
+	// An interrupt at the terminal is for the caller, who ends all in order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd
 }
 
 func (s *Stack) rayLog(name string) string { return filepath.Join(s.cfg.RunDir, "ray-"+name+".log") }
@@ -142,11 +153,8 @@ func (s *Stack) rayStart(ctx context.Context, name string, gpus int, args ...str
 	}, args...)
 	ctx, cancel := context.WithTimeout(ctx, rayStartTimeout)
 	defer cancel()
-	args = slices.Concat(s.within, []string{filepath.Join(s.cfg.Venv, "bin", "ray")}, args)
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, log, log
-	// An interrupt at the terminal is for the caller, who ends all in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd := s.ray(ctx, args...)
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
@@ -154,4 +162,33 @@ func (s *Stack) rayStart(ctx context.Context, name string, gpus int, args ...str
 		return fmt.Errorf("ray %s: %w: %w; what Ray says last in %s:\n%s", name, ErrStart, err, log.Name(), lastWords(log.Name()))
 	}
 	return nil
+}
+
+// lastWordsLines is how much of a log of Ray's an error shows.
+const lastWordsLines = 6
+
+// colours are what Ray writes for a terminal, also into a file.
+var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
+// lastWords is the end of a log of Ray's, indented, without its colours and without what its
+// Python was doing where: that stays in the file. Empty when it cannot be read.
+func lastWords(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	var said []string
+	within := false // a traceback, up to the error that it ends with
+	for line := range strings.Lines(colours.ReplaceAllString(string(data), "")) {
+		line = strings.TrimRight(line, "\r\n ")
+		switch {
+		case strings.HasPrefix(line, "Traceback (most recent call last)"):
+			within = true
+		case within && (line == "" || strings.HasPrefix(line, " ")):
+		case line != "":
+			within = false
+			said = append(said, line)
+		}
+	}
+	return lastOf(said, lastWordsLines)
 }

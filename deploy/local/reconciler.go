@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -129,35 +128,6 @@ func readyz(ctx context.Context, client *http.Client, url string) (ready bool, w
 	return false, why, nil
 }
 
-// lastWordsLines is how much of a program's log an error shows.
-const lastWordsLines = 6
-
-// colours are what Ray writes for a terminal, also into a file.
-var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
-
-// lastWords is the end of a log of Ray's, indented, without its colours and without what its
-// Python was doing where: that stays in the file. Empty when it cannot be read.
-func lastWords(path string) string {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	var said []string
-	within := false // a traceback, up to the error that it ends with
-	for line := range strings.Lines(colours.ReplaceAllString(string(data), "")) {
-		line = strings.TrimRight(line, "\r\n ")
-		switch {
-		case strings.HasPrefix(line, "Traceback (most recent call last)"):
-			within = true
-		case within && (line == "" || strings.HasPrefix(line, " ")):
-		case line != "":
-			within = false
-			said = append(said, line)
-		}
-	}
-	return "  " + strings.Join(said[max(0, len(said)-lastWordsLines):], "\n  ")
-}
-
 // tail is the end of a log, indented; empty when it cannot be read.
 func tail(path string) string {
 	data, err := os.ReadFile(path)
@@ -165,5 +135,10 @@ func tail(path string) string {
 		return ""
 	}
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	return "  " + strings.Join(lines[max(0, len(lines)-tailLines):], "\n  ")
+	return lastOf(lines, tailLines)
+}
+
+// lastOf are the last lines, at most so many, indented.
+func lastOf(lines []string, most int) string {
+	return "  " + strings.Join(lines[max(0, len(lines)-most):], "\n  ")
 }

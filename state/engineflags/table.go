@@ -107,13 +107,13 @@ var recorded = func() map[string]func() *Table {
 }()
 
 func load(program string) *Table {
+	var t *Table
 	data, err := files.ReadFile("recorded/" + program + ".json")
+	if err == nil {
+		t, err = Parse(data)
+	}
 	if err != nil {
 		panic(fmt.Sprintf("the recorded table of %s: %v", program, err)) // a file of this package
-	}
-	t, err := Parse(data)
-	if err != nil {
-		panic(fmt.Sprintf("the recorded table of %s: %v", program, err))
 	}
 	return t
 }

@@ -58,7 +58,7 @@ var Order = []string{
 // Judge reads a status as of now. The first rule that matches wins.
 func Judge(s *state.Status, now time.Time) Verdict {
 	v := Verdict{Until: until(s, now), Blocking: blocking(s), Since: since(s)}
-	available := statusOf(s, state.CondAvailable)
+	available, gone := statusOf(s, state.CondAvailable), unwanted(s)
 	v.Unsure = available == state.StatusTrue && statusOf(s, state.CondReady) == state.StatusUnknown
 	agentFails := v.Blocking != nil && v.Blocking.Reason == actors.WaitAgentFailing
 	switch {
@@ -66,8 +66,8 @@ func Judge(s *state.Status, now time.Time) Verdict {
 		v.Word = Suspended
 		c, _ := s.Condition(state.CondSuspended)
 		v.Blocking, v.Since = &c, c.LastTransitionTime
-	case unwanted(s) != "":
-		v.Word = unwanted(s)
+	case gone != "":
+		v.Word = gone
 	case available == state.StatusTrue && statusOf(s, state.CondReady) == state.StatusTrue:
 		v.Word = Serving
 	case available == state.StatusTrue && statusOf(s, state.CondAccepted) == state.StatusFalse:

@@ -63,12 +63,12 @@ class Discovered:
 
 
 async def discover(
-    world: World, held: Held, known_actors: set[str], known_groups: set[str], reported: Sequence[ObservedUnit] = ()
+    world: World, there: Held, known_actors: set[str], known_groups: set[str], reported: Sequence[ObservedUnit] = ()
 ) -> Discovered:
-    """Everything under our names that is held and not known. reported: the units as the agent
+    """Everything under our names that is there and not known. reported: the units as the agent
     before said. Raises Stale."""
-    names = [n for n in held.actors if NAME.match(n) and n not in known_actors]
-    groups = await _groups(world, held, known_groups)
+    names = [n for n in there.actors if NAME.match(n) and n not in known_actors]
+    groups = await _groups(world, there, known_groups)
     found = [f for f in await asyncio.gather(*(_describe(world, n) for n in names)) if f is not None]
     out = Discovered()
     _add_described(world, out, [(f.handle, f.described) for f in found if f.described], groups)
@@ -80,10 +80,10 @@ async def discover(
     return out
 
 
-async def _groups(world: World, held: Held, known: set[str]) -> dict[str, dict[str, Any]]:
+async def _groups(world: World, there: Held, known: set[str]) -> dict[str, dict[str, Any]]:
     """Rows by name, with the handle: groups of our namespace only, which rows do not tell."""
     rows = {}
-    for row in held.groups:
+    for row in there.groups:
         match = NAME.match(row.get("name") or "")
         if match and match[3].startswith(GROUP) and row["state"] != "REMOVED" and row["name"] not in known:
             handle = await world.ray.find_group(row["name"])
